@@ -1,0 +1,1 @@
+"""The compiled boundary and what stands directly before it."""

@@ -1,0 +1,533 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
+"""The compiled boundary: borrows NumPy's memory, calls the C core, turns codes into errors.
+
+No algorithm lives here, and no shape is explained to the user here: ``validation.py`` has
+done that. What is checked again is only what could corrupt memory; that failing is an
+InternalError.
+"""
+
+cimport cython
+from cpython.buffer cimport (
+    PyBUF_FORMAT,
+    PyBUF_STRIDES,
+    PyBUF_WRITABLE,
+    PyBuffer_Release,
+    PyObject_GetBuffer,
+)
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
+from libc.stddef cimport ptrdiff_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.string cimport memset
+
+from pygru.core.cpygru cimport (
+    PYGRU_KEEP_GATES,
+    PYGRU_KEEP_NOTHING,
+    PYGRU_KEEP_OUTPUTS,
+    PYGRU_STATUS_END_,
+    pygru_available_threads,
+    pygru_backward_args_f32,
+    pygru_backward_args_f64,
+    pygru_backward_f32,
+    pygru_backward_f64,
+    pygru_blas,
+    pygru_cell,
+    pygru_cell_of,
+    pygru_compiler,
+    pygru_config,
+    pygru_fingerprint,
+    pygru_forward_args_f32,
+    pygru_forward_args_f64,
+    pygru_forward_f32,
+    pygru_forward_f64,
+    pygru_input_f32,
+    pygru_input_f64,
+    pygru_openmp_version,
+    pygru_output_f32,
+    pygru_output_f64,
+    pygru_plan,
+    pygru_plan_init,
+    pygru_plan_rows,
+    pygru_plan_size,
+    pygru_plan_sizes,
+    pygru_sigmoid_f32,
+    pygru_sigmoid_f64,
+    pygru_sizes,
+    pygru_status_exception,
+    pygru_status_text,
+    pygru_step_args_f32,
+    pygru_step_args_f64,
+    pygru_step_f32,
+    pygru_step_f64,
+    pygru_step_workspace,
+    pygru_tanh_f32,
+    pygru_tanh_f64,
+    pygru_tape_view,
+    pygru_tape_view_of,
+    pygru_team,
+)
+
+from pygru.errors import InternalError
+
+cdef extern from "Python.h":
+    int PyErr_CheckSignals() except -1
+
+KEEP_NOTHING = PYGRU_KEEP_NOTHING
+KEEP_OUTPUTS = PYGRU_KEEP_OUTPUTS
+KEEP_GATES = PYGRU_KEEP_GATES
+
+cdef enum:
+    BORROWED_AT_MOST = 10
+
+cdef dict EXCEPTIONS = {
+    "ValueError": ValueError,
+    "InternalError": InternalError,
+    "KeyboardInterrupt": KeyboardInterrupt,
+}
+
+
+def status_table():
+    """List (code, exception name, text) of every status of the core."""
+    return [
+        (code, pygru_status_exception(code).decode(), pygru_status_text(code).decode())
+        for code in range(PYGRU_STATUS_END_)
+    ]
+
+
+cdef int check(int status) except -1:
+    """Raise the exception that ``status.def`` names."""
+    if status == 0:
+        return 0
+    exception = EXCEPTIONS[pygru_status_exception(status).decode()]
+    raise exception(pygru_status_text(status).decode())
+
+
+def raise_status(int status):
+    """Raise what ``status`` means; for the test that walks the table."""
+    check(status)
+
+
+# ---- borrowed memory -------------------------------------------------------------------
+
+cdef class Borrowed:
+    """The buffers that one call borrows from arrays; given back when this object dies."""
+
+    cdef Py_buffer views[BORROWED_AT_MOST]
+    cdef int count
+
+    def __dealloc__(self):
+        cdef int i
+        for i in range(self.count):
+            PyBuffer_Release(&self.views[i])
+
+    cdef Py_buffer *add(self, object array, int ndim, bytes kind, bint writable) except NULL:
+        """Borrow an array of ``ndim`` axes and element format ``kind``, last axis dense."""
+        cdef Py_buffer *view = &self.views[self.count]
+        cdef int flags = PyBUF_STRIDES | PyBUF_FORMAT | (PyBUF_WRITABLE if writable else 0)
+        cdef int last = ndim - 1
+        if self.count == BORROWED_AT_MOST:
+            raise InternalError("too many arrays in one call")
+        PyObject_GetBuffer(array, view, flags)
+        self.count += 1
+        if view.ndim != ndim or view.format != kind:
+            raise InternalError(
+                f"expected {ndim} axes of format {kind}, got {view.ndim} of {view.format}"
+            )
+        if view.shape[last] > 1 and view.strides[last] != view.itemsize:
+            raise InternalError("the last axis is not contiguous")
+        return view
+
+    cdef void *dense(self, object array, int64_t size, bytes kind, bint writable) except? NULL:
+        """Borrow a one-dimensional contiguous array of at least ``size`` elements."""
+        cdef Py_buffer *view
+        if array is None:
+            return NULL
+        view = self.add(array, 1, kind, writable)
+        if view.shape[0] < size:
+            raise InternalError(f"expected {size} elements, got {view.shape[0]}")
+        return view.buf
+
+
+# ---- BLAS ------------------------------------------------------------------------------
+
+def capsule_name(capsule):
+    """The name of a capsule: for Cython's exports, the C signature of the function."""
+    return PyCapsule_GetName(capsule).decode()
+
+
+ctypedef void (*blas_function)() noexcept
+
+
+cdef blas_function function_in(object capsule):
+    return <blas_function>PyCapsule_GetPointer(capsule, PyCapsule_GetName(capsule))
+
+
+cdef class Blas:
+    """The table of BLAS functions that the core is given.
+
+    ``capsules`` maps sgemm, dgemm, sgemv and dgemv to capsules of Fortran-style functions
+    whose integers have ``int_bytes`` bytes; no dimension above ``max_int`` is passed to them.
+    """
+
+    cdef pygru_blas table
+    cdef object capsules  # keeps the functions' module alive
+    cdef readonly int int_bytes
+
+    def __init__(self, capsules, int int_bytes, int64_t max_int):
+        self.capsules = capsules
+        self.int_bytes = int_bytes
+        self.table.sgemm = function_in(capsules["sgemm"])
+        self.table.dgemm = function_in(capsules["dgemm"])
+        self.table.sgemv = function_in(capsules["sgemv"])
+        self.table.dgemv = function_in(capsules["dgemv"])
+        self.table.int_bytes = int_bytes
+        self.table.max_int = max_int
+
+
+# ---- the model and the plan ------------------------------------------------------------
+
+cdef class Config:
+    """A ``pygru_config``: the sizes and switches of one GRU."""
+
+    cdef pygru_config config
+
+    def __init__(self, int64_t input_size, int64_t hidden_size, int64_t num_layers,
+                 int num_directions, bint bias, bint reset_after, bint update_keeps):
+        self.config.input_size = input_size
+        self.config.hidden_size = hidden_size
+        self.config.num_layers = num_layers
+        self.config.num_directions = num_directions
+        self.config.has_bias = bias
+        self.config.reset = reset_after
+        self.config.update = update_keeps
+
+    def cell(self, int64_t layer, int direction):
+        """Offsets of one cell's parameters; see ``pygru_cell`` in pygru.h."""
+        cdef pygru_cell cell
+        check(pygru_cell_of(&self.config, layer, direction, &cell))
+        return cell
+
+    def step_workspace(self, int64_t batch):
+        """Elements of workspace that one step of ``batch`` rows needs."""
+        cdef int64_t elements
+        check(pygru_step_workspace(&self.config, batch, &elements))
+        return elements
+
+
+cdef class Plan:
+    """A ``pygru_plan``: one batch of sequences cut into work. Immutable."""
+
+    cdef bytes memory
+    cdef pygru_plan *plan
+    cdef readonly int64_t T
+    cdef readonly int64_t B
+    cdef readonly int keep
+    cdef readonly bytes kind  # b"f" or b"d"
+    cdef pygru_config config
+
+    def __init__(self, Config config, int64_t T, int64_t B, lengths, bytes kind, int keep):
+        cdef Borrowed borrowed = Borrowed()
+        cdef int64_t size
+        cdef int64_t *c_lengths = <int64_t *>borrowed.dense(lengths, B, b"l", False)
+        check(pygru_plan_size(&config.config, T, B, c_lengths, &size))
+        self.memory = PyBytes_FromStringAndSize(NULL, size)
+        self.plan = <pygru_plan *>PyBytes_AS_STRING(self.memory)
+        check(pygru_plan_init(&config.config, T, B, c_lengths, 4 if kind == b"f" else 8, keep,
+                              self.plan))
+        self.T, self.B, self.keep, self.kind = T, B, keep, kind
+        self.config = config.config
+
+    def sizes(self, int n_threads):
+        """The sizes that follow; see ``pygru_sizes`` in pygru.h."""
+        cdef pygru_sizes sizes
+        check(pygru_plan_sizes(self.plan, n_threads, &sizes))
+        return sizes
+
+    def rows(self, step, sequence):
+        """Fill two int64 arrays of R: step inside its sequence, index of the sequence."""
+        cdef Borrowed borrowed = Borrowed()
+        cdef int64_t n = self.sizes(1)["rows"]
+        cdef int64_t *c_step = <int64_t *>borrowed.dense(step, n, b"l", True)
+        cdef int64_t *c_sequence = <int64_t *>borrowed.dense(sequence, n, b"l", True)
+        pygru_plan_rows(self.plan, c_step, c_sequence)
+
+    def tape_view(self, int64_t layer, int direction):
+        """Offsets into the tape; see ``pygru_tape_view`` in pygru.h."""
+        cdef pygru_tape_view view
+        pygru_tape_view_of(self.plan, layer, direction, &view)
+        return view
+
+    cdef int64_t parameters(self):
+        return self.sizes(1)["parameters"]
+
+    cdef int64_t states(self):
+        return self.config.num_layers * self.config.num_directions * self.B * \
+            self.config.hidden_size
+
+
+# ---- interrupts ------------------------------------------------------------------------
+
+cdef class Interrupt:
+    """Asks Python, during a long call, whether a signal handler raised something."""
+
+    cdef object error
+    cdef pygru_team team
+
+    def __init__(self, int n_threads, bint on_main_thread):
+        self.error = None
+        self.team.n_threads = n_threads
+        self.team.poll = NULL
+        if on_main_thread:  # signals are handled on the main thread only
+            self.team.poll = poll
+        self.team.poll_context = <void *>self
+
+    cdef int check(self, int status) except -1:
+        if self.error is not None:
+            raise self.error
+        return check(status)
+
+
+cdef int poll(void *context) noexcept with gil:
+    try:
+        PyErr_CheckSignals()
+    except BaseException as error:
+        (<Interrupt>context).error = error
+        return 1
+    return 0
+
+
+# ---- the calls -------------------------------------------------------------------------
+
+ctypedef fused forward_args:
+    pygru_forward_args_f32
+    pygru_forward_args_f64
+
+ctypedef fused backward_args:
+    pygru_backward_args_f32
+    pygru_backward_args_f64
+
+ctypedef fused step_args:
+    pygru_step_args_f32
+    pygru_step_args_f64
+
+ctypedef fused input_rows:
+    pygru_input_f32
+    pygru_input_f64
+
+ctypedef fused output_rows:
+    pygru_output_f32
+    pygru_output_f64
+
+
+cdef int set_input(input_rows *rows, Borrowed borrowed, Plan plan, object array,
+                   int64_t width) except -1:
+    """Point ``rows`` at a (T, B, width) array; None is a NULL pointer."""
+    cdef Py_buffer *view
+    if array is None:
+        rows.data = NULL
+        return 0
+    view = borrowed.add(array, 3, plan.kind, False)
+    check_shape(view, plan, width)
+    rows.data = view.buf
+    rows.step = view.strides[0] // view.itemsize
+    rows.sequence = view.strides[1] // view.itemsize
+    return 0
+
+
+cdef int set_output(output_rows *rows, Borrowed borrowed, Plan plan, object array,
+                    int64_t width) except -1:
+    cdef Py_buffer *view
+    if array is None:
+        rows.data = NULL
+        return 0
+    view = borrowed.add(array, 3, plan.kind, True)
+    check_shape(view, plan, width)
+    rows.data = view.buf
+    rows.step = view.strides[0] // view.itemsize
+    rows.sequence = view.strides[1] // view.itemsize
+    return 0
+
+
+cdef int check_shape(Py_buffer *view, Plan plan, int64_t width) except -1:
+    if view.shape[0] != plan.T or view.shape[1] != plan.B or view.shape[2] != width:
+        raise InternalError(
+            f"expected shape {(plan.T, plan.B, width)}, "
+            f"got {(view.shape[0], view.shape[1], view.shape[2])}"
+        )
+    if view.strides[0] % view.itemsize or view.strides[1] % view.itemsize:
+        raise InternalError("a stride is not a multiple of the element size")
+    return 0
+
+
+cdef int fill_forward(forward_args *args, Borrowed borrowed, Plan plan, dict arrays,
+                      Blas blas, Interrupt interrupt, int n_threads) except -1:
+    cdef pygru_config *config = &plan.config
+    cdef pygru_sizes sizes
+    check(pygru_plan_sizes(plan.plan, n_threads, &sizes))
+    memset(args, 0, cython.sizeof(args[0]))
+    args.plan = plan.plan
+    args.parameters = borrowed.dense(arrays["parameters"], sizes.parameters, plan.kind, False)
+    set_input(&args.x, borrowed, plan, arrays["x"], config.input_size)
+    args.h0 = borrowed.dense(arrays["h0"], plan.states(), plan.kind, False)
+    set_output(&args.y, borrowed, plan, arrays["y"],
+               config.num_directions * config.hidden_size)
+    args.h_n = borrowed.dense(arrays["h_n"], plan.states(), plan.kind, True)
+    args.tape = borrowed.dense(arrays["tape"], sizes.tape, plan.kind, True)
+    args.mask = <const uint8_t *>borrowed.dense(arrays["mask"], sizes.mask, b"B", False)
+    args.mask_scale = arrays["mask_scale"]
+    args.workspace = borrowed.dense(arrays["workspace"], sizes.forward_workspace, b"B", True)
+    args.blas = &blas.table
+    args.team = &interrupt.team
+    return 0
+
+
+def forward(Plan plan, dict arrays, Blas blas, int n_threads, bint on_main_thread):
+    """Run ``pygru_forward``; ``arrays`` holds the members of its arguments by name."""
+    cdef Borrowed borrowed = Borrowed()
+    cdef Interrupt interrupt = Interrupt(n_threads, on_main_thread)
+    cdef pygru_forward_args_f32 args32
+    cdef pygru_forward_args_f64 args64
+    cdef int status
+    if plan.kind == b"f":
+        fill_forward(&args32, borrowed, plan, arrays, blas, interrupt, n_threads)
+        with nogil:
+            status = pygru_forward_f32(&args32)
+    else:
+        fill_forward(&args64, borrowed, plan, arrays, blas, interrupt, n_threads)
+        with nogil:
+            status = pygru_forward_f64(&args64)
+    interrupt.check(status)
+
+
+cdef int fill_backward(backward_args *args, Borrowed borrowed, Plan plan, dict arrays,
+                       Blas blas, Interrupt interrupt, int n_threads) except -1:
+    cdef pygru_config *config = &plan.config
+    cdef int64_t width = config.num_directions * config.hidden_size
+    cdef pygru_sizes sizes
+    check(pygru_plan_sizes(plan.plan, n_threads, &sizes))
+    memset(args, 0, cython.sizeof(args[0]))
+    args.plan = plan.plan
+    args.parameters = borrowed.dense(arrays["parameters"], sizes.parameters, plan.kind, False)
+    args.tape = borrowed.dense(arrays["tape"], sizes.tape, plan.kind, False)
+    args.mask = <const uint8_t *>borrowed.dense(arrays["mask"], sizes.mask, b"B", False)
+    args.mask_scale = arrays["mask_scale"]
+    set_input(&args.d_y, borrowed, plan, arrays["d_y"], width)
+    args.d_h_n = borrowed.dense(arrays["d_h_n"], plan.states(), plan.kind, False)
+    set_output(&args.d_x, borrowed, plan, arrays["d_x"], config.input_size)
+    args.d_h0 = borrowed.dense(arrays["d_h0"], plan.states(), plan.kind, True)
+    args.grads = borrowed.dense(arrays["grads"], sizes.parameters, plan.kind, True)
+    args.workspace = borrowed.dense(arrays["workspace"], sizes.backward_workspace, b"B", True)
+    args.blas = &blas.table
+    args.team = &interrupt.team
+    return 0
+
+
+def backward(Plan plan, dict arrays, Blas blas, int n_threads, bint on_main_thread):
+    """Run ``pygru_backward``; ``arrays`` holds the members of its arguments by name."""
+    cdef Borrowed borrowed = Borrowed()
+    cdef Interrupt interrupt = Interrupt(n_threads, on_main_thread)
+    cdef pygru_backward_args_f32 args32
+    cdef pygru_backward_args_f64 args64
+    cdef int status
+    if plan.kind == b"f":
+        fill_backward(&args32, borrowed, plan, arrays, blas, interrupt, n_threads)
+        with nogil:
+            status = pygru_backward_f32(&args32)
+    else:
+        fill_backward(&args64, borrowed, plan, arrays, blas, interrupt, n_threads)
+        with nogil:
+            status = pygru_backward_f64(&args64)
+    interrupt.check(status)
+
+
+cdef class Stepper:
+    """Runs single time steps on memory that is borrowed once.
+
+    parameters, x (B, I), h_next (L, B, H) and the workspace stay bound; only the state that a
+    step starts from may differ from call to call. With ``h`` None it is h_next itself.
+    """
+
+    cdef Borrowed borrowed
+    cdef Config config
+    cdef Blas blas
+    cdef pygru_step_args_f32 args32
+    cdef pygru_step_args_f64 args64
+    cdef bytes kind
+    cdef int64_t states
+
+    def __init__(self, Config config, Blas blas, bytes kind, int64_t batch, parameters, x,
+                 h, h_next, workspace):
+        self.borrowed = Borrowed()
+        self.config = config
+        self.blas = blas
+        self.kind = kind
+        self.states = config.config.num_layers * batch * config.config.hidden_size
+        if kind == b"f":
+            self.fill(&self.args32, batch, parameters, x, h, h_next, workspace)
+        else:
+            self.fill(&self.args64, batch, parameters, x, h, h_next, workspace)
+
+    cdef int fill(self, step_args *args, int64_t batch, parameters, x, h, h_next,
+                  workspace) except -1:
+        cdef pygru_config *config = &self.config.config
+        cdef int64_t count = self.config.cell(config.num_layers - 1, 0)["end"]
+        args.config = config
+        args.B = batch
+        args.parameters = self.borrowed.dense(parameters, count, self.kind, False)
+        args.x = self.borrowed.dense(x, batch * config.input_size, self.kind, False)
+        args.h_next = self.borrowed.dense(h_next, self.states, self.kind, True)
+        args.h = args.h_next if h is None else self.borrowed.dense(h, self.states, self.kind,
+                                                                   False)
+        args.workspace = self.borrowed.dense(
+            workspace, self.config.step_workspace(batch), self.kind, True)
+        args.blas = &self.blas.table
+        return 0
+
+    def __call__(self):
+        cdef int status
+        if self.kind == b"f":
+            with nogil:
+                status = pygru_step_f32(&self.args32)
+        else:
+            with nogil:
+                status = pygru_step_f64(&self.args64)
+        check(status)
+
+
+def activate(str name, values, out):
+    """Apply "sigmoid" or "tanh" to a flat float array; for the tests of their accuracy."""
+    cdef Borrowed borrowed = Borrowed()
+    cdef bytes kind = memoryview(values).format.encode()
+    cdef int64_t n = len(values)
+    cdef const void *source = borrowed.dense(values, n, kind, False)
+    cdef void *target = borrowed.dense(out, n, kind, True)
+    if name == "sigmoid" and kind == b"f":
+        pygru_sigmoid_f32(n, source, target)
+    elif name == "sigmoid":
+        pygru_sigmoid_f64(n, source, target)
+    elif kind == b"f":
+        pygru_tanh_f32(n, source, target)
+    else:
+        pygru_tanh_f64(n, source, target)
+
+
+def fingerprint(array):
+    """A 64-bit fingerprint of the contents of a flat float array."""
+    cdef Borrowed borrowed = Borrowed()
+    cdef Py_buffer *view = borrowed.add(array, 1, memoryview(array).format.encode(), False)
+    return pygru_fingerprint(view.buf, view.len)
+
+
+def compiler():
+    """Name and version of the compiler that built the core."""
+    return pygru_compiler().decode()
+
+
+def openmp_version():
+    """The OpenMP date of the build, 0 without OpenMP."""
+    return pygru_openmp_version()
+
+
+def available_threads():
+    """How many threads OpenMP would use now."""
+    return pygru_available_threads()

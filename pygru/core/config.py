@@ -1,0 +1,78 @@
+"""What this installation of pygru consists of: versions, compiler, OpenMP, BLAS, threads."""
+
+import platform
+from importlib import metadata
+
+import numpy
+import scipy
+from threadpoolctl import ThreadpoolController
+
+from pygru.core import _core, threads
+from pygru.core.blas import BLAS
+
+
+def _blas_info():
+    libraries = threads._limit._libraries or threads._limit._find()
+    for info in ThreadpoolController().select(user_api="blas").info():
+        if info["filepath"] == libraries[0].filepath:
+            return {
+                "library": info["internal_api"],
+                "version": info["version"],
+                "core": info.get("architecture"),
+                "threading_layer": info.get("threading_layer"),
+            }
+    return {"library": "unknown", "version": None, "core": None, "threading_layer": None}
+
+
+def config():
+    """Return versions, compiler, OpenMP, BLAS and threads of this pygru as a nested dict.
+
+    Returns
+    -------
+    dict
+        Keys ``pygru``, ``python``, ``numpy``, ``scipy`` (versions), ``compiler``, ``openmp``
+        (with ``enabled`` and ``date``), ``blas`` (with ``library``, ``version``, ``core``,
+        ``threading_layer`` and ``int_bytes``) and ``threads``.
+    """
+    date = _core.openmp_version()
+    return {
+        "pygru": metadata.version("pygru"),
+        "python": platform.python_version(),
+        "numpy": numpy.__version__,
+        "scipy": scipy.__version__,
+        "compiler": _core.compiler(),
+        "openmp": {"enabled": date > 0, "date": date},
+        "blas": {**_blas_info(), "int_bytes": BLAS.int_bytes},
+        "threads": threads.get_num_threads(),
+    }
+
+
+def show_config(mode="stdout"):
+    """Print what this pygru consists of, or return it.
+
+    Parameters
+    ----------
+    mode : {"stdout", "dicts"}
+        Print the configuration, or return it as a nested dict.
+
+    Returns
+    -------
+    dict or None
+        The configuration with ``mode="dicts"``.
+
+    Examples
+    --------
+    >>> import pygru
+    >>> sorted(pygru.show_config(mode="dicts"))[:3]
+    ['blas', 'compiler', 'numpy']
+    """
+    if mode not in ("stdout", "dicts"):
+        raise ValueError(f"mode must be 'stdout' or 'dicts', got {mode!r}")
+    values = config()
+    if mode == "dicts":
+        return values
+    for key, value in values.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{name} {item}" for name, item in value.items())
+        print(f"{key:<9} {value}")
+    return None

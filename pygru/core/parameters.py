@@ -1,0 +1,127 @@
+"""Named parameters as views into one flat array: how every trainable layer stores its weights.
+
+One flat array for the values and one for the gradients make an optimiser step one pass, and
+saving, clipping and counting trivial. Names and shapes are views; writing through a view or
+assigning to a name changes the flat array in place.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from pygru.core.memory import allocate
+from pygru.core.validation import as_real, is_torch, unexpected_key
+
+
+class NamedViews(Mapping):
+    """An ordered mapping from names to views into one flat array.
+
+    ``views[name]`` is the view; ``views[name] = array`` copies into it after checking the
+    shape. Names can neither be added nor removed.
+    """
+
+    def __init__(self, flat, shapes):
+        self._flat = flat
+        self._views = {}
+        begin = 0
+        for name, shape in shapes.items():
+            end = begin + int(np.prod(shape))
+            self._views[name] = flat[begin:end].reshape(shape)
+            begin = end
+
+    def __getitem__(self, name):
+        if name not in self._views:
+            raise KeyError(unexpected_key(name, self._views))
+        return self._views[name]
+
+    def __setitem__(self, name, value):
+        view = self[name]
+        view[...] = self.check(name, value)
+
+    def check(self, name, value):
+        """Return ``value`` as an array that fits the view ``name``, or raise."""
+        view = self[name]
+        array = as_real(name, value, view.dtype)
+        if array.shape != view.shape:
+            raise ValueError(f"{name} must have shape {view.shape}, got {array.shape}")
+        return array
+
+    def __iter__(self):
+        return iter(self._views)
+
+    def __len__(self):
+        return len(self._views)
+
+    def __repr__(self):
+        shapes = ", ".join(f"{name}: {view.shape}" for name, view in self._views.items())
+        return f"{type(self).__name__}({shapes})"
+
+
+class Parameters:
+    """Mixin: ``parameters``, ``grads`` and what follows from them.
+
+    A class calls ``_create_parameters(shapes, dtype)`` once; ``shapes`` is an ordered dict.
+    """
+
+    def _create_parameters(self, shapes, dtype):
+        count = sum(int(np.prod(shape, dtype=object)) for shape in shapes.values())
+        purpose = f"{type(self).__name__} weights"
+        self.flat_parameters = allocate(count, dtype, purpose)
+        self.flat_grads = allocate(count, dtype, f"{type(self).__name__} gradients")
+        self.flat_parameters.fill(0)
+        self.flat_grads.fill(0)
+        self.parameters = NamedViews(self.flat_parameters, shapes)
+        self.grads = NamedViews(self.flat_grads, shapes)
+
+    @property
+    def flat_pairs(self):
+        """List of (values, gradients): the flat arrays that an optimiser updates."""
+        return [(self.flat_parameters, self.flat_grads)]
+
+    def zero_grad(self):
+        """Set every gradient to zero."""
+        self.flat_grads.fill(0)
+
+    def state_dict(self):
+        """Return a dict from parameter names to copies of the parameters."""
+        return {name: view.copy() for name, view in self.parameters.items()}
+
+    def load_state_dict(self, mapping):
+        """Copy parameters from a mapping of names to arrays.
+
+        All names must be there and no others, every shape must fit; if anything is wrong,
+        nothing is changed.
+
+        Parameters
+        ----------
+        mapping : mapping of str to array_like
+            As :meth:`state_dict` returns it.
+
+        Raises
+        ------
+        KeyError
+            If a name is missing or unknown.
+        ValueError
+            If a shape does not fit.
+        """
+        load_into(self.parameters, mapping)
+
+
+def load_into(parameters, mapping):
+    """Copy ``mapping`` into named views, all or nothing."""
+    if not isinstance(mapping, Mapping):
+        raise TypeError(
+            f"mapping must be a mapping of names to arrays, got {type(mapping).__name__}"
+        )
+    for name in mapping:
+        if name not in parameters:
+            raise KeyError(unexpected_key(name, parameters))
+    missing = [name for name in parameters if name not in mapping]
+    if missing:
+        raise KeyError(f"missing parameters: {', '.join(missing)}")
+    checked = {
+        name: parameters.check(name, value.detach() if is_torch(value) else value)
+        for name, value in mapping.items()
+    }
+    for name, array in checked.items():
+        parameters[name] = array

@@ -1,0 +1,224 @@
+"""What users pass in, checked once: every message names the argument, what was expected
+and what came. Nothing here changes its input.
+"""
+
+import difflib
+import math
+import operator
+
+import numpy as np
+
+# float64 holds every integer up to here; a larger one would silently become another number.
+EXACT_INTEGERS = 2**53
+
+
+def type_name(value):
+    """The name of a value's type, as messages show it."""
+    return type(value).__name__
+
+
+def check_int(name, value, minimum):
+    """Return ``value`` as an int that is at least ``minimum``."""
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be an int, got bool")
+    try:
+        result = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an int, got {type_name(value)}") from None
+    if result < minimum:
+        raise ValueError(f"{name} must be >= {minimum}, got {result}")
+    return result
+
+
+def check_bool(name, value):
+    """Return ``value`` as a bool; numbers and strings are refused."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be a bool, got {type_name(value)}")
+    return bool(value)
+
+
+def check_number(name, value):
+    """Return ``value`` as a float; it may be infinite or NaN."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(
+        value, (int, float, np.integer, np.floating)
+    ):
+        raise TypeError(f"{name} must be a float, got {type_name(value)}")
+    return float(value)
+
+
+def check_positive(name, value):
+    """Return ``value`` as a finite float above 0."""
+    number = check_number(name, value)
+    if not (math.isfinite(number) and number > 0):
+        raise ValueError(f"{name} must be a finite number > 0, got {value}")
+    return number
+
+
+def check_fraction(name, value):
+    """Return ``value`` as a float in [0, 1]."""
+    number = check_number(name, value)
+    if not 0 <= number <= 1:
+        raise ValueError(f"{name} must be a number in [0, 1], got {value}")
+    return number
+
+
+def check_choice(name, value, choices):
+    """Return ``value`` if it is one of ``choices``."""
+    if value not in choices:
+        listed = ", ".join(repr(choice) for choice in choices)
+        raise ValueError(f"{name} must be one of {listed}, got {value!r}")
+    return value
+
+
+def check_dtype(dtype):
+    """Return float32 or float64 as a native NumPy dtype."""
+    result = np.dtype(dtype)
+    if result not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise ValueError(f"dtype must be float32 or float64, got {result}")
+    return result.newbyteorder("=")
+
+
+def unexpected_key(key, known):
+    """The text for a name that does not exist, with the nearest one that does."""
+    near = difflib.get_close_matches(str(key), list(known), n=1)
+    return f"unexpected key {key!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+
+
+# ---- arrays ------------------------------------------------------------------------------
+
+
+def is_torch(value):
+    """Whether a value is a PyTorch tensor; PyTorch is not imported for the question."""
+    return type(value).__module__.split(".")[0] == "torch" and hasattr(value, "detach")
+
+
+def refuse_foreign(name, value):
+    """Raise for containers that NumPy would convert wrongly or with an obscure message."""
+    if value is None:
+        raise TypeError(f"{name} must be array-like of numbers, got NoneType")
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise TypeError(
+            f"{name} is a masked array with masked values; masked arrays are not "
+            "supported: fill it, or use lengths="
+        )
+    if hasattr(value, "tocsr"):
+        raise TypeError(
+            f"Sparse data was passed for {name}, but dense data is required. "
+            "Use '.toarray()' to convert to a dense numpy array."
+        )
+    if is_torch(value):
+        if value.device.type != "cpu":
+            raise TypeError(
+                f"{name} is on device {value.device}; pygru works on CPU arrays. Use {name}.cpu()"
+            )
+        if value.requires_grad:
+            raise TypeError(f"{name} requires grad; pass {name}.detach()")
+
+
+def as_numeric(name, value):
+    """Return ``value`` as an ndarray of real numbers, of whatever dtype it has."""
+    refuse_foreign(name, value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        if "inhomogeneous" not in str(error):
+            raise
+        raise ValueError(
+            f"{name}: {error} For sequences of different lengths pass a list of 2-D arrays, "
+            "or use pygru.pad_sequences."
+        ) from None
+    if array.dtype.kind == "c":
+        raise ValueError(f"Complex data not supported: {name} has dtype {array.dtype}")
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"{name} must be numeric, got dtype {array.dtype}")
+    return array
+
+
+def as_real(name, value, dtype):
+    """Return ``value`` as an aligned native array of ``dtype``, no copy where none is needed.
+
+    Integers, booleans and other float types are converted; float64 beyond the range of
+    float32 becomes infinite. Integers that float64 cannot hold are refused.
+    """
+    array = as_numeric(name, value)
+    if array.dtype.kind in "iu" and array.dtype.itemsize == 8 and array.size:
+        largest = max(int(array.max()), -int(array.min()))
+        if largest > EXACT_INTEGERS:
+            raise ValueError(
+                f"{name} holds the integer {largest}, which a float cannot represent exactly; "
+                f"the limit is 2**53"
+            )
+    if array.dtype != dtype:
+        with np.errstate(over="ignore"):
+            array = array.astype(dtype)
+    return array if array.flags.aligned else array.copy()
+
+
+def dense_last_axis(array):
+    """Return an array that the core can walk: last axis contiguous, strides whole elements."""
+    item = array.itemsize
+    if array.shape[-1] > 1 and array.strides[-1] != item:
+        return np.ascontiguousarray(array)
+    if any(stride % item for stride in array.strides):
+        return np.ascontiguousarray(array)
+    return array
+
+
+def check_shape(name, array, shape, meaning):
+    """Raise unless ``array`` has ``shape``; ``meaning`` names the axes, '{}' for the sizes."""
+    if array.shape != tuple(shape):
+        raise ValueError(f"{name} must have shape {meaning}, got {array.shape}")
+
+
+def as_state(name, value, dtype, shape, meaning):
+    """Return ``value`` as a contiguous array of exactly ``shape``; None stays None."""
+    if value is None:
+        return None
+    array = as_real(name, value, dtype)
+    if array.ndim != len(shape):
+        if len(shape) == 2:
+            raise ValueError(f"for unbatched 2-D x, {name} must be 2-D, got {array.ndim}-D")
+        raise ValueError(
+            f"{name} must have {len(shape)} dimensions {meaning}, got {array.ndim}"
+        )
+    check_shape(name, array, shape, meaning)
+    return np.ascontiguousarray(array)
+
+
+def as_lengths(lengths, batch, steps):
+    """Return the lengths as a contiguous int64 array of (batch,), each in [0, steps]."""
+    refuse_foreign("lengths", lengths)
+    array = np.asarray(lengths)
+    if array.size == 0 and array.dtype.kind == "f":  # np.asarray([]) is float64
+        array = array.astype(np.int64)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"lengths must be integers, got {array.dtype}")
+    if array.shape != (batch,):
+        raise ValueError(f"lengths must have shape (batch={batch},), got {array.shape}")
+    # Compared as Python integers: a uint64 beyond int64 must not wrap around.
+    for index in np.flatnonzero((array < 0) | (array > steps)):
+        value = int(array[index])
+        if value < 0:
+            raise ValueError(f"lengths[{index}] = {value} must be >= 0")
+        raise ValueError(
+            f"lengths[{index}] = {value} exceeds the number of time steps {steps}"
+        )
+    return np.ascontiguousarray(array, dtype=np.int64)
+
+
+def check_out(name, out, dtype, shape):
+    """Raise unless ``out`` can receive a result of ``shape`` and ``dtype``."""
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"{name} must be a numpy.ndarray, got {type_name(out)}")
+    if out.dtype != dtype or not out.dtype.isnative:
+        raise TypeError(f"{name} must have dtype {dtype}, got {out.dtype.newbyteorder('=')}"
+                        if out.dtype.newbyteorder("=") != dtype
+                        else f"{name} must have native byte order")
+    if out.shape != tuple(shape):
+        raise ValueError(f"{name} must have shape {tuple(shape)}, got {out.shape}")
+    if not out.flags.writeable:
+        raise ValueError(f"{name}: output array is read-only")
+    if out.size and any(
+        stride == 0 for size, stride in zip(out.shape, out.strides, strict=True) if size > 1
+    ):
+        raise ValueError(f"{name} writes several elements to one place (a stride is 0)")

@@ -1,0 +1,843 @@
+"""The GRU layer: PyTorch's interface over NumPy arrays, in any of the variants.
+
+Flow of one call: the arguments become arrays the core can walk (``_Batch``), a plan cuts the
+batch into work, all memory is allocated, then the core runs without the GIL.
+"""
+
+import math
+import threading
+import warnings
+from typing import NamedTuple
+
+import numpy as np
+
+from pygru.core import _core, threads, validation
+from pygru.core.blas import BLAS
+from pygru.core.memory import allocate
+from pygru.core.parameters import Parameters
+from pygru.data.padding import pad_sequences, unpad_sequences
+from pygru.nn.initializers import INITIALIZERS
+from pygru.stream import Stream, one_step
+from pygru.variant import Variant
+
+KEEP = {"gates": _core.KEEP_GATES, "outputs": _core.KEEP_OUTPUTS}
+
+# The C core indexes in 64 bits, eight bytes a parameter.
+MOST_PARAMETERS = 2**60
+
+
+class Gates(NamedTuple):
+    """What one layer and direction computed at every step; each array is shaped like the output.
+
+    Attributes
+    ----------
+    r, z, n, h : ndarray
+        Reset gate, update gate, candidate and new state, (T, B, H), or as ``batch_first`` and
+        unbatched input make the output; 0 past a sequence's end.
+    """
+
+    r: np.ndarray
+    z: np.ndarray
+    n: np.ndarray
+    h: np.ndarray
+
+
+class ConcatenatedWeights(NamedTuple):
+    """One cell in the textbook's form: one matrix per gate on the concatenation ``[h, x]``.
+
+    Attributes
+    ----------
+    W_r, W_z, W_n : ndarray
+        (H, H + I) each; the first H columns multiply the state, the others the input. With
+        the reset before, ``W_n`` multiplies ``[r * h, x]``.
+    b_r, b_z, b_n : ndarray
+        (H,) each, the two biases of a gate added up; zeros without bias.
+    b_hn : ndarray or None
+        (H,) the bias inside the reset, ``r * (U h + b_hn)``; None with the reset before.
+    """
+
+    W_r: np.ndarray
+    W_z: np.ndarray
+    W_n: np.ndarray
+    b_r: np.ndarray
+    b_z: np.ndarray
+    b_n: np.ndarray
+    b_hn: np.ndarray | None
+
+
+class Tape:
+    """What a forward call keeps for backward. Opaque; made by :meth:`GRU.forward`.
+
+    It owns copies of all it needs: changing ``x`` or the output afterwards does no harm.
+    """
+
+    def __init__(self, gru, batch, plan, memory, mask, mask_scale, n_threads):
+        self._gru = gru
+        self._batch = batch
+        self._plan = plan
+        self._memory = memory
+        self._mask = mask
+        self._mask_scale = mask_scale
+        self._n_threads = n_threads
+        self._fingerprint = _core.fingerprint(gru.flat_parameters)
+
+    @property
+    def nbytes(self):
+        """Bytes of memory that this tape holds."""
+        return self._memory.nbytes + (0 if self._mask is None else self._mask.nbytes)
+
+
+class _Batch:
+    """One call's input, brought to (T, B, I), and the way back to the caller's layout."""
+
+    def __init__(self, gru, x, h0, lengths):
+        self.gru = gru
+        self.is_list = _is_list_of_sequences(x)
+        if self.is_list:
+            if lengths is not None:
+                raise ValueError("lengths must be None when x is a list of sequences")
+            x, lengths = pad_sequences(x, dtype=gru.dtype, batch_first=gru.batch_first)
+        x = validation.as_real("x", x, gru.dtype)
+        axes = "(batch, time, input_size)" if gru.batch_first else "(time, batch, input_size)"
+        if x.ndim not in (2, 3):
+            raise ValueError(
+                f"x must have 3 dimensions {axes}, or 2 (time, input_size), got {x.ndim}"
+            )
+        if x.shape[-1] != gru.input_size:
+            raise ValueError(
+                f"x.shape[-1] must equal input_size={gru.input_size}, got {x.shape[-1]}"
+            )
+        self.is_single = x.ndim == 2
+        self.x = validation.dense_last_axis(self.time_major(x))
+        self.T, self.B = self.x.shape[:2]
+        self.lengths = lengths
+        if lengths is not None:
+            lengths = [lengths] if self.is_single and np.ndim(lengths) == 0 else lengths
+            self.lengths = validation.as_lengths(lengths, self.B, self.T)
+        self.h0 = self.state("h0", h0)
+
+    def time_major(self, array):
+        """A (T, B, n) view of an array in the caller's layout."""
+        if self.is_single:
+            return array[:, np.newaxis, :]
+        return array.swapaxes(0, 1) if self.gru.batch_first else array
+
+    def shape_of(self, width):
+        """The caller's shape of an array with ``width`` features per step."""
+        if self.is_single:
+            return (self.T, width)
+        return (self.B, self.T, width) if self.gru.batch_first else (self.T, self.B, width)
+
+    def state_shape(self):
+        gru = self.gru
+        count = gru.num_layers * gru.num_directions
+        if self.is_single:
+            return (count, gru.hidden_size)
+        return (count, self.B, gru.hidden_size)
+
+    def state(self, name, value):
+        """Check a state (h0, d_h_n) and return it flat, or None."""
+        gru = self.gru
+        meaning = (
+            f"(num_layers*num_directions={gru.num_layers * gru.num_directions}, "
+            + ("" if self.is_single else f"batch={self.B}, ")
+            + f"hidden_size={gru.hidden_size})"
+        )
+        state = validation.as_state(name, value, gru.dtype, self.state_shape(), meaning)
+        return None if state is None else state.reshape(-1)
+
+    def sequences(self, array):
+        """The caller's form of a padded result: a list if x was one."""
+        if not self.is_list:
+            return array
+        return unpad_sequences(array, self.lengths, batch_first=self.gru.batch_first)
+
+
+def _is_list_of_sequences(x):
+    return (
+        isinstance(x, (list, tuple))
+        and len(x) > 0
+        and all(getattr(sequence, "ndim", None) == 2 for sequence in x)
+    )
+
+
+def _parameter_shapes(input_size, hidden_size, num_layers, num_directions, bias):
+    """Names and shapes of all parameters, in torch's order."""
+    shapes = {}
+    for layer in range(num_layers):
+        width = input_size if layer == 0 else num_directions * hidden_size
+        for suffix in ("", "_reverse")[:num_directions]:
+            shapes[f"weight_ih_l{layer}{suffix}"] = (3 * hidden_size, width)
+            shapes[f"weight_hh_l{layer}{suffix}"] = (3 * hidden_size, hidden_size)
+            if bias:
+                shapes[f"bias_ih_l{layer}{suffix}"] = (3 * hidden_size,)
+                shapes[f"bias_hh_l{layer}{suffix}"] = (3 * hidden_size,)
+    return shapes
+
+
+class GRU(Parameters):
+    """A gated recurrent unit of one or more layers, in one or two directions.
+
+    For every step ``t`` of a sequence, layer and direction, with ``x`` the input and ``h``
+    the previous state::
+
+        r = sigmoid(W_r x + U_r h + b_r)                   reset gate
+        z = sigmoid(W_z x + U_z h + b_z)                   update gate
+        n = tanh(W_n x + U_n (r * h) + b_n)                candidate   (variants chung, cho)
+        n = tanh(W_n x + b_in + r * (U_n h + b_hn))        candidate   (variant pytorch)
+        h = (1 - z) * h + z * n                            new state   (variant chung)
+        h = z * h + (1 - z) * n                            new state   (variants cho, pytorch)
+
+    Parameters
+    ----------
+    input_size : int
+        Features of x at each step, I.
+    hidden_size : int
+        Features of the state, H.
+    num_layers : int
+        Layers stacked on one another; each takes the output of the one below.
+    bias : bool
+        Whether the cells have biases (two of 3H, as in PyTorch).
+    batch_first : bool
+        Whether batched arrays are (B, T, features) rather than (T, B, features).
+    dropout : float
+        Probability with which an output element of each layer but the last is dropped
+        (and the others scaled by 1 / (1 - dropout)) by :meth:`forward` when training.
+    bidirectional : bool
+        Whether a second cell reads each sequence from its last valid step to its first.
+    variant : {"chung", "cho", "pytorch"} or Variant
+        Which equations; see :class:`Variant`. Weights of one variant are meaningless in
+        another.
+    dtype : dtype
+        float32 or float64, of parameters and results.
+    seed : int, sequence of int, Generator or None
+        Seed of the initial parameters and of dropout.
+    init : {"torch", "keras"}
+        Initial parameters: all uniform in +-1/sqrt(H), or glorot-uniform input weights,
+        orthogonal recurrent weights and zero biases.
+
+    Attributes
+    ----------
+    parameters, grads : mapping of str to ndarray
+        Views into ``flat_parameters`` and ``flat_grads`` by PyTorch's names:
+        ``weight_ih_l0`` (3H, I), ``weight_hh_l0`` (3H, H), ``bias_ih_l0`` (3H,),
+        ``bias_hh_l0`` (3H,), then ``_l0_reverse``, ``_l1`` and so on; rows in gate order
+        r, z, n.
+    flat_parameters, flat_grads : ndarray
+        All parameters, and their gradients, as one array each.
+
+    Raises
+    ------
+    TypeError
+        If an argument is of the wrong kind.
+    ValueError
+        If a value is out of range.
+    MemoryError
+        If the parameters cannot be allocated.
+
+    References
+    ----------
+    .. [1] J. Chung, C. Gulcehre, K. Cho, Y. Bengio, "Empirical Evaluation of Gated Recurrent
+       Neural Networks on Sequence Modeling", 2014, arXiv:1412.3555.
+    .. [2] K. Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder for
+       Statistical Machine Translation", 2014, arXiv:1406.1078.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pygru import GRU
+    >>> gru = GRU(input_size=4, hidden_size=8, batch_first=True, seed=0)
+    >>> x = np.random.default_rng(0).standard_normal((2, 5, 4))
+    >>> output, h_n = gru(x)
+    >>> output.shape, h_n.shape
+    ((2, 5, 8), (1, 2, 8))
+    >>> bool(np.array_equal(output[:, -1], h_n[0]))
+    True
+    """
+
+    def __init__(
+        self,
+        input_size,
+        hidden_size,
+        num_layers=1,
+        bias=True,
+        batch_first=False,
+        dropout=0.0,
+        bidirectional=False,
+        *,
+        variant="chung",
+        dtype=np.float32,
+        seed=None,
+        init="torch",
+    ):
+        self.input_size = validation.check_int("input_size", input_size, 1)
+        self.hidden_size = validation.check_int("hidden_size", hidden_size, 1)
+        self.num_layers = validation.check_int("num_layers", num_layers, 1)
+        self.bias = validation.check_bool("bias", bias)
+        self.batch_first = validation.check_bool("batch_first", batch_first)
+        self.dropout = validation.check_fraction("dropout", dropout)
+        self.bidirectional = validation.check_bool("bidirectional", bidirectional)
+        self.num_directions = 2 if self.bidirectional else 1
+        self.variant = Variant.named(variant)
+        self.dtype = validation.check_dtype(dtype)
+        self.init = validation.check_choice("init", init, tuple(INITIALIZERS))
+        self.generator = np.random.default_rng(seed)
+        if self.dropout > 0 and self.num_layers == 1:
+            warnings.warn("dropout has no effect with num_layers=1", UserWarning, stacklevel=2)
+        self._refuse_huge()
+        self._config = _core.Config(
+            self.input_size,
+            self.hidden_size,
+            self.num_layers,
+            self.num_directions,
+            self.bias,
+            self.variant.reset == "after",
+            self.variant.update == "keep",
+        )
+        shapes = _parameter_shapes(
+            self.input_size, self.hidden_size, self.num_layers, self.num_directions, self.bias
+        )
+        self._create_parameters(shapes, self.dtype)
+        INITIALIZERS[self.init](self)
+        self._local = threading.local()  # one single-step workspace per Python thread
+
+    def _refuse_huge(self):
+        H, I, D = self.hidden_size, self.input_size, self.num_directions
+        biases = 2 if self.bias else 0
+        count = 3 * H * D * (I + H + biases + (self.num_layers - 1) * (D * H + H + biases))
+        if count > MOST_PARAMETERS:
+            raise ValueError(
+                f"GRU with input_size={I}, hidden_size={H}, num_layers={self.num_layers} needs "
+                f"{float(count):.2g} parameters; the largest supported count is "
+                f"{float(MOST_PARAMETERS):.2g}"
+            )
+
+    def get_config(self):
+        """Return the constructor's arguments but the seed, ready for JSON."""
+        name = self.variant.name
+        return {
+            "input_size": self.input_size,
+            "hidden_size": self.hidden_size,
+            "num_layers": self.num_layers,
+            "bias": self.bias,
+            "batch_first": self.batch_first,
+            "dropout": self.dropout,
+            "bidirectional": self.bidirectional,
+            "variant": name or [self.variant.reset, self.variant.update],
+            "dtype": self.dtype.name,
+            "init": self.init,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        """Return a GRU with the arguments that :meth:`get_config` returned."""
+        config = dict(config)
+        if isinstance(config.get("variant"), (list, tuple)):
+            config["variant"] = Variant(*config["variant"])
+        return cls(**config)
+
+    def __repr__(self):
+        shown = {
+            name: value
+            for name, value in self.get_config().items()
+            if name in ("variant", "dtype")
+            or (name in ("num_layers", "dropout") and value not in (0.0, 1))
+            or (name in ("batch_first", "bidirectional") and value)
+            or (name == "bias" and not value)
+        }
+        options = ", ".join(f"{name}={value!r}" for name, value in shown.items())
+        return f"GRU({self.input_size}, {self.hidden_size}, {options})"
+
+    # ---- copies and pickles: through the constructor, so that bad state is refused --------
+
+    def __getstate__(self):
+        return {
+            "config": self.get_config(),
+            "parameters": self.state_dict(),
+            "grads": {name: view.copy() for name, view in self.grads.items()},
+            "generator": self.generator,
+        }
+
+    def __setstate__(self, state):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            self.__dict__.update(GRU.from_config(state["config"]).__dict__)
+        self.load_state_dict(state["parameters"])
+        for name, array in state["grads"].items():
+            self.grads[name] = array
+        if not isinstance(state["generator"], np.random.Generator):
+            raise ValueError("the state's generator is not a numpy.random.Generator")
+        self.generator = state["generator"]
+
+    # ---- weights --------------------------------------------------------------------------
+
+    def load_state_dict(self, mapping):
+        """Copy parameters from a mapping of names to arrays, all or nothing.
+
+        Parameters
+        ----------
+        mapping : mapping of str to array_like
+            Every parameter of this GRU by name, in this GRU's own variant.
+
+        Raises
+        ------
+        KeyError
+            If a name is missing or unknown.
+        ValueError
+            If a shape does not fit, or if the values are PyTorch tensors and this GRU's
+            variant is not ``"pytorch"``: the names are the same, the equations are not.
+        """
+        if self.variant.name != "pytorch" and any(
+            validation.is_torch(value) for value in dict(mapping).values()
+        ):
+            raise ValueError(
+                f"the values are PyTorch tensors, but this GRU computes variant "
+                f"{self.variant.name or self.variant}, whose equations differ from torch.nn.GRU; "
+                "make it with variant='pytorch'"
+            )
+        for name, value in dict(mapping).items():
+            rows = np.shape(value)[:1]
+            if rows == (4 * self.hidden_size,) and name in self.parameters:
+                raise ValueError(f"{name} has 4*H rows: this looks like an LSTM")
+        super().load_state_dict(mapping)
+
+    def _cell_names(self):
+        """The name suffix of each layer and direction, in order."""
+        return [
+            f"l{layer}{suffix}"
+            for layer in range(self.num_layers)
+            for suffix in ("", "_reverse")[: self.num_directions]
+        ]
+
+    def concatenated_weights(self):
+        """Return the weights as textbooks write them, one matrix per gate on ``[h, x]``.
+
+        Returns
+        -------
+        list of ConcatenatedWeights
+            One per layer and direction, copies.
+
+        Examples
+        --------
+        >>> from pygru import GRU
+        >>> cell = GRU(3, 2, seed=0).concatenated_weights()[0]
+        >>> cell.W_r.shape, cell.b_r.shape
+        ((2, 5), (2,))
+        """
+        H = self.hidden_size
+        after = self.variant.reset == "after"
+        cells = []
+        for name in self._cell_names():
+            matrix = np.hstack(
+                [self.parameters[f"weight_hh_{name}"], self.parameters[f"weight_ih_{name}"]]
+            )
+            b_i = b_h = np.zeros(3 * H, self.dtype)
+            if self.bias:
+                b_i, b_h = self.parameters[f"bias_ih_{name}"], self.parameters[f"bias_hh_{name}"]
+            b_n = b_i[2 * H :] if after else b_i[2 * H :] + b_h[2 * H :]
+            cells.append(
+                ConcatenatedWeights(
+                    *(matrix[k * H : (k + 1) * H].copy() for k in range(3)),
+                    b_i[:H] + b_h[:H],
+                    b_i[H : 2 * H] + b_h[H : 2 * H],
+                    b_n.copy(),
+                    b_h[2 * H :].copy() if after else None,
+                )
+            )
+        return cells
+
+    def load_concatenated_weights(self, cells):
+        """Copy parameters from the form that :meth:`concatenated_weights` returns.
+
+        The sum of two biases does not say how to split them: it goes to ``bias_ih``, and
+        ``bias_hh`` becomes zero but for ``b_hn``.
+
+        Parameters
+        ----------
+        cells : sequence of ConcatenatedWeights
+            One per layer and direction.
+
+        Raises
+        ------
+        ValueError
+            If the number of cells or a shape does not fit, or if biases are given that are
+            not zero and this GRU has none.
+        """
+        names = self._cell_names()
+        if len(cells) != len(names):
+            raise ValueError(
+                f"cells must have one entry per layer and direction ({len(names)}), "
+                f"got {len(cells)}"
+            )
+        H = self.hidden_size
+        state = {}
+        for name, cell in zip(names, (ConcatenatedWeights(*cell) for cell in cells), strict=True):
+            width = H + self.parameters[f"weight_ih_{name}"].shape[1]
+            for gate in ("W_r", "W_z", "W_n"):
+                matrix = validation.as_real(gate, getattr(cell, gate), self.dtype)
+                validation.check_shape(gate, matrix, (H, width), f"(hidden_size={H}, {width})")
+            matrix = np.vstack([cell.W_r, cell.W_z, cell.W_n])
+            state[f"weight_hh_{name}"], state[f"weight_ih_{name}"] = matrix[:, :H], matrix[:, H:]
+            b_hn = np.zeros(H, self.dtype) if cell.b_hn is None else np.asarray(cell.b_hn)
+            b_i = np.concatenate([cell.b_r, cell.b_z, cell.b_n])
+            b_h = np.concatenate([np.zeros(2 * H, self.dtype), b_hn])
+            if self.variant.reset == "before" and b_hn.any():
+                raise ValueError("b_hn must be None for a variant with the reset before")
+            if self.bias:
+                state[f"bias_ih_{name}"], state[f"bias_hh_{name}"] = b_i, b_h
+            elif b_i.any() or b_h.any():
+                raise ValueError("the cells have biases, but this GRU was made with bias=False")
+        self.load_state_dict(state)
+
+    # ---- whole sequences --------------------------------------------------------------------
+
+    def __call__(self, x, h0=None, *, lengths=None, out=None, n_threads=None):
+        """Run the GRU over whole sequences, for inference: nothing is kept, nothing dropped.
+
+        Parameters
+        ----------
+        x : array_like or list of array_like
+            (T, B, I), or (B, T, I) with ``batch_first``, or (T, I) for one sequence; or a
+            list of (T_i, I) arrays. Any numeric dtype and memory layout.
+        h0 : array_like, optional
+            Initial states (L*D, B, H), or (L*D, H) for one sequence; zeros by default.
+        lengths : array_like of int, optional
+            (B,) the valid steps of each sequence, in any order, 0 allowed. Steps beyond are
+            not read, and the output there is 0.
+        out : ndarray, optional
+            Where to put the output: its shape and dtype, writable. On an exception its
+            contents are undefined.
+        n_threads : int, optional
+            Threads for this call; see :func:`pygru.set_num_threads`. Never changes a result.
+
+        Returns
+        -------
+        output : ndarray or list of ndarray
+            States of the last layer at every step, shaped like x with D*H features: the
+            forward direction's, then the reverse direction's. A list if x is one.
+        h_n : ndarray
+            Last state of each layer and direction, (L*D, B, H) or (L*D, H). The reverse
+            direction's is the state after the sequence's first step.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument does not fit; the message says what was expected.
+        MemoryError
+            If the result or the workspace cannot be allocated.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from pygru import GRU
+        >>> gru = GRU(2, 3, seed=0)
+        >>> outputs, h_n = gru([np.ones((4, 2)), np.ones((2, 2))])
+        >>> [output.shape for output in outputs]
+        [(4, 3), (2, 3)]
+        """
+        batch = _Batch(self, x, h0, lengths)
+        output, h_n, _ = self._run(batch, _core.KEEP_NOTHING, None, out, n_threads)
+        return output, h_n
+
+    def forward(
+        self, x, h0=None, *, lengths=None, training=True, memory="gates", n_threads=None
+    ):
+        """Run the GRU over whole sequences and keep what :meth:`backward` needs.
+
+        Parameters
+        ----------
+        x, h0, lengths, n_threads
+            As for calling the GRU. The tape remembers ``n_threads``.
+        training : bool
+            Whether dropout acts.
+        memory : {"gates", "outputs"}
+            What the tape keeps: states and gates (5 H per step and direction), or only the
+            states (H), from which backward computes the gates again.
+
+        Returns
+        -------
+        output, h_n : ndarray
+            As for calling the GRU.
+        tape : Tape
+            To be given to :meth:`backward`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from pygru import GRU
+        >>> gru = GRU(2, 3, seed=0)
+        >>> output, h_n, tape = gru.forward(np.ones((4, 1, 2)))
+        >>> d_x, d_h0 = gru.backward(tape, d_output=np.ones((4, 1, 3)))
+        >>> d_x.shape, d_h0.shape, bool(gru.grads["weight_ih_l0"].any())
+        ((4, 1, 2), (1, 1, 3), True)
+        """
+        training = validation.check_bool("training", training)
+        keep = KEEP[validation.check_choice("memory", memory, tuple(KEEP))]
+        batch = _Batch(self, x, h0, lengths)
+        dropout = self.dropout if training and self.num_layers > 1 else None
+        return self._run(batch, keep, dropout, None, n_threads)
+
+    def _run(self, batch, keep, dropout, out, n_threads):
+        threads.resolve(n_threads)  # refuse a bad argument before anything is allocated
+        width = self.num_directions * self.hidden_size
+        if batch.T * batch.B * width * self.dtype.itemsize > np.iinfo(np.intp).max:
+            raise ValueError(f"output of shape {batch.shape_of(width)} is too big")
+        kind = self.dtype.char.encode()
+        plan = _core.Plan(self._config, batch.T, batch.B, batch.lengths, kind, keep)
+        team = threads.threads_for(n_threads, plan.sizes(1))
+        sizes = plan.sizes(team)
+        output = self._output(batch, out, width)
+        target = output if out is None else self._writable(out, batch)
+        h_n = allocate(math.prod(batch.state_shape()), self.dtype, "h_n")
+        tape = allocate(sizes["tape"], self.dtype, f"the tape of {batch.T} steps")
+        mask, scale = self._draw_mask(dropout, sizes["mask"])
+        workspace = allocate(sizes["forward_workspace"], np.uint8, "the workspace of forward")
+        arrays = {
+            "parameters": self.flat_parameters,
+            "x": batch.x,
+            "h0": batch.h0,
+            "y": batch.time_major(target),
+            "h_n": h_n,
+            "tape": tape,
+            "mask": mask,
+            "mask_scale": scale,
+            "workspace": workspace,
+        }
+        with threads.single_threaded_blas(sizes["largest_product"]):
+            _core.forward(plan, arrays, BLAS, team, threads.on_main_thread())
+        if target is not output:
+            output[...] = target
+        kept = None
+        if keep != _core.KEEP_NOTHING:
+            kept = Tape(self, batch, plan, tape, mask, scale, n_threads)
+            batch.x = batch.h0 = None  # the tape has its own copies
+        return batch.sequences(output), h_n.reshape(batch.state_shape()), kept
+
+    def _output(self, batch, out, width):
+        if out is None:
+            return allocate(batch.shape_of(width), self.dtype, "the output")
+        if batch.is_list:
+            raise ValueError("out must be None when x is a list of sequences")
+        validation.check_out("out", out, self.dtype, batch.shape_of(width))
+        return out
+
+    def _writable(self, out, batch):
+        """``out`` itself if the core can write it while it reads x and h0, or a stand-in."""
+        inputs = [array for array in (batch.x, batch.h0) if array is not None]
+        if validation.dense_last_axis(out) is not out or not out.flags.aligned or any(
+            np.may_share_memory(out, array) for array in (*inputs, self.flat_parameters)
+        ):
+            return allocate(out.shape, self.dtype, "the output")
+        return out
+
+    def _draw_mask(self, dropout, size):
+        """The dropout mask of all layers but the last, and what kept elements are scaled by."""
+        if not dropout:
+            return None, 1.0
+        kept = self.generator.random(size, np.float32) >= dropout
+        return kept.view(np.uint8), 1 / (1 - dropout) if dropout < 1 else 0.0
+
+    def backward(self, tape, d_output=None, d_h_n=None):
+        """Add the gradient of a loss to ``grads`` and return that of the inputs.
+
+        Parameters
+        ----------
+        tape : Tape
+            From :meth:`forward` of this GRU, with the weights unchanged since. May be used
+            again, with the same result.
+        d_output : array_like or list of array_like, optional
+            Gradient of the loss with respect to the output, in the output's form; zeros by
+            default. Steps past a sequence's end are not read.
+        d_h_n : array_like, optional
+            Gradient with respect to ``h_n``; zeros by default.
+
+        Returns
+        -------
+        d_x : ndarray or list of ndarray
+            Gradient with respect to x, in its form; 0 past a sequence's end.
+        d_h0 : ndarray
+            Gradient with respect to h0, (L*D, B, H) or (L*D, H).
+
+        Raises
+        ------
+        RuntimeError
+            If ``tape`` is not a tape, or the weights have changed since it was made.
+        ValueError
+            If the tape is another GRU's, or a shape does not fit.
+        MemoryError
+            If the result or the workspace cannot be allocated; ``grads`` are then unchanged.
+        """
+        if not isinstance(tape, Tape):
+            raise RuntimeError(
+                "backward() needs a tape: output, h_n, tape = gru.forward(x); "
+                f"got {validation.type_name(tape)}"
+            )
+        if tape._gru is not self:
+            raise ValueError("tape belongs to another GRU")
+        if tape._fingerprint != _core.fingerprint(self.flat_parameters):
+            raise RuntimeError("weights changed since forward: the tape no longer fits them")
+        batch, plan = tape._batch, tape._plan
+        width = self.num_directions * self.hidden_size
+        d_y = self._output_gradient(batch, d_output, width)
+        d_h_n = batch.state("d_h_n", d_h_n)
+        team = threads.threads_for(tape._n_threads, plan.sizes(1))
+        sizes = plan.sizes(team)
+        d_x = allocate(batch.shape_of(self.input_size), self.dtype, "d_x")
+        d_h0 = allocate(math.prod(batch.state_shape()), self.dtype, "d_h0")
+        workspace = allocate(sizes["backward_workspace"], np.uint8, "the workspace of backward")
+        arrays = {
+            "parameters": self.flat_parameters,
+            "tape": tape._memory,
+            "mask": tape._mask,
+            "mask_scale": tape._mask_scale,
+            "d_y": d_y,
+            "d_h_n": d_h_n,
+            "d_x": batch.time_major(d_x),
+            "d_h0": d_h0,
+            "grads": self.flat_grads,
+            "workspace": workspace,
+        }
+        with threads.single_threaded_blas(sizes["largest_product"]):
+            _core.backward(plan, arrays, BLAS, team, threads.on_main_thread())
+        return batch.sequences(d_x), d_h0.reshape(batch.state_shape())
+
+    def _output_gradient(self, batch, d_output, width):
+        """``d_output`` as a (T, B, D*H) array the core can walk, or None."""
+        if d_output is None:
+            return None
+        if batch.is_list and isinstance(d_output, (list, tuple)):
+            d_output, lengths = pad_sequences(
+                d_output, dtype=self.dtype, batch_first=self.batch_first
+            )
+            if not np.array_equal(lengths, batch.lengths):
+                raise ValueError(
+                    f"d_output must be a list of arrays of lengths {batch.lengths.tolist()}, "
+                    f"got {lengths.tolist()}"
+                )
+        array = validation.as_real("d_output", d_output, self.dtype)
+        shape = batch.shape_of(width)
+        axes = "(time, D*H)" if batch.is_single else "(time, batch, D*H)"
+        if self.batch_first and not batch.is_single:
+            axes = "(batch, time, D*H)"
+        validation.check_shape("d_output", array, shape, f"{axes} = {shape}")
+        return validation.dense_last_axis(batch.time_major(array))
+
+    def gates(self, x, h0=None, *, lengths=None):
+        """Return what every gate did at every step: the inside of the GRU, made visible.
+
+        Parameters
+        ----------
+        x, h0, lengths
+            As for calling the GRU.
+
+        Returns
+        -------
+        list of Gates
+            One per layer and direction, in the order of ``h_n``; the reverse direction's
+            arrays are aligned with the input's time axis. For a list of sequences each
+            array of :class:`Gates` is padded.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from pygru import GRU
+        >>> gates = GRU(2, 3, seed=0).gates(np.ones((4, 2)))
+        >>> gates[0].z.shape
+        (4, 3)
+        """
+        batch = _Batch(self, x, h0, lengths)
+        _, _, tape = self._run(batch, _core.KEEP_GATES, None, None, None)
+        rows = tape._plan.sizes(1)["rows"]
+        step, sequence = np.empty(rows, np.int64), np.empty(rows, np.int64)
+        tape._plan.rows(step, sequence)
+        length = np.full(batch.B, batch.T) if batch.lengths is None else batch.lengths
+        return [
+            self._gates_of(tape, layer, direction, step, sequence, length)
+            for layer in range(self.num_layers)
+            for direction in range(self.num_directions)
+        ]
+
+    def _gates_of(self, tape, layer, direction, step, sequence, length):
+        """Unpack one cell's part of a tape into arrays in the caller's layout."""
+        batch, H = tape._batch, self.hidden_size
+        view = tape._plan.tape_view(layer, direction)
+
+        def part(begin, *shape):
+            return tape._memory[begin : begin + math.prod(shape)].reshape(shape)
+
+        gates = part(view["gates"], len(step), 4, H)  # n | r | z | hn, see pygru.h
+        h_prev = part(view["h_prev"], len(step), H)
+        h_last = part(view["h_last"], batch.B, H)
+        time = length[sequence] - 1 - step if direction else step
+        result = Gates(*(np.zeros(batch.shape_of(H), self.dtype) for _ in Gates._fields))
+        for array, column in zip(result, (1, 2, 0), strict=False):
+            batch.time_major(array)[time, sequence] = gates[:, column]
+        # The state after a step is the state before the next one; the last is kept apart.
+        h = batch.time_major(result.h)
+        later = step > 0
+        h[(time + 1 if direction else time - 1)[later], sequence[later]] = h_prev[later]
+        ran = np.flatnonzero(length)
+        h[np.zeros_like(ran) if direction else length[ran] - 1, ran] = h_last[ran]
+        return result
+
+    # ---- single steps -----------------------------------------------------------------------
+
+    def step(self, x_t, h, *, out=None):
+        """Run one time step, for one direction: the state goes in, the next one comes out.
+
+        Parameters
+        ----------
+        x_t : array_like
+            (B, I) or (I,) the input of this step.
+        h : array_like
+            (L, B, H) or (L, H) the state of every layer.
+        out : ndarray, optional
+            Where to put the new state; may be ``h`` itself.
+
+        Returns
+        -------
+        h : ndarray
+            The new state of every layer; ``h[-1]`` is the output.
+
+        Raises
+        ------
+        ValueError
+            If the GRU is bidirectional, or a shape does not fit.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from pygru import GRU
+        >>> gru = GRU(2, 3, seed=0)
+        >>> h = np.zeros((1, 3))
+        >>> for x_t in np.ones((5, 2)):
+        ...     h = gru.step(x_t, h)
+        >>> bool(np.allclose(h, gru(np.ones((5, 2)))[1]))
+        True
+        """
+        return one_step(self, x_t, h, out)
+
+    def stream(self, batch=None):
+        """Return a :class:`Stream`: single steps on buffers that are bound once.
+
+        Parameters
+        ----------
+        batch : int, optional
+            Number of independent streams B; None is a single one without a batch axis.
+
+        Raises
+        ------
+        ValueError
+            If the GRU is bidirectional: its reverse direction needs the future.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from pygru import GRU
+        >>> stream = GRU(2, 3, seed=0).stream()
+        >>> for x_t in np.ones((5, 2)):
+        ...     y_t = stream(x_t)
+        >>> y_t.shape
+        (3,)
+        """
+        return Stream(self, batch)

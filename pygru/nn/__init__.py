@@ -1,0 +1,1 @@
+"""Layers beside the GRU, losses and initial weights."""

@@ -1,0 +1,1 @@
+"""Training: optimisers, the trainer, its callbacks and its history."""

@@ -1,0 +1,111 @@
+"""The extension module, and whether the compiler can do OpenMP. All else: pyproject.toml.
+
+Environment variables (docs/building.md): PYGRU_OPENMP=auto|1|0, PYGRU_SANITIZE, PYGRU_WERROR;
+CC, CFLAGS and LDFLAGS are honoured.
+"""
+
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+CORE = [
+    "core_f32.c",
+    "core_f64.c",
+    "fingerprint.c",
+    "parallel.c",
+    "plan.c",
+    "status.c",
+]
+HEADERS = ["parallel.h", "plan.h", "pygru.h", "pygru_calls.h", "status.def", "template.h"]
+TEMPLATES = [f"{name}.tpl.c" for name in ("activations", "cell", "gemm", "network", "sweep")]
+
+# No flag here changes the arithmetic of the process or depends on this machine's CPU.
+UNIX_FLAGS = [
+    "-std=c11",
+    "-O3",
+    "-fno-math-errno",
+    "-fno-trapping-math",
+    "-ffp-contract=off",
+    "-fvisibility=hidden",
+]
+STRICT_FLAGS = ["-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Werror"]
+OPENMP_FLAGS = {"msvc": ["/openmp"], "unix": ["-fopenmp"], "mingw32": ["-fopenmp"]}
+OPENMP_PROBE = """
+#include <omp.h>
+int main(void) { return omp_get_max_threads() < 1; }
+"""
+
+
+def openmp_works(compiler, flags):
+    """Compile, link and run a program with OpenMP: the only proof that it is there."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder, "probe.c")
+        source.write_text(OPENMP_PROBE)
+        program = str(Path(folder, "probe"))
+        try:
+            objects = compiler.compile([str(source)], output_dir=folder, extra_postargs=flags)
+            compiler.link_executable(objects, program, extra_postargs=flags)
+            if "PYTHON_CROSSENV" in os.environ:  # a foreign program cannot run here
+                return True
+            return subprocess.run([program], check=False).returncode == 0
+        except Exception as error:
+            print(f"pygru: no OpenMP: {error}")
+            return False
+
+
+def openmp_flags(compiler, wanted, probe=openmp_works):
+    """Return the flags for OpenMP, or none; ``wanted`` is "auto", "1" or "0"."""
+    if wanted not in ("auto", "1", "0"):
+        raise SystemExit(f"PYGRU_OPENMP must be auto, 1 or 0, got {wanted!r}")
+    flags = OPENMP_FLAGS.get(compiler.compiler_type, ["-fopenmp"])
+    if wanted == "0":
+        return []
+    if probe(compiler, flags):
+        return flags
+    if wanted == "1":
+        raise SystemExit("PYGRU_OPENMP=1, but this compiler cannot build OpenMP; see above")
+    print("pygru: this compiler has no OpenMP; building for one thread")
+    return []
+
+
+class BuildExt(build_ext):
+    """build_ext that knows the flags of the C core."""
+
+    def build_extensions(self):
+        # A released wheel must never lack threads by accident.
+        default = "1" if os.environ.get("CIBUILDWHEEL") == "1" else "auto"
+        openmp = openmp_flags(self.compiler, os.environ.get("PYGRU_OPENMP", default))
+        flags = [] if self.compiler.compiler_type == "msvc" else list(UNIX_FLAGS)
+        sanitize = os.environ.get("PYGRU_SANITIZE")
+        extra = ["-g", f"-fsanitize={sanitize}"] if sanitize else []
+        for extension in self.extensions:
+            extension.extra_compile_args += flags + openmp + extra
+            extension.extra_link_args += openmp + extra
+        if os.environ.get("PYGRU_WERROR") == "1":
+            self.compile_core_strictly(openmp)
+        super().build_extensions()
+
+    def compile_core_strictly(self, openmp):
+        """Compile the core alone, every warning an error; Cython's own C is not held to it."""
+        self.compiler.compile(
+            [f"src_c/{name}" for name in CORE],
+            output_dir=str(Path(self.build_temp, "strict")),
+            extra_postargs=UNIX_FLAGS + openmp + STRICT_FLAGS,
+        )
+
+
+setup(
+    ext_modules=[
+        Extension(
+            "pygru.core._core",
+            ["pygru/core/_core.pyx", *(f"src_c/{name}" for name in CORE)],
+            include_dirs=["src_c"],
+            depends=[f"src_c/{name}" for name in (*HEADERS, *TEMPLATES)],
+        )
+    ],
+    cmdclass={"build_ext": BuildExt},
+)

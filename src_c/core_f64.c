@@ -1,0 +1,14 @@
+/* core_f64.c - the whole core in float64. Each template may use those above it only. */
+#define REAL_BITS 64
+#include "template.h"
+
+#include <string.h>
+
+#include "parallel.h"
+#include "plan.h"
+
+#include "activations.tpl.c"
+#include "gemm.tpl.c"
+#include "cell.tpl.c"
+#include "sweep.tpl.c"
+#include "network.tpl.c"

@@ -1,0 +1,373 @@
+/* plan.c - from a configuration and the lengths to sizes, offsets and chunks.
+ *
+ * Pure arithmetic on integers. Every size is computed in 64 bits with overflow checked in
+ * one place (pygru_plan_size and pygru_plan_sizes); after that, no file checks again. */
+#include "plan.h"
+
+#include <string.h>
+
+/* Work is cut by shape alone. A chunk has at least MIN_CHUNK sequences, because a product of
+ * few rows spends its time on moving the weights, and at most MAX_CHUNK, because its state
+ * should stay in cache; in between, the batch is cut into about TARGET_CHUNKS.
+ * docs/decisions/0003-chunks-by-shape.md has the measurement. */
+enum { MIN_CHUNK = 16, MAX_CHUNK = 64, TARGET_CHUNKS = 16 };
+
+/* One time block of gate pre-activations should stay in the second-level cache. */
+enum { BLOCK_BYTES = 256 * 1024 };
+
+/* ---- checked arithmetic: a negative operand or result marks an overflow ------------- */
+
+static int64_t times(int64_t a, int64_t b) {
+    if (a < 0 || b < 0 || (b > 0 && a > INT64_MAX / b)) {
+        return -1;
+    }
+    return a * b;
+}
+
+static int64_t plus(int64_t a, int64_t b) {
+    if (a < 0 || b < 0 || a > INT64_MAX - b) {
+        return -1;
+    }
+    return a + b;
+}
+
+static int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t at_least(int64_t a, int64_t b) { return a > b ? a : b; }
+
+/* Reserves n elements: returns where they begin and moves *total past them. */
+static int64_t reserve(int64_t *total, int64_t n) {
+    const int64_t begin = *total;
+    *total = plus(*total, n);
+    return begin;
+}
+
+/* ---- the model ---------------------------------------------------------------------- */
+
+static int config_is_valid(const pygru_config *c) {
+    return c->input_size >= 1 && c->hidden_size >= 1 && c->num_layers >= 1 &&
+           (c->num_directions == 1 || c->num_directions == 2) && (c->has_bias >> 1) == 0 &&
+           (c->reset >> 1) == 0 && (c->update >> 1) == 0;
+}
+
+static int64_t cell_size(const pygru_config *c, int64_t input_size) {
+    const int64_t biases = c->has_bias ? 2 : 0;
+    return times(times(3, c->hidden_size), plus(plus(input_size, c->hidden_size), biases));
+}
+
+pygru_status pygru_cell_of(const pygru_config *config, int64_t layer, int32_t direction,
+                           pygru_cell *cell) {
+    const int64_t H = config->hidden_size;
+    const int64_t D = config->num_directions;
+    int64_t first, upper, above, bias;
+    if (!config_is_valid(config) || layer < 0 || layer >= config->num_layers ||
+        direction < 0 || direction >= config->num_directions) {
+        return PYGRU_BAD_CONFIG;
+    }
+    cell->input_size = layer == 0 ? config->input_size : times(D, H);
+    first = cell_size(config, config->input_size);
+    upper = cell_size(config, times(D, H));
+    above = layer == 0 ? times(direction, first)
+                       : plus(times(D, first),
+                              times(plus(times(layer - 1, D), direction), upper));
+    cell->weight_ih = above;
+    cell->weight_hh = plus(above, times(times(3, H), cell->input_size));
+    bias = plus(cell->weight_hh, times(times(3, H), H));
+    cell->bias_ih = config->has_bias ? bias : -1;
+    cell->bias_hh = config->has_bias ? plus(bias, times(3, H)) : -1;
+    cell->end = plus(above, layer == 0 ? first : upper);
+    return times(cell->end, 8) < 0 ? PYGRU_SIZE_OVERFLOW : PYGRU_OK;
+}
+
+int64_t pygru_widest_input(const pygru_config *config) {
+    if (config->num_layers == 1) {
+        return config->input_size;
+    }
+    return at_least(config->input_size, times(config->num_directions, config->hidden_size));
+}
+
+/* ---- the plan ----------------------------------------------------------------------- */
+
+static int64_t chunk_rows_for(int64_t B) {
+    const int64_t wanted = (B - 1) / TARGET_CHUNKS + 1;
+    return at_most(B, at_least(MIN_CHUNK, at_most(wanted, MAX_CHUNK)));
+}
+
+static int64_t count_chunks(int64_t B) {
+    return B == 0 ? 0 : (B - 1) / chunk_rows_for(B) + 1;
+}
+
+/* Entries of all start tables. The chunks hold the sorted lengths, so the sum over chunks of
+ * the longest length is not known before sorting; T for each is a bound. */
+static int64_t bound_starts(int64_t T, int64_t B) {
+    return times(plus(T, 1), count_chunks(B));
+}
+
+pygru_status pygru_plan_size(const pygru_config *config, int64_t T, int64_t B,
+                             const int64_t *lengths, int64_t *bytes) {
+    pygru_cell last;
+    pygru_status status;
+    int64_t b, integers;
+    if (T < 0 || B < 0) {
+        return PYGRU_BAD_BATCH;
+    }
+    for (b = 0; lengths != NULL && b < B; b++) {
+        if (lengths[b] < 0 || lengths[b] > T) {
+            return PYGRU_BAD_BATCH;
+        }
+    }
+    status = pygru_cell_of(config, config->num_layers - 1, config->num_directions - 1, &last);
+    if (status != PYGRU_OK) {
+        return status;
+    }
+    integers = plus(times(2, B), bound_starts(T, B));
+    *bytes = plus(times(8, integers),
+                  plus((int64_t)sizeof(pygru_plan),
+                       times((int64_t)sizeof(pygru_chunk), count_chunks(B))));
+    return *bytes < 0 || times(T, B) < 0 ? PYGRU_SIZE_OVERFLOW : PYGRU_OK;
+}
+
+/* A counting sort, longest first, equal lengths in batch order. `count` has T+1 entries. */
+static void sort_by_length(int64_t T, int64_t B, const int64_t *lengths, int64_t *order,
+                           int64_t *sorted, int64_t *count) {
+    int64_t b, length;
+    memset(count, 0, (size_t)(T + 1) * sizeof *count);
+    for (b = 0; b < B; b++) {
+        count[lengths[b]]++;
+    }
+    /* count[k] becomes the number of sequences longer than k: where length k begins. */
+    for (length = T, b = 0; length >= 0; length--) {
+        const int64_t n = count[length];
+        count[length] = b;
+        b += n;
+    }
+    for (b = 0; b < B; b++) {
+        const int64_t at = count[lengths[b]]++;
+        order[at] = b;
+        sorted[at] = lengths[b];
+    }
+}
+
+static void order_sequences(int64_t T, int64_t B, const int64_t *lengths, int64_t *order,
+                            int64_t *sorted, int64_t *scratch) {
+    int64_t b;
+    if (lengths != NULL) {
+        sort_by_length(T, B, lengths, order, sorted, scratch);
+        return;
+    }
+    for (b = 0; b < B; b++) {
+        order[b] = b;
+        sorted[b] = T;
+    }
+}
+
+/* start[t] = rows of the steps before t; at the end start[steps] = rows of the chunk. */
+static int64_t fill_starts(const int64_t *sorted, int64_t n, int64_t steps, int64_t *start) {
+    int64_t t, active = n, rows = 0;
+    for (t = 0; t < steps; t++) {
+        while (active > 0 && sorted[active - 1] <= t) {
+            active--;
+        }
+        start[t] = rows;
+        rows += active;
+    }
+    start[steps] = rows;
+    return rows;
+}
+
+pygru_status pygru_plan_init(const pygru_config *config, int64_t T, int64_t B,
+                             const int64_t *lengths, int32_t element_size, int32_t keep,
+                             void *memory) {
+    pygru_plan *plan = memory;
+    const int64_t step = chunk_rows_for(B);
+    int64_t bytes, c, start0 = 0;
+    int64_t *order, *sorted, *starts;
+    pygru_chunk *chunks;
+    const pygru_status status = pygru_plan_size(config, T, B, lengths, &bytes);
+    if (status != PYGRU_OK) {
+        return status;
+    }
+    memset(plan, 0, sizeof *plan);
+    plan->config = *config;
+    plan->T = T;
+    plan->B = B;
+    plan->n_chunks = count_chunks(B);
+    plan->chunk_rows = B == 0 ? 0 : step;
+    plan->element_size = element_size;
+    plan->keep = keep;
+    plan->order = (int64_t)sizeof *plan;
+    plan->lengths = plan->order + 8 * B;
+    plan->chunks = plan->lengths + 8 * B;
+    plan->starts = plan->chunks + (int64_t)sizeof(pygru_chunk) * plan->n_chunks;
+
+    order = (int64_t *)((char *)memory + plan->order);
+    sorted = (int64_t *)((char *)memory + plan->lengths);
+    chunks = (pygru_chunk *)((char *)memory + plan->chunks);
+    starts = (int64_t *)((char *)memory + plan->starts);
+    if (B > 0) {
+        order_sequences(T, B, lengths, order, sorted, starts);
+    }
+    for (c = 0; c < plan->n_chunks; c++) {
+        pygru_chunk *chunk = &chunks[c];
+        chunk->sequence0 = c * step;
+        chunk->n = at_most(step, B - chunk->sequence0);
+        chunk->steps = sorted[chunk->sequence0];
+        chunk->row0 = plan->rows;
+        chunk->start0 = start0;
+        plan->rows += fill_starts(sorted + chunk->sequence0, chunk->n, chunk->steps,
+                                  starts + start0);
+        start0 += chunk->steps + 1;
+    }
+    plan->block_rows = at_most(
+        plan->rows,
+        at_least(plan->chunk_rows,
+                 BLOCK_BYTES / at_least(1, times(4 * element_size, config->hidden_size))));
+    return PYGRU_OK;
+}
+
+void pygru_plan_rows(const pygru_plan *plan, int64_t *step, int64_t *sequence) {
+    const int64_t *order = pygru_plan_order(plan);
+    int64_t c, t, i;
+    for (c = 0; c < plan->n_chunks; c++) {
+        const pygru_chunk *chunk = pygru_plan_chunk(plan, c);
+        const int64_t *start = pygru_plan_starts(plan, chunk);
+        for (t = 0; t < chunk->steps; t++) {
+            for (i = 0; i < start[t + 1] - start[t]; i++) {
+                step[chunk->row0 + start[t] + i] = t;
+                sequence[chunk->row0 + start[t] + i] = order[chunk->sequence0 + i];
+            }
+        }
+    }
+}
+
+/* ---- layouts ------------------------------------------------------------------------ */
+
+pygru_tape_layout pygru_layout_tape(const pygru_plan *plan) {
+    const pygru_config *c = &plan->config;
+    const int64_t LD = times(c->num_layers, c->num_directions);
+    const int64_t columns = plan->keep == PYGRU_KEEP_GATES ? 5 : 1;
+    pygru_tape_layout a = {0};
+    if (plan->keep == PYGRU_KEEP_NOTHING) {
+        return a;
+    }
+    a.x = reserve(&a.total, times(plan->rows, c->input_size));
+    a.h_last = reserve(&a.total, times(LD, times(plan->B, c->hidden_size)));
+    a.cell_size = times(plan->rows, times(columns, c->hidden_size));
+    a.cells = reserve(&a.total, times(LD, a.cell_size));
+    return a;
+}
+
+void pygru_tape_view_of(const pygru_plan *plan, int64_t layer, int32_t direction,
+                        pygru_tape_view *view) {
+    const pygru_tape_layout a = pygru_layout_tape(plan);
+    const int64_t H = plan->config.hidden_size;
+    const int64_t cell = layer * plan->config.num_directions + direction;
+    view->h_prev = a.cells + cell * a.cell_size;
+    view->gates = plan->keep == PYGRU_KEEP_GATES ? view->h_prev + plan->rows * H : -1;
+    view->h_last = a.h_last + cell * plan->B * H;
+}
+
+pygru_forward_layout pygru_layout_forward(const pygru_plan *plan) {
+    const pygru_config *c = &plan->config;
+    const int64_t H = c->hidden_size;
+    const int64_t rows_of_states =
+        plan->keep == PYGRU_KEEP_NOTHING && c->num_layers > 1 ? plan->rows : 0;
+    pygru_forward_layout a = {0};
+    a.ut = reserve(&a.shared_total, times(times(c->num_layers, c->num_directions),
+                                          times(3, times(H, H))));
+    a.states = reserve(&a.shared_total,
+                       times(2, times(c->num_directions, times(rows_of_states, H))));
+    a.bias = reserve(&a.thread_total, times(4, H));
+    a.x = reserve(&a.thread_total, times(plan->block_rows, pygru_widest_input(c)));
+    a.gates = reserve(&a.thread_total, times(plan->block_rows, times(4, H)));
+    a.gh = reserve(&a.thread_total, times(plan->chunk_rows, times(3, H)));
+    a.h = reserve(&a.thread_total, times(plan->chunk_rows, H));
+    return a;
+}
+
+pygru_backward_layout pygru_layout_backward(const pygru_plan *plan) {
+    const pygru_config *c = &plan->config;
+    const int64_t H = c->hidden_size;
+    const int64_t D = c->num_directions;
+    const int64_t gathers = c->num_layers > 1 || D > 1;
+    const int64_t recomputed = plan->keep == PYGRU_KEEP_OUTPUTS ? plan->block_rows : 0;
+    const int64_t between = c->num_layers > 1 ? plan->rows : 0;
+    pygru_backward_layout a = {0};
+    pygru_cell last = {0};
+    (void)pygru_cell_of(c, c->num_layers - 1, c->num_directions - 1, &last);
+    a.d_parameters = reserve(&a.shared_total, last.end);
+    a.d_gates = reserve(&a.shared_total, times(D, times(plan->rows, times(4, H))));
+    a.x = reserve(&a.shared_total,
+                  times(gathers * D, times(plan->rows, pygru_widest_input(c))));
+    a.d_y = reserve(&a.shared_total, times(2, times(between, times(D, H))));
+    a.bias = reserve(&a.thread_total, times(4, H));
+    a.gates = reserve(&a.thread_total, times(recomputed, times(4, H)));
+    a.gh = reserve(&a.thread_total, times(recomputed, times(3, H)));
+    a.h_next = reserve(&a.thread_total, times(recomputed, H));
+    a.d_x = reserve(&a.thread_total, times(plan->block_rows, pygru_widest_input(c)));
+    a.dh = reserve(&a.thread_total, times(plan->chunk_rows, H));
+    a.d_rh = reserve(&a.thread_total, times(plan->chunk_rows, H));
+    a.sums = reserve(&a.thread_total, times(2, times(4, H)));
+    return a;
+}
+
+/* ---- sizes -------------------------------------------------------------------------- */
+
+/* 64 bytes more, so that the core can align the buffer itself. */
+static int64_t workspace_bytes(const pygru_plan *plan, int32_t n_threads, int64_t shared,
+                               int64_t per_thread) {
+    const int64_t elements = plus(shared, times(n_threads, per_thread));
+    return plus(64, times(elements, plan->element_size));
+}
+
+pygru_status pygru_plan_sizes(const pygru_plan *plan, int32_t n_threads, pygru_sizes *sizes) {
+    const pygru_config *c = &plan->config;
+    const int64_t H = c->hidden_size;
+    const pygru_tape_layout tape = pygru_layout_tape(plan);
+    const pygru_forward_layout forward = pygru_layout_forward(plan);
+    const pygru_backward_layout backward = pygru_layout_backward(plan);
+    const int64_t widest = at_least(pygru_widest_input(c), H);
+    pygru_cell last;
+    const pygru_status status =
+        pygru_cell_of(c, c->num_layers - 1, c->num_directions - 1, &last);
+    if (status != PYGRU_OK) {
+        return status;
+    }
+    sizes->rows = plan->rows;
+    sizes->parameters = last.end;
+    sizes->tape = tape.total;
+    sizes->mask = times(times(c->num_layers - 1, plan->rows), times(c->num_directions, H));
+    sizes->forward_workspace =
+        workspace_bytes(plan, n_threads, forward.shared_total, forward.thread_total);
+    sizes->backward_workspace =
+        workspace_bytes(plan, n_threads, backward.shared_total, backward.thread_total);
+    /* Backward multiplies over all rows at once, forward over one block of them. */
+    sizes->largest_product =
+        times(plan->keep == PYGRU_KEEP_NOTHING ? plan->block_rows : plan->rows,
+              times(times(3, H), widest));
+    sizes->operations = times(plan->rows, last.end);
+    sizes->max_threads = at_least(
+        1, plan->keep == PYGRU_KEEP_NOTHING
+               ? times(plan->n_chunks, c->num_directions)
+               : plus(plan->n_chunks * c->num_directions, 4 * ((3 * H - 1) / 128 + 1)));
+    if (sizes->mask < 0 || times(sizes->tape, plan->element_size) < 0 ||
+        sizes->forward_workspace < 0 || sizes->backward_workspace < 0) {
+        return PYGRU_SIZE_OVERFLOW;
+    }
+    if (sizes->operations < 0) {
+        sizes->operations = INT64_MAX;
+    }
+    if (sizes->largest_product < 0) {
+        sizes->largest_product = INT64_MAX;
+    }
+    return PYGRU_OK;
+}
+
+pygru_status pygru_step_workspace(const pygru_config *config, int64_t B, int64_t *elements) {
+    const int64_t H = config->hidden_size;
+    if (!config_is_valid(config) || config->num_directions != 1 || B < 0) {
+        return PYGRU_BAD_CONFIG;
+    }
+    /* bias (4H), gates (B, 4H), gh (B, 3H) */
+    *elements = plus(times(4, H), times(B, times(7, H)));
+    return times(*elements, 8) < 0 ? PYGRU_SIZE_OVERFLOW : PYGRU_OK;
+}

@@ -1,0 +1,101 @@
+/* plan.h - what a plan holds, for the files of the core that walk it.
+ *
+ * Sequences are sorted by length, longest first, and cut into chunks of consecutive
+ * sequences. Inside a chunk the sequences still running at step t are the first n_t, so the
+ * rows of one step are contiguous: row(t, i) = row0 + start[t] + i. The numbering serves both
+ * directions: for the reverse one, step t of a sequence is its time length-1-t. */
+#ifndef PYGRU_PLAN_H
+#define PYGRU_PLAN_H
+
+#include "pygru.h"
+
+typedef struct pygru_chunk {
+    int64_t n;         /* sequences in this chunk */
+    int64_t sequence0; /* index of the first one in the sorted order */
+    int64_t steps;     /* the longest length in this chunk */
+    int64_t row0;      /* first packed row */
+    int64_t start0;    /* where this chunk's start table begins; it has steps+1 entries */
+} pygru_chunk;
+
+struct pygru_plan {
+    pygru_config config;
+    int64_t T;
+    int64_t B;
+    int64_t rows;
+    int64_t n_chunks;
+    int64_t chunk_rows; /* sequences in the largest chunk */
+    int64_t block_rows; /* rows of one time block: the products before the recurrence */
+    int32_t element_size;
+    int32_t keep;
+    /* Byte offsets from the plan itself, so that it may be copied. */
+    int64_t order;   /* int64 (B): batch index of the i-th sorted sequence */
+    int64_t lengths; /* int64 (B): its length */
+    int64_t chunks;  /* pygru_chunk (n_chunks) */
+    int64_t starts;  /* int64: the start tables */
+};
+
+/* Where the arrays of a tape stand, in elements. */
+typedef struct pygru_tape_layout {
+    int64_t x;      /* (R, I) packed, time order */
+    int64_t h_last; /* (L*D, B, H) */
+    int64_t cells;  /* first cell; each holds h_prev (R, H), then gates (R, 4H) if kept */
+    int64_t cell_size;
+    int64_t total;
+} pygru_tape_layout;
+
+/* Where the scratch of one thread and the shared buffers stand, in elements. A section that
+ * a call does not need has no extent. */
+typedef struct pygru_forward_layout {
+    int64_t ut;     /* shared (L*D, H, 3H): transposed recurrent weights */
+    int64_t states; /* (2, D, R, H): h_prev of a layer and of the one below */
+    int64_t shared_total;
+    int64_t bias;  /* per thread (4H) */
+    int64_t x;     /* (block_rows, widest input) */
+    int64_t gates; /* (block_rows, 4H) */
+    int64_t gh;    /* (chunk_rows, 3H) */
+    int64_t h;     /* (chunk_rows, H) */
+    int64_t thread_total;
+} pygru_forward_layout;
+
+typedef struct pygru_backward_layout {
+    int64_t d_parameters; /* shared, like the parameters */
+    int64_t d_gates;      /* (D, R, 4H) of the current layer */
+    int64_t x;            /* (D, R, widest input) of the current layer */
+    int64_t d_y;          /* (2, R, D*H): of a layer and of the one below */
+    int64_t shared_total;
+    int64_t bias;   /* per thread (4H) */
+    int64_t gates;  /* (block_rows, 4H) recomputed */
+    int64_t gh;     /* (max(block_rows, chunk_rows), 3H) */
+    int64_t h_next; /* (block_rows, H) recomputed, not used further */
+    int64_t d_x;    /* (block_rows, widest input) */
+    int64_t dh;     /* (chunk_rows, H) */
+    int64_t d_rh;   /* (chunk_rows, H) */
+    int64_t sums;   /* (2, 4H) bias gradients */
+    int64_t thread_total;
+} pygru_backward_layout;
+
+pygru_tape_layout pygru_layout_tape(const pygru_plan *plan);
+pygru_forward_layout pygru_layout_forward(const pygru_plan *plan);
+pygru_backward_layout pygru_layout_backward(const pygru_plan *plan);
+
+/* Input size of the widest layer. */
+int64_t pygru_widest_input(const pygru_config *config);
+
+static inline const int64_t *pygru_plan_order(const pygru_plan *plan) {
+    return (const int64_t *)((const char *)plan + plan->order);
+}
+
+static inline const int64_t *pygru_plan_lengths(const pygru_plan *plan) {
+    return (const int64_t *)((const char *)plan + plan->lengths);
+}
+
+static inline const pygru_chunk *pygru_plan_chunk(const pygru_plan *plan, int64_t chunk) {
+    return (const pygru_chunk *)((const char *)plan + plan->chunks) + chunk;
+}
+
+static inline const int64_t *pygru_plan_starts(const pygru_plan *plan,
+                                               const pygru_chunk *chunk) {
+    return (const int64_t *)((const char *)plan + plan->starts) + chunk->start0;
+}
+
+#endif

@@ -1,0 +1,190 @@
+/* pygru.h - the contract of the C core: gated recurrent units, forward and backward.
+ *
+ * What it does: describes a GRU (pygru_config), cuts one batch into work (pygru_plan),
+ * then runs it (pygru_forward, pygru_backward, pygru_step; _f32 and _f64).
+ * What it refuses to do: allocate, print, exit, start Python, keep state between calls.
+ * The caller owns every buffer: ask for the size, provide the memory, compute.
+ *
+ * Dimension letters, used in every file:
+ *   T  time steps of the longest sequence        I  input size of the first layer
+ *   B  sequences in the batch                    H  hidden size
+ *   L  layers                                    D  directions (1 or 2)
+ *   R  rows: the valid time steps of all sequences together, R = sum of lengths
+ *
+ * Tensors are row-major, the last axis contiguous. Gates are stored in the order r, z, n.
+ * The mathematics is in docs/math.md, the data flow in docs/architecture.md.
+ */
+#ifndef PYGRU_H
+#define PYGRU_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(_WIN32)
+#define PYGRU_API
+#else
+#define PYGRU_API __attribute__((visibility("default")))
+#endif
+
+#define PYGRU_ABI_VERSION 1
+
+/* ---- status ---------------------------------------------------------------------- */
+
+typedef enum pygru_status {
+#define PYGRU_STATUS(code, name, exception, text) PYGRU_##name = code,
+#include "status.def"
+#undef PYGRU_STATUS
+    PYGRU_STATUS_END_ /* one past the last: for loops over all codes */
+} pygru_status;
+
+/* The text of a status code; never NULL, static memory. Unknown codes have a text too. */
+PYGRU_API const char *pygru_status_text(int status);
+
+/* The name of the Python exception for a status code, as status.def gives it. */
+PYGRU_API const char *pygru_status_exception(int status);
+
+/* ---- the model ------------------------------------------------------------------- */
+
+enum { PYGRU_RESET_BEFORE = 0, PYGRU_RESET_AFTER = 1 };   /* n = tanh(.. U(r*h)) | tanh(.. r*(U h)) */
+enum { PYGRU_UPDATE_REPLACES = 0, PYGRU_UPDATE_KEEPS = 1 }; /* h' = (1-z)h + z n | z h + (1-z)n */
+
+typedef struct pygru_config {
+    int64_t input_size;     /* I >= 1 */
+    int64_t hidden_size;    /* H >= 1 */
+    int64_t num_layers;     /* L >= 1 */
+    int32_t num_directions; /* D, 1 or 2 */
+    int32_t has_bias;       /* 0 or 1: two bias vectors of 3H per layer and direction */
+    int32_t reset;          /* PYGRU_RESET_BEFORE or PYGRU_RESET_AFTER */
+    int32_t update;         /* PYGRU_UPDATE_REPLACES or PYGRU_UPDATE_KEEPS */
+} pygru_config;
+
+/* Where the parameters of one layer and direction stand in the flat parameter array, as
+ * element offsets. Shapes: weight_ih (3H, input_size), weight_hh (3H, H), bias_* (3H). */
+typedef struct pygru_cell {
+    int64_t input_size; /* I for layer 0, D*H above */
+    int64_t weight_ih;
+    int64_t weight_hh;
+    int64_t bias_ih; /* -1 without bias */
+    int64_t bias_hh; /* -1 without bias */
+    int64_t end;     /* one past the last parameter of this cell */
+} pygru_cell;
+
+/* Fills *cell for 0 <= layer < L, 0 <= direction < D. The cells follow one another, layer
+ * by layer, direction by direction; the last cell's `end` is the parameter count.
+ * Errors: BAD_CONFIG, SIZE_OVERFLOW. */
+PYGRU_API pygru_status pygru_cell_of(const pygru_config *config, int64_t layer,
+                                     int32_t direction, pygru_cell *cell);
+
+/* ---- the plan of one batch ------------------------------------------------------- */
+
+/* What a forward call keeps for backward. */
+enum {
+    PYGRU_KEEP_NOTHING = 0, /* inference */
+    PYGRU_KEEP_OUTPUTS = 1, /* states only; backward recomputes the gates */
+    PYGRU_KEEP_GATES = 2    /* states and gates */
+};
+
+/* Opaque: rows sorted by length and cut into chunks by shape alone, so that results never
+ * depend on the number of threads. It lives in the caller's memory, holds no pointer to
+ * anything else, and may be read by many threads at once. */
+typedef struct pygru_plan pygru_plan;
+
+/* Bytes of memory for a plan. lengths (B), may be NULL (every sequence has T steps).
+ * Errors: BAD_CONFIG, BAD_BATCH, SIZE_OVERFLOW. */
+PYGRU_API pygru_status pygru_plan_size(const pygru_config *config, int64_t T, int64_t B,
+                                       const int64_t *lengths, int64_t *bytes);
+
+/* Builds the plan in `memory` (8-byte aligned, of pygru_plan_size bytes). element_size is
+ * 4 or 8; keep is one of PYGRU_KEEP_*. The arrays are copied: nothing is referenced. */
+PYGRU_API pygru_status pygru_plan_init(const pygru_config *config, int64_t T, int64_t B,
+                                       const int64_t *lengths, int32_t element_size,
+                                       int32_t keep, void *memory);
+
+/* Sizes that follow from a plan. */
+typedef struct pygru_sizes {
+    int64_t rows;              /* R */
+    int64_t parameters;        /* elements of the flat parameter array */
+    int64_t tape;              /* elements of the tape; 0 with KEEP_NOTHING */
+    int64_t mask;              /* elements of the dropout mask: (L-1, R, D*H) */
+    int64_t forward_workspace; /* bytes for n_threads threads */
+    int64_t backward_workspace;
+    int64_t largest_product; /* m*n*k of the largest product of the call */
+    int64_t operations;      /* multiply-adds of the forward pass; INT64_MAX if more */
+    int64_t max_threads;     /* more threads than this find no work */
+} pygru_sizes;
+
+/* Errors: SIZE_OVERFLOW. n_threads >= 1. */
+PYGRU_API pygru_status pygru_plan_sizes(const pygru_plan *plan, int32_t n_threads,
+                                        pygru_sizes *sizes);
+
+/* Where each row of the packed order belongs: step (R) is the position inside its own
+ * sequence, sequence (R) its index in the batch. Out arrays, caller's memory. */
+PYGRU_API void pygru_plan_rows(const pygru_plan *plan, int64_t *step, int64_t *sequence);
+
+/* Element offsets into the tape of one layer and direction; packed rows in the order in
+ * which that direction visits them. -1 where the tape does not hold it. */
+typedef struct pygru_tape_view {
+    int64_t h_prev; /* (R, H) state before the step */
+    int64_t gates;  /* (R, 4H) columns n | r | z | hn (reset after) or r*h (before) */
+    int64_t h_last; /* (B, H) state after the last valid step, batch order */
+} pygru_tape_view;
+
+PYGRU_API void pygru_tape_view_of(const pygru_plan *plan, int64_t layer, int32_t direction,
+                                  pygru_tape_view *view);
+
+/* Elements of workspace for pygru_step. Errors: BAD_CONFIG, SIZE_OVERFLOW. */
+PYGRU_API pygru_status pygru_step_workspace(const pygru_config *config, int64_t B,
+                                            int64_t *elements);
+
+/* ---- what the core is given ------------------------------------------------------ */
+
+/* The BLAS, as Fortran entry points taken from scipy.linalg.cython_blas. Read only. */
+typedef struct pygru_blas {
+    void (*sgemm)(void); /* cast to the real type by gemm.tpl.c */
+    void (*dgemm)(void);
+    void (*sgemv)(void);
+    void (*dgemv)(void);
+    int32_t int_bytes; /* 4 or 8: the width of its integers */
+    int64_t max_int;   /* no dimension above this is passed; products are tiled */
+} pygru_blas;
+
+/* Who works, and who may stop it. */
+typedef struct pygru_team {
+    int32_t n_threads; /* >= 1 */
+    /* Called on the calling thread at most every 50 ms; non-zero stops the call, which
+     * then returns CANCELLED. May be NULL. */
+    int (*poll)(void *context);
+    void *poll_context;
+} pygru_team;
+
+/* ---- the calls, once per precision ----------------------------------------------- */
+
+#define PYGRU_REAL_BITS 32
+#include "pygru_calls.h"
+#undef PYGRU_REAL_BITS
+#define PYGRU_REAL_BITS 64
+#include "pygru_calls.h"
+#undef PYGRU_REAL_BITS
+
+/* A 64-bit fingerprint of `bytes` bytes: equal contents give equal fingerprints, a changed
+ * weight another one. Guards tapes against weights that moved; not cryptographic. */
+PYGRU_API uint64_t pygru_fingerprint(const void *data, int64_t bytes);
+
+/* Name and version of the compiler that built the core; static memory. */
+PYGRU_API const char *pygru_compiler(void);
+
+/* The OpenMP standard date the core was built with (201511 is 4.5), 0 without OpenMP. */
+PYGRU_API int32_t pygru_openmp_version(void);
+
+/* How many threads OpenMP would use now; 1 without OpenMP, in a forked child, and inside
+ * somebody else's parallel region. */
+PYGRU_API int32_t pygru_available_threads(void);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,40 @@
+/* template.h - what REAL and NAME(x) mean in the *.tpl.c files.
+ *
+ * A template file is written once and compiled twice, by core_f32.c and core_f64.c. Both
+ * define REAL_BITS and include this file first. */
+#ifndef REAL_BITS
+#error "define REAL_BITS as 32 or 64 before including template.h"
+#endif
+#ifdef REAL
+#error "template.h is included once per translation unit"
+#endif
+
+#if REAL_BITS == 32
+#define REAL float
+#define NAME(x) x##_f32
+#elif REAL_BITS == 64
+#define REAL double
+#define NAME(x) x##_f64
+#else
+#error "REAL_BITS must be 32 or 64"
+#endif
+
+#if defined(_MSC_VER)
+#define RESTRICT __restrict
+#define ALWAYS_INLINE static __forceinline
+#else
+#define RESTRICT restrict
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+#endif
+
+/* Before a loop whose iterations touch disjoint elements although its pointers may be equal
+ * (a state updated in place): the compiler may vectorise it without checking for overlap. */
+#if defined(__clang__)
+#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#elif defined(__GNUC__)
+#define INDEPENDENT _Pragma("GCC ivdep")
+#elif defined(_MSC_VER)
+#define INDEPENDENT __pragma(loop(ivdep))
+#else
+#define INDEPENDENT
+#endif
