@@ -6,11 +6,12 @@
 
 #include <string.h>
 
-/* Work is cut by shape alone. A chunk has at least MIN_CHUNK sequences, because a product of
- * few rows spends its time on moving the weights, and at most MAX_CHUNK, because its state
- * should stay in cache; in between, the batch is cut into about TARGET_CHUNKS.
+/* Work is cut by shape alone. A chunk should be large, because a product of few rows spends its
+ * time on moving the weights, the more so the more weights there are, but not larger than
+ * MAX_CHUNK sequences, because its state should stay in cache. Beyond that least size the
+ * batch is cut into about TARGET_CHUNKS.
  * docs/decisions/0003-chunks-by-shape.md has the measurement. */
-enum { MIN_CHUNK = 16, MAX_CHUNK = 64, TARGET_CHUNKS = 16 };
+enum { MIN_CHUNK = 16, MAX_CHUNK = 64, TARGET_CHUNKS = 16, UNITS_PER_ROW = 8 };
 
 /* One time block of gate pre-activations should stay in the second-level cache. */
 enum { BLOCK_BYTES = 256 * 1024 };
@@ -87,19 +88,20 @@ int64_t pygru_widest_input(const pygru_config *config) {
 
 /* ---- the plan ----------------------------------------------------------------------- */
 
-static int64_t chunk_rows_for(int64_t B) {
-    const int64_t wanted = (B - 1) / TARGET_CHUNKS + 1;
-    return at_most(B, at_least(MIN_CHUNK, at_most(wanted, MAX_CHUNK)));
+static int64_t chunk_rows_for(const pygru_config *c, int64_t B) {
+    const int64_t efficient = at_least(MIN_CHUNK, c->hidden_size / UNITS_PER_ROW);
+    const int64_t wanted = at_least(efficient, (B - 1) / TARGET_CHUNKS + 1);
+    return at_most(B, at_most(wanted, MAX_CHUNK));
 }
 
-static int64_t count_chunks(int64_t B) {
-    return B == 0 ? 0 : (B - 1) / chunk_rows_for(B) + 1;
+static int64_t count_chunks(const pygru_config *c, int64_t B) {
+    return B == 0 ? 0 : (B - 1) / chunk_rows_for(c, B) + 1;
 }
 
 /* Entries of all start tables. The chunks hold the sorted lengths, so the sum over chunks of
  * the longest length is not known before sorting; T for each is a bound. */
-static int64_t bound_starts(int64_t T, int64_t B) {
-    return times(plus(T, 1), count_chunks(B));
+static int64_t bound_starts(const pygru_config *c, int64_t T, int64_t B) {
+    return times(plus(T, 1), count_chunks(c, B));
 }
 
 pygru_status pygru_plan_size(const pygru_config *config, int64_t T, int64_t B,
@@ -119,10 +121,10 @@ pygru_status pygru_plan_size(const pygru_config *config, int64_t T, int64_t B,
     if (status != PYGRU_OK) {
         return status;
     }
-    integers = plus(times(2, B), bound_starts(T, B));
+    integers = plus(times(2, B), bound_starts(config, T, B));
     *bytes = plus(times(8, integers),
                   plus((int64_t)sizeof(pygru_plan),
-                       times((int64_t)sizeof(pygru_chunk), count_chunks(B))));
+                       times((int64_t)sizeof(pygru_chunk), count_chunks(config, B))));
     return *bytes < 0 || times(T, B) < 0 ? PYGRU_SIZE_OVERFLOW : PYGRU_OK;
 }
 
@@ -178,7 +180,7 @@ pygru_status pygru_plan_init(const pygru_config *config, int64_t T, int64_t B,
                              const int64_t *lengths, int32_t element_size, int32_t keep,
                              void *memory) {
     pygru_plan *plan = memory;
-    const int64_t step = chunk_rows_for(B);
+    const int64_t step = chunk_rows_for(config, B);
     int64_t bytes, c, start0 = 0;
     int64_t *order, *sorted, *starts;
     pygru_chunk *chunks;
@@ -190,7 +192,7 @@ pygru_status pygru_plan_init(const pygru_config *config, int64_t T, int64_t B,
     plan->config = *config;
     plan->T = T;
     plan->B = B;
-    plan->n_chunks = count_chunks(B);
+    plan->n_chunks = count_chunks(config, B);
     plan->chunk_rows = B == 0 ? 0 : step;
     plan->element_size = element_size;
     plan->keep = keep;
