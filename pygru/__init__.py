@@ -1,5 +1,74 @@
+"""pygru: gated recurrent units for NumPy, compiled, for inference and training.
+
+>>> import numpy as np
+>>> from pygru import GRU
+>>> output, h_n = GRU(input_size=4, hidden_size=8, seed=0)(np.ones((10, 2, 4)))
+>>> output.shape
+(10, 2, 8)
+"""
+
+try:
+    import pygru.core._core  # noqa: F401 (looked at first, for a clear message)
+except ModuleNotFoundError as error:
+    if error.name != "pygru.core._core":
+        raise
+    raise ImportError(
+        "pygru has been imported from its source folder, which holds no compiled module. "
+        "Run Python from another folder, or use the commands `pygru` and `pytest`, which find "
+        "the installed package."
+    ) from None
+
+from importlib import metadata
+
 from pygru.core.config import show_config
 from pygru.core.threads import get_num_threads, num_threads, set_num_threads
 from pygru.data.padding import pad_sequences, unpad_sequences
-from pygru.gru import GRU, Gates, Tape
+from pygru.errors import DivergenceError, FormatError, InternalError
+from pygru.gru import GRU, ConcatenatedWeights, Gates, Tape
+from pygru.io.native import load, read_metadata, save
+from pygru.nn import losses
+from pygru.nn.layers import Dropout, Embedding, Last, Linear
+from pygru.nn.sequential import Sequential
+from pygru.stream import Stream
+from pygru.train.callbacks import Callback, EarlyStopping, ProgressBar
+from pygru.train.history import History
+from pygru.train.optimizers import SGD, Adam, clip_grad_norm
+from pygru.train.trainer import Trainer
 from pygru.variant import Variant
+
+__version__ = metadata.version("pygru")
+
+__all__ = [
+    "GRU",
+    "SGD",
+    "Adam",
+    "Callback",
+    "ConcatenatedWeights",
+    "DivergenceError",
+    "Dropout",
+    "EarlyStopping",
+    "Embedding",
+    "FormatError",
+    "Gates",
+    "History",
+    "InternalError",
+    "Last",
+    "Linear",
+    "ProgressBar",
+    "Sequential",
+    "Stream",
+    "Tape",
+    "Trainer",
+    "Variant",
+    "clip_grad_norm",
+    "get_num_threads",
+    "load",
+    "losses",
+    "num_threads",
+    "pad_sequences",
+    "read_metadata",
+    "save",
+    "set_num_threads",
+    "show_config",
+    "unpad_sequences",
+]

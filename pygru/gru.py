@@ -27,7 +27,7 @@ MOST_PARAMETERS = 2**60
 
 
 class Gates(NamedTuple):
-    """What one layer and direction computed at every step; each array is shaped like the output.
+    """What one layer and direction computed at every step, shaped like the output.
 
     Attributes
     ----------
@@ -161,20 +161,6 @@ def _is_list_of_sequences(x):
     )
 
 
-def _parameter_shapes(input_size, hidden_size, num_layers, num_directions, bias):
-    """Names and shapes of all parameters, in torch's order."""
-    shapes = {}
-    for layer in range(num_layers):
-        width = input_size if layer == 0 else num_directions * hidden_size
-        for suffix in ("", "_reverse")[:num_directions]:
-            shapes[f"weight_ih_l{layer}{suffix}"] = (3 * hidden_size, width)
-            shapes[f"weight_hh_l{layer}{suffix}"] = (3 * hidden_size, hidden_size)
-            if bias:
-                shapes[f"bias_ih_l{layer}{suffix}"] = (3 * hidden_size,)
-                shapes[f"bias_hh_l{layer}{suffix}"] = (3 * hidden_size,)
-    return shapes
-
-
 class GRU(Parameters):
     """A gated recurrent unit of one or more layers, in one or two directions.
 
@@ -294,10 +280,7 @@ class GRU(Parameters):
             self.variant.reset == "after",
             self.variant.update == "keep",
         )
-        shapes = _parameter_shapes(
-            self.input_size, self.hidden_size, self.num_layers, self.num_directions, self.bias
-        )
-        self._create_parameters(shapes, self.dtype)
+        self._create_parameters(self.parameter_shapes(self.get_config()), self.dtype)
         INITIALIZERS[self.init](self)
         self._local = threading.local()  # one single-step workspace per Python thread
 
@@ -335,6 +318,22 @@ class GRU(Parameters):
         if isinstance(config.get("variant"), (list, tuple)):
             config["variant"] = Variant(*config["variant"])
         return cls(**config)
+
+    @staticmethod
+    def parameter_shapes(config):
+        """Return the shape of each parameter that ``config`` makes, in torch's order."""
+        H = config["hidden_size"]
+        suffixes = ("", "_reverse") if config["bidirectional"] else ("",)
+        shapes = {}
+        for layer in range(config["num_layers"]):
+            width = config["input_size"] if layer == 0 else len(suffixes) * H
+            for suffix in suffixes:
+                shapes[f"weight_ih_l{layer}{suffix}"] = (3 * H, width)
+                shapes[f"weight_hh_l{layer}{suffix}"] = (3 * H, H)
+                if config["bias"]:
+                    shapes[f"bias_ih_l{layer}{suffix}"] = (3 * H,)
+                    shapes[f"bias_hh_l{layer}{suffix}"] = (3 * H,)
+        return shapes
 
     def __repr__(self):
         shown = {
@@ -391,9 +390,9 @@ class GRU(Parameters):
             validation.is_torch(value) for value in dict(mapping).values()
         ):
             raise ValueError(
-                f"the values are PyTorch tensors, but this GRU computes variant "
-                f"{self.variant.name or self.variant}, whose equations differ from torch.nn.GRU; "
-                "make it with variant='pytorch'"
+                "the values are PyTorch tensors, but this GRU computes variant "
+                f"{self.variant.name or self.variant}, whose equations differ from those of "
+                "torch.nn.GRU; make it with variant='pytorch'"
             )
         for name, value in dict(mapping).items():
             rows = np.shape(value)[:1]
@@ -433,7 +432,10 @@ class GRU(Parameters):
             )
             b_i = b_h = np.zeros(3 * H, self.dtype)
             if self.bias:
-                b_i, b_h = self.parameters[f"bias_ih_{name}"], self.parameters[f"bias_hh_{name}"]
+                b_i, b_h = (
+                    self.parameters[f"bias_ih_{name}"],
+                    self.parameters[f"bias_hh_{name}"],
+                )
             b_n = b_i[2 * H :] if after else b_i[2 * H :] + b_h[2 * H :]
             cells.append(
                 ConcatenatedWeights(
@@ -471,13 +473,18 @@ class GRU(Parameters):
             )
         H = self.hidden_size
         state = {}
-        for name, cell in zip(names, (ConcatenatedWeights(*cell) for cell in cells), strict=True):
+        for name, cell in zip(
+            names, (ConcatenatedWeights(*cell) for cell in cells), strict=True
+        ):
             width = H + self.parameters[f"weight_ih_{name}"].shape[1]
             for gate in ("W_r", "W_z", "W_n"):
                 matrix = validation.as_real(gate, getattr(cell, gate), self.dtype)
                 validation.check_shape(gate, matrix, (H, width), f"(hidden_size={H}, {width})")
             matrix = np.vstack([cell.W_r, cell.W_z, cell.W_n])
-            state[f"weight_hh_{name}"], state[f"weight_ih_{name}"] = matrix[:, :H], matrix[:, H:]
+            state[f"weight_hh_{name}"], state[f"weight_ih_{name}"] = (
+                matrix[:, :H],
+                matrix[:, H:],
+            )
             b_hn = np.zeros(H, self.dtype) if cell.b_hn is None else np.asarray(cell.b_hn)
             b_i = np.concatenate([cell.b_r, cell.b_z, cell.b_n])
             b_h = np.concatenate([np.zeros(2 * H, self.dtype), b_hn])
@@ -624,8 +631,10 @@ class GRU(Parameters):
     def _writable(self, out, batch):
         """``out`` itself if the core can write it while it reads x and h0, or a stand-in."""
         inputs = [array for array in (batch.x, batch.h0) if array is not None]
-        if validation.dense_last_axis(out) is not out or not out.flags.aligned or any(
-            np.may_share_memory(out, array) for array in (*inputs, self.flat_parameters)
+        if (
+            validation.dense_last_axis(out) is not out
+            or not out.flags.aligned
+            or any(np.may_share_memory(out, array) for array in (*inputs, self.flat_parameters))
         ):
             return allocate(out.shape, self.dtype, "the output")
         return out

@@ -34,8 +34,15 @@ class _Buffers:
         self.h = np.zeros(states, gru.dtype) if separate_state else None
         workspace = allocate(gru._config.step_workspace(batch), gru.dtype, "the step workspace")
         self.run = _core.Stepper(
-            gru._config, BLAS, gru.dtype.char.encode(), batch, gru.flat_parameters, self.x,
-            self.h, self.h_next, workspace,
+            gru._config,
+            BLAS,
+            gru.dtype.char.encode(),
+            batch,
+            gru.flat_parameters,
+            self.x,
+            self.h,
+            self.h_next,
+            workspace,
         )
 
 

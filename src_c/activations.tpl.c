@@ -11,12 +11,12 @@
 typedef uint32_t NAME(bits);
 #define MANTISSA_BITS 23
 #define EXPONENT_BIAS 127
-#define ROUNDER 0x1.8p23f            /* adding it leaves an integer in the low bits */
-#define LOG2_E 0x1.715476p+0f        /* 1 / ln 2 */
-#define LN2_HIGH 0x1.63p-1f          /* ln 2 in 9 bits: k * LN2_HIGH is exact */
-#define LN2_LOW (-0x1.bd0106p-13f)   /* the rest of ln 2 */
-#define SIGMOID_LIMIT 105.0f         /* e^-105 rounds to 0 */
-#define TANH_LIMIT 10.0f             /* tanh(10) rounds to 1 */
+#define ROUNDER 0x1.8p23f          /* adding it leaves an integer in the low bits */
+#define LOG2_E 0x1.715476p+0f      /* 1 / ln 2 */
+#define LN2_HIGH 0x1.63p-1f        /* ln 2 in 9 bits: k * LN2_HIGH is exact */
+#define LN2_LOW (-0x1.bd0106p-13f) /* the rest of ln 2 */
+#define SIGMOID_LIMIT 105.0f       /* e^-105 rounds to 0 */
+#define TANH_LIMIT 10.0f           /* tanh(10) rounds to 1 */
 #else
 typedef uint64_t NAME(bits);
 #define MANTISSA_BITS 52
@@ -97,8 +97,8 @@ ALWAYS_INLINE REAL NAME(hyperbolic_tangent)(REAL x) {
     const REAL shifted = y * LOG2_E + ROUNDER;
     const REAL k = shifted - ROUNDER;
     const REAL r = (y - k * LN2_HIGH) - k * LN2_LOW;
-    const REAL scale = NAME(power_of_two)(NAME(to_bits)(shifted) - NAME(to_bits)(ROUNDER) +
-                                          EXPONENT_BIAS);
+    const REAL scale =
+        NAME(power_of_two)(NAME(to_bits)(shifted) - NAME(to_bits)(ROUNDER) + EXPONENT_BIAS);
     const REAL m = scale * NAME(expm1_series)(r) + (scale - (REAL)1);
     const NAME(bits) sign = (NAME(bits))1 << (REAL_BITS - 1);
     return NAME(from_bits)(NAME(to_bits)(m / (m + (REAL)2)) | (NAME(to_bits)(x) & sign));

@@ -9,8 +9,8 @@
 typedef struct NAME(cell) {
     int64_t I;
     int64_t H;
-    int after; /* reset after the product */
-    int keeps; /* z multiplies the old state */
+    int after;        /* reset after the product */
+    int keeps;        /* z multiplies the old state */
     const REAL *w;    /* (3H, I) rows r, z, n */
     const REAL *u;    /* (3H, H) rows r, z, n */
     const REAL *ut;   /* (H, 3H) its transpose, for few rows and many steps; may be NULL */
@@ -176,8 +176,8 @@ typedef struct NAME(unit_gradient) {
     REAL straight;
 } NAME(unit_gradient);
 
-ALWAYS_INLINE NAME(unit_gradient) NAME(unit_backward)(REAL d_h, REAL n, REAL z, REAL h,
-                                                      int keeps) {
+ALWAYS_INLINE NAME(unit_gradient)
+    NAME(unit_backward)(REAL d_h, REAL n, REAL z, REAL h, int keeps) {
     const REAL one_minus_z = (REAL)1 - z;
     NAME(unit_gradient) g;
     g.straight = d_h * (keeps ? z : one_minus_z);
@@ -221,8 +221,7 @@ ALWAYS_INLINE void NAME(row_before_backward)(int64_t H, const REAL *gates, const
 
 /* Second half, from d_rh = da_n U_n:  da_r = d_rh h r (1-r);  d_h += d_rh r. */
 ALWAYS_INLINE void NAME(row_reset_backward)(int64_t H, const REAL *gates, const REAL *h,
-                                            const REAL *d_rh, REAL *d_h,
-                                            REAL *d_gates) {
+                                            const REAL *d_rh, REAL *d_h, REAL *d_gates) {
     const REAL *r = gates + H;
     int64_t j;
     INDEPENDENT

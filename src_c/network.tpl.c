@@ -5,10 +5,9 @@
  * their gate gradients: the gradient of the layer's input, chunk by chunk, and the gradients
  * of its parameters, tile by tile, each tile one product over all rows of the batch. */
 
-/* Rows of the output of a weight-gradient product: enough for BLAS to be efficient, small
- * enough that several threads find work. Rows of the inner dimension between two looks at
- * the stop flag. */
-enum { NAME(TILE) = 128, NAME(INNER) = 4096 };
+/* Rows of the inner dimension of a weight-gradient product between two looks at the stop flag.
+ */
+enum { NAME(INNER) = 4096 };
 
 static char *NAME(align)(void *memory) {
     return (char *)(((uintptr_t)memory + 63) & ~(uintptr_t)63);
@@ -194,13 +193,6 @@ static int64_t NAME(layer_of_phase)(const NAME(backward_call) *call, int32_t pha
     return call->args->plan->config.num_layers - 1 - phase / 2;
 }
 
-static int64_t NAME(tiles)(int64_t rows) { return (rows - 1) / NAME(TILE) + 1; }
-
-/* Tiles of one weight matrix: those of its r and z rows, then those of its n rows. */
-static int64_t NAME(tiles_of_matrix)(int64_t H) {
-    return NAME(tiles)(2 * H) + NAME(tiles)(H);
-}
-
 static int NAME(wants_d_x)(const NAME(backward_call) *call, int64_t layer) {
     return layer > 0 || call->args->d_x.data != NULL;
 }
@@ -214,7 +206,7 @@ static int64_t NAME(backward_count)(int32_t phase, void *context) {
         return plan->n_chunks * c->num_directions;
     }
     return (NAME(wants_d_x)(call, layer) ? plan->n_chunks : 0) +
-           c->num_directions * (2 * NAME(tiles_of_matrix)(c->hidden_size) + c->has_bias);
+           c->num_directions * (2 * pygru_tiles_of_matrix(c->hidden_size) + c->has_bias);
 }
 
 /* The inputs of a layer in sweep order are on the tape only for the forward direction of the
@@ -243,8 +235,8 @@ static NAME(rows) NAME(output_gradient)(const NAME(backward_call) *call, int64_t
     if (layer == plan->config.num_layers - 1) {
         return NAME(caller_rows)((REAL *)args->d_y.data, args->d_y.step, args->d_y.sequence);
     }
-    return NAME(packed_rows)(
-        call->shared + call->layout.d_y + (layer & 1) * plan->rows * width, width);
+    return NAME(packed_rows)(call->shared + call->layout.d_y + (layer & 1) * plan->rows * width,
+                             width);
 }
 
 static void NAME(backward_source)(const NAME(backward_call) *call, int64_t layer,
@@ -331,8 +323,7 @@ static void NAME(scatter_d_x)(const pygru_plan *plan, const pygru_chunk *chunk,
             }
             /* The last direction to arrive applies the dropout of the forward pass. */
             if (source->mask != NULL && direction == source->directions - 1) {
-                const uint8_t *mask =
-                    source->mask + (chunk->row0 + start[time] + i) * width;
+                const uint8_t *mask = source->mask + (chunk->row0 + start[time] + i) * width;
                 for (j = 0; j < width; j++) {
                     row[j] *= (REAL)mask[j] * source->mask_scale;
                 }
@@ -375,8 +366,8 @@ static void NAME(d_x_task)(const NAME(backward_call) *call, int64_t layer, int64
                     break;
                 }
             }
-            NAME(multiply_nn)(args->blas, start[t1] - start[t0], I, 2 * H, da_rz, w_rz, 0,
-                              d_x, I);
+            NAME(multiply_nn)(args->blas, start[t1] - start[t0], I, 2 * H, da_rz, w_rz, 0, d_x,
+                              I);
             NAME(multiply_nn)(args->blas, start[t1] - start[t0], I, H, da_n, w_n, 1, d_x, I);
             NAME(scatter_d_x)(plan, chunk, d, t0, t1, &source, I, d_x, &to);
         }
@@ -407,16 +398,16 @@ static void NAME(sum_over_rows)(const NAME(backward_call) *call, int64_t m, int6
 
 /* A tile of dW = dG^T X or dU = dG^T h (dU_n = da_n^T (r*h) with the reset before). */
 static void NAME(weight_tile_task)(const NAME(backward_call) *call, int64_t layer,
-                                   int32_t direction, int recurrent, int64_t tile,
-                                   int32_t slot, pygru_run *run) {
+                                   int32_t direction, int recurrent, int64_t tile, int32_t slot,
+                                   pygru_run *run) {
     const NAME(pygru_backward_args) *args = call->args;
     const pygru_plan *plan = args->plan;
     const int64_t H = plan->config.hidden_size;
-    const int64_t tiles_rz = NAME(tiles)(2 * H);
+    const int64_t tiles_rz = pygru_tiles(2 * H);
     const int is_n = tile >= tiles_rz;
-    const int64_t first = (is_n ? tile - tiles_rz : tile) * NAME(TILE);
+    const int64_t first = (is_n ? tile - tiles_rz : tile) * PYGRU_TILE;
     const int64_t part = is_n ? H : 2 * H;
-    const int64_t m = part - first < NAME(TILE) ? part - first : NAME(TILE);
+    const int64_t m = part - first < PYGRU_TILE ? part - first : PYGRU_TILE;
     const REAL *d_gates = NAME(gate_gradients)(call, direction);
     NAME(matrix) a, b;
     REAL *out = call->shared + call->layout.d_parameters;
@@ -488,7 +479,7 @@ static void NAME(backward_task)(int32_t phase, int64_t task, int32_t slot, pygru
     const NAME(backward_call) *call = context;
     const pygru_plan *plan = call->args->plan;
     const int64_t layer = NAME(layer_of_phase)(call, phase);
-    const int64_t tiles = NAME(tiles_of_matrix)(plan->config.hidden_size);
+    const int64_t tiles = pygru_tiles_of_matrix(plan->config.hidden_size);
     const int64_t chunks = NAME(wants_d_x)(call, layer) ? plan->n_chunks : 0;
     const int64_t per_direction = 2 * tiles + plan->config.has_bias;
     int32_t direction;

@@ -60,16 +60,16 @@ pygru_status pygru_cell_of(const pygru_config *config, int64_t layer, int32_t di
     const int64_t H = config->hidden_size;
     const int64_t D = config->num_directions;
     int64_t first, upper, above, bias;
-    if (!config_is_valid(config) || layer < 0 || layer >= config->num_layers ||
-        direction < 0 || direction >= config->num_directions) {
+    if (!config_is_valid(config) || layer < 0 || layer >= config->num_layers || direction < 0 ||
+        direction >= config->num_directions) {
         return PYGRU_BAD_CONFIG;
     }
     cell->input_size = layer == 0 ? config->input_size : times(D, H);
     first = cell_size(config, config->input_size);
     upper = cell_size(config, times(D, H));
-    above = layer == 0 ? times(direction, first)
-                       : plus(times(D, first),
-                              times(plus(times(layer - 1, D), direction), upper));
+    above = layer == 0
+                ? times(direction, first)
+                : plus(times(D, first), times(plus(times(layer - 1, D), direction), upper));
     cell->weight_ih = above;
     cell->weight_hh = plus(above, times(times(3, H), cell->input_size));
     bias = plus(cell->weight_hh, times(times(3, H), H));
@@ -215,8 +215,8 @@ pygru_status pygru_plan_init(const pygru_config *config, int64_t T, int64_t B,
         chunk->steps = sorted[chunk->sequence0];
         chunk->row0 = plan->rows;
         chunk->start0 = start0;
-        plan->rows += fill_starts(sorted + chunk->sequence0, chunk->n, chunk->steps,
-                                  starts + start0);
+        plan->rows +=
+            fill_starts(sorted + chunk->sequence0, chunk->n, chunk->steps, starts + start0);
         start0 += chunk->steps + 1;
     }
     plan->block_rows = at_most(
@@ -274,10 +274,10 @@ pygru_forward_layout pygru_layout_forward(const pygru_plan *plan) {
     const int64_t rows_of_states =
         plan->keep == PYGRU_KEEP_NOTHING && c->num_layers > 1 ? plan->rows : 0;
     pygru_forward_layout a = {0};
-    a.ut = reserve(&a.shared_total, times(times(c->num_layers, c->num_directions),
-                                          times(3, times(H, H))));
-    a.states = reserve(&a.shared_total,
-                       times(2, times(c->num_directions, times(rows_of_states, H))));
+    a.ut = reserve(&a.shared_total,
+                   times(times(c->num_layers, c->num_directions), times(3, times(H, H))));
+    a.states =
+        reserve(&a.shared_total, times(2, times(c->num_directions, times(rows_of_states, H))));
     a.bias = reserve(&a.thread_total, times(4, H));
     a.x = reserve(&a.thread_total, times(plan->block_rows, pygru_widest_input(c)));
     a.gates = reserve(&a.thread_total, times(plan->block_rows, times(4, H)));
@@ -298,8 +298,8 @@ pygru_backward_layout pygru_layout_backward(const pygru_plan *plan) {
     (void)pygru_cell_of(c, c->num_layers - 1, c->num_directions - 1, &last);
     a.d_parameters = reserve(&a.shared_total, last.end);
     a.d_gates = reserve(&a.shared_total, times(D, times(plan->rows, times(4, H))));
-    a.x = reserve(&a.shared_total,
-                  times(gathers * D, times(plan->rows, pygru_widest_input(c))));
+    a.x =
+        reserve(&a.shared_total, times(gathers * D, times(plan->rows, pygru_widest_input(c))));
     a.d_y = reserve(&a.shared_total, times(2, times(between, times(D, H))));
     a.bias = reserve(&a.thread_total, times(4, H));
     a.gates = reserve(&a.thread_total, times(recomputed, times(4, H)));
@@ -347,10 +347,11 @@ pygru_status pygru_plan_sizes(const pygru_plan *plan, int32_t n_threads, pygru_s
         times(plan->keep == PYGRU_KEEP_NOTHING ? plan->block_rows : plan->rows,
               times(times(3, H), widest));
     sizes->operations = times(plan->rows, last.end);
-    sizes->max_threads = at_least(
-        1, plan->keep == PYGRU_KEEP_NOTHING
-               ? times(plan->n_chunks, c->num_directions)
-               : plus(plan->n_chunks * c->num_directions, 4 * ((3 * H - 1) / 128 + 1)));
+    sizes->max_threads = plan->n_chunks * c->num_directions;
+    if (plan->keep != PYGRU_KEEP_NOTHING) {
+        sizes->max_threads += 2 * c->num_directions * pygru_tiles_of_matrix(H);
+    }
+    sizes->max_threads = at_least(1, sizes->max_threads);
     if (sizes->mask < 0 || times(sizes->tape, plan->element_size) < 0 ||
         sizes->forward_workspace < 0 || sizes->backward_workspace < 0) {
         return PYGRU_SIZE_OVERFLOW;

@@ -34,6 +34,17 @@ struct pygru_plan {
     int64_t starts;  /* int64: the start tables */
 };
 
+/* Rows of one weight-gradient product: enough for BLAS to be efficient, few enough that
+ * several threads find work. */
+enum { PYGRU_TILE = 128 };
+
+/* How many tiles one weight matrix has: those of its r and z rows, then those of its n rows. */
+static inline int64_t pygru_tiles(int64_t rows) { return (rows - 1) / PYGRU_TILE + 1; }
+
+static inline int64_t pygru_tiles_of_matrix(int64_t H) {
+    return pygru_tiles(2 * H) + pygru_tiles(H);
+}
+
 /* Where the arrays of a tape stand, in elements. */
 typedef struct pygru_tape_layout {
     int64_t x;      /* (R, I) packed, time order */

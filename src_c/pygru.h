@@ -49,8 +49,11 @@ PYGRU_API const char *pygru_status_exception(int status);
 
 /* ---- the model ------------------------------------------------------------------- */
 
-enum { PYGRU_RESET_BEFORE = 0, PYGRU_RESET_AFTER = 1 };   /* n = tanh(.. U(r*h)) | tanh(.. r*(U h)) */
-enum { PYGRU_UPDATE_REPLACES = 0, PYGRU_UPDATE_KEEPS = 1 }; /* h' = (1-z)h + z n | z h + (1-z)n */
+/* n = tanh(.. + U_n (r*h)) or n = tanh(.. + r * (U_n h)) */
+enum { PYGRU_RESET_BEFORE = 0, PYGRU_RESET_AFTER = 1 };
+
+/* h' = (1-z) h + z n or h' = z h + (1-z) n */
+enum { PYGRU_UPDATE_REPLACES = 0, PYGRU_UPDATE_KEEPS = 1 };
 
 typedef struct pygru_config {
     int64_t input_size;     /* I >= 1 */

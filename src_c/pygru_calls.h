@@ -28,15 +28,15 @@ typedef struct PYGRU_NAME(pygru_output) {
 
 typedef struct PYGRU_NAME(pygru_forward_args) {
     const pygru_plan *plan;
-    const PYGRU_REAL *parameters;     /* flat, see pygru_cell_of; not modified */
-    PYGRU_NAME(pygru_input) x;        /* (T, B, I); only valid steps are read */
-    const PYGRU_REAL *h0;             /* (L*D, B, H); NULL is zeros */
-    PYGRU_NAME(pygru_output) y;       /* out (T, B, D*H); 0 past a sequence's end */
-    PYGRU_REAL *h_n;                  /* out (L*D, B, H); may be h0 itself */
-    PYGRU_REAL *tape;                 /* out, pygru_sizes.tape elements; NULL if 0 */
-    const uint8_t *mask;              /* (L-1, R, D*H) 1 keeps, 0 drops; NULL: no dropout */
-    PYGRU_REAL mask_scale;            /* what a kept element is multiplied by, 1/(1-p) */
-    void *workspace;                  /* forward_workspace bytes, any alignment */
+    const PYGRU_REAL *parameters; /* flat, see pygru_cell_of; not modified */
+    PYGRU_NAME(pygru_input) x;    /* (T, B, I); only valid steps are read */
+    const PYGRU_REAL *h0;         /* (L*D, B, H); NULL is zeros */
+    PYGRU_NAME(pygru_output) y;   /* out (T, B, D*H); 0 past a sequence's end */
+    PYGRU_REAL *h_n;              /* out (L*D, B, H); may be h0 itself */
+    PYGRU_REAL *tape;             /* out, pygru_sizes.tape elements; NULL if 0 */
+    const uint8_t *mask;          /* (L-1, R, D*H) 1 keeps, 0 drops; NULL: no dropout */
+    PYGRU_REAL mask_scale;        /* what a kept element is multiplied by, 1/(1-p) */
+    void *workspace;              /* forward_workspace bytes, any alignment */
     const pygru_blas *blas;
     const pygru_team *team;
 } PYGRU_NAME(pygru_forward_args);
@@ -46,19 +46,19 @@ typedef struct PYGRU_NAME(pygru_forward_args) {
 PYGRU_API pygru_status PYGRU_NAME(pygru_forward)(const PYGRU_NAME(pygru_forward_args) *args);
 
 typedef struct PYGRU_NAME(pygru_backward_args) {
-    const pygru_plan *plan;           /* the plan of the forward call */
-    const PYGRU_REAL *parameters;     /* as in the forward call */
-    const PYGRU_REAL *tape;           /* of the forward call; not modified */
-    const uint8_t *mask;              /* as in the forward call */
+    const pygru_plan *plan;       /* the plan of the forward call */
+    const PYGRU_REAL *parameters; /* as in the forward call */
+    const PYGRU_REAL *tape;       /* of the forward call; not modified */
+    const uint8_t *mask;          /* as in the forward call */
     PYGRU_REAL mask_scale;
-    PYGRU_NAME(pygru_input) d_y;      /* (T, B, D*H), data may be NULL (zeros); only valid
-                                         steps are read */
-    const PYGRU_REAL *d_h_n;          /* (L*D, B, H); NULL is zeros */
-    PYGRU_NAME(pygru_output) d_x;     /* out (T, B, I), data may be NULL; 0 past the end */
-    PYGRU_REAL *d_h0;                 /* out (L*D, B, H); not NULL */
-    PYGRU_REAL *grads;                /* flat like parameters; the gradient is ADDED, and
-                                         only when the call succeeds */
-    void *workspace;                  /* backward_workspace bytes, any alignment */
+    PYGRU_NAME(pygru_input) d_y;  /* (T, B, D*H), data may be NULL (zeros); only valid
+                                     steps are read */
+    const PYGRU_REAL *d_h_n;      /* (L*D, B, H); NULL is zeros */
+    PYGRU_NAME(pygru_output) d_x; /* out (T, B, I), data may be NULL; 0 past the end */
+    PYGRU_REAL *d_h0;             /* out (L*D, B, H); not NULL */
+    PYGRU_REAL *grads;            /* flat like parameters; the gradient is ADDED, and
+                                     only when the call succeeds */
+    void *workspace;              /* backward_workspace bytes, any alignment */
     const pygru_blas *blas;
     const pygru_team *team;
 } PYGRU_NAME(pygru_backward_args);
@@ -70,10 +70,10 @@ typedef struct PYGRU_NAME(pygru_step_args) {
     const pygru_config *config;   /* num_directions must be 1 */
     const PYGRU_REAL *parameters; /* flat; not modified */
     int64_t B;
-    const PYGRU_REAL *x;          /* (B, I) */
-    const PYGRU_REAL *h;          /* (L, B, H) */
-    PYGRU_REAL *h_next;           /* out (L, B, H); may be h itself */
-    PYGRU_REAL *workspace;        /* pygru_step_workspace elements */
+    const PYGRU_REAL *x;   /* (B, I) */
+    const PYGRU_REAL *h;   /* (L, B, H) */
+    PYGRU_REAL *h_next;    /* out (L, B, H); may be h itself */
+    PYGRU_REAL *workspace; /* pygru_step_workspace elements */
     const pygru_blas *blas;
 } PYGRU_NAME(pygru_step_args);
 

@@ -8,7 +8,8 @@
  * time_of() says which time step of a sequence the t-th step of the sweep is. */
 
 /* Rows of an array that belongs to somebody: either the caller's (T, B, n) array with its
- * strides, or a packed (R, n) array in time order (packed != 0, step is then its row length). */
+ * strides, or a packed (R, n) array in time order (packed != 0, step is then its row length).
+ */
 typedef struct NAME(rows) {
     REAL *data;
     ptrdiff_t step;
@@ -18,10 +19,10 @@ typedef struct NAME(rows) {
 
 /* Where the input of a layer comes from. */
 typedef struct NAME(source) {
-    NAME(rows) x;            /* layer 0: x.data is not NULL */
-    const REAL *h_prev[2];   /* above: the states of the layer below, per direction (R, H) */
-    const REAL *h_last[2];   /* and its last states (B, H) */
-    const uint8_t *mask;     /* (R, D*H) dropout between the two, may be NULL */
+    NAME(rows) x;          /* layer 0: x.data is not NULL */
+    const REAL *h_prev[2]; /* above: the states of the layer below, per direction (R, H) */
+    const REAL *h_last[2]; /* and its last states (B, H) */
+    const uint8_t *mask;   /* (R, D*H) dropout between the two, may be NULL */
     REAL mask_scale;
     int32_t directions;
 } NAME(source);
@@ -38,20 +39,20 @@ typedef struct NAME(sweep) {
     int32_t slot;
 
     /* forward */
-    const REAL *h0;     /* (B, H) or NULL */
-    REAL *h_n;          /* (B, H) */
-    REAL *tape_h_last;  /* (B, H) a copy of h_n that the tape owns, or NULL */
-    REAL *tape_x;       /* (R, I) the tape's copy of x, packed: filled by direction 0 */
-    REAL *h_prev;       /* (R, H) or NULL if nobody reads the states afterwards */
-    REAL *tape_gates;   /* (R, 4H) or NULL: then `gates` holds one block */
-    NAME(rows) y;       /* data NULL below the top layer */
+    const REAL *h0;    /* (B, H) or NULL */
+    REAL *h_n;         /* (B, H) */
+    REAL *tape_h_last; /* (B, H) a copy of h_n that the tape owns, or NULL */
+    REAL *tape_x;      /* (R, I) the tape's copy of x, packed: filled by direction 0 */
+    REAL *h_prev;      /* (R, H) or NULL if nobody reads the states afterwards */
+    REAL *tape_gates;  /* (R, 4H) or NULL: then `gates` holds one block */
+    NAME(rows) y;      /* data NULL below the top layer */
 
     /* backward */
-    const REAL *d_h_n;  /* (B, H) or NULL */
-    REAL *d_h0;         /* (B, H) */
-    NAME(rows) d_y;     /* gradient of this layer's output; data may be NULL */
-    REAL *d_gates;      /* (R, 4H) */
-    REAL *x_rows;       /* (R, I) the inputs in sweep order, to be gathered, or NULL */
+    const REAL *d_h_n; /* (B, H) or NULL */
+    REAL *d_h0;        /* (B, H) */
+    NAME(rows) d_y;    /* gradient of this layer's output; data may be NULL */
+    REAL *d_gates;     /* (R, 4H) */
+    REAL *x_rows;      /* (R, I) the inputs in sweep order, to be gathered, or NULL */
 
     /* scratch of this thread, see plan.h */
     REAL *x;
@@ -98,10 +99,10 @@ static void NAME(gather_from_below)(const NAME(sweep) *s, int64_t length, int64_
     for (d = 0; d < source->directions; d++) {
         /* The state after the t-th step of that direction is the state before its next. */
         const int64_t t = NAME(time_of)(d, length, time);
-        const REAL *h = t + 1 < length
-                            ? source->h_prev[d] + (row0 + start[t + 1] + i) * H
-                            : source->h_last[d] +
-                                  pygru_plan_order(s->plan)[s->chunk->sequence0 + i] * H;
+        const REAL *h =
+            t + 1 < length
+                ? source->h_prev[d] + (row0 + start[t + 1] + i) * H
+                : source->h_last[d] + pygru_plan_order(s->plan)[s->chunk->sequence0 + i] * H;
         NAME(copy_row)(H, h, to + d * H);
     }
     if (source->mask != NULL) {
@@ -280,8 +281,7 @@ static void NAME(add_output_gradient)(const NAME(sweep) *s, int64_t t, int64_t a
     int64_t i, j;
     for (i = 0; i < active; i++) {
         const int64_t time = NAME(time_of)(s->direction, lengths[i], t);
-        const REAL *d_y =
-            NAME(row_at)(s->plan, s->chunk, &s->d_y, time, i) + s->direction * H;
+        const REAL *d_y = NAME(row_at)(s->plan, s->chunk, &s->d_y, time, i) + s->direction * H;
         REAL *d_h = s->d_h + i * H;
         for (j = 0; j < H; j++) {
             d_h[j] += d_y[j];

@@ -171,8 +171,12 @@ class _BlasLimit:
         """SciPy's BLAS among the loaded libraries; every BLAS if SciPy's cannot be told."""
         controller = ThreadpoolController().select(user_api="blas")
         libraries = controller.lib_controllers
-        own = [lib for lib in libraries if "scipy" in os.path.basename(lib.filepath).lower()
-               and "64_" not in os.path.basename(lib.filepath)]
+        own = [
+            lib
+            for lib in libraries
+            if "scipy" in os.path.basename(lib.filepath).lower()
+            and "64_" not in os.path.basename(lib.filepath)
+        ]
         return own or libraries
 
     def is_needed(self, largest_product):

@@ -109,7 +109,8 @@ def refuse_foreign(name, value):
     if is_torch(value):
         if value.device.type != "cpu":
             raise TypeError(
-                f"{name} is on device {value.device}; pygru works on CPU arrays. Use {name}.cpu()"
+                f"{name} is on device {value.device}; pygru works on CPU arrays. "
+                f"Use {name}.cpu()"
             )
         if value.requires_grad:
             raise TypeError(f"{name} requires grad; pass {name}.detach()")
@@ -200,9 +201,7 @@ def as_lengths(lengths, batch, steps):
         value = int(array[index])
         if value < 0:
             raise ValueError(f"lengths[{index}] = {value} must be >= 0")
-        raise ValueError(
-            f"lengths[{index}] = {value} exceeds the number of time steps {steps}"
-        )
+        raise ValueError(f"lengths[{index}] = {value} exceeds the number of time steps {steps}")
     return np.ascontiguousarray(array, dtype=np.int64)
 
 
@@ -211,9 +210,11 @@ def check_out(name, out, dtype, shape):
     if not isinstance(out, np.ndarray):
         raise TypeError(f"{name} must be a numpy.ndarray, got {type_name(out)}")
     if out.dtype != dtype or not out.dtype.isnative:
-        raise TypeError(f"{name} must have dtype {dtype}, got {out.dtype.newbyteorder('=')}"
-                        if out.dtype.newbyteorder("=") != dtype
-                        else f"{name} must have native byte order")
+        raise TypeError(
+            f"{name} must have dtype {dtype}, got {out.dtype.newbyteorder('=')}"
+            if out.dtype.newbyteorder("=") != dtype
+            else f"{name} must have native byte order"
+        )
     if out.shape != tuple(shape):
         raise ValueError(f"{name} must have shape {tuple(shape)}, got {out.shape}")
     if not out.flags.writeable:

@@ -56,7 +56,9 @@ def pad_sequences(sequences, *, dtype=None, batch_first=True):
             validation.as_real(f"sequences[{i}]", array, np.dtype(dtype))
             for i, array in enumerate(arrays)
         ]
-    shape = (len(arrays), int(lengths.max())) if batch_first else (int(lengths.max()), len(arrays))
+    shape = (
+        (len(arrays), int(lengths.max())) if batch_first else (int(lengths.max()), len(arrays))
+    )
     padded = np.zeros((*shape, *arrays[0].shape[1:]), dtype)
     rows = padded if batch_first else padded.swapaxes(0, 1)
     for row, array in zip(rows, arrays, strict=True):

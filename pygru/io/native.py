@@ -1,0 +1,240 @@
+"""pygru's model files: safetensors, with the configuration in the metadata.
+
+Nothing in such a file is executed. The header is checked against the configuration, name by
+name and shape by shape, before any array is made; the arrays are read by the safetensors
+package, which checks their offsets.
+"""
+
+import json
+import struct
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from pygru.core import validation
+from pygru.errors import FormatError
+from pygru.gru import GRU
+from pygru.io.files import read_regular_file, write_atomically
+from pygru.nn.layers import Dropout, Embedding, Last, Linear
+from pygru.nn.sequential import Sequential
+
+FORMAT_VERSION = 1
+HEADER_LIMIT = 2**20
+CLASSES = {cls.__name__: cls for cls in (GRU, Embedding, Linear, Dropout, Last)}
+DTYPES = {"F32": "float32", "F64": "float64"}
+
+
+def save(model, path, metadata=None):
+    """Save a model to a ``.safetensors`` file, atomically.
+
+    Parameters
+    ----------
+    model : GRU, Sequential or layer
+        What to save: its configuration and its parameters.
+    path : path-like
+        An existing file is replaced, and stays intact if saving fails.
+    metadata : dict, optional
+        More to keep beside the model, as JSON.
+
+    Raises
+    ------
+    TypeError
+        If the model is of an unknown class or the metadata is not JSON.
+    OSError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> import os, tempfile, pygru
+    >>> path = os.path.join(tempfile.mkdtemp(), "gru.safetensors")
+    >>> pygru.save(pygru.GRU(2, 3, seed=0), path)
+    >>> pygru.load(path)
+    GRU(2, 3, variant='chung', dtype='float32')
+    """
+    text = {
+        "format": "pygru",
+        "format_version": str(FORMAT_VERSION),
+        "config": json.dumps(_describe(model)),
+        "metadata": json.dumps(metadata or {}),
+    }
+    # The package writes the empty dict of a model without parameters too.
+    write_atomically(path, safetensors.numpy.save(model.state_dict(), text))
+
+
+def load(path, *, check_finite=False):
+    """Load a model that :func:`save` has written.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    check_finite : bool
+        Whether to refuse NaN and infinities among the parameters.
+
+    Returns
+    -------
+    GRU, Sequential or layer
+
+    Raises
+    ------
+    FormatError
+        If the file is not a pygru model, is damaged, or was written by a newer pygru.
+    OSError
+        If the file cannot be read.
+    ValueError
+        If a parameter is not finite and ``check_finite`` is given.
+    """
+    data = read_regular_file(path)
+    description, shapes = _read_header(data)[:2]
+    try:
+        arrays = safetensors.numpy.load(data)
+    except safetensors.SafetensorError as error:
+        raise FormatError(f"damaged file: {error}") from None
+    if check_finite:
+        for name, array in arrays.items():
+            if not np.isfinite(array).all():
+                raise ValueError(f"{name} contains NaN or infinity")
+    try:
+        model = _build(description)
+    except (KeyError, TypeError, ValueError) as error:
+        raise FormatError(f"the configuration is not valid: {error}") from None
+    model.load_state_dict({name: arrays[name] for name in shapes})
+    return model
+
+
+def read_metadata(path):
+    """Return the ``metadata`` dict that was given to :func:`save`.
+
+    Raises
+    ------
+    FormatError, OSError
+        As :func:`load`.
+    """
+    return _read_header(read_regular_file(path))[2]
+
+
+# ---- descriptions ------------------------------------------------------------------------
+
+
+def _describe(model):
+    """A model as JSON: class name and configuration."""
+    if isinstance(model, Sequential):
+        return {"class": "Sequential", "layers": [_describe(layer) for layer in model.layers]}
+    if type(model).__name__ not in CLASSES:
+        raise TypeError(f"cannot save a {validation.type_name(model)}")
+    return {"class": type(model).__name__, "config": model.get_config()}
+
+
+def _build(description):
+    if description["class"] == "Sequential":
+        return Sequential(*(_build(layer) for layer in description["layers"]))
+    return CLASSES[description["class"]].from_config(description["config"])
+
+
+def _shapes(description, at_most, prefix=""):
+    """Name -> (dtype, shape) of every parameter, computed without allocating anything.
+
+    ``at_most`` is the number of tensors in the file: a configuration with more layers than
+    that is refused before its layers are counted out.
+    """
+    if description["class"] == "Sequential":
+        shapes = {}
+        for index, layer in enumerate(description["layers"]):
+            if layer["class"] == "Sequential":
+                raise ValueError("a Sequential inside a Sequential")
+            shapes.update(_shapes(layer, at_most, f"{index}."))
+        return shapes
+    cls, config = CLASSES[description["class"]], dict(description["config"])
+    for name, value in config.items():
+        if name.endswith(("_size", "_features", "_layers", "_embeddings", "_dim")):
+            validation.check_int(name, value, 1)
+    if config.get("num_layers", 1) > at_most:
+        raise ValueError(f"num_layers={config['num_layers']} with {at_most} tensors")
+    dtype = validation.check_dtype(config.get("dtype", "float32")).name
+    return {
+        prefix + name: (dtype, tuple(shape))
+        for name, shape in cls.parameter_shapes(config).items()
+    }
+
+
+# ---- the header --------------------------------------------------------------------------
+
+
+def _refuse_duplicates(pairs):
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise FormatError("the header has a duplicate key")
+    return result
+
+
+def _parse(what, text):
+    try:
+        return json.loads(text, object_pairs_hook=_refuse_duplicates)
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, FormatError):
+            raise
+        raise FormatError(f"{what} is not valid JSON: {error}") from None
+
+
+def _read_header(data):
+    """Check the header; return the description, the expected shapes and the metadata."""
+    if len(data) < 8:
+        raise FormatError(f"file too short for a safetensors header ({len(data)} bytes)")
+    if data[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+        raise FormatError("not a pygru model file (looks like a pickle); pygru never unpickles")
+    if data[:4] == b"PK\x03\x04":
+        raise FormatError("not a pygru model file (looks like a zip or npz file)")
+    (length,) = struct.unpack("<Q", data[:8])
+    if length > len(data) - 8:
+        raise FormatError(f"header length {length} exceeds file size {len(data)}")
+    if length > HEADER_LIMIT:
+        raise FormatError(f"header length {length} exceeds the limit of {HEADER_LIMIT}")
+    try:
+        text = data[8 : 8 + length].decode()
+    except UnicodeDecodeError:
+        raise FormatError("the header is not UTF-8") from None
+    if not text.startswith("{"):
+        raise FormatError("the header does not start with '{'")
+    header = _parse("the header", text)
+    notes = header.pop("__metadata__", {})
+    if not isinstance(notes, dict) or notes.get("format") != "pygru":
+        raise FormatError("not a pygru model file: its metadata does not say format=pygru")
+    version = notes.get("format_version", "")
+    if not isinstance(version, str) or not version.isdigit():
+        raise FormatError(f"format_version must be a number, got {version!r}")
+    if int(version) > FORMAT_VERSION:
+        raise FormatError(
+            f"file was written by a newer pygru (format {version}); "
+            f"this version reads up to {FORMAT_VERSION}"
+        )
+    for name in ("config", "metadata"):
+        if not isinstance(notes.get(name), str):
+            raise FormatError(f"the metadata has no {name}")
+    description = _parse("the configuration", notes["config"])
+    try:
+        shapes = _shapes(description, len(header))
+        _check_tensors(header, shapes)
+    except FormatError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise FormatError(f"the configuration is not valid: {error!r}") from None
+    return description, shapes, _parse("the metadata", notes["metadata"])
+
+
+def _check_tensors(header, shapes):
+    """Compare the tensors that the header lists with those that the configuration needs."""
+    missing = [name for name in shapes if name not in header]
+    if missing:
+        raise FormatError(f"missing tensors: {', '.join(missing)}")
+    unexpected = [name for name in header if name not in shapes]
+    if unexpected:
+        raise FormatError(f"unexpected tensors: {', '.join(unexpected)}")
+    for name, (dtype, shape) in shapes.items():
+        entry = header[name]
+        if DTYPES.get(entry["dtype"]) != dtype:
+            raise FormatError(f"{name} must have dtype {dtype}, got {entry['dtype']}")
+        if any(type(size) is not int for size in entry["shape"]):
+            raise FormatError(f"{name} has a shape that is not made of integers")
+        if tuple(entry["shape"]) != shape:
+            raise FormatError(f"{name} must have shape {shape}, got {tuple(entry['shape'])}")

@@ -1,0 +1,265 @@
+"""The layers around a GRU: Embedding, Linear, Dropout and Last.
+
+All follow one protocol: ``forward(x) -> y, tape`` and ``backward(tape, d_y) -> d_x``, which
+adds the parameters' gradients to ``grads``. ``lengths`` and ``training`` may be passed to any
+of them; a layer that does not need them ignores them. Arrays are batch first.
+"""
+
+import numpy as np
+
+from pygru.core import validation
+from pygru.core.parameters import Parameters
+
+
+class Layer(Parameters):
+    """What the layers share: configuration, copies through the constructor, calling."""
+
+    def __call__(self, x, *, lengths=None):
+        """Return the output for inference: no tape, no dropout."""
+        return self.forward(x, lengths=lengths, training=False)[0]
+
+    @classmethod
+    def from_config(cls, config):
+        """Return a layer with the arguments that ``get_config`` returned."""
+        return cls(**config)
+
+    def __repr__(self):
+        options = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())
+        return f"{type(self).__name__}({options})"
+
+
+class Embedding(Layer):
+    """A table of vectors, looked up by integers.
+
+    Parameters
+    ----------
+    num_embeddings : int
+        Rows of the table: indices are in [0, num_embeddings).
+    embedding_dim : int
+        Size of a vector.
+    dtype : dtype
+        float32 or float64.
+    seed : int, Generator or None
+        Seed of the initial table, standard normal as in PyTorch.
+
+    Examples
+    --------
+    >>> import pygru
+    >>> y, tape = pygru.Embedding(10, 3, seed=0).forward([[1, 2, 2]])
+    >>> y.shape
+    (1, 3, 3)
+    """
+
+    def __init__(self, num_embeddings, embedding_dim, *, dtype=np.float32, seed=None):
+        self.num_embeddings = validation.check_int("num_embeddings", num_embeddings, 1)
+        self.embedding_dim = validation.check_int("embedding_dim", embedding_dim, 1)
+        self.dtype = validation.check_dtype(dtype)
+        self._create_parameters(self.parameter_shapes(self.get_config()), self.dtype)
+        generator = np.random.default_rng(seed)
+        self.parameters["weight"] = generator.standard_normal(
+            (self.num_embeddings, self.embedding_dim)
+        )
+
+    def get_config(self):
+        """Return the constructor's arguments but the seed, ready for JSON."""
+        return {
+            "num_embeddings": self.num_embeddings,
+            "embedding_dim": self.embedding_dim,
+            "dtype": self.dtype.name,
+        }
+
+    @staticmethod
+    def parameter_shapes(config):
+        """Return the shape of each parameter that ``config`` makes."""
+        return {"weight": (config["num_embeddings"], config["embedding_dim"])}
+
+    def forward(self, x, *, lengths=None, training=True):
+        """Look up ``x``, integers of any shape: (...) gives (..., embedding_dim)."""
+        index = validation.as_numeric("x", x)
+        if index.dtype.kind not in "iu":
+            raise TypeError(f"x must be integers, got dtype {index.dtype}")
+        outside = np.argwhere((index < 0) | (index >= self.num_embeddings))
+        if len(outside):
+            at = tuple(outside[0].tolist())
+            raise IndexError(
+                f"x{list(at)} = {index[at]} is out of range for "
+                f"{self.num_embeddings} embeddings"
+            )
+        return self.parameters["weight"][index], index.copy()
+
+    def backward(self, tape, d_y):
+        """Add to the gradient of the rows that were looked up; integers have none."""
+        rows = np.asarray(d_y, self.dtype).reshape(-1, self.embedding_dim)
+        np.add.at(self.grads["weight"], tape.reshape(-1), rows)
+
+
+class Linear(Layer):
+    """An affine map of the last axis, ``y = x W^T + b``.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        Sizes of the last axis of x and y.
+    bias : bool
+        Whether there is a ``b``.
+    dtype : dtype
+        float32 or float64.
+    seed : int, Generator or None
+        Seed of the initial parameters, uniform in +-1/sqrt(in_features) as in PyTorch.
+
+    Examples
+    --------
+    >>> import numpy as np, pygru
+    >>> y, tape = pygru.Linear(4, 2, seed=0).forward(np.ones((3, 5, 4)))
+    >>> y.shape
+    (3, 5, 2)
+    """
+
+    def __init__(self, in_features, out_features, bias=True, *, dtype=np.float32, seed=None):
+        self.in_features = validation.check_int("in_features", in_features, 1)
+        self.out_features = validation.check_int("out_features", out_features, 1)
+        self.bias = validation.check_bool("bias", bias)
+        self.dtype = validation.check_dtype(dtype)
+        self._create_parameters(self.parameter_shapes(self.get_config()), self.dtype)
+        bound = 1 / np.sqrt(self.in_features)
+        generator = np.random.default_rng(seed)
+        self.flat_parameters[...] = generator.uniform(-bound, bound, self.flat_parameters.size)
+
+    def get_config(self):
+        """Return the constructor's arguments but the seed, ready for JSON."""
+        return {
+            "in_features": self.in_features,
+            "out_features": self.out_features,
+            "bias": self.bias,
+            "dtype": self.dtype.name,
+        }
+
+    @staticmethod
+    def parameter_shapes(config):
+        """Return the shape of each parameter that ``config`` makes."""
+        shapes = {"weight": (config["out_features"], config["in_features"])}
+        if config["bias"]:
+            shapes["bias"] = (config["out_features"],)
+        return shapes
+
+    def forward(self, x, *, lengths=None, training=True):
+        """Map x (..., in_features) to (..., out_features)."""
+        x = validation.as_real("x", x, self.dtype)
+        if x.ndim == 0 or x.shape[-1] != self.in_features:
+            raise ValueError(
+                f"x must have shape (..., in_features={self.in_features}), got {x.shape}"
+            )
+        y = x @ self.parameters["weight"].T
+        if self.bias:
+            y += self.parameters["bias"]
+        return y, x
+
+    def backward(self, tape, d_y):
+        """Return d_x = d_y W and add to the gradients."""
+        rows = np.asarray(d_y, self.dtype).reshape(-1, self.out_features)
+        self.grads["weight"][...] += rows.T @ tape.reshape(-1, self.in_features)
+        if self.bias:
+            self.grads["bias"][...] += rows.sum(axis=0)
+        return (rows @ self.parameters["weight"]).reshape(tape.shape)
+
+
+class Dropout(Layer):
+    """Sets each element to zero with probability p in training, and scales the others.
+
+    Parameters
+    ----------
+    p : float
+        Probability in [0, 1]; kept elements are multiplied by 1 / (1 - p).
+    seed : int, Generator or None
+        Seed of the masks.
+
+    Examples
+    --------
+    >>> import numpy as np, pygru
+    >>> y, tape = pygru.Dropout(0.5, seed=0).forward(np.ones(8))
+    >>> sorted(set(y.tolist()))
+    [0.0, 2.0]
+    """
+
+    def __init__(self, p=0.5, *, seed=None):
+        self.p = validation.check_fraction("p", p)
+        self.generator = np.random.default_rng(seed)
+        self._create_parameters({}, np.float32)
+
+    def get_config(self):
+        """Return the constructor's arguments but the seed, ready for JSON."""
+        return {"p": self.p}
+
+    @staticmethod
+    def parameter_shapes(config):
+        """Return the shape of each parameter: there are none."""
+        return {}
+
+    def forward(self, x, *, lengths=None, training=True):
+        """Return x with dropout applied, of the same shape; x itself for inference."""
+        x = np.asarray(x)
+        if not training or self.p == 0:
+            return x, None
+        scale = 0 if self.p == 1 else 1 / (1 - self.p)
+        mask = (self.generator.random(x.shape, np.float32) >= self.p) * x.dtype.type(scale)
+        return x * mask, mask
+
+    def backward(self, tape, d_y):
+        """Return d_x = d_y times the mask of the forward pass."""
+        return d_y if tape is None else d_y * tape
+
+
+class Last(Layer):
+    """Picks the last valid step of each sequence: (B, T, F) becomes (B, F).
+
+    Parameters
+    ----------
+    bidirectional : bool
+        For the output of a bidirectional GRU: the second half of the features comes from the
+        first step, where the reverse direction has read the whole sequence.
+
+    Examples
+    --------
+    >>> import numpy as np, pygru
+    >>> x = np.arange(6.0).reshape(1, 3, 2)
+    >>> pygru.Last().forward(x, lengths=[2])[0].tolist()
+    [[2.0, 3.0]]
+    """
+
+    def __init__(self, bidirectional=False):
+        self.bidirectional = validation.check_bool("bidirectional", bidirectional)
+        self._create_parameters({}, np.float32)
+
+    def get_config(self):
+        """Return the constructor's arguments, ready for JSON."""
+        return {"bidirectional": self.bidirectional}
+
+    @staticmethod
+    def parameter_shapes(config):
+        """Return the shape of each parameter: there are none."""
+        return {}
+
+    def forward(self, x, *, lengths=None, training=True):
+        """Pick from x (B, T, F); a sequence of length 0 gives zeros."""
+        x = validation.as_numeric("x", x)
+        if x.ndim != 3:
+            raise ValueError(f"x must have 3 dimensions (batch, time, features), got {x.ndim}")
+        B, T, F = x.shape
+        lengths = np.full(B, T) if lengths is None else validation.as_lengths(lengths, B, T)
+        y = np.zeros((B, F), x.dtype)
+        ran = np.flatnonzero(lengths)
+        y[ran] = x[ran, lengths[ran] - 1]
+        if self.bidirectional:
+            y[ran, F // 2 :] = x[ran, 0, F // 2 :]
+        return y, (x.shape, lengths)
+
+    def backward(self, tape, d_y):
+        """Return d_x, zero but at the steps that were picked."""
+        shape, lengths = tape
+        d_y = np.asarray(d_y)
+        half = shape[2] // 2 if self.bidirectional else shape[2]
+        d_x = np.zeros(shape, d_y.dtype)
+        ran = np.flatnonzero(lengths)
+        d_x[ran, lengths[ran] - 1, :half] = d_y[ran, :half]
+        d_x[ran, 0, half:] = d_y[ran, half:]
+        return d_x

@@ -1,0 +1,174 @@
+"""Sequential: layers one after the other, trained as one model."""
+
+import numpy as np
+
+from pygru.core import validation
+from pygru.core.parameters import load_into
+from pygru.data.padding import pad_sequences
+from pygru.gru import GRU
+from pygru.nn.layers import Last, Layer
+
+
+class _Prefixed(dict):
+    """Parameters of all layers under ``"<index>.<name>"``; assigning copies into the view."""
+
+    def __init__(self, layers, attribute):
+        views = {}
+        self._owner = {}
+        for index, layer in enumerate(layers):
+            for name, view in getattr(layer, attribute).items():
+                views[f"{index}.{name}"] = view
+                self._owner[f"{index}.{name}"] = (getattr(layer, attribute), name)
+        super().__init__(views)
+
+    def check(self, key, value):
+        """Return ``value`` as an array that fits, or raise."""
+        named, name = self._owner_of(key)
+        return named.check(name, value)
+
+    def _owner_of(self, key):
+        if key not in self._owner:
+            raise KeyError(validation.unexpected_key(key, self._owner))
+        return self._owner[key]
+
+    def __setitem__(self, key, value):
+        named, name = self._owner_of(key)
+        named[name] = value
+
+
+class Sequential:
+    """Layers one after the other; the output of each is the input of the next.
+
+    A GRU passes on its output at every step; put a :class:`Last` behind it to go on with the
+    last one only. All arrays are batch first, so every GRU must be made with
+    ``batch_first=True``.
+
+    Parameters
+    ----------
+    *layers : GRU, Embedding, Linear, Dropout, Last
+        In order.
+
+    Attributes
+    ----------
+    layers : tuple
+        The layers, as given.
+    parameters, grads : dict of str to ndarray
+        Views of all layers' parameters and gradients, named ``"<index>.<name>"``.
+
+    Raises
+    ------
+    TypeError
+        If something is not a layer.
+    ValueError
+        If a GRU is not batch first, or a :class:`Last` does not fit the GRU before it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pygru import GRU, Last, Linear, Sequential
+    >>> model = Sequential(GRU(3, 8, batch_first=True, seed=0), Last(), Linear(8, 2, seed=1))
+    >>> model(np.ones((5, 7, 3))).shape
+    (5, 2)
+    """
+
+    def __init__(self, *layers):
+        gru = None
+        for index, layer in enumerate(layers):
+            if not isinstance(layer, (GRU, Layer)):
+                raise TypeError(
+                    f"layers[{index}] must be a GRU or a layer of pygru, "
+                    f"got {validation.type_name(layer)}"
+                )
+            if isinstance(layer, GRU):
+                gru = layer
+                if not layer.batch_first:
+                    raise ValueError(f"layers[{index}] must be a GRU with batch_first=True")
+            if isinstance(layer, Last) and gru and layer.bidirectional != gru.bidirectional:
+                raise ValueError(
+                    f"layers[{index}] must be Last(bidirectional={gru.bidirectional}), "
+                    f"like the GRU before it, got {layer}"
+                )
+        self.layers = layers
+        self.parameters = _Prefixed(layers, "parameters")
+        self.grads = _Prefixed(layers, "grads")
+
+    def __repr__(self):
+        return f"Sequential({', '.join(repr(layer) for layer in self.layers)})"
+
+    @property
+    def flat_pairs(self):
+        """List of (values, gradients): the flat arrays that an optimiser updates."""
+        unique = {id(layer): layer for layer in self.layers}
+        return [pair for layer in unique.values() for pair in layer.flat_pairs]
+
+    def zero_grad(self):
+        """Set every gradient to zero."""
+        for layer in self.layers:
+            layer.zero_grad()
+
+    def state_dict(self):
+        """Return a dict from parameter names to copies of the parameters."""
+        return {name: view.copy() for name, view in self.parameters.items()}
+
+    def load_state_dict(self, mapping):
+        """Copy parameters from a mapping of names to arrays, all or nothing.
+
+        Raises
+        ------
+        KeyError, ValueError
+            If a name is missing or unknown, or a shape does not fit.
+        """
+        load_into(self.parameters, mapping)
+
+    def __call__(self, x, *, lengths=None):
+        """Return the output for inference: nothing is kept, nothing dropped.
+
+        Parameters
+        ----------
+        x : array_like or list of array_like
+            What the first layer takes, batch first; a list of sequences is padded.
+        lengths : array_like of int, optional
+            (B,) the valid steps of each sequence.
+        """
+        x, lengths = _padded(x, lengths)
+        for layer in self.layers:
+            y = layer(x, lengths=lengths)
+            x = y[0] if isinstance(layer, GRU) else y
+        return x
+
+    def forward(self, x, *, lengths=None, training=True):
+        """Return the output and the tape that :meth:`backward` needs.
+
+        Parameters
+        ----------
+        x, lengths
+            As for calling the model.
+        training : bool
+            Whether dropout acts.
+        """
+        x, lengths = _padded(x, lengths)
+        tapes = []
+        for layer in self.layers:
+            if isinstance(layer, GRU):
+                x, _, tape = layer.forward(x, lengths=lengths, training=training)
+            else:
+                x, tape = layer.forward(x, lengths=lengths, training=training)
+            tapes.append(tape)
+        return x, tapes
+
+    def backward(self, tape, d_y):
+        """Add to the gradients of all layers; return that of x, None for integer input."""
+        for layer, kept in zip(reversed(self.layers), reversed(tape), strict=True):
+            d_y = layer.backward(kept, d_y)
+            if isinstance(layer, GRU):
+                d_y = d_y[0]
+        return d_y
+
+
+def _padded(x, lengths):
+    """A list of sequences as one array and its lengths; anything else unchanged."""
+    if lengths is None and isinstance(x, (list, tuple)) and len(x) and np.ndim(x[0]) > 0:
+        sizes = {len(sequence) for sequence in x}
+        if len(sizes) > 1 or isinstance(x[0], np.ndarray):
+            return pad_sequences(x)
+    return x, lengths

@@ -1,0 +1,91 @@
+"""Training data checked once and handed out in mini-batches."""
+
+import numpy as np
+
+from pygru.core import validation
+from pygru.data.padding import pad_sequences
+
+
+class Dataset:
+    """Inputs, targets and lengths of N samples, of one array each or lists of sequences.
+
+    Parameters
+    ----------
+    X : array_like or list of array_like
+        (N, T, ...) or N sequences of (T_i, ...).
+    y : array_like or list of array_like
+        N targets; per-step targets of ragged X as a list of (T_i, ...) too.
+    lengths : array_like of int, optional
+        (N,) the valid steps of each sample of an array X.
+    """
+
+    def __init__(self, X, y, lengths=None):
+        self.X, lengths_of_list = _samples("X", X)
+        self.y, _ = _samples("y", y)
+        if len(self.X) != len(self.y):
+            raise ValueError(
+                "Found input variables with inconsistent numbers of samples: "
+                f"[{len(self.X)}, {len(self.y)}]"
+            )
+        if len(self.X) == 0:
+            raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
+        if lengths is not None:
+            if lengths_of_list is not None:
+                raise ValueError("lengths must be None when X is a list of sequences")
+            lengths = validation.as_lengths(lengths, len(self.X), self.X.shape[1])
+        self.lengths = lengths if lengths_of_list is None else lengths_of_list
+        self._check_finite("X", self.X)
+        self._check_finite("y", self.y)
+
+    def __len__(self):
+        return len(self.X)
+
+    def _check_finite(self, name, samples):
+        """Refuse NaN and infinities where they would be read."""
+        for index, sample in enumerate(samples):
+            if sample.dtype.kind != "f":
+                return
+            if self.lengths is not None and sample.ndim > 0:
+                sample = sample[: self.lengths[index]]
+            if not np.isfinite(sample).all():
+                kind = "NaN" if np.isnan(sample).any() else "infinity"
+                raise ValueError(f"Input {name} contains {kind}.")
+
+    def take(self, index):
+        """Return X, y, lengths of the samples of ``index``, padded to the longest of them."""
+        X, lengths = _take(self.X, index)
+        y, _ = _take(self.y, index)
+        if lengths is None and self.lengths is not None:
+            lengths = self.lengths[index]
+            # A batch of short sequences does not carry the padding of the longest of all.
+            longest = int(lengths.max(initial=0))
+            if y.ndim > 1 and y.shape[1] == X.shape[1]:
+                y = y[:, :longest]
+            X = X[:, :longest]
+        return X, y, lengths
+
+
+def _samples(name, values):
+    """An array of samples, or a list of arrays with their lengths."""
+    if isinstance(values, (list, tuple)) and any(np.ndim(value) > 0 for value in values):
+        arrays = [validation.as_numeric(f"{name}[{i}]", v) for i, v in enumerate(values)]
+        if any(array.ndim == 0 for array in arrays):
+            raise ValueError(f"{name} mixes sequences and numbers")
+        return arrays, np.array([len(array) for array in arrays], np.int64)
+    array = validation.as_numeric(name, values)
+    if array.ndim == 0:
+        raise ValueError(f"{name} must have one entry per sample, got a single number")
+    return array, None
+
+
+def _take(samples, index):
+    if isinstance(samples, list):
+        return pad_sequences([samples[i] for i in index])
+    return samples[index], None
+
+
+def step_mask(y, lengths):
+    """Which steps of per-step targets (B, T, ...) are valid, or None without lengths."""
+    if lengths is None:
+        return None
+    return np.arange(y.shape[1]) < np.asarray(lengths)[:, np.newaxis]
