@@ -163,8 +163,8 @@ def _split(n, task, test_size):
     if test_size < task.horizon or split.validation < task.history + task.horizon:
         raise CommandError(
             f"{n} steps are too few: training needs {task.history + task.horizon}, and "
-            f"validation and test {max(test_size, task.horizon)} each; use a shorter --horizon, "
-            "--window or --test-size"
+            f"validation and test {max(test_size, task.horizon)} each; use a smaller "
+            "--horizon, --window or --test-size"
         )
     return split
 

@@ -3,9 +3,10 @@
  *
  * Both rest on e^y = 2^k (1 + p(r)) with k = round(y / ln 2), r = y - k ln 2, |r| <= ln 2 / 2,
  * and p(r) = e^r - 1 by its Taylor series, whose coefficients are 1/j!. The last term left
- * out is below a quarter of a rounding error. Measured error: docs/math.md.
- * NaN gives NaN, +-inf the limits, -0.0 keeps its sign, denormal results are exact to
- * rounding. */
+ * out is below a quarter of a rounding error. What the rounding of r and of the larger sums
+ * loses is kept and added to the smaller terms, so that the result is within 2 ULP; the
+ * measured error stands in docs/math.md.
+ * NaN gives NaN, +-inf the limits, -0.0 keeps its sign, denormal results are right. */
 
 #if REAL_BITS == 32
 typedef uint32_t NAME(bits);
@@ -15,7 +16,7 @@ typedef uint32_t NAME(bits);
 #define LOG2_E 0x1.715476p+0f      /* 1 / ln 2 */
 #define LN2_HIGH 0x1.63p-1f        /* ln 2 in 9 bits: k * LN2_HIGH is exact */
 #define LN2_LOW (-0x1.bd0106p-13f) /* the rest of ln 2 */
-#define SIGMOID_LIMIT 105.0f       /* e^-105 rounds to 0 */
+#define SIGMOID_LIMIT 105.0f       /* sigma(-105) rounds to 0 */
 #define TANH_LIMIT 10.0f           /* tanh(10) rounds to 1 */
 #else
 typedef uint64_t NAME(bits);
@@ -28,9 +29,6 @@ typedef uint64_t NAME(bits);
 #define SIGMOID_LIMIT 746.0
 #define TANH_LIMIT 20.0
 #endif
-
-/* Even, and larger than any -k: k + OFFSET is positive, so that shifts need no sign. */
-#define OFFSET (2 * EXPONENT_BIAS + 2)
 
 ALWAYS_INLINE REAL NAME(from_bits)(NAME(bits) bits) {
     REAL value;
@@ -49,8 +47,27 @@ ALWAYS_INLINE REAL NAME(power_of_two)(NAME(bits) exponent) {
     return NAME(from_bits)(exponent << MANTISSA_BITS);
 }
 
-/* p(r) = e^r - 1 */
-ALWAYS_INLINE REAL NAME(expm1_series)(REAL r) {
+/* y = k ln 2 + r + low, for y >= 0; `low` is what rounding r has lost. */
+typedef struct NAME(reduced) {
+    NAME(bits) k;
+    REAL r;
+    REAL low;
+} NAME(reduced);
+
+ALWAYS_INLINE NAME(reduced) NAME(reduce)(REAL y) {
+    const REAL shifted = y * LOG2_E + ROUNDER;
+    const REAL k = shifted - ROUNDER;
+    const REAL high = y - k * LN2_HIGH; /* exact */
+    const REAL rest = k * LN2_LOW;
+    NAME(reduced) a;
+    a.k = NAME(to_bits)(shifted) - NAME(to_bits)(ROUNDER);
+    a.r = high - rest;
+    a.low = (high - a.r) - rest;
+    return a;
+}
+
+/* (e^r - 1 - r) / r^2 */
+ALWAYS_INLINE REAL NAME(exp_tail)(REAL r) {
 #define INVERSE(factorial) ((REAL)(1.0 / (factorial)))
     REAL q;
 #if REAL_BITS == 32
@@ -69,42 +86,49 @@ ALWAYS_INLINE REAL NAME(expm1_series)(REAL r) {
     q = q * r + INVERSE(24.0);
     q = q * r + INVERSE(6.0);
     q = q * r + INVERSE(2.0);
-    return r + (r * r) * q;
+    return q;
 #undef INVERSE
 }
 
-/* sigma(x) = 1 / (1 + e^-x) for x >= 0 and e^x / (1 + e^x) below: e^-|x| never overflows. */
+/* With |x| = k ln 2 + r and s = 2^-k:
+ *   x >= 0:  sigma(x) = 1 / (1 + e^-x)  = 1 / (1 + s + s p(-r))
+ *   x <  0:  sigma(x) = 1 / (1 + e^|x|) = s / (s + 1 +   p(r))     nothing overflows */
 ALWAYS_INLINE REAL NAME(sigmoid)(REAL x) {
+    const int positive = x >= (REAL)0;
     const REAL magnitude = x < (REAL)0 ? -x : x;
-    const REAL y = -(magnitude > SIGMOID_LIMIT ? SIGMOID_LIMIT : magnitude);
-    const REAL shifted = y * LOG2_E + ROUNDER;
-    const REAL k = shifted - ROUNDER;
-    const REAL r = (y - k * LN2_HIGH) - k * LN2_LOW;
-    /* The result may be denormal, so 2^k is applied as two factors that are not. */
-    const NAME(bits) wide = NAME(to_bits)(shifted) - NAME(to_bits)(ROUNDER) + OFFSET;
-    const NAME(bits) half = wide >> 1;
-    const REAL e = (((REAL)1 + NAME(expm1_series)(r)) *
-                    NAME(power_of_two)(half - OFFSET / 2 + EXPONENT_BIAS)) *
-                   NAME(power_of_two)(wide - half - OFFSET / 2 + EXPONENT_BIAS);
-    return (x >= (REAL)0 ? (REAL)1 : e) / ((REAL)1 + e);
+    const NAME(reduced) a = NAME(reduce)(magnitude > SIGMOID_LIMIT ? SIGMOID_LIMIT : magnitude);
+    const REAL r = positive ? -a.r : a.r;
+    const REAL low = positive ? -a.low : a.low;
+    /* s may be denormal, so it is made of two factors that are not. */
+    const NAME(bits) half = a.k >> 1;
+    const REAL s = NAME(power_of_two)(EXPONENT_BIAS - half) *
+                   NAME(power_of_two)(EXPONENT_BIAS - (a.k - half));
+    const REAL p = r + ((r * r) * NAME(exp_tail)(r) + low);
+    const REAL sum = (REAL)1 + s;
+    const REAL lost = s - (sum - (REAL)1);
+    return (positive ? (REAL)1 : s) / (sum + (lost + (positive ? s : (REAL)1) * p));
 }
 
-/* tanh(x) = sign(x) m / (m + 2) with m = e^(2|x|) - 1 = 2^k p(r) + (2^k - 1): no cancellation,
- * so the relative error stays small near 0. */
+/* tanh(x) = sign(x) h / (1 + h) with h = (e^(2|x|) - 1) / 2 and e^y - 1 = (2^k - 1) + 2^k p(r),
+ * which does not cancel. For small h the rounding of 1 + h would show; there
+ * h / (1 + h) = h - h^2 / (1 + h). */
 ALWAYS_INLINE REAL NAME(hyperbolic_tangent)(REAL x) {
     const REAL magnitude = x < (REAL)0 ? -x : x;
     const REAL y = (REAL)2 * (magnitude > TANH_LIMIT ? TANH_LIMIT : magnitude);
-    const REAL shifted = y * LOG2_E + ROUNDER;
-    const REAL k = shifted - ROUNDER;
-    const REAL r = (y - k * LN2_HIGH) - k * LN2_LOW;
-    const REAL scale =
-        NAME(power_of_two)(NAME(to_bits)(shifted) - NAME(to_bits)(ROUNDER) + EXPONENT_BIAS);
-    const REAL m = scale * NAME(expm1_series)(r) + (scale - (REAL)1);
+    const NAME(reduced) a = NAME(reduce)(y);
+    const REAL scale = NAME(power_of_two)(a.k + EXPONENT_BIAS);
+    const REAL larger = scale - (REAL)1;
+    const REAL smaller = scale * a.r;
+    const REAL sum = larger + smaller;
+    const REAL lost = (larger - sum) + smaller;
+    const REAL tail = scale * ((a.r * a.r) * NAME(exp_tail)(a.r) + a.low);
+    const REAL h = (REAL)0.5 * (sum + (lost + tail));
+    const int is_small = y < (REAL)0.9;
+    const REAL quotient = (is_small ? h * h : h) / ((REAL)1 + h);
+    const REAL result = is_small ? h - quotient : quotient;
     const NAME(bits) sign = (NAME(bits))1 << (REAL_BITS - 1);
-    return NAME(from_bits)(NAME(to_bits)(m / (m + (REAL)2)) | (NAME(to_bits)(x) & sign));
+    return NAME(from_bits)(NAME(to_bits)(result) | (NAME(to_bits)(x) & sign));
 }
-
-#undef OFFSET
 
 void NAME(pygru_sigmoid)(int64_t n, const REAL *in, REAL *out) {
     int64_t i;

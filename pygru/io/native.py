@@ -58,8 +58,7 @@ def save(model, path, metadata=None):
         "config": json.dumps(_describe(model)),
         "metadata": json.dumps(metadata or {}),
     }
-    # The package writes the empty dict of a model without parameters too.
-    write_atomically(path, safetensors.numpy.save(model.state_dict(), text))
+    write_atomically(path, _in_fixed_order(safetensors.numpy.save(model.state_dict(), text)))
 
 
 def load(path, *, check_finite=False):
@@ -112,6 +111,17 @@ def read_metadata(path):
         As :func:`load`.
     """
     return _read_header(read_regular_file(path))[2]
+
+
+def _in_fixed_order(data):
+    """The same file with a sorted header: the package writes the metadata in random order.
+
+    Equal models then give equal files.
+    """
+    (length,) = struct.unpack("<Q", data[:8])
+    header = json.dumps(json.loads(data[8 : 8 + length]), sort_keys=True).encode()
+    header += b" " * (-len(header) % 8)  # the arrays stay aligned
+    return struct.pack("<Q", len(header)) + header + data[8 + length :]
 
 
 # ---- descriptions ------------------------------------------------------------------------
@@ -181,12 +191,14 @@ def _read_header(data):
     """Check the header; return the description, the expected shapes and the metadata."""
     if len(data) < 8:
         raise FormatError(f"file too short for a safetensors header ({len(data)} bytes)")
-    if data[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
-        raise FormatError("not a pygru model file (looks like a pickle); pygru never unpickles")
-    if data[:4] == b"PK\x03\x04":
-        raise FormatError("not a pygru model file (looks like a zip or npz file)")
     (length,) = struct.unpack("<Q", data[:8])
     if length > len(data) - 8:
+        if data[:1] == b"\x80" and data[1] <= 5:
+            raise FormatError(
+                "not a pygru model file (looks like a pickle); pygru never unpickles"
+            )
+        if data[:4] == b"PK\x03\x04":
+            raise FormatError("not a pygru model file (looks like a zip or npz file)")
         raise FormatError(f"header length {length} exceeds file size {len(data)}")
     if length > HEADER_LIMIT:
         raise FormatError(f"header length {length} exceeds the limit of {HEADER_LIMIT}")

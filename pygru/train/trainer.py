@@ -167,7 +167,9 @@ class Trainer:
         safe = [values.copy() for values, _ in self.model.flat_pairs]
         for number, first in enumerate(range(0, len(order), batch_size)):
             batch = order[first : first + batch_size]
-            loss = self._step(data.take(batch), safe, f"epoch {epoch}, batch {number}")
+            # What overflows is found by looking at the results, not by NumPy's warnings.
+            with np.errstate(over="ignore", invalid="ignore"):
+                loss = self._step(data.take(batch), safe, f"epoch {epoch}, batch {number}")
             total += loss * len(batch)
             for callback in callbacks:
                 callback.on_batch_end(self, loss, len(batch))

@@ -1,0 +1,209 @@
+"""Embedding, Linear, Dropout, Last and Sequential: values by hand, gradients by differences.
+
+A missing transpose, a wrong step picked, a gradient that is set rather than added, or a
+dropout mask that differs between the passes makes these fail.
+"""
+
+import numpy as np
+import pytest
+
+import pygru
+from pygru import GRU, Dropout, Embedding, Last, Linear, Sequential
+
+
+def numerical_gradient(function, array, eps=1e-6):
+    """Central differences of a scalar function with respect to every element of ``array``."""
+    gradient = np.zeros_like(array)
+    for index in np.ndindex(array.shape):
+        kept = array[index]
+        array[index] = kept + eps
+        above = function()
+        array[index] = kept - eps
+        below = function()
+        array[index] = kept
+        gradient[index] = (above - below) / (2 * eps)
+    return gradient
+
+
+def check_gradients(layer, x, lengths=None):
+    """Compare backward with differences for x and every parameter."""
+    rng = np.random.default_rng(5)
+    y, tape = layer.forward(x, lengths=lengths, training=False)
+    d_y = rng.standard_normal(y.shape)
+
+    def functional():
+        return float((layer.forward(x, lengths=lengths, training=False)[0] * d_y).sum())
+
+    layer.zero_grad()
+    d_x = layer.backward(tape, d_y)
+    if x.dtype.kind == "f":
+        np.testing.assert_allclose(d_x, numerical_gradient(functional, x), rtol=1e-7, atol=1e-8)
+    for name, view in layer.parameters.items():
+        expected = numerical_gradient(functional, view)
+        np.testing.assert_allclose(layer.grads[name], expected, rtol=1e-7, atol=1e-8)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_linear_gradients(bias):
+    x = np.random.default_rng(0).standard_normal((2, 3, 4))
+    check_gradients(Linear(4, 5, bias, dtype="float64", seed=1), x)
+
+
+def test_linear_value():
+    layer = Linear(2, 1, dtype="float64", seed=0)
+    layer.load_state_dict({"weight": [[2.0, 3.0]], "bias": [1.0]})
+    assert layer([[1.0, 10.0]]).tolist() == [[33.0]]
+
+
+def test_embedding_adds_the_gradient_of_repeated_rows():
+    layer = Embedding(4, 2, dtype="float64", seed=0)
+    y, tape = layer.forward([[1, 1, 3]])
+    assert np.array_equal(y[0, 2], layer.parameters["weight"][3])
+    layer.backward(tape, np.ones((1, 3, 2)))
+    assert layer.grads["weight"].tolist() == [[0, 0], [2, 2], [0, 0], [1, 1]]
+
+
+@pytest.mark.parametrize(
+    ("x", "error", "message"),
+    [
+        ([4], IndexError, r"x\[0\] = 4 is out of range for 4 embeddings"),
+        ([[0, -1]], IndexError, r"x\[0, 1\] = -1 is out of range"),
+        ([1.5], TypeError, "x must be integers, got dtype float64"),
+    ],
+)
+def test_embedding_refuses(x, error, message):
+    with pytest.raises(error, match=message):
+        Embedding(4, 2).forward(x)
+
+
+def test_dropout_scales_what_it_keeps_and_repeats_its_mask_in_backward():
+    layer = Dropout(0.25, seed=0)
+    x = np.ones((40, 50))
+    y, tape = layer.forward(x)
+    assert set(np.unique(y)) == {0.0, 1 / 0.75}
+    assert 0.2 < (y == 0).mean() < 0.3
+    assert np.array_equal(layer.backward(tape, x), y)
+    assert layer(x) is x
+
+
+def test_dropout_of_everything():
+    y, tape = Dropout(1.0, seed=0).forward(np.ones(5))
+    assert not y.any()
+
+
+@pytest.mark.parametrize("lengths", [None, [3, 0, 1]])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_last_gradients(lengths, bidirectional):
+    x = np.random.default_rng(0).standard_normal((3, 3, 4))
+    check_gradients(Last(bidirectional), x, lengths)
+
+
+def test_last_of_a_bidirectional_gru_is_h_n():
+    gru = GRU(3, 4, bidirectional=True, batch_first=True, dtype="float64", seed=0)
+    x = np.random.default_rng(0).standard_normal((5, 6, 3))
+    lengths = [6, 1, 4, 0, 2]
+    output, h_n = gru(x, lengths=lengths)
+    picked = Last(bidirectional=True)(output, lengths=lengths)
+    assert np.array_equal(picked, np.concatenate([h_n[0], h_n[1]], axis=1))
+
+
+@pytest.mark.parametrize("lengths", [None, [4, 2, 0]])
+def test_sequential_gradients(lengths):
+    gru = GRU(2, 3, 2, batch_first=True, bidirectional=True, dtype="float64", seed=0)
+    model = Sequential(gru, Last(True), Dropout(0.5, seed=1), Linear(6, 2, dtype="float64"))
+    check_gradients(model, np.random.default_rng(0).standard_normal((3, 4, 2)), lengths)
+
+
+def test_sequential_with_embedding_has_no_gradient_for_integers():
+    model = Sequential(
+        Embedding(5, 3, dtype="float64", seed=0),
+        GRU(3, 4, batch_first=True, dtype="float64", seed=1),
+        Linear(4, 5, dtype="float64", seed=2),
+    )
+    check_gradients(model, np.array([[0, 1, 2], [4, 4, 0]]), [3, 2])
+
+
+def test_sequential_takes_a_list_of_sequences():
+    model = Sequential(GRU(2, 3, batch_first=True, seed=0), Last())
+    sequences = [np.ones((4, 2)), np.ones((2, 2))]
+    one_by_one = [model(sequence[np.newaxis]) for sequence in sequences]
+    np.testing.assert_allclose(model(sequences), np.concatenate(one_by_one), rtol=1e-6)
+
+
+def test_sequential_names_parameters_by_layer_and_loads_all_or_nothing():
+    model = Sequential(GRU(2, 3, batch_first=True, seed=0), Last(), Linear(3, 1, seed=0))
+    state = model.state_dict()
+    assert list(state)[0] == "0.weight_ih_l0"
+    assert list(state)[-1] == "2.bias"
+    before = model.state_dict()
+    broken = {name: value + 1 for name, value in state.items()} | {"2.bias": np.ones(2)}
+    with pytest.raises(ValueError, match=r"bias must have shape \(1,\), got \(2,\)"):
+        model.load_state_dict(broken)
+    assert all(np.array_equal(before[name], view) for name, view in model.parameters.items())
+    with pytest.raises(KeyError, match=r"did you mean '2.bias'"):
+        model.load_state_dict({**state, "2.bia": 1})
+    with pytest.raises(KeyError, match="missing parameters: 2.bias"):
+        model.load_state_dict({k: v for k, v in state.items() if k != "2.bias"})
+
+
+@pytest.mark.parametrize(
+    ("layers", "error", "message"),
+    [
+        ([GRU(1, 1)], ValueError, r"layers\[0\] must be a GRU with batch_first=True"),
+        ([Last(), 3], TypeError, r"layers\[1\] must be a GRU or a layer of pygru, got int"),
+        (
+            [GRU(1, 1, batch_first=True, bidirectional=True), Last()],
+            ValueError,
+            r"layers\[1\] must be Last\(bidirectional=True\)",
+        ),
+    ],
+)
+def test_sequential_refuses(layers, error, message):
+    with pytest.raises(error, match=message):
+        Sequential(*layers)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: Linear(0, 1), ValueError, "in_features must be >= 1, got 0"),
+        (lambda: Linear(1, 1.0), TypeError, "out_features must be an int, got float"),
+        (lambda: Embedding(1, -1), ValueError, "embedding_dim must be >= 1"),
+        (lambda: Dropout(1.5), ValueError, r"p must be a number in \[0, 1\]"),
+        (lambda: Last(1), TypeError, "bidirectional must be a bool"),
+        (lambda: Linear(2, 1)(np.ones((3, 3))), ValueError, r"in_features=2\), got \(3, 3\)"),
+        (lambda: Last()(np.ones((3, 3))), ValueError, "x must have 3 dimensions"),
+    ],
+)
+def test_layers_refuse(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_initial_weights_follow_their_distributions():
+    weight = Linear(100, 200, seed=0).parameters["weight"]
+    assert abs(weight).max() <= 0.1
+    assert abs(weight).max() > 0.099
+    table = Embedding(200, 100, seed=0).parameters["weight"]
+    assert abs(table.std() - 1) < 0.02
+    keras = GRU(20, 30, init="keras", dtype="float64", seed=0)
+    u = keras.parameters["weight_hh_l0"]
+    np.testing.assert_allclose(u.T @ u, np.eye(30), atol=1e-12)
+    bound = np.sqrt(6 / (20 + 90))
+    assert bound * 0.99 < abs(keras.parameters["weight_ih_l0"]).max() <= bound
+    assert not keras.parameters["bias_ih_l0"].any()
+    torch_like = GRU(20, 25, seed=0).flat_parameters
+    assert 0.199 < abs(torch_like).max() <= 0.2
+
+
+def test_pad_sequences():
+    padded, lengths = pygru.pad_sequences([np.ones((2, 3)), np.ones((0, 3))])
+    assert padded.shape == (2, 2, 3)
+    assert lengths.tolist() == [2, 0]
+    assert not padded[1].any()
+    time_major, _ = pygru.pad_sequences([np.ones((2, 3)), np.ones((1, 3))], batch_first=False)
+    assert time_major[:, 1, 0].tolist() == [1, 0]
+    with pytest.raises(ValueError, match="at least one sequence"):
+        pygru.pad_sequences([])
+    with pytest.raises(ValueError, match=r"sequences\[1\] must have shape"):
+        pygru.pad_sequences([np.ones((2, 3)), np.ones((2, 4))])

@@ -1,0 +1,308 @@
+"""Model files: bit-exact round trips, and every damaged or hostile file is refused in order.
+
+Rows B-94 to B-113 of the bad-input list; the id of a row stands in the test's name.
+"""
+
+import json
+import os
+import struct
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+import pygru
+from pygru import GRU, Dropout, Embedding, FormatError, Last, Linear, Sequential
+
+
+def models():
+    return [
+        GRU(2, 3, seed=0),
+        GRU(2, 3, 2, bidirectional=True, dropout=0.5, bias=False, dtype="float64", seed=0),
+        GRU(2, 3, variant=pygru.Variant("after", "replace"), batch_first=True, seed=0),
+        Linear(3, 2, seed=0),
+        Sequential(
+            Embedding(5, 4, seed=0),
+            GRU(4, 3, batch_first=True, variant="pytorch", seed=1),
+            Last(),
+            Dropout(0.1),
+            Linear(3, 2, bias=False, seed=2),
+        ),
+    ]
+
+
+@pytest.mark.parametrize("model", models(), ids=repr)
+def test_round_trip_is_exact(model, tmp_path):
+    path = tmp_path / "model.safetensors"
+    pygru.save(model, path, {"note": [1, "two"]})
+    loaded = pygru.load(path)
+    assert repr(loaded) == repr(model)
+    assert list(loaded.parameters) == list(model.parameters)
+    for name, view in model.parameters.items():
+        assert view.dtype == loaded.parameters[name].dtype
+        assert np.array_equal(view, loaded.parameters[name])
+    assert pygru.read_metadata(path) == {"note": [1, "two"]}
+
+
+def test_the_file_is_plain_safetensors(tmp_path):
+    gru = GRU(2, 3, seed=0)
+    pygru.save(gru, tmp_path / "m.safetensors")
+    arrays = safetensors.numpy.load_file(tmp_path / "m.safetensors")
+    assert np.array_equal(arrays["weight_hh_l0"], gru.parameters["weight_hh_l0"])
+
+
+@pytest.fixture
+def valid(tmp_path):
+    path = tmp_path / "valid.safetensors"
+    pygru.save(GRU(2, 3, seed=0), path)
+    return path.read_bytes()
+
+
+def load_bytes(tmp_path, data):
+    path = tmp_path / "bad.safetensors"
+    path.write_bytes(data)
+    return pygru.load(path)
+
+
+def parts(data):
+    (size,) = struct.unpack("<Q", data[:8])
+    return json.loads(data[8 : 8 + size]), data[8 + size :]
+
+
+def assemble(header, body):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + body
+
+
+def with_config(data, **changes):
+    """The same file with other values in the GRU's configuration."""
+    header, body = parts(data)
+    description = json.loads(header["__metadata__"]["config"])
+    description["config"].update(changes)
+    header["__metadata__"]["config"] = json.dumps(description)
+    return assemble(header, body)
+
+
+def with_note(data, **changes):
+    header, body = parts(data)
+    header["__metadata__"].update(changes)
+    return assemble(header, body)
+
+
+def with_tensor(data, name, **changes):
+    header, body = parts(data)
+    header[name].update(changes)
+    return assemble(header, body)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        pytest.param(lambda d: b"", "file too short for a safetensors header", id="b95-empty"),
+        pytest.param(lambda d: d[:3], r"file too short .* \(3 bytes\)", id="b95-short"),
+        pytest.param(
+            lambda d: struct.pack("<Q", 2**63 - 1) + d[8:],
+            "header length 9223372036854775807 exceeds file size",
+            id="b96-huge",
+        ),
+        pytest.param(
+            lambda d: struct.pack("<Q", 2 * 2**20) + b"{" + b" " * 2 * 2**20,
+            "exceeds the limit",
+            id="b96-limit",
+        ),
+        pytest.param(lambda d: assemble(b"{\xff}", b""), "not UTF-8", id="b97-utf8"),
+        pytest.param(lambda d: assemble(b"{nope}", b""), "not valid JSON", id="b97-json"),
+        pytest.param(lambda d: assemble(b"[]", b""), "does not start with", id="b97-list"),
+        pytest.param(
+            lambda d: assemble(b'{"a":' + b"[" * 100_000, b""), "not valid JSON", id="b97-deep"
+        ),
+        pytest.param(lambda d: assemble(b'{"a":1,"a":2}', b""), "duplicate key", id="b98"),
+        pytest.param(
+            lambda d: with_tensor(d, "weight_ih_l0", data_offsets=[-1, 5]),
+            "damaged",
+            id="b99-negative",
+        ),
+        pytest.param(
+            lambda d: with_tensor(d, "weight_ih_l0", data_offsets=[0, 10**6]),
+            "damaged",
+            id="b99-past-the-end",
+        ),
+        pytest.param(
+            lambda d: with_tensor(d, "bias_ih_l0", data_offsets=[4, 40]),
+            "damaged",
+            id="b99-overlap",
+        ),
+        pytest.param(
+            lambda d: with_tensor(d, "bias_ih_l0", shape=[-9]),
+            "must have shape",
+            id="b100-negative",
+        ),
+        pytest.param(
+            lambda d: with_tensor(d, "bias_ih_l0", shape=[2**62]),
+            "must have shape",
+            id="b100-huge",
+        ),
+        pytest.param(
+            lambda d: with_tensor(d, "bias_ih_l0", shape=[9.0]),
+            "not made of integers",
+            id="b100-float",
+        ),
+        pytest.param(lambda d: d + b"\0", "damaged", id="b101-trailing"),
+        pytest.param(
+            lambda d: with_tensor(d, "bias_ih_l0", dtype="F16"),
+            "bias_ih_l0 must have dtype float32, got F16",
+            id="b102",
+        ),
+        pytest.param(
+            lambda d: with_config(d, dtype="float64"),
+            "must have dtype float64",
+            id="b102-config",
+        ),
+        pytest.param(
+            lambda d: with_config(d, num_layers=2),
+            "missing tensors: weight_ih_l1",
+            id="b103-missing",
+        ),
+        pytest.param(
+            lambda d: with_config(d, bias=False),
+            "unexpected tensors: bias",
+            id="b103-unexpected",
+        ),
+        pytest.param(
+            lambda d: with_config(d, hidden_size=-1),
+            "hidden_size must be >= 1",
+            id="b104-negative",
+        ),
+        pytest.param(
+            lambda d: with_config(d, hidden_size=2**40), "must have shape", id="b104-huge"
+        ),
+        pytest.param(
+            lambda d: with_config(d, num_layers=2**62), "num_layers=", id="b104-layers"
+        ),
+        pytest.param(
+            lambda d: with_config(d, hidden_size=float("nan")), "must be an int", id="b104-nan"
+        ),
+        pytest.param(
+            lambda d: with_config(d, variant="other"),
+            "variant must be one of",
+            id="b104-variant",
+        ),
+        pytest.param(
+            lambda d: with_config(d, surprise=1),
+            "configuration is not valid",
+            id="b104-unknown",
+        ),
+        pytest.param(
+            lambda d: with_note(d, config="{}"), "configuration is not valid", id="b104-empty"
+        ),
+        pytest.param(
+            lambda d: with_note(d, config='{"class": "os", "config": {}}'),
+            "configuration is not valid",
+            id="b104-class",
+        ),
+        pytest.param(
+            lambda d: with_note(d, config="[]"), "configuration is not valid", id="b104-list"
+        ),
+        pytest.param(
+            lambda d: with_note(d, format_version="3"),
+            r"newer pygru \(format 3\); this version reads up to 1",
+            id="b105",
+        ),
+        pytest.param(
+            lambda d: with_note(d, format_version="x"), "format_version must be", id="b105-text"
+        ),
+        pytest.param(lambda d: with_note(d, format="other"), "format=pygru", id="foreign"),
+        pytest.param(lambda d: b"\x80\x04\x95" + b"x" * 20, "looks like a pickle", id="b109"),
+        pytest.param(lambda d: b"PK\x03\x04" + b"x" * 20, "looks like a zip", id="b109-npz"),
+    ],
+)
+def test_bad_files_are_refused(make, message, valid, tmp_path):
+    with pytest.raises(FormatError, match=message):
+        load_bytes(tmp_path, make(valid))
+
+
+def test_b107_truncated_anywhere(valid, tmp_path):
+    for size in range(len(valid)):
+        with pytest.raises(FormatError):
+            load_bytes(tmp_path, valid[:size])
+
+
+@pytest.mark.filterwarnings("ignore:dropout has no effect")
+def test_b108_flipped_bits_load_or_are_refused(valid, tmp_path):
+    rng = np.random.default_rng(0)
+    for _ in range(2000):
+        data = bytearray(valid)
+        data[rng.integers(len(data))] ^= 1 << rng.integers(8)
+        try:
+            load_bytes(tmp_path, bytes(data))
+        except FormatError:
+            pass
+
+
+def test_b106_check_finite(tmp_path):
+    gru = GRU(2, 3, seed=0)
+    gru.parameters["weight_ih_l0"][0, 0] = np.nan
+    pygru.save(gru, tmp_path / "m.safetensors")
+    pygru.load(tmp_path / "m.safetensors")
+    with pytest.raises(ValueError, match="weight_ih_l0 contains NaN"):
+        pygru.load(tmp_path / "m.safetensors", check_finite=True)
+
+
+def test_b94_files_that_cannot_be_read(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        pygru.load(tmp_path / "missing")
+    with pytest.raises(IsADirectoryError):
+        pygru.load(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_b111_a_pipe_does_not_block(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(FormatError, match="must be a regular file"):
+        pygru.load(tmp_path / "pipe")
+
+
+def test_b111_paths(tmp_path):
+    with pytest.raises(ValueError, match="null"):
+        pygru.load("a\0b")
+    pygru.save(GRU(1, 1), os.fsencode(tmp_path / "bytes.safetensors").decode())
+    pygru.load(str(tmp_path / "bytes.safetensors"))
+
+
+def test_b113_saving_fails_without_a_trace(tmp_path, monkeypatch):
+    path = tmp_path / "m.safetensors"
+    pygru.save(GRU(1, 1, seed=0), path)
+    before = path.read_bytes()
+
+    def fail(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space left"):
+        pygru.save(GRU(5, 5, seed=0), path)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["m.safetensors"]
+
+
+def test_b113_targets_that_cannot_be_written(tmp_path):
+    with pytest.raises(IsADirectoryError):
+        pygru.save(GRU(1, 1), tmp_path)
+    with pytest.raises(FileNotFoundError):
+        pygru.save(GRU(1, 1), tmp_path / "no" / "such" / "folder")
+
+
+def test_saving_is_flushed_before_it_is_renamed(tmp_path, monkeypatch):
+    calls = []
+    fsync, replace = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda fd: (calls.append("fsync"), fsync(fd)))
+    monkeypatch.setattr(os, "replace", lambda a, b: (calls.append("replace"), replace(a, b)))
+    pygru.save(GRU(1, 1), tmp_path / "m.safetensors")
+    assert calls == ["fsync", "replace", "fsync"]
+
+
+def test_save_refuses_what_it_does_not_know(tmp_path):
+    with pytest.raises(TypeError, match="cannot save a dict"):
+        pygru.save({}, tmp_path / "m")
+    with pytest.raises(TypeError, match="JSON"):
+        pygru.save(GRU(1, 1), tmp_path / "m", {"a": object()})
+    assert os.listdir(tmp_path) == []
