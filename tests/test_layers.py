@@ -87,8 +87,7 @@ def test_dropout_scales_what_it_keeps_and_repeats_its_mask_in_backward():
 
 
 def test_dropout_of_everything():
-    y, tape = Dropout(1.0, seed=0).forward(np.ones(5))
-    assert not y.any()
+    assert not Dropout(1.0, seed=0).forward(np.ones(5))[0].any()
 
 
 @pytest.mark.parametrize("lengths", [None, [3, 0, 1]])
@@ -133,16 +132,16 @@ def test_sequential_takes_a_list_of_sequences():
 def test_sequential_names_parameters_by_layer_and_loads_all_or_nothing():
     model = Sequential(GRU(2, 3, batch_first=True, seed=0), Last(), Linear(3, 1, seed=0))
     state = model.state_dict()
-    assert list(state)[0] == "0.weight_ih_l0"
+    assert next(iter(state)) == "0.weight_ih_l0"
     assert list(state)[-1] == "2.bias"
     before = model.state_dict()
     broken = {name: value + 1 for name, value in state.items()} | {"2.bias": np.ones(2)}
     with pytest.raises(ValueError, match=r"bias must have shape \(1,\), got \(2,\)"):
         model.load_state_dict(broken)
     assert all(np.array_equal(before[name], view) for name, view in model.parameters.items())
-    with pytest.raises(KeyError, match=r"did you mean '2.bias'"):
+    with pytest.raises(KeyError, match=r"did you mean '2\.bias'"):
         model.load_state_dict({**state, "2.bia": 1})
-    with pytest.raises(KeyError, match="missing parameters: 2.bias"):
+    with pytest.raises(KeyError, match=r"missing parameters: 2\.bias"):
         model.load_state_dict({k: v for k, v in state.items() if k != "2.bias"})
 
 

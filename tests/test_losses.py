@@ -1,4 +1,4 @@
-"""Losses: values by hand, signed gradients by differences, masks that nothing shines through."""
+"""Losses: values by hand, signed gradients by differences, masks that hide what they mask."""
 
 import numpy as np
 import pytest

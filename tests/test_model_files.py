@@ -3,6 +3,7 @@
 Rows B-94 to B-113 of the bad-input list; the id of a row stands in the test's name.
 """
 
+import contextlib
 import json
 import os
 import struct
@@ -233,10 +234,9 @@ def test_b108_flipped_bits_load_or_are_refused(valid, tmp_path):
     for _ in range(2000):
         data = bytearray(valid)
         data[rng.integers(len(data))] ^= 1 << rng.integers(8)
-        try:
+        with contextlib.suppress(FormatError):
             load_bytes(tmp_path, bytes(data))
-        except FormatError:
-            pass
+    assert data
 
 
 def test_b106_check_finite(tmp_path):

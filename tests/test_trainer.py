@@ -10,8 +10,19 @@ import numpy as np
 import pytest
 
 import pygru
-from pygru import SGD, Adam, Callback, DivergenceError, EarlyStopping, Trainer
-from pygru import GRU, Last, Linear, Sequential, losses
+from pygru import (
+    GRU,
+    SGD,
+    Adam,
+    Callback,
+    DivergenceError,
+    EarlyStopping,
+    Last,
+    Linear,
+    Sequential,
+    Trainer,
+    losses,
+)
 
 
 def model_of(seed=0, hidden=8, features=2):

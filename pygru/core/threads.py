@@ -80,7 +80,14 @@ def num_threads(n_threads):
 
 
 def get_num_threads():
-    """Return how many threads a call would use here if its work allows."""
+    """Return how many threads a call would use here if its work allows.
+
+    Examples
+    --------
+    >>> import pygru
+    >>> pygru.get_num_threads() >= 1
+    True
+    """
     return resolve(None)
 
 

@@ -83,6 +83,14 @@ def load(path, *, check_finite=False):
         If the file cannot be read.
     ValueError
         If a parameter is not finite and ``check_finite`` is given.
+
+    Examples
+    --------
+    >>> import os, tempfile, pygru
+    >>> path = os.path.join(tempfile.mkdtemp(), "linear.safetensors")
+    >>> pygru.save(pygru.Linear(3, 1, seed=0), path)
+    >>> pygru.load(path)([[0.0, 0.0, 0.0]]).shape
+    (1, 1)
     """
     data = read_regular_file(path)
     description, shapes = _read_header(data)[:2]

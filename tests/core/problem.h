@@ -1,0 +1,200 @@
+/* problem.h - one batch for one model, made of random numbers, and the ways to run it.
+ *
+ * Arrays are dense and row-major, of doubles that are all float32 values: both precisions of
+ * the core and the reference compute from the same numbers. */
+#ifndef PROBLEM_H
+#define PROBLEM_H
+
+#include "buffer.h"
+#include "pygru.h"
+
+typedef struct problem {
+    pygru_config config;
+    int64_t T;
+    int64_t B;
+    int64_t *lengths;   /* (B) or NULL */
+    double *x;          /* (T, B, I) */
+    double *h0;         /* (L*D, B, H) */
+    double *parameters; /* flat, cell by cell */
+    double *d_y;        /* (T, B, D*H) */
+    double *d_h_n;      /* (L*D, B, H) */
+    uint8_t *mask;      /* (L-1, T, B, D*H) or NULL: by time step, not packed */
+    double mask_scale;
+    int64_t n_x;
+    int64_t n_y;
+    int64_t n_states;
+    int64_t n_parameters;
+} problem;
+
+/* How x, y, d_y and d_x lie in memory. */
+typedef enum layout {
+    TIME_MAJOR,     /* (T, B, features) */
+    BATCH_MAJOR,    /* (B, T, features) */
+    GAPS,           /* unused elements after each row and each step */
+    BACKWARDS,      /* both strides negative */
+    BACKWARDS_GAPS, /* both */
+    N_LAYOUTS
+} layout;
+
+/* How to run a problem. All zero but n_threads and int_bytes is the plain way. */
+typedef struct options {
+    int32_t keep;
+    int32_t n_threads;
+    int32_t int_bytes;
+    int64_t max_int; /* 0: what the integer can hold */
+    layout lay;
+    int in_place;      /* h_n is h0 */
+    int odd_workspace; /* at an odd address */
+    int null_h0;
+    int null_d_y;
+    int null_d_h_n;
+    int null_d_x;
+    double grads_before; /* what the gradients hold before the call */
+    int (*poll)(void *context);
+    int backward_only; /* poll and nap in the backward call only */
+    void *poll_context;
+    int nap_us;
+} options;
+
+/* What came out, as doubles. Undefined after an error. */
+typedef struct results {
+    pygru_status forward;
+    pygru_status backward;
+    pygru_sizes sizes;
+    void *plan;
+    double *y;
+    double *h_n;
+    double *tape;
+    double *d_x;
+    double *d_h0;
+    double *grads;
+} results;
+
+/* ---- random numbers: xorshift64*, the same on every machine ------------------------- */
+
+static uint64_t random_seed = 20240229;
+static uint64_t random_state;
+
+static uint64_t random_bits(void) {
+    random_state ^= random_state >> 12;
+    random_state ^= random_state << 25;
+    random_state ^= random_state >> 27;
+    return random_state * UINT64_C(2685821657736338717);
+}
+
+/* In [-1, 1), a float32 value. */
+static double random_unit(void) {
+    return (double)(random_bits() >> 40) / (double)(INT64_C(1) << 23) - 1.0;
+}
+
+static double *random_array(int64_t n, double scale) {
+    double *array = doubles(n);
+    int64_t i;
+    for (i = 0; i < n; i++) {
+        array[i] = (double)(float)(scale * random_unit());
+    }
+    return array;
+}
+
+/* ---- problems ----------------------------------------------------------------------- */
+
+static int64_t length_of(const problem *p, int64_t b) {
+    return p->lengths == NULL ? p->T : p->lengths[b];
+}
+
+/* Parameters of one cell, counted here and not by the core. */
+static int64_t parameters_of_cell(const pygru_config *c, int64_t layer) {
+    const int64_t H = c->hidden_size;
+    const int64_t width = layer == 0 ? c->input_size : c->num_directions * H;
+    return 3 * H * width + 3 * H * H + (c->has_bias ? 6 * H : 0);
+}
+
+static problem problem_new(const pygru_config *config, int64_t T, int64_t B, int ragged,
+                           int dropout) {
+    const int64_t LD = config->num_layers * config->num_directions;
+    const int64_t width = config->num_directions * config->hidden_size;
+    const double weight = 1.0 / sqrt((double)config->hidden_size) + 0.1;
+    problem p = {0};
+    int64_t layer, i;
+    p.config = *config;
+    p.T = T;
+    p.B = B;
+    p.n_x = T * B * config->input_size;
+    p.n_y = T * B * width;
+    p.n_states = LD * B * config->hidden_size;
+    for (layer = 0; layer < config->num_layers; layer++) {
+        p.n_parameters += config->num_directions * parameters_of_cell(config, layer);
+    }
+    p.x = random_array(p.n_x, 1.5);
+    p.h0 = random_array(p.n_states, 0.9);
+    p.parameters = random_array(p.n_parameters, weight);
+    p.d_y = random_array(p.n_y, 1);
+    p.d_h_n = random_array(p.n_states, 1);
+    if (ragged) {
+        p.lengths = allocate(B, sizeof *p.lengths);
+        for (i = 0; i < B; i++) { /* the first is empty, the second is full */
+            p.lengths[i] = i == 0 ? 0 : i == 1 ? T : (int64_t)(random_bits() % (uint64_t)(T + 1));
+        }
+    }
+    p.mask_scale = 1;
+    if (dropout) {
+        p.mask_scale = 1.5;
+        p.mask = allocate((config->num_layers - 1) * p.n_y, 1);
+        for (i = 0; i < (config->num_layers - 1) * p.n_y; i++) {
+            p.mask[i] = random_bits() % 3 != 0;
+        }
+    }
+    return p;
+}
+
+static void problem_free(problem *p) {
+    free(p->lengths);
+    free(p->x);
+    free(p->h0);
+    free(p->parameters);
+    free(p->d_y);
+    free(p->d_h_n);
+    free(p->mask);
+}
+
+static void results_free(results *r) {
+    free(r->plan);
+    free(r->y);
+    free(r->h_n);
+    free(r->tape);
+    free(r->d_x);
+    free(r->d_h0);
+    free(r->grads);
+}
+
+/* ---- strided arrays ----------------------------------------------------------------- */
+
+/* Where the rows of a (T, B, features) array stand in a buffer of exactly that extent. */
+typedef struct placement {
+    ptrdiff_t first; /* of step 0, sequence 0 */
+    ptrdiff_t step;
+    ptrdiff_t sequence;
+    int64_t elements;
+} placement;
+
+static placement place(layout lay, int64_t T, int64_t B, int64_t features) {
+    const int64_t gap = lay == GAPS || lay == BACKWARDS_GAPS ? 3 : 0;
+    placement at = {0, 0, 0, 0};
+    at.sequence = (ptrdiff_t)(features + gap);
+    at.step = (ptrdiff_t)(B * at.sequence + 2 * gap);
+    if (lay == BATCH_MAJOR) {
+        at.step = (ptrdiff_t)features;
+        at.sequence = (ptrdiff_t)(T * features);
+    }
+    if (T > 0 && B > 0) {
+        at.elements = (T - 1) * at.step + (B - 1) * at.sequence + features;
+        if (lay == BACKWARDS || lay == BACKWARDS_GAPS) {
+            at.first = (ptrdiff_t)(at.elements - features);
+            at.step = -at.step;
+            at.sequence = -at.sequence;
+        }
+    }
+    return at;
+}
+
+#endif

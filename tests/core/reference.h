@@ -1,0 +1,126 @@
+/* reference.h - a GRU written from its equations: scalars, plain loops, libm, double.
+ *
+ *   r = sigma(W_r x + b_r + U_r h + c_r)      z = sigma(W_z x + b_z + U_z h + c_z)
+ *   n = tanh(W_n x + b_n + c_n + U_n (r h))   reset before the product
+ *   n = tanh(W_n x + b_n + r (U_n h + c_n))   reset after
+ *   h' = (1-z) h + z n (replaces)  or  z h + (1-z) n (keeps)
+ *
+ * It shares no code with the core, not even the order of the parameters in memory: per cell
+ * weight_ih (3H, width), weight_hh (3H, H), bias_ih (3H), bias_hh (3H), gates r, z, n. */
+#ifndef REFERENCE_H
+#define REFERENCE_H
+
+#include "problem.h"
+
+static double dot(int64_t n, const double *a, const double *b) {
+    double sum = 0;
+    int64_t i;
+    for (i = 0; i < n; i++) {
+        sum += a[i] * b[i];
+    }
+    return sum;
+}
+
+static double sigma(double x) { return 1 / (1 + exp(-x)); }
+
+/* One step of one sequence: h (H) becomes h'. scratch (4H). */
+static void reference_step(const pygru_config *c, int64_t width, const double *cell,
+                           const double *x, double *h, double *scratch) {
+    const int64_t H = c->hidden_size;
+    const double *w = cell, *u = w + 3 * H * width, *b_x = u + 3 * H * H, *b_h = b_x + 3 * H;
+    double *r = scratch, *z = r + H, *n = z + H, *rh = n + H;
+    int64_t j;
+    for (j = 0; j < H; j++) {
+        double a_r = dot(width, w + j * width, x) + dot(H, u + j * H, h);
+        double a_z = dot(width, w + (H + j) * width, x) + dot(H, u + (H + j) * H, h);
+        if (c->has_bias) {
+            a_r += b_x[j] + b_h[j];
+            a_z += b_x[H + j] + b_h[H + j];
+        }
+        r[j] = sigma(a_r);
+        z[j] = sigma(a_z);
+        rh[j] = r[j] * h[j];
+    }
+    for (j = 0; j < H; j++) {
+        const double *u_n = u + (2 * H + j) * H;
+        const double bias_x = c->has_bias ? b_x[2 * H + j] : 0;
+        const double bias_h = c->has_bias ? b_h[2 * H + j] : 0;
+        const double from_x = dot(width, w + (2 * H + j) * width, x) + bias_x;
+        n[j] = c->reset == PYGRU_RESET_BEFORE ? tanh(from_x + bias_h + dot(H, u_n, rh))
+                                              : tanh(from_x + r[j] * (bias_h + dot(H, u_n, h)));
+    }
+    for (j = 0; j < H; j++) {
+        h[j] = c->update == PYGRU_UPDATE_REPLACES ? (1 - z[j]) * h[j] + z[j] * n[j]
+                                                  : z[j] * h[j] + (1 - z[j]) * n[j];
+    }
+}
+
+/* y (T, B, D*H), zeros past the end of a sequence; h_n (L*D, B, H). */
+static void reference_forward(const problem *p, double *y, double *h_n) {
+    const pygru_config *c = &p->config;
+    const int64_t H = c->hidden_size, D = c->num_directions, width_above = D * H;
+    const double *cell = p->parameters;
+    double *in = doubles(p->n_x), *out = NULL, *scratch = doubles(4 * H);
+    int64_t layer, d, b, s, j, width = c->input_size;
+    memcpy(in, p->x, (size_t)p->n_x * sizeof *in);
+    for (layer = 0; layer < c->num_layers; layer++) {
+        out = doubles(p->n_y);
+        for (d = 0; d < D; d++) {
+            for (b = 0; b < p->B; b++) {
+                const int64_t length = length_of(p, b);
+                double *h = h_n + ((layer * D + d) * p->B + b) * H;
+                memcpy(h, p->h0 + (h - h_n), (size_t)H * sizeof *h);
+                for (s = 0; s < length; s++) {
+                    const int64_t row = (d == 0 ? s : length - 1 - s) * p->B + b;
+                    reference_step(c, width, cell, in + row * width, h, scratch);
+                    memcpy(out + row * width_above + d * H, h, (size_t)H * sizeof *h);
+                }
+            }
+            cell += parameters_of_cell(c, layer);
+        }
+        for (j = 0; p->mask != NULL && layer + 1 < c->num_layers && j < p->n_y; j++) {
+            out[j] *= p->mask[layer * p->n_y + j] * p->mask_scale;
+        }
+        free(in);
+        in = out;
+        width = width_above;
+    }
+    memcpy(y, out, (size_t)p->n_y * sizeof *y);
+    free(out);
+    free(scratch);
+}
+
+/* The number whose gradient backward computes: d_y . y + d_h_n . h_n */
+static double reference_loss(const problem *p) {
+    double *y = doubles(p->n_y), *h_n = doubles(p->n_states);
+    double loss;
+    reference_forward(p, y, h_n);
+    loss = dot(p->n_y, p->d_y, y) + dot(p->n_states, p->d_h_n, h_n);
+    free(y);
+    free(h_n);
+    return loss;
+}
+
+/* The slope of the loss when `values` (n), a part of the problem, move along `direction`:
+ * central differences over two distances, which leaves an error of the fourth order. */
+static double reference_slope(const problem *p, int64_t n, double *values,
+                              const double *direction) {
+    static const double weight[4] = {8.0 / 12, -8.0 / 12, -1.0 / 12, 1.0 / 12};
+    static const double distance[4] = {1e-3, -1e-3, 2e-3, -2e-3};
+    double *saved = doubles(n);
+    double slope = 0;
+    int64_t i;
+    int k;
+    memcpy(saved, values, (size_t)n * sizeof *saved);
+    for (k = 0; k < 4; k++) {
+        for (i = 0; i < n; i++) {
+            values[i] = saved[i] + distance[k] * direction[i];
+        }
+        slope += weight[k] * reference_loss(p) / 1e-3;
+    }
+    memcpy(values, saved, (size_t)n * sizeof *saved);
+    free(saved);
+    return slope;
+}
+
+#endif

@@ -1,0 +1,309 @@
+/* run_core.tpl.h - runs one problem through the core, every buffer guarded and exactly as
+ * large as the core asks for. Included by precisions.h, once per precision.
+ *
+ * What it checks itself: nothing outside the buffers and in the gaps between rows is written,
+ * and inputs are not modified. Everything else is up to the caller, on the results. */
+
+/* A guarded copy of n numbers that nobody may modify. */
+static buffer NAME(input)(int64_t n, const double *from) {
+    const buffer b = buffer_new(n * (int64_t)sizeof(REAL));
+    REAL *to = b.data;
+    int64_t i;
+    for (i = 0; i < n; i++) {
+        to[i] = (REAL)from[i];
+    }
+    buffer_read_only(&b);
+    return b;
+}
+
+static double *NAME(as_doubles)(int64_t n, const REAL *from) {
+    double *to = doubles(n);
+    int64_t i;
+    for (i = 0; i < n; i++) {
+        to[i] = (double)from[i];
+    }
+    return to;
+}
+
+/* A strided input: only the rows of valid steps hold numbers, the rest is NaN. */
+static buffer NAME(strided_input)(const problem *p, int64_t features, const placement *at,
+                                  const double *from) {
+    const buffer b = buffer_new(at->elements * (int64_t)sizeof(REAL));
+    int64_t t, s, j;
+    memset(b.data, 0xFF, b.bytes);
+    for (s = 0; s < p->B; s++) {
+        for (t = 0; t < length_of(p, s); t++) {
+            REAL *row = (REAL *)b.data + at->first + t * at->step + s * at->sequence;
+            for (j = 0; j < features; j++) {
+                row[j] = (REAL)from[(t * p->B + s) * features + j];
+            }
+        }
+    }
+    buffer_read_only(&b);
+    return b;
+}
+
+static buffer NAME(strided_output)(const placement *at) {
+    const buffer b = buffer_new(at->elements * (int64_t)sizeof(REAL));
+    memset(b.data, 0xFF, b.bytes);
+    return b;
+}
+
+/* The rows of a strided output, dense; then all that is left of it must be untouched. */
+static double *NAME(take_rows)(const problem *p, int64_t features, const placement *at,
+                               const buffer *b) {
+    double *dense = doubles(p->T * p->B * features);
+    const unsigned char *bytes = b->data;
+    int64_t t, s, j;
+    size_t i = 0;
+    for (t = 0; t < p->T; t++) {
+        for (s = 0; s < p->B; s++) {
+            REAL *row = (REAL *)b->data + at->first + t * at->step + s * at->sequence;
+            for (j = 0; j < features; j++) {
+                dense[(t * p->B + s) * features + j] = (double)row[j];
+            }
+            memset(row, 0xFF, (size_t)features * sizeof(REAL));
+        }
+    }
+    while (i < b->bytes && bytes[i] == 0xFF) {
+        i++;
+    }
+    CHECK(i == b->bytes); /* the gaps are untouched */
+    return dense;
+}
+
+static void NAME(check_unchanged)(const buffer *b, const double *expected) {
+    const int64_t n = (int64_t)(b->bytes / sizeof(REAL));
+    double *now = NAME(as_doubles)(n, b->data);
+    CHECK_SAME(n, now, expected);
+    free(now);
+}
+
+/* The dropout mask in the order of the packed rows: (L-1, R, D*H). */
+static buffer NAME(packed_mask)(const problem *p, const pygru_plan *plan, int64_t rows) {
+    const int64_t width = p->config.num_directions * p->config.hidden_size;
+    const int64_t layers = p->config.num_layers - 1;
+    const buffer b = buffer_new(layers * rows * width);
+    int64_t *step = allocate(rows, sizeof *step), *sequence = allocate(rows, sizeof *sequence);
+    int64_t layer, row;
+    pygru_plan_rows(plan, step, sequence);
+    for (layer = 0; layer < layers; layer++) {
+        for (row = 0; row < rows; row++) {
+            const int64_t place_in_time = step[row] * p->B + sequence[row];
+            memcpy((uint8_t *)b.data + (layer * rows + row) * width,
+                   p->mask + layer * p->n_y + place_in_time * width, (size_t)width);
+        }
+    }
+    buffer_read_only(&b);
+    free(step);
+    free(sequence);
+    return b;
+}
+
+/* The buffers of one run. */
+typedef struct NAME(run_memory) {
+    buffer plan;
+    buffer parameters;
+    buffer mask;
+    buffer tape;
+    placement x_at;
+    placement y_at;
+    pygru_blas blas;
+    pygru_team team;
+} NAME(run_memory);
+
+static const uint8_t *NAME(mask_of)(const problem *p, const NAME(run_memory) *m) {
+    return p->mask != NULL && p->config.num_layers > 1 ? m->mask.data : NULL;
+}
+
+static void NAME(run_forward)(const problem *p, const options *o, NAME(run_memory) *m,
+                              results *r) {
+    const int64_t width = p->config.num_directions * p->config.hidden_size;
+    const int64_t state_bytes = p->n_states * (int64_t)sizeof(REAL);
+    buffer x = NAME(strided_input)(p, p->config.input_size, &m->x_at, p->x);
+    buffer y = NAME(strided_output)(&m->y_at);
+    buffer workspace = buffer_new(r->sizes.forward_workspace + 2 * o->odd_workspace);
+    buffer h0, h_n;
+    NAME(pygru_forward_args) args = {0};
+    if (o->in_place) {
+        int64_t i;
+        h0 = buffer_new(state_bytes);
+        for (i = 0; i < p->n_states; i++) {
+            ((REAL *)h0.data)[i] = (REAL)p->h0[i];
+        }
+        h_n = h0;
+    } else {
+        h0 = NAME(input)(p->n_states, p->h0);
+        h_n = buffer_new(state_bytes);
+    }
+    args.plan = m->plan.data;
+    args.parameters = m->parameters.data;
+    args.x.data = (const REAL *)x.data + m->x_at.first;
+    args.x.step = m->x_at.step;
+    args.x.sequence = m->x_at.sequence;
+    args.h0 = o->null_h0 ? NULL : h0.data;
+    args.y.data = (REAL *)y.data + m->y_at.first;
+    args.y.step = m->y_at.step;
+    args.y.sequence = m->y_at.sequence;
+    args.h_n = h_n.data;
+    args.tape = r->sizes.tape > 0 ? m->tape.data : NULL;
+    if (o->keep != PYGRU_KEEP_NOTHING) {
+        args.tape = m->tape.data;
+    }
+    args.mask = NAME(mask_of)(p, m);
+    args.mask_scale = (REAL)p->mask_scale;
+    args.workspace = (char *)workspace.data + o->odd_workspace;
+    args.blas = &m->blas;
+    args.team = &m->team;
+    r->forward = NAME(pygru_forward)(&args);
+    if (r->forward == PYGRU_OK) {
+        r->y = NAME(take_rows)(p, width, &m->y_at, &y);
+        r->h_n = NAME(as_doubles)(p->n_states, h_n.data);
+        r->tape = NAME(as_doubles)(r->sizes.tape, m->tape.data);
+    }
+    if (!o->in_place) {
+        NAME(check_unchanged)(&h0, p->h0);
+        buffer_free(&h0);
+    }
+    buffer_free(&x);
+    buffer_free(&y);
+    buffer_free(&h_n);
+    buffer_free(&workspace);
+}
+
+static void NAME(run_backward)(const problem *p, const options *o, NAME(run_memory) *m,
+                               results *r) {
+    const int64_t width = p->config.num_directions * p->config.hidden_size;
+    buffer d_y = NAME(strided_input)(p, width, &m->y_at, p->d_y);
+    buffer d_h_n = NAME(input)(p->n_states, p->d_h_n);
+    buffer d_x = NAME(strided_output)(&m->x_at);
+    buffer d_h0 = buffer_new(p->n_states * (int64_t)sizeof(REAL));
+    buffer grads = buffer_new(p->n_parameters * (int64_t)sizeof(REAL));
+    buffer workspace = buffer_new(r->sizes.backward_workspace + 2 * o->odd_workspace);
+    NAME(pygru_backward_args) args = {0};
+    int64_t i;
+    for (i = 0; i < p->n_parameters; i++) {
+        ((REAL *)grads.data)[i] = (REAL)o->grads_before;
+    }
+    args.plan = m->plan.data;
+    args.parameters = m->parameters.data;
+    args.tape = m->tape.data;
+    args.mask = NAME(mask_of)(p, m);
+    args.mask_scale = (REAL)p->mask_scale;
+    args.d_y.data = o->null_d_y ? NULL : (const REAL *)d_y.data + m->y_at.first;
+    args.d_y.step = m->y_at.step;
+    args.d_y.sequence = m->y_at.sequence;
+    args.d_h_n = o->null_d_h_n ? NULL : d_h_n.data;
+    args.d_x.data = o->null_d_x ? NULL : (REAL *)d_x.data + m->x_at.first;
+    args.d_x.step = m->x_at.step;
+    args.d_x.sequence = m->x_at.sequence;
+    args.d_h0 = d_h0.data;
+    args.grads = grads.data;
+    args.workspace = (char *)workspace.data + o->odd_workspace;
+    args.blas = &m->blas;
+    args.team = &m->team;
+    buffer_read_only(&m->tape);
+    r->backward = NAME(pygru_backward)(&args);
+    r->grads = NAME(as_doubles)(p->n_parameters, grads.data);
+    if (r->backward == PYGRU_OK) {
+        r->d_x = o->null_d_x ? NULL
+                             : NAME(take_rows)(p, p->config.input_size, &m->x_at, &d_x);
+        r->d_h0 = NAME(as_doubles)(p->n_states, d_h0.data);
+    }
+    NAME(check_unchanged)(&m->tape, r->tape);
+    buffer_free(&d_y);
+    buffer_free(&d_h_n);
+    buffer_free(&d_x);
+    buffer_free(&d_h0);
+    buffer_free(&grads);
+    buffer_free(&workspace);
+}
+
+/* Forward, and backward if a tape is kept. */
+static void NAME(run)(const problem *p, const options *o, results *r) {
+    const int64_t width = p->config.num_directions * p->config.hidden_size;
+    NAME(run_memory) m = {0};
+    int64_t plan_bytes = -1;
+    buffer first_plan;
+    memset(r, 0, sizeof *r);
+    CHECK_INT(pygru_plan_size(&p->config, p->T, p->B, p->lengths, &plan_bytes), PYGRU_OK);
+    first_plan = buffer_new(plan_bytes);
+    CHECK_INT(pygru_plan_init(&p->config, p->T, p->B, p->lengths, (int32_t)sizeof(REAL),
+                              o->keep, first_plan.data),
+              PYGRU_OK);
+    /* A plan may be moved, and no call modifies it. */
+    m.plan = buffer_new(plan_bytes);
+    memcpy(m.plan.data, first_plan.data, (size_t)plan_bytes);
+    memset(first_plan.data, 0xFF, (size_t)plan_bytes);
+    buffer_free(&first_plan);
+    r->plan = allocate(plan_bytes, 1);
+    memcpy(r->plan, m.plan.data, (size_t)plan_bytes);
+    buffer_read_only(&m.plan);
+    CHECK_INT(pygru_plan_sizes(m.plan.data, o->n_threads, &r->sizes), PYGRU_OK);
+    CHECK_INT(r->sizes.parameters, p->n_parameters);
+
+    m.parameters = NAME(input)(p->n_parameters, p->parameters);
+    m.mask = p->mask != NULL ? NAME(packed_mask)(p, m.plan.data, r->sizes.rows) : buffer_new(0);
+    m.tape = buffer_new(r->sizes.tape * (int64_t)sizeof(REAL));
+    m.x_at = place(o->lay, p->T, p->B, p->config.input_size);
+    m.y_at = place(o->lay, p->T, p->B, width);
+    m.blas = naive_blas(o->int_bytes, o->max_int);
+    m.team.n_threads = o->n_threads;
+    m.team.poll = o->backward_only ? NULL : o->poll;
+    m.team.poll_context = o->poll_context;
+    atomic_store(&blas_nap_us, o->backward_only ? 0 : o->nap_us);
+    atomic_store(&blas_largest_int, 0);
+
+    NAME(run_forward)(p, o, &m, r);
+    m.team.poll = o->poll;
+    atomic_store(&blas_nap_us, o->nap_us);
+    if (r->forward == PYGRU_OK && o->keep != PYGRU_KEEP_NOTHING) {
+        NAME(run_backward)(p, o, &m, r);
+    }
+    atomic_store(&blas_nap_us, 0);
+    CHECK_INT(atomic_load(&blas_refusals), 0);
+    CHECK(atomic_load(&blas_largest_int) <= m.blas.max_int);
+    NAME(check_unchanged)(&m.parameters, p->parameters);
+    buffer_free(&m.plan);
+    buffer_free(&m.parameters);
+    buffer_free(&m.mask);
+    buffer_free(&m.tape);
+}
+
+/* One step of the first time step of a problem; the new states, or NULL after an error. */
+static double *NAME(run_step)(const problem *p, int in_place, const pygru_blas *blas,
+                              pygru_status *status) {
+    buffer parameters = NAME(input)(p->n_parameters, p->parameters);
+    buffer x = NAME(input)(p->B * p->config.input_size, p->x);
+    buffer h = NAME(input)(p->n_states, p->h0);
+    buffer h_next = buffer_new(p->n_states * (int64_t)sizeof(REAL));
+    buffer workspace;
+    double *out = NULL;
+    int64_t elements = -1;
+    NAME(pygru_step_args) args = {0};
+    CHECK_INT(pygru_step_workspace(&p->config, p->B, &elements), PYGRU_OK);
+    workspace = buffer_new(elements * (int64_t)sizeof(REAL));
+    if (in_place) {
+        memcpy(h_next.data, h.data, h.bytes);
+    }
+    args.config = &p->config;
+    args.parameters = parameters.data;
+    args.B = p->B;
+    args.x = x.data;
+    args.h = in_place ? h_next.data : h.data;
+    args.h_next = h_next.data;
+    args.workspace = workspace.data;
+    args.blas = blas;
+    *status = NAME(pygru_step)(&args);
+    if (*status == PYGRU_OK) {
+        out = NAME(as_doubles)(p->n_states, h_next.data);
+    }
+    NAME(check_unchanged)(&parameters, p->parameters);
+    NAME(check_unchanged)(&h, p->h0);
+    buffer_free(&parameters);
+    buffer_free(&x);
+    buffer_free(&h);
+    buffer_free(&h_next);
+    buffer_free(&workspace);
+    return out;
+}

@@ -1,0 +1,41 @@
+"""Print a hash of outputs and gradients of many configurations.
+
+``.ci/run`` runs it with and without OpenMP and compares: threads must not change a bit.
+"""
+
+import hashlib
+import itertools
+
+import numpy as np
+
+import pygru
+
+
+def main():
+    """One line per configuration."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((40, 70, 5))
+    lengths = rng.integers(0, 41, 70)
+    options = itertools.product(
+        ("chung", "cho", "pytorch"),
+        (1, 2),
+        (False, True),
+        ("float32", "float64"),
+        (None, lengths),
+        ("gates", "outputs"),
+    )
+    for variant, layers, bidirectional, dtype, given, memory in options:
+        gru = pygru.GRU(
+            5, 33, layers, bidirectional=bidirectional, variant=variant, dtype=dtype, seed=0
+        )
+        output, h_n, tape = gru.forward(x, lengths=given, memory=memory, n_threads=3)
+        d_x, d_h0 = gru.backward(tape, d_output=output, d_h_n=h_n)
+        digest = hashlib.sha256()
+        for array in (output, h_n, d_x, d_h0, gru.flat_grads):
+            digest.update(np.ascontiguousarray(array))
+        ragged = given is not None
+        print(variant, layers, bidirectional, dtype, ragged, memory, digest.hexdigest()[:16])
+
+
+if __name__ == "__main__":
+    main()

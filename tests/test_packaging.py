@@ -1,0 +1,197 @@
+"""How pygru is built and imported: OpenMP flags, a quiet import, no foreign symbols, no leaks
+of global state.
+"""
+
+import json
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+import pygru
+from pygru.core import _core
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def python(code, cwd, **environment):
+    """Run code in a new process; return what it printed as JSON."""
+    import os
+
+    process = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, **environment},
+    )
+    assert process.returncode == 0, process.stderr
+    return json.loads(process.stdout)
+
+
+@pytest.fixture(scope="module")
+def setup_functions():
+    """The functions of setup.py, without running setup()."""
+    pytest.importorskip("setuptools")
+    import setuptools
+
+    original, setuptools.setup = setuptools.setup, lambda **options: None
+    try:
+        return runpy.run_path(str(ROOT / "setup.py"))
+    finally:
+        setuptools.setup = original
+
+
+class TestOpenMPFlags:
+    """P-06, P-10: auto falls back, 1 insists, 0 does without; decided by a probe."""
+
+    compiler = SimpleNamespace(compiler_type="unix")
+
+    def test_auto(self, setup_functions):
+        flags = setup_functions["openmp_flags"]
+        assert flags(self.compiler, "auto", lambda *_: True) == ["-fopenmp"]
+        assert flags(self.compiler, "auto", lambda *_: False) == []
+
+    def test_off_does_not_even_probe(self, setup_functions):
+        assert setup_functions["openmp_flags"](self.compiler, "0", None) == []
+
+    def test_insisting_fails_in_one_line(self, setup_functions):
+        with pytest.raises(SystemExit, match="PYGRU_OPENMP=1, but this compiler cannot"):
+            setup_functions["openmp_flags"](self.compiler, "1", lambda *_: False)
+
+    def test_a_wrong_value(self, setup_functions):
+        with pytest.raises(SystemExit, match="PYGRU_OPENMP must be auto, 1 or 0, got 'yes'"):
+            setup_functions["openmp_flags"](self.compiler, "yes", None)
+
+    def test_the_probe_is_not_fooled(self, setup_functions):
+        class Broken:
+            compiler_type = "unix"
+
+            def compile(self, *_, **__):
+                raise RuntimeError("no omp.h")
+
+        assert setup_functions["openmp_works"](Broken(), ["-fopenmp"]) is False
+
+
+def test_every_source_is_in_the_build(setup_functions):
+    sources = {path.name for path in (ROOT / "src_c").glob("*")}
+    listed = {
+        *setup_functions["CORE"],
+        *setup_functions["HEADERS"],
+        *setup_functions["TEMPLATES"],
+    }
+    assert sources == listed
+
+
+def test_version():
+    assert pygru.__version__ == pygru.show_config(mode="dicts")["pygru"]
+
+
+def test_show_config_has_its_keys(capsys):
+    values = pygru.show_config(mode="dicts")
+    assert set(values) == {
+        "pygru",
+        "python",
+        "numpy",
+        "scipy",
+        "compiler",
+        "openmp",
+        "blas",
+        "threads",
+    }
+    assert set(values["blas"]) == {
+        "library",
+        "version",
+        "core",
+        "threading_layer",
+        "int_bytes",
+    }
+    assert pygru.show_config() is None
+    assert "int_bytes" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="mode must be 'stdout' or 'dicts'"):
+        pygru.show_config("json")
+
+
+def test_import_is_quiet(tmp_path):
+    code = """
+import json, os, sys, threading, warnings, signal
+import numpy, scipy.linalg, scipy.linalg.cython_blas
+before = set(sys.modules)
+state = lambda: (dict(os.environ), warnings.filters[:],
+                 signal.getsignal(signal.SIGINT).__name__, threading.active_count(), len(os.listdir("/proc/self/task"))
+                 if os.path.exists("/proc/self/task") else 0, numpy.geterr())
+old = state()
+import pygru
+print(json.dumps({"same": old == state(), "new": sorted(set(sys.modules) - before),
+                  "denormal": sys.float_info.min / 2 != 0}))
+"""
+    result = python(code, tmp_path)
+    assert result["same"]
+    assert result["denormal"]
+    loaded = {name.split(".")[0] for name in result["new"]}
+    assert not loaded & {"torch", "matplotlib", "pandas", "sklearn", "onnx", "h5py"}
+
+
+def test_the_process_keeps_its_floating_point_state_after_a_call(tmp_path):
+    code = """
+import json, sys, numpy as np, pygru
+gru = pygru.GRU(8, 64, seed=0)
+output, h, tape = gru.forward(np.ones((50, 64, 8)), n_threads=2)
+gru.backward(tape, np.ones((50, 64, 64)))
+print(json.dumps(sys.float_info.min / 2 != 0 and float(np.float32(1e-40) * 1) != 0))
+"""
+    assert python(code, tmp_path) is True
+
+
+@pytest.mark.skipif(shutil.which("nm") is None, reason="needs nm")
+def test_the_core_neither_prints_nor_exits():
+    process = subprocess.run(
+        ["nm", "-D", "--undefined-only", _core.__file__],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    symbols = set(re.findall(r"\bU (\w+)", process.stdout))
+    assert not symbols & {
+        "printf",
+        "puts",
+        "abort",
+        "exit",
+        "__assert_fail",
+        "sgemm_",
+        "dgemm_",
+    }
+
+
+def test_source_folder_says_why_it_cannot_be_imported(tmp_path):
+    shutil.copytree(
+        ROOT / "pygru",
+        tmp_path / "pygru",
+        ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__"),
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", "import pygru"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 1
+    assert "imported from its source folder" in process.stderr.splitlines()[-1]
+
+
+def test_names_are_listed():
+    assert len(set(pygru.__all__)) == len(pygru.__all__)
+    for name in pygru.__all__:
+        assert hasattr(pygru, name)
+
+
+def test_the_environment_variable_of_the_compiler_is_reported():
+    assert re.match(r"(gcc|clang|msvc) \d", _core.compiler())

@@ -1,0 +1,489 @@
+"""Threads: how many a call uses, that BLAS stays at one, and that no result depends on them.
+
+A wrong order of the settings, a BLAS limit that leaks out of a call, a buffer shared between
+Python threads or a sum whose order depends on the team makes these fail.
+"""
+
+import contextlib
+import hashlib
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+import threadpoolctl
+
+import pygru
+from pygru import GRU
+from pygru.core import _core
+
+CAP = 64
+
+
+@pytest.fixture(autouse=True)
+def no_process_wide_setting():
+    pygru.set_num_threads(None)
+    yield
+    pygru.set_num_threads(None)
+
+
+@contextlib.contextmanager
+def switching_often():
+    """Let Python threads take turns as often as possible."""
+    kept = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(kept)
+
+
+def run_in_threads(count, function):
+    """Call ``function(index)`` in ``count`` threads at once; return results, raise errors."""
+    barrier = threading.Barrier(count)
+    results, errors = [None] * count, []
+
+    def body(index):
+        try:
+            barrier.wait()
+            results[index] = function(index)
+        except BaseException as error:
+            errors.append(error)
+
+    workers = [threading.Thread(target=body, args=(i,)) for i in range(count)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+        assert not worker.is_alive()
+    if errors:
+        raise errors[0]
+    return results
+
+
+def digest(*arrays):
+    result = hashlib.sha256()
+    for array in arrays:
+        result.update(array.tobytes())
+    return result.hexdigest()
+
+
+# ---- which count -----------------------------------------------------------------------
+
+
+def fresh_python(tmp_path, code, **variables):
+    """Run ``code`` in a new process; every thread setting of this one is left out."""
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("PYGRU_NUM_THREADS", "OMP_NUM_THREADS", "OMP_THREAD_LIMIT")
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**environment, **variables},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip(), done.stderr
+
+
+SHOW = """
+import warnings
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    import pygru
+ours = [(w.category.__name__, str(w.message)) for w in caught if "PYGRU" in str(w.message)]
+print(pygru.get_num_threads(), len(ours))
+for category, message in ours:
+    print(category, message)
+"""
+
+
+@pytest.fixture(scope="module")
+def default_count(tmp_path_factory):
+    """What a process without any setting uses."""
+    shown, _ = fresh_python(tmp_path_factory.mktemp("default"), SHOW)
+    count, warned = shown.split()
+    assert warned == "0"
+    return int(count)
+
+
+def test_default_is_at_most_the_affinity(default_count):
+    assert 1 <= default_count <= CAP
+    if hasattr(os, "sched_getaffinity"):
+        assert default_count <= len(os.sched_getaffinity(0))
+
+
+def test_variable_sets_the_count(tmp_path):
+    assert fresh_python(tmp_path, SHOW, PYGRU_NUM_THREADS="3")[0] == "3 0"
+
+
+def test_variable_is_capped(tmp_path):
+    assert fresh_python(tmp_path, SHOW, PYGRU_NUM_THREADS="1000000000")[0] == f"{CAP} 0"
+
+
+@pytest.mark.parametrize("text", ["-3", "abc", "0", "1.5", "", "²"])
+def test_bad_variable_warns_once_and_is_ignored(tmp_path, default_count, text):
+    """Row B-72."""
+    shown, _ = fresh_python(
+        tmp_path, SHOW, PYGRU_NUM_THREADS=text, PYTHONUTF8="1", PYTHONIOENCODING="utf-8"
+    )
+    first, *messages = shown.splitlines()
+    assert first == f"{default_count} 1"
+    assert messages == [
+        f"RuntimeWarning PYGRU_NUM_THREADS={text!r} is not a positive integer; ignored"
+    ]
+
+
+def test_variable_with_thousands_of_digits_does_not_break_the_import(tmp_path):
+    shown, _ = fresh_python(tmp_path, SHOW, PYGRU_NUM_THREADS="9" * 5000)
+    assert 1 <= int(shown.split()[0]) <= CAP
+
+
+def test_openmp_variable_limits_the_count(tmp_path):
+    assert fresh_python(tmp_path, SHOW, OMP_NUM_THREADS="1")[0] == "1 0"
+
+
+def test_own_variable_beats_that_of_openmp(tmp_path):
+    variables = {"PYGRU_NUM_THREADS": "2", "OMP_NUM_THREADS": "1"}
+    assert fresh_python(tmp_path, SHOW, **variables)[0] == "2 0"
+
+
+@pytest.mark.parametrize("text", ["abc", ""])
+def test_bad_openmp_variable_is_ignored(tmp_path, default_count, text):
+    """Row B-72; the message to stderr, if any, is libgomp's own."""
+    assert fresh_python(tmp_path, SHOW, OMP_NUM_THREADS=text)[0] == f"{default_count} 0"
+
+
+def test_process_wide_setting_and_back():
+    default = pygru.get_num_threads()
+    pygru.set_num_threads(5)
+    assert pygru.get_num_threads() == 5
+    pygru.set_num_threads(None)
+    assert pygru.get_num_threads() == default
+
+
+def test_block_beats_the_process_and_nests():
+    pygru.set_num_threads(5)
+    with pygru.num_threads(3):
+        assert pygru.get_num_threads() == 3
+        with pygru.num_threads(2):
+            assert pygru.get_num_threads() == 2
+            pygru.set_num_threads(7)
+            assert pygru.get_num_threads() == 2
+        assert pygru.get_num_threads() == 3
+    assert pygru.get_num_threads() == 7
+
+
+def test_block_ends_with_an_exception():
+    default = pygru.get_num_threads()
+    with pytest.raises(KeyError), pygru.num_threads(3), pygru.num_threads(2):
+        raise KeyError("out")
+    assert pygru.get_num_threads() == default
+
+
+def test_block_is_of_its_own_thread():
+    default = pygru.get_num_threads()
+    with pygru.num_threads(default + 1):
+        assert run_in_threads(1, lambda index: pygru.get_num_threads()) == [default]
+
+
+def test_process_wide_setting_is_of_all_threads():
+    pygru.set_num_threads(5)
+    assert run_in_threads(2, lambda index: pygru.get_num_threads()) == [5, 5]
+
+
+def test_negative_counts_from_all(default_count):
+    everything = pygru.get_num_threads()
+    for count, expected in [(-1, everything), (-2, max(1, everything - 1)), (-(10**9), 1)]:
+        with pygru.num_threads(count):
+            assert pygru.get_num_threads() == expected
+
+
+@pytest.mark.parametrize("count", [65, 10**9, 2**70])
+def test_large_counts_are_capped(count):
+    with pygru.num_threads(count):
+        assert pygru.get_num_threads() == CAP
+
+
+def test_numpy_integer_is_a_count():
+    with pygru.num_threads(np.int32(3)):
+        assert pygru.get_num_threads() == 3
+
+
+@pytest.mark.parametrize("bad", [True, 1.5, 2.0, "2", None, [2]])
+def test_block_refuses_what_is_no_count(bad):
+    with pytest.raises(TypeError, match="n_threads must be an int"), pygru.num_threads(bad):
+        pytest.fail("the block was entered")
+
+
+@pytest.mark.parametrize("bad", [True, 1.5, "2", [2]])
+def test_process_wide_setting_refuses_what_is_no_count(bad):
+    with pytest.raises(TypeError, match="n_threads must be an int or None"):
+        pygru.set_num_threads(bad)
+
+
+def test_zero_is_refused_everywhere():
+    match = "n_threads = 0 is invalid"
+    with pytest.raises(ValueError, match=match):
+        pygru.set_num_threads(0)
+    with pytest.raises(ValueError, match=match), pygru.num_threads(0):
+        pytest.fail("the block was entered")
+    with pytest.raises(ValueError, match=match):
+        GRU(2, 3, seed=0)(np.ones((4, 2)), n_threads=0)
+
+
+def test_threadpool_limits_are_respected():
+    before = pygru.get_num_threads()
+    with threadpoolctl.threadpool_limits(1):
+        assert pygru.get_num_threads() == 1
+    assert pygru.get_num_threads() == before
+
+
+@pytest.fixture
+def team_sizes(monkeypatch):
+    """The numbers of threads that the core was called with."""
+    seen = []
+    for name in ("forward", "backward"):
+        original = getattr(_core, name)
+
+        def spy(plan, arrays, blas, n_threads, on_main, original=original):
+            seen.append(n_threads)
+            return original(plan, arrays, blas, n_threads, on_main)
+
+        monkeypatch.setattr(_core, name, spy)
+    return seen
+
+
+def large_model(**options):
+    return GRU(16, 64, seed=0, **options), np.ones((20, 64, 16), np.float32)
+
+
+def test_argument_beats_every_other_setting(team_sizes):
+    gru, x = large_model()
+    pygru.set_num_threads(1)
+    with pygru.num_threads(2):
+        gru(x, n_threads=3)
+        gru(x)
+    gru(x)
+    assert team_sizes == [3, 2, 1]
+
+
+def test_tape_remembers_the_argument(team_sizes):
+    gru, x = large_model()
+    tape = gru.forward(x, n_threads=2)[2]
+    with pygru.num_threads(1):
+        gru.backward(tape)
+    assert team_sizes == [2, 2]
+
+
+def test_small_call_gets_one_thread(team_sizes):
+    GRU(2, 3, seed=0)(np.ones((4, 2)), n_threads=4)
+    assert team_sizes == [1]
+
+
+def test_call_gets_no_more_threads_than_it_has_work(team_sizes):
+    gru, x = large_model()
+    gru(x[:, :1].repeat(2, axis=1).repeat(20, axis=0), n_threads=8)  # two sequences: one chunk
+    assert team_sizes == [1]
+
+
+# ---- the limit of BLAS -----------------------------------------------------------------
+
+
+@pytest.fixture
+def blas_library():
+    """The controller of SciPy's BLAS, set to two threads."""
+    found = [
+        library
+        for library in threadpoolctl.ThreadpoolController().lib_controllers
+        if library.user_api == "blas" and "scipy.libs" in library.filepath
+    ]
+    if not found:
+        pytest.skip("SciPy's BLAS cannot be told from others here")
+    library = found[0]
+    kept = library.get_num_threads()
+    library.set_num_threads(2)
+    if library.get_num_threads() != 2:
+        pytest.skip("SciPy's BLAS has one thread only")
+    yield library
+    library.set_num_threads(kept)
+
+
+@pytest.fixture
+def limit_seen(monkeypatch, blas_library):
+    """The limits of BLAS while the core ran; set ``limit_seen.error`` to make it raise."""
+
+    class Seen(list):
+        error = None
+
+    seen = Seen()
+    for name in ("forward", "backward"):
+        original = getattr(_core, name)
+
+        def spy(*arguments, original=original):
+            seen.append(blas_library.get_num_threads())
+            original(*arguments)
+            seen.append(blas_library.get_num_threads())
+            if seen.error is not None:
+                raise seen.error
+
+        monkeypatch.setattr(_core, name, spy)
+    return seen
+
+
+def test_blas_has_one_thread_during_a_call(blas_library, limit_seen):
+    gru, x = large_model()
+    gru(x)
+    assert blas_library.get_num_threads() == 2
+    output, _, tape = gru.forward(x)
+    gru.backward(tape, output)
+    assert blas_library.get_num_threads() == 2
+    assert limit_seen == [1] * 6
+
+
+def test_blas_limit_is_restored_after_an_error(blas_library, limit_seen):
+    gru, x = large_model()
+    limit_seen.error = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        gru(x)
+    assert limit_seen == [1, 1]
+    assert blas_library.get_num_threads() == 2
+
+
+def test_blas_limit_is_restored_after_many_calls_at_once(blas_library, limit_seen):
+    gru, x = large_model()
+    with switching_often():
+        run_in_threads(8, lambda index: [gru(x, n_threads=1) for _ in range(5)])
+    assert set(limit_seen) == {1}
+    assert blas_library.get_num_threads() == 2
+
+
+def test_large_step_limits_blas_and_restores(blas_library):
+    gru = GRU(64, 128, seed=0)
+    stream = gru.stream(batch=32)
+    stream(np.ones((32, 64)))
+    gru.step(np.ones((32, 64)), np.ones((1, 32, 128)))
+    assert blas_library.get_num_threads() == 2
+
+
+# ---- results ---------------------------------------------------------------------------
+
+
+def test_one_model_in_many_threads_gives_the_same_bits():
+    gru = GRU(3, 8, 2, bidirectional=True, seed=0)
+    x = np.random.default_rng(1).standard_normal((10, 4, 3)).astype(np.float32)
+    expected = digest(*gru(x))
+    with switching_often():
+        results = run_in_threads(8, lambda i: {digest(*gru(x)) for _ in range(100)})
+    assert results == [{expected}] * 8
+
+
+def test_teams_of_many_threads_at_once_give_the_same_bits():
+    gru, x = large_model()
+    expected = digest(*gru(x, n_threads=1))
+    with switching_often():
+        results = run_in_threads(8, lambda i: {digest(*gru(x, n_threads=2)) for _ in range(5)})
+    assert results == [{expected}] * 8
+
+
+def test_steps_of_many_threads_on_one_model():
+    gru = GRU(3, 6, 2, variant="pytorch", seed=0)
+    xs = np.random.default_rng(2).standard_normal((4, 100, 3)).astype(np.float32)
+
+    def alone(x):
+        h = np.zeros((2, 6), np.float32)
+        return np.array([h := gru.step(x_t, h) for x_t in x])
+
+    def batched(x):
+        h = np.zeros((2, 1, 6), np.float32)
+        return np.array([h := gru.step(x_t[None], h) for x_t in x])[:, :, 0]
+
+    expected = [alone(x) for x in xs]
+    with switching_often():
+        results = run_in_threads(4, lambda i: (alone if i % 2 else batched)(xs[i]))
+    for result, right in zip(results, expected, strict=True):
+        np.testing.assert_array_equal(result, right)
+
+
+def test_steps_of_different_batch_sizes_in_many_threads():
+    gru = GRU(3, 6, seed=0)
+    x = np.random.default_rng(3).standard_normal((30, 4, 3)).astype(np.float32)
+
+    def last_state(index):
+        h = np.zeros((1, index + 1, 6), np.float32)
+        for x_t in x:
+            h = gru.step(x_t[: index + 1], h, out=h)
+        return h
+
+    with switching_often():
+        results = run_in_threads(4, last_state)
+    for index, h in enumerate(results):
+        np.testing.assert_array_equal(h, last_state(index))
+        np.testing.assert_allclose(h, gru(x[:, : index + 1])[1], rtol=1e-5, atol=1e-6)
+
+
+def test_backward_of_different_models_at_once_equals_one_after_another():
+    x = np.random.default_rng(4).standard_normal((10, 20, 8)).astype(np.float32)
+
+    def gradients(index):
+        gru = GRU(8, 24, seed=index)
+        output, h_n, tape = gru.forward(x, n_threads=2)
+        d_x, d_h0 = gru.backward(tape, output, h_n)
+        return digest(d_x, d_h0, gru.flat_grads)
+
+    expected = [gradients(index) for index in range(4)]
+    with switching_often():
+        assert run_in_threads(4, gradients) == expected
+
+
+def run_everything(gru, x, lengths, memory, n_threads):
+    gru.zero_grad()
+    inference = gru(x, lengths=lengths, n_threads=n_threads)
+    output, h_n, tape = gru.forward(x, lengths=lengths, memory=memory, n_threads=n_threads)
+    gradients = gru.backward(tape, np.cos(output), np.sin(h_n))
+    return digest(*inference, output, h_n, *gradients, gru.flat_grads)
+
+
+@pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])
+@pytest.mark.parametrize("memory", ["gates", "outputs"])
+@pytest.mark.parametrize("variant", ["chung", "pytorch"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_any_number_of_threads_gives_the_same_bits(dtype, variant, memory, ragged):
+    rng = np.random.default_rng(5)
+    gru = GRU(7, 48, 2, bidirectional=True, variant=variant, dtype=dtype, seed=0)
+    x = rng.standard_normal((15, 40, 7)).astype(dtype)
+    lengths = rng.integers(0, 16, 40) if ragged else None
+    digests = {
+        run_everything(gru, x, lengths, memory, n_threads)
+        for n_threads in (1, 2, 3, 4, 4, 3, 2, 1)
+    }
+    assert len(digests) == 1
+
+
+def test_dynamic_teams_give_the_same_bits(tmp_path):
+    """OMP_DYNAMIC may give a call fewer threads than it asks for."""
+    code = """
+import hashlib, numpy as np, pygru
+gru = pygru.GRU(16, 64, seed=0)
+x = np.random.default_rng(0).standard_normal((20, 64, 16)).astype(np.float32)
+output, h_n, tape = gru.forward(x, n_threads=4)
+d_x, d_h0 = gru.backward(tape, output)
+parts = (output, h_n, d_x, d_h0, gru.flat_grads)
+print(hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest())
+"""
+    digests = {
+        fresh_python(tmp_path, code, **variables)[0]
+        for variables in (
+            {},
+            {"OMP_DYNAMIC": "true"},
+            {"OMP_NUM_THREADS": "1"},
+            {"OMP_THREAD_LIMIT": "2"},
+        )
+    }
+    assert len(digests) == 1
