@@ -124,9 +124,12 @@ def test_import_is_quiet(tmp_path):
 import json, os, sys, threading, warnings, signal
 import numpy, scipy.linalg, scipy.linalg.cython_blas
 before = set(sys.modules)
-state = lambda: (dict(os.environ), warnings.filters[:],
-                 signal.getsignal(signal.SIGINT).__name__, threading.active_count(), len(os.listdir("/proc/self/task"))
-                 if os.path.exists("/proc/self/task") else 0, numpy.geterr())
+tasks = "/proc/self/task"
+state = lambda: (
+    dict(os.environ), warnings.filters[:], signal.getsignal(signal.SIGINT).__name__,
+    threading.active_count(), os.path.exists(tasks) and len(os.listdir(tasks)),
+    numpy.geterr(),
+)
 old = state()
 import pygru
 print(json.dumps({"same": old == state(), "new": sorted(set(sys.modules) - before),
