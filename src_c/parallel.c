@@ -12,15 +12,21 @@
 #endif
 #if !defined(_WIN32)
 #include <pthread.h>
+#include <sched.h>
 #endif
 
 enum { POLL_INTERVAL_NS = 50000000, SPIN_NS = 1000000, NAP_NS = 200000 };
 
+/* The next task is one number, phase and index together, so that one atomic addition takes a
+ * task of the right phase. A phase has fewer than 2^40 tasks: they are chunks and tiles. */
+#define PHASE_SHIFT 40
+#define INDEX_MASK ((INT64_C(1) << PHASE_SHIFT) - 1)
+
 struct pygru_run {
     const pygru_team *team;
     const pygru_work *work;
-    int64_t next;         /* atomic: the next task of this phase */
-    int32_t arrived;      /* atomic: how often helpers finished a phase */
+    int64_t ticket;       /* atomic: the next task, phase << PHASE_SHIFT | index */
+    int64_t done;         /* atomic: finished tasks of this phase */
     int32_t stop;         /* atomic flag */
     int64_t last_poll_ns; /* touched by the calling thread only */
 };
@@ -29,13 +35,13 @@ struct pygru_run {
 #include <intrin.h>
 #define LOAD32(p) _InterlockedOr((volatile long *)(p), 0)
 #define STORE32(p, v) _InterlockedExchange((volatile long *)(p), (v))
-#define ADD32(p, v) _InterlockedExchangeAdd((volatile long *)(p), (v))
+#define LOAD64(p) _InterlockedOr64((p), 0)
 #define STORE64(p, v) _InterlockedExchange64((p), (v))
 #define ADD64(p, v) _InterlockedExchangeAdd64((p), (v))
 #else
 #define LOAD32(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
 #define STORE32(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
-#define ADD32(p, v) __atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL)
+#define LOAD64(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
 #define STORE64(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
 #define ADD64(p, v) __atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL)
 #endif
@@ -86,56 +92,54 @@ int pygru_should_stop(pygru_run *run, int32_t slot) {
     return LOAD32(&run->stop);
 }
 
-static void work_through(pygru_run *run, int32_t phase, int32_t slot) {
+/* Opens the first phase from `phase` on that has tasks; past the last one if there is none. */
+static void open_phase(pygru_run *run, int32_t phase) {
     const pygru_work *work = run->work;
-    const int64_t n = work->count(phase, work->context);
-    int64_t task;
-    while (!pygru_should_stop(run, slot) && (task = ADD64(&run->next, 1)) < n) {
-        work->task(phase, task, slot, run, work->context);
+    while (phase < work->n_phases && work->count(phase, work->context) == 0) {
+        phase++;
     }
+    STORE64(&run->done, 0);
+    STORE64(&run->ticket, (int64_t)phase << PHASE_SHIFT);
 }
 
-#ifdef _OPENMP
-/* The calling thread waits for its helpers here rather than in the barrier, so that Ctrl-C
- * is noticed although it has nothing left to do itself. */
-static void wait_for_helpers(pygru_run *run, int32_t expected) {
+/* Waits until another thread has finished the phase: first awake, then in short naps, so that
+ * a machine with other work gives its time to whoever still has a task. */
+static void wait_for_next_phase(pygru_run *run, int32_t phase, int32_t slot) {
     const int64_t begin = now_ns();
-    while (LOAD32(&run->arrived) < expected) {
-        (void)pygru_should_stop(run, 0);
+    while (LOAD64(&run->ticket) >> PHASE_SHIFT == phase && !pygru_should_stop(run, slot)) {
 #if !defined(_WIN32)
         if (now_ns() - begin > SPIN_NS) {
             const struct timespec nap = {0, NAP_NS};
             (void)nanosleep(&nap, NULL);
+        } else {
+            (void)sched_yield();
         }
 #endif
     }
 }
 
-static void run_in_parallel(pygru_run *run, int32_t n_threads) {
-#pragma omp parallel num_threads(n_threads)
-    {
-        const int32_t slot = (int32_t)omp_get_thread_num();
-        const int32_t helpers = (int32_t)omp_get_num_threads() - 1;
-        int32_t phase;
-        for (phase = 0; phase < run->work->n_phases; phase++) {
-            work_through(run, phase, slot);
-            if (slot == 0) {
-                wait_for_helpers(run, helpers * (phase + 1));
-                STORE64(&run->next, 0);
-            } else {
-                (void)ADD32(&run->arrived, 1);
-            }
-#pragma omp barrier
+/* What every thread does: take tasks until there are none. Whoever finishes the last task of a
+ * phase opens the next. There is no barrier: a thread that the system has not started yet, or
+ * has put aside between two tasks, holds nobody up. */
+static void work_through(pygru_run *run, int32_t slot) {
+    const pygru_work *work = run->work;
+    while (!pygru_should_stop(run, slot)) {
+        const int64_t ticket = ADD64(&run->ticket, 1);
+        const int32_t phase = (int32_t)(ticket >> PHASE_SHIFT);
+        const int64_t task = ticket & INDEX_MASK;
+        int64_t count;
+        if (phase >= work->n_phases) {
+            return;
         }
-    }
-}
-#endif
-
-static void run_serially(pygru_run *run) {
-    int32_t phase;
-    for (phase = 0; phase < run->work->n_phases; phase++) {
-        run->next = 0;
-        work_through(run, phase, 0);
+        count = work->count(phase, work->context);
+        if (task >= count) {
+            wait_for_next_phase(run, phase, slot);
+            continue;
+        }
+        work->task(phase, task, slot, run, work->context);
+        if (ADD64(&run->done, 1) + 1 == count) {
+            open_phase(run, phase + 1);
+        }
     }
 }
 
@@ -147,14 +151,16 @@ pygru_status pygru_parallel_run(const pygru_team *team, const pygru_work *work) 
 #if !defined(_WIN32)
     (void)pthread_once(&fork_guard_once, install_fork_guard);
 #endif
+    open_phase(&run, 0);
 #ifdef _OPENMP
     if (team->n_threads > 1 && !must_run_serially()) {
-        run_in_parallel(&run, team->n_threads);
+#pragma omp parallel num_threads(team->n_threads)
+        work_through(&run, (int32_t)omp_get_thread_num());
     } else {
-        run_serially(&run);
+        work_through(&run, 0);
     }
 #else
-    run_serially(&run);
+    work_through(&run, 0);
 #endif
     return LOAD32(&run.stop) ? PYGRU_CANCELLED : PYGRU_OK;
 }

@@ -8,7 +8,8 @@ import hashlib
 import multiprocessing
 import os
 import signal
-import threading
+import subprocess
+import sys
 import traceback
 
 import numpy as np
@@ -101,9 +102,6 @@ def test_child_reports_one_thread(model):
 
 def test_child_of_a_parent_that_never_ran_a_team(tmp_path):
     """The first call of all happens in the child, which may then use threads."""
-    import subprocess
-    import sys
-
     code = """
 import os, signal, numpy as np, pygru
 gru = pygru.GRU(16, 64, seed=0)
@@ -151,56 +149,79 @@ def test_pool_of_forked_workers(model):
     assert results == [expected] * 4
 
 
-def test_fork_while_another_thread_is_inside_a_call(model):
-    """No lock of pygru may stay locked in the child: its BLAS limit's lock is made anew.
+WHILE_BUSY = """
+import hashlib, os, signal, threading, numpy as np
+from pygru import GRU
+from pygru.core import threads
 
-    Small products are multiplied without OpenBLAS's own locks, which pygru does not control.
-    """
-    gru, _ = model
-    small = GRU(4, 16, seed=1)
-    x_small = np.random.default_rng(1).standard_normal((12, 8, 4)).astype(np.float32)
-    expected = compute(small, x_small)
-    inside = threading.Event()
-    stop = threading.Event()
-    x_long = np.ones((60, 64, 16), np.float32)
+big, x_big = GRU(16, 64, 2, bidirectional=True, seed=0), np.ones((60, 64, 16), np.float32)
+small, x_small = GRU(4, 16, seed=1), np.ones((12, 8, 4), np.float32)
 
-    def call_again_and_again():
-        while not stop.is_set():
-            inside.set()
-            gru(x_long, n_threads=2)
+def compute(gru, x):
+    gru.zero_grad()
+    output, h_n, tape = gru.forward(x, n_threads=2)
+    d_x, d_h0 = gru.backward(tape, np.cos(output), h_n)
+    parts = (output, h_n, d_x, d_h0, gru.flat_grads)
+    return b"".join(part.tobytes() for part in parts)
 
-    worker = threading.Thread(target=call_again_and_again)
+def call_big():
+    big(x_big, n_threads=2)
+
+def enter_and_leave():
+    with threads.single_threaded_blas(10**9):
+        pass
+
+busy, count, model, x = {arguments}
+expected = compute(model, x)
+call_big()
+stop, turns = threading.Event(), [0]
+
+def again_and_again():
+    while not stop.is_set():
+        busy()
+        turns[0] += 1
+
+workers = [threading.Thread(target=again_and_again, daemon=True) for _ in range(count)]
+for worker in workers:
     worker.start()
-    try:
-        assert inside.wait(SECONDS)
-        for _ in range(5):
-            assert in_child(lambda: compute(small, x_small)) == expected
-    finally:
-        stop.set()
-        worker.join(SECONDS)
-    assert compute(small, x_small) == expected
+for _ in range(10):
+    before = turns[0]
+    while turns[0] == before:  # the parent's threads must go on after each fork
+        pass
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        os._exit(compute(model, x) != expected)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status == 0, f"the child hung, crashed or gave other bits: {{status}}"
+stop.set()
+for worker in workers:
+    worker.join()
+assert compute(model, x) == expected
+"""
 
 
-def test_fork_inside_the_lock_of_the_blas_limit(model):
-    """Forked between a large call's lock and unlock, the child still makes large calls."""
-    gru, x = model
-    expected = compute(gru, x)
-    stop = threading.Event()
-    other = GRU(16, 64, seed=2)
+def run_busy(tmp_path, arguments):
+    """Fork ten times while other threads are busy; in a process of its own, as it may hang."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", WHILE_BUSY.format(arguments=arguments)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=3 * SECONDS,
+    )
+    assert done.returncode == 0, done.stderr
 
-    def enter_and_leave():
-        while not stop.is_set():
-            with pygru.core.threads.single_threaded_blas(10**9):
-                pass
 
-    workers = [threading.Thread(target=enter_and_leave) for _ in range(3)]
-    for worker in workers:
-        worker.start()
-    try:
-        for _ in range(10):
-            assert in_child(lambda: compute(gru, x)) == expected
-    finally:
-        stop.set()
-        for worker in workers:
-            worker.join(SECONDS)
-    other(x)
+def test_fork_while_another_thread_is_inside_a_call(tmp_path):
+    """Child and parent must both go on.
+
+    The child makes small products only: OpenBLAS multiplies them without taking locks of its
+    own, which pygru does not control.
+    """
+    run_busy(tmp_path, "call_big, 1, small, x_small")
+
+
+def test_fork_while_other_threads_lower_the_limit_of_blas(tmp_path):
+    """Forked between lock and unlock, the child can still take the lock."""
+    run_busy(tmp_path, "enter_and_leave, 3, big, x_big[:10]")

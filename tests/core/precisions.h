@@ -25,6 +25,7 @@ static long double true_sigmoid(long double x) {
 #define NAME(x) x##_f32
 #include "run_core.tpl.h"
 #include "activations.tpl.h"
+#include "bad_calls.tpl.h"
 #undef REAL
 #undef REAL_BITS
 #undef NAME
@@ -34,6 +35,7 @@ static long double true_sigmoid(long double x) {
 #define NAME(x) x##_f64
 #include "run_core.tpl.h"
 #include "activations.tpl.h"
+#include "bad_calls.tpl.h"
 #undef REAL
 #undef REAL_BITS
 #undef NAME
@@ -48,6 +50,7 @@ typedef struct precision {
     worst_error (*sweep_activations)(uint64_t stride);
     void (*check_special_values)(void);
     void (*check_every_length)(void);
+    void (*check_bad_calls)(void);
 } precision;
 
 enum { N_PRECISIONS = 2 };
@@ -55,9 +58,9 @@ enum { N_PRECISIONS = 2 };
 /* float64 first: its gradients, once checked, are what those of float32 are compared with. */
 static const precision precisions[N_PRECISIONS] = {
     {"f64", 8, 1e-12, run_f64, run_step_f64, sweep_activations_f64, check_special_values_f64,
-     check_every_length_f64},
+     check_every_length_f64, check_bad_calls_f64},
     {"f32", 4, 1e-5, run_f32, run_step_f32, sweep_activations_f32, check_special_values_f32,
-     check_every_length_f32},
+     check_every_length_f32, check_bad_calls_f32},
 };
 
 #endif

@@ -1,0 +1,84 @@
+#!/bin/sh
+# Builds the C core with its own tests and runs them; needs no Python and no BLAS.
+# Usage: tests/core/run.sh [plain|sanitize|serial|valgrind] [arguments of test_core...]
+#   plain     optimised, with OpenMP; buffers end at forbidden pages; checks symbols too
+#   sanitize  AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer
+#   serial    without OpenMP
+#   valgrind  memcheck on a small part of the tests
+# CC chooses the compiler. Any finding, warning included, makes the exit status non-zero.
+set -eu
+
+mode=${1:-plain}
+[ $# -eq 0 ] || shift
+here=$(cd "$(dirname "$0")" && pwd)
+core=$here/../../src_c
+CC=${CC:-cc}
+build=$(mktemp -d)
+trap 'rm -rf "$build"' EXIT INT TERM
+
+# The arithmetic flags are those of the product, in setup.py.
+flags="-std=c11 -Wall -Wextra -Wshadow -Wconversion -Werror
+       -fno-math-errno -fno-trapping-math -ffp-contract=off -fvisibility=hidden"
+
+core_flags=
+link_flags=
+case $mode in
+plain) flags="$flags -O2 -fopenmp" ;;
+serial) flags="$flags -O2" ;;
+sanitize)
+    # Undefined behaviour is looked for in the core; checking the loops of the tests as well
+    # would take most of the time.
+    flags="$flags -O1 -g -fopenmp -fno-omit-frame-pointer -fsanitize=address"
+    core_flags="-fsanitize=undefined -fno-sanitize-recover=all"
+    link_flags="-fsanitize=undefined"
+    set -- malloc "$@"
+    # New memory is filled with 0xFF bytes, which are NaN.
+    export ASAN_OPTIONS="detect_leaks=1:max_malloc_fill_size=1073741824:malloc_fill_byte=255"
+    export UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1"
+    ;;
+valgrind)
+    command -v valgrind >/dev/null || { echo "run.sh: valgrind not found, skipped"; exit 0; }
+    flags="$flags -O1 -g -fopenmp"
+    set -- quick malloc "$@"
+    ;;
+*)
+    echo "usage: run.sh [plain|sanitize|serial|valgrind]" >&2
+    exit 2
+    ;;
+esac
+
+objects=
+for source in "$core"/*.c; do
+    case $source in
+    *.tpl.c) continue ;; # included by core_f32.c and core_f64.c
+    esac
+    object=$build/$(basename "$source" .c).o
+    # shellcheck disable=SC2086 # lists of flags
+    $CC $flags $core_flags -c "$source" -o "$object"
+    objects="$objects $object"
+done
+
+# The core does not print, allocate or end the process.
+if [ "$mode" = plain ]; then
+    forbidden='_*(v?[sf]?n?printf(_chk)?|f?puts|putchar|fwrite|perror|abort|_?exit|raise'
+    forbidden="$forbidden|malloc|calloc|realloc|free|aligned_alloc|posix_memalign"
+    forbidden="$forbidden|assert_fail|stack_chk_fail|stdout|stderr)"
+    # shellcheck disable=SC2086
+    if nm -u $objects | grep -Ew "U $forbidden"; then
+        echo "run.sh: the core refers to the symbols above" >&2
+        exit 1
+    fi
+fi
+
+# shellcheck disable=SC2086
+$CC $flags -I"$core" "$here/test_core.c" $objects -lm -lpthread \
+    $link_flags -o "$build/test_core"
+
+if [ "$mode" = valgrind ]; then
+    # libgomp keeps its threads until the end: only memory that is lost for certain counts.
+    OMP_WAIT_POLICY=passive valgrind --quiet --error-exitcode=1 --leak-check=full \
+        --errors-for-leak-kinds=definite --show-leak-kinds=definite \
+        "$build/test_core" "$@"
+else
+    "$build/test_core" "$@"
+fi

@@ -1,0 +1,102 @@
+/* test_core.c - the tests of the C core, without Python and with a BLAS of their own.
+ *
+ * What it does: compares the core with a GRU written in plain loops, its gradients with
+ * differences, and every way to run a problem with every other; provokes each error; puts
+ * all memory where an access out of bounds is a fault. It prints one line and exits with 1 if
+ * a check failed.
+ * Usage: test_core [quick] [malloc] [seed=N]     run.sh builds it and runs it.
+ *   quick   a small part of everything, for valgrind
+ *   malloc  buffers from malloc instead of guarded pages, for the sanitizers and valgrind
+ *   seed=N  another sequence of random numbers */
+#define _GNU_SOURCE /* MAP_ANONYMOUS */
+
+#include <signal.h>
+
+#include "check.h"
+#include "network_checks.h"
+#include "shape_checks.h"
+
+/* The core's documented accuracy. */
+#define MAX_ULPS 2.0
+
+static void check_activations(int quick) {
+    int k;
+    for (k = 0; k < N_PRECISIONS; k++) {
+        const precision *kind = &precisions[k];
+        set_case("special values of the activations, %s", kind->name);
+        kind->check_special_values();
+        kind->check_every_length();
+        /* valgrind computes long double in 64 bits: no truth for float64 there */
+        if (!quick || kind->element_size == 4) {
+            const worst_error worst = kind->sweep_activations(quick ? 1000003 : 997);
+            set_case("error of the activations, %s", kind->name);
+            CHECK_NEAR(worst.sigmoid, 0, MAX_ULPS);
+            CHECK_NEAR(worst.tanh, 0, MAX_ULPS);
+            printf("%s: sigmoid %.3f ulp at %a, tanh %.3f ulp at %a\n", kind->name,
+                   worst.sigmoid, worst.sigmoid_at, worst.tanh, worst.tanh_at);
+        }
+    }
+}
+
+/* With guarded pages a fault is a finding: say in which case it happened. */
+static void report_fault(int number) {
+    static const char text[] = "test_core: an access out of bounds (SIGSEGV), case: ";
+    (void)!write(STDERR_FILENO, text, sizeof text - 1);
+    (void)!write(STDERR_FILENO, check_case, strlen(check_case));
+    (void)!write(STDERR_FILENO, "\n", 1);
+    _exit(128 + number);
+}
+
+/* Runs one group of checks and says how long it took. */
+#define RUN(group)                                                                             \
+    do {                                                                                       \
+        const double begin = milliseconds_now();                                               \
+        random_state = random_seed;                                                            \
+        group;                                                                                 \
+        printf("%6.2f s  %s\n", (milliseconds_now() - begin) / 1e3, #group);                   \
+        (void)fflush(stdout);                                                                  \
+    } while (0)
+
+int main(int argc, char **argv) {
+    int quick = 0, i, k;
+    for (i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "quick") == 0) {
+            quick = 1;
+        } else if (strcmp(argv[i], "malloc") == 0) {
+            memory_kind = MEMORY_MALLOC;
+        } else if (strncmp(argv[i], "seed=", 5) == 0) {
+            random_seed = strtoull(argv[i] + 5, NULL, 10) | 1;
+        } else {
+            fprintf(stderr, "usage: test_core [quick] [malloc] [seed=N]\n");
+            return 2;
+        }
+    }
+    if (memory_kind == MEMORY_PAGES) {
+        (void)signal(SIGSEGV, report_fault);
+        (void)signal(SIGBUS, report_fault);
+    }
+    printf("core by %s, OpenMP %d, seed %llu\n", pygru_compiler(), (int)pygru_openmp_version(),
+           (unsigned long long)random_seed);
+    RUN(check_status_texts());
+    RUN(check_fingerprint());
+    RUN(check_activations(quick));
+    RUN(check_all_combinations(quick));
+    RUN(check_dropout(quick));
+    if (!quick) {
+        RUN(check_large());
+    }
+    RUN(check_null_is_zero());
+    RUN(check_steps(quick));
+    RUN(check_stopping());
+    RUN(check_forked_child());
+    RUN(check_huge_models());
+    RUN(check_huge_batches());
+    for (k = 0; k < N_PRECISIONS; k++) {
+        RUN(precisions[k].check_bad_calls());
+    }
+    RUN(check_tape_views());
+    RUN(check_bad_batches());
+    RUN(check_bad_configs());
+    printf("%ld passed, %ld failed\n", checks_passed, checks_failed);
+    return checks_failed > 0;
+}

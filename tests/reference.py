@@ -1,0 +1,144 @@
+"""A GRU written from the mathematics: NumPy, loops over sequences, time, layers, directions.
+
+It shares no code with pygru and knows nothing of it; names and layouts of the parameters are
+torch's. Every array may be complex: no function here takes an absolute value, compares or
+rounds, so an imaginary step of 1e-30 comes out as a derivative without rounding error.
+
+    r = sigma(W_r x + b_ir + U_r h + b_hr)
+    z = sigma(W_z x + b_iz + U_z h + b_hz)
+    n = tanh(W_n x + b_in + U_n (r h) + b_hn)        reset before the product
+    n = tanh(W_n x + b_in + r (U_n h + b_hn))        reset after it
+    h' = (1 - z) h + z n                             update replaces
+    h' = z h + (1 - z) n                             update keeps
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+# What the names mean, (reset, update), and the combination that has no name.
+VARIANTS = {
+    "chung": ("before", "replace"),
+    "cho": ("before", "keep"),
+    "pytorch": ("after", "keep"),
+    "unnamed": ("after", "replace"),
+}
+
+
+class Gates(NamedTuple):
+    """What one layer and direction computed, (T, B, H) each; 0 past a sequence's end."""
+
+    r: np.ndarray
+    z: np.ndarray
+    n: np.ndarray
+    h: np.ndarray
+
+
+def sigmoid(a):
+    return 1 / (1 + np.exp(-a))
+
+
+class Cell:
+    """The equations of one layer and direction, for one sequence."""
+
+    def __init__(self, parameters, name, reset, update):
+        self.W = np.split(parameters[f"weight_ih_{name}"], 3)
+        self.U = np.split(parameters[f"weight_hh_{name}"], 3)
+        H = len(self.W[0])
+        self.b_i = np.split(parameters.get(f"bias_ih_{name}", np.zeros(3 * H)), 3)
+        self.b_h = np.split(parameters.get(f"bias_hh_{name}", np.zeros(3 * H)), 3)
+        assert reset in ("before", "after") and update in ("replace", "keep")
+        self.reset = reset
+        self.update = update
+
+    def step(self, x, h):
+        """From x (I) and h (H) to r, z, n and the new h, (H) each."""
+        W, U, b_i, b_h = self.W, self.U, self.b_i, self.b_h
+        r = sigmoid(W[0] @ x + b_i[0] + U[0] @ h + b_h[0])
+        z = sigmoid(W[1] @ x + b_i[1] + U[1] @ h + b_h[1])
+        if self.reset == "before":
+            n = np.tanh(W[2] @ x + b_i[2] + U[2] @ (r * h) + b_h[2])
+        else:
+            n = np.tanh(W[2] @ x + b_i[2] + r * (U[2] @ h + b_h[2]))
+        if self.update == "replace":
+            return r, z, n, (1 - z) * h + z * n
+        return r, z, n, z * h + (1 - z) * n
+
+
+def forward(
+    parameters,
+    x,
+    h0=None,
+    lengths=None,
+    *,
+    num_layers=1,
+    bidirectional=False,
+    reset,
+    update,
+):
+    """Return output (T, B, D*H) and h_n (L*D, B, H) for x (T, B, I)."""
+    every, h_n = _run(parameters, x, h0, lengths, num_layers, bidirectional, reset, update)
+    D = 2 if bidirectional else 1
+    return np.concatenate([cell.h for cell in every[-D:]], axis=2), h_n
+
+
+def gates(
+    parameters,
+    x,
+    h0=None,
+    lengths=None,
+    *,
+    num_layers=1,
+    bidirectional=False,
+    reset,
+    update,
+):
+    """Return the Gates of every layer and direction, in the order of h_n."""
+    return _run(parameters, x, h0, lengths, num_layers, bidirectional, reset, update)[0]
+
+
+def _run(parameters, x, h0, lengths, num_layers, bidirectional, reset, update):
+    T, B = x.shape[:2]
+    H = parameters["weight_hh_l0"].shape[1]
+    suffixes = ("", "_reverse") if bidirectional else ("",)
+    D = len(suffixes)
+    if h0 is None:
+        h0 = np.zeros((num_layers * D, B, H))
+    if lengths is None:
+        lengths = [T] * B
+    dtype = np.result_type(np.float64, x, h0, *parameters.values())
+    h_n = np.zeros((num_layers * D, B, H), dtype)
+    every = []
+    for layer in range(num_layers):
+        for d, suffix in enumerate(suffixes):
+            cell = Cell(parameters, f"l{layer}{suffix}", reset, update)
+            done = Gates(*(np.zeros((T, B, H), dtype) for _ in range(4)))
+            for b in range(B):
+                h = h0[layer * D + d, b]
+                valid = range(lengths[b])
+                for t in valid if d == 0 else reversed(valid):
+                    r, z, n, h = cell.step(x[t, b], h)
+                    done.r[t, b], done.z[t, b], done.n[t, b], done.h[t, b] = r, z, n, h
+                h_n[layer * D + d, b] = h
+            every.append(done)
+        x = np.concatenate([cell.h for cell in every[-D:]], axis=2)
+    return every, h_n
+
+
+def random_parameters(
+    rng, input_size, hidden_size, num_layers=1, bidirectional=False, bias=True
+):
+    """Uniform parameters of about the size that keeps gates off their limits."""
+    H = hidden_size
+    limit = 1.5 / np.sqrt(H)
+    suffixes = ("", "_reverse") if bidirectional else ("",)
+    parameters = {}
+    for layer in range(num_layers):
+        width = input_size if layer == 0 else len(suffixes) * H
+        for suffix in suffixes:
+            shapes = {"weight_ih": (3 * H, width), "weight_hh": (3 * H, H)}
+            if bias:
+                shapes |= {"bias_ih": (3 * H,), "bias_hh": (3 * H,)}
+            for name, shape in shapes.items():
+                parameters[f"{name}_l{layer}{suffix}"] = rng.uniform(-limit, limit, shape)
+    return parameters
