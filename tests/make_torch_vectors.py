@@ -15,7 +15,7 @@ import reference
 import torch
 
 FILE = Path(__file__).parent / "data" / "torch_vectors.npz"
-T, B, I, H = 5, 3, 2, 4
+T, B, I, H = 5, 3, 2, 3
 LENGTHS = np.array([3, 5, 1])
 
 

@@ -208,7 +208,7 @@ def run_busy(tmp_path, arguments):
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=3 * SECONDS,
+        timeout=SECONDS + 10,
     )
     assert done.returncode == 0, done.stderr
 

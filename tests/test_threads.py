@@ -364,6 +364,33 @@ def test_blas_limit_is_restored_after_many_calls_at_once(blas_library, limit_see
     assert blas_library.get_num_threads() == 2
 
 
+def test_blas_has_one_thread_whichever_python_thread_calls(blas_library, limit_seen):
+    """threadpoolctl 3.8 obeys only the first Python thread that sets a limit."""
+    gru, x = large_model()
+    gru(x)  # the main thread is the first
+    run_in_threads(1, lambda index: gru(x))
+    assert limit_seen == [1] * 4
+    assert blas_library.get_num_threads() == 2
+
+
+def test_blas_limit_is_restored_by_whoever_leaves_last(blas_library):
+    entered, leave = threading.Event(), threading.Event()
+
+    def stay(index):
+        with pygru.core.threads.single_threaded_blas(10**9):
+            entered.set()
+            leave.wait(10)
+
+    with pygru.core.threads.single_threaded_blas(10**9):
+        worker = threading.Thread(target=stay, args=(0,))
+        worker.start()
+        assert entered.wait(10)
+    assert blas_library.get_num_threads() == 1
+    leave.set()
+    worker.join(10)
+    assert blas_library.get_num_threads() == 2
+
+
 def test_large_step_limits_blas_and_restores(blas_library):
     gru = GRU(64, 128, seed=0)
     stream = gru.stream(batch=32)

@@ -5,23 +5,19 @@ from importlib import metadata
 
 import numpy
 import scipy
-from threadpoolctl import ThreadpoolController
 
 from pygru.core import _core, threads
 from pygru.core.blas import BLAS
 
 
 def _blas_info():
-    libraries = threads._limit._libraries or threads._limit._find()
-    for info in ThreadpoolController().select(user_api="blas").info():
-        if info["filepath"] == libraries[0].filepath:
-            return {
-                "library": info["internal_api"],
-                "version": info["version"],
-                "core": info.get("architecture"),
-                "threading_layer": info.get("threading_layer"),
-            }
-    return {"library": "unknown", "version": None, "core": None, "threading_layer": None}
+    library = threads.blas_limit.libraries[0].info()
+    return {
+        "library": library["internal_api"],
+        "version": library["version"],
+        "core": library.get("architecture"),
+        "threading_layer": library.get("threading_layer"),
+    }
 
 
 def config():

@@ -8,6 +8,7 @@ container's CPU quota allow.
 
 import contextlib
 import contextvars
+import itertools
 import os
 import threading
 import warnings
@@ -106,8 +107,9 @@ def _from_environment():
     text = os.environ.get("PYGRU_NUM_THREADS")
     if text is None:
         return None
-    if text.strip().isdigit() and int(text) > 0:
-        return int(text)
+    with contextlib.suppress(ValueError):  # no number, or one of thousands of digits
+        if int(text) > 0:
+            return int(text)
     warnings.warn(
         f"PYGRU_NUM_THREADS={text!r} is not a positive integer; ignored",
         RuntimeWarning,
@@ -155,10 +157,11 @@ def on_main_thread():
 
 
 class _BlasLimit:
-    """Keeps SciPy's BLAS single-threaded while any call of pygru is inside.
+    """Keeps every BLAS of the process single-threaded while any call of pygru is inside.
 
-    The first to enter saves the limits and the last to leave restores them: the setting is
-    the process's, so calls from several Python threads must not restore it to each other.
+    The first to enter saves the settings and the last to leave restores them: they are the
+    process's, so calls and training runs in several Python threads must not restore them
+    under each other.
     """
 
     def __init__(self):
@@ -174,45 +177,67 @@ class _BlasLimit:
         self._users = 0
         self._saved = []
 
-    def _find(self):
-        """SciPy's BLAS among the loaded libraries; every BLAS if SciPy's cannot be told."""
-        controller = ThreadpoolController().select(user_api="blas")
-        libraries = controller.lib_controllers
-        own = [
-            lib
-            for lib in libraries
-            if "scipy" in os.path.basename(lib.filepath).lower()
-            and "64_" not in os.path.basename(lib.filepath)
-        ]
-        return own or libraries
+    @property
+    def libraries(self):
+        """Controllers of the BLAS libraries of this process, SciPy's first."""
+        if self._libraries is None:
+            found = ThreadpoolController().select(user_api="blas").lib_controllers
+            found = sorted(found, key=_is_numpys_own)
+            self._setters = [_setter_of(library) for library in found]
+            self._libraries = found
+        return self._libraries
 
     def is_needed(self, largest_product):
-        """Whether BLAS could use threads for a product of m*n*k = ``largest_product``."""
-        if self._libraries is None:
-            self._libraries = self._find()
+        """Whether SciPy's BLAS could use threads for m*n*k = ``largest_product``."""
         return largest_product > OPENBLAS_SERIAL_PRODUCT or any(
-            lib.internal_api != "openblas" for lib in self._libraries
+            library.internal_api != "openblas" for library in self.libraries
         )
 
     def __enter__(self):
         with self._lock:
             if self._users == 0:
-                self._saved = [(lib, lib.get_num_threads()) for lib in self._libraries]
-                for lib in self._libraries:
-                    lib.set_num_threads(1)
+                self._saved = [
+                    (set_threads, library.get_num_threads())
+                    for library, set_threads in zip(self.libraries, self._setters, strict=True)
+                ]
+                self._apply(lambda count: 1)
             self._users += 1
 
     def __exit__(self, *exception):
         with self._lock:
             self._users -= 1
             if self._users == 0:
-                for lib, count in self._saved:
-                    lib.set_num_threads(count)
+                self._apply(lambda count: count)
+
+    def _apply(self, limit_of):
+        for set_threads, count in self._saved:
+            if count != 1:
+                set_threads(limit_of(count))
 
 
-_limit = _BlasLimit()
+def _is_numpys_own(library):
+    """Whether a BLAS is the one in NumPy's wheel; SciPy's wheel has another."""
+    name = os.path.basename(library.filepath)
+    return "64_" in name or "numpy" in name
+
+
+def _setter_of(library):
+    """The function that sets a library's threads, whichever Python thread calls it.
+
+    threadpoolctl finds the libraries, but for OpenBLAS it obeys only one Python thread at a
+    time and ignores the others; there the library's own function is called.
+    """
+    if library.internal_api == "openblas":
+        for prefix, suffix in itertools.product(("scipy_", ""), ("", "64_", "_64")):
+            name = f"{prefix}openblas_set_num_threads{suffix}"
+            if hasattr(library.dynlib, name):
+                return getattr(library.dynlib, name)
+    return library.set_num_threads
+
+
+blas_limit = _BlasLimit()
 
 
 def single_threaded_blas(largest_product):
     """A context in which BLAS multiplies in the calling thread only."""
-    return _limit if _limit.is_needed(largest_product) else contextlib.nullcontext()
+    return blas_limit if blas_limit.is_needed(largest_product) else contextlib.nullcontext()

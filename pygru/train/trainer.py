@@ -1,11 +1,11 @@
 """The training loop: shuffled mini-batches, gradients, clipping, steps, validation."""
 
+import contextlib
 import math
 import time
 import warnings
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from pygru.core import threads, validation
 from pygru.errors import DivergenceError
@@ -156,9 +156,11 @@ class Trainer:
                     callback.on_fit_end(self)
         return history
 
+    @contextlib.contextmanager
     def _threads(self):
-        """Fix the threads of pygru and of NumPy's products for a while."""
-        return _Threads(self.n_threads)
+        """Give pygru this trainer's threads, and NumPy's products one, for a while."""
+        with threads.blas_limit, threads.num_threads(threads.resolve(self.n_threads)):
+            yield
 
     def _run_epoch(self, epoch, data, held_out, batch_size, callbacks):
         begin = time.perf_counter()
@@ -277,27 +279,6 @@ class Trainer:
                 for row, length in zip(output, lengths, strict=True)
             ]
         return np.concatenate([output for output, _, _ in outputs])
-
-
-class _Threads:
-    """pygru on ``n_threads``, every BLAS on one, until the block ends."""
-
-    _controller = None
-
-    def __init__(self, n_threads):
-        self._n_threads = n_threads
-
-    def __enter__(self):
-        if _Threads._controller is None:
-            _Threads._controller = ThreadpoolController()
-        self._limit = _Threads._controller.limit(limits=1, user_api="blas")
-        self._limit.__enter__()
-        self._block = threads.num_threads(self._n_threads or threads.resolve(None))
-        self._block.__enter__()
-
-    def __exit__(self, *exception):
-        self._block.__exit__(*exception)
-        self._limit.__exit__(*exception)
 
 
 def _restore(model, weights):

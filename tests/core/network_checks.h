@@ -289,7 +289,9 @@ static void check_problem(const problem *p, int64_t number, int each_array) {
         check_padding(p, p->config.input_size, expected[2].d_x);
         check_same_bits_otherwise(p, kind, expected, number);
         check_tiled(p, kind, &expected[2]);
-        check_added(p, kind, &expected[2]);
+        if (number % 4 == 0) {
+            check_added(p, kind, &expected[2]);
+        }
         results_free(&expected[0]);
         results_free(&expected[1]);
         if (k == 0) {
@@ -308,7 +310,7 @@ static void check_problem(const problem *p, int64_t number, int each_array) {
 
 /* ---- all problems ------------------------------------------------------------------- */
 
-/* The n-th of the 64 combinations of options, 32 without those of `ragged`. */
+/* The n-th of the 32 combinations of options; the bit above them says whether lengths differ. */
 static pygru_config nth_config(int n, shape s) {
     const pygru_config c = {s.I, s.H, 1 + (n >> 2 & 1), 1 + (n >> 3 & 1), n >> 4 & 1, n & 1,
                             n >> 1 & 1};
@@ -319,13 +321,13 @@ enum { N_COMBINATIONS = 64 };
 
 static void check_all_combinations(int quick) {
     static const shape shapes[] = {{3, 2, 5, 3},  {3, 1, 5, 20},  {1, 1, 1, 1},   {1, 3, 5, 3},
-                                   {8, 5, 5, 3},  {8, 8, 1, 20},  {17, 4, 12, 3}, {17, 20, 5, 20},
+                                   {8, 5, 5, 3},  {8, 8, 1, 20},  {17, 4, 12, 3}, {8, 20, 5, 20},
                                    {3, 2, 0, 3},  {3, 2, 5, 0},   {8, 3, 12, 1},  {17, 5, 12, 20},
                                    {1, 2, 12, 20}};
     const int n_shapes = quick ? 2 : (int)(sizeof shapes / sizeof *shapes);
     int s, n;
     for (s = 0; s < n_shapes; s++) {
-        for (n = 0; n < N_COMBINATIONS; n += quick ? 3 : 1) {
+        for (n = 0; n < N_COMBINATIONS; n++) {
             const pygru_config c = nth_config(n, shapes[s]);
             const int small = shapes[s].H * shapes[s].T * shapes[s].B <= 120;
             problem p = problem_new(&c, shapes[s].T, shapes[s].B, n >> 5 & 1, 0);
@@ -358,13 +360,13 @@ static void check_large(void) {
     static const shape shapes[] = {{150, 5, 5, 20}, {2, 1, 300, 20}};
     int s, n;
     for (s = 0; s < 2; s++) {
-        for (n = 0; n < 4; n++) {
+        for (n = 0; n < 4; n += 3) { /* both values of both options */
             pygru_config c = nth_config(n, shapes[s]);
             problem p;
             c.has_bias = 1;
             c.num_directions = 2;
             c.num_layers = 1 + s;
-            p = problem_new(&c, shapes[s].T, shapes[s].B, n == 1, 0);
+            p = problem_new(&c, shapes[s].T, shapes[s].B, n == 3, 0);
             check_problem(&p, n, 0);
             problem_free(&p);
         }
