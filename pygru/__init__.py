@@ -20,16 +20,19 @@ except ModuleNotFoundError as error:
 
 from importlib import metadata
 
+from pygru.concatenated import ConcatenatedWeights
 from pygru.core.config import show_config
 from pygru.core.threads import get_num_threads, num_threads, set_num_threads
 from pygru.data.padding import pad_sequences, unpad_sequences
 from pygru.errors import DivergenceError, FormatError, InternalError
-from pygru.gru import GRU, ConcatenatedWeights, Gates, Tape
+from pygru.gates import Gates
+from pygru.gru import GRU
 from pygru.io.native import load, read_metadata, save
 from pygru.nn import losses
 from pygru.nn.layers import Dropout, Embedding, Last, Linear
 from pygru.nn.sequential import Sequential
 from pygru.stream import Stream
+from pygru.tape import Tape
 from pygru.train.callbacks import Callback, EarlyStopping, ProgressBar
 from pygru.train.history import History
 from pygru.train.optimizers import SGD, Adam, clip_grad_norm

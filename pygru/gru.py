@@ -1,164 +1,33 @@
 """The GRU layer: PyTorch's interface over NumPy arrays, in any of the variants.
 
-Flow of one call: the arguments become arrays the core can walk (``_Batch``), a plan cuts the
+Flow of one call: the arguments become arrays the core can walk (``Batch``), a plan cuts the
 batch into work, all memory is allocated, then the core runs without the GIL.
 """
 
 import math
 import threading
 import warnings
-from typing import NamedTuple
+from decimal import Decimal
 
 import numpy as np
 
+from pygru import concatenated
+from pygru.batch import Batch
 from pygru.core import _core, threads, validation
 from pygru.core.blas import BLAS
 from pygru.core.memory import allocate
 from pygru.core.parameters import Parameters
-from pygru.data.padding import pad_sequences, unpad_sequences
+from pygru.data.padding import pad_sequences
+from pygru.gates import gates_of
 from pygru.nn.initializers import INITIALIZERS
 from pygru.stream import Stream, one_step
+from pygru.tape import Tape
 from pygru.variant import Variant
 
 KEEP = {"gates": _core.KEEP_GATES, "outputs": _core.KEEP_OUTPUTS}
 
 # The C core indexes in 64 bits, eight bytes a parameter.
 MOST_PARAMETERS = 2**60
-
-
-class Gates(NamedTuple):
-    """What one layer and direction computed at every step, shaped like the output.
-
-    Attributes
-    ----------
-    r, z, n, h : ndarray
-        Reset gate, update gate, candidate and new state, (T, B, H), or as ``batch_first`` and
-        unbatched input make the output; 0 past a sequence's end.
-    """
-
-    r: np.ndarray
-    z: np.ndarray
-    n: np.ndarray
-    h: np.ndarray
-
-
-class ConcatenatedWeights(NamedTuple):
-    """One cell in the textbook's form: one matrix per gate on the concatenation ``[h, x]``.
-
-    Attributes
-    ----------
-    W_r, W_z, W_n : ndarray
-        (H, H + I) each; the first H columns multiply the state, the others the input. With
-        the reset before, ``W_n`` multiplies ``[r * h, x]``.
-    b_r, b_z, b_n : ndarray
-        (H,) each, the two biases of a gate added up; zeros without bias.
-    b_hn : ndarray or None
-        (H,) the bias inside the reset, ``r * (U h + b_hn)``; None with the reset before.
-    """
-
-    W_r: np.ndarray
-    W_z: np.ndarray
-    W_n: np.ndarray
-    b_r: np.ndarray
-    b_z: np.ndarray
-    b_n: np.ndarray
-    b_hn: np.ndarray | None
-
-
-class Tape:
-    """What a forward call keeps for backward. Opaque; made by :meth:`GRU.forward`.
-
-    It owns copies of all it needs: changing ``x`` or the output afterwards does no harm.
-    """
-
-    def __init__(self, gru, batch, plan, memory, mask, mask_scale, n_threads):
-        self._gru = gru
-        self._batch = batch
-        self._plan = plan
-        self._memory = memory
-        self._mask = mask
-        self._mask_scale = mask_scale
-        self._n_threads = n_threads
-        self._fingerprint = _core.fingerprint(gru.flat_parameters)
-
-    @property
-    def nbytes(self):
-        """Bytes of memory that this tape holds."""
-        return self._memory.nbytes + (0 if self._mask is None else self._mask.nbytes)
-
-
-class _Batch:
-    """One call's input, brought to (T, B, I), and the way back to the caller's layout."""
-
-    def __init__(self, gru, x, h0, lengths):
-        self.gru = gru
-        self.is_list = _is_list_of_sequences(x)
-        if self.is_list:
-            if lengths is not None:
-                raise ValueError("lengths must be None when x is a list of sequences")
-            x, lengths = pad_sequences(x, dtype=gru.dtype, batch_first=gru.batch_first)
-        x = validation.as_real("x", x, gru.dtype)
-        axes = "(batch, time, input_size)" if gru.batch_first else "(time, batch, input_size)"
-        if x.ndim not in (2, 3):
-            raise ValueError(
-                f"x must have 3 dimensions {axes}, or 2 (time, input_size), got {x.ndim}"
-            )
-        if x.shape[-1] != gru.input_size:
-            raise ValueError(
-                f"x.shape[-1] must equal input_size={gru.input_size}, got {x.shape[-1]}"
-            )
-        self.is_single = x.ndim == 2
-        self.x = validation.dense_last_axis(self.time_major(x))
-        self.T, self.B = self.x.shape[:2]
-        self.lengths = lengths
-        if lengths is not None:
-            lengths = [lengths] if self.is_single and np.ndim(lengths) == 0 else lengths
-            self.lengths = validation.as_lengths(lengths, self.B, self.T)
-        self.h0 = self.state("h0", h0)
-
-    def time_major(self, array):
-        """A (T, B, n) view of an array in the caller's layout."""
-        if self.is_single:
-            return array[:, np.newaxis, :]
-        return array.swapaxes(0, 1) if self.gru.batch_first else array
-
-    def shape_of(self, width):
-        """The caller's shape of an array with ``width`` features per step."""
-        if self.is_single:
-            return (self.T, width)
-        return (self.B, self.T, width) if self.gru.batch_first else (self.T, self.B, width)
-
-    def state_shape(self):
-        gru = self.gru
-        count = gru.num_layers * gru.num_directions
-        if self.is_single:
-            return (count, gru.hidden_size)
-        return (count, self.B, gru.hidden_size)
-
-    def state(self, name, value):
-        """Check a state (h0, d_h_n) and return it flat, or None."""
-        gru = self.gru
-        meaning = (
-            f"(num_layers*num_directions={gru.num_layers * gru.num_directions}, "
-            + ("" if self.is_single else f"batch={self.B}, ")
-            + f"hidden_size={gru.hidden_size})"
-        )
-        state = validation.as_state(name, value, gru.dtype, self.state_shape(), meaning)
-        return None if state is None else state.reshape(-1)
-
-    def sequences(self, array):
-        """The caller's form of a padded result: a list if x was one."""
-        if not self.is_list:
-            return array
-        return unpad_sequences(array, self.lengths, batch_first=self.gru.batch_first)
-
-
-def _is_list_of_sequences(x):
-    return (
-        isinstance(x, (list, tuple))
-        and len(x) > 0
-        and all(getattr(sequence, "ndim", None) == 2 for sequence in x)
-    )
 
 
 class GRU(Parameters):
@@ -291,8 +160,8 @@ class GRU(Parameters):
         if count > MOST_PARAMETERS:
             raise ValueError(
                 f"GRU with input_size={I}, hidden_size={H}, num_layers={self.num_layers} needs "
-                f"{float(count):.2g} parameters; the largest supported count is "
-                f"{float(MOST_PARAMETERS):.2g}"
+                f"{Decimal(count):.1e} parameters; the largest supported count is "
+                f"{Decimal(MOST_PARAMETERS):.1e}"
             )
 
     def get_config(self):
@@ -386,27 +255,20 @@ class GRU(Parameters):
             If a shape does not fit, or if the values are PyTorch tensors and this GRU's
             variant is not ``"pytorch"``: the names are the same, the equations are not.
         """
+        validation.check_mapping("mapping", mapping)
         if self.variant.name != "pytorch" and any(
-            validation.is_torch(value) for value in dict(mapping).values()
+            validation.is_torch(value) for value in mapping.values()
         ):
             raise ValueError(
                 "the values are PyTorch tensors, but this GRU computes variant "
                 f"{self.variant.name or self.variant}, whose equations differ from those of "
                 "torch.nn.GRU; make it with variant='pytorch'"
             )
-        for name, value in dict(mapping).items():
+        for name, value in mapping.items():
             rows = np.shape(value)[:1]
             if rows == (4 * self.hidden_size,) and name in self.parameters:
                 raise ValueError(f"{name} has 4*H rows: this looks like an LSTM")
         super().load_state_dict(mapping)
-
-    def _cell_names(self):
-        """The name suffix of each layer and direction, in order."""
-        return [
-            f"l{layer}{suffix}"
-            for layer in range(self.num_layers)
-            for suffix in ("", "_reverse")[: self.num_directions]
-        ]
 
     def concatenated_weights(self):
         """Return the weights as textbooks write them, one matrix per gate on ``[h, x]``.
@@ -423,30 +285,7 @@ class GRU(Parameters):
         >>> cell.W_r.shape, cell.b_r.shape
         ((2, 5), (2,))
         """
-        H = self.hidden_size
-        after = self.variant.reset == "after"
-        cells = []
-        for name in self._cell_names():
-            matrix = np.hstack(
-                [self.parameters[f"weight_hh_{name}"], self.parameters[f"weight_ih_{name}"]]
-            )
-            b_i = b_h = np.zeros(3 * H, self.dtype)
-            if self.bias:
-                b_i, b_h = (
-                    self.parameters[f"bias_ih_{name}"],
-                    self.parameters[f"bias_hh_{name}"],
-                )
-            b_n = b_i[2 * H :] if after else b_i[2 * H :] + b_h[2 * H :]
-            cells.append(
-                ConcatenatedWeights(
-                    *(matrix[k * H : (k + 1) * H].copy() for k in range(3)),
-                    b_i[:H] + b_h[:H],
-                    b_i[H : 2 * H] + b_h[H : 2 * H],
-                    b_n.copy(),
-                    b_h[2 * H :].copy() if after else None,
-                )
-            )
-        return cells
+        return concatenated.weights_of(self)
 
     def load_concatenated_weights(self, cells):
         """Copy parameters from the form that :meth:`concatenated_weights` returns.
@@ -465,36 +304,7 @@ class GRU(Parameters):
             If the number of cells or a shape does not fit, or if biases are given that are
             not zero and this GRU has none.
         """
-        names = self._cell_names()
-        if len(cells) != len(names):
-            raise ValueError(
-                f"cells must have one entry per layer and direction ({len(names)}), "
-                f"got {len(cells)}"
-            )
-        H = self.hidden_size
-        state = {}
-        for name, cell in zip(
-            names, (ConcatenatedWeights(*cell) for cell in cells), strict=True
-        ):
-            width = H + self.parameters[f"weight_ih_{name}"].shape[1]
-            for gate in ("W_r", "W_z", "W_n"):
-                matrix = validation.as_real(gate, getattr(cell, gate), self.dtype)
-                validation.check_shape(gate, matrix, (H, width), f"(hidden_size={H}, {width})")
-            matrix = np.vstack([cell.W_r, cell.W_z, cell.W_n])
-            state[f"weight_hh_{name}"], state[f"weight_ih_{name}"] = (
-                matrix[:, :H],
-                matrix[:, H:],
-            )
-            b_hn = np.zeros(H, self.dtype) if cell.b_hn is None else np.asarray(cell.b_hn)
-            b_i = np.concatenate([cell.b_r, cell.b_z, cell.b_n])
-            b_h = np.concatenate([np.zeros(2 * H, self.dtype), b_hn])
-            if self.variant.reset == "before" and b_hn.any():
-                raise ValueError("b_hn must be None for a variant with the reset before")
-            if self.bias:
-                state[f"bias_ih_{name}"], state[f"bias_hh_{name}"] = b_i, b_h
-            elif b_i.any() or b_h.any():
-                raise ValueError("the cells have biases, but this GRU was made with bias=False")
-        self.load_state_dict(state)
+        self.load_state_dict(concatenated.state_from(self, cells))
 
     # ---- whole sequences --------------------------------------------------------------------
 
@@ -542,7 +352,7 @@ class GRU(Parameters):
         >>> [output.shape for output in outputs]
         [(4, 3), (2, 3)]
         """
-        batch = _Batch(self, x, h0, lengths)
+        batch = Batch(self, x, h0, lengths)
         output, h_n, _ = self._run(batch, _core.KEEP_NOTHING, None, out, n_threads)
         return output, h_n
 
@@ -580,7 +390,7 @@ class GRU(Parameters):
         """
         training = validation.check_bool("training", training)
         keep = KEEP[validation.check_choice("memory", memory, tuple(KEEP))]
-        batch = _Batch(self, x, h0, lengths)
+        batch = Batch(self, x, h0, lengths)
         dropout = self.dropout if training and self.num_layers > 1 else None
         return self._run(batch, keep, dropout, None, n_threads)
 
@@ -597,8 +407,8 @@ class GRU(Parameters):
         target = output if out is None else self._writable(out, batch)
         h_n = allocate(math.prod(batch.state_shape()), self.dtype, "h_n")
         tape = allocate(sizes["tape"], self.dtype, f"the tape of {batch.T} steps")
-        mask, scale = self._draw_mask(dropout, sizes["mask"])
         workspace = allocate(sizes["forward_workspace"], np.uint8, "the workspace of forward")
+        mask, scale = self._draw_mask(dropout, sizes["mask"])
         arrays = {
             "parameters": self.flat_parameters,
             "x": batch.x,
@@ -643,8 +453,12 @@ class GRU(Parameters):
         """The dropout mask of all layers but the last, and what kept elements are scaled by."""
         if not dropout:
             return None, 1.0
-        kept = self.generator.random(size, np.float32) >= dropout
-        return kept.view(np.uint8), 1 / (1 - dropout) if dropout < 1 else 0.0
+        # Allocated first, so that the generator moves only if the call goes on.
+        numbers = allocate(size, np.float32, "the dropout mask")
+        mask = allocate(size, np.uint8, "the dropout mask")
+        self.generator.random(size, np.float32, out=numbers)
+        np.greater_equal(numbers, dropout, out=mask.view(np.bool_))
+        return mask, 1 / (1 - dropout) if dropout < 1 else 0.0
 
     def backward(self, tape, d_output=None, d_h_n=None):
         """Add the gradient of a loss to ``grads`` and return that of the inputs.
@@ -681,24 +495,24 @@ class GRU(Parameters):
                 "backward() needs a tape: output, h_n, tape = gru.forward(x); "
                 f"got {validation.type_name(tape)}"
             )
-        if tape._gru is not self:
+        if tape.gru is not self:
             raise ValueError("tape belongs to another GRU")
-        if tape._fingerprint != _core.fingerprint(self.flat_parameters):
+        if tape.fingerprint != _core.fingerprint(self.flat_parameters):
             raise RuntimeError("weights changed since forward: the tape no longer fits them")
-        batch, plan = tape._batch, tape._plan
+        batch, plan = tape.batch, tape.plan
         width = self.num_directions * self.hidden_size
         d_y = self._output_gradient(batch, d_output, width)
         d_h_n = batch.state("d_h_n", d_h_n)
-        team = threads.threads_for(tape._n_threads, plan.sizes(1))
+        team = threads.threads_for(tape.n_threads, plan.sizes(1))
         sizes = plan.sizes(team)
         d_x = allocate(batch.shape_of(self.input_size), self.dtype, "d_x")
         d_h0 = allocate(math.prod(batch.state_shape()), self.dtype, "d_h0")
         workspace = allocate(sizes["backward_workspace"], np.uint8, "the workspace of backward")
         arrays = {
             "parameters": self.flat_parameters,
-            "tape": tape._memory,
-            "mask": tape._mask,
-            "mask_scale": tape._mask_scale,
+            "tape": tape.memory,
+            "mask": tape.mask,
+            "mask_scale": tape.mask_scale,
             "d_y": d_y,
             "d_h_n": d_h_n,
             "d_x": batch.time_major(d_x),
@@ -754,40 +568,9 @@ class GRU(Parameters):
         >>> gates[0].z.shape
         (4, 3)
         """
-        batch = _Batch(self, x, h0, lengths)
+        batch = Batch(self, x, h0, lengths)
         _, _, tape = self._run(batch, _core.KEEP_GATES, None, None, None)
-        rows = tape._plan.sizes(1)["rows"]
-        step, sequence = np.empty(rows, np.int64), np.empty(rows, np.int64)
-        tape._plan.rows(step, sequence)
-        length = np.full(batch.B, batch.T) if batch.lengths is None else batch.lengths
-        return [
-            self._gates_of(tape, layer, direction, step, sequence, length)
-            for layer in range(self.num_layers)
-            for direction in range(self.num_directions)
-        ]
-
-    def _gates_of(self, tape, layer, direction, step, sequence, length):
-        """Unpack one cell's part of a tape into arrays in the caller's layout."""
-        batch, H = tape._batch, self.hidden_size
-        view = tape._plan.tape_view(layer, direction)
-
-        def part(begin, *shape):
-            return tape._memory[begin : begin + math.prod(shape)].reshape(shape)
-
-        gates = part(view["gates"], len(step), 4, H)  # n | r | z | hn, see pygru.h
-        h_prev = part(view["h_prev"], len(step), H)
-        h_last = part(view["h_last"], batch.B, H)
-        time = length[sequence] - 1 - step if direction else step
-        result = Gates(*(np.zeros(batch.shape_of(H), self.dtype) for _ in Gates._fields))
-        for array, column in zip(result, (1, 2, 0), strict=False):
-            batch.time_major(array)[time, sequence] = gates[:, column]
-        # The state after a step is the state before the next one; the last is kept apart.
-        h = batch.time_major(result.h)
-        later = step > 0
-        h[(time + 1 if direction else time - 1)[later], sequence[later]] = h_prev[later]
-        ran = np.flatnonzero(length)
-        h[np.zeros_like(ran) if direction else length[ran] - 1, ran] = h_last[ran]
-        return result
+        return gates_of(tape)
 
     # ---- single steps -----------------------------------------------------------------------
 

@@ -4,8 +4,6 @@ All memory is allocated when a stream is made (or at the first ``step`` of a thr
 size); after that a step allocates no buffer.
 """
 
-import numpy as np
-
 from pygru.core import _core, threads, validation
 from pygru.core.blas import BLAS
 from pygru.core.memory import allocate
@@ -29,9 +27,10 @@ class _Buffers:
 
     def __init__(self, gru, batch, separate_state):
         states = gru.num_layers * batch * gru.hidden_size
-        self.x = np.zeros(batch * gru.input_size, gru.dtype)
-        self.h_next = np.zeros(states, gru.dtype)
-        self.h = np.zeros(states, gru.dtype) if separate_state else None
+        self.x = allocate(batch * gru.input_size, gru.dtype, "the input of a step")
+        self.h_next = allocate(states, gru.dtype, "the state")
+        self.h_next.fill(0)
+        self.h = allocate(states, gru.dtype, "the state") if separate_state else None
         workspace = allocate(gru._config.step_workspace(batch), gru.dtype, "the step workspace")
         self.run = _core.Stepper(
             gru._config,

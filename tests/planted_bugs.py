@@ -182,16 +182,20 @@ def copy_checkout(folder):
             shutil.copy2(source, target)
 
 
-def plant(bug, folder):
-    """Apply the replacement of a bug; the text must be there exactly once."""
-    file = folder / bug.file
-    text = file.read_text()
-    if text.count(bug.old) != 1:
+def require_text(bug, folder):
+    """Stop unless the text that a bug replaces is in the source exactly once."""
+    count = (folder / bug.file).read_text().count(bug.old)
+    if count != 1:
         raise SystemExit(
-            f"{bug.name}: its text occurs {text.count(bug.old)} times in {bug.file}; "
+            f"{bug.name}: its text occurs {count} times in {bug.file}; "
             "adapt tests/planted_bugs.py to the source"
         )
-    file.write_text(text.replace(bug.old, bug.new))
+
+
+def plant(bug, folder):
+    """Apply the replacement of a bug."""
+    file = folder / bug.file
+    file.write_text(file.read_text().replace(bug.old, bug.new))
 
 
 def try_bug(bug, clean, folder):
@@ -202,7 +206,7 @@ def try_bug(bug, clean, folder):
         build(folder)
     status, line = test(folder)
     shutil.rmtree(folder)
-    # 1: tests failed; -11 and the like: the bug crashed Python. Anything else found nothing.
+    # 1: a test failed; negative: Python crashed or never ended. Anything else found nothing.
     return status == 1 or status < 0, line
 
 
@@ -211,8 +215,7 @@ def main():
         clean = Path(temporary, "clean").resolve()
         copy_checkout(clean)
         for bug in BUGS:  # before anything takes time
-            text = (clean / bug.file).read_text()
-            assert text.count(bug.old) == 1, f"{bug.name}: not in {bug.file}"
+            require_text(bug, clean)
         build(clean)
         status, line = test(clean)
         print(f"unmodified: {line}", flush=True)

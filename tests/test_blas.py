@@ -36,9 +36,10 @@ RECORDED = {
 }
 SGEMV = (
     "void (char *, int *, int *, __pyx_t_5scipy_6linalg_11cython_blas_s *, "
-    "__pyx_t_5scipy_6linalg_11cython_blas_s *, int *, __pyx_t_5scipy_6linalg_11cython_blas_s *, "
-    "int *, __pyx_t_5scipy_6linalg_11cython_blas_s *, __pyx_t_5scipy_6linalg_11cython_blas_s *, "
-    "int *)"
+    "__pyx_t_5scipy_6linalg_11cython_blas_s *, int *, "
+    "__pyx_t_5scipy_6linalg_11cython_blas_s *, int *, "
+    "__pyx_t_5scipy_6linalg_11cython_blas_s *, "
+    "__pyx_t_5scipy_6linalg_11cython_blas_s *, int *)"
 )
 
 

@@ -14,7 +14,6 @@ from cpython.buffer cimport (
     PyBuffer_Release,
     PyObject_GetBuffer,
 )
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
 from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memset
@@ -66,6 +65,7 @@ from pygru.core.cpygru cimport (
     pygru_team,
 )
 
+from pygru.core.memory import allocate
 from pygru.errors import InternalError
 
 cdef extern from "Python.h":
@@ -108,6 +108,11 @@ def raise_status(int status):
 
 # ---- borrowed memory -------------------------------------------------------------------
 
+cdef bint same_format(const char *format, bytes kind):
+    """Whether a buffer's format is ``kind``; int64 has two names, one per platform."""
+    return format == kind or (kind == b"l" and format == b"q")
+
+
 cdef class Borrowed:
     """The buffers that one call borrows from arrays; given back when this object dies."""
 
@@ -128,7 +133,7 @@ cdef class Borrowed:
             raise InternalError("too many arrays in one call")
         PyObject_GetBuffer(array, view, flags)
         self.count += 1
-        if view.ndim != ndim or view.format != kind:
+        if view.ndim != ndim or not same_format(view.format, kind):
             raise InternalError(
                 f"expected {ndim} axes of format {kind}, got {view.ndim} of {view.format}"
             )
@@ -216,7 +221,7 @@ cdef class Config:
 cdef class Plan:
     """A ``pygru_plan``: one batch of sequences cut into work. Immutable."""
 
-    cdef bytes memory
+    cdef Borrowed memory
     cdef pygru_plan *plan
     cdef readonly int64_t T
     cdef readonly int64_t B
@@ -229,8 +234,9 @@ cdef class Plan:
         cdef int64_t size
         cdef int64_t *c_lengths = <int64_t *>borrowed.dense(lengths, B, b"l", False)
         check(pygru_plan_size(&config.config, T, B, c_lengths, &size))
-        self.memory = PyBytes_FromStringAndSize(NULL, size)
-        self.plan = <pygru_plan *>PyBytes_AS_STRING(self.memory)
+        memory = allocate(size, "uint8", f"the plan of {T} steps of {B} sequences")
+        self.memory = Borrowed()
+        self.plan = <pygru_plan *>self.memory.dense(memory, size, b"B", True)
         check(pygru_plan_init(&config.config, T, B, c_lengths, 4 if kind == b"f" else 8, keep,
                               self.plan))
         self.T, self.B, self.keep, self.kind = T, B, keep, kind

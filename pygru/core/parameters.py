@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from pygru.core.memory import allocate
-from pygru.core.validation import as_real, is_torch, unexpected_key
+from pygru.core.validation import as_real, check_mapping, is_torch, unexpected_key
 
 
 class NamedViews(Mapping):
@@ -109,10 +109,7 @@ class Parameters:
 
 def load_into(parameters, mapping):
     """Copy ``mapping`` into named views, all or nothing."""
-    if not isinstance(mapping, Mapping):
-        raise TypeError(
-            f"mapping must be a mapping of names to arrays, got {type(mapping).__name__}"
-        )
+    check_mapping("mapping", mapping)
     for name in mapping:
         if name not in parameters:
             raise KeyError(unexpected_key(name, parameters))

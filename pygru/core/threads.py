@@ -13,6 +13,7 @@ import os
 import threading
 import warnings
 
+import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from pygru.core import _core
@@ -32,7 +33,7 @@ _process_wide = None
 
 
 def _check(n_threads):
-    if isinstance(n_threads, bool) or not hasattr(n_threads, "__index__"):
+    if isinstance(n_threads, bool) or not isinstance(n_threads, (int, np.integer)):
         raise TypeError(f"n_threads must be an int or None, got {type_name(n_threads)}")
     if int(n_threads) == 0:
         raise ValueError("n_threads = 0 is invalid; use 1 or more, -1 for all, or None")

@@ -5,6 +5,7 @@ and what came. Nothing here changes its input.
 import difflib
 import math
 import operator
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -38,12 +39,15 @@ def check_bool(name, value):
 
 
 def check_number(name, value):
-    """Return ``value`` as a float; it may be infinite or NaN."""
+    """Return ``value`` as a float, maybe NaN or infinite; a huge int is infinite."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(
         value, (int, float, np.integer, np.floating)
     ):
         raise TypeError(f"{name} must be a float, got {type_name(value)}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def check_positive(name, value):
@@ -68,6 +72,12 @@ def check_choice(name, value, choices):
         listed = ", ".join(repr(choice) for choice in choices)
         raise ValueError(f"{name} must be one of {listed}, got {value!r}")
     return value
+
+
+def check_mapping(name, value):
+    """Raise unless ``value`` is a mapping."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name} must be a mapping of names to arrays, got {type_name(value)}")
 
 
 def check_dtype(dtype):
@@ -202,7 +212,7 @@ def as_lengths(lengths, batch, steps):
         if value < 0:
             raise ValueError(f"lengths[{index}] = {value} must be >= 0")
         raise ValueError(f"lengths[{index}] = {value} exceeds the number of time steps {steps}")
-    return np.ascontiguousarray(array, dtype=np.int64)
+    return np.require(array, np.int64, ["C", "A"])
 
 
 def check_out(name, out, dtype, shape):

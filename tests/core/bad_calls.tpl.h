@@ -1,9 +1,6 @@
 /* bad_calls.tpl.h - calls that the core must refuse before it touches anything. Included by
  * precisions.h, once per precision. */
 
-/* Memory that is far larger than the tiny model of these calls needs. */
-enum { NAME(AMPLE) = 2048 };
-
 typedef struct NAME(tiny_call) {
     buffer memory; /* the plan, then the arrays */
     pygru_config config;
@@ -18,16 +15,16 @@ static void NAME(tiny_call_init)(NAME(tiny_call) *call, int32_t keep) {
     const pygru_config config = {3, 2, 1, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS};
     REAL *array;
     memset(call, 0, sizeof *call);
-    call->memory = buffer_new(13 * NAME(AMPLE) * (int64_t)sizeof(REAL));
+    call->memory = buffer_new(13 * AMPLE * (int64_t)sizeof(REAL));
     memset(call->memory.data, 0, call->memory.bytes);
-    array = (REAL *)call->memory.data + NAME(AMPLE);
+    array = (REAL *)call->memory.data + AMPLE;
     call->config = config;
     call->blas = naive_blas(4, 0);
     call->team.n_threads = 1;
-    CHECK_INT(pygru_plan_init(&config, 2, 2, NULL, (int32_t)sizeof(REAL), keep,
-                              call->memory.data),
-              PYGRU_OK);
-#define NEXT_ARRAY (array += NAME(AMPLE), array - NAME(AMPLE))
+    CHECK_INT(
+        pygru_plan_init(&config, 2, 2, NULL, (int32_t)sizeof(REAL), keep, call->memory.data),
+        PYGRU_OK);
+#define NEXT_ARRAY (array += AMPLE, array - AMPLE)
     call->forward.plan = call->memory.data;
     call->forward.parameters = NEXT_ARRAY;
     call->forward.x.data = NEXT_ARRAY;

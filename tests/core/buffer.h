@@ -3,7 +3,7 @@
  * PAGES: the buffer ends where a page begins that nobody may touch, so reading one byte too
  * many is a fault without any tool; the bytes before it are compared when it is freed; it
  * begins as 0xFF bytes, which are NaN; an input can be made read only.
- * MALLOC: exactly the bytes asked for and not initialised, for AddressSanitizer and memcheck. */
+ * MALLOC: exactly the bytes asked for, not initialised, for AddressSanitizer and memcheck. */
 #ifndef BUFFER_H
 #define BUFFER_H
 

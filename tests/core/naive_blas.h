@@ -15,9 +15,9 @@
 
 #include "pygru.h"
 
-static atomic_long blas_refusals;         /* calls with arguments that xerbla would report */
-static _Atomic int64_t blas_largest_int;  /* the largest dimension that was passed */
-static atomic_int blas_nap_us;            /* how long each call sleeps, to make work slow */
+static atomic_long blas_refusals;        /* calls with arguments that xerbla would report */
+static _Atomic int64_t blas_largest_int; /* the largest dimension that was passed */
+static atomic_int blas_nap_us;           /* how long each call sleeps, to make work slow */
 
 static void blas_enter(int ok, int64_t a, int64_t b, int64_t c) {
     const int nap = atomic_load(&blas_nap_us);
@@ -106,8 +106,8 @@ static void BLAS_NAME(gemv)(char *ta, BLAS_INT *m, BLAS_INT *n, BLAS_REAL *alpha
     const int turned = *ta == 'T';
     const int64_t rows = turned ? *n : *m, columns = turned ? *m : *n;
     const int64_t a_i = turned ? *lda : 1, a_l = turned ? 1 : *lda;
-    const int ok = (turned || *ta == 'N') && *n >= 0 && blas_fits(*m, *lda) && *incx > 0 &&
-                   *incy > 0;
+    const int ok =
+        (turned || *ta == 'N') && *n >= 0 && blas_fits(*m, *lda) && *incx > 0 && *incy > 0;
     int64_t i, l;
     blas_enter(ok, *m, *n, *lda);
     for (i = 0; ok && i < rows; i++) {

@@ -24,7 +24,8 @@ static void describe(const problem *p, const precision *kind, const char *how) {
     set_case("%s, %s, H=%d I=%d T=%d B=%d L=%d D=%d bias=%d reset=%d update=%d%s%s", how,
              kind->name, (int)c->hidden_size, (int)c->input_size, (int)p->T, (int)p->B,
              (int)c->num_layers, (int)c->num_directions, (int)c->has_bias, (int)c->reset,
-             (int)c->update, p->lengths != NULL ? " ragged" : "", p->mask != NULL ? " mask" : "");
+             (int)c->update, p->lengths != NULL ? " ragged" : "",
+             p->mask != NULL ? " mask" : "");
 }
 
 /* ---- comparing results -------------------------------------------------------------- */
@@ -103,9 +104,8 @@ static int64_t *check_plan_rows(const problem *p, const results *r) {
 static const double *state_after(const problem *p, const results *r, const int64_t *row_of,
                                  const pygru_tape_view *view, int64_t s, int64_t b) {
     const int64_t H = p->config.hidden_size;
-    return s + 1 < length_of(p, b)
-               ? r->tape + view->h_prev + row_of[(s + 1) * p->B + b] * H
-               : r->tape + view->h_last + b * H;
+    return s + 1 < length_of(p, b) ? r->tape + view->h_prev + row_of[(s + 1) * p->B + b] * H
+                                   : r->tape + view->h_last + b * H;
 }
 
 static void check_tape_gates(const problem *p, const precision *kind, const double *gates,
@@ -115,9 +115,8 @@ static void check_tape_gates(const problem *p, const precision *kind, const doub
     int64_t j;
     for (j = 0; j < H; j++) {
         const double n = gates[j], r = gates[H + j], z = gates[2 * H + j];
-        const double expected = p->config.update == PYGRU_UPDATE_KEEPS
-                                    ? z * h[j] + (1 - z) * n
-                                    : (1 - z) * h[j] + z * n;
+        const double expected = p->config.update == PYGRU_UPDATE_KEEPS ? z * h[j] + (1 - z) * n
+                                                                       : (1 - z) * h[j] + z * n;
         CHECK_NEAR(next[j], expected, rounding);
         if (p->config.reset == PYGRU_RESET_BEFORE) {
             CHECK_NEAR(gates[3 * H + j], r * h[j], rounding);
@@ -310,20 +309,20 @@ static void check_problem(const problem *p, int64_t number, int each_array) {
 
 /* ---- all problems ------------------------------------------------------------------- */
 
-/* The n-th of the 32 combinations of options; the bit above them says whether lengths differ. */
+/* The n-th of 32 combinations of options; bit 5 of n is the caller's: lengths that differ. */
 static pygru_config nth_config(int n, shape s) {
-    const pygru_config c = {s.I, s.H, 1 + (n >> 2 & 1), 1 + (n >> 3 & 1), n >> 4 & 1, n & 1,
-                            n >> 1 & 1};
+    const pygru_config c = {s.I,        s.H,   1 + (n >> 2 & 1), 1 + (n >> 3 & 1),
+                            n >> 4 & 1, n & 1, n >> 1 & 1};
     return c;
 }
 
 enum { N_COMBINATIONS = 64 };
 
 static void check_all_combinations(int quick) {
-    static const shape shapes[] = {{3, 2, 5, 3},  {3, 1, 5, 20},  {1, 1, 1, 1},   {1, 3, 5, 3},
-                                   {8, 5, 5, 3},  {8, 8, 1, 20},  {17, 4, 12, 3}, {8, 20, 5, 20},
-                                   {3, 2, 0, 3},  {3, 2, 5, 0},   {8, 3, 12, 1},  {17, 5, 12, 20},
-                                   {1, 2, 12, 20}};
+    static const shape shapes[] = {
+        {3, 2, 5, 3},  {3, 1, 5, 20},   {1, 1, 1, 1},   {1, 3, 5, 3}, {8, 5, 5, 3},
+        {8, 8, 1, 20}, {17, 4, 12, 3},  {8, 20, 5, 20}, {3, 2, 0, 3}, {3, 2, 5, 0},
+        {8, 3, 12, 1}, {17, 5, 12, 20}, {1, 2, 12, 20}};
     const int n_shapes = quick ? 2 : (int)(sizeof shapes / sizeof *shapes);
     int s, n;
     for (s = 0; s < n_shapes; s++) {
@@ -442,8 +441,8 @@ static void check_step(const problem *p, const precision *kind) {
 }
 
 static void check_steps(int quick) {
-    static const shape shapes[] = {{3, 2, 1, 3}, {1, 1, 1, 1},  {8, 5, 1, 1},
-                                   {3, 2, 1, 0}, {17, 4, 1, 20}};
+    static const shape shapes[] = {
+        {3, 2, 1, 3}, {1, 1, 1, 1}, {8, 5, 1, 1}, {3, 2, 1, 0}, {17, 4, 1, 20}};
     int s, n, k;
     for (s = 0; s < (quick ? 1 : 5); s++) {
         for (n = 0; n < N_COMBINATIONS / 2; n++) {

@@ -16,6 +16,9 @@ typedef struct worst_error {
     double tanh_at;
 } worst_error;
 
+/* Elements of each array of bad_calls.tpl.h: far more than its tiny model needs. */
+enum { AMPLE = 2048 };
+
 static long double true_sigmoid(long double x) {
     return x >= 0 ? 1 / (1 + expl(-x)) : expl(x) / (1 + expl(x));
 }

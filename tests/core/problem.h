@@ -133,7 +133,9 @@ static problem problem_new(const pygru_config *config, int64_t T, int64_t B, int
     if (ragged) {
         p.lengths = allocate(B, sizeof *p.lengths);
         for (i = 0; i < B; i++) { /* the first is empty, the second is full */
-            p.lengths[i] = i == 0 ? 0 : i == 1 ? T : (int64_t)(random_bits() % (uint64_t)(T + 1));
+            p.lengths[i] = i == 0   ? 0
+                           : i == 1 ? T
+                                    : (int64_t)(random_bits() % (uint64_t)(T + 1));
         }
     }
     p.mask_scale = 1;

@@ -28,7 +28,7 @@ serial) flags="$flags -O2" ;;
 sanitize)
     # Undefined behaviour is looked for in the core; checking the loops of the tests as well
     # would take most of the time.
-    flags="$flags -O1 -g -fopenmp -fno-omit-frame-pointer -fsanitize=address"
+    flags="$flags -O1 -g -fopenmp -fno-omit-frame-pointer -fsanitize=address -Wno-pass-failed"
     core_flags="-fsanitize=undefined -fno-sanitize-recover=all"
     link_flags="-fsanitize=undefined"
     set -- malloc "$@"
@@ -38,7 +38,7 @@ sanitize)
     ;;
 valgrind)
     command -v valgrind >/dev/null || { echo "run.sh: valgrind not found, skipped"; exit 0; }
-    flags="$flags -O1 -g -fopenmp"
+    flags="$flags -O1 -g -fopenmp -Wno-pass-failed"
     set -- quick malloc "$@"
     ;;
 *)

@@ -206,8 +206,7 @@ static void NAME(run_backward)(const problem *p, const options *o, NAME(run_memo
     r->backward = NAME(pygru_backward)(&args);
     r->grads = NAME(as_doubles)(p->n_parameters, grads.data);
     if (r->backward == PYGRU_OK) {
-        r->d_x = o->null_d_x ? NULL
-                             : NAME(take_rows)(p, p->config.input_size, &m->x_at, &d_x);
+        r->d_x = o->null_d_x ? NULL : NAME(take_rows)(p, p->config.input_size, &m->x_at, &d_x);
         r->d_h0 = NAME(as_doubles)(p->n_states, d_h0.data);
     }
     NAME(check_unchanged)(&m->tape, r->tape);

@@ -78,9 +78,14 @@ static wide capped(wide value) { return value > TOO_MANY ? TOO_MANY : value; }
 static wide add(wide a, wide b) { return capped(a + b); }
 static wide product(wide a, wide b) { return capped(a * b); }
 
-static const int64_t sizes_to_try[] = {
-    1, 7, INT64_C(1) << 20, (INT64_C(1) << 30) - 1, INT64_C(1) << 31, INT64_C(1) << 40,
-    INT64_C(1) << 62, INT64_MAX};
+static const int64_t sizes_to_try[] = {1,
+                                       7,
+                                       INT64_C(1) << 20,
+                                       (INT64_C(1) << 30) - 1,
+                                       INT64_C(1) << 31,
+                                       INT64_C(1) << 40,
+                                       INT64_C(1) << 62,
+                                       INT64_MAX};
 enum { N_SIZES = sizeof sizes_to_try / sizeof *sizes_to_try };
 
 static wide exact_cell(const pygru_config *c, wide width) {
@@ -137,8 +142,8 @@ static void check_huge_models(void) {
             for (l = 0; l < N_SIZES; l++) {
                 for (n = 0; n < 4; n++) {
                     const pygru_config c = {
-                        sizes_to_try[i], sizes_to_try[h], sizes_to_try[l], 1 + (n & 1), n >> 1,
-                        PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS};
+                        sizes_to_try[i], sizes_to_try[h],   sizes_to_try[l],   1 + (n & 1),
+                        n >> 1,          PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS};
                     pygru_cell last = {0};
                     pygru_status status =
                         pygru_cell_of(&c, c.num_layers - 1, c.num_directions - 1, &last);

@@ -1,0 +1,230 @@
+"""Nothing is kept that a call does not need: memory of the process and reference counts.
+
+A buffer view that is not given back keeps its array alive, a plan that is not freed grows the
+process: after 300 repetitions either is more than the limit.
+"""
+
+import gc
+import os
+import sys
+
+import numpy as np
+import pytest
+
+import pygru
+from pygru import GRU
+
+REPETITIONS = 300
+MOST_GROWTH = 8 * 2**20
+
+
+def resident_bytes():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def grown_by(call):
+    """Bytes by which 300 calls grow the process, after 60 to warm up."""
+    if not os.path.exists("/proc/self/statm"):
+        pytest.skip("needs /proc")
+    for _ in range(60):
+        call()
+    gc.collect()
+    before = resident_bytes()
+    for _ in range(REPETITIONS):
+        call()
+    gc.collect()
+    return resident_bytes() - before
+
+
+@pytest.fixture(scope="module")
+def gru():
+    return GRU(16, 32, 2, bidirectional=True, dropout=0.1, seed=0)
+
+
+@pytest.fixture(scope="module")
+def x():
+    """48 kB; its output takes 196 kB, its tape 2 MB: 300 of them are seen."""
+    return np.random.default_rng(0).standard_normal((12, 64, 16)).astype(np.float32)
+
+
+def test_inference_does_not_leak(gru, x):
+    assert grown_by(lambda: gru(x)) < MOST_GROWTH
+
+
+@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("memory", ["gates", "outputs"])
+def test_forward_and_backward_do_not_leak(gru, x, memory, n_threads):
+    lengths = np.arange(64) % 13
+
+    def call():
+        output, h_n, tape = gru.forward(x, lengths=lengths, memory=memory, n_threads=n_threads)
+        gru.backward(tape, output, h_n)
+
+    assert grown_by(call) < MOST_GROWTH
+
+
+def test_tapes_that_are_never_used_do_not_leak(gru, x):
+    assert grown_by(lambda: gru.forward(x)) < MOST_GROWTH
+
+
+def test_lists_of_sequences_do_not_leak(gru, x):
+    sequences = [x[: 1 + i % 12, i] for i in range(64)]
+    assert grown_by(lambda: gru(sequences)) < MOST_GROWTH
+
+
+def test_gates_do_not_leak(gru, x):
+    assert grown_by(lambda: gru.gates(x)) < MOST_GROWTH
+
+
+def test_steps_do_not_leak(x):
+    gru = GRU(16, 256, seed=0)
+    h = {batch: np.zeros((1, batch, 256), np.float32) for batch in (3, 64)}
+
+    def call():  # each change of the batch size makes new buffers
+        for batch, state in h.items():
+            gru.step(x[0][:batch], state)
+
+    assert grown_by(call) < MOST_GROWTH
+
+
+def test_streams_do_not_leak(x):
+    gru = GRU(16, 256, seed=0)
+    assert grown_by(lambda: gru.stream(64)(x[0])) < MOST_GROWTH
+
+
+def test_construction_does_not_leak():
+    assert grown_by(lambda: GRU(32, 64, 2, seed=0)) < MOST_GROWTH
+
+
+def test_construction_with_steps_does_not_leak(x):
+    """A step makes buffers that hold the parameters, which hold nothing of the GRU."""
+
+    def call():
+        GRU(16, 64, seed=0).step(x[0], np.zeros((1, 64, 64)))
+
+    assert grown_by(call) < MOST_GROWTH
+
+
+def test_threads_that_end_do_not_leak_their_buffers(x):
+    import threading
+
+    gru = GRU(16, 256, seed=0)
+    h = np.zeros((1, 64, 256), np.float32)
+
+    def call():
+        worker = threading.Thread(target=gru.step, args=(x[0], h))
+        worker.start()
+        worker.join()
+
+    assert grown_by(call) < MOST_GROWTH
+
+
+def test_errors_do_not_leak(gru, x):
+    other = GRU(16, 32, seed=0)
+    tape = gru.forward(x)[2]
+    big_h = np.zeros((4, 64, 33), np.float32)
+    calls = [
+        lambda: gru(x[:, :, :5]),
+        lambda: gru(x, big_h),
+        lambda: gru(x, lengths=[99] * 64),
+        lambda: gru(x, out=np.empty((12, 64, 63), np.float32)),
+        lambda: gru(x, n_threads=0),
+        lambda: gru(x.astype(complex)),
+        lambda: gru([x[:, 0], "no"]),
+        lambda: other.backward(tape),
+        lambda: gru.backward(tape, d_output=x),
+        lambda: gru.backward(tape, d_h_n=big_h),
+        lambda: gru.step(x[0], big_h),
+        lambda: gru.parameters.__setitem__("weight_ih_l0", np.empty((500, 500))),
+        lambda: GRU(16, 0),
+        lambda: GRU(2**22, 2**22),
+        lambda: pygru.set_num_threads("2"),
+    ]
+
+    def call():
+        for bad in calls:
+            with pytest.raises((TypeError, ValueError, MemoryError)):
+                bad()
+
+    assert grown_by(call) < MOST_GROWTH
+
+
+def test_calls_stopped_by_a_failing_array_do_not_leak(gru, x):
+    """The core's own checks raise after other arrays were borrowed: all are given back."""
+    from pygru.core import _core
+    from pygru.core.blas import BLAS
+
+    plan = _core.Plan(gru._config, 12, 64, None, b"f", _core.KEEP_NOTHING)
+
+    def call():
+        arrays = {
+            "parameters": gru.flat_parameters,
+            "x": x.copy(),
+            "h0": None,
+            "y": np.empty((12, 64, 63), np.float32),
+        }
+        with pytest.raises(pygru.InternalError, match="expected shape"):
+            _core.forward(plan, arrays, BLAS, 1, True)
+
+    assert grown_by(call) < MOST_GROWTH
+
+
+def counted(array):
+    return sys.getrefcount(array)
+
+
+def test_reference_counts_of_inputs_are_unchanged(gru, x):
+    h0 = np.zeros((4, 64, 32), np.float32)
+    lengths = np.full(64, 12)
+    d_output = np.ones((12, 64, 64), np.float32)
+    d_h_n = np.ones((4, 64, 32), np.float32)
+    out = np.empty((12, 64, 64), np.float32)
+    arrays = [x, h0, lengths, d_output, d_h_n, out, gru.flat_parameters, gru.flat_grads]
+    before = [counted(array) for array in arrays]
+    for _ in range(20):
+        gru(x, h0, lengths=lengths, out=out)
+        tape = gru.forward(x, h0, lengths=lengths)[2]
+        gru.backward(tape, d_output, d_h_n)
+        with pytest.raises(ValueError, match="h0 must have"):
+            gru(x, d_output)
+    del tape
+    gc.collect()
+    assert [counted(array) for array in arrays] == before
+
+
+def test_tape_holds_none_of_its_inputs(gru, x):
+    mine = x.copy()
+    h0 = np.zeros((4, 64, 32), np.float32)
+    before = counted(mine), counted(h0)
+    tape = gru.forward(mine, h0)[2]
+    assert (counted(mine), counted(h0)) == before
+    assert tape.nbytes > 0
+
+
+def test_reference_counts_of_steps_are_unchanged(x):
+    gru = GRU(16, 32, seed=0)
+    h = np.zeros((1, 64, 32), np.float32)
+    out = np.empty_like(h)
+    x_t = x[0].copy()
+    gru.step(x_t, h)
+    stream = gru.stream(64)
+    before = counted(x_t), counted(h), counted(out)
+    for _ in range(20):
+        gru.step(x_t, h, out=out)
+        stream(x_t)
+        stream.h = h
+    assert (counted(x_t), counted(h), counted(out)) == before
+
+
+def test_parameters_are_freed_with_their_gru(x):
+    """Neither a step's buffers nor a stream keeps them once all are gone."""
+    import weakref
+
+    gru = GRU(16, 32, seed=0)
+    gru.step(x[0], np.zeros((1, 64, 32)))
+    gru.stream(2)
+    alive = weakref.ref(gru.flat_parameters)
+    del gru
+    gc.collect()
+    assert alive() is None

@@ -1,0 +1,361 @@
+"""The plan: sizes, offsets, chunks and status codes, against Python's integers.
+
+Sizes are 64-bit in C and unbounded here: a product that wraps around, or an overflow that is
+not noticed, differs. The formulas are those of the layouts in plan.c, written down once more.
+"""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from pygru import GRU, InternalError
+from pygru.core import _core
+
+LARGEST = 2**63 - 1
+KEEPS = [_core.KEEP_NOTHING, _core.KEEP_OUTPUTS, _core.KEEP_GATES]
+EXAMPLES = settings(max_examples=300, deadline=None)
+
+# Half the time a small size, otherwise anything up to 2**62.
+sizes = st.one_of(
+    st.integers(1, 300),
+    st.integers(1, 2**62),
+    st.integers(0, 62).map(lambda power: 2**power),
+)
+medium = st.one_of(st.integers(1, 300), st.integers(1, 2**40))
+
+
+# ---- the model -------------------------------------------------------------------------
+
+
+def cell_of(I, H, D, bias, layer, direction):
+    """Where the parameters of one cell stand."""
+
+    def size(width):
+        return 3 * H * (width + H + (2 if bias else 0))
+
+    width = I if layer == 0 else D * H
+    begin = direction * size(I)
+    if layer > 0:
+        begin = D * size(I) + ((layer - 1) * D + direction) * size(D * H)
+    weight_hh = begin + 3 * H * width
+    bias_ih = weight_hh + 3 * H * H
+    return {
+        "input_size": width,
+        "weight_ih": begin,
+        "weight_hh": weight_hh,
+        "bias_ih": bias_ih if bias else -1,
+        "bias_hh": bias_ih + 3 * H if bias else -1,
+        "end": begin + size(width),
+    }
+
+
+@EXAMPLES
+@given(sizes, sizes, sizes, st.integers(1, 2), st.booleans(), st.integers(0, 1), st.data())
+@example(1, 2**31, 1, 1, True, 0, None)
+@example(2**62, 1, 1, 1, False, 0, None)
+@example(2**62, 2**62, 2**62, 2, True, 1, None)
+def test_cell_equals_python_or_raises(I, H, L, D, bias, direction, data):
+    config = _core.Config(I, H, L, D, bias, False, False)
+    layer = L - 1 if data is None else data.draw(st.integers(0, L - 1))
+    direction = min(direction, D - 1)
+    expected = cell_of(I, H, D, bias, layer, direction)
+    if expected["end"] * 8 > LARGEST:
+        with pytest.raises(ValueError, match="the sizes overflow"):
+            config.cell(layer, direction)
+    else:
+        assert config.cell(layer, direction) == expected
+
+
+@pytest.mark.parametrize(
+    ("sizes", "layer", "direction"),
+    [
+        ((0, 4, 1, 1), 0, 0),
+        ((3, 0, 1, 1), 0, 0),
+        ((3, 4, 0, 1), 0, 0),
+        ((-1, 4, 1, 1), 0, 0),
+        ((3, -(2**63), 1, 1), 0, 0),
+        ((3, 4, 1, 0), 0, 0),
+        ((3, 4, 1, 3), 0, 0),
+        ((3, 4, 1, 1), 1, 0),
+        ((3, 4, 1, 1), -1, 0),
+        ((3, 4, 1, 1), 0, 1),
+        ((3, 4, 1, 1), 0, -1),
+    ],
+)
+def test_cell_refuses_what_does_not_exist(sizes, layer, direction):
+    with pytest.raises(InternalError, match="configuration is out of range"):
+        _core.Config(*sizes, True, False, False).cell(layer, direction)
+
+
+def test_config_refuses_integers_beyond_64_bits():
+    with pytest.raises(OverflowError):
+        _core.Config(2**63, 1, 1, 1, True, False, False)
+
+
+@EXAMPLES
+@given(sizes, sizes, sizes, st.one_of(st.just(0), sizes))
+def test_step_workspace_equals_python_or_raises(I, H, L, B):
+    config = _core.Config(I, H, L, 1, True, False, False)
+    expected = 4 * H + 7 * B * H
+    if expected * 8 > LARGEST:
+        with pytest.raises(ValueError, match="the sizes overflow"):
+            config.step_workspace(B)
+    else:
+        assert config.step_workspace(B) == expected
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize(("I", "H", "L"), list(itertools.product((1, 2, 7), (1, 5), (1, 2, 3))))
+def test_parameters_stand_where_the_core_looks_for_them(I, H, L, bidirectional, bias):
+    gru = GRU(I, H, L, bias, bidirectional=bidirectional, seed=0)
+    begin = gru.flat_parameters.__array_interface__["data"][0]
+    seen = []
+    for layer, direction in itertools.product(range(L), range(gru.num_directions)):
+        cell = gru._config.cell(layer, direction)
+        width = I if layer == 0 else gru.num_directions * H
+        assert cell["input_size"] == width
+        shapes = {"weight_ih": (3 * H, width), "weight_hh": (3 * H, H)}
+        if bias:
+            shapes |= {"bias_ih": (3 * H,), "bias_hh": (3 * H,)}
+        for kind, shape in shapes.items():
+            name = f"{kind}_l{layer}{'_reverse' if direction else ''}"
+            view = gru.parameters[name]
+            assert view.shape == shape
+            assert view.__array_interface__["data"][0] == begin + cell[kind] * view.itemsize
+            seen.append(name)
+    assert list(gru.parameters) == seen
+    assert cell["end"] == gru.flat_parameters.size == gru.flat_grads.size
+
+
+# ---- the sizes of a plan ---------------------------------------------------------------
+
+
+def chunk_of(H, B):
+    """Sequences in a chunk."""
+    return max(1, min(B, max(16, H // 8, (B - 1) // 16 + 1), 64))
+
+
+def sizes_of(I, H, L, D, bias, T, B, item, keep, n_threads):
+    """The sizes of a plan of equally long sequences, as plan.c lays them out."""
+    chunk = chunk_of(H, B)
+    rows = T * B
+    block = min(rows, max(min(B, chunk), 2**18 // (4 * item * H)))
+    widest = I if L == 1 else max(I, D * H)
+    count = cell_of(I, H, D, bias, L - 1, D - 1)["end"]
+    tape = 0
+    if keep != _core.KEEP_NOTHING:
+        columns = 5 if keep == _core.KEEP_GATES else 1
+        tape = rows * I + L * D * B * H + L * D * rows * columns * H
+    mask = (L - 1) * rows * D * H
+    stored = rows if keep == _core.KEEP_NOTHING and L > 1 else 0
+    forward = (
+        L * D * 3 * H * H
+        + 2 * D * stored * H
+        + n_threads * (4 * H + block * widest + block * 4 * H + min(B, chunk) * 4 * H)
+    )
+    recomputed = block if keep == _core.KEEP_OUTPUTS else 0
+    gathers = D if L > 1 or D > 1 else 0
+    backward = (
+        count
+        + D * rows * 4 * H
+        + gathers * rows * widest
+        + 2 * (rows if L > 1 else 0) * D * H
+        + n_threads
+        * (4 * H + recomputed * 8 * H + block * widest + 2 * min(B, chunk) * H + 8 * H)
+    )
+    product = (block if keep == _core.KEEP_NOTHING else rows) * 3 * H * max(widest, H)
+    found = {
+        "rows": rows,
+        "parameters": count,
+        "tape": tape,
+        "mask": mask,
+        "forward_workspace": 64 + forward * item,
+        "backward_workspace": 64 + backward * item,
+        "largest_product": min(product, LARGEST),
+        "operations": min(rows * count, LARGEST),
+    }
+    largest = max(mask, tape * item, found["forward_workspace"], found["backward_workspace"])
+    return found, largest > LARGEST
+
+
+@EXAMPLES
+@given(
+    medium,
+    medium,
+    medium,
+    st.integers(1, 2),
+    st.booleans(),
+    st.integers(0, 40),
+    st.integers(0, 200),
+    st.sampled_from([(b"f", 4), (b"d", 8)]),
+    st.sampled_from(KEEPS),
+    st.integers(1, 64),
+)
+@example(1, 2**28, 1, 1, True, 40, 200, (b"d", 8), _core.KEEP_GATES, 64)
+@example(2**40, 2, 2, 2, True, 40, 200, (b"f", 4), _core.KEEP_OUTPUTS, 1)
+def test_plan_sizes_equal_python_or_raise(I, H, L, D, bias, T, B, kind, keep, n_threads):
+    config = _core.Config(I, H, L, D, bias, False, False)
+    arguments = (config, T, B, None, kind[0], keep)
+    if cell_of(I, H, D, bias, L - 1, D - 1)["end"] * 8 > LARGEST:
+        with pytest.raises(ValueError, match="the sizes overflow"):
+            _core.Plan(*arguments)
+        return
+    expected, overflows = sizes_of(I, H, L, D, bias, T, B, kind[1], keep, n_threads)
+    plan = _core.Plan(*arguments)
+    if overflows:
+        with pytest.raises(ValueError, match="the sizes overflow"):
+            plan.sizes(n_threads)
+    else:
+        found = plan.sizes(n_threads)
+        max_threads = found.pop("max_threads")
+        assert found == expected
+        # Chunks and directions are work for threads; with a tape so are 128 rows of weights.
+        chunks = max(1, D * -(-B // chunk_of(H, B)))
+        tiles = 0 if keep == _core.KEEP_NOTHING else 2 * D * (3 * H // 128 + 2)
+        assert chunks <= max_threads <= chunks + tiles
+
+
+@EXAMPLES
+@given(sizes, sizes)
+@example(2**62, 2**62)
+@example(2**62, 1)
+@example(1, 2**62)
+@example(2**60, 1)
+def test_plan_that_cannot_be_held_raises(T, B):
+    """Only batches whose plan fits into no memory, or into little: none is half of it."""
+    config = _core.Config(1, 1, 1, 1, True, False, False)
+    entries = 2 * B + (T + 1) * -(-B // 64)
+    if entries > 2**47 or T * B > LARGEST:
+        with pytest.raises((ValueError, MemoryError)):
+            _core.Plan(config, T, B, None, b"f", _core.KEEP_NOTHING)
+    elif entries < 10_000:
+        plan = _core.Plan(config, T, B, None, b"f", _core.KEEP_NOTHING)
+        assert plan.sizes(1)["rows"] == T * B
+
+
+@pytest.mark.parametrize("T", [0, 2**62])
+def test_plan_without_sequences_has_no_rows(T):
+    config = _core.Config(3, 4, 1, 1, True, False, False)
+    assert _core.Plan(config, T, 0, None, b"f", _core.KEEP_GATES).sizes(2)["rows"] == 0
+
+
+@pytest.mark.parametrize(
+    ("T", "B", "lengths"),
+    [(-1, 1, None), (1, -1, None), (3, 2, [4, 0]), (3, 2, [1, -1]), (3, 1, [2**62])],
+)
+def test_plan_refuses_a_bad_batch(T, B, lengths):
+    config = _core.Config(3, 4, 1, 1, True, False, False)
+    lengths = None if lengths is None else np.array(lengths, np.int64)
+    with pytest.raises(InternalError, match="a length is negative or exceeds"):
+        _core.Plan(config, T, B, lengths, b"f", _core.KEEP_GATES)
+
+
+@pytest.mark.parametrize("lengths", [np.ones(1, np.int64), np.ones(2, np.float64)])
+def test_plan_refuses_lengths_of_another_form(lengths):
+    config = _core.Config(3, 4, 1, 1, True, False, False)
+    with pytest.raises(InternalError, match="expected"):
+        _core.Plan(config, 3, 2, lengths, b"f", _core.KEEP_GATES)
+
+
+# ---- rows ------------------------------------------------------------------------------
+
+
+def rows_of(T, B, lengths, H=4):
+    config = _core.Config(3, H, 1, 1, True, False, False)
+    plan = _core.Plan(config, T, B, lengths, b"f", _core.KEEP_GATES)
+    n = plan.sizes(1)["rows"]
+    step, sequence = np.full(n, -7, np.int64), np.full(n, -7, np.int64)
+    plan.rows(step, sequence)
+    return step, sequence
+
+
+@EXAMPLES
+@given(
+    st.integers(0, 12), st.lists(st.integers(0, 12), max_size=150), st.sampled_from([1, 400])
+)
+def test_every_valid_step_is_one_row(T, wanted, H):
+    lengths = np.minimum(np.array(wanted, np.int64), T)
+    step, sequence = rows_of(T, len(lengths), lengths, H)
+    expected = {(b, t) for b, length in enumerate(lengths) for t in range(length)}
+    found = list(zip(sequence.tolist(), step.tolist(), strict=True))
+    assert len(found) == len(expected)
+    assert set(found) == expected
+    again = rows_of(T, len(lengths), lengths.copy(), H)
+    np.testing.assert_array_equal(step, again[0])
+    np.testing.assert_array_equal(sequence, again[1])
+
+
+@given(st.integers(0, 6), st.integers(0, 100))
+def test_rows_without_lengths_are_those_of_equal_lengths(T, B):
+    expected = rows_of(T, B, np.full(B, T, np.int64))
+    found = rows_of(T, B, None)
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_array_equal(found[1], expected[1])
+
+
+@EXAMPLES
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=150))
+def test_chunks_hold_the_sequences_from_long_to_short(lengths):
+    """Inside a chunk: step by step, longest sequences first, equal ones in batch order."""
+    lengths = np.array(lengths, np.int64)
+    step, sequence = rows_of(9, len(lengths), lengths)
+    chunk = min(len(lengths), 16)
+    order = np.argsort(-lengths, kind="stable")
+    expected = [
+        (t, b)
+        for begin in range(0, len(order), chunk)
+        for t in range(9)
+        for b in order[begin : begin + chunk]
+        if lengths[b] > t
+    ]
+    assert list(zip(step.tolist(), sequence.tolist(), strict=True)) == expected
+
+
+def test_rows_refuses_arrays_that_are_too_short():
+    config = _core.Config(3, 4, 1, 1, True, False, False)
+    plan = _core.Plan(config, 3, 2, None, b"f", _core.KEEP_GATES)
+    with pytest.raises(InternalError, match="expected 6 elements, got 5"):
+        plan.rows(np.empty(5, np.int64), np.empty(6, np.int64))
+
+
+# ---- status codes ----------------------------------------------------------------------
+
+EXCEPTIONS = {
+    "ValueError": ValueError,
+    "InternalError": InternalError,
+    "KeyboardInterrupt": KeyboardInterrupt,
+}
+
+
+def test_first_status_is_success():
+    assert _core.status_table()[0] == (0, "None", "success")
+    assert _core.raise_status(0) is None
+
+
+def test_every_status_has_a_text_of_its_own():
+    table = _core.status_table()
+    assert [code for code, _, _ in table] == list(range(len(table)))
+    texts = [text for _, _, text in table]
+    assert all(texts)
+    assert "unknown status code" not in texts
+    assert len(set(texts)) == len(texts)
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "text"), _core.status_table()[1:], ids=lambda value: str(value)[:12]
+)
+def test_every_status_raises_what_the_table_says(code, name, text):
+    with pytest.raises(EXCEPTIONS[name]) as raised:
+        _core.raise_status(code)
+    assert type(raised.value) is EXCEPTIONS[name]
+    assert str(raised.value) == text
+
+
+@pytest.mark.parametrize("code", [-1, 1000, 2**31 - 1, len(_core.status_table())])
+def test_unknown_status_is_an_internal_error(code):
+    with pytest.raises(InternalError, match="unknown status code"):
+        _core.raise_status(code)
