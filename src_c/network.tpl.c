@@ -542,9 +542,10 @@ pygru_status NAME(pygru_step)(const NAME(pygru_step_args) *args) {
     REAL *bias = args->workspace;
     REAL *gates = bias + 4 * H;
     REAL *gh = gates + B * 4 * H;
-    int64_t layer;
-    if (c->num_directions != 1) {
-        return PYGRU_BAD_CONFIG;
+    int64_t layer, elements;
+    const pygru_status status = pygru_step_workspace(c, B, &elements);
+    if (status != PYGRU_OK) {
+        return status;
     }
     if (!NAME(rows_fit_blas)(c, args->blas)) {
         return PYGRU_BLAS_LIMIT;

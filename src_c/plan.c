@@ -263,6 +263,10 @@ void pygru_tape_view_of(const pygru_plan *plan, int64_t layer, int32_t direction
     const pygru_tape_layout a = pygru_layout_tape(plan);
     const int64_t H = plan->config.hidden_size;
     const int64_t cell = layer * plan->config.num_directions + direction;
+    if (plan->keep == PYGRU_KEEP_NOTHING) {
+        view->h_prev = view->gates = view->h_last = -1;
+        return;
+    }
     view->h_prev = a.cells + cell * a.cell_size;
     view->gates = plan->keep == PYGRU_KEEP_GATES ? view->h_prev + plan->rows * H : -1;
     view->h_last = a.h_last + cell * plan->B * H;

@@ -25,10 +25,10 @@ TIME_LIMIT = 300  # seconds for one build or one run of the tests
 
 
 class Bug(NamedTuple):
-    """One replacement of ``old``, which occurs exactly once in ``file``, by ``new``."""
+    """One replacement of ``old``, which occurs once in the files of ``part``, by ``new``."""
 
     name: str
-    file: str
+    part: str
     old: str
     new: str
 
@@ -36,7 +36,7 @@ class Bug(NamedTuple):
 BUGS = [
     Bug(
         "gate swap (r and z)",
-        "src_c/cell.tpl.c",
+        "src_c",
         """\
         const REAL r_j = NAME(sigmoid)(r[j] + gh[j] + bias[H + j]);
         const REAL z_j = NAME(sigmoid)(z[j] + gh[H + j] + bias[2 * H + j]);
@@ -48,25 +48,25 @@ BUGS = [
     ),
     Bug(
         "transposed U",
-        "src_c/cell.tpl.c",
+        "src_c",
         "ut[column * 3 * H + row] = u[row * H + column];",
         "ut[column * 3 * H + row] = u[(row / H * H + column) * H + row % H];",
     ),
     Bug(
         "reset before computed as after",
-        "pygru/gru.py",
+        "pygru",
         'self.variant.reset == "after",\n            self.variant.update',
         "True,\n            self.variant.update",
     ),
     Bug(
         "z flipped",
-        "pygru/gru.py",
+        "pygru",
         'self.variant.update == "keep",\n        )',
         'self.variant.update != "keep",\n        )',
     ),
     Bug(
         "b_hn outside r",
-        "src_c/cell.tpl.c",
+        "src_c",
         """\
         const REAL hn_j = gh[2 * H + j] + bias[3 * H + j];
         const REAL n_j = NAME(hyperbolic_tangent)(n[j] + bias[j] + r_j * hn_j);
@@ -79,7 +79,7 @@ BUGS = [
     ),
     Bug(
         "state not carried (from one block of steps to the next)",
-        "src_c/sweep.tpl.c",
+        "src_c",
         """\
         t1 = NAME(block_end)(s, t0);
         NAME(project_input)""",
@@ -90,7 +90,7 @@ BUGS = [
     ),
     Bug(
         "reverse output order",
-        "src_c/sweep.tpl.c",
+        "src_c",
         """\
         const int64_t time = NAME(time_of)(s->direction, lengths[i], t);
         REAL *y = NAME(row_at)""",
@@ -100,7 +100,7 @@ BUGS = [
     ),
     Bug(
         "h_n of the reverse direction wrong",
-        "pygru/gru.py",
+        "pygru",
         "        return batch.sequences(output), h_n.reshape(batch.state_shape()), kept\n",
         """\
         if self.bidirectional and batch.T:
@@ -111,7 +111,7 @@ BUGS = [
     ),
     Bug(
         "length off by one",
-        "pygru/gru.py",
+        "pygru",
         "self.lengths = validation.as_lengths(lengths, self.B, self.T)\n",
         """\
 self.lengths = validation.as_lengths(lengths, self.B, self.T)
@@ -120,7 +120,7 @@ self.lengths = validation.as_lengths(lengths, self.B, self.T)
     ),
     Bug(
         "a missing term in dU (all rows but the last product's)",
-        "src_c/network.tpl.c",
+        "src_c",
         "row == 0 ? (REAL)0 : (REAL)1, out, n);",
         "(REAL)0, out, n);",
     ),
@@ -182,19 +182,21 @@ def copy_checkout(folder):
             shutil.copy2(source, target)
 
 
-def require_text(bug, folder):
-    """Stop unless the text that a bug replaces is in the source exactly once."""
-    count = (folder / bug.file).read_text().count(bug.old)
-    if count != 1:
+def find_text(bug, folder):
+    """Return the only file that holds the text which a bug replaces, once; or stop."""
+    files = [path for path in (folder / bug.part).glob("*.*") if path.suffix in (".c", ".py")]
+    counts = {file: file.read_text().count(bug.old) for file in files}
+    if sum(counts.values()) != 1:
         raise SystemExit(
-            f"{bug.name}: its text occurs {count} times in {bug.file}; "
+            f"{bug.name}: its text occurs {sum(counts.values())} times in {bug.part}; "
             "adapt tests/planted_bugs.py to the source"
         )
+    return next(file for file, count in counts.items() if count)
 
 
 def plant(bug, folder):
     """Apply the replacement of a bug."""
-    file = folder / bug.file
+    file = find_text(bug, folder)
     file.write_text(file.read_text().replace(bug.old, bug.new))
 
 
@@ -202,7 +204,7 @@ def try_bug(bug, clean, folder):
     """Return whether the tests find a bug, and how pytest says so."""
     shutil.copytree(clean, folder)  # with what is built already: setup.py compiles the rest
     plant(bug, folder)
-    if bug.file.startswith("src_c/"):
+    if bug.part == "src_c":
         build(folder)
     status, line = test(folder)
     shutil.rmtree(folder)
@@ -215,7 +217,7 @@ def main():
         clean = Path(temporary, "clean").resolve()
         copy_checkout(clean)
         for bug in BUGS:  # before anything takes time
-            require_text(bug, clean)
+            find_text(bug, clean)
         build(clean)
         status, line = test(clean)
         print(f"unmodified: {line}", flush=True)

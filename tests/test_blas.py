@@ -387,3 +387,13 @@ def test_step_with_rows_longer_than_the_limit_is_refused(batch, monkeypatch):
         gru.step(np.ones((*shape, 6)), np.zeros((1, *shape, 10)))
     with pytest.raises(ValueError, match=MATCH):
         gru.stream(batch)(np.ones((*shape, 6)))
+
+
+def test_refused_row_leaves_the_generator_of_dropout(monkeypatch):
+    """Whatever forward raises, the next dropout mask is what it would have been."""
+    gru = GRU(6, 10, 2, dropout=0.5, seed=0)
+    before = repr(gru.generator.bit_generator.state)
+    use(monkeypatch, limited(39))
+    with pytest.raises(ValueError, match=MATCH):
+        gru.forward(np.ones((4, 3, 6)))
+    assert repr(gru.generator.bit_generator.state) == before

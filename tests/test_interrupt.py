@@ -138,7 +138,7 @@ def test_handler_that_returns_lets_the_call_complete(tmp_path):
         """
 seen = []
 signal.signal(signal.SIGINT, lambda number, frame: seen.append(time.perf_counter()))
-call = run("forward", steps_for("forward", 1.2, 2), 2)
+call = run("forward", steps_for("forward", 0.8, 2), 2)
 expected = call()[0]
 interrupt_after(0.2)
 output = call()[0]
@@ -156,7 +156,7 @@ def test_call_from_another_thread_is_not_disturbed(tmp_path):
     interrupted, same, errors = run_python(
         tmp_path,
         """
-steps = steps_for("forward", 1.2, 2)
+steps = steps_for("forward", 0.8, 2)
 expected = run("forward", steps, 2)()[0]
 results, errors = [], []
 

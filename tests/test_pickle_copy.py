@@ -61,10 +61,10 @@ def test_copy_gives_the_same_bits(gru, way, x):
 
 
 def test_copy_draws_the_same_dropout_and_gradients(gru, way, x):
+    """The generator is copied too: what the original draws does not move the copy's."""
     other = way(gru)
     results = []
     for model in (gru, other):
-        # a copied generator goes on on its own: the second model's draws are the first's
         output, h_n, tape = model.forward(x)
         d_x, d_h0 = model.backward(tape, output, h_n)
         results.append((output, h_n, d_x, d_h0, model.flat_grads))
@@ -225,14 +225,12 @@ def test_truncated_pickle_is_refused(cut):
         ({"input_size": 3}, TypeError),
         ({"input_size": 3, "hidden_size": 0}, ValueError),
         ({"input_size": 3, "hidden_size": 4, "color": "red"}, TypeError),
-        ({"input_size": 3, "hidden_size": 4, "variant": ["before"]}, (TypeError, ValueError)),
+        ({"input_size": 3, "hidden_size": 4, "variant": ["nowhere"]}, ValueError),
         (None, TypeError),
         (3, TypeError),
     ],
 )
 def test_bad_config_is_refused(config, exception):
-    if config == {"input_size": 3, "hidden_size": 4, "variant": ["before"]}:
-        config = {**config, "variant": ["nowhere"]}
     with pytest.raises(exception):
         GRU.from_config(config)
 
