@@ -4,6 +4,7 @@ Flow of one call: the arguments become arrays the core can walk (``Batch``), a p
 batch into work, all memory is allocated, then the core runs without the GIL.
 """
 
+import copy
 import math
 import threading
 import warnings
@@ -16,7 +17,7 @@ from pygru.batch import Batch
 from pygru.core import _core, threads, validation
 from pygru.core.blas import BLAS
 from pygru.core.memory import allocate
-from pygru.core.parameters import Parameters
+from pygru.core.parameters import Parameters, load_into
 from pygru.data.padding import pad_sequences
 from pygru.gates import gates_of
 from pygru.nn.initializers import INITIALIZERS
@@ -223,7 +224,7 @@ class GRU(Parameters):
             "config": self.get_config(),
             "parameters": self.state_dict(),
             "grads": {name: view.copy() for name, view in self.grads.items()},
-            "generator": self.generator,
+            "generator": copy.deepcopy(self.generator),  # copy.copy shares no state either
         }
 
     def __setstate__(self, state):
@@ -231,8 +232,7 @@ class GRU(Parameters):
             warnings.simplefilter("ignore", UserWarning)
             self.__dict__.update(GRU.from_config(state["config"]).__dict__)
         self.load_state_dict(state["parameters"])
-        for name, array in state["grads"].items():
-            self.grads[name] = array
+        load_into(self.grads, state["grads"])
         if not isinstance(state["generator"], np.random.Generator):
             raise ValueError("the state's generator is not a numpy.random.Generator")
         self.generator = state["generator"]
@@ -408,6 +408,7 @@ class GRU(Parameters):
         h_n = allocate(math.prod(batch.state_shape()), self.dtype, "h_n")
         tape = allocate(sizes["tape"], self.dtype, f"the tape of {batch.T} steps")
         workspace = allocate(sizes["forward_workspace"], np.uint8, "the workspace of forward")
+        before = self.generator.bit_generator.state if dropout else None
         mask, scale = self._draw_mask(dropout, sizes["mask"])
         arrays = {
             "parameters": self.flat_parameters,
@@ -420,8 +421,13 @@ class GRU(Parameters):
             "mask_scale": scale,
             "workspace": workspace,
         }
-        with threads.single_threaded_blas(sizes["largest_product"]):
-            _core.forward(plan, arrays, BLAS, team, threads.on_main_thread())
+        try:
+            with threads.single_threaded_blas(sizes["largest_product"]):
+                _core.forward(plan, arrays, BLAS, team, threads.on_main_thread())
+        except BaseException:
+            if dropout:  # a call that failed has drawn nothing
+                self.generator.bit_generator.state = before
+            raise
         if target is not output:
             output[...] = target
         kept = None

@@ -112,6 +112,7 @@ class Stream:
     @h.setter
     def h(self, value):
         shape = self._h.shape
+        validation.refuse_foreign("h", value)
         self._h[...] = validation.as_state("h", value, self._gru.dtype, shape, str(shape))
 
     def __call__(self, x_t):

@@ -82,10 +82,11 @@ def check_mapping(name, value):
 
 def check_dtype(dtype):
     """Return float32 or float64 as a native NumPy dtype."""
-    result = np.dtype(dtype)
+    # np.dtype(None) would be float64, which is not this library's default.
+    result = None if dtype is None else np.dtype(dtype)
     if result not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise ValueError(f"dtype must be float32 or float64, got {result}")
-    return result.newbyteorder("=")
+    return result
 
 
 def unexpected_key(key, known):

@@ -353,10 +353,11 @@ static void check_dropout(int quick) {
 }
 
 /* Sizes at which the core cuts its work differently: several tiles of one weight matrix, time
- * blocks of a few steps and panels of columns; then more rows than one weight-gradient product
+ * blocks of a few steps, one of which would be a row too long with a step more, and panels of
+ * columns; then more rows than one weight-gradient product
  * takes at once. */
 static void check_large(void) {
-    static const shape shapes[] = {{150, 5, 5, 20}, {2, 1, 300, 20}};
+    static const shape shapes[] = {{160, 5, 5, 33}, {2, 1, 300, 20}};
     int s, n;
     for (s = 0; s < 2; s++) {
         for (n = 0; n < 4; n += 3) { /* both values of both options */
