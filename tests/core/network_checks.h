@@ -353,9 +353,8 @@ static void check_dropout(int quick) {
 }
 
 /* Sizes at which the core cuts its work differently: several tiles of one weight matrix, time
- * blocks of a few steps, one of which would be a row too long with a step more, and panels of
- * columns; then more rows than one weight-gradient product
- * takes at once. */
+ * blocks that one step more would make one row too long, and panels of columns; then more rows
+ * than one weight-gradient product takes at once. */
 static void check_large(void) {
     static const shape shapes[] = {{160, 5, 5, 33}, {2, 1, 300, 20}};
     int s, n;
