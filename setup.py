@@ -16,12 +16,28 @@ CORE = [
     "core_f32.c",
     "core_f64.c",
     "fingerprint.c",
+    "kernels/avx2.c",
+    "kernels/avx512.c",
+    "kernels/baseline.c",
+    "kernels/dispatch.c",
     "parallel.c",
     "plan.c",
     "status.c",
 ]
-HEADERS = ["parallel.h", "plan.h", "pygru.h", "pygru_calls.h", "status.def", "template.h"]
-TEMPLATES = [f"{name}.tpl.c" for name in ("activations", "cell", "gemm", "network", "sweep")]
+HEADERS = [
+    "kernels/both_precisions.h",
+    "kernels/kernels.h",
+    "parallel.h",
+    "plan.h",
+    "pygru.h",
+    "pygru_calls.h",
+    "status.def",
+    "template.h",
+]
+TEMPLATES = [
+    f"{name}.tpl.c"
+    for name in ("cell", "gemm", "kernels/activations", "kernels/gates", "network", "sweep")
+]
 
 # No flag here changes the arithmetic of the process or depends on this machine's CPU.
 UNIX_FLAGS = [
@@ -104,6 +120,7 @@ setup(
             "pygru.core._core",
             ["pygru/core/_core.pyx", *(f"src_c/{name}" for name in CORE)],
             include_dirs=["src_c"],
+            define_macros=[("NDEBUG", "1")],  # also where CFLAGS replaces Python's own
             depends=[f"src_c/{name}" for name in (*HEADERS, *TEMPLATES)],
         )
     ],

@@ -16,6 +16,7 @@ from pygru import concatenated
 from pygru.batch import Batch
 from pygru.core import _core, threads, validation
 from pygru.core.blas import BLAS
+from pygru.core.kernels import KERNELS
 from pygru.core.memory import allocate
 from pygru.core.parameters import Parameters, load_into
 from pygru.data.padding import pad_sequences
@@ -423,7 +424,7 @@ class GRU(Parameters):
         }
         try:
             with threads.single_threaded_blas(sizes["largest_product"]):
-                _core.forward(plan, arrays, BLAS, team, threads.on_main_thread())
+                _core.forward(plan, arrays, BLAS, KERNELS, team, threads.on_main_thread())
         except BaseException:
             if dropout:  # a call that failed has drawn nothing
                 self.generator.bit_generator.state = before
@@ -527,7 +528,7 @@ class GRU(Parameters):
             "workspace": workspace,
         }
         with threads.single_threaded_blas(sizes["largest_product"]):
-            _core.backward(plan, arrays, BLAS, team, threads.on_main_thread())
+            _core.backward(plan, arrays, BLAS, KERNELS, team, threads.on_main_thread())
         return batch.sequences(d_x), d_h0.reshape(batch.state_shape())
 
     def _output_gradient(self, batch, d_output, width):

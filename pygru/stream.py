@@ -6,6 +6,7 @@ size); after that a step allocates no buffer.
 
 from pygru.core import _core, threads, validation
 from pygru.core.blas import BLAS
+from pygru.core.kernels import KERNELS
 from pygru.core.memory import allocate
 
 
@@ -35,6 +36,7 @@ class _Buffers:
         self.run = _core.Stepper(
             gru._config,
             BLAS,
+            KERNELS,
             gru.dtype.char.encode(),
             batch,
             gru.flat_parameters,

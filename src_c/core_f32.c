@@ -4,10 +4,10 @@
 
 #include <string.h>
 
+#include "kernels/kernels.h"
 #include "parallel.h"
 #include "plan.h"
 
-#include "activations.tpl.c"
 #include "gemm.tpl.c"
 #include "cell.tpl.c"
 #include "sweep.tpl.c"

@@ -19,8 +19,9 @@ static int NAME(rows_fit_blas)(const pygru_config *c, const pygru_blas *blas) {
     return 4 * c->hidden_size <= blas->max_int && widest <= blas->max_int;
 }
 
-static NAME(cell) NAME(cell_at)(const pygru_config *c, const REAL *parameters, int64_t layer,
-                                int32_t direction, REAL *bias) {
+static NAME(cell)
+    NAME(cell_at)(const pygru_config *c, const pygru_kernels *kernels, const REAL *parameters,
+                  int64_t layer, int32_t direction, REAL *bias) {
     NAME(cell) cell;
     pygru_cell at;
     (void)pygru_cell_of(c, layer, direction, &at);
@@ -32,6 +33,7 @@ static NAME(cell) NAME(cell_at)(const pygru_config *c, const REAL *parameters, i
     cell.u = parameters + at.weight_hh;
     cell.ut = NULL;
     cell.bias = bias;
+    cell.kernels = NAME(pygru_gates_of)(kernels);
     NAME(combine_biases)(cell.H, cell.after, c->has_bias ? parameters + at.bias_ih : NULL,
                          c->has_bias ? parameters + at.bias_hh : NULL, bias);
     return cell;
@@ -121,7 +123,7 @@ static void NAME(forward_task)(int32_t phase, int64_t task, int32_t slot, pygru_
     int64_t layer, index;
     NAME(sweep) s;
     if (phase == 0) {
-        const NAME(cell) cell = NAME(cell_at)(c, args->parameters, task / D,
+        const NAME(cell) cell = NAME(cell_at)(c, args->kernels, args->parameters, task / D,
                                               (int32_t)(task % D), scratch + layout->bias);
         NAME(transpose_recurrent)(cell.H, cell.u, NAME(transposed_weights)(call, task));
         return;
@@ -131,7 +133,8 @@ static void NAME(forward_task)(int32_t phase, int64_t task, int32_t slot, pygru_
     s.plan = plan;
     s.chunk = pygru_plan_chunk(plan, task / D);
     s.direction = (int32_t)(task % D);
-    s.cell = NAME(cell_at)(c, args->parameters, layer, s.direction, scratch + layout->bias);
+    s.cell = NAME(cell_at)(c, args->kernels, args->parameters, layer, s.direction,
+                           scratch + layout->bias);
     index = layer * D + s.direction;
     s.cell.ut = NAME(transposed_weights)(call, index);
     NAME(forward_source)(call, layer, &s.source);
@@ -279,7 +282,8 @@ static void NAME(backward_sweep_task)(const NAME(backward_call) *call, int64_t l
     s.plan = plan;
     s.chunk = pygru_plan_chunk(plan, task / D);
     s.direction = (int32_t)(task % D);
-    s.cell = NAME(cell_at)(c, args->parameters, layer, s.direction, scratch + layout->bias);
+    s.cell = NAME(cell_at)(c, args->kernels, args->parameters, layer, s.direction,
+                           scratch + layout->bias);
     index = layer * D + s.direction;
     NAME(backward_source)(call, layer, &s.source);
     s.blas = args->blas;
@@ -551,7 +555,8 @@ pygru_status NAME(pygru_step)(const NAME(pygru_step_args) *args) {
         return PYGRU_BLAS_LIMIT;
     }
     for (layer = 0; layer < c->num_layers && B > 0; layer++) {
-        const NAME(cell) cell = NAME(cell_at)(c, args->parameters, layer, 0, bias);
+        const NAME(cell) cell =
+            NAME(cell_at)(c, args->kernels, args->parameters, layer, 0, bias);
         const REAL *x = layer == 0 ? args->x : args->h_next + (layer - 1) * B * H;
         NAME(project_input)(args->blas, &cell, B, x, gates);
         NAME(cell_forward)(args->blas, &cell, B, gates, args->h + layer * B * H,

@@ -155,6 +155,20 @@ typedef struct pygru_blas {
     int64_t max_int;   /* no dimension above this is passed; products are tiled */
 } pygru_blas;
 
+/* The elementwise kernels for one instruction set; static tables of the core. All give the
+ * same bits. */
+typedef struct pygru_kernels pygru_kernels;
+
+/* How many sets of kernels this build has; index 0, "baseline", runs everywhere, and each one
+ * is preferred to those before it. */
+PYGRU_API int32_t pygru_kernels_count(void);
+
+/* The name of a set: "baseline", "avx2", "avx512". */
+PYGRU_API const char *pygru_kernels_name(int32_t index);
+
+/* The set, or NULL if this CPU or its operating system cannot run it. */
+PYGRU_API const pygru_kernels *pygru_kernels_at(int32_t index);
+
 /* Who works, and who may stop it. */
 typedef struct pygru_team {
     int32_t n_threads; /* >= 1 */

@@ -38,6 +38,7 @@ typedef struct PYGRU_NAME(pygru_forward_args) {
     PYGRU_REAL mask_scale;        /* what a kept element is multiplied by, 1/(1-p) */
     void *workspace;              /* forward_workspace bytes, any alignment */
     const pygru_blas *blas;
+    const pygru_kernels *kernels; /* NULL: the best that this CPU has */
     const pygru_team *team;
 } PYGRU_NAME(pygru_forward_args);
 
@@ -60,6 +61,7 @@ typedef struct PYGRU_NAME(pygru_backward_args) {
                                      only when the call succeeds */
     void *workspace;              /* backward_workspace bytes, any alignment */
     const pygru_blas *blas;
+    const pygru_kernels *kernels; /* NULL: the best that this CPU has */
     const pygru_team *team;
 } PYGRU_NAME(pygru_backward_args);
 
@@ -75,15 +77,19 @@ typedef struct PYGRU_NAME(pygru_step_args) {
     PYGRU_REAL *h_next;    /* out (L, B, H); may be h itself */
     PYGRU_REAL *workspace; /* pygru_step_workspace elements */
     const pygru_blas *blas;
+    const pygru_kernels *kernels; /* NULL: the best that this CPU has */
 } PYGRU_NAME(pygru_step_args);
 
 /* One time step of all layers on the calling thread; the output is h_next of the top layer.
  * Errors: BAD_CONFIG, BLAS_LIMIT. */
 PYGRU_API pygru_status PYGRU_NAME(pygru_step)(const PYGRU_NAME(pygru_step_args) *args);
 
-/* The two activations, element by element: out[i] = f(in[i]); in and out may be the same. */
-PYGRU_API void PYGRU_NAME(pygru_sigmoid)(int64_t n, const PYGRU_REAL *in, PYGRU_REAL *out);
-PYGRU_API void PYGRU_NAME(pygru_tanh)(int64_t n, const PYGRU_REAL *in, PYGRU_REAL *out);
+/* The two activations, element by element: out[i] = f(in[i]); in and out may be the same.
+ * kernels may be NULL. */
+PYGRU_API void PYGRU_NAME(pygru_sigmoid)(const pygru_kernels *kernels, int64_t n,
+                                         const PYGRU_REAL *in, PYGRU_REAL *out);
+PYGRU_API void PYGRU_NAME(pygru_tanh)(const pygru_kernels *kernels, int64_t n,
+                                      const PYGRU_REAL *in, PYGRU_REAL *out);
 
 #undef PYGRU_REAL
 #undef PYGRU_NAME

@@ -1,13 +1,13 @@
 /* template.h - what REAL and NAME(x) mean in the *.tpl.c files.
  *
- * A template file is written once and compiled twice, by core_f32.c and core_f64.c. Both
- * define REAL_BITS and include this file first. */
+ * A template file is written once and compiled for both precisions: the core by core_f32.c and
+ * core_f64.c, the kernels by a file per instruction set. They define REAL_BITS and include this
+ * file first, and again for the other precision. */
 #ifndef REAL_BITS
 #error "define REAL_BITS as 32 or 64 before including template.h"
 #endif
-#ifdef REAL
-#error "template.h is included once per translation unit"
-#endif
+#undef REAL
+#undef NAME
 
 #if REAL_BITS == 32
 #define REAL float
@@ -19,6 +19,7 @@
 #error "REAL_BITS must be 32 or 64"
 #endif
 
+#ifndef RESTRICT /* what follows does not depend on the precision */
 #if defined(_MSC_VER)
 #define RESTRICT __restrict
 #define ALWAYS_INLINE static __forceinline
@@ -37,4 +38,5 @@
 #define INDEPENDENT __pragma(loop(ivdep))
 #else
 #define INDEPENDENT
+#endif
 #endif

@@ -11,10 +11,26 @@ FUNCTIONS = {
 }
 
 
-def activate(name, values):
+KERNELS = [name for name, runs in _core.kernel_names().items() if runs]
+
+
+def activate(name, values, kernels=KERNELS[-1]):
     out = np.empty_like(values)
-    _core.activate(name, values, out)
+    _core.activate(name, values, out, _core.Kernels(kernels))
     return out
+
+
+@pytest.mark.parametrize("kernels", KERNELS)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_kernel_gives_the_same_bits(name, dtype, kernels):
+    bits = np.random.default_rng(0).integers(0, 2**32, 200_000, np.uint32)
+    with np.errstate(invalid="ignore"):  # signalling NaNs
+        values = bits.view(np.float32).astype(dtype)
+    result = activate(name, values, kernels)
+    expected = activate(name, values, "baseline")
+    assert np.array_equal(np.isnan(result), np.isnan(values))
+    assert np.array_equal(result, expected, equal_nan=True)
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

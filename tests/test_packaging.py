@@ -3,6 +3,7 @@ of global state.
 """
 
 import json
+import os
 import re
 import runpy
 import shutil
@@ -21,8 +22,6 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def python(code, cwd, **environment):
     """Run code in a new process; return what it printed as JSON."""
-    import os
-
     process = subprocess.run(
         [sys.executable, "-c", code],
         cwd=cwd,
@@ -81,7 +80,8 @@ class TestOpenMPFlags:
 
 
 def test_every_source_is_in_the_build(setup_functions):
-    sources = {path.name for path in (ROOT / "src_c").glob("*")}
+    core = ROOT / "src_c"
+    sources = {path.relative_to(core).as_posix() for path in core.rglob("*") if path.is_file()}
     listed = {
         *setup_functions["CORE"],
         *setup_functions["HEADERS"],
@@ -104,6 +104,7 @@ def test_show_config_has_its_keys(capsys):
         "compiler",
         "openmp",
         "blas",
+        "kernels",
         "threads",
     }
     assert set(values["blas"]) == {
@@ -198,3 +199,24 @@ def test_names_are_listed():
 
 def test_the_environment_variable_of_the_compiler_is_reported():
     assert re.match(r"(gcc|clang|msvc) \d", _core.compiler())
+
+
+def test_b73_kernels_that_cannot_run_are_refused_at_import(tmp_path):
+    process = subprocess.run(
+        [sys.executable, "-c", "import pygru"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYGRU_SIMD": "avx9000"},
+    )
+    assert process.returncode == 1
+    message = process.stderr.splitlines()[-1]
+    assert "ImportError: PYGRU_SIMD='avx9000' is not supported" in message
+    assert "they have: baseline" in message
+
+
+@pytest.mark.parametrize("name", [n for n, runs in _core.kernel_names().items() if runs])
+def test_kernels_can_be_chosen(name, tmp_path):
+    code = "import json, pygru; print(json.dumps(pygru.show_config('dicts')['kernels']))"
+    assert python(code, tmp_path, PYGRU_SIMD=name) == name

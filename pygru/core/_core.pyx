@@ -40,6 +40,10 @@ from pygru.core.cpygru cimport (
     pygru_forward_f64,
     pygru_input_f32,
     pygru_input_f64,
+    pygru_kernels,
+    pygru_kernels_at,
+    pygru_kernels_count,
+    pygru_kernels_name,
     pygru_openmp_version,
     pygru_output_f32,
     pygru_output_f64,
@@ -186,6 +190,30 @@ cdef class Blas:
         self.table.dgemv = function_in(capsules["dgemv"])
         self.table.int_bytes = int_bytes
         self.table.max_int = max_int
+
+
+# ---- kernels ---------------------------------------------------------------------------
+
+def kernel_names():
+    """Name -> whether this CPU can run it, from the one that always runs to the best."""
+    return {
+        pygru_kernels_name(index).decode(): pygru_kernels_at(index) != NULL
+        for index in range(pygru_kernels_count())
+    }
+
+
+cdef class Kernels:
+    """The elementwise kernels of one instruction set."""
+
+    cdef const pygru_kernels *kernels
+    cdef readonly str name
+
+    def __init__(self, str name):
+        index = list(kernel_names()).index(name)
+        self.kernels = pygru_kernels_at(index)
+        self.name = name
+        if self.kernels == NULL:
+            raise InternalError(f"this CPU cannot run the kernels {name!r}")
 
 
 # ---- the model and the plan ------------------------------------------------------------
@@ -365,7 +393,8 @@ cdef int check_shape(Py_buffer *view, Plan plan, int64_t width) except -1:
 
 
 cdef int fill_forward(forward_args *args, Borrowed borrowed, Plan plan, dict arrays,
-                      Blas blas, Interrupt interrupt, int n_threads) except -1:
+                      Blas blas, Kernels kernels, Interrupt interrupt,
+                      int n_threads) except -1:
     cdef pygru_config *config = &plan.config
     cdef pygru_sizes sizes
     check(pygru_plan_sizes(plan.plan, n_threads, &sizes))
@@ -382,11 +411,13 @@ cdef int fill_forward(forward_args *args, Borrowed borrowed, Plan plan, dict arr
     args.mask_scale = arrays["mask_scale"]
     args.workspace = borrowed.dense(arrays["workspace"], sizes.forward_workspace, b"B", True)
     args.blas = &blas.table
+    args.kernels = kernels.kernels
     args.team = &interrupt.team
     return 0
 
 
-def forward(Plan plan, dict arrays, Blas blas, int n_threads, bint on_main_thread):
+def forward(Plan plan, dict arrays, Blas blas, Kernels kernels, int n_threads,
+            bint on_main_thread):
     """Run ``pygru_forward``; ``arrays`` holds the members of its arguments by name."""
     cdef Borrowed borrowed = Borrowed()
     cdef Interrupt interrupt = Interrupt(n_threads, on_main_thread)
@@ -394,18 +425,21 @@ def forward(Plan plan, dict arrays, Blas blas, int n_threads, bint on_main_threa
     cdef pygru_forward_args_f64 args64
     cdef int status
     if plan.kind == b"f":
-        fill_forward(&args32, borrowed, plan, arrays, blas, interrupt, n_threads)
+        fill_forward(&args32, borrowed, plan, arrays, blas, kernels, interrupt,
+                     n_threads)
         with nogil:
             status = pygru_forward_f32(&args32)
     else:
-        fill_forward(&args64, borrowed, plan, arrays, blas, interrupt, n_threads)
+        fill_forward(&args64, borrowed, plan, arrays, blas, kernels, interrupt,
+                     n_threads)
         with nogil:
             status = pygru_forward_f64(&args64)
     interrupt.check(status)
 
 
 cdef int fill_backward(backward_args *args, Borrowed borrowed, Plan plan, dict arrays,
-                       Blas blas, Interrupt interrupt, int n_threads) except -1:
+                       Blas blas, Kernels kernels, Interrupt interrupt,
+                       int n_threads) except -1:
     cdef pygru_config *config = &plan.config
     cdef int64_t width = config.num_directions * config.hidden_size
     cdef pygru_sizes sizes
@@ -423,11 +457,13 @@ cdef int fill_backward(backward_args *args, Borrowed borrowed, Plan plan, dict a
     args.grads = borrowed.dense(arrays["grads"], sizes.parameters, plan.kind, True)
     args.workspace = borrowed.dense(arrays["workspace"], sizes.backward_workspace, b"B", True)
     args.blas = &blas.table
+    args.kernels = kernels.kernels
     args.team = &interrupt.team
     return 0
 
 
-def backward(Plan plan, dict arrays, Blas blas, int n_threads, bint on_main_thread):
+def backward(Plan plan, dict arrays, Blas blas, Kernels kernels, int n_threads,
+             bint on_main_thread):
     """Run ``pygru_backward``; ``arrays`` holds the members of its arguments by name."""
     cdef Borrowed borrowed = Borrowed()
     cdef Interrupt interrupt = Interrupt(n_threads, on_main_thread)
@@ -435,11 +471,13 @@ def backward(Plan plan, dict arrays, Blas blas, int n_threads, bint on_main_thre
     cdef pygru_backward_args_f64 args64
     cdef int status
     if plan.kind == b"f":
-        fill_backward(&args32, borrowed, plan, arrays, blas, interrupt, n_threads)
+        fill_backward(&args32, borrowed, plan, arrays, blas, kernels, interrupt,
+                      n_threads)
         with nogil:
             status = pygru_backward_f32(&args32)
     else:
-        fill_backward(&args64, borrowed, plan, arrays, blas, interrupt, n_threads)
+        fill_backward(&args64, borrowed, plan, arrays, blas, kernels, interrupt,
+                      n_threads)
         with nogil:
             status = pygru_backward_f64(&args64)
     interrupt.check(status)
@@ -455,16 +493,18 @@ cdef class Stepper:
     cdef Borrowed borrowed
     cdef Config config
     cdef Blas blas
+    cdef Kernels kernels
     cdef pygru_step_args_f32 args32
     cdef pygru_step_args_f64 args64
     cdef bytes kind
     cdef int64_t states
 
-    def __init__(self, Config config, Blas blas, bytes kind, int64_t batch, parameters, x,
-                 h, h_next, workspace):
+    def __init__(self, Config config, Blas blas, Kernels kernels, bytes kind, int64_t batch,
+                 parameters, x, h, h_next, workspace):
         self.borrowed = Borrowed()
         self.config = config
         self.blas = blas
+        self.kernels = kernels
         self.kind = kind
         self.states = config.config.num_layers * batch * config.config.hidden_size
         if kind == b"f":
@@ -486,6 +526,7 @@ cdef class Stepper:
         args.workspace = self.borrowed.dense(
             workspace, self.config.step_workspace(batch), self.kind, True)
         args.blas = &self.blas.table
+        args.kernels = self.kernels.kernels
         return 0
 
     def __call__(self):
@@ -499,7 +540,7 @@ cdef class Stepper:
         check(status)
 
 
-def activate(str name, values, out):
+def activate(str name, values, out, Kernels kernels):
     """Apply "sigmoid" or "tanh" to a flat float array; for the tests of their accuracy."""
     cdef Borrowed borrowed = Borrowed()
     cdef bytes kind = memoryview(values).format.encode()
@@ -507,13 +548,13 @@ def activate(str name, values, out):
     cdef const void *source = borrowed.dense(values, n, kind, False)
     cdef void *target = borrowed.dense(out, n, kind, True)
     if name == "sigmoid" and kind == b"f":
-        pygru_sigmoid_f32(n, source, target)
+        pygru_sigmoid_f32(kernels.kernels, n, source, target)
     elif name == "sigmoid":
-        pygru_sigmoid_f64(n, source, target)
+        pygru_sigmoid_f64(kernels.kernels, n, source, target)
     elif kind == b"f":
-        pygru_tanh_f32(n, source, target)
+        pygru_tanh_f32(kernels.kernels, n, source, target)
     else:
-        pygru_tanh_f64(n, source, target)
+        pygru_tanh_f64(kernels.kernels, n, source, target)
 
 
 def fingerprint(array):

@@ -69,6 +69,13 @@ cdef extern from "pygru.h" nogil:
         int32_t int_bytes
         int64_t max_int
 
+    ctypedef struct pygru_kernels:
+        pass
+
+    int32_t pygru_kernels_count()
+    const char *pygru_kernels_name(int32_t index)
+    const pygru_kernels *pygru_kernels_at(int32_t index)
+
     ctypedef struct pygru_team:
         int32_t n_threads
         int (*poll)(void *) noexcept
@@ -106,6 +113,7 @@ cdef extern from "pygru.h" nogil:
         float mask_scale
         void *workspace
         const pygru_blas *blas
+        const pygru_kernels *kernels
         const pygru_team *team
 
     ctypedef struct pygru_forward_args_f64:
@@ -120,6 +128,7 @@ cdef extern from "pygru.h" nogil:
         double mask_scale
         void *workspace
         const pygru_blas *blas
+        const pygru_kernels *kernels
         const pygru_team *team
 
     int pygru_forward_f32(const pygru_forward_args_f32 *)
@@ -138,6 +147,7 @@ cdef extern from "pygru.h" nogil:
         void *grads
         void *workspace
         const pygru_blas *blas
+        const pygru_kernels *kernels
         const pygru_team *team
 
     ctypedef struct pygru_backward_args_f64:
@@ -153,6 +163,7 @@ cdef extern from "pygru.h" nogil:
         void *grads
         void *workspace
         const pygru_blas *blas
+        const pygru_kernels *kernels
         const pygru_team *team
 
     int pygru_backward_f32(const pygru_backward_args_f32 *)
@@ -167,6 +178,7 @@ cdef extern from "pygru.h" nogil:
         void *h_next
         void *workspace
         const pygru_blas *blas
+        const pygru_kernels *kernels
 
     ctypedef struct pygru_step_args_f64:
         const pygru_config *config
@@ -177,14 +189,15 @@ cdef extern from "pygru.h" nogil:
         void *h_next
         void *workspace
         const pygru_blas *blas
+        const pygru_kernels *kernels
 
     int pygru_step_f32(const pygru_step_args_f32 *)
     int pygru_step_f64(const pygru_step_args_f64 *)
 
-    void pygru_sigmoid_f32(int64_t n, const void *, void *)
-    void pygru_sigmoid_f64(int64_t n, const void *, void *)
-    void pygru_tanh_f32(int64_t n, const void *, void *)
-    void pygru_tanh_f64(int64_t n, const void *, void *)
+    void pygru_sigmoid_f32(const pygru_kernels *, int64_t n, const void *, void *)
+    void pygru_sigmoid_f64(const pygru_kernels *, int64_t n, const void *, void *)
+    void pygru_tanh_f32(const pygru_kernels *, int64_t n, const void *, void *)
+    void pygru_tanh_f64(const pygru_kernels *, int64_t n, const void *, void *)
 
     uint64_t pygru_fingerprint(const void *data, int64_t size)
     const char *pygru_compiler()

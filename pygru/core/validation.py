@@ -161,7 +161,7 @@ def as_real(name, value, dtype):
                 f"the limit is 2**53"
             )
     if array.dtype != dtype:
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             array = array.astype(dtype)
     return array if array.flags.aligned else array.copy()
 

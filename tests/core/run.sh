@@ -48,9 +48,9 @@ valgrind)
 esac
 
 objects=
-for source in "$core"/*.c; do
+for source in "$core"/*.c "$core"/kernels/*.c; do
     case $source in
-    *.tpl.c) continue ;; # included by core_f32.c and core_f64.c
+    *.tpl.c) continue ;; # included by the files of a precision or instruction set
     esac
     object=$build/$(basename "$source" .c).o
     # shellcheck disable=SC2086 # lists of flags

@@ -130,18 +130,11 @@ ALWAYS_INLINE REAL NAME(hyperbolic_tangent)(REAL x) {
     return NAME(from_bits)(NAME(to_bits)(result) | (NAME(to_bits)(x) & sign));
 }
 
-void NAME(pygru_sigmoid)(int64_t n, const REAL *in, REAL *out) {
-    int64_t i;
-    INDEPENDENT
-    for (i = 0; i < n; i++) {
-        out[i] = NAME(sigmoid)(in[i]);
-    }
-}
-
-void NAME(pygru_tanh)(int64_t n, const REAL *in, REAL *out) {
-    int64_t i;
-    INDEPENDENT
-    for (i = 0; i < n; i++) {
-        out[i] = NAME(hyperbolic_tangent)(in[i]);
-    }
-}
+#undef MANTISSA_BITS
+#undef EXPONENT_BIAS
+#undef ROUNDER
+#undef LOG2_E
+#undef LN2_HIGH
+#undef LN2_LOW
+#undef SIGMOID_LIMIT
+#undef TANH_LIMIT
