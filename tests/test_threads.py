@@ -252,9 +252,9 @@ def team_sizes(monkeypatch):
     for name in ("forward", "backward"):
         original = getattr(_core, name)
 
-        def spy(plan, arrays, blas, n_threads, on_main, original=original):
+        def spy(plan, arrays, blas, kernels, n_threads, on_main, original=original):
             seen.append(n_threads)
-            return original(plan, arrays, blas, n_threads, on_main)
+            return original(plan, arrays, blas, kernels, n_threads, on_main)
 
         monkeypatch.setattr(_core, name, spy)
     return seen

@@ -197,19 +197,26 @@ static void check_slopes(const problem *p, const precision *kind, const results 
 /* Runs that must give the same bits as the plain one: `expected`, by what is kept. */
 static void check_same_bits_otherwise(const problem *p, const precision *kind,
                                       const results expected[3], int64_t number) {
-    static const char *const names[] = {"64-bit BLAS", "other layout, h_n is h0",
-                                        "odd workspace", "2 threads", "3 threads"};
-    const int ways = p->B > 3 ? 5 : 3;
+    static const char *const names[] = {"64-bit BLAS",
+                                        "other layout, h_n is h0",
+                                        "odd workspace, baseline kernels",
+                                        "other kernels",
+                                        "2 threads",
+                                        "3 threads"};
+    const int ways = p->B > 3 ? 6 : 4;
     int way;
     for (way = 0; way < ways; way++) {
         options o = plain_options;
         results r;
         o.keep = (int32_t)((number + way) % 3);
-        o.int_bytes = way == 0 || way == 4 ? 8 : 4;
+        o.int_bytes = way == 0 || way == 5 ? 8 : 4;
         o.in_place = way == 1;
         o.lay = way == 1 ? (layout)(1 + number % (N_LAYOUTS - 1)) : TIME_MAJOR;
         o.odd_workspace = way == 2;
-        o.n_threads = way < 3 ? 1 : way - 1;
+        if (way == 2 || way == 3) { /* NULL, which is the best, where the CPU lacks the set */
+            o.kernels = pygru_kernels_at(way == 2 ? 0 : pygru_kernels_count() / 2);
+        }
+        o.n_threads = way < 4 ? 1 : way - 2;
         describe(p, kind, names[way]);
         kind->run(p, &o, &r);
         check_same_outputs(p, &r, &expected[o.keep]);
@@ -326,7 +333,9 @@ static void check_all_combinations(int quick) {
     const int n_shapes = quick ? 2 : (int)(sizeof shapes / sizeof *shapes);
     int s, n;
     for (s = 0; s < n_shapes; s++) {
-        for (n = 0; n < N_COMBINATIONS; n++) {
+        /* a large shape costs as much as all others: every third will do */
+        const int stride = shapes[s].H * shapes[s].T * shapes[s].B > 4000 ? 3 : 1;
+        for (n = 0; n < N_COMBINATIONS; n += stride) {
             const pygru_config c = nth_config(n, shapes[s]);
             const int small = shapes[s].H * shapes[s].T * shapes[s].B <= 120;
             problem p = problem_new(&c, shapes[s].T, shapes[s].B, n >> 5 & 1, 0);
@@ -363,7 +372,7 @@ static void check_large(void) {
             pygru_config c = nth_config(n, shapes[s]);
             problem p;
             c.has_bias = 1;
-            c.num_directions = 2;
+            c.num_directions = 1 + s;
             c.num_layers = 1 + s;
             p = problem_new(&c, shapes[s].T, shapes[s].B, n == 3, 0);
             check_problem(&p, n, 0);

@@ -41,7 +41,8 @@ typedef struct options {
     int32_t keep;
     int32_t n_threads;
     int32_t int_bytes;
-    int64_t max_int; /* 0: what the integer can hold */
+    int64_t max_int;              /* 0: what the integer can hold */
+    const pygru_kernels *kernels; /* NULL: the best that this CPU has */
     layout lay;
     int in_place;      /* h_n is h0 */
     int odd_workspace; /* at an odd address */

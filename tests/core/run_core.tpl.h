@@ -154,6 +154,7 @@ static void NAME(run_forward)(const problem *p, const options *o, NAME(run_memor
     args.mask_scale = (REAL)p->mask_scale;
     args.workspace = (char *)workspace.data + o->odd_workspace;
     args.blas = &m->blas;
+    args.kernels = o->kernels;
     args.team = &m->team;
     r->forward = NAME(pygru_forward)(&args);
     if (r->forward == PYGRU_OK) {
@@ -201,6 +202,7 @@ static void NAME(run_backward)(const problem *p, const options *o, NAME(run_memo
     args.grads = grads.data;
     args.workspace = (char *)workspace.data + o->odd_workspace;
     args.blas = &m->blas;
+    args.kernels = o->kernels;
     args.team = &m->team;
     buffer_read_only(&m->tape);
     r->backward = NAME(pygru_backward)(&args);

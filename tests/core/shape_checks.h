@@ -26,6 +26,9 @@ static void check_status_texts(void) {
         CHECK(strlen(pygru_status_exception(unknown[i])) > 0);
     }
     CHECK(strlen(pygru_compiler()) > 0);
+    CHECK(pygru_kernels_count() >= 1 && strcmp(pygru_kernels_name(0), "baseline") == 0);
+    CHECK(pygru_kernels_at(0) != NULL);
+    CHECK(pygru_kernels_at(-1) == NULL && pygru_kernels_at(pygru_kernels_count()) == NULL);
     CHECK(pygru_available_threads() >= 1);
 #ifdef _OPENMP
     CHECK_INT(pygru_openmp_version(), _OPENMP);
