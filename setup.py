@@ -36,7 +36,15 @@ HEADERS = [
 ]
 TEMPLATES = [
     f"{name}.tpl.c"
-    for name in ("cell", "gemm", "kernels/activations", "kernels/gates", "network", "sweep")
+    for name in (
+        "cell",
+        "gemm",
+        "gradients",
+        "kernels/activations",
+        "kernels/gates",
+        "network",
+        "sweep",
+    )
 ]
 
 # No flag here changes the arithmetic of the process or depends on this machine's CPU.

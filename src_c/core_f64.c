@@ -11,4 +11,5 @@
 #include "gemm.tpl.c"
 #include "cell.tpl.c"
 #include "sweep.tpl.c"
+#include "gradients.tpl.c"
 #include "network.tpl.c"

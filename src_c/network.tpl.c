@@ -1,13 +1,8 @@
 /* network.tpl.c - the public calls: all layers and directions of one batch.
  *
  * Forward runs one phase of tasks per layer, a task being one chunk in one direction.
- * Backward runs two phases per layer, from the top: the sweeps, then everything that needs
- * their gate gradients: the gradient of the layer's input, chunk by chunk, and the gradients
- * of its parameters, tile by tile, each tile one product over all rows of the batch. */
-
-/* Rows of the inner dimension of a weight-gradient product between two looks at the stop flag.
- */
-enum { NAME(INNER) = 4096 };
+ * Backward runs two phases per layer, from the top: the sweeps, then the tasks of
+ * gradients.tpl.c, which need the gate gradients of all of them. */
 
 static char *NAME(align)(void *memory) {
     return (char *)(((uintptr_t)memory + 63) & ~(uintptr_t)63);
@@ -37,16 +32,6 @@ static NAME(cell)
     NAME(combine_biases)(cell.H, cell.after, c->has_bias ? parameters + at.bias_ih : NULL,
                          c->has_bias ? parameters + at.bias_hh : NULL, bias);
     return cell;
-}
-
-static NAME(rows) NAME(caller_rows)(REAL *data, ptrdiff_t step, ptrdiff_t sequence) {
-    const NAME(rows) rows = {data, step, sequence, 0};
-    return rows;
-}
-
-static NAME(rows) NAME(packed_rows)(REAL *data, int64_t width) {
-    const NAME(rows) rows = {data, (ptrdiff_t)width, 0, 1};
-    return rows;
 }
 
 /* ---- forward ------------------------------------------------------------------------ */
@@ -184,20 +169,8 @@ pygru_status NAME(pygru_forward)(const NAME(pygru_forward_args) *args) {
 
 /* ---- backward ----------------------------------------------------------------------- */
 
-typedef struct NAME(backward_call) {
-    const NAME(pygru_backward_args) *args;
-    pygru_tape_layout tape;
-    pygru_backward_layout layout;
-    REAL *shared;
-    REAL *threads;
-} NAME(backward_call);
-
 static int64_t NAME(layer_of_phase)(const NAME(backward_call) *call, int32_t phase) {
     return call->args->plan->config.num_layers - 1 - phase / 2;
-}
-
-static int NAME(wants_d_x)(const NAME(backward_call) *call, int64_t layer) {
-    return layer > 0 || call->args->d_x.data != NULL;
 }
 
 static int64_t NAME(backward_count)(int32_t phase, void *context) {
@@ -210,60 +183,6 @@ static int64_t NAME(backward_count)(int32_t phase, void *context) {
     }
     return (NAME(wants_d_x)(call, layer) ? plan->n_chunks : 0) +
            c->num_directions * (2 * pygru_tiles_of_matrix(c->hidden_size) + c->has_bias);
-}
-
-/* The inputs of a layer in sweep order are on the tape only for the forward direction of the
- * first layer; elsewhere the sweep gathers them here. */
-static REAL *NAME(gathered_inputs)(const NAME(backward_call) *call, int64_t layer,
-                                   int32_t direction) {
-    const pygru_plan *plan = call->args->plan;
-    if (layer == 0 && direction == 0) {
-        return NULL;
-    }
-    return call->shared + call->layout.x +
-           direction * plan->rows * pygru_widest_input(&plan->config);
-}
-
-static REAL *NAME(gate_gradients)(const NAME(backward_call) *call, int32_t direction) {
-    const pygru_plan *plan = call->args->plan;
-    return call->shared + call->layout.d_gates +
-           direction * plan->rows * 4 * plan->config.hidden_size;
-}
-
-/* The gradient of a layer's output: the caller's for the top layer. */
-static NAME(rows) NAME(output_gradient)(const NAME(backward_call) *call, int64_t layer) {
-    const NAME(pygru_backward_args) *args = call->args;
-    const pygru_plan *plan = args->plan;
-    const int64_t width = plan->config.num_directions * plan->config.hidden_size;
-    if (layer == plan->config.num_layers - 1) {
-        return NAME(caller_rows)((REAL *)args->d_y.data, args->d_y.step, args->d_y.sequence);
-    }
-    return NAME(packed_rows)(call->shared + call->layout.d_y + (layer & 1) * plan->rows * width,
-                             width);
-}
-
-static void NAME(backward_source)(const NAME(backward_call) *call, int64_t layer,
-                                  NAME(source) *source) {
-    const NAME(pygru_backward_args) *args = call->args;
-    const pygru_plan *plan = args->plan;
-    const pygru_config *c = &plan->config;
-    const int64_t H = c->hidden_size;
-    int32_t d;
-    source->directions = c->num_directions;
-    if (layer == 0) {
-        source->x = NAME(packed_rows)((REAL *)args->tape + call->tape.x, c->input_size);
-        return;
-    }
-    for (d = 0; d < c->num_directions; d++) {
-        pygru_tape_view below;
-        pygru_tape_view_of(plan, layer - 1, d, &below);
-        source->h_prev[d] = args->tape + below.h_prev;
-        source->h_last[d] = args->tape + below.h_last;
-    }
-    if (args->mask != NULL) {
-        source->mask = args->mask + (layer - 1) * plan->rows * c->num_directions * H;
-        source->mask_scale = args->mask_scale;
-    }
 }
 
 static void NAME(backward_sweep_task)(const NAME(backward_call) *call, int64_t layer,
@@ -304,178 +223,6 @@ static void NAME(backward_sweep_task)(const NAME(backward_call) *call, int64_t l
     s.d_h = scratch + layout->dh;
     s.d_rh = scratch + layout->d_rh;
     NAME(sweep_backward)(&s);
-}
-
-/* Stores (direction 0) or adds (direction 1) the gradient of inputs, rows in sweep order. */
-static void NAME(scatter_d_x)(const pygru_plan *plan, const pygru_chunk *chunk,
-                              int32_t direction, int64_t t0, int64_t t1,
-                              const NAME(source) *source, int64_t width, const REAL *from,
-                              const NAME(rows) *to) {
-    const int64_t *start = pygru_plan_starts(plan, chunk);
-    const int64_t *lengths = pygru_plan_lengths(plan) + chunk->sequence0;
-    int64_t t, i, j;
-    for (t = t0; t < t1; t++) {
-        for (i = 0; i < start[t + 1] - start[t]; i++, from += width) {
-            const int64_t time = NAME(time_of)(direction, lengths[i], t);
-            REAL *row = NAME(row_at)(plan, chunk, to, time, i);
-            if (direction == 0) {
-                NAME(copy_row)(width, from, row);
-            } else {
-                for (j = 0; j < width; j++) {
-                    row[j] += from[j];
-                }
-            }
-            /* The last direction to arrive applies the dropout of the forward pass. */
-            if (source->mask != NULL && direction == source->directions - 1) {
-                const uint8_t *mask = source->mask + (chunk->row0 + start[time] + i) * width;
-                for (j = 0; j < width; j++) {
-                    row[j] *= (REAL)mask[j] * source->mask_scale;
-                }
-            }
-        }
-    }
-}
-
-/* d_X (rows, I) = da_rz W_rz + da_n W_n of one chunk, summed over the directions. */
-static void NAME(d_x_task)(const NAME(backward_call) *call, int64_t layer, int64_t task,
-                           int32_t slot, pygru_run *run) {
-    const NAME(pygru_backward_args) *args = call->args;
-    const pygru_plan *plan = args->plan;
-    const pygru_config *c = &plan->config;
-    const pygru_chunk *chunk = pygru_plan_chunk(plan, task);
-    const int64_t *start = pygru_plan_starts(plan, chunk);
-    const int64_t H = c->hidden_size;
-    REAL *d_x = call->threads + slot * call->layout.thread_total + call->layout.d_x;
-    NAME(rows) to = layer == 0
-                        ? NAME(caller_rows)(args->d_x.data, args->d_x.step, args->d_x.sequence)
-                        : NAME(output_gradient)(call, layer - 1);
-    NAME(source) source;
-    int32_t d;
-    int64_t t0, t1;
-    memset(&source, 0, sizeof source);
-    NAME(backward_source)(call, layer, &source);
-    for (d = 0; d < c->num_directions; d++) {
-        const REAL *d_gates = NAME(gate_gradients)(call, d);
-        pygru_cell at;
-        (void)pygru_cell_of(c, layer, d, &at);
-        for (t0 = 0; t0 < chunk->steps && !pygru_should_stop(run, slot); t0 = t1) {
-            const int64_t I = at.input_size;
-            const REAL *block = d_gates + (chunk->row0 + start[t0]) * 4 * H;
-            const NAME(matrix) da_n = {block, 4 * H};
-            const NAME(matrix) da_rz = {block + H, 4 * H};
-            const NAME(matrix) w_rz = {args->parameters + at.weight_ih, I};
-            const NAME(matrix) w_n = {args->parameters + at.weight_ih + 2 * H * I, I};
-            for (t1 = t0 + 1; t1 < chunk->steps; t1++) {
-                if (start[t1 + 1] - start[t0] > plan->block_rows) {
-                    break;
-                }
-            }
-            NAME(multiply_nn)(args->blas, start[t1] - start[t0], I, 2 * H, da_rz, w_rz, 0, d_x,
-                              I);
-            NAME(multiply_nn)(args->blas, start[t1] - start[t0], I, H, da_n, w_n, 1, d_x, I);
-            NAME(scatter_d_x)(plan, chunk, d, t0, t1, &source, I, d_x, &to);
-        }
-    }
-    if (layer == 0) {
-        NAME(zero_padding)(plan, chunk, &to, 0, c->input_size);
-    }
-}
-
-/* d_out (m,n) = A^T B over all rows of the batch, in fixed order. */
-static void NAME(sum_over_rows)(const NAME(backward_call) *call, int64_t m, int64_t n,
-                                NAME(matrix) a, NAME(matrix) b, REAL *out, int32_t slot,
-                                pygru_run *run) {
-    const pygru_blas *blas = call->args->blas;
-    const int64_t rows = call->args->plan->rows;
-    const int64_t inner = NAME(INNER) < blas->max_int ? NAME(INNER) : blas->max_int;
-    int64_t row;
-    if (rows == 0) {
-        memset(out, 0, (size_t)(m * n) * sizeof(REAL));
-    }
-    for (row = 0; row < rows && !pygru_should_stop(run, slot); row += inner) {
-        const NAME(matrix) a_rows = {a.data + row * a.ld, a.ld};
-        const NAME(matrix) b_rows = {b.data + row * b.ld, b.ld};
-        const int64_t k = rows - row < inner ? rows - row : inner;
-        NAME(multiply_tn)(blas, m, n, k, a_rows, b_rows, row == 0 ? (REAL)0 : (REAL)1, out, n);
-    }
-}
-
-/* A tile of dW = dG^T X or dU = dG^T h (dU_n = da_n^T (r*h) with the reset before). */
-static void NAME(weight_tile_task)(const NAME(backward_call) *call, int64_t layer,
-                                   int32_t direction, int recurrent, int64_t tile, int32_t slot,
-                                   pygru_run *run) {
-    const NAME(pygru_backward_args) *args = call->args;
-    const pygru_plan *plan = args->plan;
-    const int64_t H = plan->config.hidden_size;
-    const int64_t tiles_rz = pygru_tiles(2 * H);
-    const int is_n = tile >= tiles_rz;
-    const int64_t first = (is_n ? tile - tiles_rz : tile) * PYGRU_TILE;
-    const int64_t part = is_n ? H : 2 * H;
-    const int64_t m = part - first < PYGRU_TILE ? part - first : PYGRU_TILE;
-    const REAL *d_gates = NAME(gate_gradients)(call, direction);
-    NAME(matrix) a, b;
-    REAL *out = call->shared + call->layout.d_parameters;
-    pygru_cell at;
-    pygru_tape_view view;
-    int64_t n;
-    (void)pygru_cell_of(&plan->config, layer, direction, &at);
-    pygru_tape_view_of(plan, layer, direction, &view);
-    a.data = d_gates + (is_n ? 0 : H) + first;
-    a.ld = 4 * H;
-    if (!recurrent) {
-        const REAL *gathered = NAME(gathered_inputs)(call, layer, direction);
-        n = at.input_size;
-        b.data = gathered != NULL ? gathered : args->tape + call->tape.x;
-        out += at.weight_ih;
-    } else {
-        n = H;
-        b.data = args->tape + view.h_prev;
-        out += at.weight_hh;
-    }
-    b.ld = n;
-    if (recurrent && is_n && plan->config.reset == PYGRU_RESET_AFTER) {
-        a.data = d_gates + 3 * H + first; /* da_hn */
-    } else if (recurrent && is_n) {
-        b.data = d_gates + 3 * H; /* r*h */
-        b.ld = 4 * H;
-    }
-    out += ((is_n ? 2 * H : 0) + first) * n;
-    NAME(sum_over_rows)(call, m, n, a, b, out, slot, run);
-}
-
-/* Bias gradients: column sums of the gate gradients, in blocks so that the error of a long
- * float32 sum grows with the number of blocks, not of rows. */
-static void NAME(bias_task)(const NAME(backward_call) *call, int64_t layer, int32_t direction,
-                            int32_t slot) {
-    enum { BLOCK = 256 };
-    const pygru_plan *plan = call->args->plan;
-    const int64_t H = plan->config.hidden_size;
-    const REAL *d_gates = NAME(gate_gradients)(call, direction);
-    REAL *total = call->threads + slot * call->layout.thread_total + call->layout.sums;
-    REAL *partial = total + 4 * H;
-    REAL *d_parameters = call->shared + call->layout.d_parameters;
-    const int after = plan->config.reset == PYGRU_RESET_AFTER;
-    pygru_cell at;
-    int64_t row, j;
-    (void)pygru_cell_of(&plan->config, layer, direction, &at);
-    NAME(zero_row)(4 * H, total);
-    NAME(zero_row)(4 * H, partial);
-    for (row = 0; row < plan->rows; row++) {
-        const REAL *d_row = d_gates + row * 4 * H;
-        for (j = 0; j < 4 * H; j++) {
-            partial[j] += d_row[j];
-        }
-        if (row % BLOCK == BLOCK - 1 || row == plan->rows - 1) {
-            for (j = 0; j < 4 * H; j++) {
-                total[j] += partial[j];
-                partial[j] = 0;
-            }
-        }
-    }
-    NAME(copy_row)(2 * H, total + H, d_parameters + at.bias_ih);
-    NAME(copy_row)(H, total, d_parameters + at.bias_ih + 2 * H);
-    NAME(copy_row)(2 * H, total + H, d_parameters + at.bias_hh);
-    NAME(copy_row)(H, after ? total + 3 * H : total, d_parameters + at.bias_hh + 2 * H);
 }
 
 static void NAME(backward_task)(int32_t phase, int64_t task, int32_t slot, pygru_run *run,

@@ -17,6 +17,16 @@ typedef struct NAME(rows) {
     int packed;
 } NAME(rows);
 
+static NAME(rows) NAME(caller_rows)(REAL *data, ptrdiff_t step, ptrdiff_t sequence) {
+    const NAME(rows) rows = {data, step, sequence, 0};
+    return rows;
+}
+
+static NAME(rows) NAME(packed_rows)(REAL *data, int64_t width) {
+    const NAME(rows) rows = {data, (ptrdiff_t)width, 0, 1};
+    return rows;
+}
+
 /* Where the input of a layer comes from. */
 typedef struct NAME(source) {
     NAME(rows) x;          /* layer 0: x.data is not NULL */
