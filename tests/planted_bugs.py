@@ -184,7 +184,7 @@ def copy_checkout(folder):
 
 def find_text(bug, folder):
     """Return the only file that holds the text which a bug replaces, once; or stop."""
-    files = [path for path in (folder / bug.part).glob("*.*") if path.suffix in (".c", ".py")]
+    files = [path for path in (folder / bug.part).rglob("*.*") if path.suffix in (".c", ".py")]
     counts = {file: file.read_text().count(bug.old) for file in files}
     if sum(counts.values()) != 1:
         raise SystemExit(
