@@ -28,8 +28,9 @@ from pygru.variant import Variant
 
 KEEP = {"gates": _core.KEEP_GATES, "outputs": _core.KEEP_OUTPUTS}
 
-# The C core indexes in 64 bits, eight bytes a parameter.
+# The C core indexes in 64 bits, eight bytes a parameter, and every layer has names of its own.
 MOST_PARAMETERS = 2**60
+MOST_LAYERS = 2**20
 
 
 class GRU(Parameters):
@@ -165,6 +166,8 @@ class GRU(Parameters):
                 f"{Decimal(count):.1e} parameters; the largest supported count is "
                 f"{Decimal(MOST_PARAMETERS):.1e}"
             )
+        if self.num_layers > MOST_LAYERS:
+            raise ValueError(f"num_layers must be <= {MOST_LAYERS}, got {self.num_layers}")
 
     def get_config(self):
         """Return the constructor's arguments but the seed, ready for JSON."""

@@ -220,7 +220,7 @@ static void NAME(weight_tile_task)(const NAME(backward_call) *call, int64_t laye
 /* Bias gradients: column sums of the gate gradients, in blocks so that the error of a long
  * float32 sum grows with the number of blocks, not of rows. */
 static void NAME(bias_task)(const NAME(backward_call) *call, int64_t layer, int32_t direction,
-                            int32_t slot) {
+                            int32_t slot, pygru_run *run) {
     enum { BLOCK = 256 };
     const pygru_plan *plan = call->args->plan;
     const int64_t H = plan->config.hidden_size;
@@ -243,6 +243,9 @@ static void NAME(bias_task)(const NAME(backward_call) *call, int64_t layer, int3
             for (j = 0; j < 4 * H; j++) {
                 total[j] += partial[j];
                 partial[j] = 0;
+            }
+            if (pygru_should_stop(run, slot)) {
+                return;
             }
         }
     }

@@ -151,7 +151,8 @@ pygru_status NAME(pygru_forward)(const NAME(pygru_forward_args) *args) {
     NAME(forward_call) call;
     const pygru_work work = {(int32_t)plan->config.num_layers + 1, NAME(forward_count),
                              NAME(forward_task), &call};
-    if (args->parameters == NULL || args->h_n == NULL || args->workspace == NULL ||
+    if (plan->element_size != sizeof(REAL) || args->blas == NULL || args->team == NULL ||
+        args->parameters == NULL || args->h_n == NULL || args->workspace == NULL ||
         args->y.data == NULL || args->x.data == NULL ||
         (plan->keep != PYGRU_KEEP_NOTHING && args->tape == NULL)) {
         return PYGRU_BAD_ARGUMENT;
@@ -247,7 +248,7 @@ static void NAME(backward_task)(int32_t phase, int64_t task, int32_t slot, pygru
     if (task < 2 * tiles) {
         NAME(weight_tile_task)(call, layer, direction, task >= tiles, task % tiles, slot, run);
     } else {
-        NAME(bias_task)(call, layer, direction, slot);
+        NAME(bias_task)(call, layer, direction, slot, run);
     }
 }
 
@@ -259,7 +260,8 @@ pygru_status NAME(pygru_backward)(const NAME(pygru_backward_args) *args) {
     pygru_status status;
     pygru_cell last;
     int64_t j;
-    if (plan->keep == PYGRU_KEEP_NOTHING || args->parameters == NULL || args->tape == NULL ||
+    if (plan->element_size != sizeof(REAL) || args->blas == NULL || args->team == NULL ||
+        plan->keep == PYGRU_KEEP_NOTHING || args->parameters == NULL || args->tape == NULL ||
         args->grads == NULL || args->d_h0 == NULL || args->workspace == NULL) {
         return PYGRU_BAD_ARGUMENT;
     }

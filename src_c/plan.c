@@ -109,6 +109,12 @@ pygru_status pygru_plan_size(const pygru_config *config, int64_t T, int64_t B,
     pygru_cell last;
     pygru_status status;
     int64_t b, integers;
+    if (!config_is_valid(config)) {
+        return PYGRU_BAD_CONFIG;
+    }
+    if (config->num_layers > INT32_MAX / 2) { /* phases are counted in 32 bits */
+        return PYGRU_SIZE_OVERFLOW;
+    }
     if (T < 0 || B < 0) {
         return PYGRU_BAD_BATCH;
     }
@@ -180,14 +186,18 @@ pygru_status pygru_plan_init(const pygru_config *config, int64_t T, int64_t B,
                              const int64_t *lengths, int32_t element_size, int32_t keep,
                              void *memory) {
     pygru_plan *plan = memory;
-    const int64_t step = chunk_rows_for(config, B);
-    int64_t bytes, c, start0 = 0;
+    int64_t bytes, c, step, start0 = 0;
     int64_t *order, *sorted, *starts;
     pygru_chunk *chunks;
     const pygru_status status = pygru_plan_size(config, T, B, lengths, &bytes);
     if (status != PYGRU_OK) {
         return status;
     }
+    if ((element_size != 4 && element_size != 8) || keep < PYGRU_KEEP_NOTHING ||
+        keep > PYGRU_KEEP_GATES) {
+        return PYGRU_BAD_CONFIG;
+    }
+    step = chunk_rows_for(config, B);
     memset(plan, 0, sizeof *plan);
     plan->config = *config;
     plan->T = T;

@@ -101,8 +101,10 @@ typedef struct pygru_plan pygru_plan;
 PYGRU_API pygru_status pygru_plan_size(const pygru_config *config, int64_t T, int64_t B,
                                        const int64_t *lengths, int64_t *bytes);
 
-/* Builds the plan in `memory` (8-byte aligned, of pygru_plan_size bytes). element_size is
- * 4 or 8; keep is one of PYGRU_KEEP_*. The arrays are copied: nothing is referenced. */
+/* Builds the plan in `memory` (8-byte aligned, of pygru_plan_size bytes). element_size is 4 for
+ * the _f32 calls and 8 for the _f64 ones; keep is one of PYGRU_KEEP_*. The arrays are copied:
+ * nothing is referenced. Errors: as pygru_plan_size; BAD_CONFIG for another element_size or
+ * keep. */
 PYGRU_API pygru_status pygru_plan_init(const pygru_config *config, int64_t T, int64_t B,
                                        const int64_t *lengths, int32_t element_size,
                                        int32_t keep, void *memory);
@@ -152,7 +154,8 @@ typedef struct pygru_blas {
     void (*sgemv)(void);
     void (*dgemv)(void);
     int32_t int_bytes; /* 4 or 8: the width of its integers */
-    int64_t max_int;   /* no dimension above this is passed; products are tiled */
+    int64_t max_int;   /* no dimension above this is passed: products are tiled by rows, and
+                          4H or an input wider than this is BLAS_LIMIT */
 } pygru_blas;
 
 /* The elementwise kernels for one instruction set; static tables of the core. All give the
@@ -171,7 +174,7 @@ PYGRU_API const pygru_kernels *pygru_kernels_at(int32_t index);
 
 /* Who works, and who may stop it. */
 typedef struct pygru_team {
-    int32_t n_threads; /* >= 1 */
+    int32_t n_threads; /* >= 1, and at most what the workspace was sized for */
     /* Called on the calling thread at most every 50 ms; non-zero stops the call, which
      * then returns CANCELLED. May be NULL. */
     int (*poll)(void *context);

@@ -42,8 +42,10 @@ typedef struct PYGRU_NAME(pygru_forward_args) {
     const pygru_team *team;
 } PYGRU_NAME(pygru_forward_args);
 
-/* Runs all layers, directions and steps. y and x must not overlap.
- * Errors: BAD_ARGUMENT, BLAS_LIMIT, CANCELLED (then y, h_n and tape are undefined). */
+/* Runs all layers, directions and steps. What is written must overlap nothing else but h_n with
+ * h0, and the strides of y must give every row a place of its own. Errors: BAD_ARGUMENT (a
+ * pointer is NULL that may not be, also where T or B is 0, or the plan is for the other
+ * precision), BLAS_LIMIT, CANCELLED (then y, h_n and tape are undefined). */
 PYGRU_API pygru_status PYGRU_NAME(pygru_forward)(const PYGRU_NAME(pygru_forward_args) *args);
 
 typedef struct PYGRU_NAME(pygru_backward_args) {
@@ -65,7 +67,8 @@ typedef struct PYGRU_NAME(pygru_backward_args) {
     const pygru_team *team;
 } PYGRU_NAME(pygru_backward_args);
 
-/* Errors: BAD_ARGUMENT, BLAS_LIMIT, CANCELLED (then d_x and d_h0 are undefined). */
+/* What is written must overlap nothing else. Errors: BAD_ARGUMENT (as above, or a plan that
+ * keeps nothing), BLAS_LIMIT, CANCELLED (then d_x and d_h0 are undefined). */
 PYGRU_API pygru_status PYGRU_NAME(pygru_backward)(const PYGRU_NAME(pygru_backward_args) *args);
 
 typedef struct PYGRU_NAME(pygru_step_args) {
@@ -80,8 +83,9 @@ typedef struct PYGRU_NAME(pygru_step_args) {
     const pygru_kernels *kernels; /* NULL: the best that this CPU has */
 } PYGRU_NAME(pygru_step_args);
 
-/* One time step of all layers on the calling thread; the output is h_next of the top layer.
- * Errors: BAD_CONFIG, BLAS_LIMIT. */
+/* One time step of all layers on the calling thread; the output is h_next of the top layer. x
+ * must not overlap h_next; no pointer is checked. Errors: BAD_CONFIG (also for B < 0),
+ * SIZE_OVERFLOW, BLAS_LIMIT. */
 PYGRU_API pygru_status PYGRU_NAME(pygru_step)(const PYGRU_NAME(pygru_step_args) *args);
 
 /* The two activations, element by element: out[i] = f(in[i]); in and out may be the same.

@@ -100,6 +100,9 @@ CONSTRUCTOR = [
     case("B-12-float", {"seed": 1.5}, TypeError, "SeedSequence expects int"),
     case("B-13", {"seed": -1}, ValueError, "expected non-negative integer"),
     case("B-14", {"hidden_size": 2**40}, ValueError, r"hidden_size=1099511627776, .* needs "),
+    case(
+        "B-14-layers", {"num_layers": 2**21}, ValueError, "num_layers must be <= 1048576, got"
+    ),
     case("B-14-L", {"num_layers": 2**62}, ValueError, "the largest supported count is"),
     case("B-14-I", {"input_size": 2**63}, ValueError, "the largest supported count is"),
     case("B-14-big", {"hidden_size": BIG}, ValueError, "the largest supported count is"),
