@@ -58,7 +58,7 @@ enum { PYGRU_UPDATE_REPLACES = 0, PYGRU_UPDATE_KEEPS = 1 };
 typedef struct pygru_config {
     int64_t input_size;     /* I >= 1 */
     int64_t hidden_size;    /* H >= 1 */
-    int64_t num_layers;     /* L >= 1 */
+    int64_t num_layers;     /* L >= 1; a plan takes less than 2^30 */
     int32_t num_directions; /* D, 1 or 2 */
     int32_t has_bias;       /* 0 or 1: two bias vectors of 3H per layer and direction */
     int32_t reset;          /* PYGRU_RESET_BEFORE or PYGRU_RESET_AFTER */

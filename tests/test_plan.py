@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pygru import GRU, InternalError
 from pygru.core import _core
 
+MOST_LAYERS = 2**30 - 1  # see pygru.h
 LARGEST = 2**63 - 1
 KEEPS = [_core.KEEP_NOTHING, _core.KEEP_OUTPUTS, _core.KEEP_GATES]
 EXAMPLES = settings(max_examples=300, deadline=None)
@@ -200,7 +201,7 @@ def sizes_of(I, H, L, D, bias, T, B, item, keep, n_threads):
 def test_plan_sizes_equal_python_or_raise(I, H, L, D, bias, T, B, kind, keep, n_threads):
     config = _core.Config(I, H, L, D, bias, False, False)
     arguments = (config, T, B, None, kind[0], keep)
-    if cell_of(I, H, D, bias, L - 1, D - 1)["end"] * 8 > LARGEST:
+    if cell_of(I, H, D, bias, L - 1, D - 1)["end"] * 8 > LARGEST or L > MOST_LAYERS:
         with pytest.raises(ValueError, match="the sizes overflow"):
             _core.Plan(*arguments)
         return
