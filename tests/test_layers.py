@@ -206,3 +206,16 @@ def test_pad_sequences():
         pygru.pad_sequences([])
     with pytest.raises(ValueError, match=r"sequences\[1\] must have shape"):
         pygru.pad_sequences([np.ones((2, 3)), np.ones((2, 4))])
+
+
+def test_assigning_a_flat_array_copies_into_it():
+    gru = GRU(2, 3, seed=0)
+    view, stream = gru.parameters["weight_ih_l0"], gru.stream()
+    gru.flat_parameters = np.zeros_like(gru.flat_parameters)
+    assert not view.any()
+    assert not stream(np.ones(2)).any()  # zero weights and zero state: tanh(0)
+    gru.flat_grads += 1.0
+    gru.flat_parameters -= 0.5 * gru.flat_grads
+    assert (view == -0.5).all()
+    with pytest.raises(ValueError, match=r"flat_grads must have shape \(63,\), got \(3,\)"):
+        gru.flat_grads = np.ones(3)

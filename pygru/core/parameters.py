@@ -10,7 +10,13 @@ from collections.abc import Mapping
 import numpy as np
 
 from pygru.core.memory import allocate
-from pygru.core.validation import as_real, check_mapping, is_torch, unexpected_key
+from pygru.core.validation import (
+    as_real,
+    check_mapping,
+    check_shape,
+    is_torch,
+    unexpected_key,
+)
 
 
 class NamedViews(Mapping):
@@ -66,12 +72,32 @@ class Parameters:
     def _create_parameters(self, shapes, dtype):
         count = sum(int(np.prod(shape, dtype=object)) for shape in shapes.values())
         purpose = f"{type(self).__name__} weights"
-        self.flat_parameters = allocate(count, dtype, purpose)
-        self.flat_grads = allocate(count, dtype, f"{type(self).__name__} gradients")
-        self.flat_parameters.fill(0)
-        self.flat_grads.fill(0)
-        self.parameters = NamedViews(self.flat_parameters, shapes)
-        self.grads = NamedViews(self.flat_grads, shapes)
+        self._flat_parameters = allocate(count, dtype, purpose)
+        self._flat_grads = allocate(count, dtype, f"{type(self).__name__} gradients")
+        self._flat_parameters.fill(0)
+        self._flat_grads.fill(0)
+        self.parameters = NamedViews(self._flat_parameters, shapes)
+        self.grads = NamedViews(self._flat_grads, shapes)
+
+    # Views, streams and optimisers hold on to these two arrays: assigning copies into them.
+
+    @property
+    def flat_parameters(self):
+        """All parameters as one array; assigning copies into it."""
+        return self._flat_parameters
+
+    @flat_parameters.setter
+    def flat_parameters(self, values):
+        self._flat_parameters[...] = _like("flat_parameters", values, self._flat_parameters)
+
+    @property
+    def flat_grads(self):
+        """The gradients of all parameters as one array; assigning copies into it."""
+        return self._flat_grads
+
+    @flat_grads.setter
+    def flat_grads(self, values):
+        self._flat_grads[...] = _like("flat_grads", values, self._flat_grads)
 
     @property
     def flat_pairs(self):
@@ -105,6 +131,12 @@ class Parameters:
             If a shape does not fit.
         """
         load_into(self.parameters, mapping)
+
+
+def _like(name, values, target):
+    array = as_real(name, values, target.dtype)
+    check_shape(name, array, target.shape, str(target.shape))
+    return array
 
 
 def load_into(parameters, mapping):
