@@ -53,7 +53,6 @@ static void NAME(backward_source)(const NAME(backward_call) *call, int64_t layer
     const NAME(pygru_backward_args) *args = call->args;
     const pygru_plan *plan = args->plan;
     const pygru_config *c = &plan->config;
-    const int64_t H = c->hidden_size;
     int32_t d;
     source->directions = c->num_directions;
     if (layer == 0) {
@@ -66,10 +65,7 @@ static void NAME(backward_source)(const NAME(backward_call) *call, int64_t layer
         source->h_prev[d] = args->tape + below.h_prev;
         source->h_last[d] = args->tape + below.h_last;
     }
-    if (args->mask != NULL) {
-        source->mask = args->mask + (layer - 1) * plan->rows * c->num_directions * H;
-        source->mask_scale = args->mask_scale;
-    }
+    NAME(set_mask)(source, plan, layer, args->mask, args->mask_scale);
 }
 
 /* ---- inputs --------------------------------------------------------------------------- */

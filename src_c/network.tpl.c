@@ -89,10 +89,7 @@ static void NAME(forward_source)(const NAME(forward_call) *call, int64_t layer,
         source->h_prev[d] = NAME(states_of)(call, layer - 1, d);
         source->h_last[d] = args->h_n + ((layer - 1) * c->num_directions + d) * plan->B * H;
     }
-    if (args->mask != NULL) {
-        source->mask = args->mask + (layer - 1) * plan->rows * c->num_directions * H;
-        source->mask_scale = args->mask_scale;
-    }
+    NAME(set_mask)(source, plan, layer, args->mask, args->mask_scale);
 }
 
 static void NAME(forward_task)(int32_t phase, int64_t task, int32_t slot, pygru_run *run,
@@ -108,9 +105,10 @@ static void NAME(forward_task)(int32_t phase, int64_t task, int32_t slot, pygru_
     int64_t layer, index;
     NAME(sweep) s;
     if (phase == 0) {
-        const NAME(cell) cell = NAME(cell_at)(c, args->kernels, args->parameters, task / D,
-                                              (int32_t)(task % D), scratch + layout->bias);
-        NAME(transpose_recurrent)(cell.H, cell.u, NAME(transposed_weights)(call, task));
+        pygru_cell at;
+        (void)pygru_cell_of(c, task / D, (int32_t)(task % D), &at);
+        NAME(transpose_recurrent)(c->hidden_size, args->parameters + at.weight_hh,
+                                  NAME(transposed_weights)(call, task));
         return;
     }
     layer = phase - 1;

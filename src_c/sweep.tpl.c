@@ -37,6 +37,14 @@ typedef struct NAME(source) {
     int32_t directions;
 } NAME(source);
 
+/* The dropout between `layer` >= 1 and the one below; all_masks (L-1, R, D*H) may be NULL. */
+static void NAME(set_mask)(NAME(source) *source, const pygru_plan *plan, int64_t layer,
+                           const uint8_t *all_masks, REAL scale) {
+    const int64_t size = plan->rows * plan->config.num_directions * plan->config.hidden_size;
+    source->mask = all_masks == NULL ? NULL : all_masks + (layer - 1) * size;
+    source->mask_scale = scale;
+}
+
 /* One sweep. Members that only one of the two passes uses are NULL in the other. */
 typedef struct NAME(sweep) {
     const pygru_plan *plan;

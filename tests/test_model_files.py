@@ -235,8 +235,9 @@ def test_b108_flipped_bits_load_or_are_refused(valid, tmp_path):
         data = bytearray(valid)
         data[rng.integers(len(data))] ^= 1 << rng.integers(8)
         with contextlib.suppress(FormatError):
-            load_bytes(tmp_path, bytes(data))
-    assert data
+            # Whatever a damaged file gives is a usable model of its own configuration.
+            model = load_bytes(tmp_path, bytes(data))
+            assert set(model.state_dict()) == set(model.parameter_shapes(model.get_config()))
 
 
 def test_b106_check_finite(tmp_path):

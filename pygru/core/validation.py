@@ -220,12 +220,10 @@ def check_out(name, out, dtype, shape):
     """Raise unless ``out`` can receive a result of ``shape`` and ``dtype``."""
     if not isinstance(out, np.ndarray):
         raise TypeError(f"{name} must be a numpy.ndarray, got {type_name(out)}")
-    if out.dtype != dtype or not out.dtype.isnative:
-        raise TypeError(
-            f"{name} must have dtype {dtype}, got {out.dtype.newbyteorder('=')}"
-            if out.dtype.newbyteorder("=") != dtype
-            else f"{name} must have native byte order"
-        )
+    if out.dtype.newbyteorder("=") != dtype:
+        raise TypeError(f"{name} must have dtype {dtype}, got {out.dtype}")
+    if not out.dtype.isnative:
+        raise TypeError(f"{name} must have native byte order")
     if out.shape != tuple(shape):
         raise ValueError(f"{name} must have shape {tuple(shape)}, got {out.shape}")
     if not out.flags.writeable:
