@@ -25,6 +25,7 @@ CORE = [
     "status.c",
 ]
 HEADERS = [
+    "float_state.h",
     "kernels/both_precisions.h",
     "kernels/kernels.h",
     "parallel.h",
@@ -33,6 +34,7 @@ HEADERS = [
     "pygru_calls.h",
     "status.def",
     "template.h",
+    "template_macros.h",
 ]
 TEMPLATES = [
     f"{name}.tpl.c"
@@ -42,6 +44,8 @@ TEMPLATES = [
         "gradients",
         "kernels/activations",
         "kernels/gates",
+        "kernels/precision",
+        "kernels/product",
         "network",
         "sweep",
     )

@@ -56,6 +56,8 @@ class Batch:
 
     def state(self, name, value):
         """Check a state (h0, d_h_n) and return it flat, or None."""
+        if value is None:
+            return None
         gru = self.gru
         meaning = (
             f"(num_layers*num_directions={gru.num_layers * gru.num_directions}, "
@@ -63,7 +65,7 @@ class Batch:
             + f"hidden_size={gru.hidden_size})"
         )
         state = validation.as_state(name, value, gru.dtype, self.state_shape(), meaning)
-        return None if state is None else state.reshape(-1)
+        return state.reshape(-1)
 
     def sequences(self, array):
         """The caller's form of a padded result: a list if x was one."""

@@ -4,8 +4,10 @@ Flow of one call: the arguments become arrays the core can walk (``Batch``), a p
 batch into work, all memory is allocated, then the core runs without the GIL.
 """
 
+import contextlib
 import copy
 import math
+import sys
 import threading
 import warnings
 from decimal import Decimal
@@ -17,7 +19,7 @@ from pygru.batch import Batch
 from pygru.core import _core, threads, validation
 from pygru.core.blas import BLAS
 from pygru.core.kernels import KERNELS
-from pygru.core.memory import allocate
+from pygru.core.memory import POOL, allocate
 from pygru.core.parameters import Parameters, load_into
 from pygru.data.padding import pad_sequences
 from pygru.gates import gates_of
@@ -31,6 +33,9 @@ KEEP = {"gates": _core.KEEP_GATES, "outputs": _core.KEEP_OUTPUTS}
 # The C core indexes in 64 bits, eight bytes a parameter, and every layer has names of its own.
 MOST_PARAMETERS = 2**60
 MOST_LAYERS = 2**20
+
+# Shapes of batches whose plans a GRU remembers.
+MOST_PLANS = 16
 
 
 class GRU(Parameters):
@@ -153,6 +158,8 @@ class GRU(Parameters):
             self.variant.update == "keep",
         )
         self._create_parameters(self.parameter_shapes(self.get_config()), self.dtype)
+        self._plans = {}
+        self._packed = _core.Packed(self._config, KERNELS, self._parameters_owner)
         INITIALIZERS[self.init](self)
         self._local = threading.local()  # one single-step workspace per Python thread
 
@@ -401,21 +408,23 @@ class GRU(Parameters):
     def _run(self, batch, keep, dropout, out, n_threads):
         threads.resolve(n_threads)  # refuse a bad argument before anything is allocated
         width = self.num_directions * self.hidden_size
-        if batch.T * batch.B * width * self.dtype.itemsize > np.iinfo(np.intp).max:
+        if batch.T * batch.B * width * self.dtype.itemsize > sys.maxsize:
             raise ValueError(f"output of shape {batch.shape_of(width)} is too big")
-        kind = self.dtype.char.encode()
-        plan = _core.Plan(self._config, batch.T, batch.B, batch.lengths, kind, keep)
-        team = threads.threads_for(n_threads, plan.sizes(1))
-        sizes = plan.sizes(team)
+        plan, sizes = self._plan(batch, keep)
+        team = threads.threads_for(n_threads, sizes)
+        if team > 1:
+            sizes = plan.sizes(team)
         output = self._output(batch, out, width)
         target = output if out is None else self._writable(out, batch)
         h_n = allocate(math.prod(batch.state_shape()), self.dtype, "h_n")
-        tape = allocate(sizes["tape"], self.dtype, f"the tape of {batch.T} steps")
-        workspace = allocate(sizes["forward_workspace"], np.uint8, "the workspace of forward")
+        tape = POOL.take(sizes["tape"], self.dtype, f"the tape of {batch.T} steps")
+        workspace = POOL.take(sizes["forward_workspace"], np.uint8, "the workspace of forward")
+        packed, fingerprint = self._weights(keep != _core.KEEP_NOTHING)
         before = self.generator.bit_generator.state if dropout else None
         mask, scale = self._draw_mask(dropout, sizes["mask"])
         arrays = {
-            "parameters": self.flat_parameters,
+            "parameters": self._parameters_owner.borrow(),
+            "packed": packed,
             "x": batch.x,
             "h0": batch.h0,
             "y": batch.time_major(target),
@@ -426,19 +435,51 @@ class GRU(Parameters):
             "workspace": workspace,
         }
         try:
-            with threads.single_threaded_blas(sizes["largest_product"]):
+            with self._blas_limit(sizes):
                 _core.forward(plan, arrays, BLAS, KERNELS, team, threads.on_main_thread())
         except BaseException:
             if dropout:  # a call that failed has drawn nothing
                 self.generator.bit_generator.state = before
             raise
+        POOL.give(workspace)
         if target is not output:
             output[...] = target
         kept = None
         if keep != _core.KEEP_NOTHING:
-            kept = Tape(self, batch, plan, tape, mask, scale, n_threads)
+            kept = Tape(self, batch, plan, tape, mask, scale, n_threads, fingerprint)
             batch.x = batch.h0 = None  # the tape has its own copies
         return batch.sequences(output), h_n.reshape(batch.state_shape()), kept
+
+    def _plan(self, batch, keep):
+        """The plan of a batch, and its sizes for one thread; batches of one shape share it."""
+        key = (batch.T, batch.B, keep)
+        if batch.lengths is None and key in self._plans:
+            return self._plans[key]
+        kind = self.dtype.char.encode()
+        plan = _core.Plan(
+            self._config, KERNELS.engine, batch.T, batch.B, batch.lengths, kind, keep
+        )
+        made = plan, plan.sizes(1)
+        if batch.lengths is None:
+            if len(self._plans) >= MOST_PLANS:
+                self._plans.clear()
+            self._plans[key] = made
+        return made
+
+    @staticmethod
+    def _blas_limit(sizes):
+        """A context for forward: only the BLAS engine calls BLAS there."""
+        if KERNELS.engine == _core.ENGINE_SIMD:
+            return contextlib.nullcontext()
+        return threads.single_threaded_blas(sizes["largest_product"])
+
+    def _weights(self, want_fingerprint=True):
+        """The packed weights (None on the BLAS engine), and the fingerprint of the weights."""
+        if KERNELS.engine == _core.ENGINE_SIMD:
+            return self._packed.current()
+        if want_fingerprint:
+            return None, _core.fingerprint(self._parameters_owner.borrow())
+        return None, None
 
     def _output(self, batch, out, width):
         if out is None:
@@ -454,7 +495,7 @@ class GRU(Parameters):
         if (
             validation.dense_last_axis(out) is not out
             or not out.flags.aligned
-            or any(np.may_share_memory(out, array) for array in (*inputs, self.flat_parameters))
+            or any(np.may_share_memory(out, array) for array in (*inputs, self._parameters_owner.borrow()))
         ):
             return allocate(out.shape, self.dtype, "the output")
         return out
@@ -507,7 +548,8 @@ class GRU(Parameters):
             )
         if tape.gru is not self:
             raise ValueError("tape belongs to another GRU")
-        if tape.fingerprint != _core.fingerprint(self.flat_parameters):
+        packed, fingerprint = self._weights()
+        if tape.fingerprint != fingerprint:
             raise RuntimeError("weights changed since forward: the tape no longer fits them")
         batch, plan = tape.batch, tape.plan
         width = self.num_directions * self.hidden_size
@@ -517,9 +559,12 @@ class GRU(Parameters):
         sizes = plan.sizes(team)
         d_x = allocate(batch.shape_of(self.input_size), self.dtype, "d_x")
         d_h0 = allocate(math.prod(batch.state_shape()), self.dtype, "d_h0")
-        workspace = allocate(sizes["backward_workspace"], np.uint8, "the workspace of backward")
+        workspace = POOL.take(
+            sizes["backward_workspace"], np.uint8, "the workspace of backward"
+        )
         arrays = {
-            "parameters": self.flat_parameters,
+            "parameters": self._parameters_owner.borrow(),
+            "packed": packed,
             "tape": tape.memory,
             "mask": tape.mask,
             "mask_scale": tape.mask_scale,
@@ -527,11 +572,12 @@ class GRU(Parameters):
             "d_h_n": d_h_n,
             "d_x": batch.time_major(d_x),
             "d_h0": d_h0,
-            "grads": self.flat_grads,
+            "grads": self._grads_owner.borrow(),
             "workspace": workspace,
         }
         with threads.single_threaded_blas(sizes["largest_product"]):
             _core.backward(plan, arrays, BLAS, KERNELS, team, threads.on_main_thread())
+        POOL.give(workspace)
         return batch.sequences(d_x), d_h0.reshape(batch.state_shape())
 
     def _output_gradient(self, batch, d_output, width):

@@ -4,10 +4,17 @@ All memory is allocated when a stream is made (or at the first ``step`` of a thr
 size); after that a step allocates no buffer.
 """
 
+import contextlib
+
+import numpy as np
+
 from pygru.core import _core, threads, validation
 from pygru.core.blas import BLAS
 from pygru.core.kernels import KERNELS
 from pygru.core.memory import allocate
+
+IS_SIMD = KERNELS.engine == _core.ENGINE_SIMD
+AT_ONCE = contextlib.nullcontext()
 
 
 def _refuse_bidirectional(gru, what):
@@ -18,37 +25,46 @@ def _refuse_bidirectional(gru, what):
         )
 
 
-def _largest_product(gru, batch):
-    widest = max(gru.input_size, gru.hidden_size)
-    return batch * 3 * gru.hidden_size * widest
-
-
 class _Buffers:
-    """The memory of single steps of one GRU for one batch size."""
+    """The memory of single steps of one GRU for one batch size; None has no batch axis."""
 
     def __init__(self, gru, batch, separate_state):
-        states = gru.num_layers * batch * gru.hidden_size
-        self.x = allocate(batch * gru.input_size, gru.dtype, "the input of a step")
+        rows = 1 if batch is None else batch
+        middle = () if batch is None else (batch,)
+        states = gru.num_layers * rows * gru.hidden_size
+        self.batch = batch
+        self.x_shape = (*middle, gru.input_size)
+        self.h_shape = (gru.num_layers, *middle, gru.hidden_size)
         self.h_next = allocate(states, gru.dtype, "the state")
         self.h_next.fill(0)
-        self.h = allocate(states, gru.dtype, "the state") if separate_state else None
-        workspace = allocate(gru._config.step_workspace(batch), gru.dtype, "the step workspace")
-        self.run = _core.Stepper(
+        self.stepper = _core.Stepper(
             gru._config,
             BLAS,
             KERNELS,
             gru.dtype.char.encode(),
             batch,
-            gru.flat_parameters,
-            self.x,
-            self.h,
+            None if IS_SIMD else gru._parameters_owner.borrow(),
+            gru._packed if IS_SIMD else None,
+            allocate(rows * gru.input_size, gru.dtype, "the input of a step"),
+            allocate(states, gru.dtype, "the state") if separate_state else None,
             self.h_next,
-            workspace,
+            allocate(gru._config.step_workspace(rows), gru.dtype, "the step workspace"),
         )
+        self._product = rows * 3 * gru.hidden_size * max(gru.input_size, gru.hidden_size)
+
+    def limit(self):
+        """A context for a step: the SIMD engine multiplies in the calling thread anyway."""
+        return AT_ONCE if IS_SIMD else threads.single_threaded_blas(self._product)
 
 
 def one_step(gru, x_t, h, out):
     """Implement ``GRU.step``; see there."""
+    buffers = getattr(gru._local, "buffers", None)
+    if buffers is not None:  # the usual case first: arrays like those of the last step
+        result = np.empty(buffers.h_shape, gru.dtype) if out is None else out
+        with buffers.limit():
+            if buffers.stepper.step(x_t, h, result):
+                return result
     _refuse_bidirectional(gru, "step")
     x_t = validation.as_real("x_t", x_t, gru.dtype)
     if x_t.ndim not in (1, 2) or x_t.shape[-1] != gru.input_size:
@@ -56,7 +72,7 @@ def one_step(gru, x_t, h, out):
             f"x_t must have shape (batch, input_size={gru.input_size}) or "
             f"({gru.input_size},), got {x_t.shape}"
         )
-    batch = x_t.shape[0] if x_t.ndim == 2 else 1
+    batch = x_t.shape[0] if x_t.ndim == 2 else None
     shape = (gru.num_layers, *x_t.shape[:-1], gru.hidden_size)
     if h is None:
         raise TypeError("h must be array-like of numbers, got NoneType")
@@ -65,19 +81,14 @@ def one_step(gru, x_t, h, out):
     validation.check_shape("h", h, shape, f"(num_layers, {axes}hidden_size) = {shape}")
     if out is not None:
         validation.check_out("out", out, gru.dtype, shape)
-
-    kept = gru._local.__dict__
-    if kept.get("batch") != batch:
-        kept["buffers"] = _Buffers(gru, batch, separate_state=True)
-        kept["batch"] = batch
-    buffers = kept["buffers"]
-    buffers.x.reshape(x_t.shape)[...] = x_t
-    buffers.h.reshape(shape)[...] = h
-    with threads.single_threaded_blas(_largest_product(gru, batch)):
-        buffers.run()
+    if buffers is None or buffers.batch != batch:
+        gru._local.buffers = buffers = _Buffers(gru, batch, separate_state=True)
+    result = np.empty(shape, gru.dtype)
+    with buffers.limit():
+        buffers.stepper.step(np.ascontiguousarray(x_t), np.ascontiguousarray(h), result)
     if out is None:
-        return buffers.h_next.reshape(shape).copy()
-    out[...] = buffers.h_next.reshape(shape)
+        return result
+    out[...] = result
     return out
 
 
@@ -98,14 +109,11 @@ class Stream:
     def __init__(self, gru, batch=None):
         _refuse_bidirectional(gru, "stream")
         self._batch = None if batch is None else validation.check_int("batch", batch, 1)
-        rows = self._batch or 1
-        middle = () if self._batch is None else (self._batch,)
         self._gru = gru
-        self._buffers = _Buffers(gru, rows, separate_state=False)
-        self._x = self._buffers.x.reshape(*middle, gru.input_size)
-        self._h = self._buffers.h_next.reshape(gru.num_layers, *middle, gru.hidden_size)
+        self._buffers = _Buffers(gru, self._batch, separate_state=False)
+        self._advance = self._buffers.stepper.advance
+        self._h = self._buffers.h_next.reshape(self._buffers.h_shape)
         self._y = self._h[-1]
-        self._limit = _largest_product(gru, rows)
 
     @property
     def h(self):
@@ -119,11 +127,13 @@ class Stream:
 
     def __call__(self, x_t):
         """Advance by one step and return its output, a view that the next call overwrites."""
+        if IS_SIMD and self._advance(x_t):
+            return self._y
+        shape = self._buffers.x_shape
         x_t = validation.as_real("x_t", x_t, self._gru.dtype)
-        validation.check_shape("x_t", x_t, self._x.shape, str(self._x.shape))
-        self._x[...] = x_t
-        with threads.single_threaded_blas(self._limit):
-            self._buffers.run()
+        validation.check_shape("x_t", x_t, shape, str(shape))
+        with self._buffers.limit():
+            self._advance(np.ascontiguousarray(x_t))
         return self._y
 
     def reset(self, rows=None):

@@ -1,6 +1,6 @@
 """What a forward call keeps for backward."""
 
-from pygru.core import _core
+from pygru.core.memory import POOL
 
 
 class Tape:
@@ -9,7 +9,7 @@ class Tape:
     It owns copies of all it needs: changing ``x`` or the output afterwards does no harm.
     """
 
-    def __init__(self, gru, batch, plan, memory, mask, mask_scale, n_threads):
+    def __init__(self, gru, batch, plan, memory, mask, mask_scale, n_threads, fingerprint):
         self.gru = gru
         self.batch = batch
         self.plan = plan
@@ -17,7 +17,12 @@ class Tape:
         self.mask = mask
         self.mask_scale = mask_scale
         self.n_threads = n_threads
-        self.fingerprint = _core.fingerprint(gru.flat_parameters)
+        self.fingerprint = fingerprint
+
+    def __del__(self):
+        memory = self.__dict__.pop("memory", None)  # a tape that failed to be made has none
+        if memory is not None and POOL is not None:  # None while the interpreter ends
+            POOL.give(memory)
 
     @property
     def nbytes(self):

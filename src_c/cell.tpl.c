@@ -1,22 +1,31 @@
 /* cell.tpl.c - the equations of one GRU step and their derivatives, on a block of rows.
  *
- * A row of `gates` has four columns of H: n | r | z | hn. Before the step it holds W x; after
- * it, the values that backward needs: the candidate n, the gates r and z, and in the fourth
- * column hn = U_n h + b_hn (reset after) or r*h (reset before). This order keeps both n|r|z
- * (what multiplies x) and r|z|hn (what multiplies h) contiguous.
- * The equations are those of docs/math.md; h is the state before the step. The products are
- * here, the elementwise part is in kernels/gates.tpl.c. */
+ * A row of `gates` has four columns of H: n | r | z | hn. Before the step it holds W x and the
+ * biases; after it, the values that backward needs: the candidate n, the gates r and z, and in
+ * the fourth column hn = U_n h + b_hn (reset after) or r*h (reset before). This order keeps
+ * both n|r|z (what multiplies x) and r|z|hn (what multiplies h) contiguous. The equations are
+ * those of docs/math.md; h is the state before the step. The products are here, by BLAS
+ * (blas_*) or with packed weights (simd_*); the elementwise part is in kernels/gates.tpl.c. */
 
 typedef struct NAME(cell) {
     int64_t I;
     int64_t H;
     int after;        /* reset after the product */
     int keeps;        /* z multiplies the old state */
-    const REAL *w;    /* (3H, I) rows r, z, n */
-    const REAL *u;    /* (3H, H) rows r, z, n */
-    const REAL *ut;   /* (H, 3H) its transpose, for few rows and many steps; may be NULL */
     const REAL *bias; /* (4H) n | r | z | hn, the two biases of r, z (and n) already added */
-    const NAME(pygru_gates) *kernels;
+    const NAME(pygru_table) *kernels;
+    const pygru_blas *blas;
+
+    /* BLAS engine */
+    const REAL *w;  /* (3H, I) rows r, z, n */
+    const REAL *u;  /* (3H, H) rows r, z, n */
+    const REAL *ut; /* (H, 3H) its transpose, for few rows and many steps; may be NULL */
+
+    /* SIMD engine: NULL on the other, and where a call does not need them */
+    const REAL *packed_w;  /* (I, 3H) panels of n, r, z */
+    const REAL *packed_u;  /* (H, 3H) panels of r, z, n, or of r, z and then of n */
+    const REAL *packed_ut; /* (3H, H) panels of one block, for the way back */
+    REAL *sums;            /* PYGRU_SUMS, scratch */
 } NAME(cell);
 
 /* The bias of each column of a gates row; zeros without bias. */
@@ -37,15 +46,21 @@ static void NAME(combine_biases)(int64_t H, int after, const REAL *b_ih, const R
     }
 }
 
-/* gates[:, n|r|z] (rows, 3H of 4H) = X W^T */
-static void NAME(project_input)(const pygru_blas *blas, const NAME(cell) *cell, int64_t rows,
-                                const REAL *x, REAL *gates) {
+/* ---- BLAS engine -------------------------------------------------------------------- */
+
+/* gates (rows, 4H) = bias + X W^T in the columns n | r | z */
+static void NAME(blas_project_input)(const NAME(cell) *cell, int64_t rows, const REAL *x,
+                                     REAL *gates) {
     const int64_t H = cell->H, I = cell->I;
     const NAME(matrix) inputs = {x, I};
     const NAME(matrix) w_rz = {cell->w, I};
     const NAME(matrix) w_n = {cell->w + 2 * H * I, I};
-    NAME(multiply_nt)(blas, rows, 2 * H, I, inputs, w_rz, 0, gates + H, 4 * H);
-    NAME(multiply_nt)(blas, rows, H, I, inputs, w_n, 0, gates, 4 * H);
+    int64_t i;
+    for (i = 0; i < rows; i++) {
+        memcpy(gates + i * 4 * H, cell->bias, (size_t)(4 * H) * sizeof(REAL));
+    }
+    NAME(multiply_nt)(cell->blas, rows, 2 * H, I, inputs, w_rz, 1, gates + H, 4 * H);
+    NAME(multiply_nt)(cell->blas, rows, H, I, inputs, w_n, 1, gates, 4 * H);
 }
 
 /* ut (H, 3H) = U^T */
@@ -58,66 +73,263 @@ static void NAME(transpose_recurrent)(int64_t H, const REAL *u, REAL *RESTRICT u
     }
 }
 
-/* out (rows, n H) = A U_g^T for n gates from `first` on (0 r, 1 z, 2 n) */
-static void NAME(recurrent_product)(const pygru_blas *blas, const NAME(cell) *cell,
-                                    int64_t rows, int64_t first, int64_t n, NAME(matrix) a,
-                                    REAL *out) {
+/* out (rows, n H of 4H) += A U_g^T for n gates from `first` on (0 r, 1 z, 2 n) */
+static void NAME(recurrent_product)(const NAME(cell) *cell, int64_t rows, int64_t first,
+                                    int64_t n, NAME(matrix) a, REAL *out) {
     const int64_t H = cell->H;
     if (cell->ut != NULL) {
         const NAME(matrix) ut = {cell->ut + first * H, 3 * H};
-        NAME(multiply_nn)(blas, rows, n * H, H, a, ut, 0, out, n * H);
+        NAME(multiply_nn)(cell->blas, rows, n * H, H, a, ut, 1, out, 4 * H);
     } else {
         const NAME(matrix) u = {cell->u + first * H * H, H};
-        NAME(multiply_nt)(blas, rows, n * H, H, a, u, 0, out, n * H);
+        NAME(multiply_nt)(cell->blas, rows, n * H, H, a, u, 1, out, 4 * H);
     }
 }
 
-/* ---- forward ------------------------------------------------------------------------ */
-
-/* One step of `rows` independent rows. gates (rows, 4H): in W x, out n|r|z|hn. h (rows, H);
- * h_next may be h. gh (rows, 3H) is scratch. */
-static void NAME(cell_forward)(const pygru_blas *blas, const NAME(cell) *cell, int64_t rows,
-                               REAL *gates, const REAL *h, REAL *h_next, REAL *gh) {
+static void NAME(blas_cell_forward)(const NAME(cell) *cell, int64_t rows, REAL *gates,
+                                    const REAL *h, REAL *h_next) {
     const int64_t H = cell->H;
     const NAME(matrix) states = {h, H};
     const NAME(matrix) rh = {gates + 3 * H, 4 * H};
+    /* All units at once; the sums stand where the gates will. */
+    NAME(pygru_units)
+    units = {.rows = rows,
+             .units = H,
+             .H = H,
+             .sums = gates + H,
+             .sums_row = 4 * H,
+             .sums_units = H,
+             .gate = H,
+             .gates = gates,
+             .h = h,
+             .h_next = h_next,
+             .keeps = cell->keeps,
+             .stores = 1};
     if (cell->after) {
-        /* gh = h U^T, all three gates at once */
-        NAME(recurrent_product)(blas, cell, rows, 0, 3, states, gh);
-        cell->kernels->after_forward(rows, H, gates, gh, cell->bias, h, h_next, cell->keeps);
+        NAME(recurrent_product)(cell, rows, 0, 3, states, gates + H);
+        cell->kernels->after_forward(&units);
         return;
     }
-    /* gh = h U_rz^T, then gh = (r*h) U_n^T */
-    NAME(recurrent_product)(blas, cell, rows, 0, 2, states, gh);
-    cell->kernels->before_reset(rows, H, gates, gh, cell->bias, h);
-    NAME(recurrent_product)(blas, cell, rows, 2, 1, rh, gh);
-    cell->kernels->before_candidate(rows, H, gates, gh, cell->bias, h, h_next, cell->keeps);
+    NAME(recurrent_product)(cell, rows, 0, 2, states, gates + H);
+    cell->kernels->before_reset(&units);
+    NAME(recurrent_product)(cell, rows, 2, 1, rh, gates);
+    units.sums = gates;
+    cell->kernels->before_candidate(&units);
 }
 
-/* ---- backward ----------------------------------------------------------------------- */
+/* ---- SIMD engine -------------------------------------------------------------------- */
+
+static int64_t NAME(blocks_of)(const NAME(cell) *cell, int64_t columns) {
+    return (columns + cell->kernels->lanes - 1) / cell->kernels->lanes;
+}
+
+/* A product whose last block of columns may be partly beyond n: that one goes through `sums`,
+ * because whole vectors are written. */
+static void NAME(product_within)(const NAME(cell) *cell, int64_t n, NAME(pygru_product) *p) {
+    const int64_t lanes = cell->kernels->lanes;
+    const int64_t all = n / lanes;
+    const int64_t rest = n % lanes;
+    const int64_t rows = p->m;
+    NAME(pygru_product) last = *p;
+    int64_t row, i;
+    int v;
+    p->panels = all;
+    if (all > 0) {
+        cell->kernels->product(p);
+    }
+    if (rest == 0) {
+        return;
+    }
+    last.panels = 1;
+    last.w += all * p->panel;
+    for (row = 0; row < rows; row += PYGRU_SLAB) {
+        last.m = rows - row < PYGRU_SLAB ? rows - row : PYGRU_SLAB;
+        last.a = p->a + row * p->lda;
+        for (v = 0; v < p->NV; v++) {
+            last.from.at[v] = p->from.at[v] + row * p->from.row[v] + all * lanes;
+            last.out.at[v] = cell->sums + v * lanes;
+            last.out.row[v] = p->NV * lanes;
+        }
+        cell->kernels->product(&last);
+        for (i = 0; i < last.m; i++) {
+            for (v = 0; v < p->NV; v++) {
+                memcpy(p->out.at[v] + (row + i) * p->out.row[v] + all * lanes,
+                       cell->sums + (i * p->NV + v) * lanes, (size_t)rest * sizeof(REAL));
+            }
+        }
+    }
+}
+
+static void NAME(simd_project_input)(const NAME(cell) *cell, int64_t rows, const REAL *x,
+                                     REAL *gates) {
+    const int64_t H = cell->H, I = cell->I;
+    REAL *bias = (REAL *)cell->bias; /* only read */
+    NAME(pygru_product)
+    p = {.m = rows,
+         .NV = 3,
+         .K = I,
+         .a = x,
+         .lda = I,
+         .w = cell->packed_w,
+         .panel = 3 * I * cell->kernels->lanes,
+         .from = {{bias, bias + H, bias + 2 * H}, {0, 0, 0}},
+         .out = {{gates, gates + H, gates + 2 * H}, {4 * H, 4 * H, 4 * H}}};
+    NAME(product_within)(cell, H, &p);
+}
+
+/* One product and the gates that follow from it, a group of panels at a time: as many as leave
+ * the sums in the first-level cache. p: from, a, w and K are set for the first panel. */
+static void NAME(product_and_gates)(const NAME(cell) *cell, NAME(pygru_product) *p,
+                                    NAME(pygru_units) *units,
+                                    void (*pass)(const NAME(pygru_units) *)) {
+    const int64_t lanes = cell->kernels->lanes;
+    const int64_t H = cell->H;
+    const int64_t panels = NAME(blocks_of)(cell, H);
+    const int64_t fitting = PYGRU_SUMS / 2 / (p->m * p->NV * lanes);
+    const int64_t group = fitting < 1 ? 1 : fitting < panels ? fitting : panels;
+    int64_t at;
+    int v;
+    p->panel = p->K * p->NV * lanes;
+    for (v = 0; v < p->NV; v++) {
+        p->out.at[v] = cell->sums + v * group * lanes;
+        p->out.row[v] = p->NV * group * lanes;
+    }
+    units->sums = cell->sums;
+    units->sums_row = p->NV * group * lanes;
+    units->gate = group * lanes;
+    for (at = 0; at < panels; at += group) {
+        const int64_t left = H - at * lanes;
+        p->panels = panels - at < group ? panels - at : group;
+        units->units = left < group * lanes ? left : group * lanes;
+        units->sums_units = p->panels * lanes;
+        cell->kernels->product(p);
+        pass(units);
+        p->w += p->panels * p->panel;
+        for (v = 0; v < p->NV; v++) {
+            p->from.at[v] += group * lanes;
+        }
+        units->gates += group * lanes;
+        units->h += group * lanes;
+        units->h_next += group * lanes;
+    }
+}
+
+/* Up to PYGRU_SLAB rows. */
+static void NAME(simd_slab_forward)(const NAME(cell) *cell, int64_t rows, REAL *gates,
+                                    const REAL *h, REAL *h_next, int stores) {
+    const int64_t H = cell->H;
+    REAL *bias = (REAL *)cell->bias; /* only read */
+    const NAME(pygru_units) units = {.rows = rows,
+                                     .H = H,
+                                     .gates = gates,
+                                     .h = h,
+                                     .h_next = h_next,
+                                     .keeps = cell->keeps,
+                                     .stores = stores};
+    NAME(pygru_units) part = units;
+    NAME(pygru_product)
+    p = {.m = rows,
+         .NV = 3,
+         .K = H,
+         .a = h,
+         .lda = H,
+         .w = cell->packed_u,
+         .from = {{gates + H, gates + 2 * H, bias + 3 * H}, {4 * H, 4 * H, 0}}};
+    if (cell->after) {
+        NAME(product_and_gates)(cell, &p, &part, cell->kernels->after_forward);
+        return;
+    }
+    p.NV = 2;
+    NAME(product_and_gates)(cell, &p, &part, cell->kernels->before_reset);
+    p.NV = 1; /* p.w stands where the panels of n begin */
+    p.a = gates + 3 * H;
+    p.lda = 4 * H;
+    p.from.at[0] = gates;
+    part = units;
+    NAME(product_and_gates)(cell, &p, &part, cell->kernels->before_candidate);
+}
+
+static void NAME(simd_cell_forward)(const NAME(cell) *cell, int64_t rows, REAL *gates,
+                                    const REAL *h, REAL *h_next, int stores) {
+    int64_t row;
+    for (row = 0; row < rows; row += PYGRU_SLAB) {
+        const int64_t slab = rows - row < PYGRU_SLAB ? rows - row : PYGRU_SLAB;
+        NAME(simd_slab_forward)(cell, slab, gates + row * 4 * cell->H, h + row * cell->H,
+                                h_next + row * cell->H, stores);
+    }
+}
+
+/* d (rows, H) += A U_g, A (rows, n H of 4H), for n gates from `first` on (0 r, 1 z, 2 n) */
+static void NAME(simd_back_product)(const NAME(cell) *cell, int64_t rows, int64_t first,
+                                    int64_t n, const REAL *a, REAL *d) {
+    const int64_t H = cell->H, lanes = cell->kernels->lanes;
+    NAME(pygru_product)
+    p = {.m = rows,
+         .NV = 1,
+         .K = n * H,
+         .a = a,
+         .lda = 4 * H,
+         .w = cell->packed_ut + first * H * lanes,
+         .panel = 3 * H * lanes,
+         .from = {{d}, {H}},
+         .out = {{d}, {H}}};
+    NAME(product_within)(cell, H, &p);
+}
+
+/* ---- either ------------------------------------------------------------------------- */
+
+/* gates (rows, 4H) = bias + X W^T in the columns n | r | z; the fourth is the engine's own. */
+static void NAME(project_input)(const NAME(cell) *cell, int64_t rows, const REAL *x,
+                                REAL *gates) {
+    if (cell->packed_w != NULL) {
+        NAME(simd_project_input)(cell, rows, x, gates);
+    } else {
+        NAME(blas_project_input)(cell, rows, x, gates);
+    }
+}
+
+/* One step of `rows` independent rows. gates (rows, 4H): in as project_input left them, out
+ * n|r|z|hn if `stores`, otherwise undefined. h (rows, H); h_next is not h. */
+static void NAME(cell_forward)(const NAME(cell) *cell, int64_t rows, REAL *gates, const REAL *h,
+                               REAL *h_next, int stores) {
+    if (cell->packed_u != NULL) {
+        NAME(simd_cell_forward)(cell, rows, gates, h, h_next, stores);
+    } else {
+        NAME(blas_cell_forward)(cell, rows, gates, h, h_next);
+    }
+}
+
+/* d (rows, H) += A U_g, A (rows, n H of 4H), for n gates from `first` on (0 r, 1 z, 2 n) */
+static void NAME(back_product)(const NAME(cell) *cell, int64_t rows, int64_t first, int64_t n,
+                               const REAL *a, REAL *d) {
+    const int64_t H = cell->H;
+    if (cell->packed_ut != NULL) {
+        NAME(simd_back_product)(cell, rows, first, n, a, d);
+    } else {
+        const NAME(matrix) gradients = {a, 4 * H};
+        const NAME(matrix) u = {cell->u + first * H * H, H};
+        NAME(multiply_nn)(cell->blas, rows, H, n * H, gradients, u, 1, d, H);
+    }
+}
 
 /* The derivative of cell_forward. gates (rows, 4H) as forward left them, h (rows, H) the state
  * before the step. d_h (rows, H): in the gradient of the state after it, out of the state
  * before it. d_gates (rows, 4H) out: da_n | da_r | da_z | da_hn (after) or r*h (before).
  * d_rh (rows, H) is scratch. */
-static void NAME(cell_backward)(const pygru_blas *blas, const NAME(cell) *cell, int64_t rows,
-                                const REAL *gates, const REAL *h, REAL *d_h, REAL *d_gates,
-                                REAL *d_rh) {
+static void NAME(cell_backward)(const NAME(cell) *cell, int64_t rows, const REAL *gates,
+                                const REAL *h, REAL *d_h, REAL *d_gates, REAL *d_rh) {
     const int64_t H = cell->H;
-    const NAME(matrix) u = {cell->u, H};
-    const NAME(matrix) u_n = {cell->u + 2 * H * H, H};
-    const NAME(matrix) da_n = {d_gates, 4 * H};
-    const NAME(matrix) da_rz = {d_gates + H, 4 * H};
     if (cell->after) {
         /* d_h += [da_r da_z da_hn] U */
         cell->kernels->after_backward(rows, H, gates, h, d_h, d_gates, cell->keeps);
-        NAME(multiply_nn)(blas, rows, H, 3 * H, da_rz, u, 1, d_h, H);
+        NAME(back_product)(cell, rows, 0, 3, d_gates + H, d_h);
         return;
     }
     /* d_rh = da_n U_n */
     cell->kernels->before_backward(rows, H, gates, h, d_h, d_gates, cell->keeps);
-    NAME(multiply_nn)(blas, rows, H, H, da_n, u_n, 0, d_rh, H);
+    memset(d_rh, 0, (size_t)(rows * H) * sizeof(REAL));
+    NAME(back_product)(cell, rows, 2, 1, d_gates, d_rh);
     /* d_h += [da_r da_z] U_rz */
     cell->kernels->reset_backward(rows, H, gates, h, d_rh, d_h, d_gates);
-    NAME(multiply_nn)(blas, rows, H, 2 * H, da_rz, u, 1, d_h, H);
+    NAME(back_product)(cell, rows, 0, 2, d_gates + H, d_h);
 }

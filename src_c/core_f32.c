@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "float_state.h"
 #include "kernels/kernels.h"
 #include "parallel.h"
 #include "plan.h"

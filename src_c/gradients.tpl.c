@@ -221,7 +221,7 @@ static void NAME(bias_task)(const NAME(backward_call) *call, int64_t layer, int3
     const pygru_plan *plan = call->args->plan;
     const int64_t H = plan->config.hidden_size;
     const REAL *d_gates = NAME(gate_gradients)(call, direction);
-    REAL *total = call->threads + slot * call->layout.thread_total + call->layout.sums;
+    REAL *total = call->threads + slot * call->layout.thread_total + call->layout.d_bias;
     REAL *partial = total + 4 * H;
     REAL *d_parameters = call->shared + call->layout.d_parameters;
     const int after = plan->config.reset == PYGRU_RESET_AFTER;

@@ -14,24 +14,91 @@ static int NAME(rows_fit_blas)(const pygru_config *c, const pygru_blas *blas) {
     return 4 * c->hidden_size <= blas->max_int && widest <= blas->max_int;
 }
 
+/* A cell of the plan's engine. `bias` (4H) is filled on the BLAS engine and may be NULL on the
+ * other, which finds its own, and `sums` the other way round. */
 static NAME(cell)
-    NAME(cell_at)(const pygru_config *c, const pygru_kernels *kernels, const REAL *parameters,
-                  int64_t layer, int32_t direction, REAL *bias) {
-    NAME(cell) cell;
+    NAME(cell_at)(const pygru_config *c, const pygru_kernels *kernels, const pygru_blas *blas,
+                  const REAL *parameters, const REAL *packed, int64_t layer, int32_t direction,
+                  REAL *bias, REAL *sums) {
+    NAME(cell) cell = {0};
     pygru_cell at;
     (void)pygru_cell_of(c, layer, direction, &at);
     cell.I = at.input_size;
     cell.H = c->hidden_size;
     cell.after = c->reset == PYGRU_RESET_AFTER;
     cell.keeps = c->update == PYGRU_UPDATE_KEEPS;
+    cell.kernels = NAME(pygru_table_of)(kernels);
+    cell.blas = blas;
+    if (packed != NULL) {
+        const pygru_packed_cell in = pygru_packed_cell_of(c, layer, direction);
+        cell.bias = packed + in.bias;
+        cell.packed_w = packed + in.w;
+        cell.packed_u = packed + in.u;
+        cell.sums = sums;
+        return cell;
+    }
     cell.w = parameters + at.weight_ih;
     cell.u = parameters + at.weight_hh;
-    cell.ut = NULL;
     cell.bias = bias;
-    cell.kernels = NAME(pygru_gates_of)(kernels);
     NAME(combine_biases)(cell.H, cell.after, c->has_bias ? parameters + at.bias_ih : NULL,
                          c->has_bias ? parameters + at.bias_hh : NULL, bias);
     return cell;
+}
+
+/* ---- packed parameters -------------------------------------------------------------- */
+
+pygru_status NAME(pygru_pack)(const pygru_config *c, const pygru_kernels *kernels,
+                              const REAL *parameters, REAL *packed) {
+    const NAME(pygru_table) *table = NAME(pygru_table_of)(kernels);
+    const int64_t H = c->hidden_size;
+    const int after = c->reset == PYGRU_RESET_AFTER;
+    int64_t layer, elements;
+    int32_t d;
+    const pygru_status status = pygru_packed_size(c, &elements);
+    if (status != PYGRU_OK || table->lanes == 0) {
+        return status != PYGRU_OK ? status : PYGRU_BAD_CONFIG;
+    }
+    for (layer = 0; layer < c->num_layers; layer++) {
+        for (d = 0; d < c->num_directions; d++) {
+            const pygru_packed_cell to = pygru_packed_cell_of(c, layer, d);
+            const REAL *w, *u;
+            pygru_cell at;
+            int64_t I;
+            (void)pygru_cell_of(c, layer, d, &at);
+            I = at.input_size;
+            w = parameters + at.weight_ih;
+            u = parameters + at.weight_hh;
+            NAME(combine_biases)(H, after, c->has_bias ? parameters + at.bias_ih : NULL,
+                                 c->has_bias ? parameters + at.bias_hh : NULL,
+                                 packed + to.bias);
+            memset(packed + to.bias + 4 * H, 0, PYGRU_SLACK * sizeof(REAL));
+            {
+                const REAL *const n_r_z[3] = {w + 2 * H * I, w, w + H * I};
+                const REAL *const r_z_n[3] = {u, u + H * H, u + 2 * H * H};
+                const int64_t lanes = table->lanes;
+                const int64_t padded = (H + lanes - 1) / lanes * lanes;
+                table->pack(3, H, I, n_r_z, I, 1, packed + to.w);
+                table->pack(after ? 3 : 2, H, H, r_z_n, H, 1, packed + to.u);
+                if (!after) {
+                    table->pack(1, H, H, r_z_n + 2, H, 1, packed + to.u + 2 * padded * H);
+                }
+            }
+        }
+    }
+    return PYGRU_OK;
+}
+
+/* U for the way back: packed (3H, H), its rows in the order r, z, n. */
+static void NAME(pack_back)(const NAME(pygru_table) *table, int64_t H, const REAL *u,
+                            REAL *packed) {
+    table->pack(1, H, 3 * H, &u, 1, H, packed);
+}
+
+/* Whether a call has what the engine of its plan needs. */
+static int NAME(engine_is_ready)(const pygru_plan *plan, const pygru_kernels *kernels,
+                                 const REAL *packed) {
+    return plan->engine == PYGRU_ENGINE_BLAS ||
+           (packed != NULL && NAME(pygru_table_of)(kernels)->lanes > 0);
 }
 
 /* ---- forward ------------------------------------------------------------------------ */
@@ -44,11 +111,14 @@ typedef struct NAME(forward_call) {
     REAL *threads;
 } NAME(forward_call);
 
-/* Phase 0 prepares the weights, phase 1 + l runs layer l. */
+/* Phase 0 prepares the weights where pygru_pack has not, phase 1 + l runs layer l. */
 static int64_t NAME(forward_count)(int32_t phase, void *context) {
     const pygru_plan *plan = ((NAME(forward_call) *)context)->args->plan;
     const int64_t D = plan->config.num_directions;
-    return phase == 0 ? plan->config.num_layers * D : plan->n_chunks * D;
+    if (phase == 0) {
+        return plan->engine == PYGRU_ENGINE_BLAS ? plan->config.num_layers * D : 0;
+    }
+    return plan->n_chunks * D;
 }
 
 static REAL *NAME(transposed_weights)(const NAME(forward_call) *call, int64_t cell) {
@@ -92,6 +162,10 @@ static void NAME(forward_source)(const NAME(forward_call) *call, int64_t layer,
     NAME(set_mask)(source, plan, layer, args->mask, args->mask_scale);
 }
 
+static const REAL *NAME(packed_of)(const NAME(pygru_forward_args) *args) {
+    return args->plan->engine == PYGRU_ENGINE_SIMD ? args->packed : NULL;
+}
+
 static void NAME(forward_task)(int32_t phase, int64_t task, int32_t slot, pygru_run *run,
                                void *context) {
     const NAME(forward_call) *call = context;
@@ -116,12 +190,14 @@ static void NAME(forward_task)(int32_t phase, int64_t task, int32_t slot, pygru_
     s.plan = plan;
     s.chunk = pygru_plan_chunk(plan, task / D);
     s.direction = (int32_t)(task % D);
-    s.cell = NAME(cell_at)(c, args->kernels, args->parameters, layer, s.direction,
-                           scratch + layout->bias);
     index = layer * D + s.direction;
-    s.cell.ut = NAME(transposed_weights)(call, index);
+    s.cell =
+        NAME(cell_at)(c, args->kernels, args->blas, args->parameters, NAME(packed_of)(args),
+                      layer, s.direction, scratch + layout->bias, scratch + layout->sums);
+    if (plan->engine == PYGRU_ENGINE_BLAS) {
+        s.cell.ut = NAME(transposed_weights)(call, index);
+    }
     NAME(forward_source)(call, layer, &s.source);
-    s.blas = args->blas;
     s.run = run;
     s.slot = slot;
     s.h0 = args->h0 == NULL ? NULL : args->h0 + index * state_size;
@@ -139,8 +215,8 @@ static void NAME(forward_task)(int32_t phase, int64_t task, int32_t slot, pygru_
     }
     s.x = scratch + layout->x;
     s.gates = scratch + layout->gates;
-    s.gh = scratch + layout->gh;
     s.h = scratch + layout->h;
+    s.h_next = s.h + plan->chunk_rows * c->hidden_size;
     NAME(sweep_forward)(&s);
 }
 
@@ -152,7 +228,8 @@ pygru_status NAME(pygru_forward)(const NAME(pygru_forward_args) *args) {
     if (plan->element_size != sizeof(REAL) || args->blas == NULL || args->team == NULL ||
         args->parameters == NULL || args->h_n == NULL || args->workspace == NULL ||
         args->y.data == NULL || args->x.data == NULL ||
-        (plan->keep != PYGRU_KEEP_NOTHING && args->tape == NULL)) {
+        (plan->keep != PYGRU_KEEP_NOTHING && args->tape == NULL) ||
+        !NAME(engine_is_ready)(plan, args->kernels, args->packed)) {
         return PYGRU_BAD_ARGUMENT;
     }
     if (!NAME(rows_fit_blas)(&plan->config, args->blas)) {
@@ -168,8 +245,10 @@ pygru_status NAME(pygru_forward)(const NAME(pygru_forward_args) *args) {
 
 /* ---- backward ----------------------------------------------------------------------- */
 
+/* Phase 0 packs the weights for the SIMD engine; after it, layer by layer from the top, come an
+ * odd phase of sweeps and an even one of gradients. */
 static int64_t NAME(layer_of_phase)(const NAME(backward_call) *call, int32_t phase) {
-    return call->args->plan->config.num_layers - 1 - phase / 2;
+    return call->args->plan->config.num_layers - 1 - (phase - 1) / 2;
 }
 
 static int64_t NAME(backward_count)(int32_t phase, void *context) {
@@ -177,11 +256,29 @@ static int64_t NAME(backward_count)(int32_t phase, void *context) {
     const pygru_plan *plan = call->args->plan;
     const pygru_config *c = &plan->config;
     const int64_t layer = NAME(layer_of_phase)(call, phase);
-    if (phase % 2 == 0) {
+    if (phase == 0) {
+        return plan->engine == PYGRU_ENGINE_SIMD ? c->num_layers * c->num_directions : 0;
+    }
+    if (phase % 2 == 1) {
         return plan->n_chunks * c->num_directions;
     }
     return (NAME(wants_d_x)(call, layer) ? plan->n_chunks : 0) +
            c->num_directions * (2 * pygru_tiles_of_matrix(c->hidden_size) + c->has_bias);
+}
+
+static REAL *NAME(packed_back)(const NAME(backward_call) *call, int64_t cell) {
+    const int64_t H = call->args->plan->config.hidden_size;
+    return call->shared + call->layout.u + cell * 3 * H * pygru_padded(H);
+}
+
+static void NAME(pack_task)(const NAME(backward_call) *call, int64_t task) {
+    const NAME(pygru_backward_args) *args = call->args;
+    const pygru_config *c = &args->plan->config;
+    const int64_t D = c->num_directions;
+    pygru_cell at;
+    (void)pygru_cell_of(c, task / D, (int32_t)(task % D), &at);
+    NAME(pack_back)(NAME(pygru_table_of)(args->kernels), c->hidden_size,
+                    args->parameters + at.weight_hh, NAME(packed_back)(call, task));
 }
 
 static void NAME(backward_sweep_task)(const NAME(backward_call) *call, int64_t layer,
@@ -200,11 +297,14 @@ static void NAME(backward_sweep_task)(const NAME(backward_call) *call, int64_t l
     s.plan = plan;
     s.chunk = pygru_plan_chunk(plan, task / D);
     s.direction = (int32_t)(task % D);
-    s.cell = NAME(cell_at)(c, args->kernels, args->parameters, layer, s.direction,
-                           scratch + layout->bias);
     index = layer * D + s.direction;
+    s.cell = NAME(cell_at)(c, args->kernels, args->blas, args->parameters,
+                           plan->engine == PYGRU_ENGINE_SIMD ? args->packed : NULL, layer,
+                           s.direction, scratch + layout->bias, scratch + layout->sums);
+    if (plan->engine == PYGRU_ENGINE_SIMD) {
+        s.cell.packed_ut = NAME(packed_back)(call, index);
+    }
     NAME(backward_source)(call, layer, &s.source);
-    s.blas = args->blas;
     s.run = run;
     s.slot = slot;
     pygru_tape_view_of(plan, layer, s.direction, &view);
@@ -217,9 +317,8 @@ static void NAME(backward_sweep_task)(const NAME(backward_call) *call, int64_t l
     s.d_gates = NAME(gate_gradients)(call, s.direction);
     s.x_rows = NAME(gathered_inputs)(call, layer, s.direction);
     s.gates = scratch + layout->gates;
-    s.gh = scratch + layout->gh;
     s.h_next = scratch + layout->h_next;
-    s.d_h = scratch + layout->dh;
+    s.d_h = scratch + layout->d_h;
     s.d_rh = scratch + layout->d_rh;
     NAME(sweep_backward)(&s);
 }
@@ -233,7 +332,11 @@ static void NAME(backward_task)(int32_t phase, int64_t task, int32_t slot, pygru
     const int64_t chunks = NAME(wants_d_x)(call, layer) ? plan->n_chunks : 0;
     const int64_t per_direction = 2 * tiles + plan->config.has_bias;
     int32_t direction;
-    if (phase % 2 == 0) {
+    if (phase == 0) {
+        NAME(pack_task)(call, task);
+        return;
+    }
+    if (phase % 2 == 1) {
         NAME(backward_sweep_task)(call, layer, task, slot, run);
         return;
     }
@@ -252,7 +355,7 @@ static void NAME(backward_task)(int32_t phase, int64_t task, int32_t slot, pygru
 
 pygru_status NAME(pygru_backward)(const NAME(pygru_backward_args) *args) {
     const pygru_plan *plan = args->plan;
-    const int32_t phases = 2 * (int32_t)plan->config.num_layers;
+    const int32_t phases = 1 + 2 * (int32_t)plan->config.num_layers;
     NAME(backward_call) call;
     const pygru_work work = {phases, NAME(backward_count), NAME(backward_task), &call};
     pygru_status status;
@@ -260,7 +363,8 @@ pygru_status NAME(pygru_backward)(const NAME(pygru_backward_args) *args) {
     int64_t j;
     if (plan->element_size != sizeof(REAL) || args->blas == NULL || args->team == NULL ||
         plan->keep == PYGRU_KEEP_NOTHING || args->parameters == NULL || args->tape == NULL ||
-        args->grads == NULL || args->d_h0 == NULL || args->workspace == NULL) {
+        args->grads == NULL || args->d_h0 == NULL || args->workspace == NULL ||
+        !NAME(engine_is_ready)(plan, args->kernels, args->packed)) {
         return PYGRU_BAD_ARGUMENT;
     }
     if (!NAME(rows_fit_blas)(&plan->config, args->blas)) {
@@ -292,22 +396,27 @@ pygru_status NAME(pygru_step)(const NAME(pygru_step_args) *args) {
     const int64_t B = args->B;
     REAL *bias = args->workspace;
     REAL *gates = bias + 4 * H;
-    REAL *gh = gates + B * 4 * H;
+    REAL *h = gates + B * 4 * H;
+    REAL *sums = h + B * H;
     int64_t layer, elements;
+    uint64_t float_state;
     const pygru_status status = pygru_step_workspace(c, B, &elements);
     if (status != PYGRU_OK) {
         return status;
     }
-    if (!NAME(rows_fit_blas)(c, args->blas)) {
+    if (args->packed == NULL && !NAME(rows_fit_blas)(c, args->blas)) {
         return PYGRU_BLAS_LIMIT;
     }
+    float_state = pygru_enter_float_state();
     for (layer = 0; layer < c->num_layers && B > 0; layer++) {
-        const NAME(cell) cell =
-            NAME(cell_at)(c, args->kernels, args->parameters, layer, 0, bias);
+        const NAME(cell) cell = NAME(cell_at)(c, args->kernels, args->blas, args->parameters,
+                                              args->packed, layer, 0, bias, sums);
         const REAL *x = layer == 0 ? args->x : args->h_next + (layer - 1) * B * H;
-        NAME(project_input)(args->blas, &cell, B, x, gates);
-        NAME(cell_forward)(args->blas, &cell, B, gates, args->h + layer * B * H,
-                           args->h_next + layer * B * H, gh);
+        /* h_next may be h, and a step reads all of the old state until its end */
+        memcpy(h, args->h + layer * B * H, (size_t)(B * H) * sizeof(REAL));
+        NAME(project_input)(&cell, B, x, gates);
+        NAME(cell_forward)(&cell, B, gates, h, args->h_next + layer * B * H, 0);
     }
+    pygru_leave_float_state(float_state);
     return PYGRU_OK;
 }

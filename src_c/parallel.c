@@ -5,6 +5,8 @@
 #define _POSIX_C_SOURCE 200809L
 #include "parallel.h"
 
+#include "float_state.h"
+
 #include <time.h>
 
 #ifdef _OPENMP
@@ -121,7 +123,7 @@ static void wait_for_next_phase(pygru_run *run, int32_t phase, int32_t slot) {
 /* What every thread does: take tasks until there are none. Whoever finishes the last task of a
  * phase opens the next. There is no barrier: a thread that the system has not started yet, or
  * has put aside between two tasks, holds nobody up. */
-static void work_through(pygru_run *run, int32_t slot) {
+static void take_tasks(pygru_run *run, int32_t slot) {
     const pygru_work *work = run->work;
     while (!pygru_should_stop(run, slot)) {
         const int64_t ticket = ADD64(&run->ticket, 1);
@@ -141,6 +143,12 @@ static void work_through(pygru_run *run, int32_t slot) {
             open_phase(run, phase + 1);
         }
     }
+}
+
+static void work_through(pygru_run *run, int32_t slot) {
+    const uint64_t float_state = pygru_enter_float_state();
+    take_tasks(run, slot);
+    pygru_leave_float_state(float_state);
 }
 
 pygru_status pygru_parallel_run(const pygru_team *team, const pygru_work *work) {

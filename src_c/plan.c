@@ -9,12 +9,16 @@
 /* Work is cut by shape alone. A chunk should be large, because a product of few rows spends its
  * time on moving the weights, the more so the more weights there are, but not larger than
  * MAX_CHUNK sequences, because its state should stay in cache. Beyond that least size the
- * batch is cut into about TARGET_CHUNKS.
- * docs/decisions/0003-chunks-by-shape.md has the measurement. */
-enum { MIN_CHUNK = 16, MAX_CHUNK = 64, TARGET_CHUNKS = 16, UNITS_PER_ROW = 8 };
+ * batch is cut into about TARGET_CHUNKS. Packed weights are moved only once and serve fewer
+ * rows. docs/decisions/0003-chunks-by-shape.md has the measurement. */
+enum { MAX_CHUNK = 64, TARGET_CHUNKS = 16 };
+static const struct {
+    int64_t least;         /* sequences of a chunk */
+    int64_t units_per_row; /* with more hidden units than `least` times this, more */
+} CHUNK[] = {[PYGRU_ENGINE_BLAS] = {16, 8}, [PYGRU_ENGINE_SIMD] = {8, 16}};
 
 /* One time block of gate pre-activations should stay in the second-level cache. */
-enum { BLOCK_BYTES = 256 * 1024 };
+enum { BLOCK_BYTES = 128 * 1024 };
 
 /* ---- checked arithmetic: a negative operand or result marks an overflow ------------- */
 
@@ -39,6 +43,16 @@ static int64_t at_least(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t reserve(int64_t *total, int64_t n) {
     const int64_t begin = *total;
     *total = plus(*total, n);
+    return begin;
+}
+
+/* The same for an array that is read in vectors: it begins on 64 bytes if `total` is counted
+ * from there, and can be read one vector beyond its end. So can what follows it. */
+static int64_t reserve_vectors(int64_t *total, int64_t n) {
+    int64_t begin;
+    *total = *total < 0 ? -1 : pygru_padded(*total);
+    begin = reserve(total, plus(n, PYGRU_SLACK));
+    *total = *total < 0 ? -1 : pygru_padded(*total);
     return begin;
 }
 
@@ -88,31 +102,33 @@ int64_t pygru_widest_input(const pygru_config *config) {
 
 /* ---- the plan ----------------------------------------------------------------------- */
 
-static int64_t chunk_rows_for(const pygru_config *c, int64_t B) {
-    const int64_t efficient = at_least(MIN_CHUNK, c->hidden_size / UNITS_PER_ROW);
+static int64_t chunk_rows_for(const pygru_config *c, int32_t engine, int64_t B) {
+    const int64_t efficient =
+        at_least(CHUNK[engine].least, c->hidden_size / CHUNK[engine].units_per_row);
     const int64_t wanted = at_least(efficient, (B - 1) / TARGET_CHUNKS + 1);
     return at_most(B, at_most(wanted, MAX_CHUNK));
 }
 
-static int64_t count_chunks(const pygru_config *c, int64_t B) {
-    return B == 0 ? 0 : (B - 1) / chunk_rows_for(c, B) + 1;
+static int64_t count_chunks(const pygru_config *c, int32_t engine, int64_t B) {
+    return B == 0 ? 0 : (B - 1) / chunk_rows_for(c, engine, B) + 1;
 }
 
 /* Entries of all start tables. The chunks hold the sorted lengths, so the sum over chunks of
  * the longest length is not known before sorting; T for each is a bound. */
-static int64_t bound_starts(const pygru_config *c, int64_t T, int64_t B) {
-    return times(plus(T, 1), count_chunks(c, B));
+static int64_t bound_starts(const pygru_config *c, int32_t engine, int64_t T, int64_t B) {
+    return times(plus(T, 1), count_chunks(c, engine, B));
 }
 
-pygru_status pygru_plan_size(const pygru_config *config, int64_t T, int64_t B,
+pygru_status pygru_plan_size(const pygru_config *config, int32_t engine, int64_t T, int64_t B,
                              const int64_t *lengths, int64_t *bytes) {
     pygru_cell last;
     pygru_status status;
     int64_t b, integers;
-    if (!config_is_valid(config)) {
+    if (!config_is_valid(config) || (engine >> 1) != 0 ||
+        (engine == PYGRU_ENGINE_SIMD && !pygru_has_simd_engine())) {
         return PYGRU_BAD_CONFIG;
     }
-    if (config->num_layers > INT32_MAX / 2) { /* phases are counted in 32 bits */
+    if (config->num_layers > INT32_MAX / 2 - 1) { /* phases are counted in 32 bits */
         return PYGRU_SIZE_OVERFLOW;
     }
     if (T < 0 || B < 0) {
@@ -127,10 +143,10 @@ pygru_status pygru_plan_size(const pygru_config *config, int64_t T, int64_t B,
     if (status != PYGRU_OK) {
         return status;
     }
-    integers = plus(times(2, B), bound_starts(config, T, B));
+    integers = plus(times(2, B), bound_starts(config, engine, T, B));
     *bytes = plus(times(8, integers),
                   plus((int64_t)sizeof(pygru_plan),
-                       times((int64_t)sizeof(pygru_chunk), count_chunks(config, B))));
+                       times((int64_t)sizeof(pygru_chunk), count_chunks(config, engine, B))));
     return *bytes < 0 || times(T, B) < 0 ? PYGRU_SIZE_OVERFLOW : PYGRU_OK;
 }
 
@@ -182,14 +198,14 @@ static int64_t fill_starts(const int64_t *sorted, int64_t n, int64_t steps, int6
     return rows;
 }
 
-pygru_status pygru_plan_init(const pygru_config *config, int64_t T, int64_t B,
+pygru_status pygru_plan_init(const pygru_config *config, int32_t engine, int64_t T, int64_t B,
                              const int64_t *lengths, int32_t element_size, int32_t keep,
                              void *memory) {
     pygru_plan *plan = memory;
     int64_t bytes, c, step, start0 = 0;
     int64_t *order, *sorted, *starts;
     pygru_chunk *chunks;
-    const pygru_status status = pygru_plan_size(config, T, B, lengths, &bytes);
+    const pygru_status status = pygru_plan_size(config, engine, T, B, lengths, &bytes);
     if (status != PYGRU_OK) {
         return status;
     }
@@ -197,13 +213,14 @@ pygru_status pygru_plan_init(const pygru_config *config, int64_t T, int64_t B,
         keep > PYGRU_KEEP_GATES) {
         return PYGRU_BAD_CONFIG;
     }
-    step = chunk_rows_for(config, B);
+    step = chunk_rows_for(config, engine, B);
     memset(plan, 0, sizeof *plan);
     plan->config = *config;
     plan->T = T;
     plan->B = B;
-    plan->n_chunks = count_chunks(config, B);
+    plan->n_chunks = count_chunks(config, engine, B);
     plan->chunk_rows = B == 0 ? 0 : step;
+    plan->engine = engine;
     plan->element_size = element_size;
     plan->keep = keep;
     plan->order = (int64_t)sizeof *plan;
@@ -265,6 +282,7 @@ pygru_tape_layout pygru_layout_tape(const pygru_plan *plan) {
     a.h_last = reserve(&a.total, times(LD, times(plan->B, c->hidden_size)));
     a.cell_size = times(plan->rows, times(columns, c->hidden_size));
     a.cells = reserve(&a.total, times(LD, a.cell_size));
+    (void)reserve(&a.total, PYGRU_SLACK);
     return a;
 }
 
@@ -287,16 +305,19 @@ pygru_forward_layout pygru_layout_forward(const pygru_plan *plan) {
     const int64_t H = c->hidden_size;
     const int64_t rows_of_states =
         plan->keep == PYGRU_KEEP_NOTHING && c->num_layers > 1 ? plan->rows : 0;
+    const int64_t simd = plan->engine == PYGRU_ENGINE_SIMD;
     pygru_forward_layout a = {0};
-    a.ut = reserve(&a.shared_total,
-                   times(times(c->num_layers, c->num_directions), times(3, times(H, H))));
+    a.ut = reserve(
+        &a.shared_total,
+        simd ? 0 : times(times(c->num_layers, c->num_directions), times(3, times(H, H))));
     a.states =
         reserve(&a.shared_total, times(2, times(c->num_directions, times(rows_of_states, H))));
-    a.bias = reserve(&a.thread_total, times(4, H));
+    a.shared_total = a.shared_total < 0 ? -1 : pygru_padded(a.shared_total);
+    a.bias = reserve(&a.thread_total, simd ? 0 : times(4, H));
     a.x = reserve(&a.thread_total, times(plan->block_rows, pygru_widest_input(c)));
-    a.gates = reserve(&a.thread_total, times(plan->block_rows, times(4, H)));
-    a.gh = reserve(&a.thread_total, times(plan->chunk_rows, times(3, H)));
-    a.h = reserve(&a.thread_total, times(plan->chunk_rows, H));
+    a.gates = reserve_vectors(&a.thread_total, times(plan->block_rows, times(4, H)));
+    a.sums = reserve_vectors(&a.thread_total, simd * PYGRU_SUMS);
+    a.h = reserve_vectors(&a.thread_total, times(2, times(plan->chunk_rows, H)));
     return a;
 }
 
@@ -304,25 +325,29 @@ pygru_backward_layout pygru_layout_backward(const pygru_plan *plan) {
     const pygru_config *c = &plan->config;
     const int64_t H = c->hidden_size;
     const int64_t D = c->num_directions;
+    const int64_t simd = plan->engine == PYGRU_ENGINE_SIMD;
     const int64_t gathers = c->num_layers > 1 || D > 1;
     const int64_t recomputed = plan->keep == PYGRU_KEEP_OUTPUTS ? plan->block_rows : 0;
     const int64_t between = c->num_layers > 1 ? plan->rows : 0;
     pygru_backward_layout a = {0};
     pygru_cell last = {0};
     (void)pygru_cell_of(c, c->num_layers - 1, c->num_directions - 1, &last);
+    a.u = reserve(&a.shared_total,
+                  times(times(c->num_layers, simd * D), times(times(3, H), pygru_padded(H))));
     a.d_parameters = reserve(&a.shared_total, last.end);
     a.d_gates = reserve(&a.shared_total, times(D, times(plan->rows, times(4, H))));
     a.x =
         reserve(&a.shared_total, times(gathers * D, times(plan->rows, pygru_widest_input(c))));
     a.d_y = reserve(&a.shared_total, times(2, times(between, times(D, H))));
-    a.bias = reserve(&a.thread_total, times(4, H));
-    a.gates = reserve(&a.thread_total, times(recomputed, times(4, H)));
-    a.gh = reserve(&a.thread_total, times(recomputed, times(3, H)));
-    a.h_next = reserve(&a.thread_total, times(recomputed, H));
+    a.shared_total = a.shared_total < 0 ? -1 : pygru_padded(a.shared_total);
+    a.bias = reserve(&a.thread_total, simd ? 0 : times(4, H));
+    a.gates = reserve_vectors(&a.thread_total, times(recomputed, times(4, H)));
+    a.sums = reserve_vectors(&a.thread_total, simd * PYGRU_SUMS);
+    a.h_next = reserve_vectors(&a.thread_total, times(recomputed, H));
     a.d_x = reserve(&a.thread_total, times(plan->block_rows, pygru_widest_input(c)));
-    a.dh = reserve(&a.thread_total, times(plan->chunk_rows, H));
-    a.d_rh = reserve(&a.thread_total, times(plan->chunk_rows, H));
-    a.sums = reserve(&a.thread_total, times(2, times(4, H)));
+    a.d_bias = reserve(&a.thread_total, times(2, times(4, H)));
+    a.d_h = reserve_vectors(&a.thread_total, times(plan->chunk_rows, H));
+    a.d_rh = reserve_vectors(&a.thread_total, times(plan->chunk_rows, H));
     return a;
 }
 
@@ -384,7 +409,41 @@ pygru_status pygru_step_workspace(const pygru_config *config, int64_t B, int64_t
     if (!config_is_valid(config) || config->num_directions != 1 || B < 0) {
         return PYGRU_BAD_CONFIG;
     }
-    /* bias (4H), gates (B, 4H), gh (B, 3H) */
-    *elements = plus(times(4, H), times(B, times(7, H)));
+    /* bias (4H), gates (B, 4H), h (B, H), sums */
+    *elements = plus(plus(times(4, H), times(B, times(5, H))), PYGRU_SUMS + PYGRU_SLACK);
+    return times(*elements, 8) < 0 ? PYGRU_SIZE_OVERFLOW : PYGRU_OK;
+}
+
+/* ---- packed parameters ------------------------------------------------------------------ */
+
+pygru_packed_cell pygru_packed_cell_of(const pygru_config *c, int64_t layer,
+                                       int32_t direction) {
+    const int64_t H = c->hidden_size;
+    const int64_t D = c->num_directions;
+    const int64_t fixed =
+        plus(pygru_padded(plus(times(4, H), PYGRU_SLACK)), times(times(3, pygru_padded(H)), H));
+    const int64_t inputs = layer == 0 ? c->input_size : times(D, H);
+    const int64_t before = layer == 0
+                               ? times(direction, c->input_size)
+                               : plus(times(D, c->input_size),
+                                      times(times(layer - 1, D) + direction, times(D, H)));
+    pygru_packed_cell a;
+    a.bias =
+        plus(times(layer * D + direction, fixed), times(times(3, pygru_padded(H)), before));
+    a.w = plus(a.bias, pygru_padded(plus(times(4, H), PYGRU_SLACK)));
+    a.u = plus(a.w, times(times(3, pygru_padded(H)), inputs));
+    a.end = plus(a.u, times(times(3, pygru_padded(H)), H));
+    return a;
+}
+
+pygru_status pygru_packed_size(const pygru_config *config, int64_t *elements) {
+    pygru_cell last;
+    const pygru_status status =
+        pygru_cell_of(config, config->num_layers - 1, config->num_directions - 1, &last);
+    if (status != PYGRU_OK) {
+        return status;
+    }
+    *elements =
+        pygru_packed_cell_of(config, config->num_layers - 1, config->num_directions - 1).end;
     return times(*elements, 8) < 0 ? PYGRU_SIZE_OVERFLOW : PYGRU_OK;
 }

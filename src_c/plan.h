@@ -25,6 +25,7 @@ struct pygru_plan {
     int64_t n_chunks;
     int64_t chunk_rows; /* sequences in the largest chunk */
     int64_t block_rows; /* rows of one time block: the products before the recurrence */
+    int32_t engine;
     int32_t element_size;
     int32_t keep;
     /* Byte offsets from the plan itself, so that it may be copied. */
@@ -45,6 +46,19 @@ static inline int64_t pygru_tiles_of_matrix(int64_t H) {
     return pygru_tiles(2 * H) + pygru_tiles(H);
 }
 
+/* What arrays that are read in whole vectors have beyond their last element. */
+enum { PYGRU_SLACK = 16 };
+
+/* Elements, or columns of a packed matrix, rounded up to whole vectors of any instruction set.
+ * Negative, for an overflow, if that is too many. */
+static inline int64_t pygru_padded(int64_t n) {
+    return n > INT64_MAX - PYGRU_SLACK ? -1 : (n + PYGRU_SLACK - 1) / PYGRU_SLACK * PYGRU_SLACK;
+}
+
+/* Rows that go through a product together, and elements of the buffer where their sums stand
+ * until the gates are applied: three columns of the widest vector for each row. */
+enum { PYGRU_SLAB = 64, PYGRU_SUMS = PYGRU_SLAB * 3 * 16 };
+
 /* Where the arrays of a tape stand, in elements. */
 typedef struct pygru_tape_layout {
     int64_t x;      /* (R, I) packed, time order */
@@ -57,14 +71,14 @@ typedef struct pygru_tape_layout {
 /* Where the scratch of one thread and the shared buffers stand, in elements. A section that
  * a call does not need has no extent. */
 typedef struct pygru_forward_layout {
-    int64_t ut;     /* shared (L*D, H, 3H): transposed recurrent weights */
+    int64_t ut;     /* BLAS engine, shared (L*D, H, 3H): transposed recurrent weights */
     int64_t states; /* (2, D, R, H): h_prev of a layer and of the one below */
     int64_t shared_total;
     int64_t bias;  /* per thread (4H) */
     int64_t x;     /* (block_rows, widest input) */
     int64_t gates; /* (block_rows, 4H) */
-    int64_t gh;    /* (chunk_rows, 3H) */
-    int64_t h;     /* (chunk_rows, H) */
+    int64_t sums;  /* PYGRU_SUMS, SIMD engine */
+    int64_t h;     /* (2, chunk_rows, H): before and after a step */
     int64_t thread_total;
 } pygru_forward_layout;
 
@@ -73,21 +87,34 @@ typedef struct pygru_backward_layout {
     int64_t d_gates;      /* (D, R, 4H) of the current layer */
     int64_t x;            /* (D, R, widest input) of the current layer */
     int64_t d_y;          /* (2, R, D*H): of a layer and of the one below */
+    int64_t u;            /* SIMD engine (L*D, 3H, H padded): packed recurrent weights */
     int64_t shared_total;
     int64_t bias;   /* per thread (4H) */
     int64_t gates;  /* (block_rows, 4H) recomputed */
-    int64_t gh;     /* (max(block_rows, chunk_rows), 3H) */
+    int64_t sums;   /* PYGRU_SUMS, SIMD engine */
     int64_t h_next; /* (block_rows, H) recomputed, not used further */
     int64_t d_x;    /* (block_rows, widest input) */
-    int64_t dh;     /* (chunk_rows, H) */
+    int64_t d_h;    /* (chunk_rows, H) */
     int64_t d_rh;   /* (chunk_rows, H) */
-    int64_t sums;   /* (2, 4H) bias gradients */
+    int64_t d_bias; /* (2, 4H) bias gradients */
     int64_t thread_total;
 } pygru_backward_layout;
 
 pygru_tape_layout pygru_layout_tape(const pygru_plan *plan);
 pygru_forward_layout pygru_layout_forward(const pygru_plan *plan);
 pygru_backward_layout pygru_layout_backward(const pygru_plan *plan);
+
+/* Where the parts of one packed cell stand, in elements; every part begins on 64 bytes. */
+typedef struct pygru_packed_cell {
+    int64_t bias; /* (4H) n | r | z | hn, see cell.tpl.c, and PYGRU_SLACK */
+    int64_t w;    /* panels n, r, z of the input weights, K = the layer's input size */
+    int64_t u;    /* panels r, z, n (reset after), or r, z and then n (before), K = H */
+    int64_t end;
+} pygru_packed_cell;
+
+/* For a valid config and cell; all -1 or less if the total overflows. */
+pygru_packed_cell pygru_packed_cell_of(const pygru_config *config, int64_t layer,
+                                       int32_t direction);
 
 /* Input size of the widest layer. */
 int64_t pygru_widest_input(const pygru_config *config);

@@ -30,7 +30,7 @@ extern "C" {
 #define PYGRU_API __attribute__((visibility("default")))
 #endif
 
-#define PYGRU_ABI_VERSION 1
+#define PYGRU_ABI_VERSION 2
 
 /* ---- status ---------------------------------------------------------------------- */
 
@@ -91,22 +91,28 @@ enum {
     PYGRU_KEEP_GATES = 2    /* states and gates */
 };
 
+/* Who multiplies. On the SIMD engine all products of the forward pass and the recurrent one of
+ * the backward pass are the core's own, with packed weights: every row has the same bits
+ * whatever batch it is in. BLAS keeps the gradients of weights and inputs, and the whole of its
+ * engine. */
+enum { PYGRU_ENGINE_BLAS = 0, PYGRU_ENGINE_SIMD = 1 };
+
 /* Opaque: rows sorted by length and cut into chunks by shape alone, so that results never
  * depend on the number of threads. It lives in the caller's memory, holds no pointer to
  * anything else, and may be read by many threads at once. */
 typedef struct pygru_plan pygru_plan;
 
 /* Bytes of memory for a plan. lengths (B), may be NULL (every sequence has T steps).
- * Errors: BAD_CONFIG, BAD_BATCH, SIZE_OVERFLOW. */
-PYGRU_API pygru_status pygru_plan_size(const pygru_config *config, int64_t T, int64_t B,
-                                       const int64_t *lengths, int64_t *bytes);
+ * Errors: BAD_CONFIG (also for another engine), BAD_BATCH, SIZE_OVERFLOW. */
+PYGRU_API pygru_status pygru_plan_size(const pygru_config *config, int32_t engine, int64_t T,
+                                       int64_t B, const int64_t *lengths, int64_t *bytes);
 
 /* Builds the plan in `memory` (8-byte aligned, of pygru_plan_size bytes). element_size is 4 for
  * the _f32 calls and 8 for the _f64 ones; keep is one of PYGRU_KEEP_*. The arrays are copied:
  * nothing is referenced. Errors: as pygru_plan_size; BAD_CONFIG for another element_size or
  * keep. */
-PYGRU_API pygru_status pygru_plan_init(const pygru_config *config, int64_t T, int64_t B,
-                                       const int64_t *lengths, int32_t element_size,
+PYGRU_API pygru_status pygru_plan_init(const pygru_config *config, int32_t engine, int64_t T,
+                                       int64_t B, const int64_t *lengths, int32_t element_size,
                                        int32_t keep, void *memory);
 
 /* Sizes that follow from a plan. */
@@ -145,6 +151,9 @@ PYGRU_API void pygru_tape_view_of(const pygru_plan *plan, int64_t layer, int32_t
 PYGRU_API pygru_status pygru_step_workspace(const pygru_config *config, int64_t B,
                                             int64_t *elements);
 
+/* Elements of packed parameters, see pygru_pack. Errors: BAD_CONFIG, SIZE_OVERFLOW. */
+PYGRU_API pygru_status pygru_packed_size(const pygru_config *config, int64_t *elements);
+
 /* ---- what the core is given ------------------------------------------------------ */
 
 /* The BLAS, as Fortran entry points taken from scipy.linalg.cython_blas. Read only. */
@@ -158,19 +167,22 @@ typedef struct pygru_blas {
                           4H or an input wider than this is BLAS_LIMIT */
 } pygru_blas;
 
-/* The elementwise kernels for one instruction set; static tables of the core. All give the
- * same bits. */
+/* The kernels for one instruction set; static tables of the core. Those with a fused
+ * multiply-add (all but "baseline") give the same bits. */
 typedef struct pygru_kernels pygru_kernels;
 
-/* How many sets of kernels this build has; index 0, "baseline", runs everywhere, and each one
- * is preferred to those before it. */
+/* How many sets of kernels this build has; index 0 runs everywhere, and each one is preferred
+ * to those before it. */
 PYGRU_API int32_t pygru_kernels_count(void);
 
-/* The name of a set: "baseline", "avx2", "avx512". */
+/* The name of a set: "baseline" ("neon" on 64-bit ARM), "avx2", "avx512". */
 PYGRU_API const char *pygru_kernels_name(int32_t index);
 
 /* The set, or NULL if this CPU or its operating system cannot run it. */
 PYGRU_API const pygru_kernels *pygru_kernels_at(int32_t index);
+
+/* Whether this build has the SIMD engine; it needs the vector types of gcc or clang. */
+PYGRU_API int32_t pygru_has_simd_engine(void);
 
 /* Who works, and who may stop it. */
 typedef struct pygru_team {

@@ -26,9 +26,17 @@ typedef struct PYGRU_NAME(pygru_output) {
     ptrdiff_t sequence;
 } PYGRU_NAME(pygru_output);
 
+/* Lays the parameters out for the SIMD engine of these kernels (NULL: the best that this CPU
+ * has): pygru_packed_size elements, 64-byte aligned. Whoever keeps the result packs again when
+ * a parameter has changed. Errors: BAD_CONFIG, SIZE_OVERFLOW. */
+PYGRU_API pygru_status PYGRU_NAME(pygru_pack)(const pygru_config *config,
+                                              const pygru_kernels *kernels,
+                                              const PYGRU_REAL *parameters, PYGRU_REAL *packed);
+
 typedef struct PYGRU_NAME(pygru_forward_args) {
     const pygru_plan *plan;
     const PYGRU_REAL *parameters; /* flat, see pygru_cell_of; not modified */
+    const PYGRU_REAL *packed;     /* the same by pygru_pack; only the SIMD engine reads it */
     PYGRU_NAME(pygru_input) x;    /* (T, B, I); only valid steps are read */
     const PYGRU_REAL *h0;         /* (L*D, B, H); NULL is zeros */
     PYGRU_NAME(pygru_output) y;   /* out (T, B, D*H); 0 past a sequence's end */
@@ -51,6 +59,7 @@ PYGRU_API pygru_status PYGRU_NAME(pygru_forward)(const PYGRU_NAME(pygru_forward_
 typedef struct PYGRU_NAME(pygru_backward_args) {
     const pygru_plan *plan;       /* the plan of the forward call */
     const PYGRU_REAL *parameters; /* as in the forward call */
+    const PYGRU_REAL *packed;     /* as in the forward call */
     const PYGRU_REAL *tape;       /* of the forward call; not modified */
     const uint8_t *mask;          /* as in the forward call */
     PYGRU_REAL mask_scale;
@@ -74,12 +83,13 @@ PYGRU_API pygru_status PYGRU_NAME(pygru_backward)(const PYGRU_NAME(pygru_backwar
 typedef struct PYGRU_NAME(pygru_step_args) {
     const pygru_config *config;   /* num_directions must be 1 */
     const PYGRU_REAL *parameters; /* flat; not modified */
+    const PYGRU_REAL *packed;     /* by pygru_pack: SIMD engine; NULL: BLAS engine */
     int64_t B;
-    const PYGRU_REAL *x;   /* (B, I) */
-    const PYGRU_REAL *h;   /* (L, B, H) */
-    PYGRU_REAL *h_next;    /* out (L, B, H); may be h itself */
-    PYGRU_REAL *workspace; /* pygru_step_workspace elements */
-    const pygru_blas *blas;
+    const PYGRU_REAL *x;          /* (B, I) */
+    const PYGRU_REAL *h;          /* (L, B, H) */
+    PYGRU_REAL *h_next;           /* out (L, B, H); may be h itself */
+    PYGRU_REAL *workspace;        /* pygru_step_workspace elements */
+    const pygru_blas *blas;       /* may be NULL if packed is not */
     const pygru_kernels *kernels; /* NULL: the best that this CPU has */
 } PYGRU_NAME(pygru_step_args);
 

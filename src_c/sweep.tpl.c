@@ -52,7 +52,6 @@ typedef struct NAME(sweep) {
     int32_t direction;
     NAME(cell) cell;
     NAME(source) source;
-    const pygru_blas *blas;
     pygru_run *run;
     int32_t slot;
 
@@ -75,7 +74,6 @@ typedef struct NAME(sweep) {
     /* scratch of this thread, see plan.h */
     REAL *x;
     REAL *gates;
-    REAL *gh;
     REAL *h;
     REAL *h_next;
     REAL *d_h;
@@ -186,28 +184,29 @@ static void NAME(load_state)(const NAME(sweep) *s) {
     }
 }
 
-/* A sequence's row of s->h is not touched after its last step, so at the end of the sweep
- * every row holds its own last state; h0 for a sequence of length 0. */
-static void NAME(store_state)(const NAME(sweep) *s) {
+/* The last state of sequences [first, end) of the chunk; h0 for a sequence of length 0. */
+static void NAME(store_last_states)(const NAME(sweep) *s, int64_t first, int64_t end,
+                                    const REAL *h) {
     const int64_t *order = pygru_plan_order(s->plan) + s->chunk->sequence0;
     const int64_t H = s->cell.H;
     int64_t i;
-    for (i = 0; i < s->chunk->n; i++) {
-        NAME(copy_row)(H, s->h + i * H, s->h_n + order[i] * H);
+    for (i = first; i < end; i++) {
+        NAME(copy_row)(H, h + i * H, s->h_n + order[i] * H);
         if (s->tape_h_last != NULL) {
-            NAME(copy_row)(H, s->h + i * H, s->tape_h_last + order[i] * H);
+            NAME(copy_row)(H, h + i * H, s->tape_h_last + order[i] * H);
         }
     }
 }
 
-static void NAME(store_outputs)(const NAME(sweep) *s, int64_t t, int64_t active) {
+static void NAME(store_outputs)(const NAME(sweep) *s, int64_t t, int64_t active,
+                                const REAL *h) {
     const int64_t *lengths = pygru_plan_lengths(s->plan) + s->chunk->sequence0;
     const int64_t H = s->cell.H;
     int64_t i;
     for (i = 0; i < active; i++) {
         const int64_t time = NAME(time_of)(s->direction, lengths[i], t);
         REAL *y = NAME(row_at)(s->plan, s->chunk, &s->y, time, i);
-        NAME(copy_row)(H, s->h + i * H, y + s->direction * H);
+        NAME(copy_row)(H, h + i * H, y + s->direction * H);
     }
 }
 
@@ -237,28 +236,35 @@ static void NAME(sweep_forward)(const NAME(sweep) *s) {
     const int64_t *start = pygru_plan_starts(s->plan, s->chunk);
     const int64_t row0 = s->chunk->row0;
     const int64_t H = s->cell.H;
+    const int64_t steps = s->chunk->steps;
+    REAL *h = s->h, *h_next = s->h_next;
     int64_t t0, t1, t;
     NAME(load_state)(s);
-    for (t0 = 0; t0 < s->chunk->steps && !pygru_should_stop(s->run, s->slot); t0 = t1) {
+    NAME(store_last_states)(s, steps > 0 ? start[1] : 0, s->chunk->n, h);
+    for (t0 = 0; t0 < steps && !pygru_should_stop(s->run, s->slot); t0 = t1) {
         REAL *gates =
             s->tape_gates != NULL ? s->tape_gates + (row0 + start[t0]) * 4 * H : s->gates;
         t1 = NAME(block_end)(s, t0);
-        NAME(project_input)(s->blas, &s->cell, start[t1] - start[t0],
-                            NAME(block_inputs)(s, t0, t1), gates);
+        NAME(project_input)(&s->cell, start[t1] - start[t0], NAME(block_inputs)(s, t0, t1),
+                            gates);
         for (t = t0; t < t1; t++) {
             const int64_t active = start[t + 1] - start[t];
+            const int64_t staying = t + 1 < steps ? start[t + 2] - start[t + 1] : 0;
+            REAL *swap = h;
             if (s->h_prev != NULL) {
-                memcpy(s->h_prev + (row0 + start[t]) * H, s->h,
+                memcpy(s->h_prev + (row0 + start[t]) * H, h,
                        (size_t)(active * H) * sizeof(REAL));
             }
-            NAME(cell_forward)(s->blas, &s->cell, active,
-                               gates + (start[t] - start[t0]) * 4 * H, s->h, s->h, s->gh);
+            NAME(cell_forward)(&s->cell, active, gates + (start[t] - start[t0]) * 4 * H, h,
+                               h_next, s->tape_gates != NULL);
             if (s->y.data != NULL) {
-                NAME(store_outputs)(s, t, active);
+                NAME(store_outputs)(s, t, active, h_next);
             }
+            NAME(store_last_states)(s, staying, active, h_next);
+            h = h_next;
+            h_next = swap;
         }
     }
-    NAME(store_state)(s);
     if (s->y.data != NULL) {
         NAME(zero_padding)(s->plan, s->chunk, &s->y, s->direction * H, H);
     }
@@ -276,9 +282,8 @@ static const REAL *NAME(block_gates)(const NAME(sweep) *s, int64_t t0, int64_t t
         return s->tape_gates + first * 4 * s->cell.H;
     }
     x = s->x_rows != NULL ? s->x_rows : s->tape_x;
-    NAME(project_input)(s->blas, &s->cell, rows, x + first * s->cell.I, s->gates);
-    NAME(cell_forward)(s->blas, &s->cell, rows, s->gates, s->h_prev + first * s->cell.H,
-                       s->h_next, s->gh);
+    NAME(project_input)(&s->cell, rows, x + first * s->cell.I, s->gates);
+    NAME(cell_forward)(&s->cell, rows, s->gates, s->h_prev + first * s->cell.H, s->h_next, 1);
     return s->gates;
 }
 
@@ -329,9 +334,8 @@ static void NAME(sweep_backward)(const NAME(sweep) *s) {
             if (s->d_y.data != NULL) {
                 NAME(add_output_gradient)(s, t, active);
             }
-            NAME(cell_backward)(s->blas, &s->cell, active,
-                                gates + (start[t] - start[t0]) * 4 * H, s->h_prev + row * H,
-                                s->d_h, s->d_gates + row * 4 * H, s->d_rh);
+            NAME(cell_backward)(&s->cell, active, gates + (start[t] - start[t0]) * 4 * H,
+                                s->h_prev + row * H, s->d_h, s->d_gates + row * 4 * H, s->d_rh);
         }
     }
     for (; running < s->chunk->n; running++) {

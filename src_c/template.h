@@ -19,24 +19,4 @@
 #error "REAL_BITS must be 32 or 64"
 #endif
 
-#ifndef RESTRICT /* what follows does not depend on the precision */
-#if defined(_MSC_VER)
-#define RESTRICT __restrict
-#define ALWAYS_INLINE static __forceinline
-#else
-#define RESTRICT restrict
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
-#endif
-
-/* Before a loop whose iterations touch disjoint elements although its pointers may be equal
- * (a state updated in place): the compiler may vectorise it without checking for overlap. */
-#if defined(__clang__)
-#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
-#elif defined(__GNUC__)
-#define INDEPENDENT _Pragma("GCC ivdep")
-#elif defined(_MSC_VER)
-#define INDEPENDENT __pragma(loop(ivdep))
-#else
-#define INDEPENDENT
-#endif
-#endif
+#include "template_macros.h"

@@ -8,17 +8,22 @@ InternalError.
 
 cimport cython
 from cpython.buffer cimport (
+    PyBUF_C_CONTIGUOUS,
     PyBUF_FORMAT,
     PyBUF_STRIDES,
     PyBUF_WRITABLE,
     PyBuffer_Release,
+    PyObject_CheckBuffer,
     PyObject_GetBuffer,
 )
+from cpython.object cimport PyObject
 from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
-from libc.stdint cimport int64_t, uint8_t
-from libc.string cimport memset
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.string cimport memcpy, memset
 
 from pygru.core.cpygru cimport (
+    PYGRU_ENGINE_BLAS,
+    PYGRU_ENGINE_SIMD,
     PYGRU_KEEP_GATES,
     PYGRU_KEEP_NOTHING,
     PYGRU_KEEP_OUTPUTS,
@@ -38,6 +43,7 @@ from pygru.core.cpygru cimport (
     pygru_forward_args_f64,
     pygru_forward_f32,
     pygru_forward_f64,
+    pygru_has_simd_engine,
     pygru_input_f32,
     pygru_input_f64,
     pygru_kernels,
@@ -47,6 +53,9 @@ from pygru.core.cpygru cimport (
     pygru_openmp_version,
     pygru_output_f32,
     pygru_output_f64,
+    pygru_pack_f32,
+    pygru_pack_f64,
+    pygru_packed_size,
     pygru_plan,
     pygru_plan_init,
     pygru_plan_rows,
@@ -75,12 +84,15 @@ from pygru.errors import InternalError
 cdef extern from "Python.h":
     int PyErr_CheckSignals() except -1
 
+ENGINE_BLAS = PYGRU_ENGINE_BLAS
+ENGINE_SIMD = PYGRU_ENGINE_SIMD
 KEEP_NOTHING = PYGRU_KEEP_NOTHING
 KEEP_OUTPUTS = PYGRU_KEEP_OUTPUTS
 KEEP_GATES = PYGRU_KEEP_GATES
 
 cdef enum:
-    BORROWED_AT_MOST = 10
+    BORROWED_AT_MOST = 11
+    LONG_STEP = 400_000  # multiply-adds; about 20 us, and the GIL is worth giving away
 
 cdef dict EXCEPTIONS = {
     "ValueError": ValueError,
@@ -156,6 +168,14 @@ cdef class Borrowed:
         return view.buf
 
 
+    cdef void *vectors(self, object array, int64_t size, bytes kind, bint writable) except? NULL:
+        """The same for an array that begins on 64 bytes."""
+        cdef void *data = self.dense(array, size, kind, writable)
+        if <size_t>data % 64:
+            raise InternalError("an array of vectors is not aligned")
+        return data
+
+
 # ---- BLAS ------------------------------------------------------------------------------
 
 def capsule_name(capsule):
@@ -202,16 +222,23 @@ def kernel_names():
     }
 
 
+def has_simd_engine():
+    """Whether this build has the SIMD engine."""
+    return pygru_has_simd_engine() != 0
+
+
 cdef class Kernels:
-    """The elementwise kernels of one instruction set."""
+    """The kernels of one instruction set, and the engine that calls them."""
 
     cdef const pygru_kernels *kernels
     cdef readonly str name
+    cdef readonly int engine
 
-    def __init__(self, str name):
+    def __init__(self, str name, int engine):
         index = list(kernel_names()).index(name)
         self.kernels = pygru_kernels_at(index)
         self.name = name
+        self.engine = engine
         if self.kernels == NULL:
             raise InternalError(f"this CPU cannot run the kernels {name!r}")
 
@@ -245,6 +272,120 @@ cdef class Config:
         check(pygru_step_workspace(&self.config, batch, &elements))
         return elements
 
+    def packed_size(self):
+        """Elements of packed parameters."""
+        cdef int64_t elements
+        check(pygru_packed_size(&self.config, &elements))
+        return elements
+
+
+# ---- packed parameters -----------------------------------------------------------------
+
+cdef extern from *:
+    """
+    #ifdef Py_GIL_DISABLED
+    #define PYGRU_IS_ALONE(object) 0 /* its count of references is not one number */
+    #else
+    #define PYGRU_IS_ALONE(object) (Py_REFCNT(object) == 1)
+    #endif
+    """
+    bint PYGRU_IS_ALONE(PyObject *)
+
+
+cdef class Owner:
+    """The one reference to a flat array; everybody else gets views, which NumPy counts.
+
+    Nobody can write the array without holding a view of it. So if no view exists now, and none
+    has been given out since the last look, it has not changed.
+    """
+
+    cdef object array
+    cdef int64_t given_out
+
+    def __init__(self, array):
+        self.array = array
+        self.given_out = 0
+
+    def view(self):
+        """A view for somebody who may write through it."""
+        self.given_out += 1
+        return self.array[:]
+
+    def borrow(self):
+        """A view for code that only reads, and lets go of it soon."""
+        return self.array[:]
+
+    cdef bint unshared(self):
+        return PYGRU_IS_ALONE(<PyObject *>self.array)
+
+
+cdef class Packed:
+    """The parameters laid out for the SIMD engine, always those of this moment."""
+
+    cdef Config config
+    cdef Kernels kernels
+    cdef Owner owner
+    cdef Borrowed memory
+    cdef object array
+    cdef bytes kind
+    cdef void *data
+    cdef int64_t count
+    cdef uint64_t fingerprint
+    cdef int64_t given_out  # by the owner at the last look, if nobody could write since
+
+    def __init__(self, Config config, Kernels kernels, Owner owner):
+        self.config = config
+        self.kernels = kernels
+        self.owner = owner
+        self.kind = memoryview(owner.array).format.encode()
+        self.count = len(owner.array)
+        self.array = None
+
+    cdef int allocate(self) except -1:
+        cdef int64_t size = self.config.packed_size()
+        item = 4 if self.kind == b"f" else 8
+        raw = allocate(size + 64 // item, "f4" if item == 4 else "f8", "the packed weights")
+        first = -raw.ctypes.data % 64 // item
+        self.memory = Borrowed()
+        self.data = self.memory.vectors(raw[first:first + size], size, self.kind, True)
+        self.array = raw[first:first + size]
+        self.given_out = -1
+        self.fingerprint = 0
+        return 0
+
+    cdef int ensure(self) except -1:
+        """Pack again if a parameter has changed since the last time."""
+        cdef Borrowed borrowed
+        cdef const void *source
+        cdef uint64_t fingerprint
+        cdef bint first = self.array is None
+        cdef int status
+        if not first and self.given_out == self.owner.given_out and self.owner.unshared():
+            return 0
+        with cython.critical_section(self):
+            if first:
+                self.allocate()
+            borrowed = Borrowed()
+            source = borrowed.dense(self.owner.array, self.count, self.kind, False)
+            fingerprint = pygru_fingerprint(source, self.count * (4 if self.kind == b"f" else 8))
+            if first or fingerprint != self.fingerprint:
+                if self.kind == b"f":
+                    status = pygru_pack_f32(&self.config.config, self.kernels.kernels, source,
+                                            self.data)
+                else:
+                    status = pygru_pack_f64(&self.config.config, self.kernels.kernels, source,
+                                            self.data)
+                check(status)
+                self.fingerprint = fingerprint
+            borrowed = None  # its own reference to the array goes
+            self.given_out = self.owner.given_out if self.owner.unshared() else -1
+        return 0
+
+    def current(self):
+        """The packed parameters as an array, and the fingerprint of the parameters."""
+        self.ensure()
+        return self.array, self.fingerprint
+
 
 cdef class Plan:
     """A ``pygru_plan``: one batch of sequences cut into work. Immutable."""
@@ -257,16 +398,17 @@ cdef class Plan:
     cdef readonly bytes kind  # b"f" or b"d"
     cdef pygru_config config
 
-    def __init__(self, Config config, int64_t T, int64_t B, lengths, bytes kind, int keep):
+    def __init__(self, Config config, int engine, int64_t T, int64_t B, lengths, bytes kind,
+                 int keep):
         cdef Borrowed borrowed = Borrowed()
         cdef int64_t size
         cdef int64_t *c_lengths = <int64_t *>borrowed.dense(lengths, B, b"l", False)
-        check(pygru_plan_size(&config.config, T, B, c_lengths, &size))
+        check(pygru_plan_size(&config.config, engine, T, B, c_lengths, &size))
         memory = allocate(size, "uint8", f"the plan of {T} steps of {B} sequences")
         self.memory = Borrowed()
         self.plan = <pygru_plan *>self.memory.dense(memory, size, b"B", True)
-        check(pygru_plan_init(&config.config, T, B, c_lengths, 4 if kind == b"f" else 8, keep,
-                              self.plan))
+        check(pygru_plan_init(&config.config, engine, T, B, c_lengths,
+                              4 if kind == b"f" else 8, keep, self.plan))
         self.T, self.B, self.keep, self.kind = T, B, keep, kind
         self.config = config.config
 
@@ -392,6 +534,12 @@ cdef int check_shape(Py_buffer *view, Plan plan, int64_t width) except -1:
     return 0
 
 
+cdef const void *packed_in(Borrowed borrowed, Plan plan, object array) except? NULL:
+    cdef int64_t elements
+    check(pygru_packed_size(&plan.config, &elements))
+    return borrowed.vectors(array, elements, plan.kind, False)
+
+
 cdef int fill_forward(forward_args *args, Borrowed borrowed, Plan plan, dict arrays,
                       Blas blas, Kernels kernels, Interrupt interrupt,
                       int n_threads) except -1:
@@ -401,6 +549,7 @@ cdef int fill_forward(forward_args *args, Borrowed borrowed, Plan plan, dict arr
     memset(args, 0, cython.sizeof(args[0]))
     args.plan = plan.plan
     args.parameters = borrowed.dense(arrays["parameters"], sizes.parameters, plan.kind, False)
+    args.packed = packed_in(borrowed, plan, arrays["packed"])
     set_input(&args.x, borrowed, plan, arrays["x"], config.input_size)
     args.h0 = borrowed.dense(arrays["h0"], plan.states(), plan.kind, False)
     set_output(&args.y, borrowed, plan, arrays["y"],
@@ -447,6 +596,7 @@ cdef int fill_backward(backward_args *args, Borrowed borrowed, Plan plan, dict a
     memset(args, 0, cython.sizeof(args[0]))
     args.plan = plan.plan
     args.parameters = borrowed.dense(arrays["parameters"], sizes.parameters, plan.kind, False)
+    args.packed = packed_in(borrowed, plan, arrays["packed"])
     args.tape = borrowed.dense(arrays["tape"], sizes.tape, plan.kind, False)
     args.mask = <const uint8_t *>borrowed.dense(arrays["mask"], sizes.mask, b"B", False)
     args.mask_scale = arrays["mask_scale"]
@@ -484,60 +634,144 @@ def backward(Plan plan, dict arrays, Blas blas, Kernels kernels, int n_threads,
 
 
 cdef class Stepper:
-    """Runs single time steps on memory that is borrowed once.
+    """Runs single time steps of one batch size on memory of its own.
 
-    parameters, x (B, I), h_next (L, B, H) and the workspace stay bound; only the state that a
-    step starts from may differ from call to call. With ``h`` None it is h_next itself.
+    Nothing is allocated by a step, and the GIL is kept unless the step is long. What a step is
+    given as x and h may be any object with a dense buffer of the right shape and format; for
+    others ``advance`` and ``step`` say no, and the caller makes an array of them.
     """
 
     cdef Borrowed borrowed
     cdef Config config
     cdef Blas blas
     cdef Kernels kernels
+    cdef Packed packed  # None on the BLAS engine
     cdef pygru_step_args_f32 args32
     cdef pygru_step_args_f64 args64
     cdef bytes kind
-    cdef int64_t states
+    cdef int64_t rows       # B, 1 where there is no batch axis
+    cdef bint has_batch
+    cdef bint is_long
+    cdef size_t x_bytes
+    cdef size_t state_bytes
+    cdef void *x
+    cdef void *h
+    cdef void *h_next
 
-    def __init__(self, Config config, Blas blas, Kernels kernels, bytes kind, int64_t batch,
-                 parameters, x, h, h_next, workspace):
+    def __init__(self, Config config, Blas blas, Kernels kernels, bytes kind, batch,
+                 parameters, Packed packed, x, h, h_next, workspace):
+        cdef pygru_config *c = &config.config
+        cdef size_t item = 4 if kind == b"f" else 8
         self.borrowed = Borrowed()
         self.config = config
         self.blas = blas
         self.kernels = kernels
+        self.packed = packed
         self.kind = kind
-        self.states = config.config.num_layers * batch * config.config.hidden_size
+        self.has_batch = batch is not None
+        self.rows = batch if self.has_batch else 1
+        self.x_bytes = self.rows * c.input_size * item
+        self.state_bytes = c.num_layers * self.rows * c.hidden_size * item
+        self.is_long = self.rows * config.cell(c.num_layers - 1, 0)["end"] > LONG_STEP
         if kind == b"f":
-            self.fill(&self.args32, batch, parameters, x, h, h_next, workspace)
+            self.fill(&self.args32, parameters, x, h, h_next, workspace)
         else:
-            self.fill(&self.args64, batch, parameters, x, h, h_next, workspace)
+            self.fill(&self.args64, parameters, x, h, h_next, workspace)
 
-    cdef int fill(self, step_args *args, int64_t batch, parameters, x, h, h_next,
-                  workspace) except -1:
-        cdef pygru_config *config = &self.config.config
-        cdef int64_t count = self.config.cell(config.num_layers - 1, 0)["end"]
-        args.config = config
-        args.B = batch
+    cdef int fill(self, step_args *args, parameters, x, h, h_next, workspace) except -1:
+        cdef pygru_config *c = &self.config.config
+        cdef int64_t count = self.config.cell(c.num_layers - 1, 0)["end"]
+        cdef int64_t states = c.num_layers * self.rows * c.hidden_size
+        self.x = self.borrowed.dense(x, self.rows * c.input_size, self.kind, True)
+        self.h_next = self.borrowed.dense(h_next, states, self.kind, True)
+        self.h = self.h_next
+        if h is not None:
+            self.h = self.borrowed.dense(h, states, self.kind, True)
+        args.config = c
+        args.B = self.rows
         args.parameters = self.borrowed.dense(parameters, count, self.kind, False)
-        args.x = self.borrowed.dense(x, batch * config.input_size, self.kind, False)
-        args.h_next = self.borrowed.dense(h_next, self.states, self.kind, True)
-        args.h = args.h_next if h is None else self.borrowed.dense(h, self.states, self.kind,
-                                                                   False)
+        args.x = self.x
+        args.h = self.h
+        args.h_next = self.h_next
         args.workspace = self.borrowed.dense(
-            workspace, self.config.step_workspace(batch), self.kind, True)
+            workspace, self.config.step_workspace(self.rows), self.kind, True)
         args.blas = &self.blas.table
         args.kernels = self.kernels.kernels
         return 0
 
-    def __call__(self):
+    cdef bint takes(self, Py_buffer *view, bint is_state):
+        """Whether a dense buffer is an input, or a state, of this batch."""
+        cdef int axes = (2 if self.has_batch else 1) + is_state
+        cdef int last = axes - 1
+        cdef pygru_config *c = &self.config.config
+        return (
+            view.ndim == axes
+            and view.format[0] == self.kind[0]
+            and view.format[1] == 0
+            and view.shape[last] == (c.hidden_size if is_state else c.input_size)
+            and (not self.has_batch or view.shape[last - 1] == self.rows)
+            and (not is_state or view.shape[0] == c.num_layers)
+        )
+
+    cdef bint copy(self, object array, void *to, bint is_state) except -1:
+        """Copy an input or a state; no if the object is not one as it stands."""
+        cdef Py_buffer view
+        cdef bint fits
+        if not PyObject_CheckBuffer(array):
+            return False
+        try:
+            PyObject_GetBuffer(array, &view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
+        except (BufferError, ValueError):
+            return False
+        fits = self.takes(&view, is_state)
+        if fits:
+            memcpy(to, view.buf, self.state_bytes if is_state else self.x_bytes)
+        PyBuffer_Release(&view)
+        return fits
+
+    cdef int run(self) except -1:
         cdef int status
-        if self.kind == b"f":
+        if self.packed is not None:
+            self.packed.ensure()
+            self.args32.packed = self.args64.packed = self.packed.data
+        if self.is_long:
             with nogil:
-                status = pygru_step_f32(&self.args32)
+                status = self.compute()
         else:
-            with nogil:
-                status = pygru_step_f64(&self.args64)
-        check(status)
+            status = self.compute()
+        return check(status)
+
+    cdef int compute(self) noexcept nogil:
+        if self.args32.config != NULL:
+            return pygru_step_f32(&self.args32)
+        return pygru_step_f64(&self.args64)
+
+    def advance(self, x_t):
+        """One step from the bound state to itself; no if ``x_t`` is not an input as it stands."""
+        if not self.copy(x_t, self.x, False):
+            return False
+        self.run()
+        return True
+
+    def step(self, x_t, h, out):
+        """One step from ``h`` to ``out``; no if one of them does not fit as it stands."""
+        cdef Py_buffer view
+        cdef bint fits
+        if not (self.copy(x_t, self.x, False) and self.copy(h, self.h, True)):
+            return False
+        try:
+            PyObject_GetBuffer(out, &view,
+                               PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | PyBUF_WRITABLE)
+        except (BufferError, ValueError):
+            return False
+        fits = self.takes(&view, True)
+        try:
+            if fits:
+                self.run()
+                memcpy(view.buf, self.h_next, self.state_bytes)
+        finally:
+            PyBuffer_Release(&view)
+        return fits
 
 
 def activate(str name, values, out, Kernels kernels):

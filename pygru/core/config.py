@@ -8,7 +8,7 @@ import scipy
 
 from pygru.core import _core, threads
 from pygru.core.blas import BLAS
-from pygru.core.kernels import KERNELS
+from pygru.core.kernels import ENGINE, KERNELS
 
 
 def _blas_info():
@@ -29,8 +29,7 @@ def config():
     dict
         Keys ``pygru``, ``python``, ``numpy``, ``scipy`` (versions), ``compiler``, ``openmp``
         (with ``enabled`` and ``date``), ``blas`` (with ``library``, ``version``, ``core``,
-        ``threading_layer`` and ``int_bytes``), ``kernels`` (the instruction set in use) and
-        ``threads``.
+        ``threading_layer`` and ``int_bytes``), ``engine``, ``kernels`` (the instruction set in use) and ``threads``.
     """
     date = _core.openmp_version()
     return {
@@ -41,6 +40,7 @@ def config():
         "compiler": _core.compiler(),
         "openmp": {"enabled": date > 0, "date": date},
         "blas": {**_blas_info(), "int_bytes": BLAS.int_bytes},
+        "engine": ENGINE,
         "kernels": KERNELS.name,
         "threads": threads.get_num_threads(),
     }
@@ -63,7 +63,7 @@ def show_config(mode="stdout"):
     --------
     >>> import pygru
     >>> sorted(pygru.show_config(mode="dicts"))[:3]
-    ['blas', 'compiler', 'kernels']
+    ['blas', 'compiler', 'engine']
     """
     if mode not in ("stdout", "dicts"):
         raise ValueError(f"mode must be 'stdout' or 'dicts', got {mode!r}")

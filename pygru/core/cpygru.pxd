@@ -45,10 +45,14 @@ cdef extern from "pygru.h" nogil:
         int64_t operations
         int64_t max_threads
 
-    int pygru_plan_size(const pygru_config *, int64_t T, int64_t B, const int64_t *lengths,
-                        int64_t *size)
-    int pygru_plan_init(const pygru_config *, int64_t T, int64_t B, const int64_t *lengths,
-                        int32_t element_size, int32_t keep, void *memory)
+    enum: PYGRU_ENGINE_BLAS
+    enum: PYGRU_ENGINE_SIMD
+
+    int pygru_plan_size(const pygru_config *, int32_t engine, int64_t T, int64_t B,
+                        const int64_t *lengths, int64_t *size)
+    int pygru_plan_init(const pygru_config *, int32_t engine, int64_t T, int64_t B,
+                        const int64_t *lengths, int32_t element_size, int32_t keep,
+                        void *memory)
     int pygru_plan_sizes(const pygru_plan *, int32_t n_threads, pygru_sizes *)
     void pygru_plan_rows(const pygru_plan *, int64_t *step, int64_t *sequence)
 
@@ -60,6 +64,7 @@ cdef extern from "pygru.h" nogil:
     void pygru_tape_view_of(const pygru_plan *, int64_t layer, int32_t direction,
                             pygru_tape_view *)
     int pygru_step_workspace(const pygru_config *, int64_t B, int64_t *elements)
+    int pygru_packed_size(const pygru_config *, int64_t *elements)
 
     ctypedef struct pygru_blas:
         void (*sgemm)() noexcept
@@ -75,6 +80,7 @@ cdef extern from "pygru.h" nogil:
     int32_t pygru_kernels_count()
     const char *pygru_kernels_name(int32_t index)
     const pygru_kernels *pygru_kernels_at(int32_t index)
+    int32_t pygru_has_simd_engine()
 
     ctypedef struct pygru_team:
         int32_t n_threads
@@ -104,6 +110,7 @@ cdef extern from "pygru.h" nogil:
     ctypedef struct pygru_forward_args_f32:
         const pygru_plan *plan
         const void *parameters
+        const void *packed
         pygru_input_f32 x
         const void *h0
         pygru_output_f32 y
@@ -119,6 +126,7 @@ cdef extern from "pygru.h" nogil:
     ctypedef struct pygru_forward_args_f64:
         const pygru_plan *plan
         const void *parameters
+        const void *packed
         pygru_input_f64 x
         const void *h0
         pygru_output_f64 y
@@ -131,12 +139,18 @@ cdef extern from "pygru.h" nogil:
         const pygru_kernels *kernels
         const pygru_team *team
 
+    int pygru_pack_f32(const pygru_config *, const pygru_kernels *, const void *parameters,
+                       void *packed)
+    int pygru_pack_f64(const pygru_config *, const pygru_kernels *, const void *parameters,
+                       void *packed)
+
     int pygru_forward_f32(const pygru_forward_args_f32 *)
     int pygru_forward_f64(const pygru_forward_args_f64 *)
 
     ctypedef struct pygru_backward_args_f32:
         const pygru_plan *plan
         const void *parameters
+        const void *packed
         const void *tape
         const uint8_t *mask
         float mask_scale
@@ -153,6 +167,7 @@ cdef extern from "pygru.h" nogil:
     ctypedef struct pygru_backward_args_f64:
         const pygru_plan *plan
         const void *parameters
+        const void *packed
         const void *tape
         const uint8_t *mask
         double mask_scale
@@ -172,6 +187,7 @@ cdef extern from "pygru.h" nogil:
     ctypedef struct pygru_step_args_f32:
         const pygru_config *config
         const void *parameters
+        const void *packed
         int64_t B
         const void *x
         const void *h
@@ -183,6 +199,7 @@ cdef extern from "pygru.h" nogil:
     ctypedef struct pygru_step_args_f64:
         const pygru_config *config
         const void *parameters
+        const void *packed
         int64_t B
         const void *x
         const void *h

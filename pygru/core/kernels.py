@@ -1,6 +1,7 @@
-"""Which elementwise kernels run: the best that this CPU has, or the one that is asked for.
+"""Which kernels run, and which engine calls them: the best that this CPU has, or what is asked.
 
-All give the same bits; ``PYGRU_SIMD`` exists for tests and measurements. It is read once, when
+``PYGRU_SIMD`` names the instruction set, ``PYGRU_ENGINE`` the engine: "simd" (packed weights,
+pygru's own products) or "blas". Both exist for tests and measurements and are read once, when
 pygru is imported.
 """
 
@@ -8,14 +9,16 @@ import os
 
 from pygru.core import _core
 
+ENGINES = {"blas": _core.ENGINE_BLAS, "simd": _core.ENGINE_SIMD}
 
-def choose(wanted=None):
-    """Return the kernels called ``wanted``, by default the best that run here.
+
+def choose(wanted=None, engine=None):
+    """Return the kernels ``wanted``, by default the best that run here, for ``engine``.
 
     Raises
     ------
     ImportError
-        If there are no such kernels or this CPU cannot run them.
+        If there are no such kernels, this CPU cannot run them, or there is no such engine.
     """
     usable = [name for name, runs in _core.kernel_names().items() if runs]
     if wanted is not None and wanted not in usable:
@@ -23,7 +26,14 @@ def choose(wanted=None):
             f"PYGRU_SIMD={wanted!r} is not supported by this CPU and build "
             f"(they have: {', '.join(usable)})"
         )
-    return _core.Kernels(wanted or usable[-1])
+    engines = list(ENGINES) if _core.has_simd_engine() else ["blas"]
+    if engine is not None and engine not in engines:
+        raise ImportError(
+            f"PYGRU_ENGINE={engine!r} is not supported by this build "
+            f"(it has: {', '.join(engines)})"
+        )
+    return _core.Kernels(wanted or usable[-1], ENGINES[engine or engines[-1]])
 
 
-KERNELS = choose(os.environ.get("PYGRU_SIMD"))
+KERNELS = choose(os.environ.get("PYGRU_SIMD"), os.environ.get("PYGRU_ENGINE"))
+ENGINE = next(name for name, number in ENGINES.items() if number == KERNELS.engine)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from pygru.core._core import Owner
 from pygru.core.memory import allocate
 from pygru.core.validation import (
     as_real,
@@ -26,19 +27,20 @@ class NamedViews(Mapping):
     shape. Names can neither be added nor removed.
     """
 
-    def __init__(self, flat, shapes):
-        self._flat = flat
-        self._views = {}
+    def __init__(self, owner, shapes):
+        self._owner = owner
+        self._places = {}
         begin = 0
         for name, shape in shapes.items():
             end = begin + int(np.prod(shape))
-            self._views[name] = flat[begin:end].reshape(shape)
+            self._places[name] = (slice(begin, end), shape)
             begin = end
 
     def __getitem__(self, name):
-        if name not in self._views:
-            raise KeyError(unexpected_key(name, self._views))
-        return self._views[name]
+        if name not in self._places:
+            raise KeyError(unexpected_key(name, self._places))
+        place, shape = self._places[name]
+        return self._owner.view()[place].reshape(shape)
 
     def __setitem__(self, name, value):
         view = self[name]
@@ -53,13 +55,13 @@ class NamedViews(Mapping):
         return array
 
     def __iter__(self):
-        return iter(self._views)
+        return iter(self._places)
 
     def __len__(self):
-        return len(self._views)
+        return len(self._places)
 
     def __repr__(self):
-        shapes = ", ".join(f"{name}: {view.shape}" for name, view in self._views.items())
+        shapes = ", ".join(f"{name}: {shape}" for name, (_, shape) in self._places.items())
         return f"{type(self).__name__}({shapes})"
 
 
@@ -72,32 +74,36 @@ class Parameters:
     def _create_parameters(self, shapes, dtype):
         count = sum(int(np.prod(shape, dtype=object)) for shape in shapes.values())
         purpose = f"{type(self).__name__} weights"
-        self._flat_parameters = allocate(count, dtype, purpose)
-        self._flat_grads = allocate(count, dtype, f"{type(self).__name__} gradients")
-        self._flat_parameters.fill(0)
-        self._flat_grads.fill(0)
-        self.parameters = NamedViews(self._flat_parameters, shapes)
-        self.grads = NamedViews(self._flat_grads, shapes)
+        flat_parameters = allocate(count, dtype, purpose)
+        flat_grads = allocate(count, dtype, f"{type(self).__name__} gradients")
+        flat_parameters.fill(0)
+        flat_grads.fill(0)
+        self._parameters_owner = Owner(flat_parameters)
+        self._grads_owner = Owner(flat_grads)
+        self.parameters = NamedViews(self._parameters_owner, shapes)
+        self.grads = NamedViews(self._grads_owner, shapes)
 
     # Views, streams and optimisers hold on to these two arrays: assigning copies into them.
 
     @property
     def flat_parameters(self):
-        """All parameters as one array; assigning copies into it."""
-        return self._flat_parameters
+        """All parameters as one array, a view; assigning copies into it."""
+        return self._parameters_owner.view()
 
     @flat_parameters.setter
     def flat_parameters(self, values):
-        self._flat_parameters[...] = _like("flat_parameters", values, self._flat_parameters)
+        flat = self._parameters_owner.view()
+        flat[...] = _like("flat_parameters", values, flat)
 
     @property
     def flat_grads(self):
-        """The gradients of all parameters as one array; assigning copies into it."""
-        return self._flat_grads
+        """The gradients of all parameters as one array, a view; assigning copies into it."""
+        return self._grads_owner.view()
 
     @flat_grads.setter
     def flat_grads(self, values):
-        self._flat_grads[...] = _like("flat_grads", values, self._flat_grads)
+        flat = self._grads_owner.view()
+        flat[...] = _like("flat_grads", values, flat)
 
     @property
     def flat_pairs(self):

@@ -6,7 +6,8 @@
  * out is below a quarter of a rounding error. What the rounding of r and of the larger sums
  * loses is kept and added to the smaller terms, so that the result is within 2 ULP; the
  * measured error stands in docs/math.md.
- * NaN gives NaN, +-inf the limits, -0.0 keeps its sign, denormal results are right. */
+ * NaN gives NaN, +-inf the limits, -0.0 keeps its sign, denormal results are right.
+ * FUSE(a, b, c) is a b + c, rounded once where the instruction set can. */
 
 #if REAL_BITS == 32
 typedef uint32_t NAME(bits);
@@ -55,9 +56,9 @@ typedef struct NAME(reduced) {
 } NAME(reduced);
 
 ALWAYS_INLINE NAME(reduced) NAME(reduce)(REAL y) {
-    const REAL shifted = y * LOG2_E + ROUNDER;
+    const REAL shifted = FUSE(y, LOG2_E, ROUNDER);
     const REAL k = shifted - ROUNDER;
-    const REAL high = y - k * LN2_HIGH; /* exact */
+    const REAL high = FUSE(-k, LN2_HIGH, y); /* exact */
     const REAL rest = k * LN2_LOW;
     NAME(reduced) a;
     a.k = NAME(to_bits)(shifted) - NAME(to_bits)(ROUNDER);
@@ -74,18 +75,18 @@ ALWAYS_INLINE REAL NAME(exp_tail)(REAL r) {
     q = INVERSE(5040.0);
 #else
     q = INVERSE(6227020800.0);
-    q = q * r + INVERSE(479001600.0);
-    q = q * r + INVERSE(39916800.0);
-    q = q * r + INVERSE(3628800.0);
-    q = q * r + INVERSE(362880.0);
-    q = q * r + INVERSE(40320.0);
-    q = q * r + INVERSE(5040.0);
+    q = FUSE(q, r, INVERSE(479001600.0));
+    q = FUSE(q, r, INVERSE(39916800.0));
+    q = FUSE(q, r, INVERSE(3628800.0));
+    q = FUSE(q, r, INVERSE(362880.0));
+    q = FUSE(q, r, INVERSE(40320.0));
+    q = FUSE(q, r, INVERSE(5040.0));
 #endif
-    q = q * r + INVERSE(720.0);
-    q = q * r + INVERSE(120.0);
-    q = q * r + INVERSE(24.0);
-    q = q * r + INVERSE(6.0);
-    q = q * r + INVERSE(2.0);
+    q = FUSE(q, r, INVERSE(720.0));
+    q = FUSE(q, r, INVERSE(120.0));
+    q = FUSE(q, r, INVERSE(24.0));
+    q = FUSE(q, r, INVERSE(6.0));
+    q = FUSE(q, r, INVERSE(2.0));
     return q;
 #undef INVERSE
 }
@@ -103,10 +104,10 @@ ALWAYS_INLINE REAL NAME(sigmoid)(REAL x) {
     const NAME(bits) half = a.k >> 1;
     const REAL s = NAME(power_of_two)(EXPONENT_BIAS - half) *
                    NAME(power_of_two)(EXPONENT_BIAS - (a.k - half));
-    const REAL p = r + ((r * r) * NAME(exp_tail)(r) + low);
+    const REAL p = r + FUSE(r * r, NAME(exp_tail)(r), low);
     const REAL sum = (REAL)1 + s;
     const REAL lost = s - (sum - (REAL)1);
-    return (positive ? (REAL)1 : s) / (sum + (lost + (positive ? s : (REAL)1) * p));
+    return (positive ? (REAL)1 : s) / (sum + FUSE(positive ? s : (REAL)1, p, lost));
 }
 
 /* tanh(x) = sign(x) h / (1 + h) with h = (e^(2|x|) - 1) / 2 and e^y - 1 = (2^k - 1) + 2^k p(r),
@@ -121,7 +122,7 @@ ALWAYS_INLINE REAL NAME(hyperbolic_tangent)(REAL x) {
     const REAL smaller = scale * a.r;
     const REAL sum = larger + smaller;
     const REAL lost = (larger - sum) + smaller;
-    const REAL tail = scale * ((a.r * a.r) * NAME(exp_tail)(a.r) + a.low);
+    const REAL tail = scale * FUSE(a.r * a.r, NAME(exp_tail)(a.r), a.low);
     const REAL h = (REAL)0.5 * (sum + (lost + tail));
     const int is_small = y < (REAL)0.9;
     const REAL quotient = (is_small ? h * h : h) / ((REAL)1 + h);

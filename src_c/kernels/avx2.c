@@ -1,12 +1,32 @@
-/* avx2.c - the kernels for x86-64 with AVX2. */
+/* avx2.c - the kernels for x86-64 with AVX2 and FMA. */
 #include "kernels.h"
 
 #if PYGRU_X86_KERNELS
+#include <immintrin.h>
+
+#include "../template_macros.h"
+
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
 #else
-#pragma GCC target("avx2")
+#pragma GCC target("avx2,fma")
 #endif
+
+#define VECTOR_BYTES 32
+#define MOST_SUMS 12
+#define FUSED 1
+
+ALWAYS_INLINE __m256 broadcast_f32(const float *x) { return _mm256_broadcast_ss(x); }
+
+ALWAYS_INLINE __m256d broadcast_f64(const double *x) { return _mm256_broadcast_sd(x); }
+
+ALWAYS_INLINE __m256 multiply_add_f32(__m256 a, __m256 b, __m256 c) {
+    return _mm256_fmadd_ps(a, b, c);
+}
+
+ALWAYS_INLINE __m256d multiply_add_f64(__m256d a, __m256d b, __m256d c) {
+    return _mm256_fmadd_pd(a, b, c);
+}
 
 #define KERNELS pygru_kernels_avx2
 #include "both_precisions.h"

@@ -1,5 +1,9 @@
 /* both_precisions.h - compiles the kernel templates for float and double, for the target that
- * the including file has set, as the table KERNELS. */
+ * the including file has set, as the table KERNELS. That file defines
+ *   VECTOR_BYTES   bytes of a vector register
+ *   MOST_SUMS      sums of a tile that fit the registers beside its operands: 12 of 16, 24 of
+ * 32 FUSED          1 if there is a fused multiply-add, also for single numbers broadcast_f32,
+ * broadcast_f64, multiply_add_f32, multiply_add_f64   on vectors */
 #ifndef KERNELS
 #error "define KERNELS, the name of the table, before including both_precisions.h"
 #endif
@@ -7,15 +11,11 @@
 #include <string.h>
 
 #define REAL_BITS 32
-#include "../template.h"
-#include "activations.tpl.c"
-#include "gates.tpl.c"
+#include "precision.tpl.c"
 #undef REAL_BITS
 
 #define REAL_BITS 64
-#include "../template.h"
-#include "activations.tpl.c"
-#include "gates.tpl.c"
+#include "precision.tpl.c"
 #undef REAL_BITS
 
-const pygru_kernels KERNELS = {&gate_kernels_f32, &gate_kernels_f64};
+const pygru_kernels KERNELS = {&table_f32, &table_f64};

@@ -3,11 +3,17 @@
 
 #include <stddef.h>
 
+#if defined(__aarch64__)
+#define BASELINE "neon" /* every 64-bit ARM has it */
+#else
+#define BASELINE "baseline"
+#endif
+
 static const struct {
     const char *name;
     const pygru_kernels *kernels;
 } SETS[] = {
-    {"baseline", &pygru_kernels_baseline},
+    {BASELINE, &pygru_kernels_baseline},
 #if PYGRU_X86_KERNELS
     {"avx2", &pygru_kernels_avx2},
     {"avx512", &pygru_kernels_avx512},
@@ -22,7 +28,7 @@ static int runs_here(int32_t index) {
     __builtin_cpu_init();
     switch (index) {
     case 1:
-        return __builtin_cpu_supports("avx2");
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     case 2:
         return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
@@ -45,6 +51,8 @@ const pygru_kernels *pygru_kernels_at(int32_t index) {
     return index >= 0 && index < COUNT && runs_here(index) ? SETS[index].kernels : NULL;
 }
 
+int32_t pygru_has_simd_engine(void) { return PYGRU_PACKED_PRODUCTS; }
+
 static const pygru_kernels *chosen(const pygru_kernels *kernels) {
     int32_t index;
     for (index = COUNT - 1; kernels == NULL; index--) {
@@ -53,11 +61,11 @@ static const pygru_kernels *chosen(const pygru_kernels *kernels) {
     return kernels;
 }
 
-const pygru_gates_f32 *pygru_gates_of_f32(const pygru_kernels *kernels) {
+const pygru_table_f32 *pygru_table_of_f32(const pygru_kernels *kernels) {
     return chosen(kernels)->f32;
 }
 
-const pygru_gates_f64 *pygru_gates_of_f64(const pygru_kernels *kernels) {
+const pygru_table_f64 *pygru_table_of_f64(const pygru_kernels *kernels) {
     return chosen(kernels)->f64;
 }
 

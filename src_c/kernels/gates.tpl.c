@@ -1,61 +1,198 @@
 /* gates.tpl.c - the elementwise part of a step and of its derivative, on a block of rows.
  *
  * Plain loops that the compiler vectorises; each file of an instruction set includes them once
- * per precision. No product of matrices, no branch inside a loop, no memory of its own. A row
- * of `gates` is n | r | z | hn (reset after) or n | r | z | r*h (before), 4H; see cell.tpl.c.
- * Operations are never contracted, so that every instruction set gives the same bits. */
+ * per precision. A row of `gates` is n | r | z | hn (reset after) or n | r | z | r*h (before),
+ * 4H; see cell.tpl.c. Before the step, n, r and z hold what the input contributes; `sums` holds
+ * the rest, as pygru_units in kernels.h says. No function here is inlined into a product: the
+ * constants of the activations would push sums out of the registers. */
 
 /* ---- forward ------------------------------------------------------------------------ */
 
 /* h' = (1-z) h + z n (replaces)  |  z h + (1-z) n (keeps) */
 ALWAYS_INLINE REAL NAME(blend)(REAL z, REAL n, REAL h, int keeps) {
-    return keeps ? n + z * (h - n) : h + z * (n - h);
+    return keeps ? FUSE(z, h - n, n) : FUSE(z, n - h, h);
 }
 
-/* One row, reset after the product: gh (3H) holds U_r h | U_z h | U_n h. */
-ALWAYS_INLINE void NAME(row_after)(int64_t H, REAL *gates, const REAL *gh, const REAL *bias,
-                                   const REAL *h, REAL *h_next, int keeps) {
-    REAL *n = gates, *r = gates + H, *z = gates + 2 * H, *hn = gates + 3 * H;
-    int64_t j;
-    INDEPENDENT
-    for (j = 0; j < H; j++) {
-        const REAL r_j = NAME(sigmoid)(r[j] + gh[j] + bias[H + j]);
-        const REAL z_j = NAME(sigmoid)(z[j] + gh[H + j] + bias[2 * H + j]);
-        const REAL hn_j = gh[2 * H + j] + bias[3 * H + j];
-        const REAL n_j = NAME(hyperbolic_tangent)(n[j] + bias[j] + r_j * hn_j);
-        r[j] = r_j;
-        z[j] = z_j;
-        hn[j] = hn_j;
-        n[j] = n_j;
-        h_next[j] = NAME(blend)(z_j, n_j, h[j], keeps);
+/* The sums of r and z become r and z where they stand. A loop of its own, because it has no
+ * chain from one activation to the next: the CPU works on several vectors of it at a time. */
+static void NAME(activate_r_and_z)(const NAME(pygru_units) *p) {
+    int64_t row, j;
+    int gate;
+    for (row = 0; row < p->rows; row++) {
+        for (gate = 0; gate < 2; gate++) {
+            REAL *sums = p->sums + row * p->sums_row + gate * p->gate;
+            INDEPENDENT
+            for (j = 0; j < p->sums_units; j++) {
+                sums[j] = NAME(sigmoid)(sums[j]);
+            }
+        }
     }
 }
 
-/* One row, reset before: first r, z and r*h from gh = U_r h | U_z h, */
-ALWAYS_INLINE void NAME(row_before_reset)(int64_t H, REAL *gates, const REAL *gh,
-                                          const REAL *bias, const REAL *h) {
-    REAL *r = gates + H, *z = gates + 2 * H, *rh = gates + 3 * H;
-    int64_t j;
+/* What some units of one row read and write. */
+typedef struct NAME(unit_arrays) {
+    const REAL *sums[3];
+    const REAL *in_n;
+    const REAL *in_z;
+    const REAL *h;
+    REAL *gates[4]; /* n r z hn|rh */
+    REAL *h_next;
+} NAME(unit_arrays);
+
+/* Reset after the product: r and z stand where their sums stood, the third sum is hn. */
+ALWAYS_INLINE void NAME(units_after)(int count, const NAME(unit_arrays) *u, int keeps,
+                                     int stores) {
+    const REAL *r = u->sums[0], *z = u->sums[1], *hn = u->sums[2];
+    const REAL *in_n = u->in_n, *h = u->h;
+    REAL *to_n = u->gates[0], *to_r = u->gates[1], *to_z = u->gates[2], *to_hn = u->gates[3];
+    REAL *h_next = u->h_next;
+    int j;
     INDEPENDENT
-    for (j = 0; j < H; j++) {
-        const REAL r_j = NAME(sigmoid)(r[j] + gh[j] + bias[H + j]);
-        r[j] = r_j;
-        z[j] = NAME(sigmoid)(z[j] + gh[H + j] + bias[2 * H + j]);
+    for (j = 0; j < count; j++) {
+        const REAL n_j = NAME(hyperbolic_tangent)(FUSE(r[j], hn[j], in_n[j]));
+        const REAL h_j = NAME(blend)(z[j], n_j, h[j], keeps);
+        if (stores) {
+            const REAL r_j = r[j], z_j = z[j], hn_j = hn[j];
+            to_r[j] = r_j;
+            to_z[j] = z_j;
+            to_hn[j] = hn_j;
+            to_n[j] = n_j;
+        }
+        h_next[j] = h_j;
+    }
+}
+
+/* Reset before: first r, z and r*h, */
+ALWAYS_INLINE void NAME(units_before_reset)(int count, const NAME(unit_arrays) *u) {
+    const REAL *r = u->sums[0], *z = u->sums[1], *h = u->h;
+    REAL *to_r = u->gates[1], *to_z = u->gates[2], *rh = u->gates[3];
+    int j;
+    INDEPENDENT
+    for (j = 0; j < count; j++) {
+        const REAL r_j = r[j];
+        to_r[j] = r_j;
+        to_z[j] = z[j];
         rh[j] = r_j * h[j];
     }
 }
 
-/* then n and the new state from gh = U_n (r*h). */
-ALWAYS_INLINE void NAME(row_before_candidate)(int64_t H, REAL *gates, const REAL *gh,
-                                              const REAL *bias, const REAL *h, REAL *h_next,
-                                              int keeps) {
-    REAL *n = gates;
-    const REAL *z = gates + 2 * H;
-    int64_t j;
+/* then n and the new state. */
+ALWAYS_INLINE void NAME(units_before_candidate)(int count, const NAME(unit_arrays) *u,
+                                                int keeps) {
+    const REAL *sum_n = u->sums[0], *z = u->in_z, *h = u->h;
+    REAL *n = u->gates[0], *h_next = u->h_next;
+    int j;
     INDEPENDENT
-    for (j = 0; j < H; j++) {
-        n[j] = NAME(hyperbolic_tangent)(n[j] + bias[j] + gh[j]);
-        h_next[j] = NAME(blend)(z[j], n[j], h[j], keeps);
+    for (j = 0; j < count; j++) {
+        const REAL n_j = NAME(hyperbolic_tangent)(sum_n[j]);
+        n[j] = n_j;
+        h_next[j] = NAME(blend)(z[j], n_j, h[j], keeps);
+    }
+}
+
+/* The arrays of a row, `at` units further. */
+ALWAYS_INLINE NAME(unit_arrays)
+    NAME(arrays_of)(const NAME(pygru_units) *p, int64_t row, int64_t at) {
+    const REAL *sums = p->sums + row * p->sums_row + at;
+    REAL *gates = p->gates + row * 4 * p->H + at;
+    const NAME(unit_arrays) u = {{sums, sums + p->gate, sums + 2 * p->gate},
+                                 gates,
+                                 gates + 2 * p->H,
+                                 p->h + row * p->H + at,
+                                 {gates, gates + p->H, gates + 2 * p->H, gates + 3 * p->H},
+                                 p->h_next + row * p->H + at};
+    return u;
+}
+
+ALWAYS_INLINE void NAME(copy_units)(int64_t count, const REAL *from, REAL *to) {
+    memcpy(to, from, (size_t)count * sizeof(REAL));
+}
+
+/* The three passes that a step consists of. */
+#ifndef PASSES
+#define PASSES
+enum pass { AFTER, BEFORE_RESET, BEFORE_CANDIDATE };
+#endif
+
+ALWAYS_INLINE void NAME(pass_units)(enum pass pass, int count, const NAME(unit_arrays) *u,
+                                    int keeps, int stores) {
+    switch (pass) {
+    case AFTER:
+        NAME(units_after)(count, u, keeps, stores);
+        break;
+    case BEFORE_RESET:
+        NAME(units_before_reset)(count, u);
+        break;
+    default:
+        NAME(units_before_candidate)(count, u, keeps);
+    }
+}
+
+/* The last units of a row, too few for a vector: on copies whose other lanes are zeros. */
+ALWAYS_INLINE void NAME(pass_last_units)(enum pass pass, int64_t count,
+                                         const NAME(unit_arrays) *row, int keeps, int stores) {
+    const int first = pass == BEFORE_CANDIDATE ? 0 : 1; /* gates that the pass writes */
+    const int last = pass == BEFORE_CANDIDATE ? 0 : 3;
+    REAL copy[11][LANES] = {{0}};
+    const NAME(unit_arrays) u = {
+        {copy[0], copy[1], copy[2]},          copy[3], copy[4], copy[5],
+        {copy[6], copy[7], copy[8], copy[9]}, copy[10]};
+    int i;
+    for (i = 0; i < (pass == AFTER ? 3 : pass == BEFORE_RESET ? 2 : 1); i++) {
+        NAME(copy_units)(count, row->sums[i], copy[i]);
+    }
+    NAME(copy_units)(count, row->in_n, copy[3]);
+    NAME(copy_units)(count, row->in_z, copy[4]);
+    NAME(copy_units)(count, row->h, copy[5]);
+    NAME(pass_units)(pass, LANES, &u, keeps, stores);
+    for (i = pass == AFTER ? 0 : first; stores && i <= last; i++) {
+        NAME(copy_units)(count, u.gates[i], row->gates[i]);
+    }
+    if (pass != BEFORE_RESET) {
+        NAME(copy_units)(count, u.h_next, row->h_next);
+    }
+}
+
+ALWAYS_INLINE void NAME(pass_rows)(enum pass pass, const NAME(pygru_units) *p, int keeps,
+                                   int stores) {
+    int64_t row, at;
+    for (row = 0; row < p->rows; row++) {
+        for (at = 0; at + LANES <= p->units; at += LANES) {
+            const NAME(unit_arrays) u = NAME(arrays_of)(p, row, at);
+            NAME(pass_units)(pass, LANES, &u, keeps, stores);
+        }
+        if (at < p->units) {
+            const NAME(unit_arrays) u = NAME(arrays_of)(p, row, at);
+            NAME(pass_last_units)(pass, p->units - at, &u, keeps, stores);
+        }
+    }
+}
+
+static void NAME(after_forward)(const NAME(pygru_units) *p) {
+    NAME(activate_r_and_z)(p);
+    if (p->stores) {
+        if (p->keeps) {
+            NAME(pass_rows)(AFTER, p, 1, 1);
+        } else {
+            NAME(pass_rows)(AFTER, p, 0, 1);
+        }
+    } else if (p->keeps) {
+        NAME(pass_rows)(AFTER, p, 1, 0);
+    } else {
+        NAME(pass_rows)(AFTER, p, 0, 0);
+    }
+}
+
+static void NAME(before_reset)(const NAME(pygru_units) *p) {
+    NAME(activate_r_and_z)(p);
+    NAME(pass_rows)(BEFORE_RESET, p, 0, 1);
+}
+
+static void NAME(before_candidate)(const NAME(pygru_units) *p) {
+    if (p->keeps) {
+        NAME(pass_rows)(BEFORE_CANDIDATE, p, 1, 1);
+    } else {
+        NAME(pass_rows)(BEFORE_CANDIDATE, p, 0, 1);
     }
 }
 
@@ -129,38 +266,6 @@ ALWAYS_INLINE void NAME(row_reset_backward)(int64_t H, const REAL *gates, const 
 
 /* ---- blocks of rows ----------------------------------------------------------------- */
 
-static void NAME(after_forward)(int64_t rows, int64_t H, REAL *gates, const REAL *gh,
-                                const REAL *bias, const REAL *h, REAL *h_next, int keeps) {
-    int64_t i;
-    for (i = 0; i < rows; i++, gates += 4 * H, gh += 3 * H, h += H, h_next += H) {
-        if (keeps) {
-            NAME(row_after)(H, gates, gh, bias, h, h_next, 1);
-        } else {
-            NAME(row_after)(H, gates, gh, bias, h, h_next, 0);
-        }
-    }
-}
-
-static void NAME(before_reset)(int64_t rows, int64_t H, REAL *gates, const REAL *gh,
-                               const REAL *bias, const REAL *h) {
-    int64_t i;
-    for (i = 0; i < rows; i++, gates += 4 * H, gh += 2 * H, h += H) {
-        NAME(row_before_reset)(H, gates, gh, bias, h);
-    }
-}
-
-static void NAME(before_candidate)(int64_t rows, int64_t H, REAL *gates, const REAL *gh,
-                                   const REAL *bias, const REAL *h, REAL *h_next, int keeps) {
-    int64_t i;
-    for (i = 0; i < rows; i++, gates += 4 * H, gh += H, h += H, h_next += H) {
-        if (keeps) {
-            NAME(row_before_candidate)(H, gates, gh, bias, h, h_next, 1);
-        } else {
-            NAME(row_before_candidate)(H, gates, gh, bias, h, h_next, 0);
-        }
-    }
-}
-
 static void NAME(after_backward)(int64_t rows, int64_t H, const REAL *gates, const REAL *h,
                                  REAL *d_h, REAL *d_gates, int keeps) {
     int64_t i;
@@ -208,11 +313,3 @@ static void NAME(all_tanh)(int64_t n, const REAL *in, REAL *out) {
         out[i] = NAME(hyperbolic_tangent)(in[i]);
     }
 }
-
-#define GATE_KERNELS                                                                           \
-    {                                                                                          \
-        NAME(after_forward),  NAME(before_reset),    NAME(before_candidate),                   \
-        NAME(after_backward), NAME(before_backward), NAME(reset_backward),                     \
-        NAME(all_sigmoid),    NAME(all_tanh)}
-static const NAME(pygru_gates) NAME(gate_kernels) = GATE_KERNELS;
-#undef GATE_KERNELS

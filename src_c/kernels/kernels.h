@@ -1,20 +1,68 @@
-/* kernels.h - the table of elementwise kernels that each instruction set fills.
+/* kernels.h - the table of kernels that each instruction set fills: products with packed
+ * weights, and the elementwise part of a step.
  *
- * Each function works on `rows` rows of H units; the layout of a row of gates is that of
- * cell.tpl.c, the equations stand in gates.tpl.c. */
+ * The layout of a row of gates is that of cell.tpl.c; the equations stand in gates.tpl.c, the
+ * layout of packed weights in product.tpl.c. */
 #ifndef PYGRU_KERNELS_H
 #define PYGRU_KERNELS_H
 
 #include "../pygru.h"
 
-#define PYGRU_DECLARE_GATES(REAL_, SUFFIX)                                                     \
-    typedef struct pygru_gates_##SUFFIX {                                                      \
-        void (*after_forward)(int64_t rows, int64_t H, REAL_ *gates, const REAL_ *gh,          \
-                              const REAL_ *bias, const REAL_ *h, REAL_ *h_next, int keeps);    \
-        void (*before_reset)(int64_t rows, int64_t H, REAL_ *gates, const REAL_ *gh,           \
-                             const REAL_ *bias, const REAL_ *h);                               \
-        void (*before_candidate)(int64_t rows, int64_t H, REAL_ *gates, const REAL_ *gh,       \
-                                 const REAL_ *bias, const REAL_ *h, REAL_ *h_next, int keeps); \
+/* The tiles and their packed weights are written with the vector types of gcc and clang. */
+#if defined(__GNUC__)
+#define PYGRU_PACKED_PRODUCTS 1
+#else
+#define PYGRU_PACKED_PRODUCTS 0
+#endif
+
+enum {
+    PYGRU_MOST_LANES = 16
+}; /* of any vector: what a buffer that is read in vectors needs
+      beyond its end */
+
+#define PYGRU_DECLARE_KERNELS(REAL_, SUFFIX)                                                   \
+    /* Where up to three column blocks of a product begin, and the distance of their rows. */  \
+    typedef struct pygru_place_##SUFFIX {                                                      \
+        REAL_ *at[3];                                                                          \
+        ptrdiff_t row[3];                                                                      \
+    } pygru_place_##SUFFIX;                                                                    \
+                                                                                               \
+    /* out (m, panels*NV*lanes) = from + A (m, K) W with packed W. */                          \
+    typedef struct pygru_product_##SUFFIX {                                                    \
+        int64_t m;                                                                             \
+        int64_t panels;                                                                        \
+        int NV; /* column blocks of a panel: 1, 2 or 3 */                                      \
+        int64_t K;                                                                             \
+        const REAL_ *a;                                                                        \
+        ptrdiff_t lda;                                                                         \
+        const REAL_ *w;  /* the first panel */                                                 \
+        ptrdiff_t panel; /* from one panel to the next */                                      \
+        pygru_place_##SUFFIX from;                                                             \
+        pygru_place_##SUFFIX out; /* whole vectors are written */                              \
+    } pygru_product_##SUFFIX;                                                                  \
+                                                                                               \
+    /* Units [0, units) of `rows` rows after a product. sums: r | z | hn (reset after), r | z  \
+     * (before), or n (before, second half), `gate` apart. gates: the n column; the others are \
+     * H apart and rows 4H. */                                                                 \
+    typedef struct pygru_units_##SUFFIX {                                                      \
+        int64_t rows;                                                                          \
+        int64_t units;                                                                         \
+        int64_t H;                                                                             \
+        REAL_ *sums;                                                                           \
+        ptrdiff_t sums_row;                                                                    \
+        int64_t sums_units;                                                                    \
+        ptrdiff_t gate;                                                                        \
+        REAL_ *gates;                                                                          \
+        const REAL_ *h; /* rows of H */                                                        \
+        REAL_ *h_next;  /* rows of H; may be h */                                              \
+        int keeps;                                                                             \
+        int stores; /* whether the gates are kept (reset after; before always does) */         \
+    } pygru_units_##SUFFIX;                                                                    \
+                                                                                               \
+    typedef struct pygru_table_##SUFFIX {                                                      \
+        void (*after_forward)(const pygru_units_##SUFFIX *);                                   \
+        void (*before_reset)(const pygru_units_##SUFFIX *);                                    \
+        void (*before_candidate)(const pygru_units_##SUFFIX *);                                \
         void (*after_backward)(int64_t rows, int64_t H, const REAL_ *gates, const REAL_ *h,    \
                                REAL_ *d_h, REAL_ *d_gates, int keeps);                         \
         void (*before_backward)(int64_t rows, int64_t H, const REAL_ *gates, const REAL_ *h,   \
@@ -23,19 +71,25 @@
                                const REAL_ *d_rh, REAL_ *d_h, REAL_ *d_gates);                 \
         void (*sigmoid)(int64_t n, const REAL_ *in, REAL_ *out);                               \
         void (*tanh)(int64_t n, const REAL_ *in, REAL_ *out);                                  \
-    } pygru_gates_##SUFFIX
+        int lanes; /* of a vector; 0 without packed products */                                \
+        void (*product)(const pygru_product_##SUFFIX *);                                       \
+        /* Packs columns [0, H) of NV matrices: element k of unit j of matrix v is             \
+         * w[v][j*unit + k*step]. */                                                           \
+        void (*pack)(int NV, int64_t H, int64_t K, const REAL_ *const *w, ptrdiff_t unit,      \
+                     ptrdiff_t step, REAL_ *packed);                                           \
+    } pygru_table_##SUFFIX
 
-PYGRU_DECLARE_GATES(float, f32);
-PYGRU_DECLARE_GATES(double, f64);
+PYGRU_DECLARE_KERNELS(float, f32);
+PYGRU_DECLARE_KERNELS(double, f64);
 
 struct pygru_kernels {
-    const pygru_gates_f32 *f32;
-    const pygru_gates_f64 *f64;
+    const pygru_table_f32 *f32;
+    const pygru_table_f64 *f64;
 };
 
 /* The kernels of a set that may be NULL: then the best that this CPU has. */
-const pygru_gates_f32 *pygru_gates_of_f32(const pygru_kernels *kernels);
-const pygru_gates_f64 *pygru_gates_of_f64(const pygru_kernels *kernels);
+const pygru_table_f32 *pygru_table_of_f32(const pygru_kernels *kernels);
+const pygru_table_f64 *pygru_table_of_f64(const pygru_kernels *kernels);
 
 /* Which sets this build has. A target can be set within a file by gcc and clang only. */
 #if defined(__x86_64__) && defined(__GNUC__)

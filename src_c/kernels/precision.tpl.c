@@ -1,0 +1,36 @@
+/* precision.tpl.c - the kernels of one instruction set in one precision, and their table. */
+#include "../template.h"
+
+#if FUSED && REAL_BITS == 32
+#define FUSE(a, b, c) __builtin_fmaf(a, b, c)
+#elif FUSED
+#define FUSE(a, b, c) __builtin_fma(a, b, c)
+#else
+#define FUSE(a, b, c) ((a) * (b) + (c))
+#endif
+#define LANES ((int)(VECTOR_BYTES / sizeof(REAL)))
+
+#include "activations.tpl.c"
+#include "gates.tpl.c"
+#if PYGRU_PACKED_PRODUCTS
+#include "product.tpl.c"
+#endif
+
+static const NAME(pygru_table) NAME(table) = {
+    .after_forward = NAME(after_forward),
+    .before_reset = NAME(before_reset),
+    .before_candidate = NAME(before_candidate),
+    .after_backward = NAME(after_backward),
+    .before_backward = NAME(before_backward),
+    .reset_backward = NAME(reset_backward),
+    .sigmoid = NAME(all_sigmoid),
+    .tanh = NAME(all_tanh),
+#if PYGRU_PACKED_PRODUCTS
+    .lanes = LANES,
+    .product = NAME(product),
+    .pack = NAME(pack),
+#endif
+};
+
+#undef FUSE
+#undef LANES

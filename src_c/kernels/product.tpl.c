@@ -1,0 +1,216 @@
+/* product.tpl.c - matrix products with weights that were packed for the vector registers.
+ *
+ * out (m, n) = from (m, n) + A (m, K) W, with the columns of W in blocks of LANES. NV blocks
+ * (the r, z and n columns of the same units, say) form a panel:
+ *
+ *     k=0: LANES of block 0 | .. | LANES of block NV-1,  k=1: ..,  k=K-1   the next panel ..
+ *
+ * Columns past the last one are zeros. A tile of MR rows and P panels keeps MR*NV*P sums in
+ * registers and walks over k once. Each sum is one chain of multiply-adds in the order of k
+ * that begins at `from`: its bits do not depend on MR, P, the number of rows, or on where the
+ * walk is interrupted. That is what makes the result of a sequence independent of the batch it
+ * is in. docs/speed.md tells why the tiles have these shapes. */
+
+typedef REAL NAME(vector) __attribute__((vector_size(VECTOR_BYTES)));
+#define VECTOR NAME(vector)
+#define PLACE NAME(pygru_place)
+
+/* ---- one tile --------------------------------------------------------------------------- */
+
+ALWAYS_INLINE VECTOR NAME(load)(const REAL *from) {
+    VECTOR v;
+    memcpy(&v, from, sizeof v);
+    return v;
+}
+
+ALWAYS_INLINE void NAME(store)(REAL *to, VECTOR v) { memcpy(to, &v, sizeof v); }
+
+/* The body of all tiles. MR, NV and P are constants where it is inlined, so that the arrays
+ * become registers. Whichever operand needs fewer of them stays, the other passes through one:
+ * gcc 12 spills a sum, at half the speed, when both are alive at once. */
+ALWAYS_INLINE void NAME(tile)(const int MR, const int NV, const int P, int64_t K, const REAL *a,
+                              ptrdiff_t lda, const REAL *w, ptrdiff_t panel, const PLACE *from,
+                              const PLACE *to) {
+    VECTOR sum[MOST_SUMS];
+    const int NP = NV * P;
+    int i, v;
+    UNROLL for (i = 0; i < MR; i++) {
+        UNROLL for (v = 0; v < NP; v++) {
+            const REAL *row = from->at[v % NV] + i * from->row[v % NV];
+            sum[i * NP + v] = NAME(load)(row + v / NV * LANES);
+        }
+    }
+    do { /* K is at least 1; a loop that may not run would have gcc move all sums about */
+        if (NP <= MR) {
+            VECTOR weight[MOST_SUMS];
+            UNROLL for (v = 0; v < NP; v++) {
+                weight[v] = *(const VECTOR *)(w + v / NV * panel + v % NV * LANES);
+            }
+            UNROLL for (i = 0; i < MR; i++) {
+                const VECTOR x = NAME(broadcast)(a + i * lda);
+                UNROLL for (v = 0; v < NP; v++) {
+                    sum[i * NP + v] = NAME(multiply_add)(x, weight[v], sum[i * NP + v]);
+                }
+            }
+        } else {
+            VECTOR x[MOST_SUMS];
+            UNROLL for (i = 0; i < MR; i++) { x[i] = NAME(broadcast)(a + i * lda); }
+            UNROLL for (v = 0; v < NP; v++) {
+                const VECTOR weight = *(const VECTOR *)(w + v / NV * panel + v % NV * LANES);
+                UNROLL for (i = 0; i < MR; i++) {
+                    sum[i * NP + v] = NAME(multiply_add)(x[i], weight, sum[i * NP + v]);
+                }
+            }
+        }
+        a++;
+        w += NV * LANES;
+    } while (--K > 0);
+    UNROLL for (i = 0; i < MR; i++) {
+        UNROLL for (v = 0; v < NP; v++) {
+            REAL *row = to->at[v % NV] + i * to->row[v % NV];
+            NAME(store)(row + v / NV * LANES, sum[i * NP + v]);
+        }
+    }
+}
+
+/* ---- the shapes ------------------------------------------------------------------------- */
+
+typedef void NAME(tile_function)(int64_t K, const REAL *a, ptrdiff_t lda, const REAL *w,
+                                 ptrdiff_t panel, const PLACE *from, const PLACE *to);
+
+/* X(NV, MR, P): few rows take several panels at once, because a sum can be added to only once
+ * in the latency of a multiply-add, and 8 to 10 of them must be under way. */
+#if MOST_SUMS == 12 /* 16 registers */
+#define SHAPES(X)                                                                              \
+    X(3, 1, 1)                                                                                 \
+    X(3, 1, 2)                                                                                 \
+    X(3, 1, 4) X(3, 2, 1) X(3, 2, 2) X(3, 3, 1) X(3, 4, 1) X(2, 1, 1) X(2, 1, 2) X(2, 1, 4)    \
+        X(2, 2, 1) X(2, 2, 2) X(2, 2, 3) X(2, 3, 1) X(2, 3, 2) X(2, 4, 1) X(2, 5, 1) X(2, 6, 1)           \
+            X(1, 1, 1) X(1, 1, 2) X(1, 1, 4) X(1, 1, 8) X(1, 2, 1) X(1, 2, 2) X(1, 2, 4)       \
+                X(1, 3, 1) X(1, 3, 2) X(1, 3, 3) X(1, 4, 1) X(1, 4, 2) X(1, 4, 3)
+static const int NAME(MOST_ROWS)[4] = {0, 4, 6, 4};
+#else /* 32 registers */
+#define SHAPES(X)                                                                              \
+    X(3, 1, 1)                                                                                 \
+    X(3, 1, 2)                                                                                 \
+    X(3, 1, 4) X(3, 2, 1) X(3, 2, 2) X(3, 2, 4) X(3, 3, 1) X(3, 3, 2) X(3, 4, 1) X(3, 4, 2)    \
+        X(3, 5, 1) X(3, 6, 1) X(3, 7, 1) X(3, 8, 1) X(2, 1, 1) X(2, 1, 2) X(2, 1, 4)           \
+            X(2, 2, 1) X(2, 2, 4) X(2, 3, 1) X(2, 3, 3) X(2, 4, 1) X(2, 4, 3) X(2, 5, 1)       \
+                X(2, 5, 2) X(2, 6, 1) X(2, 6, 2) X(2, 7, 1) X(2, 8, 1) X(1, 1, 1) X(1, 1, 2)   \
+                    X(1, 1, 4) X(1, 1, 8) X(1, 2, 1) X(1, 2, 2) X(1, 2, 4) X(1, 2, 8)          \
+                        X(1, 3, 1) X(1, 3, 2) X(1, 3, 4) X(1, 4, 1) X(1, 4, 2) X(1, 4, 4)      \
+                            X(1, 5, 1) X(1, 5, 2) X(1, 5, 3) X(1, 6, 1) X(1, 6, 2) X(1, 6, 3)  \
+                                X(1, 7, 1) X(1, 7, 2) X(1, 7, 3) X(1, 8, 1) X(1, 8, 2)         \
+                                    X(1, 8, 3)
+static const int NAME(MOST_ROWS)[4] = {0, 8, 8, 8};
+#endif
+
+#define DEFINE_TILE(NV, MR, P)                                                                 \
+    static NOINLINE void NAME(tile_##NV##_##MR##_##P)(int64_t K, const REAL *a, ptrdiff_t lda, \
+                                                      const REAL *w, ptrdiff_t panel,          \
+                                                      const PLACE *from, const PLACE *to) {    \
+        NAME(tile)(MR, NV, P, K, a, lda, w, panel, from, to);                                  \
+    }
+#define TILE_ENTRY(NV, MR, P) [NV][MR][P] = NAME(tile_##NV##_##MR##_##P),
+
+SHAPES(DEFINE_TILE)
+enum { NAME(MOST_PANELS) = 8 };
+static NAME(tile_function) *const NAME(tiles)[4][9][NAME(MOST_PANELS) + 1] = {
+    SHAPES(TILE_ENTRY)};
+#undef SHAPES
+#undef DEFINE_TILE
+#undef TILE_ENTRY
+
+/* How many of the `left` panels the next tiles of MR and fewer rows take. */
+static int NAME(next_panels)(int NV, int MR, int64_t left) {
+    int P = left < NAME(MOST_PANELS) ? (int)left : NAME(MOST_PANELS);
+    while (NAME(tiles)[NV][MR][P] == NULL) {
+        P--;
+    }
+    /* Two and two keep more sums under way than three and one. */
+    return P == 3 && left == 4 && NAME(tiles)[NV][MR][2] != NULL ? 2 : P;
+}
+
+/* ---- the product ------------------------------------------------------------------------ */
+
+/* Weights of one panel that stay in the first-level cache while the rows pass. */
+enum { NAME(K_BLOCK) = 24 * 1024 / sizeof(REAL) };
+
+static void NAME(move)(PLACE *place, int NV, int64_t rows, int64_t columns) {
+    int v;
+    for (v = 0; v < NV; v++) {
+        place->at[v] += rows * place->row[v] + columns;
+    }
+}
+
+/* All rows of a group of P panels, in blocks of nearly equal size. */
+static void NAME(all_rows)(const NAME(pygru_product) *p, int P, const REAL *w,
+                           const PLACE *from, const PLACE *out) {
+    const int64_t blocks = (p->m - 1) / NAME(MOST_ROWS)[p->NV] + 1;
+    const int64_t few = p->m / blocks,
+                  more = p->m % blocks; /* the first ones have a row more */
+    const int64_t step = blocks == 1 ? p->K : NAME(K_BLOCK) / (p->NV * P * LANES);
+    int64_t k, block;
+    for (k = 0; k == 0 || k < p->K; k += step) {
+        const int64_t K = p->K - k < step ? p->K - k : step;
+        const REAL *a = p->a + k;
+        PLACE first = k == 0 ? *from : *out, to = *out;
+        for (block = 0; block < blocks; block++) {
+            const int64_t rows = few + (block < more);
+            NAME(tile_function) *tile = NAME(tiles)[p->NV][rows][P];
+            tile(K, a, p->lda, w + k * p->NV * LANES, p->panel, &first, &to);
+            a += rows * p->lda;
+            NAME(move)(&first, p->NV, rows, 0);
+            NAME(move)(&to, p->NV, rows, 0);
+        }
+    }
+}
+
+static void NAME(product)(const NAME(pygru_product) *p) {
+    const int64_t blocks = (p->m - 1) / NAME(MOST_ROWS)[p->NV] + 1;
+    const int MR = (int)((p->m + blocks - 1) / blocks);
+    PLACE from = p->from, out = p->out;
+    int64_t at;
+    int P;
+    for (at = 0; at < p->panels; at += P) {
+        P = NAME(next_panels)(p->NV, MR, p->panels - at);
+        if (p->m % MR != 0 && NAME(tiles)[p->NV][MR - 1][P] == NULL) {
+            P = 1;
+        }
+        NAME(all_rows)(p, P, p->w + at * p->panel, &from, &out);
+        NAME(move)(&from, p->NV, 0, P * LANES);
+        NAME(move)(&out, p->NV, 0, P * LANES);
+    }
+}
+
+/* ---- packing ---------------------------------------------------------------------------- */
+
+static void NAME(pack)(int NV, int64_t H, int64_t K, const REAL *const *w, ptrdiff_t unit,
+                       ptrdiff_t step, REAL *packed) {
+    int64_t first, j, k;
+    int v;
+    for (first = 0; first < H; first += LANES, packed += K * NV * LANES) {
+        const int64_t units = H - first < LANES ? H - first : LANES;
+        if (units < LANES) {
+            memset(packed, 0, (size_t)(K * NV * LANES) * sizeof(REAL));
+        }
+        for (v = 0; v < NV; v++) {
+            const REAL *from = w[v] + first * unit;
+            REAL *to = packed + v * LANES;
+            if (unit == 1) {
+                for (k = 0; k < K; k++) {
+                    memcpy(to + k * NV * LANES, from + k * step, (size_t)units * sizeof(REAL));
+                }
+                continue;
+            }
+            for (k = 0; k < K; k++) {
+                for (j = 0; j < units; j++) {
+                    to[k * NV * LANES + j] = from[j * unit + k * step];
+                }
+            }
+        }
+    }
+}
+
+#undef VECTOR
+#undef PLACE
