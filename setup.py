@@ -47,6 +47,7 @@ TEMPLATES = [
         "kernels/precision",
         "kernels/product",
         "network",
+        "packed",
         "sweep",
     )
 ]

@@ -25,6 +25,7 @@ typedef struct NAME(cell) {
     const REAL *packed_w;  /* (I, 3H) panels of n, r, z */
     const REAL *packed_u;  /* (H, 3H) panels of r, z, n, or of r, z and then of n */
     const REAL *packed_ut; /* (3H, H) panels of one block, for the way back */
+    const REAL *packed_wt; /* (3H, I) the same of the input weights */
     REAL *sums;            /* PYGRU_SUMS, scratch */
 } NAME(cell);
 
@@ -259,9 +260,11 @@ static void NAME(simd_cell_forward)(const NAME(cell) *cell, int64_t rows, REAL *
     }
 }
 
-/* d (rows, H) += A U_g, A (rows, n H of 4H), for n gates from `first` on (0 r, 1 z, 2 n) */
-static void NAME(simd_back_product)(const NAME(cell) *cell, int64_t rows, int64_t first,
-                                    int64_t n, const REAL *a, REAL *d) {
+/* d (rows, columns) += A M_g, A (rows, n H of 4H) and M (3H, columns) the packed rows r, z, n
+ * of W or U, for n gates from `first` on (0 r, 1 z, 2 n) */
+static void NAME(simd_back_product)(const NAME(cell) *cell, const REAL *packed, int64_t columns,
+                                    int64_t rows, int64_t first, int64_t n, const REAL *a,
+                                    REAL *d) {
     const int64_t H = cell->H, lanes = cell->kernels->lanes;
     NAME(pygru_product)
     p = {.m = rows,
@@ -269,11 +272,11 @@ static void NAME(simd_back_product)(const NAME(cell) *cell, int64_t rows, int64_
          .K = n * H,
          .a = a,
          .lda = 4 * H,
-         .w = cell->packed_ut + first * H * lanes,
+         .w = packed + first * H * lanes,
          .panel = 3 * H * lanes,
-         .from = {{d}, {H}},
-         .out = {{d}, {H}}};
-    NAME(product_within)(cell, H, &p);
+         .from = {{d}, {columns}},
+         .out = {{d}, {columns}}};
+    NAME(product_within)(cell, columns, &p);
 }
 
 /* ---- either ------------------------------------------------------------------------- */
@@ -304,7 +307,7 @@ static void NAME(back_product)(const NAME(cell) *cell, int64_t rows, int64_t fir
                                const REAL *a, REAL *d) {
     const int64_t H = cell->H;
     if (cell->packed_ut != NULL) {
-        NAME(simd_back_product)(cell, rows, first, n, a, d);
+        NAME(simd_back_product)(cell, cell->packed_ut, H, rows, first, n, a, d);
     } else {
         const NAME(matrix) gradients = {a, 4 * H};
         const NAME(matrix) u = {cell->u + first * H * H, H};
@@ -332,4 +335,22 @@ static void NAME(cell_backward)(const NAME(cell) *cell, int64_t rows, const REAL
     /* d_h += [da_r da_z] U_rz */
     cell->kernels->reset_backward(rows, H, gates, h, d_rh, d_h, d_gates);
     NAME(back_product)(cell, rows, 0, 2, d_gates + H, d_h);
+}
+
+/* d_x (rows, I) = da_rz W_rz + da_n W_n, the gradient of the inputs of `rows` rows. */
+static void NAME(input_gradient)(const NAME(cell) *cell, int64_t rows, const REAL *d_gates,
+                                 REAL *d_x) {
+    const int64_t H = cell->H, I = cell->I;
+    const NAME(matrix) da_n = {d_gates, 4 * H};
+    const NAME(matrix) da_rz = {d_gates + H, 4 * H};
+    const NAME(matrix) w_rz = {cell->w, I};
+    const NAME(matrix) w_n = {cell->w + 2 * H * I, I};
+    if (cell->packed_wt != NULL) {
+        memset(d_x, 0, (size_t)(rows * I) * sizeof(REAL));
+        NAME(simd_back_product)(cell, cell->packed_wt, I, rows, 0, 2, d_gates + H, d_x);
+        NAME(simd_back_product)(cell, cell->packed_wt, I, rows, 2, 1, d_gates, d_x);
+        return;
+    }
+    NAME(multiply_nn)(cell->blas, rows, I, 2 * H, da_rz, w_rz, 0, d_x, I);
+    NAME(multiply_nn)(cell->blas, rows, I, H, da_n, w_n, 1, d_x, I);
 }

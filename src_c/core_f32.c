@@ -11,6 +11,7 @@
 
 #include "gemm.tpl.c"
 #include "cell.tpl.c"
+#include "packed.tpl.c"
 #include "sweep.tpl.c"
 #include "gradients.tpl.c"
 #include "network.tpl.c"

@@ -1,8 +1,8 @@
 /* float_state.h - the floating-point state that the core computes in, on each of its threads.
  *
- * Round to nearest, no exception traps, and denormals are zero: a state that decays, or a gradient
- * that vanishes, would otherwise pass through numbers that cost some CPUs a hundred cycles each.
- * What the caller had is put back, flags included. */
+ * Round to nearest, no exception traps, and denormals are zero: a state that decays, or a
+ * gradient that vanishes, would otherwise pass through numbers that cost some CPUs a hundred
+ * cycles each. What the caller had is put back, flags included. */
 #ifndef PYGRU_FLOAT_STATE_H
 #define PYGRU_FLOAT_STATE_H
 

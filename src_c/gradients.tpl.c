@@ -36,6 +36,36 @@ static REAL *NAME(gate_gradients)(const NAME(backward_call) *call, int32_t direc
            direction * plan->rows * 4 * plan->config.hidden_size;
 }
 
+/* The weights of a cell packed for the way back, on the SIMD engine. */
+static REAL *NAME(packed_ut)(const NAME(backward_call) *call, int64_t cell) {
+    const int64_t H = call->args->plan->config.hidden_size;
+    return call->shared + call->layout.u + cell * 3 * H * pygru_padded(H);
+}
+
+static REAL *NAME(packed_wt)(const NAME(backward_call) *call, int64_t cell) {
+    const pygru_config *c = &call->args->plan->config;
+    return call->shared + call->layout.w +
+           cell * 3 * c->hidden_size * pygru_padded(pygru_widest_input(c));
+}
+
+static NAME(cell) NAME(backward_cell)(const NAME(backward_call) *call, int64_t layer,
+                                      int32_t direction, int32_t slot) {
+    const NAME(pygru_backward_args) *args = call->args;
+    const pygru_plan *plan = args->plan;
+    const int simd = plan->engine == PYGRU_ENGINE_SIMD;
+    REAL *scratch = call->threads + slot * call->layout.thread_total;
+    NAME(cell)
+    cell = NAME(cell_at)(&plan->config, args->kernels, args->blas, args->parameters,
+                         simd ? args->packed : NULL, layer, direction,
+                         scratch + call->layout.bias, scratch + call->layout.sums);
+    if (simd) {
+        const int64_t index = layer * plan->config.num_directions + direction;
+        cell.packed_ut = NAME(packed_ut)(call, index);
+        cell.packed_wt = NAME(packed_wt)(call, index);
+    }
+    return cell;
+}
+
 /* The gradient of a layer's output: the caller's for the top layer. */
 static NAME(rows) NAME(output_gradient)(const NAME(backward_call) *call, int64_t layer) {
     const NAME(pygru_backward_args) *args = call->args;
@@ -124,24 +154,16 @@ static void NAME(d_x_task)(const NAME(backward_call) *call, int64_t layer, int64
     NAME(backward_source)(call, layer, &source);
     for (d = 0; d < c->num_directions; d++) {
         const REAL *d_gates = NAME(gate_gradients)(call, d);
-        pygru_cell at;
-        (void)pygru_cell_of(c, layer, d, &at);
+        const NAME(cell) cell = NAME(backward_cell)(call, layer, d, slot);
         for (t0 = 0; t0 < chunk->steps && !pygru_should_stop(run, slot); t0 = t1) {
-            const int64_t I = at.input_size;
             const REAL *block = d_gates + (chunk->row0 + start[t0]) * 4 * H;
-            const NAME(matrix) da_n = {block, 4 * H};
-            const NAME(matrix) da_rz = {block + H, 4 * H};
-            const NAME(matrix) w_rz = {args->parameters + at.weight_ih, I};
-            const NAME(matrix) w_n = {args->parameters + at.weight_ih + 2 * H * I, I};
             for (t1 = t0 + 1; t1 < chunk->steps; t1++) {
                 if (start[t1 + 1] - start[t0] > plan->block_rows) {
                     break;
                 }
             }
-            NAME(multiply_nn)(args->blas, start[t1] - start[t0], I, 2 * H, da_rz, w_rz, 0, d_x,
-                              I);
-            NAME(multiply_nn)(args->blas, start[t1] - start[t0], I, H, da_n, w_n, 1, d_x, I);
-            NAME(scatter_d_x)(plan, chunk, d, t0, t1, &source, I, d_x, &to);
+            NAME(input_gradient)(&cell, start[t1] - start[t0], block, d_x);
+            NAME(scatter_d_x)(plan, chunk, d, t0, t1, &source, cell.I, d_x, &to);
         }
     }
     if (layer == 0) {
@@ -152,21 +174,27 @@ static void NAME(d_x_task)(const NAME(backward_call) *call, int64_t layer, int64
 /* ---- parameters ----------------------------------------------------------------------- */
 
 /* d_out (m,n) = A^T B over all rows of the batch, in fixed order. */
-static void NAME(sum_over_rows)(const NAME(backward_call) *call, int64_t m, int64_t n,
-                                NAME(matrix) a, NAME(matrix) b, REAL *out, int32_t slot,
-                                pygru_run *run) {
+static void NAME(product_over_rows)(const NAME(backward_call) *call, int64_t m, int64_t n,
+                                    NAME(matrix) a, NAME(matrix) b, REAL *out, int32_t slot,
+                                    pygru_run *run) {
+    const NAME(pygru_table) *table = NAME(pygru_table_of)(call->args->kernels);
     const pygru_blas *blas = call->args->blas;
+    const int simd = call->args->plan->engine == PYGRU_ENGINE_SIMD;
     const int64_t rows = call->args->plan->rows;
-    const int64_t inner = NAME(INNER) < blas->max_int ? NAME(INNER) : blas->max_int;
+    const int64_t inner = simd || NAME(INNER) < blas->max_int ? NAME(INNER) : blas->max_int;
+    REAL *scratch = call->threads + slot * call->layout.thread_total + call->layout.sum;
     int64_t row;
-    if (rows == 0) {
-        memset(out, 0, (size_t)(m * n) * sizeof(REAL));
-    }
+    memset(out, 0, (size_t)(m * n) * sizeof(REAL));
     for (row = 0; row < rows && !pygru_should_stop(run, slot); row += inner) {
         const NAME(matrix) a_rows = {a.data + row * a.ld, a.ld};
         const NAME(matrix) b_rows = {b.data + row * b.ld, b.ld};
         const int64_t k = rows - row < inner ? rows - row : inner;
-        NAME(multiply_tn)(blas, m, n, k, a_rows, b_rows, row == 0 ? (REAL)0 : (REAL)1, out, n);
+        if (simd) {
+            table->sum_over_rows(m, n, k, a_rows.data, a.ld, b_rows.data, b.ld, out, n,
+                                 scratch);
+        } else {
+            NAME(multiply_tn)(blas, m, n, k, a_rows, b_rows, 1, out, n);
+        }
     }
 }
 
@@ -210,7 +238,7 @@ static void NAME(weight_tile_task)(const NAME(backward_call) *call, int64_t laye
         b.ld = 4 * H;
     }
     out += ((is_n ? 2 * H : 0) + first) * n;
-    NAME(sum_over_rows)(call, m, n, a, b, out, slot, run);
+    NAME(product_over_rows)(call, m, n, a, b, out, slot, run);
 }
 
 /* Bias gradients: column sums of the gate gradients, in blocks so that the error of a long

@@ -14,93 +14,6 @@ static int NAME(rows_fit_blas)(const pygru_config *c, const pygru_blas *blas) {
     return 4 * c->hidden_size <= blas->max_int && widest <= blas->max_int;
 }
 
-/* A cell of the plan's engine. `bias` (4H) is filled on the BLAS engine and may be NULL on the
- * other, which finds its own, and `sums` the other way round. */
-static NAME(cell)
-    NAME(cell_at)(const pygru_config *c, const pygru_kernels *kernels, const pygru_blas *blas,
-                  const REAL *parameters, const REAL *packed, int64_t layer, int32_t direction,
-                  REAL *bias, REAL *sums) {
-    NAME(cell) cell = {0};
-    pygru_cell at;
-    (void)pygru_cell_of(c, layer, direction, &at);
-    cell.I = at.input_size;
-    cell.H = c->hidden_size;
-    cell.after = c->reset == PYGRU_RESET_AFTER;
-    cell.keeps = c->update == PYGRU_UPDATE_KEEPS;
-    cell.kernels = NAME(pygru_table_of)(kernels);
-    cell.blas = blas;
-    if (packed != NULL) {
-        const pygru_packed_cell in = pygru_packed_cell_of(c, layer, direction);
-        cell.bias = packed + in.bias;
-        cell.packed_w = packed + in.w;
-        cell.packed_u = packed + in.u;
-        cell.sums = sums;
-        return cell;
-    }
-    cell.w = parameters + at.weight_ih;
-    cell.u = parameters + at.weight_hh;
-    cell.bias = bias;
-    NAME(combine_biases)(cell.H, cell.after, c->has_bias ? parameters + at.bias_ih : NULL,
-                         c->has_bias ? parameters + at.bias_hh : NULL, bias);
-    return cell;
-}
-
-/* ---- packed parameters -------------------------------------------------------------- */
-
-pygru_status NAME(pygru_pack)(const pygru_config *c, const pygru_kernels *kernels,
-                              const REAL *parameters, REAL *packed) {
-    const NAME(pygru_table) *table = NAME(pygru_table_of)(kernels);
-    const int64_t H = c->hidden_size;
-    const int after = c->reset == PYGRU_RESET_AFTER;
-    int64_t layer, elements;
-    int32_t d;
-    const pygru_status status = pygru_packed_size(c, &elements);
-    if (status != PYGRU_OK || table->lanes == 0) {
-        return status != PYGRU_OK ? status : PYGRU_BAD_CONFIG;
-    }
-    for (layer = 0; layer < c->num_layers; layer++) {
-        for (d = 0; d < c->num_directions; d++) {
-            const pygru_packed_cell to = pygru_packed_cell_of(c, layer, d);
-            const REAL *w, *u;
-            pygru_cell at;
-            int64_t I;
-            (void)pygru_cell_of(c, layer, d, &at);
-            I = at.input_size;
-            w = parameters + at.weight_ih;
-            u = parameters + at.weight_hh;
-            NAME(combine_biases)(H, after, c->has_bias ? parameters + at.bias_ih : NULL,
-                                 c->has_bias ? parameters + at.bias_hh : NULL,
-                                 packed + to.bias);
-            memset(packed + to.bias + 4 * H, 0, PYGRU_SLACK * sizeof(REAL));
-            {
-                const REAL *const n_r_z[3] = {w + 2 * H * I, w, w + H * I};
-                const REAL *const r_z_n[3] = {u, u + H * H, u + 2 * H * H};
-                const int64_t lanes = table->lanes;
-                const int64_t padded = (H + lanes - 1) / lanes * lanes;
-                table->pack(3, H, I, n_r_z, I, 1, packed + to.w);
-                table->pack(after ? 3 : 2, H, H, r_z_n, H, 1, packed + to.u);
-                if (!after) {
-                    table->pack(1, H, H, r_z_n + 2, H, 1, packed + to.u + 2 * padded * H);
-                }
-            }
-        }
-    }
-    return PYGRU_OK;
-}
-
-/* U for the way back: packed (3H, H), its rows in the order r, z, n. */
-static void NAME(pack_back)(const NAME(pygru_table) *table, int64_t H, const REAL *u,
-                            REAL *packed) {
-    table->pack(1, H, 3 * H, &u, 1, H, packed);
-}
-
-/* Whether a call has what the engine of its plan needs. */
-static int NAME(engine_is_ready)(const pygru_plan *plan, const pygru_kernels *kernels,
-                                 const REAL *packed) {
-    return plan->engine == PYGRU_ENGINE_BLAS ||
-           (packed != NULL && NAME(pygru_table_of)(kernels)->lanes > 0);
-}
-
 /* ---- forward ------------------------------------------------------------------------ */
 
 typedef struct NAME(forward_call) {
@@ -266,19 +179,19 @@ static int64_t NAME(backward_count)(int32_t phase, void *context) {
            c->num_directions * (2 * pygru_tiles_of_matrix(c->hidden_size) + c->has_bias);
 }
 
-static REAL *NAME(packed_back)(const NAME(backward_call) *call, int64_t cell) {
-    const int64_t H = call->args->plan->config.hidden_size;
-    return call->shared + call->layout.u + cell * 3 * H * pygru_padded(H);
-}
-
 static void NAME(pack_task)(const NAME(backward_call) *call, int64_t task) {
     const NAME(pygru_backward_args) *args = call->args;
     const pygru_config *c = &args->plan->config;
     const int64_t D = c->num_directions;
+    const NAME(pygru_table) *table = NAME(pygru_table_of)(args->kernels);
     pygru_cell at;
     (void)pygru_cell_of(c, task / D, (int32_t)(task % D), &at);
-    NAME(pack_back)(NAME(pygru_table_of)(args->kernels), c->hidden_size,
-                    args->parameters + at.weight_hh, NAME(packed_back)(call, task));
+    NAME(pack_back)(table, c->hidden_size, c->hidden_size, args->parameters + at.weight_hh,
+                    NAME(packed_ut)(call, task));
+    if (NAME(wants_d_x)(call, task / D)) {
+        NAME(pack_back)(table, c->hidden_size, at.input_size, args->parameters + at.weight_ih,
+                        NAME(packed_wt)(call, task));
+    }
 }
 
 static void NAME(backward_sweep_task)(const NAME(backward_call) *call, int64_t layer,
@@ -298,12 +211,7 @@ static void NAME(backward_sweep_task)(const NAME(backward_call) *call, int64_t l
     s.chunk = pygru_plan_chunk(plan, task / D);
     s.direction = (int32_t)(task % D);
     index = layer * D + s.direction;
-    s.cell = NAME(cell_at)(c, args->kernels, args->blas, args->parameters,
-                           plan->engine == PYGRU_ENGINE_SIMD ? args->packed : NULL, layer,
-                           s.direction, scratch + layout->bias, scratch + layout->sums);
-    if (plan->engine == PYGRU_ENGINE_SIMD) {
-        s.cell.packed_ut = NAME(packed_back)(call, index);
-    }
+    s.cell = NAME(backward_cell)(call, layer, s.direction, slot);
     NAME(backward_source)(call, layer, &s.source);
     s.run = run;
     s.slot = slot;

@@ -4,6 +4,8 @@
  * one place (pygru_plan_size and pygru_plan_sizes); after that, no file checks again. */
 #include "plan.h"
 
+#include "kernels/kernels.h"
+
 #include <string.h>
 
 /* Work is cut by shape alone. A chunk should be large, because a product of few rows spends its
@@ -329,22 +331,25 @@ pygru_backward_layout pygru_layout_backward(const pygru_plan *plan) {
     const int64_t gathers = c->num_layers > 1 || D > 1;
     const int64_t recomputed = plan->keep == PYGRU_KEEP_OUTPUTS ? plan->block_rows : 0;
     const int64_t between = c->num_layers > 1 ? plan->rows : 0;
+    const int64_t widest = pygru_widest_input(c);
     pygru_backward_layout a = {0};
     pygru_cell last = {0};
     (void)pygru_cell_of(c, c->num_layers - 1, c->num_directions - 1, &last);
     a.u = reserve(&a.shared_total,
                   times(times(c->num_layers, simd * D), times(times(3, H), pygru_padded(H))));
+    a.w = reserve(&a.shared_total, times(times(c->num_layers, simd * D),
+                                         times(times(3, H), pygru_padded(widest))));
     a.d_parameters = reserve(&a.shared_total, last.end);
     a.d_gates = reserve(&a.shared_total, times(D, times(plan->rows, times(4, H))));
-    a.x =
-        reserve(&a.shared_total, times(gathers * D, times(plan->rows, pygru_widest_input(c))));
+    a.x = reserve(&a.shared_total, times(gathers * D, times(plan->rows, widest)));
     a.d_y = reserve(&a.shared_total, times(2, times(between, times(D, H))));
     a.shared_total = a.shared_total < 0 ? -1 : pygru_padded(a.shared_total);
     a.bias = reserve(&a.thread_total, simd ? 0 : times(4, H));
     a.gates = reserve_vectors(&a.thread_total, times(recomputed, times(4, H)));
     a.sums = reserve_vectors(&a.thread_total, simd * PYGRU_SUMS);
     a.h_next = reserve_vectors(&a.thread_total, times(recomputed, H));
-    a.d_x = reserve(&a.thread_total, times(plan->block_rows, pygru_widest_input(c)));
+    a.d_x = reserve_vectors(&a.thread_total, times(plan->block_rows, widest));
+    a.sum = reserve_vectors(&a.thread_total, simd * PYGRU_SUM_SCRATCH);
     a.d_bias = reserve(&a.thread_total, times(2, times(4, H)));
     a.d_h = reserve_vectors(&a.thread_total, times(plan->chunk_rows, H));
     a.d_rh = reserve_vectors(&a.thread_total, times(plan->chunk_rows, H));

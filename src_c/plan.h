@@ -88,12 +88,14 @@ typedef struct pygru_backward_layout {
     int64_t x;            /* (D, R, widest input) of the current layer */
     int64_t d_y;          /* (2, R, D*H): of a layer and of the one below */
     int64_t u;            /* SIMD engine (L*D, 3H, H padded): packed recurrent weights */
+    int64_t w;            /* and input weights (L*D, 3H, widest input padded) */
     int64_t shared_total;
     int64_t bias;   /* per thread (4H) */
     int64_t gates;  /* (block_rows, 4H) recomputed */
     int64_t sums;   /* PYGRU_SUMS, SIMD engine */
     int64_t h_next; /* (block_rows, H) recomputed, not used further */
     int64_t d_x;    /* (block_rows, widest input) */
+    int64_t sum;    /* PYGRU_SUM_SCRATCH, SIMD engine */
     int64_t d_h;    /* (chunk_rows, H) */
     int64_t d_rh;   /* (chunk_rows, H) */
     int64_t d_bias; /* (2, 4H) bias gradients */

@@ -20,6 +20,14 @@ enum {
 }; /* of any vector: what a buffer that is read in vectors needs
       beyond its end */
 
+/* A sum over rows takes so many of them, and of the columns of its right side, at a time: what
+ * was packed of the right side stays in the second-level cache. */
+enum {
+    PYGRU_SUM_ROWS = 256,
+    PYGRU_SUM_COLUMNS = 288, /* a multiple of three vectors of any length */
+    PYGRU_SUM_SCRATCH = PYGRU_SUM_ROWS * (PYGRU_SUM_COLUMNS + 4 * 8) + 8 * 3 * PYGRU_MOST_LANES
+};
+
 #define PYGRU_DECLARE_KERNELS(REAL_, SUFFIX)                                                   \
     /* Where up to three column blocks of a product begin, and the distance of their rows. */  \
     typedef struct pygru_place_##SUFFIX {                                                      \
@@ -77,6 +85,10 @@ enum {
          * w[v][j*unit + k*step]. */                                                           \
         void (*pack)(int NV, int64_t H, int64_t K, const REAL_ *const *w, ptrdiff_t unit,      \
                      ptrdiff_t step, REAL_ *packed);                                           \
+        /* out (m, n) += A^T B, A (K, m), B (K, n); scratch: PYGRU_SUM_SCRATCH, aligned. */    \
+        void (*sum_over_rows)(int64_t m, int64_t n, int64_t K, const REAL_ *a, int64_t lda,    \
+                              const REAL_ *b, int64_t ldb, REAL_ *out, int64_t ld_out,         \
+                              REAL_ *scratch);                                                 \
     } pygru_table_##SUFFIX
 
 PYGRU_DECLARE_KERNELS(float, f32);

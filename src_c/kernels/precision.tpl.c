@@ -29,6 +29,7 @@ static const NAME(pygru_table) NAME(table) = {
     .lanes = LANES,
     .product = NAME(product),
     .pack = NAME(pack),
+    .sum_over_rows = NAME(sum_over_rows),
 #endif
 };
 

@@ -29,8 +29,8 @@ ALWAYS_INLINE void NAME(store)(REAL *to, VECTOR v) { memcpy(to, &v, sizeof v); }
  * become registers. Whichever operand needs fewer of them stays, the other passes through one:
  * gcc 12 spills a sum, at half the speed, when both are alive at once. */
 ALWAYS_INLINE void NAME(tile)(const int MR, const int NV, const int P, int64_t K, const REAL *a,
-                              ptrdiff_t lda, const REAL *w, ptrdiff_t panel, const PLACE *from,
-                              const PLACE *to) {
+                              ptrdiff_t lda, ptrdiff_t step, const REAL *w, ptrdiff_t panel,
+                              const PLACE *from, const PLACE *to) {
     VECTOR sum[MOST_SUMS];
     const int NP = NV * P;
     int i, v;
@@ -62,7 +62,7 @@ ALWAYS_INLINE void NAME(tile)(const int MR, const int NV, const int P, int64_t K
                 }
             }
         }
-        a++;
+        a += step;
         w += NV * LANES;
     } while (--K > 0);
     UNROLL for (i = 0; i < MR; i++) {
@@ -75,41 +75,41 @@ ALWAYS_INLINE void NAME(tile)(const int MR, const int NV, const int P, int64_t K
 
 /* ---- the shapes ------------------------------------------------------------------------- */
 
-typedef void NAME(tile_function)(int64_t K, const REAL *a, ptrdiff_t lda, const REAL *w,
-                                 ptrdiff_t panel, const PLACE *from, const PLACE *to);
+/* a: element k of row i is a[i*lda + k*step] */
+typedef void NAME(tile_function)(int64_t K, const REAL *a, ptrdiff_t lda, ptrdiff_t step,
+                                 const REAL *w, ptrdiff_t panel, const PLACE *from,
+                                 const PLACE *to);
 
 /* X(NV, MR, P): few rows take several panels at once, because a sum can be added to only once
  * in the latency of a multiply-add, and 8 to 10 of them must be under way. */
+/* clang-format off */
 #if MOST_SUMS == 12 /* 16 registers */
 #define SHAPES(X)                                                                              \
-    X(3, 1, 1)                                                                                 \
-    X(3, 1, 2)                                                                                 \
-    X(3, 1, 4) X(3, 2, 1) X(3, 2, 2) X(3, 3, 1) X(3, 4, 1) X(2, 1, 1) X(2, 1, 2) X(2, 1, 4)    \
-        X(2, 2, 1) X(2, 2, 2) X(2, 2, 3) X(2, 3, 1) X(2, 3, 2) X(2, 4, 1) X(2, 5, 1) X(2, 6, 1)           \
-            X(1, 1, 1) X(1, 1, 2) X(1, 1, 4) X(1, 1, 8) X(1, 2, 1) X(1, 2, 2) X(1, 2, 4)       \
-                X(1, 3, 1) X(1, 3, 2) X(1, 3, 3) X(1, 4, 1) X(1, 4, 2) X(1, 4, 3)
+    X(3, 1, 1) X(3, 1, 2) X(3, 1, 4) X(3, 2, 1) X(3, 2, 2) X(3, 3, 1) X(3, 4, 1)               \
+    X(2, 1, 1) X(2, 1, 2) X(2, 1, 4) X(2, 2, 1) X(2, 2, 2) X(2, 2, 3) X(2, 3, 1) X(2, 3, 2)    \
+    X(2, 4, 1) X(2, 5, 1) X(2, 6, 1)                                                           \
+    X(1, 1, 1) X(1, 1, 2) X(1, 1, 4) X(1, 1, 8) X(1, 2, 1) X(1, 2, 2) X(1, 2, 4) X(1, 3, 1)    \
+    X(1, 3, 2) X(1, 3, 3) X(1, 4, 1) X(1, 4, 2) X(1, 4, 3)
 static const int NAME(MOST_ROWS)[4] = {0, 4, 6, 4};
 #else /* 32 registers */
 #define SHAPES(X)                                                                              \
-    X(3, 1, 1)                                                                                 \
-    X(3, 1, 2)                                                                                 \
-    X(3, 1, 4) X(3, 2, 1) X(3, 2, 2) X(3, 2, 4) X(3, 3, 1) X(3, 3, 2) X(3, 4, 1) X(3, 4, 2)    \
-        X(3, 5, 1) X(3, 6, 1) X(3, 7, 1) X(3, 8, 1) X(2, 1, 1) X(2, 1, 2) X(2, 1, 4)           \
-            X(2, 2, 1) X(2, 2, 4) X(2, 3, 1) X(2, 3, 3) X(2, 4, 1) X(2, 4, 3) X(2, 5, 1)       \
-                X(2, 5, 2) X(2, 6, 1) X(2, 6, 2) X(2, 7, 1) X(2, 8, 1) X(1, 1, 1) X(1, 1, 2)   \
-                    X(1, 1, 4) X(1, 1, 8) X(1, 2, 1) X(1, 2, 2) X(1, 2, 4) X(1, 2, 8)          \
-                        X(1, 3, 1) X(1, 3, 2) X(1, 3, 4) X(1, 4, 1) X(1, 4, 2) X(1, 4, 4)      \
-                            X(1, 5, 1) X(1, 5, 2) X(1, 5, 3) X(1, 6, 1) X(1, 6, 2) X(1, 6, 3)  \
-                                X(1, 7, 1) X(1, 7, 2) X(1, 7, 3) X(1, 8, 1) X(1, 8, 2)         \
-                                    X(1, 8, 3)
+    X(3, 1, 1) X(3, 1, 2) X(3, 1, 4) X(3, 2, 1) X(3, 2, 2) X(3, 2, 4) X(3, 3, 1) X(3, 3, 2)    \
+    X(3, 4, 1) X(3, 4, 2) X(3, 5, 1) X(3, 6, 1) X(3, 7, 1) X(3, 8, 1)                          \
+    X(2, 1, 1) X(2, 1, 2) X(2, 1, 4) X(2, 2, 1) X(2, 2, 4) X(2, 3, 1) X(2, 3, 3) X(2, 4, 1)    \
+    X(2, 4, 3) X(2, 5, 1) X(2, 5, 2) X(2, 6, 1) X(2, 6, 2) X(2, 7, 1) X(2, 8, 1)               \
+    X(1, 1, 1) X(1, 1, 2) X(1, 1, 4) X(1, 1, 8) X(1, 2, 1) X(1, 2, 2) X(1, 2, 4) X(1, 2, 8)    \
+    X(1, 3, 1) X(1, 3, 2) X(1, 3, 4) X(1, 4, 1) X(1, 4, 2) X(1, 4, 4) X(1, 5, 1) X(1, 5, 2)    \
+    X(1, 5, 3) X(1, 6, 1) X(1, 6, 2) X(1, 6, 3) X(1, 7, 1) X(1, 7, 2) X(1, 7, 3) X(1, 8, 1)    \
+    X(1, 8, 2) X(1, 8, 3)
 static const int NAME(MOST_ROWS)[4] = {0, 8, 8, 8};
 #endif
+/* clang-format on */
 
 #define DEFINE_TILE(NV, MR, P)                                                                 \
-    static NOINLINE void NAME(tile_##NV##_##MR##_##P)(int64_t K, const REAL *a, ptrdiff_t lda, \
-                                                      const REAL *w, ptrdiff_t panel,          \
-                                                      const PLACE *from, const PLACE *to) {    \
-        NAME(tile)(MR, NV, P, K, a, lda, w, panel, from, to);                                  \
+    static NOINLINE void NAME(tile_##NV##_##MR##_##P)(                                         \
+        int64_t K, const REAL *a, ptrdiff_t lda, ptrdiff_t step, const REAL *w,                \
+        ptrdiff_t panel, const PLACE *from, const PLACE *to) {                                 \
+        NAME(tile)(MR, NV, P, K, a, lda, step, w, panel, from, to);                            \
     }
 #define TILE_ENTRY(NV, MR, P) [NV][MR][P] = NAME(tile_##NV##_##MR##_##P),
 
@@ -158,7 +158,7 @@ static void NAME(all_rows)(const NAME(pygru_product) *p, int P, const REAL *w,
         for (block = 0; block < blocks; block++) {
             const int64_t rows = few + (block < more);
             NAME(tile_function) *tile = NAME(tiles)[p->NV][rows][P];
-            tile(K, a, p->lda, w + k * p->NV * LANES, p->panel, &first, &to);
+            tile(K, a, p->lda, 1, w + k * p->NV * LANES, p->panel, &first, &to);
             a += rows * p->lda;
             NAME(move)(&first, p->NV, rows, 0);
             NAME(move)(&to, p->NV, rows, 0);
@@ -206,6 +206,104 @@ static void NAME(pack)(int NV, int64_t H, int64_t K, const REAL *const *w, ptrdi
             for (k = 0; k < K; k++) {
                 for (j = 0; j < units; j++) {
                     to[k * NV * LANES + j] = from[j * unit + k * step];
+                }
+            }
+        }
+    }
+}
+
+/* ---- sums over rows --------------------------------------------------------------------- */
+
+/* The columns of A that GROUPS tiles take, for each of them k by k, so that a tile reads one
+ * stream, and a row of A is read a cache line at a time. */
+enum { NAME(GROUPS) = 4 };
+
+static void NAME(pack_columns)(int64_t K, int64_t columns, const REAL *a, ptrdiff_t lda,
+                               REAL *packed) {
+    const int MR = NAME(MOST_ROWS)[3];
+    int64_t k, i, first;
+    for (first = 0; first < columns; first += MR) {
+        const int64_t rest = columns - first;
+        for (k = 0; rest < MR && k < K; k++) { /* the last tile has fewer rows */
+            for (i = 0; i < rest; i++) {
+                packed[first * K + k * rest + i] = a[k * lda + first + i];
+            }
+        }
+    }
+    for (k = 0; k < K; k++) {
+        for (first = 0; first + MR <= columns; first += MR) {
+            memcpy(packed + first * K + k * MR, a + k * lda + first, (size_t)MR * sizeof(REAL));
+        }
+    }
+}
+
+/* The columns of B that one tile takes, past the last one zeros. */
+static void NAME(pack_rows)(int64_t K, int64_t columns, const REAL *b, ptrdiff_t ldb,
+                            REAL *packed) {
+    int64_t k;
+    if (columns == 3 * LANES) {
+        for (k = 0; k < K; k++, b += ldb, packed += 3 * LANES) {
+            memcpy(packed, b, 3 * LANES * sizeof(REAL));
+        }
+        return;
+    }
+    memset(packed, 0, (size_t)(K * 3 * LANES) * sizeof(REAL));
+    for (k = 0; k < K; k++, b += ldb, packed += 3 * LANES) {
+        memcpy(packed, b, (size_t)columns * sizeof(REAL));
+    }
+}
+
+/* One tile of out (MR, columns) += A^T B. The rows of a block are summed from zero and added to
+ * `out` at once: the error of a long sum grows with the number of blocks, not of rows. */
+static void NAME(sum_tile)(int MR, int64_t K, const REAL *a, const REAL *w, int64_t columns,
+                           REAL *out, int64_t ld_out, REAL *sums) {
+    static REAL zeros[3 * LANES]; /* only read */
+    const PLACE from = {{zeros, zeros + LANES, zeros + 2 * LANES}, {0, 0, 0}};
+    const PLACE to = {{sums, sums + LANES, sums + 2 * LANES},
+                      {3 * LANES, 3 * LANES, 3 * LANES}};
+    const int64_t inside = columns < 3 * LANES ? columns : 3 * LANES;
+    int64_t j;
+    int i;
+    NAME(tiles)[3][MR][1](K, a, 1, MR, w, 0, &from, &to);
+    for (i = 0; i < MR; i++) {
+        INDEPENDENT
+        for (j = 0; j < inside; j++) {
+            out[i * ld_out + j] += sums[i * 3 * LANES + j];
+        }
+    }
+}
+
+/* out (m, n) += A^T B, A (K, m), B (K, n): a weight gradient, K being all rows of a batch. The
+ * order of the sum is that of the rows. scratch: PYGRU_SUM_SCRATCH elements, 64-byte aligned.
+ */
+static void NAME(sum_over_rows)(int64_t m, int64_t n, int64_t K, const REAL *a, int64_t lda,
+                                const REAL *b, int64_t ldb, REAL *out, int64_t ld_out,
+                                REAL *scratch) {
+    const int most = NAME(MOST_ROWS)[3];
+    REAL *columns = scratch + PYGRU_SUM_ROWS * PYGRU_SUM_COLUMNS;
+    REAL *sums = columns + PYGRU_SUM_ROWS * NAME(GROUPS) * 8;
+    int64_t k, j, i, first, at;
+    for (j = 0; j < n; j += PYGRU_SUM_COLUMNS) {
+        const int64_t width = n - j < PYGRU_SUM_COLUMNS ? n - j : PYGRU_SUM_COLUMNS;
+        for (k = 0; k < K; k += PYGRU_SUM_ROWS) {
+            const int64_t rows = K - k < PYGRU_SUM_ROWS ? K - k : PYGRU_SUM_ROWS;
+            for (at = 0; at < width; at += 3 * LANES) {
+                const int64_t rest = width - at;
+                const REAL *from = b + k * ldb + j + at;
+                NAME(pack_rows)
+                (rows, rest < 3 * LANES ? rest : 3 * LANES, from, ldb, scratch + at * rows);
+            }
+            for (i = 0; i < m; i += NAME(GROUPS) *most) {
+                const int64_t left = m - i;
+                const int64_t some = left < NAME(GROUPS) *most ? left : NAME(GROUPS) *most;
+                NAME(pack_columns)(rows, some, a + k * lda + i, lda, columns);
+                for (first = 0; first < some; first += most) {
+                    const int MR = (int)(some - first < most ? some - first : most);
+                    for (at = 0; at < width; at += 3 * LANES) {
+                        NAME(sum_tile)
+                        (MR, rows, columns + first * rows, scratch + at * rows, width - at,
+                         out + (i + first) * ld_out + j + at, ld_out, sums);
+                    }
                 }
             }
         }

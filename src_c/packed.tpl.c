@@ -1,0 +1,88 @@
+/* packed.tpl.c - the parameters of a cell as its engine wants them. */
+
+/* A cell of the plan's engine. `bias` (4H) is filled on the BLAS engine and may be NULL on the
+ * other, which finds its own, and `sums` the other way round. */
+static NAME(cell)
+    NAME(cell_at)(const pygru_config *c, const pygru_kernels *kernels, const pygru_blas *blas,
+                  const REAL *parameters, const REAL *packed, int64_t layer, int32_t direction,
+                  REAL *bias, REAL *sums) {
+    NAME(cell) cell = {0};
+    pygru_cell at;
+    (void)pygru_cell_of(c, layer, direction, &at);
+    cell.I = at.input_size;
+    cell.H = c->hidden_size;
+    cell.after = c->reset == PYGRU_RESET_AFTER;
+    cell.keeps = c->update == PYGRU_UPDATE_KEEPS;
+    cell.kernels = NAME(pygru_table_of)(kernels);
+    cell.blas = blas;
+    if (packed != NULL) {
+        const pygru_packed_cell in = pygru_packed_cell_of(c, layer, direction);
+        cell.bias = packed + in.bias;
+        cell.packed_w = packed + in.w;
+        cell.packed_u = packed + in.u;
+        cell.sums = sums;
+        return cell;
+    }
+    cell.w = parameters + at.weight_ih;
+    cell.u = parameters + at.weight_hh;
+    cell.bias = bias;
+    NAME(combine_biases)(cell.H, cell.after, c->has_bias ? parameters + at.bias_ih : NULL,
+                         c->has_bias ? parameters + at.bias_hh : NULL, bias);
+    return cell;
+}
+
+/* ---- packed parameters -------------------------------------------------------------- */
+
+pygru_status NAME(pygru_pack)(const pygru_config *c, const pygru_kernels *kernels,
+                              const REAL *parameters, REAL *packed) {
+    const NAME(pygru_table) *table = NAME(pygru_table_of)(kernels);
+    const int64_t H = c->hidden_size;
+    const int after = c->reset == PYGRU_RESET_AFTER;
+    int64_t layer, elements;
+    int32_t d;
+    const pygru_status status = pygru_packed_size(c, &elements);
+    if (status != PYGRU_OK || table->lanes == 0) {
+        return status != PYGRU_OK ? status : PYGRU_BAD_CONFIG;
+    }
+    for (layer = 0; layer < c->num_layers; layer++) {
+        for (d = 0; d < c->num_directions; d++) {
+            const pygru_packed_cell to = pygru_packed_cell_of(c, layer, d);
+            const REAL *w, *u;
+            pygru_cell at;
+            int64_t I;
+            (void)pygru_cell_of(c, layer, d, &at);
+            I = at.input_size;
+            w = parameters + at.weight_ih;
+            u = parameters + at.weight_hh;
+            NAME(combine_biases)(H, after, c->has_bias ? parameters + at.bias_ih : NULL,
+                                 c->has_bias ? parameters + at.bias_hh : NULL,
+                                 packed + to.bias);
+            memset(packed + to.bias + 4 * H, 0, PYGRU_SLACK * sizeof(REAL));
+            {
+                const REAL *const n_r_z[3] = {w + 2 * H * I, w, w + H * I};
+                const REAL *const r_z_n[3] = {u, u + H * H, u + 2 * H * H};
+                const int64_t lanes = table->lanes;
+                const int64_t padded = (H + lanes - 1) / lanes * lanes;
+                table->pack(3, H, I, n_r_z, I, 1, packed + to.w);
+                table->pack(after ? 3 : 2, H, H, r_z_n, H, 1, packed + to.u);
+                if (!after) {
+                    table->pack(1, H, H, r_z_n + 2, H, 1, packed + to.u + 2 * padded * H);
+                }
+            }
+        }
+    }
+    return PYGRU_OK;
+}
+
+/* W or U for the way back: packed (3H, columns), its rows in the order r, z, n. */
+static void NAME(pack_back)(const NAME(pygru_table) *table, int64_t H, int64_t columns,
+                            const REAL *weights, REAL *packed) {
+    table->pack(1, columns, 3 * H, &weights, 1, columns, packed);
+}
+
+/* Whether a call has what the engine of its plan needs. */
+static int NAME(engine_is_ready)(const pygru_plan *plan, const pygru_kernels *kernels,
+                                 const REAL *packed) {
+    return plan->engine == PYGRU_ENGINE_BLAS ||
+           (packed != NULL && NAME(pygru_table_of)(kernels)->lanes > 0);
+}
