@@ -44,9 +44,11 @@ TEMPLATES = [
         "gradients",
         "kernels/activations",
         "kernels/gates",
+        "kernels/optimizers",
         "kernels/precision",
         "kernels/product",
         "network",
+        "optimizers",
         "packed",
         "sweep",
     )

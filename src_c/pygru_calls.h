@@ -105,5 +105,21 @@ PYGRU_API void PYGRU_NAME(pygru_sigmoid)(const pygru_kernels *kernels, int64_t n
 PYGRU_API void PYGRU_NAME(pygru_tanh)(const pygru_kernels *kernels, int64_t n,
                                       const PYGRU_REAL *in, PYGRU_REAL *out);
 
+/* Optimisers, one pass over n parameters p with gradients g; kernels may be NULL. The arrays
+ * must not overlap. sgd:   v = momentum v + g;  p -= rate v adam:  m = beta1 m + (1-beta1) g;
+ * v = beta2 v + (1-beta2) g^2; p -= rate m / (root sqrt(v) + eps)      rate and root hold the
+ * bias corrections */
+PYGRU_API void PYGRU_NAME(pygru_sgd)(const pygru_kernels *kernels, int64_t n, PYGRU_REAL *p,
+                                     const PYGRU_REAL *g, PYGRU_REAL *v, double rate,
+                                     double momentum);
+PYGRU_API void PYGRU_NAME(pygru_adam)(const pygru_kernels *kernels, int64_t n, PYGRU_REAL *p,
+                                      const PYGRU_REAL *g, PYGRU_REAL *m, PYGRU_REAL *v,
+                                      double beta1, double beta2, double rate, double root,
+                                      double eps);
+
+/* The sum of x[i]^2, in float64. */
+PYGRU_API double PYGRU_NAME(pygru_sum_of_squares)(const pygru_kernels *kernels, int64_t n,
+                                                  const PYGRU_REAL *x);
+
 #undef PYGRU_REAL
 #undef PYGRU_NAME

@@ -28,6 +28,8 @@ from pygru.core.cpygru cimport (
     PYGRU_KEEP_NOTHING,
     PYGRU_KEEP_OUTPUTS,
     PYGRU_STATUS_END_,
+    pygru_adam_f32,
+    pygru_adam_f64,
     pygru_available_threads,
     pygru_backward_args_f32,
     pygru_backward_args_f64,
@@ -61,6 +63,8 @@ from pygru.core.cpygru cimport (
     pygru_plan_rows,
     pygru_plan_size,
     pygru_plan_sizes,
+    pygru_sgd_f32,
+    pygru_sgd_f64,
     pygru_sigmoid_f32,
     pygru_sigmoid_f64,
     pygru_sizes,
@@ -71,6 +75,8 @@ from pygru.core.cpygru cimport (
     pygru_step_f32,
     pygru_step_f64,
     pygru_step_workspace,
+    pygru_sum_of_squares_f32,
+    pygru_sum_of_squares_f64,
     pygru_tanh_f32,
     pygru_tanh_f64,
     pygru_tape_view,
@@ -772,6 +778,51 @@ cdef class Stepper:
         finally:
             PyBuffer_Release(&view)
         return fits
+
+
+# ---- optimisers ------------------------------------------------------------------------
+
+def sgd(Kernels kernels, values, gradients, velocity, double rate, double momentum):
+    """One step of gradient descent with momentum on flat arrays of one size."""
+    cdef Borrowed borrowed = Borrowed()
+    cdef int64_t n = len(values)
+    cdef bytes kind = memoryview(values).format.encode()
+    cdef void *p = borrowed.dense(values, n, kind, True)
+    cdef void *g = borrowed.dense(gradients, n, kind, False)
+    cdef void *v = borrowed.dense(velocity, n, kind, True)
+    with nogil:
+        if kind == b"f":
+            pygru_sgd_f32(kernels.kernels, n, p, g, v, rate, momentum)
+        else:
+            pygru_sgd_f64(kernels.kernels, n, p, g, v, rate, momentum)
+
+
+def adam(Kernels kernels, values, gradients, first, second, double beta1, double beta2,
+         double rate, double root, double eps):
+    """One step of Adam on flat arrays of one size; see pygru_adam in pygru_calls.h."""
+    cdef Borrowed borrowed = Borrowed()
+    cdef int64_t n = len(values)
+    cdef bytes kind = memoryview(values).format.encode()
+    cdef void *p = borrowed.dense(values, n, kind, True)
+    cdef void *g = borrowed.dense(gradients, n, kind, False)
+    cdef void *m = borrowed.dense(first, n, kind, True)
+    cdef void *v = borrowed.dense(second, n, kind, True)
+    with nogil:
+        if kind == b"f":
+            pygru_adam_f32(kernels.kernels, n, p, g, m, v, beta1, beta2, rate, root, eps)
+        else:
+            pygru_adam_f64(kernels.kernels, n, p, g, m, v, beta1, beta2, rate, root, eps)
+
+
+def sum_of_squares(Kernels kernels, values):
+    """The sum of the squares of a flat array, in float64."""
+    cdef Borrowed borrowed = Borrowed()
+    cdef int64_t n = len(values)
+    cdef bytes kind = memoryview(values).format.encode()
+    cdef const void *x = borrowed.dense(values, n, kind, False)
+    if kind == b"f":
+        return pygru_sum_of_squares_f32(kernels.kernels, n, x)
+    return pygru_sum_of_squares_f64(kernels.kernels, n, x)
 
 
 def activate(str name, values, out, Kernels kernels):

@@ -216,6 +216,17 @@ cdef extern from "pygru.h" nogil:
     void pygru_tanh_f32(const pygru_kernels *, int64_t n, const void *, void *)
     void pygru_tanh_f64(const pygru_kernels *, int64_t n, const void *, void *)
 
+    void pygru_sgd_f32(const pygru_kernels *, int64_t n, void *, const void *, void *,
+                       double rate, double momentum)
+    void pygru_sgd_f64(const pygru_kernels *, int64_t n, void *, const void *, void *,
+                       double rate, double momentum)
+    void pygru_adam_f32(const pygru_kernels *, int64_t n, void *, const void *, void *, void *,
+                        double beta1, double beta2, double rate, double root, double eps)
+    void pygru_adam_f64(const pygru_kernels *, int64_t n, void *, const void *, void *, void *,
+                        double beta1, double beta2, double rate, double root, double eps)
+    double pygru_sum_of_squares_f32(const pygru_kernels *, int64_t n, const void *)
+    double pygru_sum_of_squares_f64(const pygru_kernels *, int64_t n, const void *)
+
     uint64_t pygru_fingerprint(const void *data, int64_t size)
     const char *pygru_compiler()
     int32_t pygru_openmp_version()

@@ -1,5 +1,7 @@
 """Sequential: layers one after the other, trained as one model."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from pygru.core import validation
@@ -9,31 +11,46 @@ from pygru.gru import GRU
 from pygru.nn.layers import Last, Layer
 
 
-class _Prefixed(dict):
-    """Parameters of all layers under ``"<index>.<name>"``; assigning copies into the view."""
+class _Prefixed(Mapping):
+    """Parameters of all layers under ``"<index>.<name>"``; assigning copies into the view.
+
+    Views are made when they are asked for: one that was kept here would look to a GRU as if
+    somebody could change its weights at any time.
+    """
 
     def __init__(self, layers, attribute):
-        views = {}
-        self._owner = {}
-        for index, layer in enumerate(layers):
-            for name, view in getattr(layer, attribute).items():
-                views[f"{index}.{name}"] = view
-                self._owner[f"{index}.{name}"] = (getattr(layer, attribute), name)
-        super().__init__(views)
+        self._places = {
+            f"{index}.{name}": (getattr(layer, attribute), name)
+            for index, layer in enumerate(layers)
+            for name in getattr(layer, attribute)
+        }
+
+    def _place_of(self, key):
+        if key not in self._places:
+            raise KeyError(validation.unexpected_key(key, self._places))
+        return self._places[key]
+
+    def __getitem__(self, key):
+        views, name = self._place_of(key)
+        return views[name]
+
+    def __setitem__(self, key, value):
+        views, name = self._place_of(key)
+        views[name] = value
+
+    def __iter__(self):
+        return iter(self._places)
+
+    def __len__(self):
+        return len(self._places)
+
+    def __repr__(self):
+        return f"{{{', '.join(f'{key!r}: {view.shape}' for key, view in self.items())}}}"
 
     def check(self, key, value):
         """Return ``value`` as an array that fits, or raise."""
-        named, name = self._owner_of(key)
-        return named.check(name, value)
-
-    def _owner_of(self, key):
-        if key not in self._owner:
-            raise KeyError(validation.unexpected_key(key, self._owner))
-        return self._owner[key]
-
-    def __setitem__(self, key, value):
-        named, name = self._owner_of(key)
-        named[name] = value
+        views, name = self._place_of(key)
+        return views.check(name, value)
 
 
 class Sequential:
@@ -52,7 +69,7 @@ class Sequential:
     ----------
     layers : tuple
         The layers, as given.
-    parameters, grads : dict of str to ndarray
+    parameters, grads : mapping of str to ndarray
         Views of all layers' parameters and gradients, named ``"<index>.<name>"``.
 
     Raises

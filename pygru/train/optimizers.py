@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 
-from pygru.core import validation
+from pygru.core import _core, validation
+from pygru.core.kernels import KERNELS
 
 
 class Optimizer:
@@ -77,9 +78,7 @@ class SGD(Optimizer):
         self.momentum = validation.check_fraction("momentum", momentum)
 
     def _update(self, values, gradients, velocity):
-        velocity *= self.momentum
-        velocity += gradients
-        values -= self.learning_rate * velocity
+        _core.sgd(KERNELS, values, gradients, velocity, self.learning_rate, self.momentum)
 
 
 class Adam(Optimizer):
@@ -111,16 +110,12 @@ class Adam(Optimizer):
 
     def _update(self, values, gradients, first, second):
         beta1, beta2 = self.betas
-        first *= beta1
-        first += (1 - beta1) * gradients
-        second *= beta2
-        second += (1 - beta2) * (gradients * gradients)
-        # The bias corrections of both moments as one step size and one divisor.
-        step_size = self.learning_rate / (1 - beta1**self.steps)
-        root = np.sqrt(second)
-        root /= math.sqrt(1 - beta2**self.steps)
-        root += self.eps
-        values -= step_size * (first / root)
+        # The bias corrections of both moments, as one step size and one factor of the root.
+        rate = self.learning_rate / (1 - beta1**self.steps)
+        root = 1 / math.sqrt(1 - beta2**self.steps)
+        _core.adam(
+            KERNELS, values, gradients, first, second, beta1, beta2, rate, root, self.eps
+        )
 
 
 def clip_grad_norm(model, max_norm):
@@ -149,12 +144,8 @@ def clip_grad_norm(model, max_norm):
         max_norm = validation.check_number("clip_norm", max_norm)
         if not max_norm > 0:
             raise ValueError(f"clip_norm must be > 0 or None, got {max_norm}")
-    # float64 sums, so that many small float32 squares are not lost.
     norm = math.sqrt(
-        sum(
-            float(np.einsum("i,i->", gradients, gradients, dtype=np.float64))
-            for _, gradients in model.flat_pairs
-        )
+        sum(_core.sum_of_squares(KERNELS, gradients) for _, gradients in model.flat_pairs)
     )
     if max_norm is not None and math.isfinite(norm) and norm > max_norm:
         for _, gradients in model.flat_pairs:

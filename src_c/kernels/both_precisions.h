@@ -8,6 +8,7 @@
 #error "define KERNELS, the name of the table, before including both_precisions.h"
 #endif
 
+#include <math.h>
 #include <string.h>
 
 #define REAL_BITS 32

@@ -67,6 +67,10 @@ enum {
         int stores; /* whether the gates are kept (reset after; before always does) */         \
     } pygru_units_##SUFFIX;                                                                    \
                                                                                                \
+    typedef struct pygru_adam_rates_##SUFFIX {                                                 \
+        REAL_ beta1, rest1, beta2, rest2, rate, root, eps;                                     \
+    } pygru_adam_rates_##SUFFIX;                                                               \
+                                                                                               \
     typedef struct pygru_table_##SUFFIX {                                                      \
         void (*after_forward)(const pygru_units_##SUFFIX *);                                   \
         void (*before_reset)(const pygru_units_##SUFFIX *);                                    \
@@ -79,6 +83,11 @@ enum {
                                const REAL_ *d_rh, REAL_ *d_h, REAL_ *d_gates);                 \
         void (*sigmoid)(int64_t n, const REAL_ *in, REAL_ *out);                               \
         void (*tanh)(int64_t n, const REAL_ *in, REAL_ *out);                                  \
+        void (*sgd)(int64_t n, REAL_ *p, const REAL_ *g, REAL_ *v, REAL_ rate,                 \
+                    REAL_ momentum);                                                           \
+        void (*adam)(int64_t n, REAL_ *p, const REAL_ *g, REAL_ *m, REAL_ *v,                  \
+                     const pygru_adam_rates_##SUFFIX *rates);                                  \
+        double (*sum_of_squares)(int64_t n, const REAL_ *x);                                   \
         int lanes; /* of a vector; 0 without packed products */                                \
         void (*product)(const pygru_product_##SUFFIX *);                                       \
         /* Packs columns [0, H) of NV matrices: element k of unit j of matrix v is             \

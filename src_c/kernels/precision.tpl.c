@@ -9,9 +9,15 @@
 #define FUSE(a, b, c) ((a) * (b) + (c))
 #endif
 #define LANES ((int)(VECTOR_BYTES / sizeof(REAL)))
+#if REAL_BITS == 32
+#define SQUARE_ROOT(x) sqrtf(x)
+#else
+#define SQUARE_ROOT(x) sqrt(x)
+#endif
 
 #include "activations.tpl.c"
 #include "gates.tpl.c"
+#include "optimizers.tpl.c"
 #if PYGRU_PACKED_PRODUCTS
 #include "product.tpl.c"
 #endif
@@ -25,6 +31,9 @@ static const NAME(pygru_table) NAME(table) = {
     .reset_backward = NAME(reset_backward),
     .sigmoid = NAME(all_sigmoid),
     .tanh = NAME(all_tanh),
+    .sgd = NAME(sgd),
+    .adam = NAME(adam),
+    .sum_of_squares = NAME(sum_of_squares),
 #if PYGRU_PACKED_PRODUCTS
     .lanes = LANES,
     .product = NAME(product),
@@ -35,3 +44,4 @@ static const NAME(pygru_table) NAME(table) = {
 
 #undef FUSE
 #undef LANES
+#undef SQUARE_ROOT

@@ -1,0 +1,20 @@
+/* optimizers.tpl.c - the public calls of the optimisers: scalars to the precision, then a
+ * kernel. */
+
+void NAME(pygru_sgd)(const pygru_kernels *kernels, int64_t n, REAL *p, const REAL *g, REAL *v,
+                     double rate, double momentum) {
+    NAME(pygru_table_of)(kernels)->sgd(n, p, g, v, (REAL)rate, (REAL)momentum);
+}
+
+void NAME(pygru_adam)(const pygru_kernels *kernels, int64_t n, REAL *p, const REAL *g, REAL *m,
+                      REAL *v, double beta1, double beta2, double rate, double root,
+                      double eps) {
+    const NAME(pygru_adam_rates) rates = {(REAL)beta1,       (REAL)(1 - beta1), (REAL)beta2,
+                                          (REAL)(1 - beta2), (REAL)rate,        (REAL)root,
+                                          (REAL)eps};
+    NAME(pygru_table_of)(kernels)->adam(n, p, g, m, v, &rates);
+}
+
+double NAME(pygru_sum_of_squares)(const pygru_kernels *kernels, int64_t n, const REAL *x) {
+    return NAME(pygru_table_of)(kernels)->sum_of_squares(n, x);
+}
