@@ -275,3 +275,54 @@ def installed(n_threads, wanted=None):
     if wanted is not None:
         names = [name for name in names if name in wanted]
     return [Pygru(n_threads), *(modules[name](n_threads) for name in names)]
+
+
+# ---- a whole training step ---------------------------------------------------------------
+
+TRAINER_STEPS = 20  # of one call
+RATE, CLIP = 1e-3, 1.0
+
+
+def _regression(B, T, I):
+    generator = np.random.default_rng(0)
+    X = generator.standard_normal((TRAINER_STEPS * B, T, I)).astype(np.float32)
+    return X, 0.05 * X.sum(axis=(1, 2))[:, None]
+
+
+def pygru_trainer(B, T, I, H, n_threads):
+    """A function that trains one epoch of TRAINER_STEPS steps: GRU, last step, Linear, Adam."""
+    X, y = _regression(B, T, I)
+    gru = pygru.GRU(I, H, batch_first=True, variant="pytorch", seed=0)
+    model = pygru.Sequential(gru, pygru.Last(), pygru.Linear(H, 1, seed=1))
+    optimizer = pygru.Adam(RATE)
+    trainer = pygru.Trainer(
+        model, loss="mse", optimizer=optimizer, clip_norm=CLIP, seed=0, n_threads=n_threads
+    )
+    return lambda: trainer.fit(X, y, epochs=1, batch_size=B, progress=False)
+
+
+def torch_trainer(B, T, I, H, n_threads):
+    """The same in PyTorch, or None if it is not installed."""
+    if importlib.util.find_spec("torch") is None:
+        return None
+    import torch
+
+    torch.set_num_threads(n_threads)
+    X, y = map(torch.from_numpy, _regression(B, T, I))
+    gru, head = torch.nn.GRU(I, H, batch_first=True), torch.nn.Linear(H, 1)
+    parameters = [*gru.parameters(), *head.parameters()]
+    optimizer = torch.optim.Adam(parameters, RATE)
+
+    def epoch():
+        order = torch.randperm(len(X))
+        for first in range(0, len(X), B):
+            index = order[first : first + B]
+            optimizer.zero_grad()
+            output, _ = gru(X[index])
+            loss = torch.nn.functional.mse_loss(head(output[:, -1]), y[index])
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(parameters, CLIP)
+            optimizer.step()
+            loss.item()
+
+    return epoch

@@ -92,8 +92,19 @@ def _parser():
     predict.add_argument("--force", action="store_true", help="replace a file that exists")
     predict.set_defaults(run=predict_command)
 
+    bench = commands.add_parser(
+        "bench",
+        help="how fast pygru is on this machine",
+        description="Time a few calls: microseconds, and billions of operations per second. "
+        "Beside other libraries: python -m benchmarks, from a checkout.",
+    )
+    bench.add_argument("--variant", choices=("chung", "cho", "pytorch"), default="chung")
+    bench.add_argument("--dtype", choices=("float32", "float64"), default="float32")
+    bench.add_argument("--threads", type=int, help="threads; by default as many as make sense")
+
     info = commands.add_parser("info", help="versions, compiler, OpenMP, BLAS, threads")
     info.add_argument("--json", action="store_true", help="as JSON")
+    bench.set_defaults(run=bench_command)
     info.set_defaults(run=info_command)
     return parser
 
@@ -262,6 +273,23 @@ def _next_labels(series, count):
     dates = [positions[-1] + interval * (step + 1) for step in range(count)]
     is_day = all(date.time().isoformat() == "00:00:00" for date in dates)
     return [date.date().isoformat() if is_day else date.isoformat() for date in dates]
+
+
+def bench_command(options):
+    from pygru import bench
+    from pygru.core.config import config
+
+    values = config()
+    print(
+        f"pygru {values['pygru']}, engine {values['engine']}, kernels {values['kernels']}, "
+        f"{values['compiler']}, BLAS core {values['blas']['core']}"
+    )
+    print("batch,steps,size  kind       microseconds   GFLOP/s")
+    for cell, kind, seconds, rate in bench.rows(
+        options.variant, options.dtype, options.threads
+    ):
+        shape = ",".join(map(str, cell))
+        print(f"{shape:<16}  {kind:<9}  {seconds * 1e6:12.1f}  {rate / 1e9:8.1f}", flush=True)
 
 
 def info_command(options):

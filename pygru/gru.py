@@ -495,7 +495,10 @@ class GRU(Parameters):
         if (
             validation.dense_last_axis(out) is not out
             or not out.flags.aligned
-            or any(np.may_share_memory(out, array) for array in (*inputs, self._parameters_owner.borrow()))
+            or any(
+                np.may_share_memory(out, array)
+                for array in (*inputs, self._parameters_owner.borrow())
+            )
         ):
             return allocate(out.shape, self.dtype, "the output")
         return out

@@ -1,0 +1,72 @@
+"""How fast pygru is here: what ``pygru bench`` prints, and the stopwatch of ``benchmarks/``."""
+
+import time
+from statistics import median
+
+import numpy as np
+
+from pygru.gru import GRU
+
+CELLS = [(1, 100, 64), (8, 100, 128), (32, 100, 128), (64, 100, 256)]  # batch, steps, size
+LEAST_SECONDS = 2e-3  # of one sample: below that the clock itself would count
+
+
+def medians(functions, repeats=9):
+    """Median seconds of one call of each function; they take turns.
+
+    Parameters
+    ----------
+    functions : dict of str to callable
+    repeats : int
+        Samples of each.
+
+    Returns
+    -------
+    dict of str to float
+
+    Examples
+    --------
+    >>> from pygru.bench import medians
+    >>> 0 < medians({"nothing": lambda: None}, repeats=3)["nothing"] < 1e-3
+    True
+    """
+    loops = {}
+    for name, function in functions.items():
+        function()
+        begin = time.perf_counter()
+        function()
+        loops[name] = 1 + int(LEAST_SECONDS / max(time.perf_counter() - begin, 1e-9))
+    samples = {name: [] for name in functions}
+    for _ in range(repeats):
+        for name, function in functions.items():
+            begin = time.perf_counter()
+            for _ in range(loops[name]):
+                function()
+            samples[name].append((time.perf_counter() - begin) / loops[name])
+    return {name: median(values) for name, values in samples.items()}
+
+
+def rows(variant="chung", dtype="float32", n_threads=None, cells=CELLS):
+    """Yield ``(cell, kind, seconds, operations per second)`` of a few calls.
+
+    ``kind`` is "step", "inference" or "training"; a cell is (batch, steps, size), with the input
+    as wide as the state.
+    """
+    generator = np.random.default_rng(0)
+    for B, T, H in cells:
+        gru = GRU(H, H, variant=variant, dtype=dtype, seed=0)
+        x = generator.standard_normal((T, B, H)).astype(dtype)
+        d_y = np.ones((T, B, H), dtype)
+        functions = {
+            "inference": lambda gru=gru, x=x: gru(x, n_threads=n_threads),
+            "training": lambda gru=gru, x=x, d_y=d_y: gru.backward(
+                gru.forward(x, n_threads=n_threads)[2], d_y
+            ),
+        }
+        if B == 1:
+            stream = gru.stream()
+            functions["step"] = lambda stream=stream, x_t=x[0, 0]: stream(x_t)
+        operations = {"step": 12 * H * H, "inference": 12 * T * B * H * H}
+        operations["training"] = 3 * operations["inference"]
+        for kind, seconds in medians(functions).items():
+            yield (B, T, H), kind, seconds, operations[kind] / seconds
