@@ -2,7 +2,6 @@
  * bytes per second read from a buffer of any size. Built by limits.py for this very CPU. */
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 #include <time.h>
 
 #ifdef __AVX512F__
@@ -29,8 +28,7 @@ static double now(void) {
         double best = 0;                                                                       \
         for (int round = 0; round < 10; round++) {                                             \
             const int64_t loops = 1000000;                                                     \
-            VECTOR sum[CHAINS], x, y;                                                          \
-            memset(sum, 0, sizeof sum);                                                        \
+            VECTOR sum[CHAINS] = {0}, x = {0}, y = {0};                                        \
             for (size_t i = 0; i < BYTES / sizeof(REAL); i++) {                                \
                 x[i] = (REAL)0.999;                                                            \
                 y[i] = (REAL)1e-3;                                                             \
@@ -40,13 +38,10 @@ static double now(void) {
                 _Pragma("GCC unroll 12") for (int i = 0; i < CHAINS; i++) {                    \
                     sum[i] = sum[i] * x + y;                                                   \
                 }                                                                              \
-                __asm__ volatile("" ::: "memory");                                             \
             }                                                                                  \
             const double seconds = now() - begin;                                              \
             volatile REAL used = 0;                                                            \
-            for (int i = 0; i < CHAINS; i++) {                                                 \
-                used += sum[i][0];                                                             \
-            }                                                                                  \
+            _Pragma("GCC unroll 12") for (int i = 0; i < CHAINS; i++) { used += sum[i][0]; }   \
             const double rate =                                                                \
                 2.0 * CHAINS * (BYTES / sizeof(REAL)) * (double)loops / seconds;               \
             best = rate > best ? rate : best;                                                  \
@@ -64,20 +59,17 @@ double read_bandwidth(const void *memory, size_t bytes) {
     const int64_t loops = (int64_t)(256e6 / (double)bytes) + 1;
     double best = 0;
     for (int round = 0; round < 5; round++) {
-        vector_f32 sum[8];
-        memset(sum, 0, sizeof sum);
+        vector_f32 sum[8] = {0};
         const double begin = now();
         for (int64_t loop = 0; loop < loops; loop++) {
             for (size_t i = 0; i < n; i += 8) {
                 _Pragma("GCC unroll 8") for (size_t k = 0; k < 8; k++) { sum[k] += v[i + k]; }
             }
-            __asm__ volatile("" ::: "memory");
+            __asm__ volatile("" : : "r"(v) : "memory"); /* read again */
         }
         const double seconds = now() - begin;
         volatile float used = 0;
-        for (int k = 0; k < 8; k++) {
-            used += sum[k][0];
-        }
+        _Pragma("GCC unroll 8") for (int k = 0; k < 8; k++) { used += sum[k][0]; }
         const double rate = (double)(n * BYTES) * (double)loops / seconds;
         best = rate > best ? rate : best;
     }

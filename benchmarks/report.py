@@ -1,4 +1,4 @@
-"""Prints tables, writes the picture, and says what machine and versions the figures are from."""
+"""Prints tables, draws the picture, and says which machine and versions they are from."""
 
 import datetime
 import importlib.metadata

@@ -1,7 +1,7 @@
 """The same GRU layer in pygru and in each rival that is installed.
 
-A runner has ``name`` and builds, from one set of weights (PyTorch's names, variant "pytorch"), a
-function of no arguments that runs the layer over ``x`` (T, B, I) once and returns its output.
+A runner has ``name`` and builds, from one set of weights (PyTorch's names, variant "pytorch"),
+a function of no arguments that runs the layer over ``x`` (T, B, I) once and returns its output.
 What a rival cannot do (float64, training) it says by returning None.
 """
 

@@ -49,8 +49,8 @@ def medians(functions, repeats=9):
 def rows(variant="chung", dtype="float32", n_threads=None, cells=CELLS):
     """Yield ``(cell, kind, seconds, operations per second)`` of a few calls.
 
-    ``kind`` is "step", "inference" or "training"; a cell is (batch, steps, size), with the input
-    as wide as the state.
+    ``kind`` is "step", "inference" or "training"; a cell is (batch, steps, size), with the
+    input as wide as the state.
     """
     generator = np.random.default_rng(0)
     for B, T, H in cells:

@@ -492,6 +492,7 @@ class GRU(Parameters):
     def _writable(self, out, batch):
         """``out`` itself if the core can write it while it reads x and h0, or a stand-in."""
         inputs = [array for array in (batch.x, batch.h0) if array is not None]
+        inputs.append(self._parameters_owner.borrow())
         if (
             validation.dense_last_axis(out) is not out
             or not out.flags.aligned

@@ -29,7 +29,8 @@ def config():
     dict
         Keys ``pygru``, ``python``, ``numpy``, ``scipy`` (versions), ``compiler``, ``openmp``
         (with ``enabled`` and ``date``), ``blas`` (with ``library``, ``version``, ``core``,
-        ``threading_layer`` and ``int_bytes``), ``engine``, ``kernels`` (the instruction set in use) and ``threads``.
+        ``threading_layer`` and ``int_bytes``), ``engine``, ``kernels`` (the instruction set in
+        use) and ``threads``.
     """
     date = _core.openmp_version()
     return {

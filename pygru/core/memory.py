@@ -26,8 +26,8 @@ def allocate(shape, dtype, purpose):
 class Pool:
     """Large buffers that were used and may be used again.
 
-    The system clears every page that it hands out, which takes a tenth of the time of a training
-    step whose tape and workspace are new each time. At most ``most`` bytes are kept.
+    The system clears every page that it hands out, which takes a tenth of the time of a
+    training step whose tape and workspace are new each time. At most ``most`` bytes are kept.
     """
 
     SMALL = 1 << 20  # below this, the allocator of the C library keeps buffers itself
