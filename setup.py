@@ -12,6 +12,14 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
+PACKAGES = [
+    "pygru",
+    "pygru.core",
+    "pygru.data",
+    "pygru.io",
+    "pygru.nn",
+    "pygru.train",
+]
 CORE = [
     "core_f32.c",
     "core_f64.c",
@@ -130,6 +138,16 @@ class BuildExt(build_ext):
 
 
 setup(
+    # The core's sources are installed too, for C and Cython programs (pygru.get_sources()).
+    packages=[*PACKAGES, "pygru.src_c", "pygru.src_c.kernels"],
+    package_dir={"pygru.src_c": "src_c", "pygru.src_c.kernels": "src_c/kernels"},
+    package_data={
+        "pygru": ["py.typed"],
+        "pygru.core": ["*.pyi", "*.pxd"],
+        "pygru.data": ["*.csv"],
+        "pygru.src_c": ["*.c", "*.h", "*.def"],
+        "pygru.src_c.kernels": ["*.c", "*.h"],
+    },
     ext_modules=[
         Extension(
             "pygru.core._core",

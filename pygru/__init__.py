@@ -22,6 +22,7 @@ from importlib import metadata
 
 from pygru.concatenated import ConcatenatedWeights
 from pygru.core.config import show_config
+from pygru.core.embedding import get_include, get_sources
 from pygru.core.threads import get_num_threads, num_threads, set_num_threads
 from pygru.data.padding import pad_sequences, unpad_sequences
 from pygru.errors import DivergenceError, FormatError, InternalError
@@ -64,7 +65,9 @@ __all__ = [
     "Trainer",
     "Variant",
     "clip_grad_norm",
+    "get_include",
     "get_num_threads",
+    "get_sources",
     "load",
     "losses",
     "num_threads",

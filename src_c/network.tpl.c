@@ -138,14 +138,13 @@ pygru_status NAME(pygru_forward)(const NAME(pygru_forward_args) *args) {
     NAME(forward_call) call;
     const pygru_work work = {(int32_t)plan->config.num_layers + 1, NAME(forward_count),
                              NAME(forward_task), &call};
-    if (plan->element_size != sizeof(REAL) || args->blas == NULL || args->team == NULL ||
-        args->parameters == NULL || args->h_n == NULL || args->workspace == NULL ||
-        args->y.data == NULL || args->x.data == NULL ||
-        (plan->keep != PYGRU_KEEP_NOTHING && args->tape == NULL) ||
-        !NAME(engine_is_ready)(plan, args->kernels, args->packed)) {
+    if (plan->element_size != sizeof(REAL) || args->team == NULL || args->parameters == NULL ||
+        args->h_n == NULL || args->workspace == NULL || args->y.data == NULL ||
+        args->x.data == NULL || (plan->keep != PYGRU_KEEP_NOTHING && args->tape == NULL) ||
+        !NAME(engine_is_ready)(plan, args->blas, args->kernels, args->packed)) {
         return PYGRU_BAD_ARGUMENT;
     }
-    if (!NAME(rows_fit_blas)(&plan->config, args->blas)) {
+    if (plan->engine == PYGRU_ENGINE_BLAS && !NAME(rows_fit_blas)(&plan->config, args->blas)) {
         return PYGRU_BLAS_LIMIT;
     }
     call.args = args;
@@ -269,13 +268,13 @@ pygru_status NAME(pygru_backward)(const NAME(pygru_backward_args) *args) {
     pygru_status status;
     pygru_cell last;
     int64_t j;
-    if (plan->element_size != sizeof(REAL) || args->blas == NULL || args->team == NULL ||
+    if (plan->element_size != sizeof(REAL) || args->team == NULL ||
         plan->keep == PYGRU_KEEP_NOTHING || args->parameters == NULL || args->tape == NULL ||
         args->grads == NULL || args->d_h0 == NULL || args->workspace == NULL ||
-        !NAME(engine_is_ready)(plan, args->kernels, args->packed)) {
+        !NAME(engine_is_ready)(plan, args->blas, args->kernels, args->packed)) {
         return PYGRU_BAD_ARGUMENT;
     }
-    if (!NAME(rows_fit_blas)(&plan->config, args->blas)) {
+    if (plan->engine == PYGRU_ENGINE_BLAS && !NAME(rows_fit_blas)(&plan->config, args->blas)) {
         return PYGRU_BLAS_LIMIT;
     }
     call.args = args;

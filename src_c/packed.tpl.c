@@ -81,8 +81,10 @@ static void NAME(pack_back)(const NAME(pygru_table) *table, int64_t H, int64_t c
 }
 
 /* Whether a call has what the engine of its plan needs. */
-static int NAME(engine_is_ready)(const pygru_plan *plan, const pygru_kernels *kernels,
-                                 const REAL *packed) {
-    return plan->engine == PYGRU_ENGINE_BLAS ||
-           (packed != NULL && NAME(pygru_table_of)(kernels)->lanes > 0);
+static int NAME(engine_is_ready)(const pygru_plan *plan, const pygru_blas *blas,
+                                 const pygru_kernels *kernels, const REAL *packed) {
+    if (plan->engine == PYGRU_ENGINE_BLAS) {
+        return blas != NULL;
+    }
+    return packed != NULL && NAME(pygru_table_of)(kernels)->lanes > 0;
 }

@@ -45,7 +45,7 @@ typedef struct PYGRU_NAME(pygru_forward_args) {
     const uint8_t *mask;          /* (L-1, R, D*H) 1 keeps, 0 drops; NULL: no dropout */
     PYGRU_REAL mask_scale;        /* what a kept element is multiplied by, 1/(1-p) */
     void *workspace;              /* forward_workspace bytes, any alignment */
-    const pygru_blas *blas;
+    const pygru_blas *blas;       /* may be NULL on the SIMD engine */
     const pygru_kernels *kernels; /* NULL: the best that this CPU has */
     const pygru_team *team;
 } PYGRU_NAME(pygru_forward_args);
@@ -71,7 +71,7 @@ typedef struct PYGRU_NAME(pygru_backward_args) {
     PYGRU_REAL *grads;            /* flat like parameters; the gradient is ADDED, and
                                      only when the call succeeds */
     void *workspace;              /* backward_workspace bytes, any alignment */
-    const pygru_blas *blas;
+    const pygru_blas *blas;       /* may be NULL on the SIMD engine */
     const pygru_kernels *kernels; /* NULL: the best that this CPU has */
     const pygru_team *team;
 } PYGRU_NAME(pygru_backward_args);

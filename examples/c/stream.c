@@ -1,0 +1,85 @@
+/* stream.c - a GRU in a C program without Python: one input vector in, one output vector out.
+ *
+ *   python export.py weights.bin 3 16
+ *   cc -O2 $(python -c "import pygru; print('-I' + pygru.get_include(), *pygru.get_sources())")
+ * \ -ffp-contract=off stream.c -lm -lpthread -o stream
+ *   ./stream weights.bin < inputs.bin > outputs.bin          float32 in, float32 out
+ *
+ * After the memory is allocated nothing in the loop allocates, locks or can fail. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "pygru.h"
+
+static void fail(const char *what) {
+    fprintf(stderr, "stream: %s\n", what);
+    exit(1);
+}
+
+static float *floats(int64_t n) {
+    /* 64-byte aligned, as packed weights must be; sizes are rounded up as C11 wants it */
+    const size_t bytes = ((size_t)n * sizeof(float) + 63) / 64 * 64;
+    float *memory = aligned_alloc(64, bytes);
+    if (memory == NULL) {
+        fail("out of memory");
+    }
+    return memory;
+}
+
+int main(int argc, char **argv) {
+    FILE *file = argc == 2 ? fopen(argv[1], "rb") : NULL;
+    int64_t sizes[5], n_parameters, n_packed, n_workspace, n_states, i;
+    pygru_config config = {0};
+    pygru_cell last;
+    pygru_step_args_f32 step = {0};
+    float *parameters, *packed, *x, *h;
+    if (file == NULL || fread(sizes, sizeof sizes[0], 5, file) != 5) {
+        fail("usage: stream weights.bin < inputs > outputs");
+    }
+    config.input_size = sizes[0];
+    config.hidden_size = sizes[1];
+    config.num_layers = sizes[2];
+    config.num_directions = 1;
+    config.has_bias = 1;
+    config.reset = (int32_t)sizes[3];
+    config.update = (int32_t)sizes[4];
+    if (pygru_cell_of(&config, config.num_layers - 1, 0, &last) != PYGRU_OK ||
+        pygru_packed_size(&config, &n_packed) != PYGRU_OK ||
+        pygru_step_workspace(&config, 1, &n_workspace) != PYGRU_OK) {
+        fail("the file does not describe a GRU");
+    }
+    n_parameters = last.end;
+    n_states = config.num_layers * config.hidden_size;
+    parameters = floats(n_parameters);
+    packed = floats(n_packed);
+    x = floats(config.input_size);
+    h = floats(n_states);
+    if (fread(parameters, sizeof(float), (size_t)n_parameters, file) != (size_t)n_parameters) {
+        fail("the file is too short");
+    }
+    (void)fclose(file);
+    (void)pygru_pack_f32(&config, NULL, parameters, packed);
+    for (i = 0; i < n_states; i++) {
+        h[i] = 0;
+    }
+
+    step.config = &config;
+    step.packed = packed;
+    step.B = 1;
+    step.x = x;
+    step.h = h;
+    step.h_next = h;
+    step.workspace = floats(n_workspace);
+    while (fread(x, sizeof(float), (size_t)config.input_size, stdin) ==
+           (size_t)config.input_size) {
+        (void)pygru_step_f32(&step);
+        (void)fwrite(h + n_states - config.hidden_size, sizeof(float),
+                     (size_t)config.hidden_size, stdout);
+    }
+    free(parameters);
+    free(packed);
+    free(x);
+    free(h);
+    free(step.workspace);
+    return 0;
+}

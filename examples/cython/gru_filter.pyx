@@ -1,0 +1,83 @@
+# cython: language_level=3, boundscheck=False, wraparound=False
+"""A signal through a GRU, sample by sample, in a loop that holds no GIL and allocates nothing."""
+
+from libc.stdint cimport int64_t
+from libc.stdlib cimport free
+from libc.string cimport memcpy, memset
+
+from pygru.core.cpygru cimport (
+    pygru_config,
+    pygru_pack_f32,
+    pygru_packed_size,
+    pygru_step_args_f32,
+    pygru_step_f32,
+    pygru_step_workspace,
+)
+
+cdef extern from "stdlib.h" nogil:
+    void *aligned_alloc(size_t alignment, size_t size)
+
+
+cdef void *vectors(int64_t count) except NULL:
+    cdef void *memory = aligned_alloc(64, (count * sizeof(float) + 63) // 64 * 64)
+    if memory == NULL:
+        raise MemoryError()
+    return memory
+
+
+cdef class Filter:
+    """The weights of a float32 GRU of one layer, and a state."""
+
+    cdef pygru_config config
+    cdef pygru_step_args_f32 args
+    cdef float *packed
+    cdef float *x
+    cdef float *h
+    cdef float *workspace
+
+    def __cinit__(self, gru):
+        cdef const float[::1] parameters = gru.flat_parameters
+        cdef int64_t size, workspace
+        self.config.input_size = gru.input_size
+        self.config.hidden_size = gru.hidden_size
+        self.config.num_layers = 1
+        self.config.num_directions = 1
+        self.config.has_bias = gru.bias
+        self.config.reset = gru.variant.reset == "after"
+        self.config.update = gru.variant.update == "keep"
+        if pygru_packed_size(&self.config, &size) or \
+                pygru_step_workspace(&self.config, 1, &workspace):
+            raise ValueError("this GRU is too large")
+        self.packed = <float *>vectors(size)
+        self.x = <float *>vectors(gru.input_size)
+        self.h = <float *>vectors(gru.hidden_size)
+        self.workspace = <float *>vectors(workspace)
+        pygru_pack_f32(&self.config, NULL, &parameters[0], self.packed)
+        memset(self.h, 0, gru.hidden_size * sizeof(float))
+        self.args.config = &self.config
+        self.args.packed = self.packed
+        self.args.B = 1
+        self.args.x = self.x
+        self.args.h = self.h
+        self.args.h_next = self.h
+        self.args.workspace = self.workspace
+
+    def __dealloc__(self):
+        free(self.packed)
+        free(self.x)
+        free(self.h)
+        free(self.workspace)
+
+    def run(self, const float[:, ::1] samples, float[:, ::1] outputs):
+        """Feed each row of ``samples`` (T, I); row t of ``outputs`` (T, H) is the state after it."""
+        cdef Py_ssize_t t
+        cdef size_t in_bytes = self.config.input_size * sizeof(float)
+        cdef size_t out_bytes = self.config.hidden_size * sizeof(float)
+        if samples.shape[1] != self.config.input_size or samples.shape[0] != outputs.shape[0] \
+                or outputs.shape[1] != self.config.hidden_size:
+            raise ValueError("samples must be (T, I) and outputs (T, H)")
+        with nogil:
+            for t in range(samples.shape[0]):
+                memcpy(self.x, &samples[t, 0], in_bytes)
+                pygru_step_f32(&self.args)
+                memcpy(&outputs[t, 0], self.h, out_bytes)
