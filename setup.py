@@ -7,6 +7,7 @@ CC, CFLAGS and LDFLAGS are honoured.
 import os
 import subprocess
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -111,6 +112,37 @@ def openmp_flags(compiler, wanted, probe=openmp_works):
     return []
 
 
+def compile_in_parallel(compiler):
+    """Let one extension's sources be compiled side by side: the kernels take a while each."""
+    if not hasattr(compiler, "_compile"):  # not how MSVC's works
+        return
+
+    def compile_all(
+        sources,
+        output_dir=None,
+        macros=None,
+        include_dirs=None,
+        debug=False,
+        extra_preargs=None,
+        extra_postargs=None,
+        depends=None,
+    ):
+        macros, objects, extra_postargs, pp_opts, build = compiler._setup_compile(
+            output_dir, macros, include_dirs, sources, depends, extra_postargs
+        )
+        cc_args = compiler._get_cc_args(pp_opts, debug, extra_preargs)
+
+        def compile_one(item):
+            name, (source, extension) = item
+            compiler._compile(name, source, extension, cc_args, extra_postargs, pp_opts)
+
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            list(pool.map(compile_one, build.items()))
+        return objects
+
+    compiler.compile = compile_all
+
+
 class BuildExt(build_ext):
     """build_ext that knows the flags of the C core."""
 
@@ -124,6 +156,7 @@ class BuildExt(build_ext):
         for extension in self.extensions:
             extension.extra_compile_args += flags + openmp + extra
             extension.extra_link_args += openmp + extra
+        compile_in_parallel(self.compiler)
         if os.environ.get("PYGRU_WERROR") == "1":
             self.compile_core_strictly(openmp)
         super().build_extensions()
