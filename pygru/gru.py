@@ -381,21 +381,25 @@ class GRU(Parameters):
         An array that the core can take as it stands, and work for one thread that ends within
         a millisecond: there, looking at every argument would be seen in the time.
         """
-        if type(x) is not np.ndarray or x.ndim != 3 or not x.flags.c_contiguous:
+        if type(x) is not np.ndarray or x.ndim != 3:
+            return None
+        if not (x.flags.c_contiguous and x.flags.aligned):
             return None
         if self.batch_first:
             x = x.swapaxes(0, 1)
         T, B, I = x.shape
         plan, sizes = self._plans.get((T, B, _core.KEEP_NOTHING), NO_PLAN)
-        if plan is None or I != self.input_size or x.dtype != self.dtype:
+        if plan is None or self.input_size != I or x.dtype != self.dtype:
             return None
         alone = sizes["max_threads"] == 1 or sizes["operations"] < threads.SERIAL_OPERATIONS
         if not alone or sizes["operations"] > SHORT or KERNELS.engine != _core.ENGINE_SIMD:
             return None
         count, H = self.num_layers * self.num_directions, self.hidden_size
         width = self.num_directions * H
-        output = np.empty((B, T, width) if self.batch_first else (T, B, width), self.dtype)
-        h_n = np.empty((count, B, H), self.dtype)
+        shape = (B, T, width) if self.batch_first else (T, B, width)
+        output = allocate(shape, self.dtype, "the output")
+        h_n = allocate((count, B, H), self.dtype, "h_n")
+        workspace = allocate(sizes["forward_workspace"], np.uint8, "the workspace of forward")
         packed, _ = self._packed.current()
         arrays = {
             "parameters": self._parameters_owner.borrow(),
@@ -407,7 +411,7 @@ class GRU(Parameters):
             "tape": None,
             "mask": None,
             "mask_scale": 1.0,
-            "workspace": np.empty(sizes["forward_workspace"], np.uint8),
+            "workspace": workspace,
         }
         _core.forward(plan, arrays, BLAS, KERNELS, 1, threads.on_main_thread())
         return output, h_n
@@ -541,10 +545,7 @@ class GRU(Parameters):
         if (
             validation.dense_last_axis(out) is not out
             or not out.flags.aligned
-            or any(
-                np.may_share_memory(out, array)
-                for array in (*inputs, self._parameters_owner.borrow())
-            )
+            or any(np.may_share_memory(out, array) for array in inputs)
         ):
             return allocate(out.shape, self.dtype, "the output")
         return out

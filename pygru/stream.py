@@ -50,6 +50,8 @@ class _Buffers:
             self.h_next,
             allocate(gru._config.step_workspace(rows), gru.dtype, "the step workspace"),
         )
+        if IS_SIMD:
+            gru._packed.current()  # allocates, so that the first step need not
         self._product = rows * 3 * gru.hidden_size * max(gru.input_size, gru.hidden_size)
 
     def limit(self):

@@ -1,5 +1,7 @@
 """What a forward call keeps for backward."""
 
+import sys
+
 from pygru.core.memory import POOL
 
 
@@ -21,7 +23,9 @@ class Tape:
 
     def __del__(self):
         memory = self.__dict__.pop("memory", None)  # a tape that failed to be made has none
-        if memory is not None and POOL is not None:  # None while the interpreter ends
+        if memory is None or POOL is None:  # None while the interpreter ends
+            return
+        if sys.getrefcount(memory) == 2:  # `memory` and the argument: nobody else holds it
             POOL.give(memory)
 
     @property

@@ -202,8 +202,9 @@ typedef struct pygru_team {
 #include "pygru_calls.h"
 #undef PYGRU_REAL_BITS
 
-/* A 64-bit fingerprint of `bytes` bytes: equal contents give equal fingerprints, a changed
- * weight another one. Guards tapes against weights that moved; not cryptographic. */
+/* A 64-bit fingerprint of `bytes` bytes: equal contents give equal fingerprints, one changed
+ * weight always another one, several by all but contrivance. Guards tapes and packed weights
+ * against weights that moved; not cryptographic. */
 PYGRU_API uint64_t pygru_fingerprint(const void *data, int64_t bytes);
 
 /* Name and version of the compiler that built the core; static memory. */

@@ -42,7 +42,9 @@ def build(folder):
     count = str(ROOT / "tests" / "core" / "count.c")
     command = [compiler, *FLAGS, f"-I{core}", count, *sources, "-lm", "-lpthread"]
     subprocess.run([*command, "-o", program], check=True)
-    version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True)
+    version = subprocess.run(
+        [compiler, "--version"], capture_output=True, text=True, check=True
+    )
     return program, version.stdout.splitlines()[0]
 
 

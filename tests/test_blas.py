@@ -14,6 +14,7 @@ import types
 
 import numpy as np
 import pytest
+from engines import HAS_SIMD, use_engine
 from scipy.linalg import cython_blas
 
 import pygru.gru
@@ -23,6 +24,13 @@ from pygru.core import _core, blas
 
 NAMES = ("sgemm", "dgemm", "sgemv", "dgemv")
 REAL = "__pyx_t_5scipy_6linalg_11cython_blas_"
+
+
+@pytest.fixture(autouse=True)
+def engine(monkeypatch):
+    """The engine that calls BLAS, whichever is the default."""
+    use_engine(monkeypatch, "blas")
+
 
 # ---- signatures ------------------------------------------------------------------------
 
@@ -327,6 +335,18 @@ def test_blas_with_64_bit_integers_gives_the_same_results(arguments, request):
     assert_close(results(**arguments), expected, arguments["dtype"])
 
 
+@pytest.mark.skipif(not HAS_SIMD, reason="needs the SIMD engine")
+@pytest.mark.parametrize("arguments", CASES, ids=title)
+def test_simd_engine_calls_no_blas(arguments, library, monkeypatch):
+    """What it computes has the same bits in any batch; a product of BLAS would not."""
+    use_engine(monkeypatch, "simd")
+    use(monkeypatch, _core.Blas(wide_capsules(library), 8, 2**63 - 1))
+    calls = ctypes.c_int64.in_dll(library, "calls")
+    calls.value = 0
+    results(**arguments)
+    assert calls.value == 0
+
+
 # ---- small limits ----------------------------------------------------------------------
 
 
@@ -354,15 +374,16 @@ def test_no_argument_exceeds_the_limit(library, monkeypatch):
 
 
 TOO_SHORT = [
-    pytest.param(GRU(6, 10, seed=0), 39, id="4H"),
-    pytest.param(GRU(50, 10, seed=0), 49, id="I"),
-    pytest.param(GRU(6, 10, 2, bidirectional=True, seed=0), 39, id="stacked"),
+    pytest.param({"input_size": 6}, 39, id="4H"),
+    pytest.param({"input_size": 50}, 49, id="I"),
+    pytest.param({"input_size": 6, "num_layers": 2, "bidirectional": True}, 39, id="stacked"),
 ]
 MATCH = "longer than the integer type of this BLAS"
 
 
-@pytest.mark.parametrize(("gru", "limit"), TOO_SHORT)
-def test_row_longer_than_the_limit_is_refused(gru, limit, monkeypatch):
+@pytest.mark.parametrize(("options", "limit"), TOO_SHORT)
+def test_row_longer_than_the_limit_is_refused(options, limit, monkeypatch):
+    gru = GRU(hidden_size=10, seed=0, **options)
     x = np.ones((4, 3, gru.input_size), np.float32)
     output, _, tape = gru.forward(x)
     use(monkeypatch, limited(limit))
@@ -375,7 +396,6 @@ def test_row_longer_than_the_limit_is_refused(gru, limit, monkeypatch):
     use(monkeypatch, limited(limit + 1))
     np.testing.assert_allclose(gru(x)[0], output, rtol=1e-5, atol=1e-6)
     gru.backward(tape, output)
-    gru.zero_grad()
 
 
 @pytest.mark.parametrize("batch", [None, 3])

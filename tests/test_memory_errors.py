@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from pygru import GRU
-from pygru.core import memory
+from pygru.core import _core, memory
+from pygru.core.kernels import KERNELS
 
 MESSAGE = r"pygru: cannot allocate \d+ bytes for \w+"
 
@@ -118,7 +119,8 @@ def test_forward(numpy, gru, x, kept, training):
     def call():
         return gru.forward(x, memory=kept, training=training)
 
-    assert fail_every_allocation(numpy, call, unchanged(gru)) >= 4
+    for _ in range(2):  # the first time what a GRU keeps between calls is made, too
+        assert fail_every_allocation(numpy, call, unchanged(gru)) >= 4
     assert call()[0].shape == (6, 2, 4)
 
 
@@ -149,6 +151,7 @@ def test_backward(numpy, gru, x, kept):
 
 
 def test_gates(numpy, gru, x):
+    gru.gates(x)
     assert fail_every_allocation(numpy, lambda: gru.gates(x), unchanged(gru)) >= 4
 
 
@@ -196,9 +199,13 @@ def test_messages_name_the_purposes(numpy, gru, x):
             purposes.add(str(error).split(" bytes for ")[1])
             raise
 
-    fail_every_allocation(numpy, call)
+    # The first time the plan and the packed weights are made; what follows them in the same
+    # attempt is not refused before the second time.
+    for _ in range(2):
+        fail_every_allocation(numpy, call)
     wanted = {"the output", "h_n", "the tape of 6 steps", "the workspace of forward"}
-    assert wanted <= purposes
+    assert wanted | {"the dropout mask"} <= purposes
+    assert ("the packed weights" in purposes) == (KERNELS.engine == _core.ENGINE_SIMD)
 
 
 # ---- memory that really is not there ---------------------------------------------------

@@ -8,6 +8,7 @@ import itertools
 
 import numpy as np
 import pytest
+from engines import ENGINES, number_of
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +19,13 @@ MOST_LAYERS = 2**30 - 1  # see pygru.h
 LARGEST = 2**63 - 1
 KEEPS = [_core.KEEP_NOTHING, _core.KEEP_OUTPUTS, _core.KEEP_GATES]
 EXAMPLES = settings(max_examples=300, deadline=None)
+every_engine = pytest.mark.parametrize("engine", ENGINES)
+
+# Elements: a multiple of every vector, the slack behind an array that is read in vectors, the
+# sums of a product before the gates, and what a sum over rows packs.
+VECTOR = SLACK = 16
+SUMS = 64 * 3 * 16
+SUM_SCRATCH = 256 * (288 + 4 * 8) + 8 * 3 * 16
 
 # Half the time a small size, otherwise anything up to 2**62.
 sizes = st.one_of(
@@ -100,7 +108,7 @@ def test_config_refuses_integers_beyond_64_bits():
 @given(sizes, sizes, sizes, st.one_of(st.just(0), sizes))
 def test_step_workspace_equals_python_or_raises(I, H, L, B):
     config = _core.Config(I, H, L, 1, True, False, False)
-    expected = 4 * H + 7 * B * H
+    expected = 4 * H + 5 * B * H + SUMS + SLACK
     if expected * 8 > LARGEST:
         with pytest.raises(ValueError, match="the sizes overflow"):
             config.step_workspace(B)
@@ -132,52 +140,107 @@ def test_parameters_stand_where_the_core_looks_for_them(I, H, L, bidirectional, 
     assert cell["end"] == gru.flat_parameters.size == gru.flat_grads.size
 
 
+# ---- packed parameters -----------------------------------------------------------------
+
+
+def padded(n):
+    """``n`` elements rounded up to whole vectors."""
+    return -(-n // VECTOR) * VECTOR
+
+
+def packed_size_of(I, H, L, D):
+    """Elements of the packed parameters: biases and the columns of three gates, padded."""
+    inputs = D * (I + (L - 1) * D * H)
+    return L * D * padded(4 * H + SLACK) + 3 * padded(H) * (inputs + L * D * H)
+
+
+@EXAMPLES
+@given(sizes, sizes, sizes, st.integers(1, 2), st.booleans())
+@example(2**58, 1, 1, 1, True)
+def test_packed_size_equals_python_or_raises(I, H, L, D, bias):
+    config = _core.Config(I, H, L, D, bias, False, False)
+    count = cell_of(I, H, D, bias, L - 1, D - 1)["end"]
+    expected = packed_size_of(I, H, L, D)
+    if max(expected, count) * 8 > LARGEST:
+        with pytest.raises(ValueError, match="the sizes overflow"):
+            config.packed_size()
+    else:
+        assert config.packed_size() == expected
+
+
 # ---- the sizes of a plan ---------------------------------------------------------------
 
 
-def chunk_of(H, B):
+def chunk_of(engine, H, B):
     """Sequences in a chunk."""
-    return max(1, min(B, max(16, H // 8, (B - 1) // 16 + 1), 64))
+    least = max(16, H // 8) if engine == "blas" else max(8, H // 16)
+    return max(1, min(B, max(least, (B - 1) // 16 + 1), 64))
 
 
-def sizes_of(I, H, L, D, bias, T, B, item, keep, n_threads):
+class Extent:
+    """How far a buffer reaches while one section after another is added to it."""
+
+    def __init__(self, *sections):
+        self.end = 0
+        for count in sections:
+            self.add(count)
+
+    def add(self, count):
+        self.end += count
+
+    def add_vectors(self, count):
+        """A section that begins on a vector and may be read one vector beyond its end."""
+        self.end = padded(padded(self.end) + count + SLACK)
+
+
+def sizes_of(engine, I, H, L, D, bias, T, B, item, keep, n_threads):
     """The sizes of a plan of equally long sequences, as plan.c lays them out."""
-    chunk = chunk_of(H, B)
+    is_simd = engine == "simd"
+    chunk = min(B, chunk_of(engine, H, B))
     rows = T * B
-    block = min(rows, max(min(B, chunk), 2**18 // (4 * item * H)))
+    block = min(rows, max(chunk, 2**17 // (4 * item * H)))
     widest = I if L == 1 else max(I, D * H)
-    count = cell_of(I, H, D, bias, L - 1, D - 1)["end"]
+    parameters = cell_of(I, H, D, bias, L - 1, D - 1)["end"]
     tape = 0
     if keep != _core.KEEP_NOTHING:
         columns = 5 if keep == _core.KEEP_GATES else 1
-        tape = rows * I + L * D * B * H + L * D * rows * columns * H
+        tape = rows * I + L * D * B * H + L * D * rows * columns * H + SLACK
     mask = (L - 1) * rows * D * H
     stored = rows if keep == _core.KEEP_NOTHING and L > 1 else 0
-    forward = (
-        L * D * 3 * H * H
-        + 2 * D * stored * H
-        + n_threads * (4 * H + block * widest + block * 4 * H + min(B, chunk) * 4 * H)
-    )
+    combined_bias = 0 if is_simd else 4 * H
+    forward = Extent(0 if is_simd else L * D * 3 * H * H, 2 * D * stored * H)
+    each = Extent(combined_bias, block * widest)
+    for count in (block * 4 * H, is_simd * SUMS, 2 * chunk * H):
+        each.add_vectors(count)
+    forward_total = padded(forward.end) + n_threads * each.end
     recomputed = block if keep == _core.KEEP_OUTPUTS else 0
     gathers = D if L > 1 or D > 1 else 0
-    backward = (
-        count
-        + D * rows * 4 * H
-        + gathers * rows * widest
-        + 2 * (rows if L > 1 else 0) * D * H
-        + n_threads
-        * (4 * H + recomputed * 8 * H + block * widest + 2 * min(B, chunk) * H + 8 * H)
+    backward = Extent(
+        is_simd * L * D * 3 * H * (padded(H) + padded(widest)),
+        parameters,
+        D * rows * 4 * H,
+        gathers * rows * widest,
+        2 * (rows if L > 1 else 0) * D * H,
     )
+    each = Extent(combined_bias)
+    for count in (recomputed * 4 * H, is_simd * SUMS, recomputed * H):
+        each.add_vectors(count)
+    each.add_vectors(block * widest)
+    each.add_vectors(is_simd * SUM_SCRATCH)
+    each.add(8 * H)
+    each.add_vectors(chunk * H)
+    each.add_vectors(chunk * H)
+    backward_total = padded(backward.end) + n_threads * each.end
     product = (block if keep == _core.KEEP_NOTHING else rows) * 3 * H * max(widest, H)
     found = {
         "rows": rows,
-        "parameters": count,
+        "parameters": parameters,
         "tape": tape,
         "mask": mask,
-        "forward_workspace": 64 + forward * item,
-        "backward_workspace": 64 + backward * item,
+        "forward_workspace": 64 + forward_total * item,
+        "backward_workspace": 64 + backward_total * item,
         "largest_product": min(product, LARGEST),
-        "operations": min(rows * count, LARGEST),
+        "operations": min(rows * parameters, LARGEST),
     }
     largest = max(mask, tape * item, found["forward_workspace"], found["backward_workspace"])
     return found, largest > LARGEST
@@ -185,6 +248,7 @@ def sizes_of(I, H, L, D, bias, T, B, item, keep, n_threads):
 
 @EXAMPLES
 @given(
+    st.sampled_from(ENGINES),
     medium,
     medium,
     medium,
@@ -196,16 +260,19 @@ def sizes_of(I, H, L, D, bias, T, B, item, keep, n_threads):
     st.sampled_from(KEEPS),
     st.integers(1, 64),
 )
-@example(1, 2**28, 1, 1, True, 40, 200, (b"d", 8), _core.KEEP_GATES, 64)
-@example(2**40, 2, 2, 2, True, 40, 200, (b"f", 4), _core.KEEP_OUTPUTS, 1)
-def test_plan_sizes_equal_python_or_raise(I, H, L, D, bias, T, B, kind, keep, n_threads):
+@example(ENGINES[-1], 1, 2**28, 1, 1, True, 40, 200, (b"d", 8), _core.KEEP_GATES, 64)
+@example(ENGINES[0], 1, 2**28, 1, 1, True, 40, 200, (b"d", 8), _core.KEEP_GATES, 64)
+@example(ENGINES[-1], 2**40, 2, 2, 2, True, 40, 200, (b"f", 4), _core.KEEP_OUTPUTS, 1)
+def test_plan_sizes_equal_python_or_raise(
+    engine, I, H, L, D, bias, T, B, kind, keep, n_threads
+):
     config = _core.Config(I, H, L, D, bias, False, False)
-    arguments = (config, T, B, None, kind[0], keep)
+    arguments = (config, number_of(engine), T, B, None, kind[0], keep)
     if cell_of(I, H, D, bias, L - 1, D - 1)["end"] * 8 > LARGEST or L > MOST_LAYERS:
         with pytest.raises(ValueError, match="the sizes overflow"):
             _core.Plan(*arguments)
         return
-    expected, overflows = sizes_of(I, H, L, D, bias, T, B, kind[1], keep, n_threads)
+    expected, overflows = sizes_of(engine, I, H, L, D, bias, T, B, kind[1], keep, n_threads)
     plan = _core.Plan(*arguments)
     if overflows:
         with pytest.raises(ValueError, match="the sizes overflow"):
@@ -215,33 +282,44 @@ def test_plan_sizes_equal_python_or_raise(I, H, L, D, bias, T, B, kind, keep, n_
         max_threads = found.pop("max_threads")
         assert found == expected
         # Chunks and directions are work for threads; with a tape so are 128 rows of weights.
-        chunks = max(1, D * -(-B // chunk_of(H, B)))
+        chunks = max(1, D * -(-B // chunk_of(engine, H, B)))
         tiles = 0 if keep == _core.KEEP_NOTHING else 2 * D * (3 * H // 128 + 2)
         assert chunks <= max_threads <= chunks + tiles
 
 
+@every_engine
 @EXAMPLES
-@given(sizes, sizes)
-@example(2**62, 2**62)
-@example(2**62, 1)
-@example(1, 2**62)
-@example(2**60, 1)
-def test_plan_that_cannot_be_held_raises(T, B):
+@given(T=sizes, B=sizes)
+@example(T=2**62, B=2**62)
+@example(T=2**62, B=1)
+@example(T=1, B=2**62)
+@example(T=2**60, B=1)
+def test_plan_that_cannot_be_held_raises(engine, T, B):
     """Only batches whose plan fits into no memory, or into little: none is half of it."""
     config = _core.Config(1, 1, 1, 1, True, False, False)
     entries = 2 * B + (T + 1) * -(-B // 64)
+    arguments = (config, number_of(engine), T, B, None, b"f", _core.KEEP_NOTHING)
     if entries > 2**47 or T * B > LARGEST:
         with pytest.raises((ValueError, MemoryError)):
-            _core.Plan(config, T, B, None, b"f", _core.KEEP_NOTHING)
+            _core.Plan(*arguments)
     elif entries < 10_000:
-        plan = _core.Plan(config, T, B, None, b"f", _core.KEEP_NOTHING)
+        plan = _core.Plan(*arguments)
         assert plan.sizes(1)["rows"] == T * B
 
 
+@every_engine
 @pytest.mark.parametrize("T", [0, 2**62])
-def test_plan_without_sequences_has_no_rows(T):
+def test_plan_without_sequences_has_no_rows(T, engine):
     config = _core.Config(3, 4, 1, 1, True, False, False)
-    assert _core.Plan(config, T, 0, None, b"f", _core.KEEP_GATES).sizes(2)["rows"] == 0
+    plan = _core.Plan(config, number_of(engine), T, 0, None, b"f", _core.KEEP_GATES)
+    assert plan.sizes(2)["rows"] == 0
+
+
+@pytest.mark.parametrize("engine", [-1, 2, 2**31 - 1])
+def test_plan_refuses_an_engine_that_does_not_exist(engine):
+    config = _core.Config(3, 4, 1, 1, True, False, False)
+    with pytest.raises(InternalError, match="configuration is out of range"):
+        _core.Plan(config, engine, 3, 2, None, b"f", _core.KEEP_GATES)
 
 
 @pytest.mark.parametrize(
@@ -252,59 +330,64 @@ def test_plan_refuses_a_bad_batch(T, B, lengths):
     config = _core.Config(3, 4, 1, 1, True, False, False)
     lengths = None if lengths is None else np.array(lengths, np.int64)
     with pytest.raises(InternalError, match="a length is negative or exceeds"):
-        _core.Plan(config, T, B, lengths, b"f", _core.KEEP_GATES)
+        _core.Plan(config, _core.ENGINE_BLAS, T, B, lengths, b"f", _core.KEEP_GATES)
 
 
 @pytest.mark.parametrize("lengths", [np.ones(1, np.int64), np.ones(2, np.float64)])
 def test_plan_refuses_lengths_of_another_form(lengths):
     config = _core.Config(3, 4, 1, 1, True, False, False)
     with pytest.raises(InternalError, match="expected"):
-        _core.Plan(config, 3, 2, lengths, b"f", _core.KEEP_GATES)
+        _core.Plan(config, _core.ENGINE_BLAS, 3, 2, lengths, b"f", _core.KEEP_GATES)
 
 
 # ---- rows ------------------------------------------------------------------------------
 
 
-def rows_of(T, B, lengths, H=4):
+def rows_of(engine, T, B, lengths, H=4):
     config = _core.Config(3, H, 1, 1, True, False, False)
-    plan = _core.Plan(config, T, B, lengths, b"f", _core.KEEP_GATES)
+    plan = _core.Plan(config, number_of(engine), T, B, lengths, b"f", _core.KEEP_GATES)
     n = plan.sizes(1)["rows"]
     step, sequence = np.full(n, -7, np.int64), np.full(n, -7, np.int64)
     plan.rows(step, sequence)
     return step, sequence
 
 
+@every_engine
 @EXAMPLES
 @given(
-    st.integers(0, 12), st.lists(st.integers(0, 12), max_size=150), st.sampled_from([1, 400])
+    T=st.integers(0, 12),
+    wanted=st.lists(st.integers(0, 12), max_size=150),
+    H=st.sampled_from([1, 400]),
 )
-def test_every_valid_step_is_one_row(T, wanted, H):
+def test_every_valid_step_is_one_row(engine, T, wanted, H):
     lengths = np.minimum(np.array(wanted, np.int64), T)
-    step, sequence = rows_of(T, len(lengths), lengths, H)
+    step, sequence = rows_of(engine, T, len(lengths), lengths, H)
     expected = {(b, t) for b, length in enumerate(lengths) for t in range(length)}
     found = list(zip(sequence.tolist(), step.tolist(), strict=True))
     assert len(found) == len(expected)
     assert set(found) == expected
-    again = rows_of(T, len(lengths), lengths.copy(), H)
+    again = rows_of(engine, T, len(lengths), lengths.copy(), H)
     np.testing.assert_array_equal(step, again[0])
     np.testing.assert_array_equal(sequence, again[1])
 
 
-@given(st.integers(0, 6), st.integers(0, 100))
-def test_rows_without_lengths_are_those_of_equal_lengths(T, B):
-    expected = rows_of(T, B, np.full(B, T, np.int64))
-    found = rows_of(T, B, None)
+@every_engine
+@given(T=st.integers(0, 6), B=st.integers(0, 100))
+def test_rows_without_lengths_are_those_of_equal_lengths(engine, T, B):
+    expected = rows_of(engine, T, B, np.full(B, T, np.int64))
+    found = rows_of(engine, T, B, None)
     np.testing.assert_array_equal(found[0], expected[0])
     np.testing.assert_array_equal(found[1], expected[1])
 
 
+@every_engine
 @EXAMPLES
-@given(st.lists(st.integers(0, 9), min_size=1, max_size=150))
-def test_chunks_hold_the_sequences_from_long_to_short(lengths):
+@given(lengths=st.lists(st.integers(0, 9), min_size=1, max_size=150))
+def test_chunks_hold_the_sequences_from_long_to_short(engine, lengths):
     """Inside a chunk: step by step, longest sequences first, equal ones in batch order."""
     lengths = np.array(lengths, np.int64)
-    step, sequence = rows_of(9, len(lengths), lengths)
-    chunk = min(len(lengths), 16)
+    step, sequence = rows_of(engine, 9, len(lengths), lengths)
+    chunk = chunk_of(engine, 4, len(lengths))
     order = np.argsort(-lengths, kind="stable")
     expected = [
         (t, b)
@@ -318,7 +401,7 @@ def test_chunks_hold_the_sequences_from_long_to_short(lengths):
 
 def test_rows_refuses_arrays_that_are_too_short():
     config = _core.Config(3, 4, 1, 1, True, False, False)
-    plan = _core.Plan(config, 3, 2, None, b"f", _core.KEEP_GATES)
+    plan = _core.Plan(config, _core.ENGINE_BLAS, 3, 2, None, b"f", _core.KEEP_GATES)
     with pytest.raises(InternalError, match="expected 6 elements, got 5"):
         plan.rows(np.empty(5, np.int64), np.empty(6, np.int64))
 

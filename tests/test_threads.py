@@ -14,6 +14,7 @@ import threading
 import numpy as np
 import pytest
 import threadpoolctl
+from engines import ENGINES, HAS_SIMD, use_engine
 
 import pygru
 from pygru import GRU
@@ -317,7 +318,11 @@ def blas_library():
 
 @pytest.fixture
 def limit_seen(monkeypatch, blas_library):
-    """The limits of BLAS while the core ran; set ``limit_seen.error`` to make it raise."""
+    """The limits of BLAS while the core ran; set ``limit_seen.error`` to make it raise.
+
+    On the engine that calls BLAS, whichever is the default.
+    """
+    use_engine(monkeypatch, "blas")
 
     class Seen(list):
         error = None
@@ -391,7 +396,18 @@ def test_blas_limit_is_restored_by_whoever_leaves_last(blas_library):
     assert blas_library.get_num_threads() == 2
 
 
-def test_large_step_limits_blas_and_restores(blas_library):
+@pytest.mark.skipif(not HAS_SIMD, reason="needs the SIMD engine")
+def test_simd_engine_needs_no_limit_for_inference(blas_library, limit_seen, monkeypatch):
+    """The limit is the process's: other code would lose its threads for nothing."""
+    use_engine(monkeypatch, "simd")
+    gru, x = large_model()
+    gru(x)
+    assert limit_seen == [2, 2]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_large_step_limits_blas_and_restores(blas_library, engine, monkeypatch):
+    use_engine(monkeypatch, engine)
     gru = GRU(64, 128, seed=0)
     stream = gru.stream(batch=32)
     stream(np.ones((32, 64)))
@@ -477,11 +493,15 @@ def run_everything(gru, x, lengths, memory, n_threads):
     return digest(*inference, output, h_n, *gradients, gru.flat_grads)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])
 @pytest.mark.parametrize("memory", ["gates", "outputs"])
 @pytest.mark.parametrize("variant", ["chung", "pytorch"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_any_number_of_threads_gives_the_same_bits(dtype, variant, memory, ragged):
+def test_any_number_of_threads_gives_the_same_bits(
+    dtype, variant, memory, ragged, engine, monkeypatch
+):
+    use_engine(monkeypatch, engine)
     rng = np.random.default_rng(5)
     gru = GRU(7, 48, 2, bidirectional=True, variant=variant, dtype=dtype, seed=0)
     x = rng.standard_normal((15, 40, 7)).astype(dtype)

@@ -13,7 +13,6 @@ from cpython.buffer cimport (
     PyBUF_STRIDES,
     PyBUF_WRITABLE,
     PyBuffer_Release,
-    PyObject_CheckBuffer,
     PyObject_GetBuffer,
 )
 from cpython.object cimport PyObject
@@ -83,6 +82,8 @@ from pygru.core.cpygru cimport (
     pygru_tape_view_of,
     pygru_team,
 )
+
+from numpy import ndarray
 
 from pygru.core.memory import allocate
 from pygru.errors import InternalError
@@ -337,7 +338,8 @@ cdef class Packed:
     cdef void *data
     cdef int64_t count
     cdef uint64_t fingerprint
-    cdef int64_t given_out  # by the owner at the last look, if nobody could write since
+    cdef int64_t given_out  # by the owner at the last look; -1 if somebody could write since
+    cdef bint is_packed
 
     def __init__(self, Config config, Kernels kernels, Owner owner):
         self.config = config
@@ -350,13 +352,14 @@ cdef class Packed:
     cdef int allocate(self) except -1:
         cdef int64_t size = self.config.packed_size()
         item = 4 if self.kind == b"f" else 8
+        cdef Borrowed memory = Borrowed()
         raw = allocate(size + 64 // item, "f4" if item == 4 else "f8", "the packed weights")
         first = -raw.ctypes.data % 64 // item
-        self.memory = Borrowed()
-        self.data = self.memory.vectors(raw[first:first + size], size, self.kind, True)
-        self.array = raw[first:first + size]
+        array = raw[first:first + size]
+        self.data = memory.vectors(array, size, self.kind, True)
+        self.memory = memory
         self.given_out = -1
-        self.fingerprint = 0
+        self.array = array  # last: whoever sees it finds the rest
         return 0
 
     cdef int ensure(self) except -1:
@@ -364,17 +367,16 @@ cdef class Packed:
         cdef Borrowed borrowed
         cdef const void *source
         cdef uint64_t fingerprint
-        cdef bint first = self.array is None
         cdef int status
-        if not first and self.given_out == self.owner.given_out and self.owner.unshared():
+        if self.is_packed and self.given_out == self.owner.given_out and self.owner.unshared():
             return 0
         with cython.critical_section(self):
-            if first:
+            if self.array is None:
                 self.allocate()
             borrowed = Borrowed()
             source = borrowed.dense(self.owner.array, self.count, self.kind, False)
             fingerprint = pygru_fingerprint(source, self.count * (4 if self.kind == b"f" else 8))
-            if first or fingerprint != self.fingerprint:
+            if not self.is_packed or fingerprint != self.fingerprint:
                 if self.kind == b"f":
                     status = pygru_pack_f32(&self.config.config, self.kernels.kernels, source,
                                             self.data)
@@ -383,6 +385,7 @@ cdef class Packed:
                                             self.data)
                 check(status)
                 self.fingerprint = fingerprint
+                self.is_packed = True
             borrowed = None  # its own reference to the array goes
             self.given_out = self.owner.given_out if self.owner.unshared() else -1
         return 0
@@ -643,8 +646,8 @@ cdef class Stepper:
     """Runs single time steps of one batch size on memory of its own.
 
     Nothing is allocated by a step, and the GIL is kept unless the step is long. What a step is
-    given as x and h may be any object with a dense buffer of the right shape and format; for
-    others ``advance`` and ``step`` say no, and the caller makes an array of them.
+    given must be dense NumPy arrays of the right shape and dtype; for anything else (a list, a
+    masked array) ``advance`` and ``step`` say no, and the caller makes such arrays of them.
     """
 
     cdef Borrowed borrowed
@@ -723,7 +726,7 @@ cdef class Stepper:
         """Copy an input or a state; no if the object is not one as it stands."""
         cdef Py_buffer view
         cdef bint fits
-        if not PyObject_CheckBuffer(array):
+        if type(array) is not ndarray:
             return False
         try:
             PyObject_GetBuffer(array, &view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
@@ -763,6 +766,8 @@ cdef class Stepper:
         """One step from ``h`` to ``out``; no if one of them does not fit as it stands."""
         cdef Py_buffer view
         cdef bint fits
+        if type(out) is not ndarray:
+            return False
         if not (self.copy(x_t, self.x, False) and self.copy(h, self.h, True)):
             return False
         try:

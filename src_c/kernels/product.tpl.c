@@ -15,6 +15,16 @@ typedef REAL NAME(vector) __attribute__((vector_size(VECTOR_BYTES)));
 #define VECTOR NAME(vector)
 #define PLACE NAME(pygru_place)
 
+/* What a tile walks over: element k of row i is a[i*lda + k*step]; w begins the first panel. */
+typedef struct NAME(pygru_walk) {
+    int64_t K;
+    const REAL *a;
+    ptrdiff_t lda;
+    ptrdiff_t step;
+    const REAL *w;
+    ptrdiff_t panel;
+} NAME(pygru_walk);
+
 /* ---- one tile --------------------------------------------------------------------------- */
 
 ALWAYS_INLINE VECTOR NAME(load)(const REAL *from) {
@@ -25,60 +35,72 @@ ALWAYS_INLINE VECTOR NAME(load)(const REAL *from) {
 
 ALWAYS_INLINE void NAME(store)(REAL *to, VECTOR v) { memcpy(to, &v, sizeof v); }
 
-/* The body of all tiles. MR, NV and P are constants where it is inlined, so that the arrays
- * become registers. Whichever operand needs fewer of them stays, the other passes through one:
- * gcc 12 spills a sum, at half the speed, when both are alive at once. */
-ALWAYS_INLINE void NAME(tile)(const int MR, const int NV, const int P, int64_t K, const REAL *a,
-                              ptrdiff_t lda, ptrdiff_t step, const REAL *w, ptrdiff_t panel,
-                              const PLACE *from, const PLACE *to) {
-    VECTOR sum[MOST_SUMS];
+/* The body of all tiles: `blocks` blocks of MR rows one after the other, on the same panels.
+ * MR, NV and P are constants where it is inlined, so that the arrays become registers.
+ * Whichever operand needs fewer of them stays, the other passes through one: gcc 12 spills a
+ * sum, at half the speed, when both are alive at once. */
+ALWAYS_INLINE void NAME(tile)(const int MR, const int NV, const int P, int64_t blocks,
+                              const NAME(pygru_walk) *walk, const PLACE *from_place,
+                              const PLACE *to_place) {
     const int NP = NV * P;
+    const ptrdiff_t lda = walk->lda, step = walk->step, panel = walk->panel;
+    PLACE from = *from_place, to = *to_place;
+    const REAL *rows = walk->a;
     int i, v;
-    UNROLL for (i = 0; i < MR; i++) {
-        UNROLL for (v = 0; v < NP; v++) {
-            const REAL *row = from->at[v % NV] + i * from->row[v % NV];
-            sum[i * NP + v] = NAME(load)(row + v / NV * LANES);
-        }
-    }
-    do { /* K is at least 1; a loop that may not run would have gcc move all sums about */
-        if (NP <= MR) {
-            VECTOR weight[MOST_SUMS];
+    do {
+        VECTOR sum[MOST_SUMS];
+        const REAL *a = rows, *w = walk->w;
+        int64_t k = walk->K;
+        UNROLL for (i = 0; i < MR; i++) {
             UNROLL for (v = 0; v < NP; v++) {
-                weight[v] = *(const VECTOR *)(w + v / NV * panel + v % NV * LANES);
+                const REAL *row = from.at[v % NV] + i * from.row[v % NV];
+                sum[i * NP + v] = NAME(load)(row + v / NV * LANES);
             }
-            UNROLL for (i = 0; i < MR; i++) {
-                const VECTOR x = NAME(broadcast)(a + i * lda);
+        }
+        do { /* K is at least 1; a loop that may not run would have gcc move all sums about */
+            if (NP <= MR) {
+                VECTOR weight[MOST_SUMS];
                 UNROLL for (v = 0; v < NP; v++) {
-                    sum[i * NP + v] = NAME(multiply_add)(x, weight[v], sum[i * NP + v]);
+                    weight[v] = *(const VECTOR *)(w + v / NV * panel + v % NV * LANES);
                 }
-            }
-        } else {
-            VECTOR x[MOST_SUMS];
-            UNROLL for (i = 0; i < MR; i++) { x[i] = NAME(broadcast)(a + i * lda); }
-            UNROLL for (v = 0; v < NP; v++) {
-                const VECTOR weight = *(const VECTOR *)(w + v / NV * panel + v % NV * LANES);
                 UNROLL for (i = 0; i < MR; i++) {
-                    sum[i * NP + v] = NAME(multiply_add)(x[i], weight, sum[i * NP + v]);
+                    const VECTOR x = NAME(broadcast)(a + i * lda);
+                    UNROLL for (v = 0; v < NP; v++) {
+                        sum[i * NP + v] = NAME(multiply_add)(x, weight[v], sum[i * NP + v]);
+                    }
+                }
+            } else {
+                VECTOR x[MOST_SUMS];
+                UNROLL for (i = 0; i < MR; i++) { x[i] = NAME(broadcast)(a + i * lda); }
+                UNROLL for (v = 0; v < NP; v++) {
+                    const VECTOR weight =
+                        *(const VECTOR *)(w + v / NV * panel + v % NV * LANES);
+                    UNROLL for (i = 0; i < MR; i++) {
+                        sum[i * NP + v] = NAME(multiply_add)(x[i], weight, sum[i * NP + v]);
+                    }
                 }
             }
+            a += step;
+            w += NV * LANES;
+        } while (--k > 0);
+        UNROLL for (i = 0; i < MR; i++) {
+            UNROLL for (v = 0; v < NP; v++) {
+                REAL *row = to.at[v % NV] + i * to.row[v % NV];
+                NAME(store)(row + v / NV * LANES, sum[i * NP + v]);
+            }
         }
-        a += step;
-        w += NV * LANES;
-    } while (--K > 0);
-    UNROLL for (i = 0; i < MR; i++) {
-        UNROLL for (v = 0; v < NP; v++) {
-            REAL *row = to->at[v % NV] + i * to->row[v % NV];
-            NAME(store)(row + v / NV * LANES, sum[i * NP + v]);
+        rows += MR * lda;
+        UNROLL for (v = 0; v < NV; v++) {
+            from.at[v] += MR * from.row[v];
+            to.at[v] += MR * to.row[v];
         }
-    }
+    } while (--blocks > 0);
 }
 
 /* ---- the shapes ------------------------------------------------------------------------- */
 
-/* a: element k of row i is a[i*lda + k*step] */
-typedef void NAME(tile_function)(int64_t K, const REAL *a, ptrdiff_t lda, ptrdiff_t step,
-                                 const REAL *w, ptrdiff_t panel, const PLACE *from,
-                                 const PLACE *to);
+typedef void NAME(tile_function)(int64_t blocks, const NAME(pygru_walk) *walk,
+                                 const PLACE *from, const PLACE *to);
 
 /* X(NV, MR, P): few rows take several panels at once, because a sum can be added to only once
  * in the latency of a multiply-add, and 8 to 10 of them must be under way. */
@@ -107,9 +129,8 @@ static const int NAME(MOST_ROWS)[4] = {0, 8, 8, 8};
 
 #define DEFINE_TILE(NV, MR, P)                                                                 \
     static NOINLINE void NAME(tile_##NV##_##MR##_##P)(                                         \
-        int64_t K, const REAL *a, ptrdiff_t lda, ptrdiff_t step, const REAL *w,                \
-        ptrdiff_t panel, const PLACE *from, const PLACE *to) {                                 \
-        NAME(tile)(MR, NV, P, K, a, lda, step, w, panel, from, to);                            \
+        int64_t blocks, const NAME(pygru_walk) *walk, const PLACE *from, const PLACE *to) {    \
+        NAME(tile)(MR, NV, P, blocks, walk, from, to);                                         \
     }
 #define TILE_ENTRY(NV, MR, P) [NV][MR][P] = NAME(tile_##NV##_##MR##_##P),
 
@@ -150,19 +171,23 @@ static void NAME(all_rows)(const NAME(pygru_product) *p, int P, const REAL *w,
     const int64_t few = p->m / blocks,
                   more = p->m % blocks; /* the first ones have a row more */
     const int64_t step = blocks == 1 ? p->K : NAME(K_BLOCK) / (p->NV * P * LANES);
-    int64_t k, block;
+    int64_t k;
     for (k = 0; k == 0 || k < p->K; k += step) {
-        const int64_t K = p->K - k < step ? p->K - k : step;
-        const REAL *a = p->a + k;
+        NAME(pygru_walk)
+        walk = {p->K - k < step ? p->K - k : step,
+                p->a + k,
+                p->lda,
+                1,
+                w + k * p->NV * LANES,
+                p->panel};
         PLACE first = k == 0 ? *from : *out, to = *out;
-        for (block = 0; block < blocks; block++) {
-            const int64_t rows = few + (block < more);
-            NAME(tile_function) *tile = NAME(tiles)[p->NV][rows][P];
-            tile(K, a, p->lda, 1, w + k * p->NV * LANES, p->panel, &first, &to);
-            a += rows * p->lda;
-            NAME(move)(&first, p->NV, rows, 0);
-            NAME(move)(&to, p->NV, rows, 0);
+        if (more > 0) {
+            NAME(tiles)[p->NV][few + 1][P](more, &walk, &first, &to);
+            walk.a += more * (few + 1) * p->lda;
+            NAME(move)(&first, p->NV, more * (few + 1), 0);
+            NAME(move)(&to, p->NV, more * (few + 1), 0);
         }
+        NAME(tiles)[p->NV][few][P](blocks - more, &walk, &first, &to);
     }
 }
 
@@ -264,7 +289,8 @@ static void NAME(sum_tile)(int MR, int64_t K, const REAL *a, const REAL *w, int6
     const int64_t inside = columns < 3 * LANES ? columns : 3 * LANES;
     int64_t j;
     int i;
-    NAME(tiles)[3][MR][1](K, a, 1, MR, w, 0, &from, &to);
+    const NAME(pygru_walk) walk = {K, a, 1, MR, w, 0};
+    NAME(tiles)[3][MR][1](1, &walk, &from, &to);
     for (i = 0; i < MR; i++) {
         INDEPENDENT
         for (j = 0; j < inside; j++) {
