@@ -53,13 +53,14 @@ TEMPLATES = [
         "gradients",
         "kernels/activations",
         "kernels/gates",
+        "kernels/losses",
         "kernels/optimizers",
         "kernels/precision",
         "kernels/product",
         "network",
-        "optimizers",
         "packed",
         "sweep",
+        "training",
     )
 ]
 

@@ -15,4 +15,4 @@
 #include "sweep.tpl.c"
 #include "gradients.tpl.c"
 #include "network.tpl.c"
-#include "optimizers.tpl.c"
+#include "training.tpl.c"

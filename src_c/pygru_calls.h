@@ -117,6 +117,14 @@ PYGRU_API void PYGRU_NAME(pygru_adam)(const pygru_kernels *kernels, int64_t n, P
                                       double beta1, double beta2, double rate, double root,
                                       double eps);
 
+/* Softmax and cross-entropy with their gradient: the sum over rows of share * -log(softmax of
+ * the target's class). logits, gradient (rows, classes); target (rows) in [0, classes); share
+ * (rows), a row with share 0 is not read and its gradient is 0. */
+PYGRU_API double PYGRU_NAME(pygru_cross_entropy)(const pygru_kernels *kernels, int64_t rows,
+                                                 int64_t classes, const PYGRU_REAL *logits,
+                                                 const int64_t *target, const PYGRU_REAL *share,
+                                                 PYGRU_REAL *gradient);
+
 /* The sum of x[i]^2, in float64. */
 PYGRU_API double PYGRU_NAME(pygru_sum_of_squares)(const pygru_kernels *kernels, int64_t n,
                                                   const PYGRU_REAL *x);

@@ -39,6 +39,8 @@ from pygru.core.cpygru cimport (
     pygru_cell_of,
     pygru_compiler,
     pygru_config,
+    pygru_cross_entropy_f32,
+    pygru_cross_entropy_f64,
     pygru_fingerprint,
     pygru_forward_args_f32,
     pygru_forward_args_f64,
@@ -817,6 +819,24 @@ def adam(Kernels kernels, values, gradients, first, second, double beta1, double
             pygru_adam_f32(kernels.kernels, n, p, g, m, v, beta1, beta2, rate, root, eps)
         else:
             pygru_adam_f64(kernels.kernels, n, p, g, m, v, beta1, beta2, rate, root, eps)
+
+
+def cross_entropy(Kernels kernels, logits, target, share, gradient, int64_t classes):
+    """The loss of flat logits (rows * classes) and, in ``gradient``, its derivative."""
+    cdef Borrowed borrowed = Borrowed()
+    cdef int64_t rows = len(target)
+    cdef bytes kind = memoryview(logits).format.encode()
+    cdef const void *x = borrowed.dense(logits, rows * classes, kind, False)
+    cdef const int64_t *t = <const int64_t *>borrowed.dense(target, rows, b"l", False)
+    cdef const void *s = borrowed.dense(share, rows, kind, False)
+    cdef void *g = borrowed.dense(gradient, rows * classes, kind, True)
+    cdef double value
+    with nogil:
+        if kind == b"f":
+            value = pygru_cross_entropy_f32(kernels.kernels, rows, classes, x, t, s, g)
+        else:
+            value = pygru_cross_entropy_f64(kernels.kernels, rows, classes, x, t, s, g)
+    return value
 
 
 def sum_of_squares(Kernels kernels, values):

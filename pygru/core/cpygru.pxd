@@ -224,6 +224,12 @@ cdef extern from "pygru.h" nogil:
                         double beta1, double beta2, double rate, double root, double eps)
     void pygru_adam_f64(const pygru_kernels *, int64_t n, void *, const void *, void *, void *,
                         double beta1, double beta2, double rate, double root, double eps)
+    double pygru_cross_entropy_f32(const pygru_kernels *, int64_t rows, int64_t classes,
+                                   const void *logits, const int64_t *target,
+                                   const void *share, void *gradient)
+    double pygru_cross_entropy_f64(const pygru_kernels *, int64_t rows, int64_t classes,
+                                   const void *logits, const int64_t *target,
+                                   const void *share, void *gradient)
     double pygru_sum_of_squares_f32(const pygru_kernels *, int64_t n, const void *)
     double pygru_sum_of_squares_f64(const pygru_kernels *, int64_t n, const void *)
 

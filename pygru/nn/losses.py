@@ -7,7 +7,9 @@ False are not read, so padding may hold anything.
 
 import numpy as np
 
-from pygru.core import validation
+from pygru.core import _core, validation
+from pygru.core.kernels import KERNELS
+from pygru.core.memory import allocate
 
 
 def _arrays(prediction, target):
@@ -195,20 +197,16 @@ def cross_entropy(logits, target, *, mask=None, weights=None):
             f"target[{', '.join(map(str, at))}] = {target[at]} is out of bounds for "
             f"{classes} classes"
         )
-    target = np.where(used, target, 0)[..., np.newaxis]
-    logits = np.where(used[..., np.newaxis], logits, 0)
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    exponentials = np.exp(shifted)
-    sums = exponentials.sum(axis=-1, keepdims=True)
-    value = np.log(sums) - np.take_along_axis(shifted, target, axis=-1)
-    gradient = exponentials / sums
-    np.put_along_axis(
-        gradient, target, np.take_along_axis(gradient, target, axis=-1) - 1, axis=-1
+    gradient = allocate(logits.shape, logits.dtype, "the gradient of the logits")
+    value = _core.cross_entropy(
+        KERNELS,
+        np.ascontiguousarray(logits).reshape(-1),
+        np.where(used, target, 0).astype(np.int64).reshape(-1),
+        np.ascontiguousarray(share).reshape(-1),
+        gradient.reshape(-1),
+        classes,
     )
-    return (
-        float((value[..., 0] * share).sum(dtype=np.float64)),
-        gradient * share[..., np.newaxis],
-    )
+    return value, gradient
 
 
 LOSSES = {

@@ -131,6 +131,17 @@ ALWAYS_INLINE REAL NAME(hyperbolic_tangent)(REAL x) {
     return NAME(from_bits)(NAME(to_bits)(result) | (NAME(to_bits)(x) & sign));
 }
 
+/* e^x for x <= 0, within 2 ULP: 2^-k (1 + p(-r)). */
+ALWAYS_INLINE REAL NAME(exp_of_negative)(REAL x) {
+    const REAL magnitude = -x;
+    const NAME(reduced) a = NAME(reduce)(magnitude > SIGMOID_LIMIT ? SIGMOID_LIMIT : magnitude);
+    const NAME(bits) half = a.k >> 1;
+    const REAL s = NAME(power_of_two)(EXPONENT_BIAS - half) *
+                   NAME(power_of_two)(EXPONENT_BIAS - (a.k - half));
+    const REAL r = -a.r;
+    return FUSE(s, r + FUSE(r * r, NAME(exp_tail)(r), -a.low), s);
+}
+
 #undef MANTISSA_BITS
 #undef EXPONENT_BIAS
 #undef ROUNDER

@@ -87,6 +87,8 @@ enum {
                     REAL_ momentum);                                                           \
         void (*adam)(int64_t n, REAL_ *p, const REAL_ *g, REAL_ *m, REAL_ *v,                  \
                      const pygru_adam_rates_##SUFFIX *rates);                                  \
+        double (*cross_entropy)(int64_t rows, int64_t classes, const REAL_ *logits,            \
+                                const int64_t *target, const REAL_ *share, REAL_ *gradient);   \
         double (*sum_of_squares)(int64_t n, const REAL_ *x);                                   \
         int lanes; /* of a vector; 0 without packed products */                                \
         void (*product)(const pygru_product_##SUFFIX *);                                       \

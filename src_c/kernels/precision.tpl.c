@@ -18,6 +18,7 @@
 #include "activations.tpl.c"
 #include "gates.tpl.c"
 #include "optimizers.tpl.c"
+#include "losses.tpl.c"
 #if PYGRU_PACKED_PRODUCTS
 #include "product.tpl.c"
 #endif
@@ -34,6 +35,7 @@ static const NAME(pygru_table) NAME(table) = {
     .sgd = NAME(sgd),
     .adam = NAME(adam),
     .sum_of_squares = NAME(sum_of_squares),
+    .cross_entropy = NAME(cross_entropy),
 #if PYGRU_PACKED_PRODUCTS
     .lanes = LANES,
     .product = NAME(product),

@@ -18,3 +18,10 @@ void NAME(pygru_adam)(const pygru_kernels *kernels, int64_t n, REAL *p, const RE
 double NAME(pygru_sum_of_squares)(const pygru_kernels *kernels, int64_t n, const REAL *x) {
     return NAME(pygru_table_of)(kernels)->sum_of_squares(n, x);
 }
+
+double NAME(pygru_cross_entropy)(const pygru_kernels *kernels, int64_t rows, int64_t classes,
+                                 const REAL *logits, const int64_t *target, const REAL *share,
+                                 REAL *gradient) {
+    return NAME(pygru_table_of)(kernels)->cross_entropy(rows, classes, logits, target, share,
+                                                        gradient);
+}
