@@ -267,6 +267,7 @@ pygru_status NAME(pygru_backward)(const NAME(pygru_backward_args) *args) {
     const pygru_work work = {phases, NAME(backward_count), NAME(backward_task), &call};
     pygru_status status;
     pygru_cell last;
+    uint64_t float_state;
     int64_t j;
     if (plan->element_size != sizeof(REAL) || args->team == NULL ||
         plan->keep == PYGRU_KEEP_NOTHING || args->parameters == NULL || args->tape == NULL ||
@@ -289,9 +290,11 @@ pygru_status NAME(pygru_backward)(const NAME(pygru_backward_args) *args) {
     /* Only a complete gradient reaches the caller. */
     (void)pygru_cell_of(&plan->config, plan->config.num_layers - 1,
                         plan->config.num_directions - 1, &last);
+    float_state = pygru_enter_float_state();
     for (j = 0; j < last.end; j++) {
         args->grads[j] += call.shared[call.layout.d_parameters + j];
     }
+    pygru_leave_float_state(float_state);
     return PYGRU_OK;
 }
 

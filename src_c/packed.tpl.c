@@ -38,12 +38,14 @@ pygru_status NAME(pygru_pack)(const pygru_config *c, const pygru_kernels *kernel
     const NAME(pygru_table) *table = NAME(pygru_table_of)(kernels);
     const int64_t H = c->hidden_size;
     const int after = c->reset == PYGRU_RESET_AFTER;
+    uint64_t float_state;
     int64_t layer, elements;
     int32_t d;
     const pygru_status status = pygru_packed_size(c, &elements);
     if (status != PYGRU_OK || table->lanes == 0) {
         return status != PYGRU_OK ? status : PYGRU_BAD_CONFIG;
     }
+    float_state = pygru_enter_float_state(); /* biases are added up */
     for (layer = 0; layer < c->num_layers; layer++) {
         for (d = 0; d < c->num_directions; d++) {
             const pygru_packed_cell to = pygru_packed_cell_of(c, layer, d);
@@ -71,6 +73,7 @@ pygru_status NAME(pygru_pack)(const pygru_config *c, const pygru_kernels *kernel
             }
         }
     }
+    pygru_leave_float_state(float_state);
     return PYGRU_OK;
 }
 

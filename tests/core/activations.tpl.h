@@ -48,31 +48,42 @@ static void NAME(check_equal)(int64_t n, const REAL *actual, const REAL *expecte
     CHECK_INT(i, n);
 }
 
-/* Keeps the worst errors over n inputs; every set of kernels must give the same bits. */
+static void NAME(keep_worst)(REAL in, REAL actual, long double truth, double *worst,
+                             double *worst_at) {
+    const double error = NAME(ulps)(actual, truth);
+    if (error > *worst) {
+        *worst = error;
+        *worst_at = (double)in;
+    }
+}
+
+/* Keeps the worst errors over n inputs; every set of a family must give the same bits. */
 static void NAME(measure)(int64_t n, const REAL *in, worst_error *worst) {
-    REAL sigmoid[256], tangent[256], otherwise[256];
+    REAL sigmoid[2][256], tangent[2][256], otherwise[256];
     int64_t i;
-    int32_t set;
-    NAME(pygru_sigmoid)(NULL, n, in, sigmoid);
-    NAME(pygru_tanh)(NULL, n, in, tangent);
-    for (set = 0; set < pygru_kernels_count(); set++) {
-        if (pygru_kernels_at(set) != NULL) {
-            NAME(pygru_sigmoid)(pygru_kernels_at(set), n, in, otherwise);
-            NAME(check_equal)(n, otherwise, sigmoid);
-            NAME(pygru_tanh)(pygru_kernels_at(set), n, in, otherwise);
-            NAME(check_equal)(n, otherwise, tangent);
+    int set, fused;
+    for (set = 0; set < n_kernel_sets; set++) {
+        const pygru_kernels *kernels = kernel_sets[set].kernels;
+        fused = kernel_sets[set].fused;
+        if (first_of_family(fused) == &kernel_sets[set]) {
+            NAME(pygru_sigmoid)(kernels, n, in, sigmoid[fused]);
+            NAME(pygru_tanh)(kernels, n, in, tangent[fused]);
+        } else {
+            NAME(pygru_sigmoid)(kernels, n, in, otherwise);
+            NAME(check_equal)(n, otherwise, sigmoid[fused]);
+            NAME(pygru_tanh)(kernels, n, in, otherwise);
+            NAME(check_equal)(n, otherwise, tangent[fused]);
         }
     }
     for (i = 0; i < n; i++) {
-        const double of_sigmoid = NAME(ulps)(sigmoid[i], true_sigmoid(in[i]));
-        const double of_tanh = NAME(ulps)(tangent[i], tanhl(in[i]));
-        if (of_sigmoid > worst->sigmoid) {
-            worst->sigmoid = of_sigmoid;
-            worst->sigmoid_at = (double)in[i];
-        }
-        if (of_tanh > worst->tanh) {
-            worst->tanh = of_tanh;
-            worst->tanh_at = (double)in[i];
+        const long double of_sigmoid = true_sigmoid(in[i]), of_tanh = tanhl(in[i]);
+        for (fused = 0; fused < 2; fused++) {
+            if (first_of_family(fused) != NULL) {
+                NAME(keep_worst)(in[i], sigmoid[fused][i], of_sigmoid, &worst->sigmoid,
+                                 &worst->sigmoid_at);
+                NAME(keep_worst)(in[i], tangent[fused][i], of_tanh, &worst->tanh,
+                                 &worst->tanh_at);
+            }
         }
     }
 }
@@ -101,44 +112,46 @@ static worst_error NAME(sweep_activations)(uint64_t stride) {
     return worst;
 }
 
-static REAL NAME(one_sigmoid)(REAL x) {
+static REAL NAME(one_sigmoid)(const pygru_kernels *kernels, REAL x) {
     REAL out;
-    NAME(pygru_sigmoid)(NULL, 1, &x, &out);
+    NAME(pygru_sigmoid)(kernels, 1, &x, &out);
     return out;
 }
 
-static REAL NAME(one_tanh)(REAL x) {
+static REAL NAME(one_tanh)(const pygru_kernels *kernels, REAL x) {
     REAL out;
-    NAME(pygru_tanh)(NULL, 1, &x, &out);
+    NAME(pygru_tanh)(kernels, 1, &x, &out);
     return out;
 }
 
-static void NAME(check_special_values)(void) {
+static void NAME(check_special_values)(const kernel_set *set) {
+    const pygru_kernels *kernels = set->kernels;
     const REAL infinite = (REAL)INFINITY, zero = 0, not_a_number = (REAL)NAN;
     const REAL tiny[] = {DENORMAL, 3 * DENORMAL, SMALLEST_NORMAL / 3, SMALLEST_NORMAL};
     size_t i;
-    CHECK(NAME(one_sigmoid)(infinite) == 1);
-    CHECK(NAME(one_tanh)(infinite) == 1);
-    CHECK(NAME(one_tanh)(-infinite) == -1);
-    CHECK(NAME(bits_of)(NAME(one_sigmoid)(-infinite)) == NAME(bits_of)(zero));
-    CHECK(NAME(one_sigmoid)(zero) == (REAL)0.5);
-    CHECK(NAME(one_sigmoid)(-zero) == (REAL)0.5);
-    CHECK(NAME(bits_of)(NAME(one_tanh)(zero)) == NAME(bits_of)(zero));
-    CHECK(NAME(bits_of)(NAME(one_tanh)(-zero)) == NAME(bits_of)(-zero));
-    CHECK(isnan(NAME(one_sigmoid)(not_a_number)));
-    CHECK(isnan(NAME(one_sigmoid)(-not_a_number)));
-    CHECK(isnan(NAME(one_tanh)(not_a_number)));
-    CHECK(isnan(NAME(one_tanh)(-not_a_number)));
+    CHECK(NAME(one_sigmoid)(kernels, infinite) == 1);
+    CHECK(NAME(one_tanh)(kernels, infinite) == 1);
+    CHECK(NAME(one_tanh)(kernels, -infinite) == -1);
+    CHECK(NAME(bits_of)(NAME(one_sigmoid)(kernels, -infinite)) == NAME(bits_of)(zero));
+    CHECK(NAME(one_sigmoid)(kernels, zero) == (REAL)0.5);
+    CHECK(NAME(one_sigmoid)(kernels, -zero) == (REAL)0.5);
+    CHECK(NAME(bits_of)(NAME(one_tanh)(kernels, zero)) == NAME(bits_of)(zero));
+    CHECK(NAME(bits_of)(NAME(one_tanh)(kernels, -zero)) == NAME(bits_of)(-zero));
+    CHECK(isnan(NAME(one_sigmoid)(kernels, not_a_number)));
+    CHECK(isnan(NAME(one_sigmoid)(kernels, -not_a_number)));
+    CHECK(isnan(NAME(one_tanh)(kernels, not_a_number)));
+    CHECK(isnan(NAME(one_tanh)(kernels, -not_a_number)));
     for (i = 0; i < sizeof tiny / sizeof *tiny; i++) {
-        CHECK(NAME(one_sigmoid)(tiny[i]) == (REAL)0.5);
-        CHECK(NAME(bits_of)(NAME(one_tanh)(tiny[i])) == NAME(bits_of)(tiny[i]));
-        CHECK(NAME(bits_of)(NAME(one_tanh)(-tiny[i])) == NAME(bits_of)(-tiny[i]));
+        CHECK(NAME(one_sigmoid)(kernels, tiny[i]) == (REAL)0.5);
+        CHECK(NAME(bits_of)(NAME(one_tanh)(kernels, tiny[i])) == NAME(bits_of)(tiny[i]));
+        CHECK(NAME(bits_of)(NAME(one_tanh)(kernels, -tiny[i])) == NAME(bits_of)(-tiny[i]));
     }
 }
 
 /* The result for one element depends neither on its place nor on its neighbours, and the
  * call touches exactly n elements, in place or not. */
-static void NAME(check_every_length)(void) {
+static void NAME(check_every_length)(const kernel_set *set) {
+    const pygru_kernels *kernels = set->kernels;
     int64_t n, i;
     for (n = 0; n <= 40; n++) {
         buffer in = buffer_new(n * (int64_t)sizeof(REAL));
@@ -147,20 +160,20 @@ static void NAME(check_every_length)(void) {
         for (i = 0; i < n; i++) {
             x[i] = (REAL)(i % 7 == 6 ? 1000 * random_unit() : 5 * random_unit());
         }
-        set_case("activations, f%d, n=%lld", REAL_BITS, (long long)n);
-        NAME(pygru_sigmoid)(NULL, n, x, f);
+        set_case("activations, %s, f%d, n=%lld", set->name, REAL_BITS, (long long)n);
+        NAME(pygru_sigmoid)(kernels, n, x, f);
         for (i = 0; i < n; i++) {
-            CHECK(NAME(bits_of)(f[i]) == NAME(bits_of)(NAME(one_sigmoid)(x[i])));
+            CHECK(NAME(bits_of)(f[i]) == NAME(bits_of)(NAME(one_sigmoid)(kernels, x[i])));
         }
-        NAME(pygru_tanh)(NULL, n, x, f);
+        NAME(pygru_tanh)(kernels, n, x, f);
         for (i = 0; i < n; i++) {
-            CHECK(NAME(bits_of)(f[i]) == NAME(bits_of)(NAME(one_tanh)(x[i])));
-            CHECK(NAME(bits_of)(f[i]) == NAME(bits_of)(-NAME(one_tanh)(-x[i])));
+            CHECK(NAME(bits_of)(f[i]) == NAME(bits_of)(NAME(one_tanh)(kernels, x[i])));
+            CHECK(NAME(bits_of)(f[i]) == NAME(bits_of)(-NAME(one_tanh)(kernels, -x[i])));
         }
-        NAME(pygru_tanh)(NULL, n, x, x);
+        NAME(pygru_tanh)(kernels, n, x, x);
         CHECK(n == 0 || memcmp(x, f, out.bytes) == 0);
-        NAME(pygru_sigmoid)(NULL, n, x, f);
-        NAME(pygru_sigmoid)(NULL, n, x, x);
+        NAME(pygru_sigmoid)(kernels, n, x, f);
+        NAME(pygru_sigmoid)(kernels, n, x, x);
         CHECK(n == 0 || memcmp(x, f, out.bytes) == 0);
         buffer_free(&in);
         buffer_free(&out);

@@ -22,7 +22,16 @@ typedef struct buffer {
     size_t bytes;
     unsigned char *map; /* PAGES: the mapping, its first and last page forbidden */
     size_t map_bytes;
+    int read_only;
 } buffer;
+
+/* Mappings that wait to be used again: making new ones would take most of the time. */
+enum { MOST_IDLE = 256, MOST_IDLE_BYTES = 4 << 20 };
+
+static struct {
+    unsigned char *map;
+    size_t bytes;
+} idle_maps[MOST_IDLE];
 
 static void out_of_memory(void) {
     fprintf(stderr, "test_core: out of memory\n");
@@ -40,12 +49,47 @@ static void *allocate(int64_t n, size_t size) {
 
 static double *doubles(int64_t n) { return allocate(n, sizeof(double)); }
 
-static buffer buffer_new(int64_t bytes) {
+/* Memory between two forbidden pages. */
+static unsigned char *map_new(size_t page, size_t bytes) {
+    unsigned char *map;
+    int i;
+    for (i = 0; i < MOST_IDLE; i++) {
+        if (idle_maps[i].map != NULL && idle_maps[i].bytes == bytes) {
+            map = idle_maps[i].map;
+            idle_maps[i].map = NULL;
+            return map;
+        }
+    }
+    map = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (map == MAP_FAILED ||
+        mprotect(map + page, bytes - 2 * page, PROT_READ | PROT_WRITE) != 0) {
+        out_of_memory();
+    }
+    return map;
+}
+
+static void map_free(unsigned char *map, size_t bytes) {
+    int i = 0;
+    while (i < MOST_IDLE && idle_maps[i].map != NULL) {
+        i++;
+    }
+    if (i < MOST_IDLE && bytes < MOST_IDLE_BYTES) {
+        idle_maps[i].map = map;
+        idle_maps[i].bytes = bytes;
+    } else {
+        (void)munmap(map, bytes);
+    }
+}
+
+/* `alignment` divides bytes, or is 1. */
+static buffer buffer_aligned(int64_t bytes, size_t alignment) {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    buffer b = {NULL, (size_t)bytes, NULL, 0};
+    buffer b = {NULL, (size_t)bytes, NULL, 0, 0};
     size_t inner;
+    CHECK(b.bytes % alignment == 0);
     if (memory_kind == MEMORY_MALLOC) {
-        b.data = malloc(b.bytes > 0 ? b.bytes : 1);
+        const size_t least = b.bytes > 0 ? b.bytes : alignment;
+        b.data = alignment == 1 ? malloc(least) : aligned_alloc(alignment, least);
         if (b.data == NULL) {
             out_of_memory();
         }
@@ -53,22 +97,26 @@ static buffer buffer_new(int64_t bytes) {
     }
     inner = (b.bytes / page + 1) * page;
     b.map_bytes = inner + 2 * page;
-    b.map = mmap(NULL, b.map_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (b.map == MAP_FAILED || mprotect(b.map + page, inner, PROT_READ | PROT_WRITE) != 0) {
-        out_of_memory();
-    }
+    b.map = map_new(page, b.map_bytes);
     memset(b.map + page, 0xFF, inner);
     b.data = b.map + page + inner - b.bytes;
     return b;
 }
 
+static buffer buffer_new(int64_t bytes) { return buffer_aligned(bytes, 1); }
+
 /* From here on a write is a fault (PAGES only). */
-static void buffer_read_only(const buffer *b) {
+static void buffer_protect(buffer *b, int read_only) {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    if (b->map != NULL && mprotect(b->map + page, b->map_bytes - 2 * page, PROT_READ) != 0) {
+    const int access = read_only ? PROT_READ : PROT_READ | PROT_WRITE;
+    if (b->map != NULL && b->read_only != read_only &&
+        mprotect(b->map + page, b->map_bytes - 2 * page, access) != 0) {
         out_of_memory();
     }
+    b->read_only = read_only;
 }
+
+static void buffer_read_only(buffer *b) { buffer_protect(b, 1); }
 
 static void buffer_free(buffer *b) {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
@@ -80,7 +128,8 @@ static void buffer_free(buffer *b) {
             at++;
         }
         CHECK(at == (unsigned char *)b->data); /* nothing was written before the buffer */
-        (void)munmap(b->map, b->map_bytes);
+        buffer_protect(b, 0);
+        map_free(b->map, b->map_bytes);
     }
     b->data = NULL;
 }

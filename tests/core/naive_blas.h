@@ -19,8 +19,15 @@ static atomic_long blas_refusals;        /* calls with arguments that xerbla wou
 static _Atomic int64_t blas_largest_int; /* the largest dimension that was passed */
 static atomic_int blas_nap_us;           /* how long each call sleeps, to make work slow */
 
-static void blas_enter(int ok, int64_t a, int64_t b, int64_t c) {
+static void blas_nap(void) {
     const int nap = atomic_load(&blas_nap_us);
+    if (nap > 0) {
+        const struct timespec duration = {0, 1000L * nap};
+        (void)nanosleep(&duration, NULL);
+    }
+}
+
+static void blas_enter(int ok, int64_t a, int64_t b, int64_t c) {
     const int64_t largest = a > b ? (a > c ? a : c) : (b > c ? b : c);
     int64_t seen = atomic_load(&blas_largest_int);
     while (largest > seen && !atomic_compare_exchange_weak(&blas_largest_int, &seen, largest)) {
@@ -28,10 +35,7 @@ static void blas_enter(int ok, int64_t a, int64_t b, int64_t c) {
     if (!ok) {
         (void)atomic_fetch_add(&blas_refusals, 1);
     }
-    if (nap > 0) {
-        const struct timespec duration = {0, 1000L * nap};
-        (void)nanosleep(&duration, NULL);
-    }
+    blas_nap();
 }
 
 static int blas_fits(int64_t rows, int64_t ld) { return rows >= 0 && ld >= 1 && ld >= rows; }

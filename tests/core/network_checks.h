@@ -3,10 +3,6 @@
 #ifndef NETWORK_CHECKS_H
 #define NETWORK_CHECKS_H
 
-#include <pthread.h>
-#include <sys/wait.h>
-#include <time.h>
-
 #include "precisions.h"
 #include "reference.h"
 
@@ -19,12 +15,15 @@ typedef struct shape {
 
 static const options plain_options = {.keep = PYGRU_KEEP_GATES, .n_threads = 1, .int_bytes = 4};
 
-static void describe(const problem *p, const precision *kind, const char *how) {
+static void describe(const problem *p, const precision *kind, const options *o,
+                     const char *how) {
     const pygru_config *c = &p->config;
-    set_case("%s, %s, H=%d I=%d T=%d B=%d L=%d D=%d bias=%d reset=%d update=%d%s%s", how,
-             kind->name, (int)c->hidden_size, (int)c->input_size, (int)p->T, (int)p->B,
-             (int)c->num_layers, (int)c->num_directions, (int)c->has_bias, (int)c->reset,
-             (int)c->update, p->lengths != NULL ? " ragged" : "",
+    const kernel_set *set = set_of(o->kernels);
+    set_case("%s, %s, %s, %s, H=%d I=%d T=%d B=%d L=%d D=%d bias=%d reset=%d update=%d%s%s",
+             how, kind->name, o->engine == PYGRU_ENGINE_SIMD ? "SIMD" : "BLAS",
+             set == NULL ? "other kernels" : set->name, (int)c->hidden_size, (int)c->input_size,
+             (int)p->T, (int)p->B, (int)c->num_layers, (int)c->num_directions, (int)c->has_bias,
+             (int)c->reset, (int)c->update, p->lengths != NULL ? " ragged" : "",
              p->mask != NULL ? " mask" : "");
 }
 
@@ -167,12 +166,12 @@ static void check_slope(const problem *p, int64_t n, double *values, const doubl
 }
 
 /* x, h0 and all parameters; one weight matrix or bias at a time if the problem is small. */
-static void check_slopes(const problem *p, const precision *kind, const results *r,
-                         int each_array) {
+static void check_slopes(const problem *p, const precision *kind, const options *o,
+                         const results *r, int each_array) {
     const int64_t H = p->config.hidden_size;
     int64_t layer;
     int32_t d;
-    describe(p, kind, "gradient of x, h0, parameters");
+    describe(p, kind, o, "gradient of x, h0, parameters");
     check_slope(p, p->n_x, p->x, r->d_x);
     check_slope(p, p->n_states, p->h0, r->d_h0);
     check_slope(p, p->n_parameters, p->parameters, r->grads);
@@ -180,7 +179,7 @@ static void check_slopes(const problem *p, const precision *kind, const results 
         for (d = 0; d < p->config.num_directions; d++) {
             pygru_cell at;
             CHECK_INT(pygru_cell_of(&p->config, layer, d, &at), PYGRU_OK);
-            describe(p, kind, "gradient of weight_ih, weight_hh, bias_ih, bias_hh");
+            describe(p, kind, o, "gradient of weight_ih, weight_hh, bias_ih, bias_hh");
             check_slope(p, 3 * H * at.input_size, p->parameters + at.weight_ih,
                         r->grads + at.weight_ih);
             check_slope(p, 3 * H * H, p->parameters + at.weight_hh, r->grads + at.weight_hh);
@@ -194,30 +193,51 @@ static void check_slopes(const problem *p, const precision *kind, const results 
 
 /* ---- one problem, every way --------------------------------------------------------- */
 
-/* Runs that must give the same bits as the plain one: `expected`, by what is kept. */
+/* `usual` is an engine and a set of kernels; `expected` what they give, by what is kept. */
+
+/* Runs that must give the same bits as the usual one. */
 static void check_same_bits_otherwise(const problem *p, const precision *kind,
-                                      const results expected[3], int64_t number) {
-    static const char *const names[] = {"64-bit BLAS",
-                                        "other layout, h_n is h0",
-                                        "odd workspace, baseline kernels",
-                                        "other kernels",
-                                        "2 threads",
-                                        "3 threads"};
-    const int ways = p->B > 3 ? 6 : 4;
+                                      const options *usual, const results expected[3],
+                                      int64_t number) {
+    static const char *const names[] = {"64-bit BLAS", "other layout, h_n is h0",
+                                        "odd workspace", "2 threads", "3 threads"};
+    const int ways = p->B > 3 ? 5 : 3;
     int way;
     for (way = 0; way < ways; way++) {
-        options o = plain_options;
+        options o = *usual;
         results r;
         o.keep = (int32_t)((number + way) % 3);
-        o.int_bytes = way == 0 || way == 5 ? 8 : 4;
+        o.int_bytes = way == 0 || way == 4 ? 8 : 4;
         o.in_place = way == 1;
         o.lay = way == 1 ? (layout)(1 + number % (N_LAYOUTS - 1)) : TIME_MAJOR;
         o.odd_workspace = way == 2;
-        if (way == 2 || way == 3) { /* NULL, which is the best, where the CPU lacks the set */
-            o.kernels = pygru_kernels_at(way == 2 ? 0 : pygru_kernels_count() / 2);
+        o.n_threads = way < 3 ? 1 : way - 1;
+        describe(p, kind, &o, names[way]);
+        kind->run(p, &o, &r);
+        check_same_outputs(p, &r, &expected[o.keep]);
+        if (o.keep != PYGRU_KEEP_NOTHING) {
+            check_same_gradients(p, &r, &expected[o.keep]);
         }
-        o.n_threads = way < 4 ? 1 : way - 2;
-        describe(p, kind, names[way]);
+        results_free(&r);
+    }
+}
+
+/* The other kernels of a family give the same bits too; so does NULL, which is the best set.
+ * Each keeps something else. */
+static void check_rest_of_family(const problem *p, const precision *kind, const options *usual,
+                                 const results expected[3], int64_t number) {
+    const kernel_set *first = set_of(usual->kernels);
+    int i;
+    for (i = 0; i <= n_kernel_sets; i++) {
+        options o = *usual;
+        results r;
+        o.kernels = i < n_kernel_sets ? kernel_sets[i].kernels : NULL;
+        if (o.kernels == first->kernels || set_of(o.kernels)->fused != first->fused) {
+            continue;
+        }
+        o.keep = (int32_t)((number + i) % 3);
+        o.n_threads = p->B > 3 ? 1 + i % 2 : 1;
+        describe(p, kind, &o, o.kernels == NULL ? "the best kernels" : "other kernels");
         kind->run(p, &o, &r);
         check_same_outputs(p, &r, &expected[o.keep]);
         if (o.keep != PYGRU_KEEP_NOTHING) {
@@ -228,15 +248,16 @@ static void check_same_bits_otherwise(const problem *p, const precision *kind,
 }
 
 /* The smallest integers that a BLAS may have: long products are cut into tiles of rows. */
-static void check_tiled(const problem *p, const precision *kind, const results *expected) {
+static void check_tiled(const problem *p, const precision *kind, const options *usual,
+                        const results *expected) {
     const pygru_config *c = &p->config;
     const int64_t above = c->num_layers > 1 ? c->num_directions * c->hidden_size : 0;
-    options o = plain_options;
+    options o = *usual;
     results r;
     o.max_int = 4 * c->hidden_size;
     o.max_int = o.max_int > c->input_size ? o.max_int : c->input_size;
     o.max_int = o.max_int > above ? o.max_int : above;
-    describe(p, kind, "tiled products");
+    describe(p, kind, &o, "tiled products");
     kind->run(p, &o, &r);
     CHECK_INT(r.forward, PYGRU_OK);
     CHECK_CLOSE(p->n_y, r.y, expected->y, kind->tolerance);
@@ -246,8 +267,9 @@ static void check_tiled(const problem *p, const precision *kind, const results *
 }
 
 /* Gradients are added to what was there, in one rounding. */
-static void check_added(const problem *p, const precision *kind, const results *expected) {
-    options o = plain_options;
+static void check_added(const problem *p, const precision *kind, const options *usual,
+                        const results *expected) {
+    options o = *usual;
     results r;
     double *sums = doubles(p->n_parameters);
     int64_t i;
@@ -256,60 +278,82 @@ static void check_added(const problem *p, const precision *kind, const results *
         sums[i] = o.grads_before + expected->grads[i];
         sums[i] = kind->element_size == 4 ? (double)(float)sums[i] : sums[i];
     }
-    describe(p, kind, "gradients are added");
+    describe(p, kind, &o, "gradients are added");
     kind->run(p, &o, &r);
     CHECK_SAME(p->n_parameters, r.grads, sums);
     results_free(&r);
     free(sums);
 }
 
-/* Everything about one problem. */
+/* Everything about one problem in one precision, on one engine with one family of kernels: y
+ * and h_n are the truth. Returns what the usual way gives. */
+static results check_usual_way(const problem *p, const precision *kind, const options *usual,
+                               int64_t number, const double *y, const double *h_n) {
+    results expected[3];
+    int64_t *row_of;
+    int32_t keep;
+    describe(p, kind, usual, "plain");
+    for (keep = PYGRU_KEEP_NOTHING; keep <= PYGRU_KEEP_GATES; keep++) {
+        options o = *usual;
+        o.keep = keep;
+        kind->run(p, &o, &expected[keep]);
+        CHECK_CLOSE(p->n_y, expected[keep].y, y, kind->tolerance);
+        CHECK_CLOSE(p->n_states, expected[keep].h_n, h_n, kind->tolerance);
+        check_padding(p, p->config.num_directions * p->config.hidden_size, expected[keep].y);
+    }
+    check_same_outputs(p, &expected[0], &expected[2]);
+    check_same_outputs(p, &expected[1], &expected[2]);
+    CHECK_INT(expected[0].sizes.tape, 0);
+    row_of = check_plan_rows(p, &expected[2]);
+    check_tape(p, kind, &expected[2], row_of);
+    free(row_of);
+    describe(p, kind, usual, "kept outputs, kept gates");
+    check_close_gradients(p, &expected[1], &expected[2], kind->tolerance);
+    check_padding(p, p->config.input_size, expected[1].d_x);
+    check_padding(p, p->config.input_size, expected[2].d_x);
+    check_same_bits_otherwise(p, kind, usual, expected, number);
+    check_rest_of_family(p, kind, usual, expected, number);
+    check_tiled(p, kind, usual, &expected[2]);
+    if (number % 4 == 0) {
+        check_added(p, kind, usual, &expected[2]);
+    }
+    results_free(&expected[0]);
+    results_free(&expected[1]);
+    return expected[2];
+}
+
+/* Everything about one problem. The gradients of the first way, in float64, are compared with
+ * differences; those of every other way with them. */
 static void check_problem(const problem *p, int64_t number, int each_array) {
     double *y = doubles(p->n_y), *h_n = doubles(p->n_states);
-    results expected[3], gradients_f64;
-    int64_t *row_of;
-    int k;
-    int32_t keep;
+    results first = {0}, r;
+    int k, fused;
+    int32_t engine;
     reference_forward(p, y, h_n);
     for (k = 0; k < N_PRECISIONS; k++) {
-        const precision *kind = &precisions[k];
-        describe(p, kind, "plain");
-        for (keep = PYGRU_KEEP_NOTHING; keep <= PYGRU_KEEP_GATES; keep++) {
-            options o = plain_options;
-            o.keep = keep;
-            kind->run(p, &o, &expected[keep]);
-            CHECK_CLOSE(p->n_y, expected[keep].y, y, kind->tolerance);
-            CHECK_CLOSE(p->n_states, expected[keep].h_n, h_n, kind->tolerance);
-            check_padding(p, p->config.num_directions * p->config.hidden_size,
-                          expected[keep].y);
-        }
-        check_same_outputs(p, &expected[0], &expected[2]);
-        check_same_outputs(p, &expected[1], &expected[2]);
-        CHECK_INT(expected[0].sizes.tape, 0);
-        row_of = check_plan_rows(p, &expected[2]);
-        check_tape(p, kind, &expected[2], row_of);
-        free(row_of);
-        describe(p, kind, "kept outputs, kept gates");
-        check_close_gradients(p, &expected[1], &expected[2], kind->tolerance);
-        check_padding(p, p->config.input_size, expected[1].d_x);
-        check_padding(p, p->config.input_size, expected[2].d_x);
-        check_same_bits_otherwise(p, kind, expected, number);
-        check_tiled(p, kind, &expected[2]);
-        if (number % 4 == 0) {
-            check_added(p, kind, &expected[2]);
-        }
-        results_free(&expected[0]);
-        results_free(&expected[1]);
-        if (k == 0) {
-            check_slopes(p, kind, &expected[2], each_array);
-            gradients_f64 = expected[2];
-        } else {
-            describe(p, kind, "gradients of f32 against f64");
-            check_close_gradients(p, &expected[2], &gradients_f64, kind->tolerance);
-            results_free(&expected[2]);
+        for (engine = 0; engine <= pygru_has_simd_engine(); engine++) {
+            for (fused = 0; fused < 2; fused++) {
+                const precision *kind = &precisions[k];
+                const kernel_set *set = first_of_family(fused);
+                options usual = plain_options;
+                if (set == NULL) {
+                    continue;
+                }
+                usual.engine = engine;
+                usual.kernels = set->kernels;
+                r = check_usual_way(p, kind, &usual, number, y, h_n);
+                if (first.plan == NULL) {
+                    first = r;
+                    check_slopes(p, kind, &usual, &r, each_array);
+                } else {
+                    describe(p, kind, &usual, "gradients against those of the first way");
+                    check_close_gradients(p, &r, &first, kind->tolerance);
+                    results_free(&r);
+                }
+            }
         }
     }
-    results_free(&gradients_f64);
+    results_free(&first);
     free(y);
     free(h_n);
 }
@@ -333,9 +377,11 @@ static void check_all_combinations(int quick) {
     const int n_shapes = quick ? 2 : (int)(sizeof shapes / sizeof *shapes);
     int s, n;
     for (s = 0; s < n_shapes; s++) {
-        /* a large shape costs as much as all others: every third will do */
-        const int stride = shapes[s].H * shapes[s].T * shapes[s].B > 4000 ? 3 : 1;
-        for (n = 0; n < N_COMBINATIONS; n += stride) {
+        /* the smallest shapes with all combinations, of the others another fifth each, of the
+         * largest an eleventh */
+        const int64_t size = shapes[s].H * shapes[s].T * shapes[s].B;
+        const int stride = every * (size <= 120 ? 1 : size <= 1000 ? 5 : 11);
+        for (n = s % stride; n < N_COMBINATIONS; n += stride) {
             const pygru_config c = nth_config(n, shapes[s]);
             const int small = shapes[s].H * shapes[s].T * shapes[s].B <= 120;
             problem p = problem_new(&c, shapes[s].T, shapes[s].B, n >> 5 & 1, 0);
@@ -350,7 +396,7 @@ static void check_dropout(int quick) {
     static const shape shapes[] = {{3, 2, 5, 3}, {8, 3, 12, 20}};
     int s, n;
     for (s = 0; s < (quick ? 1 : 2); s++) {
-        for (n = 0; n < N_COMBINATIONS; n += quick ? 13 : 5) {
+        for (n = 0; n < N_COMBINATIONS; n += quick ? 13 : 7 * every) {
             pygru_config c = nth_config(n, shapes[s]);
             problem p;
             c.num_layers = 3;
@@ -362,18 +408,18 @@ static void check_dropout(int quick) {
 }
 
 /* Sizes at which the core cuts its work differently: several tiles of one weight matrix, time
- * blocks that one step more would make one row too long, and panels of columns; then more rows
- * than one weight-gradient product takes at once. */
+ * blocks that one step more would make one row too long, and panels of columns; more rows than
+ * one weight-gradient product takes at once; chunks of as many sequences as there can be. */
 static void check_large(void) {
-    static const shape shapes[] = {{160, 5, 5, 33}, {2, 1, 300, 20}};
+    static const shape shapes[] = {{160, 5, 5, 33}, {2, 1, 300, 20}, {3, 2, 3, 1100}};
     int s, n;
-    for (s = 0; s < 2; s++) {
-        for (n = 0; n < 4; n += 3) { /* both values of both options */
+    for (s = 0; s < 3; s++) {
+        for (n = 0; n < 4; n += 3 * every) { /* both values of both options */
             pygru_config c = nth_config(n, shapes[s]);
             problem p;
             c.has_bias = 1;
-            c.num_directions = 1 + s;
-            c.num_layers = 1 + s;
+            c.num_directions = s == 1 ? 2 : 1;
+            c.num_layers = s == 1 ? 2 : 1;
             p = problem_new(&c, shapes[s].T, shapes[s].B, n == 3, 0);
             check_problem(&p, n, 0);
             problem_free(&p);
@@ -382,77 +428,101 @@ static void check_large(void) {
 }
 
 /* An array that may be NULL is zeros then; without d_x the rest is the same. */
-static void check_null_is_zero(void) {
+static void check_null_is_zero_on(const precision *kind, int32_t engine) {
     const pygru_config c = {2, 3, 2, 2, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS};
     problem p = problem_new(&c, 5, 20, 1, 0);
-    int k;
+    options o = plain_options;
+    results some, others;
+    o.engine = engine;
+    describe(&p, kind, &o, "without d_x");
+    kind->run(&p, &o, &some);
+    o.null_d_x = 1;
+    kind->run(&p, &o, &others);
+    CHECK_INT(others.backward, PYGRU_OK);
+    CHECK_SAME(p.n_states, others.d_h0, some.d_h0);
+    CHECK_SAME(p.n_parameters, others.grads, some.grads);
+    results_free(&some);
+    results_free(&others);
+
     memset(p.h0, 0, (size_t)p.n_states * sizeof(double));
     memset(p.d_y, 0, (size_t)p.n_y * sizeof(double));
     memset(p.d_h_n, 0, (size_t)p.n_states * sizeof(double));
-    for (k = 0; k < N_PRECISIONS; k++) {
-        options o = plain_options;
-        results zeros, nulls;
-        describe(&p, &precisions[k], "NULL is zeros");
-        precisions[k].run(&p, &o, &zeros);
-        o.null_h0 = o.null_d_h_n = o.null_d_y = 1;
-        precisions[k].run(&p, &o, &nulls);
-        check_same_outputs(&p, &nulls, &zeros);
-        check_same_gradients(&p, &nulls, &zeros);
-        results_free(&zeros);
-        results_free(&nulls);
-    }
+    o.null_d_x = 0;
+    describe(&p, kind, &o, "NULL is zeros");
+    kind->run(&p, &o, &some);
+    o.null_h0 = o.null_d_h_n = o.null_d_y = 1;
+    kind->run(&p, &o, &others);
+    check_same_outputs(&p, &others, &some);
+    check_same_gradients(&p, &others, &some);
+    results_free(&some);
+    results_free(&others);
     problem_free(&p);
-    p = problem_new(&c, 5, 20, 1, 0);
+}
+
+static void check_null_is_zero(void) {
+    int k;
+    int32_t engine;
     for (k = 0; k < N_PRECISIONS; k++) {
-        options o = plain_options;
-        results with, without;
-        describe(&p, &precisions[k], "without d_x");
-        precisions[k].run(&p, &o, &with);
-        o.null_d_x = 1;
-        precisions[k].run(&p, &o, &without);
-        CHECK_INT(without.backward, PYGRU_OK);
-        CHECK_SAME(p.n_states, without.d_h0, with.d_h0);
-        CHECK_SAME(p.n_parameters, without.grads, with.grads);
-        results_free(&with);
-        results_free(&without);
+        for (engine = 0; engine <= pygru_has_simd_engine(); engine++) {
+            check_null_is_zero_on(&precisions[k], engine);
+        }
     }
-    problem_free(&p);
 }
 
 /* ---- one step ----------------------------------------------------------------------- */
 
-static void check_step(const problem *p, const precision *kind) {
-    const pygru_blas narrow = naive_blas(4, 0), wide = naive_blas(8, 0);
-    options o = plain_options;
+/* `truth` is h_n by the reference. On the SIMD engine a step has the bits of a forward call. */
+static void check_step(const problem *p, const precision *kind, const options *usual,
+                       const double *truth) {
+    const double apart = usual->engine == PYGRU_ENGINE_SIMD ? 0 : kind->tolerance / 10;
+    options o = *usual;
     pygru_status status[3];
-    double *y = doubles(p->n_y), *h_n = doubles(p->n_states);
     double *h, *in_place, *with_wide;
     results forward;
     o.keep = PYGRU_KEEP_NOTHING;
-    reference_forward(p, y, h_n);
-    describe(p, kind, "one step");
+    describe(p, kind, &o, "one step");
     kind->run(p, &o, &forward);
-    h = kind->run_step(p, 0, &narrow, &status[0]);
-    in_place = kind->run_step(p, 1, &narrow, &status[1]);
-    with_wide = kind->run_step(p, 0, &wide, &status[2]);
+    h = kind->run_steps(p, &o, 1, &status[0]);
+    o.in_place = 1;
+    in_place = kind->run_steps(p, &o, 1, &status[1]);
+    o.in_place = 0;
+    o.int_bytes = 8;
+    with_wide = kind->run_steps(p, &o, 1, &status[2]);
     CHECK(status[0] == PYGRU_OK && status[1] == PYGRU_OK && status[2] == PYGRU_OK);
-    CHECK_CLOSE(p->n_states, h, h_n, kind->tolerance);
-    CHECK_CLOSE(p->n_states, h, forward.h_n, kind->tolerance / 10);
+    CHECK_CLOSE(p->n_states, h, truth, kind->tolerance);
+    CHECK_CLOSE(p->n_states, h, forward.h_n, apart);
     CHECK_SAME(p->n_states, in_place, h);
     CHECK_SAME(p->n_states, with_wide, h);
     CHECK_INT(atomic_load(&blas_refusals), 0);
     results_free(&forward);
-    free(y);
-    free(h_n);
     free(h);
     free(in_place);
     free(with_wide);
 }
 
+static void check_steps_of(const problem *p) {
+    double *y = doubles(p->n_y), *h_n = doubles(p->n_states);
+    int k, set;
+    int32_t engine;
+    reference_forward(p, y, h_n);
+    for (k = 0; k < N_PRECISIONS; k++) {
+        for (engine = 0; engine <= pygru_has_simd_engine(); engine++) {
+            for (set = 0; set < n_kernel_sets; set++) {
+                options o = plain_options;
+                o.engine = engine;
+                o.kernels = kernel_sets[set].kernels;
+                check_step(p, &precisions[k], &o, h_n);
+            }
+        }
+    }
+    free(y);
+    free(h_n);
+}
+
 static void check_steps(int quick) {
     static const shape shapes[] = {
         {3, 2, 1, 3}, {1, 1, 1, 1}, {8, 5, 1, 1}, {3, 2, 1, 0}, {17, 4, 1, 20}};
-    int s, n, k;
+    int s, n;
     for (s = 0; s < (quick ? 1 : 5); s++) {
         for (n = 0; n < N_COMBINATIONS / 2; n++) {
             const pygru_config c = nth_config(n, shapes[s]);
@@ -461,127 +531,10 @@ static void check_steps(int quick) {
                 continue;
             }
             p = problem_new(&c, 1, shapes[s].B, 0, 0);
-            for (k = 0; k < N_PRECISIONS; k++) {
-                check_step(&p, &precisions[k]);
-            }
+            check_steps_of(&p);
             problem_free(&p);
         }
     }
-}
-
-/* ---- stopping ----------------------------------------------------------------------- */
-
-typedef struct watch {
-    pthread_t caller;
-    int answer;
-    int calls;
-    int calls_from_elsewhere;
-} watch;
-
-static int poll_watch(void *context) {
-    watch *w = context;
-    w->calls++;
-    w->calls_from_elsewhere += !pthread_equal(pthread_self(), w->caller);
-    return w->answer;
-}
-
-static double milliseconds_now(void) {
-    struct timespec now;
-    (void)timespec_get(&now, TIME_UTC);
-    return 1e3 * (double)now.tv_sec + 1e-6 * (double)now.tv_nsec;
-}
-
-/* One run of a problem on a BLAS so slow that each call of the core takes over 100 ms. */
-static double run_watched(const problem *p, const precision *kind, int32_t n_threads,
-                          int backward_only, watch *w, results *r) {
-    const double begin = milliseconds_now();
-    options o = plain_options;
-    w->caller = pthread_self();
-    w->calls = 0;
-    w->calls_from_elsewhere = 0;
-    o.n_threads = n_threads;
-    o.poll = poll_watch;
-    o.poll_context = w;
-    o.nap_us = 1000;
-    o.backward_only = backward_only;
-    o.grads_before = 0.75;
-    kind->run(p, &o, r);
-    CHECK(w->calls >= 1);
-    CHECK_INT(w->calls_from_elsewhere, 0);
-    return milliseconds_now() - begin;
-}
-
-static void check_stopping(void) {
-    const pygru_config c = {2, 3, 1, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS};
-    problem p = problem_new(&c, 60, 40, 0, 0);
-    int k;
-    int32_t n_threads;
-    int64_t i;
-    for (k = 0; k < N_PRECISIONS; k++) {
-        for (n_threads = 1; n_threads <= 2; n_threads++) {
-            const precision *kind = &precisions[k];
-            options o = plain_options;
-            watch w = {0};
-            results expected, r;
-            double elapsed;
-
-            describe(&p, kind, "poll stops forward");
-            w.answer = 1;
-            (void)run_watched(&p, kind, n_threads, 0, &w, &r);
-            CHECK_INT(r.forward, PYGRU_CANCELLED);
-            results_free(&r);
-
-            describe(&p, kind, "poll stops backward, gradients are as before");
-            (void)run_watched(&p, kind, n_threads, 1, &w, &r);
-            CHECK_INT(r.forward, PYGRU_OK);
-            CHECK_INT(r.backward, PYGRU_CANCELLED);
-            for (i = 0; r.grads != NULL && i < p.n_parameters; i++) {
-                CHECK_NEAR(r.grads[i], 0.75, 0);
-            }
-            results_free(&r);
-
-            describe(&p, kind, "poll that never stops");
-            o.grads_before = 0.75;
-            kind->run(&p, &o, &expected);
-            w.answer = 0;
-            elapsed = run_watched(&p, kind, n_threads, 0, &w, &r);
-            CHECK(w.calls <= elapsed / 50);
-            check_same_outputs(&p, &r, &expected);
-            check_same_gradients(&p, &r, &expected);
-            results_free(&r);
-            results_free(&expected);
-        }
-    }
-    problem_free(&p);
-}
-
-/* ---- a forked child ----------------------------------------------------------------- */
-
-/* The threads of the parent are gone in the child: it must compute alone, not hang. */
-static void check_forked_child(void) {
-    const pygru_config c = {2, 8, 2, 2, 1, PYGRU_RESET_BEFORE, PYGRU_UPDATE_KEEPS};
-    problem p = problem_new(&c, 12, 20, 1, 0);
-    options o = plain_options;
-    results expected, r;
-    int state = 0;
-    pid_t child;
-    o.n_threads = 2;
-    describe(&p, &precisions[0], "forked child");
-    precisions[0].run(&p, &o, &expected);
-    (void)fflush(NULL);
-    child = fork();
-    if (child == 0) {
-        checks_failed = 0;
-        CHECK_INT(pygru_available_threads(), 1);
-        precisions[0].run(&p, &o, &r);
-        check_same_outputs(&p, &r, &expected);
-        check_same_gradients(&p, &r, &expected);
-        _exit(checks_failed > 0);
-    }
-    CHECK(child > 0);
-    CHECK(waitpid(child, &state, 0) == child && WIFEXITED(state) && WEXITSTATUS(state) == 0);
-    results_free(&expected);
-    problem_free(&p);
 }
 
 #endif

@@ -5,10 +5,11 @@
 
 #include <float.h>
 
-#include "naive_blas.h"
+#include "float_environment.h"
+#include "kernel_sets.h"
 #include "problem.h"
 
-/* The largest errors seen, in units in the last place, and where. */
+/* The largest errors seen with any set of kernels, in units in the last place, and where. */
 typedef struct worst_error {
     double sigmoid;
     double sigmoid_at;
@@ -17,7 +18,10 @@ typedef struct worst_error {
 } worst_error;
 
 /* Elements of each array of bad_calls.tpl.h: far more than its tiny model needs. */
-enum { AMPLE = 2048 };
+enum { AMPLE = 1 << 17 };
+
+/* Numbers at the end of a tape that may be read, in vectors, but hold nothing. */
+enum { TAPE_SLACK = 16 };
 
 static long double true_sigmoid(long double x) {
     return x >= 0 ? 1 / (1 + expl(-x)) : expl(x) / (1 + expl(x));
@@ -26,9 +30,12 @@ static long double true_sigmoid(long double x) {
 #define REAL float
 #define REAL_BITS 32
 #define NAME(x) x##_f32
+#define FUSED_MULTIPLY_ADD fmaf
 #include "run_core.tpl.h"
 #include "activations.tpl.h"
+#include "product.tpl.h"
 #include "bad_calls.tpl.h"
+#undef FUSED_MULTIPLY_ADD
 #undef REAL
 #undef REAL_BITS
 #undef NAME
@@ -36,9 +43,12 @@ static long double true_sigmoid(long double x) {
 #define REAL double
 #define REAL_BITS 64
 #define NAME(x) x##_f64
+#define FUSED_MULTIPLY_ADD fma
 #include "run_core.tpl.h"
 #include "activations.tpl.h"
+#include "product.tpl.h"
 #include "bad_calls.tpl.h"
+#undef FUSED_MULTIPLY_ADD
 #undef REAL
 #undef REAL_BITS
 #undef NAME
@@ -48,22 +58,27 @@ typedef struct precision {
     int32_t element_size;
     double tolerance; /* of results against the reference */
     void (*run)(const problem *p, const options *o, results *r);
-    double *(*run_step)(const problem *p, int in_place, const pygru_blas *blas,
-                        pygru_status *status);
+    double *(*run_steps)(const problem *p, const options *o, int64_t n, pygru_status *status);
     worst_error (*sweep_activations)(uint64_t stride);
-    void (*check_special_values)(void);
-    void (*check_every_length)(void);
+    void (*check_special_values)(const kernel_set *set);
+    void (*check_every_length)(const kernel_set *set);
+    void (*check_products)(const kernel_set *set, int quick);
+    void (*check_packing)(const kernel_set *set, int quick);
+    void (*check_sums)(const kernel_set *set, int quick);
     void (*check_bad_calls)(void);
+    double smallest_normal;
 } precision;
 
 enum { N_PRECISIONS = 2 };
 
 /* float64 first: its gradients, once checked, are what those of float32 are compared with. */
 static const precision precisions[N_PRECISIONS] = {
-    {"f64", 8, 1e-12, run_f64, run_step_f64, sweep_activations_f64, check_special_values_f64,
-     check_every_length_f64, check_bad_calls_f64},
-    {"f32", 4, 1e-5, run_f32, run_step_f32, sweep_activations_f32, check_special_values_f32,
-     check_every_length_f32, check_bad_calls_f32},
+    {"f64", 8, 1e-12, run_f64, run_steps_f64, sweep_activations_f64, check_special_values_f64,
+     check_every_length_f64, check_products_f64, check_packing_f64, check_sums_f64,
+     check_bad_calls_f64, DBL_MIN},
+    {"f32", 4, 1e-5, run_f32, run_steps_f32, sweep_activations_f32, check_special_values_f32,
+     check_every_length_f32, check_products_f32, check_packing_f32, check_sums_f32,
+     check_bad_calls_f32, FLT_MIN},
 };
 
 #endif

@@ -38,6 +38,7 @@ typedef enum layout {
 
 /* How to run a problem. All zero but n_threads and int_bytes is the plain way. */
 typedef struct options {
+    int32_t engine;
     int32_t keep;
     int32_t n_threads;
     int32_t int_bytes;
@@ -46,6 +47,7 @@ typedef struct options {
     layout lay;
     int in_place;      /* h_n is h0 */
     int odd_workspace; /* at an odd address */
+    int state;         /* the caller's floating-point state, of float_environment.h */
     int null_h0;
     int null_d_y;
     int null_d_h_n;
@@ -95,6 +97,10 @@ static double *random_array(int64_t n, double scale) {
         array[i] = (double)(float)(scale * random_unit());
     }
     return array;
+}
+
+static void copy_doubles(int64_t n, const double *from, double *to) {
+    memcpy(to, from, (size_t)n * sizeof *to);
 }
 
 /* ---- problems ----------------------------------------------------------------------- */
@@ -148,6 +154,39 @@ static problem problem_new(const pygru_config *config, int64_t T, int64_t B, int
         }
     }
     return p;
+}
+
+/* Sequences [first, first + n) of a problem without dropout, as a problem of its own. */
+static problem problem_slice(const problem *p, int64_t first, int64_t n) {
+    const pygru_config *c = &p->config;
+    const int64_t LD = c->num_layers * c->num_directions;
+    const int64_t width = c->num_directions * c->hidden_size, H = c->hidden_size;
+    problem q = *p;
+    int64_t i;
+    q.B = n;
+    q.n_x = p->T * n * c->input_size;
+    q.n_y = p->T * n * width;
+    q.n_states = LD * n * H;
+    q.x = doubles(q.n_x);
+    q.h0 = doubles(q.n_states);
+    q.d_y = doubles(q.n_y);
+    q.d_h_n = doubles(q.n_states);
+    q.parameters = doubles(p->n_parameters);
+    copy_doubles(p->n_parameters, p->parameters, q.parameters);
+    for (i = 0; i < p->T; i++) {
+        copy_doubles(n * c->input_size, p->x + (i * p->B + first) * c->input_size,
+                     q.x + i * n * c->input_size);
+        copy_doubles(n * width, p->d_y + (i * p->B + first) * width, q.d_y + i * n * width);
+    }
+    for (i = 0; i < LD; i++) {
+        copy_doubles(n * H, p->h0 + (i * p->B + first) * H, q.h0 + i * n * H);
+        copy_doubles(n * H, p->d_h_n + (i * p->B + first) * H, q.d_h_n + i * n * H);
+    }
+    if (p->lengths != NULL) {
+        q.lengths = allocate(n, sizeof *q.lengths);
+        memcpy(q.lengths, p->lengths + first, (size_t)n * sizeof *q.lengths);
+    }
+    return q;
 }
 
 static void problem_free(problem *p) {

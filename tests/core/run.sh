@@ -1,11 +1,12 @@
 #!/bin/sh
 # Builds the C core with its own tests and runs them; needs no Python and no BLAS.
-# Usage: tests/core/run.sh [plain|sanitize|serial|valgrind] [arguments of test_core...]
+# Usage: tests/core/run.sh [plain|sanitize|serial|valgrind|neon] [arguments of test_core...]
 #   plain     optimised, with OpenMP; buffers end at forbidden pages; checks symbols too
 #   sanitize  AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer
 #   serial    without OpenMP
 #   valgrind  memcheck on a small part of the tests
-# CC chooses the compiler. Any finding, warning included, makes the exit status non-zero.
+#   neon      a small part of the tests on an emulated 64-bit ARM
+# CC chooses the compiler, for neon CROSS_CC. Any finding, warning included, makes the exit status non-zero.
 set -eu
 
 mode=${1:-plain}
@@ -14,6 +15,8 @@ here=$(cd "$(dirname "$0")" && pwd)
 core=$here/../../src_c
 CC=${CC:-cc}
 build=$(mktemp -d)
+# Threads that wait asleep: there are more of them in these tests than processors.
+export OMP_WAIT_POLICY=passive
 trap 'rm -rf "$build"' EXIT INT TERM
 
 # The arithmetic flags are those of the product, in setup.py.
@@ -31,7 +34,7 @@ sanitize)
     flags="$flags -O1 -g -fopenmp -fno-omit-frame-pointer -fsanitize=address -Wno-pass-failed"
     core_flags="-fsanitize=undefined -fno-sanitize-recover=all"
     link_flags="-fsanitize=undefined"
-    set -- malloc "$@"
+    set -- malloc third "$@"
     # New memory is filled with 0xFF bytes, which are NaN. Without the last option the leak
     # check of clang 14 crashes: https://github.com/google/sanitizers/issues/1267
     ASAN_OPTIONS="detect_leaks=1:max_malloc_fill_size=1073741824:malloc_fill_byte=255"
@@ -43,21 +46,38 @@ valgrind)
     flags="$flags -O1 -g -gdwarf-4 -fopenmp -Wno-pass-failed"
     set -- quick malloc "$@"
     ;;
+neon)
+    CC=${CROSS_CC:-aarch64-linux-gnu-gcc}
+    for tool in "$CC" qemu-aarch64; do
+        command -v "$tool" >/dev/null || { echo "run.sh: $tool not found, skipped"; exit 0; }
+    done
+    flags="$flags -O2"
+    link_flags=-static
+    set -- quick malloc "$@"
+    ;;
 *)
-    echo "usage: run.sh [plain|sanitize|serial|valgrind]" >&2
+    echo "usage: run.sh [plain|sanitize|serial|valgrind|neon]" >&2
     exit 2
     ;;
 esac
 
+# shellcheck disable=SC2086 # lists of flags
+$CC $flags -I"$core" -c "$here/test_core.c" -o "$build/tests.o" &
+compilers=$!
 objects=
-compilers=
-for source in "$core"/*.c "$core"/kernels/*.c; do
+for source in "$core"/*.c "$core"/kernels/*.c "$here"/*_kernels.c; do
     case $source in
     *.tpl.c) continue ;; # included by the files of a precision or instruction set
     esac
+    extra=
+    case $source in
+    # Their vectors never leave a file, so it does not matter how they would be passed. The
+    # sanitizers see the same templates as the kernels of the core, and these take long.
+    "$here"/*) extra="-I$core -Wno-psabi -O1 -fno-sanitize=all" ;;
+    esac
     object=$build/$(basename "$source" .c).o
     # shellcheck disable=SC2086 # lists of flags
-    $CC $flags $core_flags -c "$source" -o "$object" &
+    $CC $flags $core_flags $extra -c "$source" -o "$object" &
     compilers="$compilers $!"
     objects="$objects $object"
 done
@@ -78,10 +98,11 @@ if [ "$mode" = plain ]; then
 fi
 
 # shellcheck disable=SC2086
-$CC $flags -I"$core" "$here/test_core.c" $objects -lm -lpthread \
-    $link_flags -o "$build/test_core"
+$CC $flags "$build/tests.o" $objects -lm -lpthread $link_flags -o "$build/test_core"
 
-if [ "$mode" = valgrind ]; then
+if [ "$mode" = neon ]; then
+    qemu-aarch64 "$build/test_core" "$@"
+elif [ "$mode" = valgrind ]; then
     # OpenMP keeps its threads until the end, so only memory that is lost for certain counts,
     # and clang's OpenMP loses some in a forked child.
     cat > "$build/suppressions" <<END
@@ -92,7 +113,7 @@ if [ "$mode" = valgrind ]; then
     obj:*/libomp.so*
 }
 END
-    OMP_WAIT_POLICY=passive valgrind --quiet --error-exitcode=1 --leak-check=full \
+    valgrind --quiet --error-exitcode=1 --leak-check=full \
         --errors-for-leak-kinds=definite --show-leak-kinds=definite \
         --suppressions="$build/suppressions" \
         "$build/test_core" "$@"

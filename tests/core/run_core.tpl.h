@@ -6,7 +6,7 @@
 
 /* A guarded copy of n numbers that nobody may modify. */
 static buffer NAME(input)(int64_t n, const double *from) {
-    const buffer b = buffer_new(n * (int64_t)sizeof(REAL));
+    buffer b = buffer_new(n * (int64_t)sizeof(REAL));
     REAL *to = b.data;
     int64_t i;
     for (i = 0; i < n; i++) {
@@ -28,7 +28,7 @@ static double *NAME(as_doubles)(int64_t n, const REAL *from) {
 /* A strided input: only the rows of valid steps hold numbers, the rest is NaN. */
 static buffer NAME(strided_input)(const problem *p, int64_t features, const placement *at,
                                   const double *from) {
-    const buffer b = buffer_new(at->elements * (int64_t)sizeof(REAL));
+    buffer b = buffer_new(at->elements * (int64_t)sizeof(REAL));
     int64_t t, s, j;
     memset(b.data, 0xFF, b.bytes);
     for (s = 0; s < p->B; s++) {
@@ -44,7 +44,7 @@ static buffer NAME(strided_input)(const problem *p, int64_t features, const plac
 }
 
 static buffer NAME(strided_output)(const placement *at) {
-    const buffer b = buffer_new(at->elements * (int64_t)sizeof(REAL));
+    buffer b = buffer_new(at->elements * (int64_t)sizeof(REAL));
     memset(b.data, 0xFF, b.bytes);
     return b;
 }
@@ -72,18 +72,22 @@ static double *NAME(take_rows)(const problem *p, int64_t features, const placeme
     return dense;
 }
 
-static void NAME(check_unchanged)(const buffer *b, const double *expected) {
-    const int64_t n = (int64_t)(b->bytes / sizeof(REAL));
+/* The first n numbers of a buffer; the tape ends with some that are never set. */
+static void NAME(check_first_unchanged)(const buffer *b, int64_t n, const double *expected) {
     double *now = NAME(as_doubles)(n, b->data);
     CHECK_SAME(n, now, expected);
     free(now);
+}
+
+static void NAME(check_unchanged)(const buffer *b, const double *expected) {
+    NAME(check_first_unchanged)(b, (int64_t)(b->bytes / sizeof(REAL)), expected);
 }
 
 /* The dropout mask in the order of the packed rows: (L-1, R, D*H). */
 static buffer NAME(packed_mask)(const problem *p, const pygru_plan *plan, int64_t rows) {
     const int64_t width = p->config.num_directions * p->config.hidden_size;
     const int64_t layers = p->config.num_layers - 1;
-    const buffer b = buffer_new(layers * rows * width);
+    buffer b = buffer_new(layers * rows * width);
     int64_t *step = allocate(rows, sizeof *step), *sequence = allocate(rows, sizeof *sequence);
     int64_t layer, row;
     pygru_plan_rows(plan, step, sequence);
@@ -100,10 +104,32 @@ static buffer NAME(packed_mask)(const problem *p, const pygru_plan *plan, int64_
     return b;
 }
 
+/* The packed parameters, read only; the BLAS engine gets memory that it may not even read. */
+static buffer NAME(packed_parameters)(const problem *p, const options *o,
+                                      const buffer *parameters) {
+    int64_t elements = -1;
+    caller_state state;
+    pygru_status status;
+    buffer b;
+    if (o->engine != PYGRU_ENGINE_SIMD) {
+        return buffer_new(0);
+    }
+    CHECK_INT(pygru_packed_size(&p->config, &elements), PYGRU_OK);
+    b = buffer_aligned(elements * (int64_t)sizeof(REAL), 64);
+    CHECK((uintptr_t)b.data % 64 == 0);
+    state = enter_state(o->state);
+    status = NAME(pygru_pack)(&p->config, o->kernels, parameters->data, b.data);
+    CHECK(leave_state(&state)); /* pygru_pack leaves the floating-point state alone */
+    CHECK_INT(status, PYGRU_OK);
+    buffer_read_only(&b);
+    return b;
+}
+
 /* The buffers of one run. */
 typedef struct NAME(run_memory) {
     buffer plan;
     buffer parameters;
+    buffer packed;
     buffer mask;
     buffer tape;
     placement x_at;
@@ -124,6 +150,7 @@ static void NAME(run_forward)(const problem *p, const options *o, NAME(run_memor
     buffer y = NAME(strided_output)(&m->y_at);
     buffer workspace = buffer_new(r->sizes.forward_workspace + 2 * o->odd_workspace);
     buffer h0, h_n;
+    caller_state state;
     NAME(pygru_forward_args) args = {0};
     if (o->in_place) {
         int64_t i;
@@ -138,6 +165,7 @@ static void NAME(run_forward)(const problem *p, const options *o, NAME(run_memor
     }
     args.plan = m->plan.data;
     args.parameters = m->parameters.data;
+    args.packed = m->packed.data;
     args.x.data = (const REAL *)x.data + m->x_at.first;
     args.x.step = m->x_at.step;
     args.x.sequence = m->x_at.sequence;
@@ -153,10 +181,12 @@ static void NAME(run_forward)(const problem *p, const options *o, NAME(run_memor
     args.mask = NAME(mask_of)(p, m);
     args.mask_scale = (REAL)p->mask_scale;
     args.workspace = (char *)workspace.data + o->odd_workspace;
-    args.blas = &m->blas;
+    args.blas = o->engine == PYGRU_ENGINE_SIMD ? NULL : &m->blas;
     args.kernels = o->kernels;
     args.team = &m->team;
+    state = enter_state(o->state);
     r->forward = NAME(pygru_forward)(&args);
+    CHECK(leave_state(&state)); /* pygru_forward leaves the floating-point state alone */
     if (r->forward == PYGRU_OK) {
         r->y = NAME(take_rows)(p, width, &m->y_at, &y);
         r->h_n = NAME(as_doubles)(p->n_states, h_n.data);
@@ -182,12 +212,14 @@ static void NAME(run_backward)(const problem *p, const options *o, NAME(run_memo
     buffer grads = buffer_new(p->n_parameters * (int64_t)sizeof(REAL));
     buffer workspace = buffer_new(r->sizes.backward_workspace + 2 * o->odd_workspace);
     NAME(pygru_backward_args) args = {0};
+    caller_state state;
     int64_t i;
     for (i = 0; i < p->n_parameters; i++) {
         ((REAL *)grads.data)[i] = (REAL)o->grads_before;
     }
     args.plan = m->plan.data;
     args.parameters = m->parameters.data;
+    args.packed = m->packed.data;
     args.tape = m->tape.data;
     args.mask = NAME(mask_of)(p, m);
     args.mask_scale = (REAL)p->mask_scale;
@@ -201,17 +233,19 @@ static void NAME(run_backward)(const problem *p, const options *o, NAME(run_memo
     args.d_h0 = d_h0.data;
     args.grads = grads.data;
     args.workspace = (char *)workspace.data + o->odd_workspace;
-    args.blas = &m->blas;
+    args.blas = o->engine == PYGRU_ENGINE_SIMD ? NULL : &m->blas;
     args.kernels = o->kernels;
     args.team = &m->team;
     buffer_read_only(&m->tape);
+    state = enter_state(o->state);
     r->backward = NAME(pygru_backward)(&args);
+    CHECK(leave_state(&state)); /* pygru_backward leaves the floating-point state alone */
     r->grads = NAME(as_doubles)(p->n_parameters, grads.data);
     if (r->backward == PYGRU_OK) {
         r->d_x = o->null_d_x ? NULL : NAME(take_rows)(p, p->config.input_size, &m->x_at, &d_x);
         r->d_h0 = NAME(as_doubles)(p->n_states, d_h0.data);
     }
-    NAME(check_unchanged)(&m->tape, r->tape);
+    NAME(check_first_unchanged)(&m->tape, r->sizes.tape - TAPE_SLACK, r->tape);
     buffer_free(&d_y);
     buffer_free(&d_h_n);
     buffer_free(&d_x);
@@ -227,10 +261,11 @@ static void NAME(run)(const problem *p, const options *o, results *r) {
     int64_t plan_bytes = -1;
     buffer first_plan;
     memset(r, 0, sizeof *r);
-    CHECK_INT(pygru_plan_size(&p->config, p->T, p->B, p->lengths, &plan_bytes), PYGRU_OK);
+    CHECK_INT(pygru_plan_size(&p->config, o->engine, p->T, p->B, p->lengths, &plan_bytes),
+              PYGRU_OK);
     first_plan = buffer_new(plan_bytes);
-    CHECK_INT(pygru_plan_init(&p->config, p->T, p->B, p->lengths, (int32_t)sizeof(REAL),
-                              o->keep, first_plan.data),
+    CHECK_INT(pygru_plan_init(&p->config, o->engine, p->T, p->B, p->lengths,
+                              (int32_t)sizeof(REAL), o->keep, first_plan.data),
               PYGRU_OK);
     /* A plan may be moved, and no call modifies it. */
     m.plan = buffer_new(plan_bytes);
@@ -244,6 +279,7 @@ static void NAME(run)(const problem *p, const options *o, results *r) {
     CHECK_INT(r->sizes.parameters, p->n_parameters);
 
     m.parameters = NAME(input)(p->n_parameters, p->parameters);
+    m.packed = NAME(packed_parameters)(p, o, &m.parameters);
     m.mask = p->mask != NULL ? NAME(packed_mask)(p, m.plan.data, r->sizes.rows) : buffer_new(0);
     m.tape = buffer_new(r->sizes.tape * (int64_t)sizeof(REAL));
     m.x_at = place(o->lay, p->T, p->B, p->config.input_size);
@@ -267,44 +303,64 @@ static void NAME(run)(const problem *p, const options *o, results *r) {
     NAME(check_unchanged)(&m.parameters, p->parameters);
     buffer_free(&m.plan);
     buffer_free(&m.parameters);
+    buffer_free(&m.packed);
     buffer_free(&m.mask);
     buffer_free(&m.tape);
 }
 
-/* One step of the first time step of a problem; the new states, or NULL after an error. */
-static double *NAME(run_step)(const problem *p, int in_place, const pygru_blas *blas,
-                              pygru_status *status) {
+/* The first n time steps of a problem without lengths, one pygru_step after the other: the
+ * states (L, B, H) after each of them, or NULL after an error. Options that a step knows are
+ * the engine, the kernels, in_place, state and those of the BLAS. */
+static double *NAME(run_steps)(const problem *p, const options *o, int64_t n,
+                               pygru_status *status) {
+    const int64_t in_x = p->B * p->config.input_size;
+    const pygru_blas blas = naive_blas(o->int_bytes, o->max_int);
+    const int simd = o->engine == PYGRU_ENGINE_SIMD;
+    double *out = doubles(n * p->n_states);
     buffer parameters = NAME(input)(p->n_parameters, p->parameters);
-    buffer x = NAME(input)(p->B * p->config.input_size, p->x);
-    buffer h = NAME(input)(p->n_states, p->h0);
-    buffer h_next = buffer_new(p->n_states * (int64_t)sizeof(REAL));
-    buffer workspace;
-    double *out = NULL;
-    int64_t elements = -1;
-    NAME(pygru_step_args) args = {0};
+    buffer packed = NAME(packed_parameters)(p, o, &parameters);
+    int64_t t, i, elements = -1;
+    *status = PYGRU_OK;
     CHECK_INT(pygru_step_workspace(&p->config, p->B, &elements), PYGRU_OK);
-    workspace = buffer_new(elements * (int64_t)sizeof(REAL));
-    if (in_place) {
-        memcpy(h_next.data, h.data, h.bytes);
-    }
-    args.config = &p->config;
-    args.parameters = parameters.data;
-    args.B = p->B;
-    args.x = x.data;
-    args.h = in_place ? h_next.data : h.data;
-    args.h_next = h_next.data;
-    args.workspace = workspace.data;
-    args.blas = blas;
-    *status = NAME(pygru_step)(&args);
-    if (*status == PYGRU_OK) {
-        out = NAME(as_doubles)(p->n_states, h_next.data);
+    for (t = 0; t < n && *status == PYGRU_OK; t++) {
+        const double *before = t == 0 ? p->h0 : out + (t - 1) * p->n_states;
+        buffer x = NAME(input)(in_x, p->x + t * in_x);
+        buffer h = NAME(input)(p->n_states, before);
+        buffer h_next = buffer_new(p->n_states * (int64_t)sizeof(REAL));
+        buffer workspace = buffer_new(elements * (int64_t)sizeof(REAL));
+        NAME(pygru_step_args) args = {0};
+        caller_state state;
+        if (o->in_place) {
+            memcpy(h_next.data, h.data, h.bytes);
+        }
+        args.config = &p->config;
+        args.parameters = parameters.data;
+        args.packed = simd ? packed.data : NULL;
+        args.B = p->B;
+        args.x = x.data;
+        args.h = o->in_place ? h_next.data : h.data;
+        args.h_next = h_next.data;
+        args.workspace = workspace.data;
+        args.blas = simd ? NULL : &blas;
+        args.kernels = o->kernels;
+        state = enter_state(o->state);
+        *status = NAME(pygru_step)(&args);
+        CHECK(leave_state(&state)); /* pygru_step leaves the floating-point state alone */
+        for (i = 0; i < p->n_states && *status == PYGRU_OK; i++) {
+            out[t * p->n_states + i] = (double)((const REAL *)h_next.data)[i];
+        }
+        NAME(check_unchanged)(&h, before);
+        buffer_free(&x);
+        buffer_free(&h);
+        buffer_free(&h_next);
+        buffer_free(&workspace);
     }
     NAME(check_unchanged)(&parameters, p->parameters);
-    NAME(check_unchanged)(&h, p->h0);
     buffer_free(&parameters);
-    buffer_free(&x);
-    buffer_free(&h);
-    buffer_free(&h_next);
-    buffer_free(&workspace);
+    buffer_free(&packed);
+    if (*status != PYGRU_OK) {
+        free(out);
+        return NULL;
+    }
     return out;
 }

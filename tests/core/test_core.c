@@ -4,36 +4,54 @@
  * differences, and every way to run a problem with every other; provokes each error; puts
  * all memory where an access out of bounds is a fault. It prints one line and exits with 1 if
  * a check failed.
- * Usage: test_core [quick] [malloc] [seed=N]     run.sh builds it and runs it.
+ * Usage: test_core [quick] [malloc] [third] [seed=N]     run.sh builds it and runs it.
  *   quick   a small part of everything, for valgrind
  *   malloc  buffers from malloc instead of guarded pages, for the sanitizers and valgrind
+ *   third   only every third case of the long loops
  *   seed=N  another sequence of random numbers */
 #define _GNU_SOURCE /* MAP_ANONYMOUS */
 
 #include <signal.h>
 
 #include "check.h"
+#include "float_checks.h"
 #include "network_checks.h"
+#include "same_bits.h"
 #include "shape_checks.h"
+#include "stopping_checks.h"
 
 /* The core's documented accuracy. */
 #define MAX_ULPS 2.0
 
 static void check_activations(int quick) {
-    int k;
+    int k, set;
     for (k = 0; k < N_PRECISIONS; k++) {
         const precision *kind = &precisions[k];
-        set_case("special values of the activations, %s", kind->name);
-        kind->check_special_values();
-        kind->check_every_length();
+        for (set = 0; set < n_kernel_sets; set++) {
+            set_case("special values of the activations, %s, %s", kind->name,
+                     kernel_sets[set].name);
+            kind->check_special_values(&kernel_sets[set]);
+            kind->check_every_length(&kernel_sets[set]);
+        }
         /* valgrind computes long double in 64 bits: no truth for float64 there */
         if (!quick || kind->element_size == 4) {
-            const worst_error worst = kind->sweep_activations(quick ? 1000003 : 997);
+            const worst_error worst = kind->sweep_activations(quick ? 1000003 : 1999);
             set_case("error of the activations, %s", kind->name);
             CHECK_NEAR(worst.sigmoid, 0, MAX_ULPS);
             CHECK_NEAR(worst.tanh, 0, MAX_ULPS);
             printf("%s: sigmoid %.3f ulp at %a, tanh %.3f ulp at %a\n", kind->name,
                    worst.sigmoid, worst.sigmoid_at, worst.tanh, worst.tanh_at);
+        }
+    }
+}
+
+static void check_products(int quick) {
+    int k, set;
+    for (k = 0; k < N_PRECISIONS; k++) {
+        for (set = 0; set < n_kernel_sets; set++) {
+            precisions[k].check_products(&kernel_sets[set], quick);
+            precisions[k].check_packing(&kernel_sets[set], quick);
+            precisions[k].check_sums(&kernel_sets[set], quick);
         }
     }
 }
@@ -64,10 +82,12 @@ int main(int argc, char **argv) {
             quick = 1;
         } else if (strcmp(argv[i], "malloc") == 0) {
             memory_kind = MEMORY_MALLOC;
+        } else if (strcmp(argv[i], "third") == 0) {
+            every = 3;
         } else if (strncmp(argv[i], "seed=", 5) == 0) {
             random_seed = strtoull(argv[i] + 5, NULL, 10) | 1;
         } else {
-            fprintf(stderr, "usage: test_core [quick] [malloc] [seed=N]\n");
+            fprintf(stderr, "usage: test_core [quick] [malloc] [third] [seed=N]\n");
             return 2;
         }
     }
@@ -75,11 +95,18 @@ int main(int argc, char **argv) {
         (void)signal(SIGSEGV, report_fault);
         (void)signal(SIGBUS, report_fault);
     }
-    printf("core by %s, OpenMP %d, seed %llu\n", pygru_compiler(), (int)pygru_openmp_version(),
-           (unsigned long long)random_seed);
+    find_kernel_sets();
+    printf("kernels:");
+    for (k = 0; k < n_kernel_sets; k++) {
+        printf("%s %s", k == 0 ? "" : ",", kernel_sets[k].name);
+    }
+    printf("\ncore by %s, OpenMP %d, seed %llu\n", pygru_compiler(),
+           (int)pygru_openmp_version(), (unsigned long long)random_seed);
     RUN(check_status_texts());
     RUN(check_fingerprint());
     RUN(check_activations(quick));
+    RUN(check_products(quick));
+    RUN(check_batches(quick));
     RUN(check_all_combinations(quick));
     RUN(check_dropout(quick));
     if (!quick) {
@@ -87,6 +114,8 @@ int main(int argc, char **argv) {
     }
     RUN(check_null_is_zero());
     RUN(check_steps(quick));
+    RUN(check_float_state());
+    RUN(check_decay());
     RUN(check_stopping());
     RUN(check_forked_child());
     RUN(check_huge_models());

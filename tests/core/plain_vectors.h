@@ -1,0 +1,34 @@
+/* plain_vectors.h - the operations that the kernel templates need, on vectors of any size that
+ * the compiler takes apart for whatever machine it compiles for. Without a fused multiply-add.
+ * The including file defines VECTOR_BYTES, MOST_SUMS and KERNELS. */
+#include "kernels/kernels.h"
+#include "template_macros.h"
+
+#define FUSED 0
+
+typedef float vector_f32 __attribute__((vector_size(VECTOR_BYTES)));
+typedef double vector_f64 __attribute__((vector_size(VECTOR_BYTES)));
+
+ALWAYS_INLINE vector_f32 broadcast_f32(const float *x) {
+    vector_f32 v;
+    int i;
+    UNROLL for (i = 0; i < (int)(VECTOR_BYTES / sizeof *x); i++) { v[i] = *x; }
+    return v;
+}
+
+ALWAYS_INLINE vector_f64 broadcast_f64(const double *x) {
+    vector_f64 v;
+    int i;
+    UNROLL for (i = 0; i < (int)(VECTOR_BYTES / sizeof *x); i++) { v[i] = *x; }
+    return v;
+}
+
+ALWAYS_INLINE vector_f32 multiply_add_f32(vector_f32 a, vector_f32 b, vector_f32 c) {
+    return a * b + c;
+}
+
+ALWAYS_INLINE vector_f64 multiply_add_f64(vector_f64 a, vector_f64 b, vector_f64 c) {
+    return a * b + c;
+}
+
+#include "kernels/both_precisions.h"

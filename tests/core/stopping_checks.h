@@ -1,0 +1,144 @@
+/* stopping_checks.h - calls that are stopped by their poll, and a core in a forked child. */
+#ifndef STOPPING_CHECKS_H
+#define STOPPING_CHECKS_H
+
+#include <pthread.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include "network_checks.h"
+
+/* ---- stopping ----------------------------------------------------------------------- */
+
+typedef struct watch {
+    pthread_t caller;
+    int answer;
+    int calls;
+    int calls_from_elsewhere;
+} watch;
+
+static int poll_watch(void *context) {
+    watch *w = context;
+    w->calls++;
+    w->calls_from_elsewhere += !pthread_equal(pthread_self(), w->caller);
+    return w->answer;
+}
+
+static double milliseconds_now(void) {
+    struct timespec now;
+    (void)timespec_get(&now, TIME_UTC);
+    return 1e3 * (double)now.tv_sec + 1e-6 * (double)now.tv_nsec;
+}
+
+/* One run of a problem whose products are so slow that each call of the core takes over
+ * 100 ms. */
+static double run_watched(const problem *p, const precision *kind, const options *usual,
+                          int backward_only, watch *w, results *r) {
+    const double begin = milliseconds_now();
+    options o = *usual;
+    w->caller = pthread_self();
+    w->calls = 0;
+    w->calls_from_elsewhere = 0;
+    o.poll = poll_watch;
+    o.poll_context = w;
+    o.nap_us = 1000;
+    o.backward_only = backward_only;
+    kind->run(p, &o, r);
+    CHECK(w->calls >= 1);
+    CHECK_INT(w->calls_from_elsewhere, 0);
+    return milliseconds_now() - begin;
+}
+
+static void check_stopping_of(const problem *p, const precision *kind, const options *usual) {
+    results expected, r;
+    watch w = {0};
+    double elapsed;
+    int64_t i;
+
+    describe(p, kind, usual, "poll stops forward");
+    w.answer = 1;
+    (void)run_watched(p, kind, usual, 0, &w, &r);
+    CHECK_INT(r.forward, PYGRU_CANCELLED);
+    results_free(&r);
+
+    describe(p, kind, usual, "poll stops backward, gradients are as before");
+    (void)run_watched(p, kind, usual, 1, &w, &r);
+    CHECK_INT(r.forward, PYGRU_OK);
+    CHECK_INT(r.backward, PYGRU_CANCELLED);
+    for (i = 0; r.grads != NULL && i < p->n_parameters; i++) {
+        CHECK_NEAR(r.grads[i], usual->grads_before, 0);
+    }
+    results_free(&r);
+
+    describe(p, kind, usual, "poll that never stops");
+    kind->run(p, usual, &expected);
+    w.answer = 0;
+    elapsed = run_watched(p, kind, usual, 0, &w, &r);
+    CHECK(w.calls <= elapsed / 50);
+    check_same_outputs(p, &r, &expected);
+    check_same_gradients(p, &r, &expected);
+    results_free(&r);
+    results_free(&expected);
+}
+
+static void check_stopping(void) {
+    const pygru_config c = {2, 3, 1, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS};
+    problem p = problem_new(&c, 60, 40, 0, 0);
+    int k;
+    int32_t engine;
+    for (k = 0; k < N_PRECISIONS; k++) {
+        for (engine = 0; engine <= pygru_has_simd_engine(); engine++) {
+            options o = plain_options;
+            o.engine = engine;
+            o.kernels = engine == PYGRU_ENGINE_SIMD ? napping_kernels() : NULL;
+            o.grads_before = 0.75;
+            for (o.n_threads = 1; o.n_threads <= 2; o.n_threads++) {
+                check_stopping_of(&p, &precisions[k], &o);
+            }
+        }
+    }
+    problem_free(&p);
+}
+
+/* ---- a forked child ----------------------------------------------------------------- */
+
+/* Runs a problem in a child; true if it gave the same bits there and had no other failure. */
+static int same_in_a_child(const problem *p, const precision *kind, const options *o,
+                           const results *expected, int must_be_serial) {
+    int state = 0;
+    pid_t child;
+    (void)fflush(NULL);
+    child = fork();
+    if (child == 0) {
+        results r;
+        checks_failed = 0;
+        if (must_be_serial) {
+            CHECK_INT(pygru_available_threads(), 1);
+        }
+        kind->run(p, o, &r);
+        check_same_outputs(p, &r, expected);
+        check_same_gradients(p, &r, expected);
+        _exit(checks_failed > 0);
+    }
+    CHECK(child > 0);
+    return child > 0 && waitpid(child, &state, 0) == child && WIFEXITED(state) &&
+           WEXITSTATUS(state) == 0;
+}
+
+/* The threads of the parent are gone in the child: it must compute alone, not hang. */
+static void check_forked_child(void) {
+    const pygru_config c = {2, 8, 2, 2, 1, PYGRU_RESET_BEFORE, PYGRU_UPDATE_KEEPS};
+    problem p = problem_new(&c, 12, 20, 1, 0);
+    options o = plain_options;
+    o.n_threads = 2;
+    for (o.engine = 0; o.engine <= pygru_has_simd_engine(); o.engine++) {
+        results expected;
+        describe(&p, &precisions[0], &o, "forked child");
+        precisions[0].run(&p, &o, &expected);
+        CHECK(same_in_a_child(&p, &precisions[0], &o, &expected, 1));
+        results_free(&expected);
+    }
+    problem_free(&p);
+}
+
+#endif
