@@ -1,12 +1,13 @@
-"""Do the tests find bugs? Plant ten classic GRU bugs, one at a time, and run the tests on each.
+"""Do the tests find bugs? Plant classic ones, one at a time, and run the tests on each.
 
     python tests/planted_bugs.py
 
 Needs git, a C compiler, and the requirements to build and to test. The checkout is copied to
 a temporary folder, where the unmodified tree must pass; then every bug, one replacement in the
-source of the core or of the GRU class, must make a test fail. Each is one that real libraries
-had, and one that shape checks, ONNX's or Keras' test vectors let pass. Exit status 1 if the
-unmodified tree fails or if a bug survives.
+source of the core or of the GRU class, must make a test fail. The first ones are bugs that
+real libraries had, and that shape checks, ONNX's or Keras' test vectors let pass; the others
+are what packed weights and tiles invite. Exit status 1 if the unmodified tree fails or if a
+bug survives.
 """
 
 import os
@@ -19,7 +20,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
-TESTS = ["test_torch_vectors.py", "test_gru_forward.py", "test_gru_gradients.py"]
+TESTS = [
+    "test_torch_vectors.py",
+    "test_gru_forward.py",
+    "test_gru_gradients.py",
+    "test_engines.py",
+]
+SUFFIXES = {"src_c": (".c", ".h"), "pygru": (".py", ".pyx")}
 AT_ONCE = 2
 TIME_LIMIT = 300  # seconds for one build or one run of the tests
 
@@ -37,20 +44,20 @@ BUGS = [
     Bug(
         "gate swap (r and z)",
         "src_c",
-        """\
-        const REAL r_j = NAME(sigmoid)(r[j] + gh[j] + bias[H + j]);
-        const REAL z_j = NAME(sigmoid)(z[j] + gh[H + j] + bias[2 * H + j]);
-""",
-        """\
-        const REAL z_j = NAME(sigmoid)(r[j] + gh[j] + bias[H + j]);
-        const REAL r_j = NAME(sigmoid)(z[j] + gh[H + j] + bias[2 * H + j]);
-""",
+        "*r = u->sums[0], *z = u->sums[1], *hn = u->sums[2];",
+        "*r = u->sums[1], *z = u->sums[0], *hn = u->sums[2];",
     ),
     Bug(
-        "transposed U",
+        "transposed U (BLAS engine)",
         "src_c",
         "ut[column * 3 * H + row] = u[row * H + column];",
         "ut[column * 3 * H + row] = u[(row / H * H + column) * H + row % H];",
+    ),
+    Bug(
+        "transposed U (SIMD engine)",
+        "src_c",
+        "table->pack(after ? 3 : 2, H, H, r_z_n, H, 1, packed + to.u);",
+        "table->pack(after ? 3 : 2, H, H, r_z_n, 1, H, packed + to.u);",
     ),
     Bug(
         "reset before computed as after",
@@ -68,13 +75,16 @@ BUGS = [
         "b_hn outside r",
         "src_c",
         """\
-        const REAL hn_j = gh[2 * H + j] + bias[3 * H + j];
-        const REAL n_j = NAME(hyperbolic_tangent)(n[j] + bias[j] + r_j * hn_j);
+        bias[j] = after ? b_ih[2 * H + j] : b_ih[2 * H + j] + b_hn;
+        bias[H + j] = b_ih[j] + b_hh[j];
+        bias[2 * H + j] = b_ih[H + j] + b_hh[H + j];
+        bias[3 * H + j] = after ? b_hn : (REAL)0;
 """,
         """\
-        const REAL hn_j = gh[2 * H + j];
-        const REAL n_j =
-            NAME(hyperbolic_tangent)(n[j] + bias[j] + bias[3 * H + j] + r_j * hn_j);
+        bias[j] = b_ih[2 * H + j] + b_hn;
+        bias[H + j] = b_ih[j] + b_hh[j];
+        bias[2 * H + j] = b_ih[H + j] + b_hh[H + j];
+        bias[3 * H + j] = after ? (REAL)0 : (REAL)0;
 """,
     ),
     Bug(
@@ -119,17 +129,95 @@ self.lengths = validation.as_lengths(lengths, self.B, self.T)
 """,
     ),
     Bug(
-        "a missing term in dU (all rows but the last product's)",
+        "a missing term in dU (all blocks of rows but the last)",
         "src_c",
-        "row == 0 ? (REAL)0 : (REAL)1, out, n);",
-        "(REAL)0, out, n);",
+        "out[i * ld_out + j] += sums[i * 3 * LANES + j];",
+        "out[i * ld_out + j] = sums[i * 3 * LANES + j];",
+    ),
+    Bug(
+        "z and n swapped in the packed recurrent weights",
+        "src_c",
+        "r_z_n[3] = {u, u + H * H, u + 2 * H * H};",
+        "r_z_n[3] = {u, u + 2 * H * H, u + H * H};",
+    ),
+    Bug(
+        "one unit too few from the last columns of a product",
+        "src_c",
+        "lanes, (size_t)rest * sizeof(REAL));",
+        "lanes, (size_t)(rest - 1) * sizeof(REAL));",
+    ),
+    Bug(
+        "every row of a tile begins with the sums of the first",
+        "src_c",
+        "const REAL *row = from.at[v % NV] + i * from.row[v % NV];",
+        "const REAL *row = from.at[v % NV];",
+    ),
+    Bug(
+        "a product cut along k begins again at each cut",
+        "src_c",
+        "PLACE first = k == 0 ? *from : *out, to = *out;",
+        "PLACE first = *from, to = *out;",
+    ),
+    Bug(
+        "packed weights stay when the weights change",
+        "pygru",
+        "if self.is_packed and self.given_out == self.owner.given_out and "
+        "self.owner.unshared():",
+        "if self.is_packed:",
+    ),
+    Bug(
+        "the caller's floating-point state is not put back",
+        "src_c",
+        """\
+    take_tasks(run, slot);
+    pygru_leave_float_state(float_state);
+""",
+        """\
+    take_tasks(run, slot);
+    (void)float_state;
+""",
     ),
 ]
+
+
+# A compiler that compiles equal preprocessed sources only once: a bug changes one or two of a
+# dozen, and the kernels take a while each. Usage: COMPILE_ONCE CACHE COMPILER ARGUMENTS...
+COMPILE_ONCE = """
+import hashlib, os, shutil, subprocess, sys
+cache, *command = sys.argv[1:]
+if "-c" not in command or "-o" not in command:
+    sys.exit(subprocess.run(command).returncode)
+at = command.index("-o")
+source = subprocess.run([*command[:at], *command[at + 2:], "-E", "-P"], stdout=subprocess.PIPE)
+if source.returncode:
+    sys.exit(source.returncode)
+flags = [word for word in command if word.startswith(("-f", "-O", "-std", "-D", "-m"))]
+name = hashlib.sha256(source.stdout + " ".join(flags).encode()).hexdigest()
+kept = os.path.join(cache, name + ".o")
+if not os.path.exists(kept):
+    made = f"{kept}.{os.getpid()}"
+    status = subprocess.run([*command[:at], "-o", made, *command[at + 2:]]).returncode
+    if status:
+        sys.exit(status)
+    os.replace(made, kept)
+shutil.copyfile(kept, command[at + 1])
+"""
+
+
+def compiler(folder):
+    """The command of COMPILE_ONCE for the copies beside ``folder``."""
+    cache = folder.parent / "objects"
+    cache.mkdir(exist_ok=True)
+    script = cache / "compile_once.py"
+    if not script.exists():
+        script.write_text(COMPILE_ONCE)
+    return f"{sys.executable} {script} {cache} {os.environ.get('CC', 'cc')}"
 
 
 def run(command, folder):
     """Run a command in a copy that is found first by Python; return status and output."""
     environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment["CC"] = compiler(folder)
     try:
         done = subprocess.run(
             command,
@@ -184,7 +272,8 @@ def copy_checkout(folder):
 
 def find_text(bug, folder):
     """Return the only file that holds the text which a bug replaces, once; or stop."""
-    files = [path for path in (folder / bug.part).rglob("*.*") if path.suffix in (".c", ".py")]
+    suffixes = SUFFIXES[bug.part]
+    files = [path for path in (folder / bug.part).rglob("*.*") if path.suffix in suffixes]
     counts = {file: file.read_text().count(bug.old) for file in files}
     if sum(counts.values()) != 1:
         raise SystemExit(
@@ -195,16 +284,16 @@ def find_text(bug, folder):
 
 
 def plant(bug, folder):
-    """Apply the replacement of a bug."""
+    """Apply the replacement of a bug; return whether the extension must be built again."""
     file = find_text(bug, folder)
     file.write_text(file.read_text().replace(bug.old, bug.new))
+    return file.suffix != ".py"
 
 
 def try_bug(bug, clean, folder):
     """Return whether the tests find a bug, and how pytest says so."""
     shutil.copytree(clean, folder)  # with what is built already: setup.py compiles the rest
-    plant(bug, folder)
-    if bug.part == "src_c":
+    if plant(bug, folder):
         build(folder)
     status, line = test(folder)
     shutil.rmtree(folder)
