@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
-"""A signal through a GRU, sample by sample, in a loop that holds no GIL and allocates nothing."""
+"""A signal through a GRU, sample by sample: no GIL and no allocation inside the loop."""
 
 from libc.stdint cimport int64_t
 from libc.stdlib cimport free
@@ -69,7 +69,7 @@ cdef class Filter:
         free(self.workspace)
 
     def run(self, const float[:, ::1] samples, float[:, ::1] outputs):
-        """Feed each row of ``samples`` (T, I); row t of ``outputs`` (T, H) is the state after it."""
+        """Feed the rows of ``samples`` (T, I); row t of ``outputs`` (T, H) is the state."""
         cdef Py_ssize_t t
         cdef size_t in_bytes = self.config.input_size * sizeof(float)
         cdef size_t out_bytes = self.config.hidden_size * sizeof(float)

@@ -176,8 +176,8 @@ cdef class Borrowed:
             raise InternalError(f"expected {size} elements, got {view.shape[0]}")
         return view.buf
 
-
-    cdef void *vectors(self, object array, int64_t size, bytes kind, bint writable) except? NULL:
+    cdef void *vectors(self, object array, int64_t size, bytes kind,
+                       bint writable) except? NULL:
         """The same for an array that begins on 64 bytes."""
         cdef void *data = self.dense(array, size, kind, writable)
         if <size_t>data % 64:
@@ -351,7 +351,7 @@ cdef class Packed:
         self.count = len(owner.array)
         self.array = None
 
-    cdef int allocate(self) except -1:
+    cdef int make_room(self) except -1:
         cdef int64_t size = self.config.packed_size()
         item = 4 if self.kind == b"f" else 8
         cdef Borrowed memory = Borrowed()
@@ -374,10 +374,11 @@ cdef class Packed:
             return 0
         with cython.critical_section(self):
             if self.array is None:
-                self.allocate()
+                self.make_room()
             borrowed = Borrowed()
             source = borrowed.dense(self.owner.array, self.count, self.kind, False)
-            fingerprint = pygru_fingerprint(source, self.count * (4 if self.kind == b"f" else 8))
+            item = 4 if self.kind == b"f" else 8
+            fingerprint = pygru_fingerprint(source, self.count * item)
             if not self.is_packed or fingerprint != self.fingerprint:
                 if self.kind == b"f":
                     status = pygru_pack_f32(&self.config.config, self.kernels.kernels, source,
@@ -758,7 +759,7 @@ cdef class Stepper:
         return pygru_step_f64(&self.args64)
 
     def advance(self, x_t):
-        """One step from the bound state to itself; no if ``x_t`` is not an input as it stands."""
+        """One step from the bound state to itself; no if ``x_t`` does not fit as it stands."""
         if not self.copy(x_t, self.x, False):
             return False
         self.run()
