@@ -31,6 +31,7 @@ struct pygru_run {
     int64_t done;         /* atomic: finished tasks of this phase */
     int32_t stop;         /* atomic flag */
     int64_t last_poll_ns; /* touched by the calling thread only */
+    uint64_t float_state; /* the caller's, for the poll */
 };
 
 #if defined(_MSC_VER)
@@ -82,9 +83,12 @@ static void poll_if_due(pygru_run *run) {
         return;
     }
     run->last_poll_ns = now;
+    /* What is polled is the caller's code. */
+    pygru_leave_float_state(run->float_state);
     if (team->poll(team->poll_context)) {
         STORE32(&run->stop, 1);
     }
+    run->float_state = pygru_enter_float_state();
 }
 
 int pygru_should_stop(pygru_run *run, int32_t slot) {
@@ -147,8 +151,11 @@ static void take_tasks(pygru_run *run, int32_t slot) {
 
 static void work_through(pygru_run *run, int32_t slot) {
     const uint64_t float_state = pygru_enter_float_state();
+    if (slot == 0) {
+        run->float_state = float_state;
+    }
     take_tasks(run, slot);
-    pygru_leave_float_state(float_state);
+    pygru_leave_float_state(slot == 0 ? run->float_state : float_state);
 }
 
 pygru_status pygru_parallel_run(const pygru_team *team, const pygru_work *work) {

@@ -443,8 +443,11 @@ pygru_packed_cell pygru_packed_cell_of(const pygru_config *c, int64_t layer,
 
 pygru_status pygru_packed_size(const pygru_config *config, int64_t *elements) {
     pygru_cell last;
-    const pygru_status status =
-        pygru_cell_of(config, config->num_layers - 1, config->num_directions - 1, &last);
+    pygru_status status;
+    if (!config_is_valid(config)) {
+        return PYGRU_BAD_CONFIG;
+    }
+    status = pygru_cell_of(config, config->num_layers - 1, config->num_directions - 1, &last);
     if (status != PYGRU_OK) {
         return status;
     }

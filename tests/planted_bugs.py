@@ -170,11 +170,11 @@ self.lengths = validation.as_lengths(lengths, self.B, self.T)
         "src_c",
         """\
     take_tasks(run, slot);
-    pygru_leave_float_state(float_state);
+    pygru_leave_float_state(slot == 0 ? run->float_state : float_state);
 """,
         """\
     take_tasks(run, slot);
-    (void)float_state;
+    run->float_state = float_state;
 """,
     ),
 ]
