@@ -1,6 +1,9 @@
 """Do the tests find bugs? Plant classic ones, one at a time, and run the tests on each.
 
-    python tests/planted_bugs.py
+    python tests/planted_bugs.py [--quick]
+
+With --quick only every fourth bug, and the unmodified tree is taken to pass: for CI, where
+the tests have just run. All of them take about ten minutes on two cores.
 
 Needs git, a C compiler, and the requirements to build and to test. The checkout is copied to
 a temporary folder, where the unmodified tree must pass; then every bug, one replacement in the
@@ -302,25 +305,28 @@ def try_bug(bug, clean, folder):
 
 
 def main():
+    quick = sys.argv[1:] == ["--quick"]
+    bugs = BUGS[::4] if quick else BUGS
     with tempfile.TemporaryDirectory() as temporary:
         clean = Path(temporary, "clean").resolve()
         copy_checkout(clean)
         for bug in BUGS:  # before anything takes time
             find_text(bug, clean)
         build(clean)
-        status, line = test(clean)
-        print(f"unmodified: {line}", flush=True)
-        if status != 0:
-            return 1
-        folders = [clean.with_name(f"bug{number}") for number in range(len(BUGS))]
+        if not quick:
+            status, line = test(clean)
+            print(f"unmodified: {line}", flush=True)
+            if status != 0:
+                return 1
+        folders = [clean.with_name(f"bug{number}") for number in range(len(bugs))]
         killed = 0
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            results = pool.map(try_bug, BUGS, [clean] * len(BUGS), folders)
-            for bug, (found, line) in zip(BUGS, results, strict=True):
+            results = pool.map(try_bug, bugs, [clean] * len(bugs), folders)
+            for bug, (found, line) in zip(bugs, results, strict=True):
                 killed += found
                 print(f"{'killed  ' if found else 'SURVIVED'} {bug.name}: {line}", flush=True)
-    print(f"{killed}/{len(BUGS)}")
-    return 0 if killed == len(BUGS) else 1
+    print(f"{killed}/{len(bugs)}")
+    return 0 if killed == len(bugs) else 1
 
 
 if __name__ == "__main__":
