@@ -42,7 +42,7 @@ class Pygru:
     name = "pygru"
 
     def __init__(self, n_threads):
-        self.n_threads = n_threads
+        pygru.set_num_threads(n_threads)
 
     def _gru(self, p):
         gru = pygru.GRU(p.I, p.H, variant=p.variant, dtype=p.dtype)
@@ -51,14 +51,14 @@ class Pygru:
 
     def inference(self, p):
         gru = self._gru(p)
-        return lambda: gru(p.x, n_threads=self.n_threads)[0]
+        return lambda: gru(p.x)[0]
 
     def training(self, p):
         gru = self._gru(p)
 
         def run():
             gru.zero_grad()
-            output, _, tape = gru.forward(p.x, n_threads=self.n_threads)
+            output, _, tape = gru.forward(p.x)
             gru.backward(tape, p.d_y)
             return output
 
