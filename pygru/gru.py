@@ -502,8 +502,9 @@ class GRU(Parameters):
     def _plan(self, batch, keep):
         """The plan of a batch, and its sizes for one thread; batches of one shape share it."""
         key = (batch.T, batch.B, keep)
-        if batch.lengths is None and key in self._plans:
-            return self._plans[key]
+        made = self._plans.get(key) if batch.lengths is None else None
+        if made is not None:
+            return made
         kind = self.dtype.char.encode()
         plan = _core.Plan(
             self._config, KERNELS.engine, batch.T, batch.B, batch.lengths, kind, keep

@@ -1,7 +1,5 @@
 """What a forward call keeps for backward."""
 
-import sys
-
 from pygru.core.memory import POOL
 
 
@@ -15,20 +13,23 @@ class Tape:
         self.gru = gru
         self.batch = batch
         self.plan = plan
-        self.memory = memory
+        self._memory = memory
         self.mask = mask
         self.mask_scale = mask_scale
         self.n_threads = n_threads
         self.fingerprint = fingerprint
 
     def __del__(self):
-        memory = self.__dict__.pop("memory", None)  # a tape that failed to be made has none
-        if memory is None or POOL is None:  # None while the interpreter ends
-            return
-        if sys.getrefcount(memory) == 2:  # `memory` and the argument: nobody else holds it
+        memory = self.__dict__.pop("_memory", None)  # a tape that failed to be made has none
+        if memory is not None and POOL is not None:  # None while the interpreter ends
             POOL.give(memory)
+
+    @property
+    def memory(self):
+        """A view of the memory: whoever has one keeps it from being used again."""
+        return self._memory[:]
 
     @property
     def nbytes(self):
         """Bytes of memory that this tape holds."""
-        return self.memory.nbytes + (0 if self.mask is None else self.mask.nbytes)
+        return self._memory.nbytes + (0 if self.mask is None else self.mask.nbytes)

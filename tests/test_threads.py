@@ -471,6 +471,20 @@ def test_steps_of_different_batch_sizes_in_many_threads():
         np.testing.assert_allclose(h, gru(x[:, : index + 1])[1], rtol=1e-5, atol=1e-6)
 
 
+def test_the_first_calls_of_a_model_in_many_threads():
+    x = np.random.default_rng(5).standard_normal((4, 2, 3)).astype(np.float32)
+    h = np.zeros((1, 2, 6), np.float32)
+    with switching_often():
+        for seed in range(300):
+            gru = GRU(3, 6, seed=seed)
+
+            def first_call(index, gru=gru):
+                return gru.step(x[0], h)[0] if index % 2 else gru(x)[0][0]
+
+            for result in run_in_threads(4, first_call):
+                np.testing.assert_allclose(result, first_call(0), rtol=1e-5, atol=1e-6)
+
+
 def test_backward_of_different_models_at_once_equals_one_after_another():
     x = np.random.default_rng(4).standard_normal((10, 20, 8)).astype(np.float32)
 

@@ -355,13 +355,17 @@ cdef class Packed:
         cdef int64_t size = self.config.packed_size()
         item = 4 if self.kind == b"f" else 8
         cdef Borrowed memory = Borrowed()
+        cdef void *data
         raw = allocate(size + 64 // item, "f4" if item == 4 else "f8", "the packed weights")
         first = -raw.ctypes.data % 64 // item
         array = raw[first:first + size]
-        self.data = memory.vectors(array, size, self.kind, True)
-        self.memory = memory
-        self.given_out = -1
-        self.array = array  # last: whoever sees it finds the rest
+        data = memory.vectors(array, size, self.kind, True)
+        # Another thread may have been here while this one allocated, and may have packed into
+        # its room already. From here on no other thread runs.
+        if self.array is None:
+            self.data = data
+            self.memory = memory
+            self.array = array
         return 0
 
     cdef int ensure(self) except -1:

@@ -6,7 +6,6 @@ been computed and nothing has changed.
 
 import math
 import sys
-import threading
 
 import numpy as np
 
@@ -23,6 +22,16 @@ def allocate(shape, dtype, purpose):
         raise MemoryError(f"pygru: cannot allocate {size} bytes for {purpose}") from None
 
 
+def _holders(array):
+    """How many references the memory behind a view has, those of this function included."""
+    buffer = array.base
+    return sys.getrefcount(buffer)
+
+
+# Counted rather than known: Python versions differ in what a function's own variables add.
+HOLDERS_OF_ONE_VIEW = _holders(np.empty(2)[:1])
+
+
 class Pool:
     """Large buffers that were used and may be used again.
 
@@ -32,27 +41,31 @@ class Pool:
 
     SMALL = 1 << 20  # below this, the allocator of the C library keeps buffers itself
 
+    # Without a lock: a tape may end, and give its memory back, in the middle of any of these
+    # methods (garbage collection) and in a process forked from it. The methods of a list that
+    # are used here are atomic.
+
     def __init__(self, most):
         self.most = most
         self._kept = []
-        self._lock = threading.Lock()
 
     @property
     def nbytes(self):
         """Bytes that are kept now."""
-        return sum(buffer.nbytes for buffer in self._kept)
+        return sum(buffer.nbytes for buffer in tuple(self._kept))
 
     def take(self, count, dtype, purpose):
         """Return an uninitialised array of ``count`` elements, to be given back."""
         size = count * np.dtype(dtype).itemsize
         if size < self.SMALL:
             return allocate(count, dtype, purpose)
-        with self._lock:
-            fitting = [b for b in self._kept if size <= b.nbytes <= 2 * size]
-            if fitting:
-                buffer = min(fitting, key=lambda b: b.nbytes)
-                self._kept = [b for b in self._kept if b is not buffer]
+        for _ in range(len(self._kept)):
+            buffer = self._oldest()
+            if buffer is None:
+                break
+            if size <= buffer.nbytes <= 2 * size:
                 return buffer[:size].view(dtype)
+            self._kept.append(buffer)
         try:
             return allocate(size, np.uint8, purpose).view(dtype)
         except MemoryError:
@@ -60,21 +73,23 @@ class Pool:
             return allocate(size, np.uint8, purpose).view(dtype)
 
     def give(self, array):
-        """Take an array back that nobody else uses any more."""
-        buffer = array if array.base is None else array.base
-        if buffer.dtype != np.uint8 or buffer.nbytes < self.SMALL:
+        """Take an array back, unless somebody still has a view of it."""
+        if array.nbytes < self.SMALL or _holders(array) > HOLDERS_OF_ONE_VIEW:
             return
-        if sys.getrefcount(buffer) > 3:  # beyond `array`, `buffer` and the argument
-            return  # somebody holds another view: then it is not ours to use again
-        with self._lock:
-            self._kept.append(buffer)
-            while self.nbytes > self.most:
-                self._kept.pop(0)
+        self._kept.append(array.base)
+        while self.nbytes > self.most and self._oldest() is not None:
+            pass
+
+    def _oldest(self):
+        """Take the buffer out that has been kept longest; None if there is none."""
+        try:
+            return self._kept.pop(0)
+        except IndexError:  # another thread was faster
+            return None
 
     def clear(self):
         """Let go of everything."""
-        with self._lock:
-            self._kept = []
+        self._kept.clear()
 
 
 POOL = Pool(1 << 28)
