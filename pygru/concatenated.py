@@ -96,4 +96,6 @@ def state_from(gru, cells):
             state[f"bias_ih_{name}"], state[f"bias_hh_{name}"] = b_i, b_h
         elif b_i.any() or b_h.any():
             raise ValueError("the cells have biases, but this GRU was made with bias=False")
+    if gru.learn_h0:  # which is no part of this form, and stays
+        state["h0"] = gru.parameters["h0"]
     return state

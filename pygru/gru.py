@@ -1,45 +1,32 @@
 """The GRU layer: PyTorch's interface over NumPy arrays, in any of the variants.
 
-Flow of one call: the arguments become arrays the core can walk (``Batch``), a plan cuts the
-batch into work, all memory is allocated, then the core runs without the GIL.
+The class is here with its configuration and its weights. How a call runs is in ``batch.py``
+(arguments to arrays), ``passes.py`` (forward and backward) and ``checkpointing.py`` (the same
+in windows, for long sequences).
 """
 
-import contextlib
 import copy
-import math
-import sys
 import threading
 import warnings
 from decimal import Decimal
 
 import numpy as np
 
-from pygru import concatenated
+from pygru import checkpointing, concatenated, passes
 from pygru.batch import Batch
-from pygru.core import _core, threads, validation
-from pygru.core.blas import BLAS
+from pygru.checkpointing import CheckpointTape, check_memory
+from pygru.core import _core, validation
 from pygru.core.kernels import KERNELS
-from pygru.core.memory import POOL, allocate
 from pygru.core.parameters import Parameters, load_into
-from pygru.data.padding import pad_sequences
 from pygru.gates import gates_of
 from pygru.nn.initializers import INITIALIZERS
 from pygru.stream import Stream, one_step
 from pygru.tape import Tape
 from pygru.variant import Variant
 
-KEEP = {"gates": _core.KEEP_GATES, "outputs": _core.KEEP_OUTPUTS}
-
 # The C core indexes in 64 bits, eight bytes a parameter, and every layer has names of its own.
 MOST_PARAMETERS = 2**60
 MOST_LAYERS = 2**20
-
-# Shapes of batches whose plans a GRU remembers.
-MOST_PLANS = 16
-NO_PLAN = None, None
-
-# Multiply-adds of a call that ends within about a millisecond.
-SHORT = 20_000_000
 
 
 class GRU(Parameters):
@@ -82,6 +69,16 @@ class GRU(Parameters):
     init : {"torch", "keras"}
         Initial parameters: all uniform in +-1/sqrt(H), or glorot-uniform input weights,
         orthogonal recurrent weights and zero biases.
+    recurrent_dropout : float
+        Probability with which, in training, a unit of the old state is dropped wherever
+        weights multiply it, by one mask per sequence that stays the same at every step [3]_;
+        the blend with the candidate keeps the whole old state, as in Keras.
+    zoneout : float
+        Probability with which, in training, a unit keeps its old state at a step [4]_; in
+        inference each unit keeps this share of it.
+    learn_h0 : bool
+        Whether the initial state is a parameter, ``h0`` (L*D, H), zeros at first: it is used
+        wherever a call is given no ``h0``.
 
     Attributes
     ----------
@@ -108,6 +105,10 @@ class GRU(Parameters):
        Neural Networks on Sequence Modeling", 2014, arXiv:1412.3555.
     .. [2] K. Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder for
        Statistical Machine Translation", 2014, arXiv:1406.1078.
+    .. [3] Y. Gal, Z. Ghahramani, "A Theoretically Grounded Application of Dropout in Recurrent
+       Neural Networks", 2016, arXiv:1512.05287.
+    .. [4] D. Krueger et al., "Zoneout: Regularizing RNNs by Randomly Preserving Hidden
+       Activations", 2017, arXiv:1606.01305.
 
     Examples
     --------
@@ -136,6 +137,9 @@ class GRU(Parameters):
         dtype=np.float32,
         seed=None,
         init="torch",
+        recurrent_dropout=0.0,
+        zoneout=0.0,
+        learn_h0=False,
     ):
         self.input_size = validation.check_int("input_size", input_size, 1)
         self.hidden_size = validation.check_int("hidden_size", hidden_size, 1)
@@ -148,6 +152,11 @@ class GRU(Parameters):
         self.variant = Variant.named(variant)
         self.dtype = validation.check_dtype(dtype)
         self.init = validation.check_choice("init", init, tuple(INITIALIZERS))
+        self.recurrent_dropout = validation.check_fraction(
+            "recurrent_dropout", recurrent_dropout
+        )
+        self.zoneout = validation.check_fraction("zoneout", zoneout)
+        self.learn_h0 = validation.check_bool("learn_h0", learn_h0)
         self.generator = np.random.default_rng(seed)
         if self.dropout > 0 and self.num_layers == 1:
             warnings.warn("dropout has no effect with num_layers=1", UserWarning, stacklevel=2)
@@ -160,6 +169,7 @@ class GRU(Parameters):
             self.bias,
             self.variant.reset == "after",
             self.variant.update == "keep",
+            self.recurrent_dropout > 0,
         )
         self._create_parameters(self.parameter_shapes(self.get_config()), self.dtype)
         self._plans = {}
@@ -194,6 +204,9 @@ class GRU(Parameters):
             "variant": name or [self.variant.reset, self.variant.update],
             "dtype": self.dtype.name,
             "init": self.init,
+            "recurrent_dropout": self.recurrent_dropout,
+            "zoneout": self.zoneout,
+            "learn_h0": self.learn_h0,
         }
 
     @classmethod
@@ -218,6 +231,8 @@ class GRU(Parameters):
                 if config["bias"]:
                     shapes[f"bias_ih_l{layer}{suffix}"] = (3 * H,)
                     shapes[f"bias_hh_l{layer}{suffix}"] = (3 * H,)
+        if config.get("learn_h0"):  # absent in files of versions that did not know it
+            shapes["h0"] = (config["num_layers"] * len(suffixes), H)
         return shapes
 
     def __repr__(self):
@@ -225,8 +240,9 @@ class GRU(Parameters):
             name: value
             for name, value in self.get_config().items()
             if name in ("variant", "dtype")
-            or (name in ("num_layers", "dropout") and value not in (0.0, 1))
-            or (name in ("batch_first", "bidirectional") and value)
+            or (name == "num_layers" and value > 1)
+            or (name in ("dropout", "recurrent_dropout", "zoneout") and value)
+            or (name in ("batch_first", "bidirectional", "learn_h0") and value)
             or (name == "bias" and not value)
         }
         options = ", ".join(f"{name}={value!r}" for name, value in shown.items())
@@ -332,7 +348,8 @@ class GRU(Parameters):
             (T, B, I), or (B, T, I) with ``batch_first``, or (T, I) for one sequence; or a
             list of (T_i, I) arrays. Any numeric dtype and memory layout.
         h0 : array_like, optional
-            Initial states (L*D, B, H), or (L*D, H) for one sequence; zeros by default.
+            Initial states (L*D, B, H), or (L*D, H) for one sequence; zeros by default, or
+            the parameter ``h0`` with ``learn_h0``.
         lengths : array_like of int, optional
             (B,) the valid steps of each sequence, in any order, 0 allowed. Steps beyond are
             not read, and the output there is 0.
@@ -368,52 +385,11 @@ class GRU(Parameters):
         [(4, 3), (2, 3)]
         """
         if h0 is None and lengths is None and out is None and n_threads is None:
-            result = self._run_short(x)
+            result = passes.run_short(self, x)
             if result is not None:
                 return result
         batch = Batch(self, x, h0, lengths)
-        output, h_n, _ = self._run(batch, _core.KEEP_NOTHING, None, out, n_threads)
-        return output, h_n
-
-    def _run_short(self, x):
-        """What :meth:`_run` does, for a short call like one before it; else None.
-
-        An array that the core can take as it stands, and work for one thread that ends within
-        a millisecond: there, looking at every argument would be seen in the time.
-        """
-        if type(x) is not np.ndarray or x.ndim != 3:
-            return None
-        if not (x.flags.c_contiguous and x.flags.aligned):
-            return None
-        if self.batch_first:
-            x = x.swapaxes(0, 1)
-        T, B, I = x.shape
-        plan, sizes = self._plans.get((T, B, _core.KEEP_NOTHING), NO_PLAN)
-        if plan is None or self.input_size != I or x.dtype != self.dtype:
-            return None
-        alone = sizes["max_threads"] == 1 or sizes["operations"] < threads.SERIAL_OPERATIONS
-        if not alone or sizes["operations"] > SHORT or KERNELS.engine != _core.ENGINE_SIMD:
-            return None
-        count, H = self.num_layers * self.num_directions, self.hidden_size
-        width = self.num_directions * H
-        shape = (B, T, width) if self.batch_first else (T, B, width)
-        output = allocate(shape, self.dtype, "the output")
-        h_n = allocate((count, B, H), self.dtype, "h_n")
-        workspace = allocate(sizes["forward_workspace"], np.uint8, "the workspace of forward")
-        packed, _ = self._packed.current()
-        arrays = {
-            "parameters": self._parameters_owner.borrow(),
-            "packed": packed,
-            "x": x,
-            "h0": None,
-            "y": output.swapaxes(0, 1) if self.batch_first else output,
-            "h_n": h_n.reshape(-1),
-            "tape": None,
-            "mask": None,
-            "mask_scale": 1.0,
-            "workspace": workspace,
-        }
-        _core.forward(plan, arrays, BLAS, KERNELS, 1, threads.on_main_thread())
+        output, h_n, _ = passes.forward(self, batch, _core.KEEP_NOTHING, False, out, n_threads)
         return output, h_n
 
     def forward(
@@ -426,10 +402,16 @@ class GRU(Parameters):
         x, h0, lengths, n_threads
             As for calling the GRU. The tape remembers ``n_threads``.
         training : bool
-            Whether dropout acts.
-        memory : {"gates", "outputs"}
-            What the tape keeps: states and gates (5 H per step and direction), or only the
-            states (H), from which backward computes the gates again.
+            Whether dropout, recurrent dropout and zoneout act at random; otherwise zoneout
+            has its mean effect and the others none.
+        memory : {"gates", "outputs", "sqrt"}, int or str
+            What the tape keeps. ``"gates"``: states and gates (5 H per step and direction);
+            ``"outputs"``: only the states (H), from which backward computes the gates again;
+            ``"sqrt"``: the states at the ends of about sqrt(T) windows of as many steps, and
+            backward runs each window again. A number of bytes, or a text such as
+            ``"500 MB"``, is a budget for the tape and for what backward needs besides: the
+            fastest of these that fits is taken, with windows as long as fit. The gradients
+            are exact in each case. Windows need a GRU of one direction.
 
         Returns
         -------
@@ -437,6 +419,14 @@ class GRU(Parameters):
             As for calling the GRU.
         tape : Tape
             To be given to :meth:`backward`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument does not fit; also if a budget is too small, with the least that
+            would do, or if windows are asked for of a bidirectional GRU.
+        MemoryError
+            If the result, the tape or the workspace cannot be allocated.
 
         Examples
         --------
@@ -449,118 +439,12 @@ class GRU(Parameters):
         ((4, 1, 2), (1, 1, 3), True)
         """
         training = validation.check_bool("training", training)
-        keep = KEEP[validation.check_choice("memory", memory, tuple(KEEP))]
+        check_memory(memory)
         batch = Batch(self, x, h0, lengths)
-        dropout = self.dropout if training and self.num_layers > 1 else None
-        return self._run(batch, keep, dropout, None, n_threads)
-
-    def _run(self, batch, keep, dropout, out, n_threads):
-        threads.resolve(n_threads)  # refuse a bad argument before anything is allocated
-        width = self.num_directions * self.hidden_size
-        if batch.T * batch.B * width * self.dtype.itemsize > sys.maxsize:
-            raise ValueError(f"output of shape {batch.shape_of(width)} is too big")
-        plan, sizes = self._plan(batch, keep)
-        team = threads.threads_for(n_threads, sizes)
-        if team > 1:
-            sizes = plan.sizes(team)
-        output = self._output(batch, out, width)
-        target = output if out is None else self._writable(out, batch)
-        h_n = allocate(math.prod(batch.state_shape()), self.dtype, "h_n")
-        tape = POOL.take(sizes["tape"], self.dtype, f"the tape of {batch.T} steps")
-        workspace = POOL.take(sizes["forward_workspace"], np.uint8, "the workspace of forward")
-        packed, fingerprint = self._weights(keep != _core.KEEP_NOTHING)
-        before = self.generator.bit_generator.state if dropout else None
-        mask, scale = self._draw_mask(dropout, sizes["mask"])
-        arrays = {
-            "parameters": self._parameters_owner.borrow(),
-            "packed": packed,
-            "x": batch.x,
-            "h0": batch.h0,
-            "y": batch.time_major(target),
-            "h_n": h_n,
-            "tape": tape,
-            "mask": mask,
-            "mask_scale": scale,
-            "workspace": workspace,
-        }
-        try:
-            with self._blas_limit(sizes):
-                _core.forward(plan, arrays, BLAS, KERNELS, team, threads.on_main_thread())
-        except BaseException:
-            if dropout:  # a call that failed has drawn nothing
-                self.generator.bit_generator.state = before
-            raise
-        POOL.give(workspace)
-        if target is not output:
-            output[...] = target
-        kept = None
-        if keep != _core.KEEP_NOTHING:
-            kept = Tape(self, batch, plan, tape, mask, scale, n_threads, fingerprint)
-            batch.x = batch.h0 = None  # the tape has its own copies
-        return batch.sequences(output), h_n.reshape(batch.state_shape()), kept
-
-    def _plan(self, batch, keep):
-        """The plan of a batch, and its sizes for one thread; batches of one shape share it."""
-        key = (batch.T, batch.B, keep)
-        made = self._plans.get(key) if batch.lengths is None else None
-        if made is not None:
-            return made
-        kind = self.dtype.char.encode()
-        plan = _core.Plan(
-            self._config, KERNELS.engine, batch.T, batch.B, batch.lengths, kind, keep
-        )
-        made = plan, plan.sizes(1)
-        if batch.lengths is None:
-            if len(self._plans) >= MOST_PLANS:
-                self._plans.clear()
-            self._plans[key] = made
-        return made
-
-    @staticmethod
-    def _blas_limit(sizes):
-        """A context for forward: only the BLAS engine calls BLAS there."""
-        if KERNELS.engine == _core.ENGINE_SIMD:
-            return contextlib.nullcontext()
-        return threads.single_threaded_blas(sizes["largest_product"])
-
-    def _weights(self, want_fingerprint=True):
-        """The packed weights (None on the BLAS engine), and the fingerprint of the weights."""
-        if KERNELS.engine == _core.ENGINE_SIMD:
-            return self._packed.current()
-        if want_fingerprint:
-            return None, _core.fingerprint(self._parameters_owner.borrow())
-        return None, None
-
-    def _output(self, batch, out, width):
-        if out is None:
-            return allocate(batch.shape_of(width), self.dtype, "the output")
-        if batch.is_list:
-            raise ValueError("out must be None when x is a list of sequences")
-        validation.check_out("out", out, self.dtype, batch.shape_of(width))
-        return out
-
-    def _writable(self, out, batch):
-        """``out`` itself if the core can write it while it reads x and h0, or a stand-in."""
-        inputs = [array for array in (batch.x, batch.h0) if array is not None]
-        inputs.append(self._parameters_owner.borrow())
-        if (
-            validation.dense_last_axis(out) is not out
-            or not out.flags.aligned
-            or any(np.may_share_memory(out, array) for array in inputs)
-        ):
-            return allocate(out.shape, self.dtype, "the output")
-        return out
-
-    def _draw_mask(self, dropout, size):
-        """The dropout mask of all layers but the last, and what kept elements are scaled by."""
-        if not dropout:
-            return None, 1.0
-        # Allocated first, so that the generator moves only if the call goes on.
-        numbers = allocate(size, np.float32, "the dropout mask")
-        mask = allocate(size, np.uint8, "the dropout mask")
-        self.generator.random(size, np.float32, out=numbers)
-        np.greater_equal(numbers, dropout, out=mask.view(np.bool_))
-        return mask, 1 / (1 - dropout) if dropout < 1 else 0.0
+        keep, window = checkpointing.choose(self, batch, memory, n_threads)
+        if window is not None:
+            return checkpointing.forward(self, batch, window, training, n_threads)
+        return passes.forward(self, batch, keep, training, None, n_threads)
 
     def backward(self, tape, d_output=None, d_h_n=None):
         """Add the gradient of a loss to ``grads`` and return that of the inputs.
@@ -597,60 +481,9 @@ class GRU(Parameters):
                 "backward() needs a tape: output, h_n, tape = gru.forward(x); "
                 f"got {validation.type_name(tape)}"
             )
-        if tape.gru is not self:
-            raise ValueError("tape belongs to another GRU")
-        packed, fingerprint = self._weights()
-        if tape.fingerprint != fingerprint:
-            raise RuntimeError("weights changed since forward: the tape no longer fits them")
-        batch, plan = tape.batch, tape.plan
-        width = self.num_directions * self.hidden_size
-        d_y = self._output_gradient(batch, d_output, width)
-        d_h_n = batch.state("d_h_n", d_h_n)
-        team = threads.threads_for(tape.n_threads, plan.sizes(1))
-        sizes = plan.sizes(team)
-        d_x = allocate(batch.shape_of(self.input_size), self.dtype, "d_x")
-        d_h0 = allocate(math.prod(batch.state_shape()), self.dtype, "d_h0")
-        workspace = POOL.take(
-            sizes["backward_workspace"], np.uint8, "the workspace of backward"
-        )
-        arrays = {
-            "parameters": self._parameters_owner.borrow(),
-            "packed": packed,
-            "tape": tape.memory,
-            "mask": tape.mask,
-            "mask_scale": tape.mask_scale,
-            "d_y": d_y,
-            "d_h_n": d_h_n,
-            "d_x": batch.time_major(d_x),
-            "d_h0": d_h0,
-            "grads": self._grads_owner.borrow(),
-            "workspace": workspace,
-        }
-        with threads.single_threaded_blas(sizes["largest_product"]):
-            _core.backward(plan, arrays, BLAS, KERNELS, team, threads.on_main_thread())
-        POOL.give(workspace)
-        return batch.sequences(d_x), d_h0.reshape(batch.state_shape())
-
-    def _output_gradient(self, batch, d_output, width):
-        """``d_output`` as a (T, B, D*H) array the core can walk, or None."""
-        if d_output is None:
-            return None
-        if batch.is_list and isinstance(d_output, (list, tuple)):
-            d_output, lengths = pad_sequences(
-                d_output, dtype=self.dtype, batch_first=self.batch_first
-            )
-            if not np.array_equal(lengths, batch.lengths):
-                raise ValueError(
-                    f"d_output must be a list of arrays of lengths {batch.lengths.tolist()}, "
-                    f"got {lengths.tolist()}"
-                )
-        array = validation.as_real("d_output", d_output, self.dtype)
-        shape = batch.shape_of(width)
-        axes = "(time, D*H)" if batch.is_single else "(time, batch, D*H)"
-        if self.batch_first and not batch.is_single:
-            axes = "(batch, time, D*H)"
-        validation.check_shape("d_output", array, shape, f"{axes} = {shape}")
-        return validation.dense_last_axis(batch.time_major(array))
+        if isinstance(tape, CheckpointTape):
+            return checkpointing.backward(self, tape, d_output, d_h_n)
+        return passes.backward(self, tape, d_output, d_h_n)
 
     def gates(self, x, h0=None, *, lengths=None):
         """Return what every gate did at every step: the inside of the GRU, made visible.
@@ -676,7 +509,7 @@ class GRU(Parameters):
         (4, 3)
         """
         batch = Batch(self, x, h0, lengths)
-        _, _, tape = self._run(batch, _core.KEEP_GATES, None, None, None)
+        _, _, tape = passes.forward(self, batch, _core.KEEP_GATES, False, None, None)
         return gates_of(tape)
 
     # ---- single steps -----------------------------------------------------------------------

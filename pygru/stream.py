@@ -36,7 +36,6 @@ class _Buffers:
         self.x_shape = (*middle, gru.input_size)
         self.h_shape = (gru.num_layers, *middle, gru.hidden_size)
         self.h_next = allocate(states, gru.dtype, "the state")
-        self.h_next.fill(0)
         self.stepper = _core.Stepper(
             gru._config,
             BLAS,
@@ -49,6 +48,7 @@ class _Buffers:
             allocate(states, gru.dtype, "the state") if separate_state else None,
             self.h_next,
             allocate(gru._config.step_workspace(rows), gru.dtype, "the step workspace"),
+            gru.zoneout,
         )
         if IS_SIMD:
             gru._packed.current()  # allocates, so that the first step need not
@@ -116,6 +116,14 @@ class Stream:
         self._advance = self._buffers.stepper.advance
         self._h = self._buffers.h_next.reshape(self._buffers.h_shape)
         self._y = self._h[-1]
+        self.reset()
+
+    def _initial_state(self):
+        """The state of a stream that begins: zeros, or the GRU's own h0."""
+        if not self._gru.learn_h0:
+            return 0
+        h0 = self._gru.parameters["h0"]
+        return h0 if self._batch is None else h0[:, np.newaxis]
 
     @property
     def h(self):
@@ -139,7 +147,7 @@ class Stream:
         return self._y
 
     def reset(self, rows=None):
-        """Set the state to zero.
+        """Set the state to zero, or to the GRU's ``h0`` if it has learned one.
 
         Parameters
         ----------
@@ -152,8 +160,8 @@ class Stream:
             If ``rows`` is given for a stream without a batch axis.
         """
         if rows is None:
-            self._h.fill(0)
+            self._h[...] = self._initial_state()
         elif self._batch is None:
             raise ValueError("rows must be None for a stream without a batch axis")
         else:
-            self._h[:, rows] = 0
+            self._h[:, rows] = self._initial_state()

@@ -9,15 +9,15 @@ class Tape:
     It owns copies of all it needs: changing ``x`` or the output afterwards does no harm.
     """
 
-    def __init__(self, gru, batch, plan, memory, mask, mask_scale, n_threads, fingerprint):
+    def __init__(self, gru, batch, plan, memory, noise, n_threads, fingerprint, learned_h0):
         self.gru = gru
         self.batch = batch
         self.plan = plan
         self._memory = memory
-        self.mask = mask
-        self.mask_scale = mask_scale
+        self.noise = noise
         self.n_threads = n_threads
         self.fingerprint = fingerprint
+        self.learned_h0 = learned_h0
 
     def __del__(self):
         memory = self.__dict__.pop("_memory", None)  # a tape that failed to be made has none
@@ -32,4 +32,4 @@ class Tape:
     @property
     def nbytes(self):
         """Bytes of memory that this tape holds."""
-        return self._memory.nbytes + (0 if self.mask is None else self.mask.nbytes)
+        return self._memory.nbytes + (0 if self.noise is None else self.noise.nbytes)

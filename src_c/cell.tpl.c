@@ -88,9 +88,9 @@ static void NAME(recurrent_product)(const NAME(cell) *cell, int64_t rows, int64_
 }
 
 static void NAME(blas_cell_forward)(const NAME(cell) *cell, int64_t rows, REAL *gates,
-                                    const REAL *h, REAL *h_next) {
+                                    const REAL *h, const REAL *h_in, REAL *h_next) {
     const int64_t H = cell->H;
-    const NAME(matrix) states = {h, H};
+    const NAME(matrix) states = {h_in, H};
     const NAME(matrix) rh = {gates + 3 * H, 4 * H};
     /* All units at once; the sums stand where the gates will. */
     NAME(pygru_units)
@@ -112,8 +112,10 @@ static void NAME(blas_cell_forward)(const NAME(cell) *cell, int64_t rows, REAL *
         return;
     }
     NAME(recurrent_product)(cell, rows, 0, 2, states, gates + H);
+    units.h = h_in;
     cell->kernels->before_reset(&units);
     NAME(recurrent_product)(cell, rows, 2, 1, rh, gates);
+    units.h = h;
     units.sums = gates;
     cell->kernels->before_candidate(&units);
 }
@@ -217,7 +219,7 @@ static void NAME(product_and_gates)(const NAME(cell) *cell, NAME(pygru_product) 
 
 /* Up to PYGRU_SLAB rows. */
 static void NAME(simd_slab_forward)(const NAME(cell) *cell, int64_t rows, REAL *gates,
-                                    const REAL *h, REAL *h_next, int stores) {
+                                    const REAL *h, const REAL *h_in, REAL *h_next, int stores) {
     const int64_t H = cell->H;
     REAL *bias = (REAL *)cell->bias; /* only read */
     const NAME(pygru_units) units = {.rows = rows,
@@ -232,7 +234,7 @@ static void NAME(simd_slab_forward)(const NAME(cell) *cell, int64_t rows, REAL *
     p = {.m = rows,
          .NV = 3,
          .K = H,
-         .a = h,
+         .a = h_in,
          .lda = H,
          .w = cell->packed_u,
          .from = {{gates + H, gates + 2 * H, bias + 3 * H}, {4 * H, 4 * H, 0}}};
@@ -241,6 +243,7 @@ static void NAME(simd_slab_forward)(const NAME(cell) *cell, int64_t rows, REAL *
         return;
     }
     p.NV = 2;
+    part.h = h_in;
     NAME(product_and_gates)(cell, &p, &part, cell->kernels->before_reset);
     p.NV = 1; /* p.w stands where the panels of n begin */
     p.a = gates + 3 * H;
@@ -251,12 +254,13 @@ static void NAME(simd_slab_forward)(const NAME(cell) *cell, int64_t rows, REAL *
 }
 
 static void NAME(simd_cell_forward)(const NAME(cell) *cell, int64_t rows, REAL *gates,
-                                    const REAL *h, REAL *h_next, int stores) {
+                                    const REAL *h, const REAL *h_in, REAL *h_next, int stores) {
+    const int64_t H = cell->H;
     int64_t row;
     for (row = 0; row < rows; row += PYGRU_SLAB) {
         const int64_t slab = rows - row < PYGRU_SLAB ? rows - row : PYGRU_SLAB;
-        NAME(simd_slab_forward)(cell, slab, gates + row * 4 * cell->H, h + row * cell->H,
-                                h_next + row * cell->H, stores);
+        NAME(simd_slab_forward)(cell, slab, gates + row * 4 * H, h + row * H, h_in + row * H,
+                                h_next + row * H, stores);
     }
 }
 
@@ -292,13 +296,15 @@ static void NAME(project_input)(const NAME(cell) *cell, int64_t rows, const REAL
 }
 
 /* One step of `rows` independent rows. gates (rows, 4H): in as project_input left them, out
- * n|r|z|hn if `stores`, otherwise undefined. h (rows, H); h_next is not h. */
+ * n|r|z|hn if `stores`, otherwise undefined. h (rows, H); h_in (rows, H) is what stands for it
+ * in the products and beside the reset gate: h itself but for recurrent dropout. h_next is
+ * neither. */
 static void NAME(cell_forward)(const NAME(cell) *cell, int64_t rows, REAL *gates, const REAL *h,
-                               REAL *h_next, int stores) {
+                               const REAL *h_in, REAL *h_next, int stores) {
     if (cell->packed_u != NULL) {
-        NAME(simd_cell_forward)(cell, rows, gates, h, h_next, stores);
+        NAME(simd_cell_forward)(cell, rows, gates, h, h_in, h_next, stores);
     } else {
-        NAME(blas_cell_forward)(cell, rows, gates, h, h_next);
+        NAME(blas_cell_forward)(cell, rows, gates, h, h_in, h_next);
     }
 }
 
@@ -315,26 +321,35 @@ static void NAME(back_product)(const NAME(cell) *cell, int64_t rows, int64_t fir
     }
 }
 
-/* The derivative of cell_forward. gates (rows, 4H) as forward left them, h (rows, H) the state
- * before the step. d_h (rows, H): in the gradient of the state after it, out of the state
- * before it. d_gates (rows, 4H) out: da_n | da_r | da_z | da_hn (after) or r*h (before).
- * d_rh (rows, H) is scratch. */
-static void NAME(cell_backward)(const NAME(cell) *cell, int64_t rows, const REAL *gates,
-                                const REAL *h, REAL *d_h, REAL *d_gates, REAL *d_rh) {
+/* The arrays of cell_backward, (rows, H) each but for the gates. */
+typedef struct NAME(step_gradient) {
+    const REAL *gates; /* (rows, 4H) as forward left them */
+    const REAL *h;     /* the state before the step */
+    const REAL *h_in;  /* and what stood for it in the products */
+    REAL *d_h;         /* in: gradient of the state after the step; out: of h */
+    REAL *d_h_in;      /* the gradient of h_in is added; may be d_h */
+    REAL *d_gates; /* out (rows, 4H): da_n | da_r | da_z | da_hn (after) or r*h_in (before) */
+    REAL *d_rh;    /* scratch */
+} NAME(step_gradient);
+
+/* The derivative of cell_forward. */
+static void NAME(cell_backward)(const NAME(cell) *cell, int64_t rows,
+                                const NAME(step_gradient) *s) {
+    const NAME(pygru_table) *kernels = cell->kernels;
     const int64_t H = cell->H;
     if (cell->after) {
-        /* d_h += [da_r da_z da_hn] U */
-        cell->kernels->after_backward(rows, H, gates, h, d_h, d_gates, cell->keeps);
-        NAME(back_product)(cell, rows, 0, 3, d_gates + H, d_h);
+        /* d_h_in += [da_r da_z da_hn] U */
+        kernels->after_backward(rows, H, s->gates, s->h, s->d_h, s->d_gates, cell->keeps);
+        NAME(back_product)(cell, rows, 0, 3, s->d_gates + H, s->d_h_in);
         return;
     }
     /* d_rh = da_n U_n */
-    cell->kernels->before_backward(rows, H, gates, h, d_h, d_gates, cell->keeps);
-    memset(d_rh, 0, (size_t)(rows * H) * sizeof(REAL));
-    NAME(back_product)(cell, rows, 2, 1, d_gates, d_rh);
-    /* d_h += [da_r da_z] U_rz */
-    cell->kernels->reset_backward(rows, H, gates, h, d_rh, d_h, d_gates);
-    NAME(back_product)(cell, rows, 0, 2, d_gates + H, d_h);
+    kernels->before_backward(rows, H, s->gates, s->h, s->d_h, s->d_gates, cell->keeps);
+    memset(s->d_rh, 0, (size_t)(rows * H) * sizeof(REAL));
+    NAME(back_product)(cell, rows, 2, 1, s->d_gates, s->d_rh);
+    /* d_h_in += d_rh r + [da_r da_z] U_rz */
+    kernels->reset_backward(rows, H, s->gates, s->h_in, s->d_rh, s->d_h_in, s->d_gates);
+    NAME(back_product)(cell, rows, 0, 2, s->d_gates + H, s->d_h_in);
 }
 
 /* d_x (rows, I) = da_rz W_rz + da_n W_n, the gradient of the inputs of `rows` rows. */

@@ -12,6 +12,7 @@
 #include "gemm.tpl.c"
 #include "cell.tpl.c"
 #include "packed.tpl.c"
+#include "noise.tpl.c"
 #include "sweep.tpl.c"
 #include "gradients.tpl.c"
 #include "network.tpl.c"

@@ -36,6 +36,16 @@ static REAL *NAME(gate_gradients)(const NAME(backward_call) *call, int32_t direc
            direction * plan->rows * 4 * plan->config.hidden_size;
 }
 
+/* What stood for the states before each step in the products, (R, H): the states themselves, or
+ * what recurrent dropout left of them, which the sweep puts into the workspace. */
+static REAL *NAME(dropped_states)(const NAME(backward_call) *call, int32_t direction) {
+    const pygru_plan *plan = call->args->plan;
+    if (call->args->noise.recurrent == NULL) {
+        return NULL;
+    }
+    return call->shared + call->layout.h_in + direction * plan->rows * plan->config.hidden_size;
+}
+
 /* The weights of a cell packed for the way back, on the SIMD engine. */
 static REAL *NAME(packed_ut)(const NAME(backward_call) *call, int64_t cell) {
     const int64_t H = call->args->plan->config.hidden_size;
@@ -95,7 +105,7 @@ static void NAME(backward_source)(const NAME(backward_call) *call, int64_t layer
         source->h_prev[d] = args->tape + below.h_prev;
         source->h_last[d] = args->tape + below.h_last;
     }
-    NAME(set_mask)(source, plan, layer, args->mask, args->mask_scale);
+    NAME(set_mask)(source, plan, layer, args->noise.dropout, args->noise.dropout_scale);
 }
 
 /* ---- inputs --------------------------------------------------------------------------- */
@@ -198,7 +208,8 @@ static void NAME(product_over_rows)(const NAME(backward_call) *call, int64_t m, 
     }
 }
 
-/* A tile of dW = dG^T X or dU = dG^T h (dU_n = da_n^T (r*h) with the reset before). */
+/* A tile of dW = dG^T X or dU = dG^T h (dU_n = da_n^T (r*h) with the reset before),
+ * where h is what stood for the state in the products. */
 static void NAME(weight_tile_task)(const NAME(backward_call) *call, int64_t layer,
                                    int32_t direction, int recurrent, int64_t tile, int32_t slot,
                                    pygru_run *run) {
@@ -226,8 +237,9 @@ static void NAME(weight_tile_task)(const NAME(backward_call) *call, int64_t laye
         b.data = gathered != NULL ? gathered : args->tape + call->tape.x;
         out += at.weight_ih;
     } else {
+        const REAL *dropped = NAME(dropped_states)(call, direction);
         n = H;
-        b.data = args->tape + view.h_prev;
+        b.data = dropped != NULL ? dropped : args->tape + view.h_prev;
         out += at.weight_hh;
     }
     b.ld = n;

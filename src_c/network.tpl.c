@@ -72,7 +72,7 @@ static void NAME(forward_source)(const NAME(forward_call) *call, int64_t layer,
         source->h_prev[d] = NAME(states_of)(call, layer - 1, d);
         source->h_last[d] = args->h_n + ((layer - 1) * c->num_directions + d) * plan->B * H;
     }
-    NAME(set_mask)(source, plan, layer, args->mask, args->mask_scale);
+    NAME(set_mask)(source, plan, layer, args->noise.dropout, args->noise.dropout_scale);
 }
 
 static const REAL *NAME(packed_of)(const NAME(pygru_forward_args) *args) {
@@ -110,6 +110,7 @@ static void NAME(forward_task)(int32_t phase, int64_t task, int32_t slot, pygru_
     if (plan->engine == PYGRU_ENGINE_BLAS) {
         s.cell.ut = NAME(transposed_weights)(call, index);
     }
+    s.noise = NAME(noise_of_cell)(&args->noise, plan, index);
     NAME(forward_source)(call, layer, &s.source);
     s.run = run;
     s.slot = slot;
@@ -128,6 +129,7 @@ static void NAME(forward_task)(int32_t phase, int64_t task, int32_t slot, pygru_
     }
     s.x = scratch + layout->x;
     s.gates = scratch + layout->gates;
+    s.h_in = scratch + layout->h_in;
     s.h = scratch + layout->h;
     s.h_next = s.h + plan->chunk_rows * c->hidden_size;
     NAME(sweep_forward)(&s);
@@ -140,7 +142,8 @@ pygru_status NAME(pygru_forward)(const NAME(pygru_forward_args) *args) {
                              NAME(forward_task), &call};
     if (plan->element_size != sizeof(REAL) || args->team == NULL || args->parameters == NULL ||
         args->h_n == NULL || args->workspace == NULL || args->y.data == NULL ||
-        args->x.data == NULL || (plan->keep != PYGRU_KEEP_NOTHING && args->tape == NULL) ||
+        args->x.data == NULL || !NAME(noise_has_room)(plan, &args->noise) ||
+        (plan->keep != PYGRU_KEEP_NOTHING && args->tape == NULL) ||
         !NAME(engine_is_ready)(plan, args->blas, args->kernels, args->packed)) {
         return PYGRU_BAD_ARGUMENT;
     }
@@ -211,6 +214,7 @@ static void NAME(backward_sweep_task)(const NAME(backward_call) *call, int64_t l
     s.direction = (int32_t)(task % D);
     index = layer * D + s.direction;
     s.cell = NAME(backward_cell)(call, layer, s.direction, slot);
+    s.noise = NAME(noise_of_cell)(&args->noise, plan, index);
     NAME(backward_source)(call, layer, &s.source);
     s.run = run;
     s.slot = slot;
@@ -223,9 +227,12 @@ static void NAME(backward_sweep_task)(const NAME(backward_call) *call, int64_t l
     s.d_y = NAME(output_gradient)(call, layer);
     s.d_gates = NAME(gate_gradients)(call, s.direction);
     s.x_rows = NAME(gathered_inputs)(call, layer, s.direction);
+    s.h_in_rows = NAME(dropped_states)(call, s.direction);
     s.gates = scratch + layout->gates;
     s.h_next = scratch + layout->h_next;
     s.d_h = scratch + layout->d_h;
+    s.d_h_in = scratch + layout->d_h_in;
+    s.d_kept = scratch + layout->d_kept;
     s.d_rh = scratch + layout->d_rh;
     NAME(sweep_backward)(&s);
 }
@@ -272,6 +279,7 @@ pygru_status NAME(pygru_backward)(const NAME(pygru_backward_args) *args) {
     if (plan->element_size != sizeof(REAL) || args->team == NULL ||
         plan->keep == PYGRU_KEEP_NOTHING || args->parameters == NULL || args->tape == NULL ||
         args->grads == NULL || args->d_h0 == NULL || args->workspace == NULL ||
+        !NAME(noise_has_room)(plan, &args->noise) ||
         !NAME(engine_is_ready)(plan, args->blas, args->kernels, args->packed)) {
         return PYGRU_BAD_ARGUMENT;
     }
@@ -308,6 +316,7 @@ pygru_status NAME(pygru_step)(const NAME(pygru_step_args) *args) {
     REAL *gates = bias + 4 * H;
     REAL *h = gates + B * 4 * H;
     REAL *sums = h + B * H;
+    const NAME(cell_noise) noise = {.zoneout_rate = args->zoneout_rate};
     int64_t layer, elements;
     uint64_t float_state;
     const pygru_status status = pygru_step_workspace(c, B, &elements);
@@ -325,7 +334,10 @@ pygru_status NAME(pygru_step)(const NAME(pygru_step_args) *args) {
         /* h_next may be h, and a step reads all of the old state until its end */
         memcpy(h, args->h + layer * B * H, (size_t)(B * H) * sizeof(REAL));
         NAME(project_input)(&cell, B, x, gates);
-        NAME(cell_forward)(&cell, B, gates, h, args->h_next + layer * B * H, 0);
+        NAME(cell_forward)(&cell, B, gates, h, h, args->h_next + layer * B * H, 0);
+        if (NAME(zones_out)(&noise)) {
+            NAME(zone_out)(&noise, 0, B * H, h, args->h_next + layer * B * H);
+        }
     }
     pygru_leave_float_state(float_state);
     return PYGRU_OK;

@@ -63,7 +63,7 @@ static int64_t reserve_vectors(int64_t *total, int64_t n) {
 static int config_is_valid(const pygru_config *c) {
     return c->input_size >= 1 && c->hidden_size >= 1 && c->num_layers >= 1 &&
            (c->num_directions == 1 || c->num_directions == 2) && (c->has_bias >> 1) == 0 &&
-           (c->reset >> 1) == 0 && (c->update >> 1) == 0;
+           (c->reset >> 1) == 0 && (c->update >> 1) == 0 && (c->drops_states >> 1) == 0;
 }
 
 static int64_t cell_size(const pygru_config *c, int64_t input_size) {
@@ -320,6 +320,7 @@ pygru_forward_layout pygru_layout_forward(const pygru_plan *plan) {
     a.gates = reserve_vectors(&a.thread_total, times(plan->block_rows, times(4, H)));
     a.sums = reserve_vectors(&a.thread_total, simd * PYGRU_SUMS);
     a.h = reserve_vectors(&a.thread_total, times(2, times(plan->chunk_rows, H)));
+    a.h_in = reserve_vectors(&a.thread_total, times(c->drops_states * plan->chunk_rows, H));
     return a;
 }
 
@@ -342,6 +343,7 @@ pygru_backward_layout pygru_layout_backward(const pygru_plan *plan) {
     a.d_parameters = reserve(&a.shared_total, last.end);
     a.d_gates = reserve(&a.shared_total, times(D, times(plan->rows, times(4, H))));
     a.x = reserve(&a.shared_total, times(gathers * D, times(plan->rows, widest)));
+    a.h_in = reserve(&a.shared_total, times(c->drops_states * D, times(plan->rows, H)));
     a.d_y = reserve(&a.shared_total, times(2, times(between, times(D, H))));
     a.shared_total = a.shared_total < 0 ? -1 : pygru_padded(a.shared_total);
     a.bias = reserve(&a.thread_total, simd ? 0 : times(4, H));
@@ -352,6 +354,8 @@ pygru_backward_layout pygru_layout_backward(const pygru_plan *plan) {
     a.sum = reserve_vectors(&a.thread_total, simd * PYGRU_SUM_SCRATCH);
     a.d_bias = reserve(&a.thread_total, times(2, times(4, H)));
     a.d_h = reserve_vectors(&a.thread_total, times(plan->chunk_rows, H));
+    a.d_h_in = reserve_vectors(&a.thread_total, times(c->drops_states * plan->chunk_rows, H));
+    a.d_kept = reserve(&a.thread_total, times(plan->chunk_rows, H));
     a.d_rh = reserve_vectors(&a.thread_total, times(plan->chunk_rows, H));
     return a;
 }
@@ -381,7 +385,9 @@ pygru_status pygru_plan_sizes(const pygru_plan *plan, int32_t n_threads, pygru_s
     sizes->rows = plan->rows;
     sizes->parameters = last.end;
     sizes->tape = tape.total;
-    sizes->mask = times(times(c->num_layers - 1, plan->rows), times(c->num_directions, H));
+    sizes->dropout = times(times(c->num_layers - 1, plan->rows), times(c->num_directions, H));
+    sizes->recurrent = times(times(c->num_layers, c->num_directions), times(plan->B, H));
+    sizes->zoneout = times(times(c->num_layers, c->num_directions), times(plan->rows, H));
     sizes->forward_workspace =
         workspace_bytes(plan, n_threads, forward.shared_total, forward.thread_total);
     sizes->backward_workspace =
@@ -396,8 +402,9 @@ pygru_status pygru_plan_sizes(const pygru_plan *plan, int32_t n_threads, pygru_s
         sizes->max_threads += 2 * c->num_directions * pygru_tiles_of_matrix(H);
     }
     sizes->max_threads = at_least(1, sizes->max_threads);
-    if (sizes->mask < 0 || times(sizes->tape, plan->element_size) < 0 ||
-        sizes->forward_workspace < 0 || sizes->backward_workspace < 0) {
+    if (sizes->dropout < 0 || sizes->recurrent < 0 || sizes->zoneout < 0 ||
+        times(sizes->tape, plan->element_size) < 0 || sizes->forward_workspace < 0 ||
+        sizes->backward_workspace < 0) {
         return PYGRU_SIZE_OVERFLOW;
     }
     if (sizes->operations < 0) {

@@ -79,6 +79,7 @@ typedef struct pygru_forward_layout {
     int64_t gates; /* (block_rows, 4H) */
     int64_t sums;  /* PYGRU_SUMS, SIMD engine */
     int64_t h;     /* (2, chunk_rows, H): before and after a step */
+    int64_t h_in;  /* (chunk_rows, H) with recurrent dropout: the state in the products */
     int64_t thread_total;
 } pygru_forward_layout;
 
@@ -86,6 +87,7 @@ typedef struct pygru_backward_layout {
     int64_t d_parameters; /* shared, like the parameters */
     int64_t d_gates;      /* (D, R, 4H) of the current layer */
     int64_t x;            /* (D, R, widest input) of the current layer */
+    int64_t h_in;         /* (D, R, H) with recurrent dropout: the states in the products */
     int64_t d_y;          /* (2, R, D*H): of a layer and of the one below */
     int64_t u;            /* SIMD engine (L*D, 3H, H padded): packed recurrent weights */
     int64_t w;            /* and input weights (L*D, 3H, widest input padded) */
@@ -97,6 +99,8 @@ typedef struct pygru_backward_layout {
     int64_t d_x;    /* (block_rows, widest input) */
     int64_t sum;    /* PYGRU_SUM_SCRATCH, SIMD engine */
     int64_t d_h;    /* (chunk_rows, H) */
+    int64_t d_h_in; /* (chunk_rows, H) with recurrent dropout */
+    int64_t d_kept; /* (chunk_rows, H) for zoneout */
     int64_t d_rh;   /* (chunk_rows, H) */
     int64_t d_bias; /* (2, 4H) bias gradients */
     int64_t thread_total;

@@ -30,7 +30,7 @@ extern "C" {
 #define PYGRU_API __attribute__((visibility("default")))
 #endif
 
-#define PYGRU_ABI_VERSION 2
+#define PYGRU_ABI_VERSION 3
 
 /* ---- status ---------------------------------------------------------------------- */
 
@@ -63,6 +63,7 @@ typedef struct pygru_config {
     int32_t has_bias;       /* 0 or 1: two bias vectors of 3H per layer and direction */
     int32_t reset;          /* PYGRU_RESET_BEFORE or PYGRU_RESET_AFTER */
     int32_t update;         /* PYGRU_UPDATE_REPLACES or PYGRU_UPDATE_KEEPS */
+    int32_t drops_states;   /* 0 or 1: calls may have noise.recurrent; reserves room for it */
 } pygru_config;
 
 /* Where the parameters of one layer and direction stand in the flat parameter array, as
@@ -120,7 +121,9 @@ typedef struct pygru_sizes {
     int64_t rows;              /* R */
     int64_t parameters;        /* elements of the flat parameter array */
     int64_t tape;              /* elements of the tape; 0 with KEEP_NOTHING */
-    int64_t mask;              /* elements of the dropout mask: (L-1, R, D*H) */
+    int64_t dropout;           /* elements of the masks of pygru_noise: (L-1, R, D*H), */
+    int64_t recurrent;         /* (L*D, B, H), */
+    int64_t zoneout;           /* (L*D, R, H) */
     int64_t forward_workspace; /* bytes for n_threads threads */
     int64_t backward_workspace;
     int64_t largest_product; /* m*n*k of the largest product of the call */

@@ -33,6 +33,19 @@ PYGRU_API pygru_status PYGRU_NAME(pygru_pack)(const pygru_config *config,
                                               const pygru_kernels *kernels,
                                               const PYGRU_REAL *parameters, PYGRU_REAL *packed);
 
+/* What regularises a call: random masks of one byte per element, NULL where there is none. Rows
+ * are those of pygru_plan_rows, in the order in which a direction visits them. */
+typedef struct PYGRU_NAME(pygru_noise) {
+    const uint8_t *dropout;   /* (L-1, R, D*H) between the layers: 1 keeps, 0 drops */
+    PYGRU_REAL dropout_scale; /* what a kept element is multiplied by, 1/(1-p) */
+    const uint8_t *recurrent; /* (L*D, B, H) of the old state where weights multiply it, the
+                                 same at every step: 1 keeps, 0 drops. Needs drops_states */
+    PYGRU_REAL recurrent_scale;
+    const uint8_t *zoneout;  /* (L*D, R, H) 1: the unit keeps its old state at this step */
+    PYGRU_REAL zoneout_rate; /* without such a mask: the share of its old state that every
+                                unit keeps at every step; 0 for none */
+} PYGRU_NAME(pygru_noise);
+
 typedef struct PYGRU_NAME(pygru_forward_args) {
     const pygru_plan *plan;
     const PYGRU_REAL *parameters; /* flat, see pygru_cell_of; not modified */
@@ -42,8 +55,7 @@ typedef struct PYGRU_NAME(pygru_forward_args) {
     PYGRU_NAME(pygru_output) y;   /* out (T, B, D*H); 0 past a sequence's end */
     PYGRU_REAL *h_n;              /* out (L*D, B, H); may be h0 itself */
     PYGRU_REAL *tape;             /* out, pygru_sizes.tape elements; NULL if 0 */
-    const uint8_t *mask;          /* (L-1, R, D*H) 1 keeps, 0 drops; NULL: no dropout */
-    PYGRU_REAL mask_scale;        /* what a kept element is multiplied by, 1/(1-p) */
+    PYGRU_NAME(pygru_noise) noise;
     void *workspace;              /* forward_workspace bytes, any alignment */
     const pygru_blas *blas;       /* may be NULL on the SIMD engine */
     const pygru_kernels *kernels; /* NULL: the best that this CPU has */
@@ -53,26 +65,26 @@ typedef struct PYGRU_NAME(pygru_forward_args) {
 /* Runs all layers, directions and steps. What is written must overlap nothing else but h_n with
  * h0, and the strides of y must give every row a place of its own. Errors: BAD_ARGUMENT (a
  * pointer is NULL that may not be, also where T or B is 0, or the plan is for the other
- * precision), BLAS_LIMIT, CANCELLED (then y, h_n and tape are undefined). */
+ * precision, or its configuration has no room for noise.recurrent), BLAS_LIMIT, CANCELLED (then
+ * y, h_n and tape are undefined). */
 PYGRU_API pygru_status PYGRU_NAME(pygru_forward)(const PYGRU_NAME(pygru_forward_args) *args);
 
 typedef struct PYGRU_NAME(pygru_backward_args) {
-    const pygru_plan *plan;       /* the plan of the forward call */
-    const PYGRU_REAL *parameters; /* as in the forward call */
-    const PYGRU_REAL *packed;     /* as in the forward call */
-    const PYGRU_REAL *tape;       /* of the forward call; not modified */
-    const uint8_t *mask;          /* as in the forward call */
-    PYGRU_REAL mask_scale;
-    PYGRU_NAME(pygru_input) d_y;  /* (T, B, D*H), data may be NULL (zeros); only valid
-                                     steps are read */
-    const PYGRU_REAL *d_h_n;      /* (L*D, B, H); NULL is zeros */
-    PYGRU_NAME(pygru_output) d_x; /* out (T, B, I), data may be NULL; 0 past the end */
-    PYGRU_REAL *d_h0;             /* out (L*D, B, H); not NULL */
-    PYGRU_REAL *grads;            /* flat like parameters; the gradient is ADDED, and
-                                     only when the call succeeds */
-    void *workspace;              /* backward_workspace bytes, any alignment */
-    const pygru_blas *blas;       /* may be NULL on the SIMD engine */
-    const pygru_kernels *kernels; /* NULL: the best that this CPU has */
+    const pygru_plan *plan;        /* the plan of the forward call */
+    const PYGRU_REAL *parameters;  /* as in the forward call */
+    const PYGRU_REAL *packed;      /* as in the forward call */
+    const PYGRU_REAL *tape;        /* of the forward call; not modified */
+    PYGRU_NAME(pygru_noise) noise; /* as in the forward call */
+    PYGRU_NAME(pygru_input) d_y;   /* (T, B, D*H), data may be NULL (zeros); only valid
+                                      steps are read */
+    const PYGRU_REAL *d_h_n;       /* (L*D, B, H); NULL is zeros */
+    PYGRU_NAME(pygru_output) d_x;  /* out (T, B, I), data may be NULL; 0 past the end */
+    PYGRU_REAL *d_h0;              /* out (L*D, B, H); not NULL */
+    PYGRU_REAL *grads;             /* flat like parameters; the gradient is ADDED, and
+                                      only when the call succeeds */
+    void *workspace;               /* backward_workspace bytes, any alignment */
+    const pygru_blas *blas;        /* may be NULL on the SIMD engine */
+    const pygru_kernels *kernels;  /* NULL: the best that this CPU has */
     const pygru_team *team;
 } PYGRU_NAME(pygru_backward_args);
 
@@ -89,6 +101,7 @@ typedef struct PYGRU_NAME(pygru_step_args) {
     const PYGRU_REAL *h;          /* (L, B, H) */
     PYGRU_REAL *h_next;           /* out (L, B, H); may be h itself */
     PYGRU_REAL *workspace;        /* pygru_step_workspace elements */
+    PYGRU_REAL zoneout_rate;      /* as in pygru_noise */
     const pygru_blas *blas;       /* may be NULL if packed is not */
     const pygru_kernels *kernels; /* NULL: the best that this CPU has */
 } PYGRU_NAME(pygru_step_args);

@@ -51,6 +51,7 @@ typedef struct NAME(sweep) {
     const pygru_chunk *chunk;
     int32_t direction;
     NAME(cell) cell;
+    NAME(cell_noise) noise;
     NAME(source) source;
     pygru_run *run;
     int32_t slot;
@@ -70,13 +71,17 @@ typedef struct NAME(sweep) {
     NAME(rows) d_y;    /* gradient of this layer's output; data may be NULL */
     REAL *d_gates;     /* (R, 4H) */
     REAL *x_rows;      /* (R, I) the inputs in sweep order, to be gathered, or NULL */
+    REAL *h_in_rows;   /* (R, H) what stood for h_prev in the products, or NULL */
 
     /* scratch of this thread, see plan.h */
     REAL *x;
     REAL *gates;
     REAL *h;
+    REAL *h_in;
     REAL *h_next;
     REAL *d_h;
+    REAL *d_h_in;
+    REAL *d_kept;
     REAL *d_rh;
 } NAME(sweep);
 
@@ -232,6 +237,17 @@ static const REAL *NAME(block_inputs)(const NAME(sweep) *s, int64_t t0, int64_t 
     return to;
 }
 
+/* What stands for the states h of the first n sequences in the products. */
+static const REAL *NAME(states_in_products)(const NAME(sweep) *s, int64_t n, const REAL *h,
+                                            REAL *to) {
+    if (s->noise.recurrent == NULL) {
+        return h;
+    }
+    NAME(drop_states)(&s->noise, n, s->cell.H, pygru_plan_order(s->plan) + s->chunk->sequence0,
+                      h, to);
+    return to;
+}
+
 static void NAME(sweep_forward)(const NAME(sweep) *s) {
     const int64_t *start = pygru_plan_starts(s->plan, s->chunk);
     const int64_t row0 = s->chunk->row0;
@@ -256,7 +272,11 @@ static void NAME(sweep_forward)(const NAME(sweep) *s) {
                        (size_t)(active * H) * sizeof(REAL));
             }
             NAME(cell_forward)(&s->cell, active, gates + (start[t] - start[t0]) * 4 * H, h,
-                               h_next, s->tape_gates != NULL);
+                               NAME(states_in_products)(s, active, h, s->h_in), h_next,
+                               s->tape_gates != NULL);
+            if (NAME(zones_out)(&s->noise)) {
+                NAME(zone_out)(&s->noise, (row0 + start[t]) * H, active * H, h, h_next);
+            }
             if (s->y.data != NULL) {
                 NAME(store_outputs)(s, t, active, h_next);
             }
@@ -277,14 +297,59 @@ static const REAL *NAME(block_gates)(const NAME(sweep) *s, int64_t t0, int64_t t
     const int64_t *start = pygru_plan_starts(s->plan, s->chunk);
     const int64_t first = s->chunk->row0 + start[t0];
     const int64_t rows = start[t1] - start[t0];
+    const int64_t H = s->cell.H;
+    const REAL *h_in = s->h_in_rows != NULL ? s->h_in_rows : s->h_prev;
     const REAL *x;
     if (s->tape_gates != NULL) {
-        return s->tape_gates + first * 4 * s->cell.H;
+        return s->tape_gates + first * 4 * H;
     }
     x = s->x_rows != NULL ? s->x_rows : s->tape_x;
     NAME(project_input)(&s->cell, rows, x + first * s->cell.I, s->gates);
-    NAME(cell_forward)(&s->cell, rows, s->gates, s->h_prev + first * s->cell.H, s->h_next, 1);
+    NAME(cell_forward)(&s->cell, rows, s->gates, s->h_prev + first * H, h_in + first * H,
+                       s->h_next, 1);
     return s->gates;
+}
+
+/* The rows of h_in, which the recurrent weights' gradient needs too. */
+static void NAME(gather_h_in)(const NAME(sweep) *s) {
+    const int64_t *start = pygru_plan_starts(s->plan, s->chunk);
+    int64_t t;
+    for (t = 0; t < s->chunk->steps; t++) {
+        const int64_t at = (s->chunk->row0 + start[t]) * s->cell.H;
+        (void)NAME(states_in_products)(s, start[t + 1] - start[t], s->h_prev + at,
+                                       s->h_in_rows + at);
+    }
+}
+
+/* One step back: s->d_h from the gradient of the states after it to that before it. `row` is
+ * the step's first row. */
+static void NAME(step_backward)(const NAME(sweep) *s, int64_t row, int64_t active,
+                                const REAL *gates) {
+    const int64_t H = s->cell.H;
+    const int64_t *order = pygru_plan_order(s->plan) + s->chunk->sequence0;
+    const int drops = s->h_in_rows != NULL;
+    const int zones_out = NAME(zones_out)(&s->noise);
+    int64_t j;
+    const NAME(step_gradient) step = {.gates = gates,
+                                      .h = s->h_prev + row * H,
+                                      .h_in = (drops ? s->h_in_rows : s->h_prev) + row * H,
+                                      .d_h = s->d_h,
+                                      .d_h_in = drops ? s->d_h_in : s->d_h,
+                                      .d_gates = s->d_gates + row * 4 * H,
+                                      .d_rh = s->d_rh};
+    if (zones_out) {
+        NAME(zone_out_backward)(&s->noise, row * H, active * H, s->d_h, s->d_kept);
+    }
+    if (drops) {
+        NAME(zero_row)(active * H, s->d_h_in);
+    }
+    NAME(cell_backward)(&s->cell, active, &step);
+    if (drops) {
+        NAME(drop_states_backward)(&s->noise, active, H, order, s->d_h_in, s->d_h);
+    }
+    for (j = 0; zones_out && j < active * H; j++) {
+        s->d_h[j] += s->d_kept[j];
+    }
 }
 
 /* d_h of sequence i when the sweep reaches its last step: the gradient of h_n. */
@@ -321,21 +386,23 @@ static void NAME(sweep_backward)(const NAME(sweep) *s) {
     if (s->x_rows != NULL) {
         NAME(gather_inputs)(s, 0, s->chunk->steps, s->x_rows + row0 * s->cell.I);
     }
+    if (s->h_in_rows != NULL) {
+        NAME(gather_h_in)(s);
+    }
     for (t1 = s->chunk->steps; t1 > 0 && !pygru_should_stop(s->run, s->slot); t1 = t0) {
         const REAL *gates;
         t0 = NAME(block_begin)(s, t1);
         gates = NAME(block_gates)(s, t0, t1);
         for (t = t1 - 1; t >= t0; t--) {
             const int64_t active = start[t + 1] - start[t];
-            const int64_t row = row0 + start[t];
             for (; running < active; running++) {
                 NAME(begin_gradient)(s, running);
             }
             if (s->d_y.data != NULL) {
                 NAME(add_output_gradient)(s, t, active);
             }
-            NAME(cell_backward)(&s->cell, active, gates + (start[t] - start[t0]) * 4 * H,
-                                s->h_prev + row * H, s->d_h, s->d_gates + row * 4 * H, s->d_rh);
+            NAME(step_backward)(s, row0 + start[t], active,
+                                gates + (start[t] - start[t0]) * 4 * H);
         }
     }
     for (; running < s->chunk->n; running++) {

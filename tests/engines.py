@@ -26,5 +26,6 @@ def use_engine(monkeypatch, engine, kernels=KERNELS.name):
     """Make GRUs that are constructed from now on run on ``engine`` with these kernels."""
     chosen = choose(kernels, engine)
     monkeypatch.setattr(pygru.gru, "KERNELS", chosen)
+    monkeypatch.setattr(pygru.passes, "KERNELS", chosen)
     monkeypatch.setattr(pygru.stream, "KERNELS", chosen)
     monkeypatch.setattr(pygru.stream, "IS_SIMD", engine == "simd")

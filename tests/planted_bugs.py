@@ -28,6 +28,7 @@ TESTS = [
     "test_gru_forward.py",
     "test_gru_gradients.py",
     "test_engines.py",
+    "test_noise.py",
 ]
 SUFFIXES = {"src_c": (".c", ".h"), "pygru": (".py", ".pyx")}
 AT_ONCE = 2
@@ -71,8 +72,8 @@ BUGS = [
     Bug(
         "z flipped",
         "pygru",
-        'self.variant.update == "keep",\n        )',
-        'self.variant.update != "keep",\n        )',
+        'self.variant.update == "keep",\n            self.recurrent',
+        'self.variant.update != "keep",\n            self.recurrent',
     ),
     Bug(
         "b_hn outside r",
@@ -114,12 +115,12 @@ BUGS = [
     Bug(
         "h_n of the reverse direction wrong",
         "pygru",
-        "        return batch.sequences(output), h_n.reshape(batch.state_shape()), kept\n",
+        "    return batch.sequences(output), h_n.reshape(batch.state_shape()), kept\n",
         """\
-        if self.bidirectional and batch.T:
-            last = batch.time_major(output)[-1, :, self.hidden_size :]
-            h_n.reshape(-1, batch.B, self.hidden_size)[-1] = last
-        return batch.sequences(output), h_n.reshape(batch.state_shape()), kept
+    if gru.bidirectional and batch.T:
+        last = batch.time_major(output)[-1, :, gru.hidden_size :]
+        h_n.reshape(-1, batch.B, gru.hidden_size)[-1] = last
+    return batch.sequences(output), h_n.reshape(batch.state_shape()), kept
 """,
     ),
     Bug(
@@ -167,6 +168,24 @@ self.lengths = validation.as_lengths(lengths, self.B, self.T)
         "if self.is_packed and self.given_out == self.owner.given_out and "
         "self.owner.unshared():",
         "if self.is_packed:",
+    ),
+    Bug(
+        "recurrent dropout acts on the blend too (reset before)",
+        "src_c",
+        "    part = units;\n    NAME(product_and_gates)",
+        "    part = units;\n    part.h = h_in;\n    NAME(product_and_gates)",
+    ),
+    Bug(
+        "the gradient of U sees the states that were dropped",
+        "src_c",
+        "b.data = dropped != NULL ? dropped : args->tape + view.h_prev;",
+        "b.data = args->tape + view.h_prev;",
+    ),
+    Bug(
+        "what zoneout keeps has no gradient",
+        "src_c",
+        "s->d_h[j] += s->d_kept[j];",
+        "s->d_h[j] += (REAL)0;",
     ),
     Bug(
         "the caller's floating-point state is not put back",

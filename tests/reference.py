@@ -10,6 +10,9 @@ rounds, so an imaginary step of 1e-30 comes out as a derivative without rounding
     n = tanh(W_n x + b_in + r (U_n h + b_hn))        reset after it
     h' = (1 - z) h + z n                             update replaces
     h' = z h + (1 - z) n                             update keeps
+
+With recurrent dropout, m * h stands for h in U h and in r h; with zoneout, the new state is
+d h + (1 - d) h'. See :class:`Noise`.
 """
 
 from typing import NamedTuple
@@ -34,6 +37,21 @@ class Gates(NamedTuple):
     h: np.ndarray
 
 
+class Noise(NamedTuple):
+    """What multiplies what, all None by default.
+
+    recurrent (L*D, B, H) is m; zoneout (L*D, T, B, H), or a number, is d; dropout
+    (L-1, T, B, D*H) multiplies the output of every layer but the last.
+    """
+
+    recurrent: np.ndarray | None = None
+    zoneout: np.ndarray | float | None = None
+    dropout: np.ndarray | None = None
+
+
+NO_NOISE = Noise()
+
+
 def sigmoid(a):
     return 1 / (1 + np.exp(-a))
 
@@ -51,15 +69,16 @@ class Cell:
         self.reset = reset
         self.update = update
 
-    def step(self, x, h):
+    def step(self, x, h, m=1):
         """From x (I) and h (H) to r, z, n and the new h, (H) each."""
         W, U, b_i, b_h = self.W, self.U, self.b_i, self.b_h
-        r = sigmoid(W[0] @ x + b_i[0] + U[0] @ h + b_h[0])
-        z = sigmoid(W[1] @ x + b_i[1] + U[1] @ h + b_h[1])
+        h_in = m * h
+        r = sigmoid(W[0] @ x + b_i[0] + U[0] @ h_in + b_h[0])
+        z = sigmoid(W[1] @ x + b_i[1] + U[1] @ h_in + b_h[1])
         if self.reset == "before":
-            n = np.tanh(W[2] @ x + b_i[2] + U[2] @ (r * h) + b_h[2])
+            n = np.tanh(W[2] @ x + b_i[2] + U[2] @ (r * h_in) + b_h[2])
         else:
-            n = np.tanh(W[2] @ x + b_i[2] + r * (U[2] @ h + b_h[2]))
+            n = np.tanh(W[2] @ x + b_i[2] + r * (U[2] @ h_in + b_h[2]))
         if self.update == "replace":
             return r, z, n, (1 - z) * h + z * n
         return r, z, n, z * h + (1 - z) * n
@@ -75,9 +94,12 @@ def forward(
     bidirectional=False,
     reset,
     update,
+    noise=NO_NOISE,
 ):
     """Return output (T, B, D*H) and h_n (L*D, B, H) for x (T, B, I)."""
-    every, h_n = _run(parameters, x, h0, lengths, num_layers, bidirectional, reset, update)
+    every, h_n = _run(
+        parameters, x, h0, lengths, num_layers, bidirectional, reset, update, noise
+    )
     D = 2 if bidirectional else 1
     return np.concatenate([cell.h for cell in every[-D:]], axis=2), h_n
 
@@ -97,7 +119,7 @@ def gates(
     return _run(parameters, x, h0, lengths, num_layers, bidirectional, reset, update)[0]
 
 
-def _run(parameters, x, h0, lengths, num_layers, bidirectional, reset, update):
+def _run(parameters, x, h0, lengths, num_layers, bidirectional, reset, update, noise=NO_NOISE):
     T, B = x.shape[:2]
     H = parameters["weight_hh_l0"].shape[1]
     suffixes = ("", "_reverse") if bidirectional else ("",)
@@ -112,16 +134,23 @@ def _run(parameters, x, h0, lengths, num_layers, bidirectional, reset, update):
     for layer in range(num_layers):
         for d, suffix in enumerate(suffixes):
             cell = Cell(parameters, f"l{layer}{suffix}", reset, update)
+            index = layer * D + d
+            kept = np.zeros(()) if noise.zoneout is None else np.asarray(noise.zoneout)
+            kept = np.broadcast_to(kept, (num_layers * D, T, B, H))[index]
             done = Gates(*(np.zeros((T, B, H), dtype) for _ in range(4)))
             for b in range(B):
-                h = h0[layer * D + d, b]
+                h = h0[index, b]
+                m = 1 if noise.recurrent is None else noise.recurrent[index, b]
                 valid = range(lengths[b])
                 for t in valid if d == 0 else reversed(valid):
-                    r, z, n, h = cell.step(x[t, b], h)
+                    r, z, n, h_next = cell.step(x[t, b], h, m)
+                    h = kept[t, b] * h + (1 - kept[t, b]) * h_next
                     done.r[t, b], done.z[t, b], done.n[t, b], done.h[t, b] = r, z, n, h
-                h_n[layer * D + d, b] = h
+                h_n[index, b] = h
             every.append(done)
         x = np.concatenate([cell.h for cell in every[-D:]], axis=2)
+        if noise.dropout is not None and layer + 1 < num_layers:
+            x = x * noise.dropout[layer]
     return every, h_n
 
 

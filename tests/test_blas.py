@@ -274,7 +274,7 @@ def wide_blas(library, monkeypatch):
 
 
 def use(monkeypatch, table):
-    monkeypatch.setattr(pygru.gru, "BLAS", table)
+    monkeypatch.setattr(pygru.passes, "BLAS", table)
     monkeypatch.setattr(pygru.stream, "BLAS", table)
 
 

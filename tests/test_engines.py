@@ -654,16 +654,15 @@ def test_core_refuses_packed_weights_that_are_missing(simd):
         "y": np.empty((6, 1, 4), np.float32),
         "h_n": np.empty(4, np.float32),
         "tape": None,
-        "mask": None,
-        "mask_scale": 1.0,
+        "noise": None,
         "workspace": np.empty(plan.sizes(1)["forward_workspace"], np.uint8),
     }
     kernels = _core.Kernels(SETS[-1], _core.ENGINE_SIMD)
     with pytest.raises(pygru.InternalError):
-        _core.forward(plan, arrays, pygru.gru.BLAS, kernels, 1, True)
+        _core.forward(plan, arrays, pygru.passes.BLAS, kernels, 1, True)
     arrays["packed"] = gru._packed.current()[0][:-1]
     with pytest.raises(pygru.InternalError, match=r"expected \d+ elements"):
-        _core.forward(plan, arrays, pygru.gru.BLAS, kernels, 1, True)
+        _core.forward(plan, arrays, pygru.passes.BLAS, kernels, 1, True)
     arrays["packed"] = gru._packed.current()[0]
-    _core.forward(plan, arrays, pygru.gru.BLAS, kernels, 1, True)
+    _core.forward(plan, arrays, pygru.passes.BLAS, kernels, 1, True)
     same(arrays["y"][:, 0], gru(X)[0])

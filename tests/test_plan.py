@@ -193,7 +193,7 @@ class Extent:
         self.end = padded(padded(self.end) + count + SLACK)
 
 
-def sizes_of(engine, I, H, L, D, bias, T, B, item, keep, n_threads):
+def sizes_of(engine, I, H, L, D, bias, T, B, item, keep, n_threads, drops):
     """The sizes of a plan of equally long sequences, as plan.c lays them out."""
     is_simd = engine == "simd"
     chunk = min(B, chunk_of(engine, H, B))
@@ -205,12 +205,13 @@ def sizes_of(engine, I, H, L, D, bias, T, B, item, keep, n_threads):
     if keep != _core.KEEP_NOTHING:
         columns = 5 if keep == _core.KEEP_GATES else 1
         tape = rows * I + L * D * B * H + L * D * rows * columns * H + SLACK
-    mask = (L - 1) * rows * D * H
+    dropout = (L - 1) * rows * D * H
+    zoneout = L * D * rows * H
     stored = rows if keep == _core.KEEP_NOTHING and L > 1 else 0
     combined_bias = 0 if is_simd else 4 * H
     forward = Extent(0 if is_simd else L * D * 3 * H * H, 2 * D * stored * H)
     each = Extent(combined_bias, block * widest)
-    for count in (block * 4 * H, is_simd * SUMS, 2 * chunk * H):
+    for count in (block * 4 * H, is_simd * SUMS, 2 * chunk * H, drops * chunk * H):
         each.add_vectors(count)
     forward_total = padded(forward.end) + n_threads * each.end
     recomputed = block if keep == _core.KEEP_OUTPUTS else 0
@@ -220,6 +221,7 @@ def sizes_of(engine, I, H, L, D, bias, T, B, item, keep, n_threads):
         parameters,
         D * rows * 4 * H,
         gathers * rows * widest,
+        drops * D * rows * H,
         2 * (rows if L > 1 else 0) * D * H,
     )
     each = Extent(combined_bias)
@@ -229,6 +231,8 @@ def sizes_of(engine, I, H, L, D, bias, T, B, item, keep, n_threads):
     each.add_vectors(is_simd * SUM_SCRATCH)
     each.add(8 * H)
     each.add_vectors(chunk * H)
+    each.add_vectors(drops * chunk * H)
+    each.add(chunk * H)
     each.add_vectors(chunk * H)
     backward_total = padded(backward.end) + n_threads * each.end
     product = (block if keep == _core.KEEP_NOTHING else rows) * 3 * H * max(widest, H)
@@ -236,13 +240,17 @@ def sizes_of(engine, I, H, L, D, bias, T, B, item, keep, n_threads):
         "rows": rows,
         "parameters": parameters,
         "tape": tape,
-        "mask": mask,
+        "dropout": dropout,
+        "recurrent": L * D * B * H,
+        "zoneout": zoneout,
         "forward_workspace": 64 + forward_total * item,
         "backward_workspace": 64 + backward_total * item,
         "largest_product": min(product, LARGEST),
         "operations": min(rows * parameters, LARGEST),
     }
-    largest = max(mask, tape * item, found["forward_workspace"], found["backward_workspace"])
+    largest = max(
+        dropout, zoneout, tape * item, found["forward_workspace"], found["backward_workspace"]
+    )
     return found, largest > LARGEST
 
 
@@ -259,20 +267,23 @@ def sizes_of(engine, I, H, L, D, bias, T, B, item, keep, n_threads):
     st.sampled_from([(b"f", 4), (b"d", 8)]),
     st.sampled_from(KEEPS),
     st.integers(1, 64),
+    st.booleans(),
 )
-@example(ENGINES[-1], 1, 2**28, 1, 1, True, 40, 200, (b"d", 8), _core.KEEP_GATES, 64)
-@example(ENGINES[0], 1, 2**28, 1, 1, True, 40, 200, (b"d", 8), _core.KEEP_GATES, 64)
-@example(ENGINES[-1], 2**40, 2, 2, 2, True, 40, 200, (b"f", 4), _core.KEEP_OUTPUTS, 1)
+@example(ENGINES[-1], 1, 2**28, 1, 1, True, 40, 200, (b"d", 8), _core.KEEP_GATES, 64, True)
+@example(ENGINES[0], 1, 2**28, 1, 1, True, 40, 200, (b"d", 8), _core.KEEP_GATES, 64, False)
+@example(ENGINES[-1], 2**40, 2, 2, 2, True, 40, 200, (b"f", 4), _core.KEEP_OUTPUTS, 1, True)
 def test_plan_sizes_equal_python_or_raise(
-    engine, I, H, L, D, bias, T, B, kind, keep, n_threads
+    engine, I, H, L, D, bias, T, B, kind, keep, n_threads, drops
 ):
-    config = _core.Config(I, H, L, D, bias, False, False)
+    config = _core.Config(I, H, L, D, bias, False, False, drops)
     arguments = (config, number_of(engine), T, B, None, kind[0], keep)
     if cell_of(I, H, D, bias, L - 1, D - 1)["end"] * 8 > LARGEST or L > MOST_LAYERS:
         with pytest.raises(ValueError, match="the sizes overflow"):
             _core.Plan(*arguments)
         return
-    expected, overflows = sizes_of(engine, I, H, L, D, bias, T, B, kind[1], keep, n_threads)
+    expected, overflows = sizes_of(
+        engine, I, H, L, D, bias, T, B, kind[1], keep, n_threads, drops
+    )
     plan = _core.Plan(*arguments)
     if overflows:
         with pytest.raises(ValueError, match="the sizes overflow"):

@@ -53,6 +53,8 @@ from pygru.core.cpygru cimport (
     pygru_kernels_at,
     pygru_kernels_count,
     pygru_kernels_name,
+    pygru_noise_f32,
+    pygru_noise_f64,
     pygru_openmp_version,
     pygru_output_f32,
     pygru_output_f64,
@@ -100,7 +102,7 @@ KEEP_OUTPUTS = PYGRU_KEEP_OUTPUTS
 KEEP_GATES = PYGRU_KEEP_GATES
 
 cdef enum:
-    BORROWED_AT_MOST = 11
+    BORROWED_AT_MOST = 12
     LONG_STEP = 400_000  # multiply-adds; about 20 us, and the GIL is worth giving away
 
 cdef dict EXCEPTIONS = {
@@ -260,7 +262,8 @@ cdef class Config:
     cdef pygru_config config
 
     def __init__(self, int64_t input_size, int64_t hidden_size, int64_t num_layers,
-                 int num_directions, bint bias, bint reset_after, bint update_keeps):
+                 int num_directions, bint bias, bint reset_after, bint update_keeps,
+                 bint drops_states=False):
         self.config.input_size = input_size
         self.config.hidden_size = hidden_size
         self.config.num_layers = num_layers
@@ -268,6 +271,7 @@ cdef class Config:
         self.config.has_bias = bias
         self.config.reset = reset_after
         self.config.update = update_keeps
+        self.config.drops_states = drops_states
 
     def cell(self, int64_t layer, int direction):
         """Offsets of one cell's parameters; see ``pygru_cell`` in pygru.h."""
@@ -501,6 +505,10 @@ ctypedef fused step_args:
     pygru_step_args_f32
     pygru_step_args_f64
 
+ctypedef fused noise:
+    pygru_noise_f32
+    pygru_noise_f64
+
 ctypedef fused input_rows:
     pygru_input_f32
     pygru_input_f64
@@ -556,6 +564,20 @@ cdef const void *packed_in(Borrowed borrowed, Plan plan, object array) except? N
     return borrowed.vectors(array, elements, plan.kind, False)
 
 
+cdef int set_noise(noise *to, Borrowed borrowed, pygru_sizes *sizes,
+                   object given) except -1:
+    """Fill ``to`` from an object with attributes of the same names; None has no noise."""
+    if given is None:
+        return 0
+    to.dropout = <const uint8_t *>borrowed.dense(given.dropout, sizes.dropout, b"B", False)
+    to.dropout_scale = given.dropout_scale
+    to.recurrent = <const uint8_t *>borrowed.dense(given.recurrent, sizes.recurrent, b"B", False)
+    to.recurrent_scale = given.recurrent_scale
+    to.zoneout = <const uint8_t *>borrowed.dense(given.zoneout, sizes.zoneout, b"B", False)
+    to.zoneout_rate = given.zoneout_rate
+    return 0
+
+
 cdef int fill_forward(forward_args *args, Borrowed borrowed, Plan plan, dict arrays,
                       Blas blas, Kernels kernels, Interrupt interrupt,
                       int n_threads) except -1:
@@ -572,8 +594,7 @@ cdef int fill_forward(forward_args *args, Borrowed borrowed, Plan plan, dict arr
                config.num_directions * config.hidden_size)
     args.h_n = borrowed.dense(arrays["h_n"], plan.states(), plan.kind, True)
     args.tape = borrowed.dense(arrays["tape"], sizes.tape, plan.kind, True)
-    args.mask = <const uint8_t *>borrowed.dense(arrays["mask"], sizes.mask, b"B", False)
-    args.mask_scale = arrays["mask_scale"]
+    set_noise(&args.noise, borrowed, &sizes, arrays["noise"])
     args.workspace = borrowed.dense(arrays["workspace"], sizes.forward_workspace, b"B", True)
     args.blas = &blas.table
     args.kernels = kernels.kernels
@@ -614,8 +635,7 @@ cdef int fill_backward(backward_args *args, Borrowed borrowed, Plan plan, dict a
     args.parameters = borrowed.dense(arrays["parameters"], sizes.parameters, plan.kind, False)
     args.packed = packed_in(borrowed, plan, arrays["packed"])
     args.tape = borrowed.dense(arrays["tape"], sizes.tape, plan.kind, False)
-    args.mask = <const uint8_t *>borrowed.dense(arrays["mask"], sizes.mask, b"B", False)
-    args.mask_scale = arrays["mask_scale"]
+    set_noise(&args.noise, borrowed, &sizes, arrays["noise"])
     set_input(&args.d_y, borrowed, plan, arrays["d_y"], width)
     args.d_h_n = borrowed.dense(arrays["d_h_n"], plan.states(), plan.kind, False)
     set_output(&args.d_x, borrowed, plan, arrays["d_x"], config.input_size)
@@ -675,7 +695,7 @@ cdef class Stepper:
     cdef void *h_next
 
     def __init__(self, Config config, Blas blas, Kernels kernels, bytes kind, batch,
-                 parameters, Packed packed, x, h, h_next, workspace):
+                 parameters, Packed packed, x, h, h_next, workspace, double zoneout_rate):
         cdef pygru_config *c = &config.config
         cdef size_t item = 4 if kind == b"f" else 8
         self.borrowed = Borrowed()
@@ -691,8 +711,10 @@ cdef class Stepper:
         self.is_long = self.rows * config.cell(c.num_layers - 1, 0)["end"] > LONG_STEP
         if kind == b"f":
             self.fill(&self.args32, parameters, x, h, h_next, workspace)
+            self.args32.zoneout_rate = zoneout_rate
         else:
             self.fill(&self.args64, parameters, x, h, h_next, workspace)
+            self.args64.zoneout_rate = zoneout_rate
 
     cdef int fill(self, step_args *args, parameters, x, h, h_next, workspace) except -1:
         cdef pygru_config *c = &self.config.config

@@ -20,6 +20,7 @@ cdef extern from "pygru.h" nogil:
         int32_t has_bias
         int32_t reset
         int32_t update
+        int32_t drops_states
 
     ctypedef struct pygru_cell:
         int64_t input_size
@@ -38,7 +39,9 @@ cdef extern from "pygru.h" nogil:
         int64_t rows
         int64_t parameters
         int64_t tape
-        int64_t mask
+        int64_t dropout
+        int64_t recurrent
+        int64_t zoneout
         int64_t forward_workspace
         int64_t backward_workspace
         int64_t largest_product
@@ -107,6 +110,14 @@ cdef extern from "pygru.h" nogil:
         ptrdiff_t step
         ptrdiff_t sequence
 
+    ctypedef struct pygru_noise_f32:
+        const uint8_t *dropout
+        float dropout_scale
+        const uint8_t *recurrent
+        float recurrent_scale
+        const uint8_t *zoneout
+        float zoneout_rate
+
     ctypedef struct pygru_forward_args_f32:
         const pygru_plan *plan
         const void *parameters
@@ -116,12 +127,19 @@ cdef extern from "pygru.h" nogil:
         pygru_output_f32 y
         void *h_n
         void *tape
-        const uint8_t *mask
-        float mask_scale
+        pygru_noise_f32 noise
         void *workspace
         const pygru_blas *blas
         const pygru_kernels *kernels
         const pygru_team *team
+
+    ctypedef struct pygru_noise_f64:
+        const uint8_t *dropout
+        double dropout_scale
+        const uint8_t *recurrent
+        double recurrent_scale
+        const uint8_t *zoneout
+        double zoneout_rate
 
     ctypedef struct pygru_forward_args_f64:
         const pygru_plan *plan
@@ -132,8 +150,7 @@ cdef extern from "pygru.h" nogil:
         pygru_output_f64 y
         void *h_n
         void *tape
-        const uint8_t *mask
-        double mask_scale
+        pygru_noise_f64 noise
         void *workspace
         const pygru_blas *blas
         const pygru_kernels *kernels
@@ -152,8 +169,7 @@ cdef extern from "pygru.h" nogil:
         const void *parameters
         const void *packed
         const void *tape
-        const uint8_t *mask
-        float mask_scale
+        pygru_noise_f32 noise
         pygru_input_f32 d_y
         const void *d_h_n
         pygru_output_f32 d_x
@@ -169,8 +185,7 @@ cdef extern from "pygru.h" nogil:
         const void *parameters
         const void *packed
         const void *tape
-        const uint8_t *mask
-        double mask_scale
+        pygru_noise_f64 noise
         pygru_input_f64 d_y
         const void *d_h_n
         pygru_output_f64 d_x
@@ -193,6 +208,7 @@ cdef extern from "pygru.h" nogil:
         const void *h
         void *h_next
         void *workspace
+        float zoneout_rate
         const pygru_blas *blas
         const pygru_kernels *kernels
 
@@ -205,6 +221,7 @@ cdef extern from "pygru.h" nogil:
         const void *h
         void *h_next
         void *workspace
+        double zoneout_rate
         const pygru_blas *blas
         const pygru_kernels *kernels
 

@@ -6,9 +6,11 @@ import numpy as np
 
 
 def torch_uniform(gru):
-    """Fill all parameters uniformly in +-1/sqrt(H), as PyTorch does."""
+    """Fill weights and biases uniformly in +-1/sqrt(H), as PyTorch does; h0 with zeros."""
     bound = 1 / math.sqrt(gru.hidden_size)
     gru.flat_parameters[...] = gru.generator.uniform(-bound, bound, gru.flat_parameters.size)
+    if gru.learn_h0:
+        gru.parameters["h0"] = np.zeros(gru.parameters["h0"].shape)
 
 
 def keras_glorot_orthogonal(gru):

@@ -24,7 +24,7 @@ static void describe(const problem *p, const precision *kind, const options *o,
              set == NULL ? "other kernels" : set->name, (int)c->hidden_size, (int)c->input_size,
              (int)p->T, (int)p->B, (int)c->num_layers, (int)c->num_directions, (int)c->has_bias,
              (int)c->reset, (int)c->update, p->lengths != NULL ? " ragged" : "",
-             p->mask != NULL ? " mask" : "");
+             p->dropout != NULL || p->recurrent != NULL || p->zoneout != NULL ? " noise" : "");
 }
 
 /* ---- comparing results -------------------------------------------------------------- */
@@ -116,8 +116,10 @@ static void check_tape_gates(const problem *p, const precision *kind, const doub
         const double n = gates[j], r = gates[H + j], z = gates[2 * H + j];
         const double expected = p->config.update == PYGRU_UPDATE_KEEPS ? z * h[j] + (1 - z) * n
                                                                        : (1 - z) * h[j] + z * n;
-        CHECK_NEAR(next[j], expected, rounding);
-        if (p->config.reset == PYGRU_RESET_BEFORE) {
+        if (p->zoneout == NULL) {
+            CHECK_NEAR(next[j], expected, rounding);
+        }
+        if (p->config.reset == PYGRU_RESET_BEFORE && p->recurrent == NULL) {
             CHECK_NEAR(gates[3 * H + j], r * h[j], rounding);
         }
     }
@@ -363,7 +365,7 @@ static void check_problem(const problem *p, int64_t number, int each_array) {
 /* The n-th of 32 combinations of options; bit 5 of n is the caller's: lengths that differ. */
 static pygru_config nth_config(int n, shape s) {
     const pygru_config c = {s.I,        s.H,   1 + (n >> 2 & 1), 1 + (n >> 3 & 1),
-                            n >> 4 & 1, n & 1, n >> 1 & 1};
+                            n >> 4 & 1, n & 1, n >> 1 & 1,       0};
     return c;
 }
 
@@ -384,15 +386,15 @@ static void check_all_combinations(int quick) {
         for (n = s % stride; n < N_COMBINATIONS; n += stride) {
             const pygru_config c = nth_config(n, shapes[s]);
             const int small = shapes[s].H * shapes[s].T * shapes[s].B <= 120;
-            problem p = problem_new(&c, shapes[s].T, shapes[s].B, n >> 5 & 1, 0);
+            problem p = problem_new(&c, shapes[s].T, shapes[s].B, n >> 5 & 1, NO_NOISE);
             check_problem(&p, n + s, small);
             problem_free(&p);
         }
     }
 }
 
-/* Dropout between the layers. */
-static void check_dropout(int quick) {
+/* Dropout between the layers and of the states, and zoneout: alone and together. */
+static void check_noise(int quick) {
     static const shape shapes[] = {{3, 2, 5, 3}, {8, 3, 12, 20}};
     int s, n;
     for (s = 0; s < (quick ? 1 : 2); s++) {
@@ -400,7 +402,7 @@ static void check_dropout(int quick) {
             pygru_config c = nth_config(n, shapes[s]);
             problem p;
             c.num_layers = 3;
-            p = problem_new(&c, shapes[s].T, shapes[s].B, n >> 5 & 1, 1);
+            p = problem_new(&c, shapes[s].T, shapes[s].B, n >> 5 & 1, 1 + (n + s) % 7);
             check_problem(&p, n, s == 0);
             problem_free(&p);
         }
@@ -420,7 +422,7 @@ static void check_large(void) {
             c.has_bias = 1;
             c.num_directions = s == 1 ? 2 : 1;
             c.num_layers = s == 1 ? 2 : 1;
-            p = problem_new(&c, shapes[s].T, shapes[s].B, n == 3, 0);
+            p = problem_new(&c, shapes[s].T, shapes[s].B, n == 3, NO_NOISE);
             check_problem(&p, n, 0);
             problem_free(&p);
         }
@@ -429,8 +431,8 @@ static void check_large(void) {
 
 /* An array that may be NULL is zeros then; without d_x the rest is the same. */
 static void check_null_is_zero_on(const precision *kind, int32_t engine) {
-    const pygru_config c = {2, 3, 2, 2, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS};
-    problem p = problem_new(&c, 5, 20, 1, 0);
+    const pygru_config c = {2, 3, 2, 2, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0};
+    problem p = problem_new(&c, 5, 20, 1, NO_NOISE);
     options o = plain_options;
     results some, others;
     o.engine = engine;
@@ -530,7 +532,7 @@ static void check_steps(int quick) {
             if (c.num_directions == 2) {
                 continue;
             }
-            p = problem_new(&c, 1, shapes[s].B, 0, 0);
+            p = problem_new(&c, 1, shapes[s].B, 0, NO_NOISE);
             check_steps_of(&p);
             problem_free(&p);
         }

@@ -18,8 +18,11 @@ typedef struct problem {
     double *parameters; /* flat, cell by cell */
     double *d_y;        /* (T, B, D*H) */
     double *d_h_n;      /* (L*D, B, H) */
-    uint8_t *mask;      /* (L-1, T, B, D*H) or NULL: by time step, not packed */
-    double mask_scale;
+    uint8_t *dropout;   /* (L-1, T, B, D*H) or NULL: by time step, not packed */
+    uint8_t *recurrent; /* (L*D, B, H) or NULL */
+    uint8_t *zoneout;   /* (L*D, T, B, H) or NULL: by visit, not packed */
+    double dropout_scale;
+    double recurrent_scale;
     int64_t n_x;
     int64_t n_y;
     int64_t n_states;
@@ -105,6 +108,19 @@ static void copy_doubles(int64_t n, const double *from, double *to) {
 
 /* ---- problems ----------------------------------------------------------------------- */
 
+/* What a problem may have of pygru_noise, to be combined. */
+enum { NO_NOISE = 0, DROPOUT = 1, RECURRENT = 2, ZONEOUT = 4 };
+
+/* Random bytes, two of three of them 1; NULL if there shall be none. */
+static uint8_t *random_mask(int wanted, int64_t n) {
+    uint8_t *mask = wanted ? allocate(n, 1) : NULL;
+    int64_t i;
+    for (i = 0; wanted && i < n; i++) {
+        mask[i] = random_bits() % 3 != 0;
+    }
+    return mask;
+}
+
 static int64_t length_of(const problem *p, int64_t b) {
     return p->lengths == NULL ? p->T : p->lengths[b];
 }
@@ -117,7 +133,7 @@ static int64_t parameters_of_cell(const pygru_config *c, int64_t layer) {
 }
 
 static problem problem_new(const pygru_config *config, int64_t T, int64_t B, int ragged,
-                           int dropout) {
+                           int noise) {
     const int64_t LD = config->num_layers * config->num_directions;
     const int64_t width = config->num_directions * config->hidden_size;
     const double weight = 1.0 / sqrt((double)config->hidden_size) + 0.1;
@@ -145,18 +161,16 @@ static problem problem_new(const pygru_config *config, int64_t T, int64_t B, int
                                     : (int64_t)(random_bits() % (uint64_t)(T + 1));
         }
     }
-    p.mask_scale = 1;
-    if (dropout) {
-        p.mask_scale = 1.5;
-        p.mask = allocate((config->num_layers - 1) * p.n_y, 1);
-        for (i = 0; i < (config->num_layers - 1) * p.n_y; i++) {
-            p.mask[i] = random_bits() % 3 != 0;
-        }
-    }
+    p.dropout = random_mask(noise & DROPOUT, (config->num_layers - 1) * p.n_y);
+    p.recurrent = random_mask(noise & RECURRENT, p.n_states);
+    p.zoneout = random_mask(noise & ZONEOUT, p.n_states * T);
+    p.dropout_scale = 1.5;
+    p.recurrent_scale = 1.25;
+    p.config.drops_states = (noise & RECURRENT) != 0;
     return p;
 }
 
-/* Sequences [first, first + n) of a problem without dropout, as a problem of its own. */
+/* Sequences [first, first + n) of a problem without noise, as a problem of its own. */
 static problem problem_slice(const problem *p, int64_t first, int64_t n) {
     const pygru_config *c = &p->config;
     const int64_t LD = c->num_layers * c->num_directions;
@@ -196,7 +210,9 @@ static void problem_free(problem *p) {
     free(p->parameters);
     free(p->d_y);
     free(p->d_h_n);
-    free(p->mask);
+    free(p->dropout);
+    free(p->recurrent);
+    free(p->zoneout);
 }
 
 static void results_free(results *r) {

@@ -23,31 +23,33 @@ static double dot(int64_t n, const double *a, const double *b) {
 
 static double sigma(double x) { return 1 / (1 + exp(-x)); }
 
-/* One step of one sequence: h (H) becomes h'. scratch (4H). */
+/* One step of one sequence: h (H) becomes h'. h_in (H) stands for h in the products. scratch
+ * (4H). */
 static void reference_step(const pygru_config *c, int64_t width, const double *cell,
-                           const double *x, double *h, double *scratch) {
+                           const double *x, const double *h_in, double *h, double *scratch) {
     const int64_t H = c->hidden_size;
     const double *w = cell, *u = w + 3 * H * width, *b_x = u + 3 * H * H, *b_h = b_x + 3 * H;
     double *r = scratch, *z = r + H, *n = z + H, *rh = n + H;
     int64_t j;
     for (j = 0; j < H; j++) {
-        double a_r = dot(width, w + j * width, x) + dot(H, u + j * H, h);
-        double a_z = dot(width, w + (H + j) * width, x) + dot(H, u + (H + j) * H, h);
+        double a_r = dot(width, w + j * width, x) + dot(H, u + j * H, h_in);
+        double a_z = dot(width, w + (H + j) * width, x) + dot(H, u + (H + j) * H, h_in);
         if (c->has_bias) {
             a_r += b_x[j] + b_h[j];
             a_z += b_x[H + j] + b_h[H + j];
         }
         r[j] = sigma(a_r);
         z[j] = sigma(a_z);
-        rh[j] = r[j] * h[j];
+        rh[j] = r[j] * h_in[j];
     }
     for (j = 0; j < H; j++) {
         const double *u_n = u + (2 * H + j) * H;
         const double bias_x = c->has_bias ? b_x[2 * H + j] : 0;
         const double bias_h = c->has_bias ? b_h[2 * H + j] : 0;
         const double from_x = dot(width, w + (2 * H + j) * width, x) + bias_x;
-        n[j] = c->reset == PYGRU_RESET_BEFORE ? tanh(from_x + bias_h + dot(H, u_n, rh))
-                                              : tanh(from_x + r[j] * (bias_h + dot(H, u_n, h)));
+        n[j] = c->reset == PYGRU_RESET_BEFORE
+                   ? tanh(from_x + bias_h + dot(H, u_n, rh))
+                   : tanh(from_x + r[j] * (bias_h + dot(H, u_n, h_in)));
     }
     for (j = 0; j < H; j++) {
         h[j] = c->update == PYGRU_UPDATE_REPLACES ? (1 - z[j]) * h[j] + z[j] * n[j]
@@ -60,7 +62,8 @@ static void reference_forward(const problem *p, double *y, double *h_n) {
     const pygru_config *c = &p->config;
     const int64_t H = c->hidden_size, D = c->num_directions, width_above = D * H;
     const double *cell = p->parameters;
-    double *in = doubles(p->n_x), *out = NULL, *scratch = doubles(4 * H);
+    double *in = doubles(p->n_x), *out = NULL, *scratch = doubles(6 * H);
+    double *h_in = scratch + 4 * H, *old = h_in + H;
     int64_t layer, d, b, s, j, width = c->input_size;
     memcpy(in, p->x, (size_t)p->n_x * sizeof *in);
     for (layer = 0; layer < c->num_layers; layer++) {
@@ -72,14 +75,25 @@ static void reference_forward(const problem *p, double *y, double *h_n) {
                 memcpy(h, p->h0 + (h - h_n), (size_t)H * sizeof *h);
                 for (s = 0; s < length; s++) {
                     const int64_t row = (d == 0 ? s : length - 1 - s) * p->B + b;
-                    reference_step(c, width, cell, in + row * width, h, scratch);
+                    const int64_t state = ((layer * D + d) * p->B + b) * H;
+                    const int64_t visit = (((layer * D + d) * p->T + s) * p->B + b) * H;
+                    for (j = 0; j < H; j++) {
+                        old[j] = h[j];
+                        h_in[j] = p->recurrent == NULL
+                                      ? h[j]
+                                      : h[j] * p->recurrent[state + j] * p->recurrent_scale;
+                    }
+                    reference_step(c, width, cell, in + row * width, h_in, h, scratch);
+                    for (j = 0; p->zoneout != NULL && j < H; j++) {
+                        h[j] = p->zoneout[visit + j] ? old[j] : h[j];
+                    }
                     memcpy(out + row * width_above + d * H, h, (size_t)H * sizeof *h);
                 }
             }
             cell += parameters_of_cell(c, layer);
         }
-        for (j = 0; p->mask != NULL && layer + 1 < c->num_layers && j < p->n_y; j++) {
-            out[j] *= p->mask[layer * p->n_y + j] * p->mask_scale;
+        for (j = 0; p->dropout != NULL && layer + 1 < c->num_layers && j < p->n_y; j++) {
+            out[j] *= p->dropout[layer * p->n_y + j] * p->dropout_scale;
         }
         free(in);
         in = out;

@@ -83,19 +83,18 @@ static void NAME(check_unchanged)(const buffer *b, const double *expected) {
     NAME(check_first_unchanged)(b, (int64_t)(b->bytes / sizeof(REAL)), expected);
 }
 
-/* The dropout mask in the order of the packed rows: (L-1, R, D*H). */
-static buffer NAME(packed_mask)(const problem *p, const pygru_plan *plan, int64_t rows) {
-    const int64_t width = p->config.num_directions * p->config.hidden_size;
-    const int64_t layers = p->config.num_layers - 1;
-    buffer b = buffer_new(layers * rows * width);
+/* A mask (planes, T, B, width) in the order of the packed rows, (planes, R, width). */
+static buffer NAME(packed_mask)(const problem *p, const pygru_plan *plan, int64_t rows,
+                                int64_t planes, int64_t width, const uint8_t *mask) {
+    buffer b = buffer_new(mask == NULL ? 0 : planes * rows * width);
     int64_t *step = allocate(rows, sizeof *step), *sequence = allocate(rows, sizeof *sequence);
-    int64_t layer, row;
+    int64_t plane, row;
     pygru_plan_rows(plan, step, sequence);
-    for (layer = 0; layer < layers; layer++) {
+    for (plane = 0; mask != NULL && plane < planes; plane++) {
         for (row = 0; row < rows; row++) {
-            const int64_t place_in_time = step[row] * p->B + sequence[row];
-            memcpy((uint8_t *)b.data + (layer * rows + row) * width,
-                   p->mask + layer * p->n_y + place_in_time * width, (size_t)width);
+            const int64_t place_in_time = (plane * p->T + step[row]) * p->B + sequence[row];
+            memcpy((uint8_t *)b.data + (plane * rows + row) * width,
+                   mask + place_in_time * width, (size_t)width);
         }
     }
     buffer_read_only(&b);
@@ -130,7 +129,9 @@ typedef struct NAME(run_memory) {
     buffer plan;
     buffer parameters;
     buffer packed;
-    buffer mask;
+    buffer dropout;
+    buffer recurrent;
+    buffer zoneout;
     buffer tape;
     placement x_at;
     placement y_at;
@@ -138,8 +139,28 @@ typedef struct NAME(run_memory) {
     pygru_team team;
 } NAME(run_memory);
 
-static const uint8_t *NAME(mask_of)(const problem *p, const NAME(run_memory) *m) {
-    return p->mask != NULL && p->config.num_layers > 1 ? m->mask.data : NULL;
+static NAME(pygru_noise) NAME(noise_of)(const problem *p, const NAME(run_memory) *m) {
+    NAME(pygru_noise) noise = {0};
+    noise.dropout = p->dropout != NULL && p->config.num_layers > 1 ? m->dropout.data : NULL;
+    noise.dropout_scale = (REAL)p->dropout_scale;
+    noise.recurrent = p->recurrent != NULL ? m->recurrent.data : NULL;
+    noise.recurrent_scale = (REAL)p->recurrent_scale;
+    noise.zoneout = p->zoneout != NULL ? m->zoneout.data : NULL;
+    return noise;
+}
+
+/* The masks of a problem, read only. */
+static void NAME(make_masks)(const problem *p, NAME(run_memory) *m, int64_t rows) {
+    const int64_t H = p->config.hidden_size, D = p->config.num_directions;
+    const int64_t L = p->config.num_layers;
+    const pygru_plan *plan = m->plan.data;
+    m->dropout = NAME(packed_mask)(p, plan, rows, L - 1, D * H, p->dropout);
+    m->zoneout = NAME(packed_mask)(p, plan, rows, L * D, H, p->zoneout);
+    m->recurrent = buffer_new(p->recurrent == NULL ? 0 : p->n_states);
+    if (p->recurrent != NULL) {
+        memcpy(m->recurrent.data, p->recurrent, (size_t)p->n_states);
+    }
+    buffer_read_only(&m->recurrent);
 }
 
 static void NAME(run_forward)(const problem *p, const options *o, NAME(run_memory) *m,
@@ -178,8 +199,7 @@ static void NAME(run_forward)(const problem *p, const options *o, NAME(run_memor
     if (o->keep != PYGRU_KEEP_NOTHING) {
         args.tape = m->tape.data;
     }
-    args.mask = NAME(mask_of)(p, m);
-    args.mask_scale = (REAL)p->mask_scale;
+    args.noise = NAME(noise_of)(p, m);
     args.workspace = (char *)workspace.data + o->odd_workspace;
     args.blas = o->engine == PYGRU_ENGINE_SIMD ? NULL : &m->blas;
     args.kernels = o->kernels;
@@ -221,8 +241,7 @@ static void NAME(run_backward)(const problem *p, const options *o, NAME(run_memo
     args.parameters = m->parameters.data;
     args.packed = m->packed.data;
     args.tape = m->tape.data;
-    args.mask = NAME(mask_of)(p, m);
-    args.mask_scale = (REAL)p->mask_scale;
+    args.noise = NAME(noise_of)(p, m);
     args.d_y.data = o->null_d_y ? NULL : (const REAL *)d_y.data + m->y_at.first;
     args.d_y.step = m->y_at.step;
     args.d_y.sequence = m->y_at.sequence;
@@ -280,7 +299,7 @@ static void NAME(run)(const problem *p, const options *o, results *r) {
 
     m.parameters = NAME(input)(p->n_parameters, p->parameters);
     m.packed = NAME(packed_parameters)(p, o, &m.parameters);
-    m.mask = p->mask != NULL ? NAME(packed_mask)(p, m.plan.data, r->sizes.rows) : buffer_new(0);
+    NAME(make_masks)(p, &m, r->sizes.rows);
     m.tape = buffer_new(r->sizes.tape * (int64_t)sizeof(REAL));
     m.x_at = place(o->lay, p->T, p->B, p->config.input_size);
     m.y_at = place(o->lay, p->T, p->B, width);
@@ -304,7 +323,9 @@ static void NAME(run)(const problem *p, const options *o, results *r) {
     buffer_free(&m.plan);
     buffer_free(&m.parameters);
     buffer_free(&m.packed);
-    buffer_free(&m.mask);
+    buffer_free(&m.dropout);
+    buffer_free(&m.recurrent);
+    buffer_free(&m.zoneout);
     buffer_free(&m.tape);
 }
 

@@ -122,7 +122,7 @@ static void check_batches_of(const problem *p, const precision *kind, const kern
 
 /* Both resets and both updates: bits 0 and 1 of n. */
 static pygru_config nth_model(int n, int64_t I, int64_t H, int64_t L, int32_t D) {
-    const pygru_config c = {I, H, L, D, n >> 2 & 1, n & 1, n >> 1 & 1};
+    const pygru_config c = {I, H, L, D, n >> 2 & 1, n & 1, n >> 1 & 1, 0};
     return c;
 }
 
@@ -137,7 +137,7 @@ static void check_batches_of_all_models(int quick) {
             const int ragged = (i + n / 2) % 2;
             const pygru_config c =
                 nth_model(n + 4 * (i & 1), 1 + (5 * i + 3 * n) % 23, H, 1 + (i + n) % 2, 1);
-            problem p = problem_new(&c, 3 + i % 2, quick ? 9 : 20, ragged, 0);
+            problem p = problem_new(&c, 3 + i % 2, quick ? 9 : 20, ragged, NO_NOISE);
             for (k = 0; k < N_PRECISIONS; k++) {
                 for (set = 0; set < n_kernel_sets; set++, number++) {
                     check_batches_of(&p, &precisions[k], &kernel_sets[set], 2 + number % 8, 9,
@@ -159,7 +159,7 @@ static void check_batches_of_all_sizes(void) {
         for (n = 0; n < 8; n += every) { /* bit 2: ragged */
             const pygru_config c =
                 nth_model(n | 4, shapes[s].I, shapes[s].H, 1, 1 + ((n >> 1 ^ n ^ s) & 1));
-            problem p = problem_new(&c, shapes[s].T, shapes[s].B, n >> 2, 0);
+            problem p = problem_new(&c, shapes[s].T, shapes[s].B, n >> 2, NO_NOISE);
             for (k = 0; k < N_PRECISIONS; k++) {
                 for (set = 0; set < n_kernel_sets; set++) {
                     check_batches_of(&p, &precisions[k], &kernel_sets[set], 2,

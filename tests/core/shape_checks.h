@@ -148,7 +148,8 @@ static void check_sizes_of(const pygru_config *c, int32_t engine, int32_t keep,
     const wide tape = add(add(add(product(R, (wide)c->input_size), states),
                               product(cells, product(product(R, columns), H))),
                           16);
-    const wide mask = product(L - 1, product(R, product(D, H)));
+    const wide dropout = product(L - 1, product(R, product(D, H)));
+    const wide zoneout = product(cells, product(R, H));
     const wide scratch = product((wide)n_threads, product(4, H));
     int64_t memory[256];
     int64_t bytes;
@@ -163,7 +164,9 @@ static void check_sizes_of(const pygru_config *c, int32_t engine, int32_t keep,
     if (status == PYGRU_OK) {
         CHECK_INT(sizes.rows, T * B);
         CHECK((wide)sizes.parameters == exact_parameters(c));
-        CHECK((wide)sizes.mask == mask);
+        CHECK((wide)sizes.dropout == dropout);
+        CHECK((wide)sizes.recurrent == states);
+        CHECK((wide)sizes.zoneout == zoneout);
         CHECK(sizes.tape >= 0 && sizes.forward_workspace > 0 && sizes.backward_workspace > 0);
         CHECK((wide)sizes.tape == (keep == PYGRU_KEEP_NOTHING ? 0 : tape));
         CHECK((wide)sizes.forward_workspace >= product(8, scratch));
@@ -182,8 +185,8 @@ static void check_huge_models(void) {
             for (l = 0; l < N_SIZES; l++) {
                 for (n = 0; n < 4; n++) {
                     const pygru_config c = {
-                        sizes_to_try[i], sizes_to_try[h],   sizes_to_try[l],   1 + (n & 1),
-                        n >> 1,          PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS};
+                        sizes_to_try[i], sizes_to_try[h],   sizes_to_try[l],    1 + (n & 1),
+                        n >> 1,          PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0};
                     pygru_cell last = {0};
                     pygru_status status =
                         pygru_cell_of(&c, c.num_layers - 1, c.num_directions - 1, &last);
@@ -210,9 +213,9 @@ static void check_huge_models(void) {
 }
 
 static void check_huge_batches(void) {
-    const pygru_config c = {7, 8, 2, 2, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS};
-    const pygru_config one = {7, 8, 2, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS};
-    const pygru_config wide_step = {7, INT64_C(1) << 31, 1, 1, 1, 0, 0};
+    const pygru_config c = {7, 8, 2, 2, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0};
+    const pygru_config one = {7, 8, 2, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0};
+    const pygru_config wide_step = {7, INT64_C(1) << 31, 1, 1, 1, 0, 0, 0};
     int t, b;
     for (t = 0; t < N_SIZES; t++) {
         for (b = 0; b < N_SIZES; b++) {
@@ -270,7 +273,7 @@ static void check_bad_configs(void) {
     static const int64_t bad_sizes[] = {0, -1, -(INT64_C(1) << 40), INT64_MIN};
     static const int32_t bad_flags[] = {-1, 2, INT32_MAX, INT32_MIN};
     static const int32_t bad_directions[] = {0, -1, 3, INT32_MAX, INT32_MIN};
-    const pygru_config good = {3, 2, 2, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS};
+    const pygru_config good = {3, 2, 2, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0};
     int64_t memory[256], number;
     pygru_cell cell;
     pygru_config c;
@@ -304,7 +307,7 @@ static void check_bad_configs(void) {
 static void check_bad_batches(void) {
     static const int64_t bad_lengths[] = {-1, 4, INT64_MAX, INT64_MIN};
     static const int64_t negative[] = {-1, -(INT64_C(1) << 40), INT64_MIN};
-    const pygru_config c = {3, 2, 2, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS};
+    const pygru_config c = {3, 2, 2, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0};
     int64_t memory[256], number, lengths[2];
     int i;
     for (i = 0; i < 8; i++) {
@@ -328,7 +331,7 @@ static void check_bad_batches(void) {
 
 /* "-1 where the tape does not hold it" */
 static void check_tape_views(void) {
-    const pygru_config c = {3, 2, 2, 2, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS};
+    const pygru_config c = {3, 2, 2, 2, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0};
     int64_t memory[256];
     const pygru_plan *plan = (const pygru_plan *)memory;
     int64_t layer;

@@ -82,8 +82,8 @@ static void check_stopping_of(const problem *p, const precision *kind, const opt
 }
 
 static void check_stopping(void) {
-    const pygru_config c = {2, 3, 1, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS};
-    problem p = problem_new(&c, 60, 40, 0, 0);
+    const pygru_config c = {2, 3, 1, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0};
+    problem p = problem_new(&c, 60, 40, 0, NO_NOISE);
     int k;
     int32_t engine;
     for (k = 0; k < N_PRECISIONS; k++) {
@@ -127,8 +127,8 @@ static int same_in_a_child(const problem *p, const precision *kind, const option
 
 /* The threads of the parent are gone in the child: it must compute alone, not hang. */
 static void check_forked_child(void) {
-    const pygru_config c = {2, 8, 2, 2, 1, PYGRU_RESET_BEFORE, PYGRU_UPDATE_KEEPS};
-    problem p = problem_new(&c, 12, 20, 1, 0);
+    const pygru_config c = {2, 8, 2, 2, 1, PYGRU_RESET_BEFORE, PYGRU_UPDATE_KEEPS, 0};
+    problem p = problem_new(&c, 12, 20, 1, NO_NOISE);
     options o = plain_options;
     o.n_threads = 2;
     for (o.engine = 0; o.engine <= pygru_has_simd_engine(); o.engine++) {

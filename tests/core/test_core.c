@@ -108,7 +108,7 @@ int main(int argc, char **argv) {
     RUN(check_products(quick));
     RUN(check_batches(quick));
     RUN(check_all_combinations(quick));
-    RUN(check_dropout(quick));
+    RUN(check_noise(quick));
     if (!quick) {
         RUN(check_large());
     }

@@ -1,0 +1,95 @@
+/* noise.tpl.c - what regularises the recurrence of one layer in one direction: recurrent
+ * dropout and zoneout, forward beside backward.
+ *
+ * Recurrent dropout (Gal and Ghahramani 2016, arXiv:1512.05287) replaces the old state h by
+ * h_in = m * h / (1-p) where weights multiply it; m is one mask per sequence, the same at every
+ * step. The blend with the candidate takes h itself. Zoneout (Krueger et al. 2017,
+ * arXiv:1606.01305) lets units keep their old state: h' = d * h + (1-d) * h', with a mask d per
+ * step, or with its mean where there is none. Both work on rows of H before and after the
+ * cell's own kernels, which know nothing of them. */
+
+typedef struct NAME(cell_noise) {
+    const uint8_t *recurrent; /* (B, H) or NULL */
+    REAL recurrent_scale;
+    const uint8_t *zoneout; /* (R, H) or NULL */
+    REAL zoneout_rate;
+} NAME(cell_noise);
+
+/* The part of a call's noise that belongs to one layer and direction. */
+static NAME(cell_noise)
+    NAME(noise_of_cell)(const NAME(pygru_noise) *noise, const pygru_plan *plan, int64_t cell) {
+    const int64_t H = plan->config.hidden_size;
+    const NAME(cell_noise) of_cell = {
+        noise->recurrent == NULL ? NULL : noise->recurrent + cell * plan->B * H,
+        noise->recurrent_scale,
+        noise->zoneout == NULL ? NULL : noise->zoneout + cell * plan->rows * H,
+        noise->zoneout_rate};
+    return of_cell;
+}
+
+/* Whether the plan has reserved what recurrent dropout needs. */
+static int NAME(noise_has_room)(const pygru_plan *plan, const NAME(pygru_noise) *noise) {
+    return noise->recurrent == NULL || plan->config.drops_states;
+}
+
+/* ---- recurrent dropout ---------------------------------------------------------------- */
+
+/* to = m * h / (1-p) for the first n sequences of a chunk, whose batch indices are `order`. */
+static void NAME(drop_states)(const NAME(cell_noise) *noise, int64_t n, int64_t H,
+                              const int64_t *order, const REAL *h, REAL *to) {
+    int64_t i, j;
+    for (i = 0; i < n; i++) {
+        const uint8_t *mask = noise->recurrent + order[i] * H;
+        for (j = 0; j < H; j++) {
+            to[i * H + j] = h[i * H + j] * ((REAL)mask[j] * noise->recurrent_scale);
+        }
+    }
+}
+
+/* d_h += d_h_in * m / (1-p) */
+static void NAME(drop_states_backward)(const NAME(cell_noise) *noise, int64_t n, int64_t H,
+                                       const int64_t *order, const REAL *d_h_in, REAL *d_h) {
+    int64_t i, j;
+    for (i = 0; i < n; i++) {
+        const uint8_t *mask = noise->recurrent + order[i] * H;
+        for (j = 0; j < H; j++) {
+            d_h[i * H + j] += d_h_in[i * H + j] * ((REAL)mask[j] * noise->recurrent_scale);
+        }
+    }
+}
+
+/* ---- zoneout --------------------------------------------------------------------------- */
+
+static int NAME(zones_out)(const NAME(cell_noise) *noise) {
+    return noise->zoneout != NULL || noise->zoneout_rate != 0;
+}
+
+/* h_next = d * h + (1-d) * h_next for n elements; the mask of the first is at `at`. */
+static void NAME(zone_out)(const NAME(cell_noise) *noise, int64_t at, int64_t n, const REAL *h,
+                           REAL *h_next) {
+    int64_t j;
+    if (noise->zoneout == NULL) {
+        for (j = 0; j < n; j++) {
+            h_next[j] =
+                noise->zoneout_rate * h[j] + ((REAL)1 - noise->zoneout_rate) * h_next[j];
+        }
+        return;
+    }
+    for (j = 0; j < n; j++) {
+        h_next[j] = noise->zoneout[at + j] ? h[j] : h_next[j];
+    }
+}
+
+/* d_kept = d * d_h, the part of the gradient that goes straight to the old state;
+ * d_h = (1-d) * d_h, the part that goes through the cell. */
+static void NAME(zone_out_backward)(const NAME(cell_noise) *noise, int64_t at, int64_t n,
+                                    REAL *d_h, REAL *d_kept) {
+    int64_t j;
+    for (j = 0; j < n; j++) {
+        const REAL kept = noise->zoneout == NULL   ? noise->zoneout_rate * d_h[j]
+                          : noise->zoneout[at + j] ? d_h[j]
+                                                   : 0;
+        d_kept[j] = kept;
+        d_h[j] -= kept;
+    }
+}

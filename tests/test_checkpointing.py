@@ -1,0 +1,255 @@
+"""memory=: the same results from less memory, budgets that are kept, and a clear refusal.
+
+A window that begins at the wrong state, noise that is drawn anew for backward, a gradient that
+is not carried from window to window, or a budget that is not counted right makes these fail.
+"""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+from pygru.core._core import KEEP_GATES, KEEP_OUTPUTS
+
+import pygru
+from pygru import GRU
+from pygru.checkpointing import CheckpointTape
+from pygru.core.memory import POOL
+
+T, B, I, H = 23, 5, 3, 6
+LENGTHS = [23, 0, 7, 12, 5]  # ends within windows, at their ends, and before the first
+
+
+def make(dtype="float64", **options):
+    return GRU(I, H, 2, dtype=dtype, seed=0, **options)
+
+
+def run(gru, memory, lengths=None, n_threads=None):
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((T, B, I))
+    h0 = rng.uniform(-1, 1, (2, B, H))
+    gru.zero_grad()
+    output, h_n, tape = gru.forward(x, h0, lengths=lengths, memory=memory, n_threads=n_threads)
+    d_x, d_h0 = gru.backward(
+        tape, rng.standard_normal(output.shape), rng.standard_normal(h_n.shape)
+    )
+    return output, h_n, d_x, d_h0, gru.flat_grads.copy()
+
+
+@pytest.mark.parametrize("variant", ["chung", "pytorch"])
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["full", "ragged"])
+@pytest.mark.parametrize("window", [1, 4, 22])
+def test_windows_give_the_same_gradients(variant, lengths, window, monkeypatch):
+    gru = make(variant=variant)
+    expected = run(gru, "gates", lengths)
+    monkeypatch.setattr("math.isqrt", lambda n: window)
+    found = run(gru, "sqrt", lengths)
+    for array, right in zip(found, expected, strict=True):
+        np.testing.assert_allclose(array, right, rtol=1e-12, atol=1e-13)
+    for array, right in zip(found[:2], expected, strict=False):
+        np.testing.assert_allclose(array, right, rtol=1e-15)
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("form", ["batch", "single", "list"])
+def test_windows_of_every_form_of_input(form, batch_first):
+    gru = make(batch_first=batch_first)
+    rng = np.random.default_rng(0)
+    x = {
+        "batch": rng.standard_normal((B, T, I) if batch_first else (T, B, I)),
+        "single": rng.standard_normal((T, I)),
+        "list": [rng.standard_normal((n, I)) for n in (4, 23, 0)],
+    }[form]
+    results = []
+    for memory in ("gates", "sqrt"):
+        gru.zero_grad()
+        output, h_n, tape = gru.forward(x, memory=memory)
+        d_x, d_h0 = gru.backward(tape, output, h_n)
+        results.append([*output, h_n, *d_x, d_h0, gru.flat_grads.copy()])
+    for array, right in zip(*results, strict=True):
+        np.testing.assert_allclose(array, right, rtol=1e-12, atol=1e-13)
+
+
+def test_gradients_with_noise_equal_those_of_a_long_tape(monkeypatch):
+    """Noise is drawn window by window; with one sequence the order is that of one call."""
+    gru = GRU(I, H, dtype="float64", zoneout=0.3, recurrent_dropout=0.4, seed=0)
+    x = np.random.default_rng(0).standard_normal((T, 1, I))
+    results = []
+    for memory in ("gates", "sqrt"):
+        gru.generator = np.random.default_rng(3)
+        gru.zero_grad()
+        output, h_n, tape = gru.forward(x, memory=memory)
+        after = gru.generator.bit_generator.state
+        d_x, d_h0 = gru.backward(tape, output, h_n)
+        again = gru.backward(tape, output, h_n)
+        np.testing.assert_array_equal(again[0], d_x)  # a tape serves twice
+        assert gru.generator.bit_generator.state == after
+        results.append((output, h_n, d_x, d_h0, gru.flat_grads.copy()))
+    for array, right in zip(*results, strict=True):
+        np.testing.assert_allclose(array, right, rtol=1e-12, atol=1e-13)
+
+
+def test_noise_of_several_layers_is_the_same_in_backward():
+    """Central differences: two calls with the same generator see the same masks."""
+    gru = make(dropout=0.3, zoneout=0.3, recurrent_dropout=0.3, learn_h0=True)
+    rng = np.random.default_rng(2)
+    x, direction = rng.standard_normal((2, T, B, I))
+
+    def value(x):
+        gru.generator = np.random.default_rng(5)
+        output, _, tape = gru.forward(x, lengths=LENGTHS, memory="sqrt")
+        return (output**2).sum() / 2, output, tape
+
+    _, output, tape = value(x)
+    d_x = gru.backward(tape, output)[0]
+    step = 1e-6
+    slope = (value(x + step * direction)[0] - value(x - step * direction)[0]) / (2 * step)
+    assert (d_x * direction).sum() == pytest.approx(slope, rel=1e-7)
+
+
+def test_results_do_not_depend_on_the_number_of_threads():
+    gru = GRU(3, 40, seed=0)
+    x = np.random.default_rng(0).standard_normal((50, 70, 3)).astype(np.float32)
+    results = []
+    for n_threads in (1, 2):
+        gru.zero_grad()
+        output, h_n, tape = gru.forward(x, memory="sqrt", n_threads=n_threads)
+        results.append((output, *gru.backward(tape, output, h_n), gru.flat_grads.copy()))
+    for array, right in zip(*results, strict=True):
+        np.testing.assert_array_equal(array, right)
+
+
+# ---- budgets ---------------------------------------------------------------------------
+
+
+def long_call(memory):
+    """Peak of traced memory while a long sequence goes forward and backward."""
+    POOL.clear()
+    gru = GRU(4, 64, seed=0)
+    x = np.random.default_rng(0).standard_normal((20_000, 1, 4)).astype(np.float32)
+    gru.forward(x[:10])
+    tracemalloc.start()
+    output, _, tape = gru.forward(x, memory=memory)
+    d_output = np.ones_like(output)
+    tracemalloc.reset_peak()
+    before = tracemalloc.get_traced_memory()[0] - tape.nbytes
+    gru.backward(tape, d_output)
+    peak = tracemalloc.get_traced_memory()[1] - before
+    tracemalloc.stop()
+    POOL.clear()
+    return peak - 2 * x.nbytes, gru.flat_grads.copy()  # d_x is a result
+
+
+def test_a_budget_is_kept_and_changes_no_gradient():
+    unbounded, expected = long_call("gates")
+    assert unbounded > 40e6
+    for budget in ("15 MB", 3_000_000):
+        peak, gradients = long_call(budget)
+        assert peak < pygru.checkpointing.check_memory(budget)
+        np.testing.assert_allclose(gradients, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_budgets_choose_the_fastest_that_fits():
+    gru = make()
+    x = np.zeros((4000, B, I))
+    chosen = []
+    for budget in np.geomspace(1e5, 2e7, 80).astype(int):
+        try:
+            tape = gru.forward(x, memory=int(budget))[2]
+        except ValueError:
+            continue
+        if isinstance(tape, CheckpointTape):
+            chosen.append(tape.windows[0].end)
+        else:
+            chosen.append({KEEP_GATES: "gates", KEEP_OUTPUTS: "outputs"}[tape.plan.keep])
+    order = list(dict.fromkeys(chosen))
+    assert order[-2:] == ["outputs", "gates"]
+    assert len(order) > 5 and order[:-2] == sorted(order[:-2])  # longer and longer windows
+
+
+def test_too_small_a_budget_says_what_would_do():
+    gru = make()
+    x = np.zeros((T, B, I))
+    with pytest.raises(ValueError, match=r"memory=1000 .* at least \d+ bytes") as error:
+        gru.forward(x, memory=1000)
+    least = int(str(error.value).split("at least ")[1].split()[0])
+    gru.forward(x, memory=least)
+    with pytest.raises(ValueError, match="at least"):
+        gru.forward(x, memory=least - 1)
+
+
+def test_bidirectional_models_have_no_windows():
+    gru = GRU(I, H, bidirectional=True, seed=0)
+    x = np.zeros((T, B, I))
+    with pytest.raises(ValueError, match="memory='sqrt' needs a GRU of one direction"):
+        gru.forward(x, memory="sqrt")
+    with pytest.raises(ValueError, match="one direction"):
+        gru.forward(x, memory=1000)
+    assert gru.forward(x, memory="1 GB")[2].plan.keep == KEEP_GATES
+
+
+@pytest.mark.parametrize(
+    ("memory", "error"),
+    [
+        ("everything", ValueError),
+        ("-5 MB", ValueError),
+        ("5 XB", ValueError),
+        (0, ValueError),
+        (1.5, TypeError),
+        (None, TypeError),
+        (True, TypeError),
+    ],
+)
+def test_memory_that_is_none(memory, error):
+    with pytest.raises(error, match="memory"):
+        make().forward(np.zeros((T, B, I)), memory=memory)
+
+
+def test_units_of_budgets():
+    parse = pygru.checkpointing.check_memory
+    assert [parse(text) for text in ("7", "7 kB", "7MB", "1.5 g", "2 TB")] == [
+        7,
+        7000,
+        7_000_000,
+        1_500_000_000,
+        2_000_000_000_000,
+    ]
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2])
+def test_short_sequences(steps):
+    gru = make()
+    x = np.ones((steps, B, I))
+    output, h_n, tape = gru.forward(x, np.ones((2, B, H)), memory="sqrt")
+    d_x, d_h0 = gru.backward(tape, output, h_n)
+    expected, expected_h, other = gru.forward(x, np.ones((2, B, H)))
+    np.testing.assert_allclose(output, expected, rtol=1e-14)
+    np.testing.assert_allclose(d_h0, gru.backward(other, expected, expected_h)[1], rtol=1e-12)
+    assert d_x.shape == x.shape
+
+
+def test_a_failing_backward_changes_no_gradient(monkeypatch):
+    gru = make()
+    output, _, tape = gru.forward(np.ones((T, B, I)), memory="sqrt")
+    backward, calls = pygru.core._core.backward, []
+
+    def fail_later(*arguments):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        backward(*arguments)
+
+    gru.flat_grads[...] = 7
+    monkeypatch.setattr("pygru.core._core.backward", fail_later)
+    with pytest.raises(KeyboardInterrupt):
+        gru.backward(tape, output)
+    assert (gru.flat_grads == 7).all()
+
+
+def test_rules_of_tapes_hold():
+    gru, other = make(), make()
+    output, _, tape = gru.forward(np.ones((T, B, I)), memory="sqrt")
+    with pytest.raises(ValueError, match="another GRU"):
+        other.backward(tape, output)
+    gru.parameters["weight_hh_l0"] = gru.parameters["weight_hh_l0"] + 1
+    with pytest.raises(RuntimeError, match="weights changed"):
+        gru.backward(tape, output)
