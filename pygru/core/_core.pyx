@@ -564,16 +564,20 @@ cdef const void *packed_in(Borrowed borrowed, Plan plan, object array) except? N
     return borrowed.vectors(array, elements, plan.kind, False)
 
 
+cdef const uint8_t *mask_in(Borrowed borrowed, object mask, int64_t size) except? NULL:
+    return <const uint8_t *>borrowed.dense(mask, size, b"B", False)
+
+
 cdef int set_noise(noise *to, Borrowed borrowed, pygru_sizes *sizes,
                    object given) except -1:
     """Fill ``to`` from an object with attributes of the same names; None has no noise."""
     if given is None:
         return 0
-    to.dropout = <const uint8_t *>borrowed.dense(given.dropout, sizes.dropout, b"B", False)
+    to.dropout = mask_in(borrowed, given.dropout, sizes.dropout)
     to.dropout_scale = given.dropout_scale
-    to.recurrent = <const uint8_t *>borrowed.dense(given.recurrent, sizes.recurrent, b"B", False)
+    to.recurrent = mask_in(borrowed, given.recurrent, sizes.recurrent)
     to.recurrent_scale = given.recurrent_scale
-    to.zoneout = <const uint8_t *>borrowed.dense(given.zoneout, sizes.zoneout, b"B", False)
+    to.zoneout = mask_in(borrowed, given.zoneout, sizes.zoneout)
     to.zoneout_rate = given.zoneout_rate
     return 0
 
