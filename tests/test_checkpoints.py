@@ -72,8 +72,9 @@ def optimizer_of(kind="adam"):
 
 
 def trainer_of(*more, kind="adam", seed=0, hidden=4, before=()):
+    noise = {"dropout": 0.3, "recurrent_dropout": 0.2, "zoneout": 0.1}
     model = Sequential(
-        GRU(2, hidden, 2, batch_first=True, dropout=0.3, seed=seed),
+        GRU(2, hidden, 2, batch_first=True, learn_h0=True, seed=seed, **noise),
         Dropout(0.2, seed=seed),
         Last(),
         Linear(hidden, 1, seed=seed),

@@ -833,7 +833,7 @@ cdef enum:
 
 
 cdef class Part:
-    """Flat arrays of one size, borrowed: values, gradients, then the states; and their decay."""
+    """Flat arrays of one size, borrowed: values, gradients, states; and their weight decay."""
 
     cdef Borrowed memory
     cdef void *arrays[MOST_ARRAYS]
@@ -926,7 +926,8 @@ def rmsprop(Kernels kernels, parts, steps, double rate, double alpha, double eps
     cdef Step step = Step(parts, steps)
     cdef pygru_rmsprop_settings settings
     cdef Part part
-    settings.rate, settings.alpha, settings.eps, settings.momentum = rate, alpha, eps, momentum
+    settings.rate, settings.alpha = rate, alpha
+    settings.eps, settings.momentum = eps, momentum
     for part in step.parts:
         settings.decay = part.decay
         p, g, s = part.arrays[0], part.arrays[1], part.arrays[2]

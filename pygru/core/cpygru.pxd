@@ -263,10 +263,10 @@ cdef extern from "pygru.h" nogil:
                         const pygru_adam_settings *)
     void pygru_adam_f64(const pygru_kernels *, int64_t n, void *, const void *, void *, void *,
                         const pygru_adam_settings *)
-    void pygru_rmsprop_f32(const pygru_kernels *, int64_t n, void *, const void *, void *, void *,
-                           void *, const pygru_rmsprop_settings *)
-    void pygru_rmsprop_f64(const pygru_kernels *, int64_t n, void *, const void *, void *, void *,
-                           void *, const pygru_rmsprop_settings *)
+    void pygru_rmsprop_f32(const pygru_kernels *, int64_t n, void *, const void *, void *,
+                           void *, void *, const pygru_rmsprop_settings *)
+    void pygru_rmsprop_f64(const pygru_kernels *, int64_t n, void *, const void *, void *,
+                           void *, void *, const pygru_rmsprop_settings *)
 
     ctypedef struct pygru_cross_entropy_args_f32:
         int64_t rows
