@@ -1,6 +1,6 @@
 """Training data checked once and handed out in mini-batches."""
 
-import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 
@@ -104,8 +104,7 @@ def step_mask(y, lengths):
     return np.arange(y.shape[1]) < np.asarray(lengths)[:, np.newaxis]
 
 
-@dataclasses.dataclass(frozen=True)
-class Window:
+class Window(NamedTuple):
     """Some steps of a batch: all of them, or a piece for truncated backpropagation."""
 
     X: np.ndarray
