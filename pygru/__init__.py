@@ -30,7 +30,8 @@ from pygru.gates import Gates
 from pygru.gru import GRU
 from pygru.io.native import load, read_metadata, save
 from pygru.nn import losses
-from pygru.nn.layers import Dropout, Embedding, Last, Linear
+from pygru.nn.embedding import Embedding
+from pygru.nn.layers import Dropout, Last, Linear
 from pygru.nn.sequential import Sequential
 from pygru.stream import Stream
 from pygru.tape import Tape

@@ -16,7 +16,8 @@ from pygru.core import validation
 from pygru.errors import FormatError
 from pygru.gru import GRU
 from pygru.io.files import read_regular_file, write_atomically
-from pygru.nn.layers import Dropout, Embedding, Last, Linear
+from pygru.nn.embedding import Embedding
+from pygru.nn.layers import Dropout, Last, Linear
 from pygru.nn.sequential import Sequential
 
 FORMAT_VERSION = 1
