@@ -30,6 +30,7 @@ from pygru.gates import Gates
 from pygru.gru import GRU
 from pygru.io.native import load, read_metadata, save
 from pygru.nn import losses
+from pygru.nn.attention import Attention
 from pygru.nn.embedding import Embedding
 from pygru.nn.layers import Dropout, Last, Linear
 from pygru.nn.sequential import Sequential
@@ -47,6 +48,7 @@ __all__ = [
     "GRU",
     "SGD",
     "Adam",
+    "Attention",
     "Callback",
     "ConcatenatedWeights",
     "DivergenceError",
