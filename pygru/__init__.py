@@ -33,6 +33,7 @@ from pygru.nn import losses
 from pygru.nn.attention import Attention
 from pygru.nn.embedding import Embedding
 from pygru.nn.layers import Dropout, Last, Linear
+from pygru.nn.seq2seq import Seq2Seq, Translation
 from pygru.nn.sequential import Sequential
 from pygru.stream import Stream
 from pygru.tape import Tape
@@ -62,10 +63,12 @@ __all__ = [
     "Last",
     "Linear",
     "ProgressBar",
+    "Seq2Seq",
     "Sequential",
     "Stream",
     "Tape",
     "Trainer",
+    "Translation",
     "Variant",
     "clip_grad_norm",
     "get_include",

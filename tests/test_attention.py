@@ -26,7 +26,7 @@ def score_of(score, q, k, parameters):
     if score == "general":
         return q @ parameters["weight"] @ k
     hidden = np.tanh(parameters["weight_query"] @ q + parameters["weight_key"] @ k)
-    return parameters["weight_score"] @ hidden
+    return parameters["weight_score"][0] @ hidden
 
 
 def reference(score, queries, keys, values, lengths, parameters):

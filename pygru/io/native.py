@@ -19,11 +19,14 @@ from pygru.io.files import read_regular_file, write_atomically
 from pygru.nn.attention import Attention
 from pygru.nn.embedding import Embedding
 from pygru.nn.layers import Dropout, Last, Linear
+from pygru.nn.seq2seq import Seq2Seq
 from pygru.nn.sequential import Sequential
 
 FORMAT_VERSION = 1
 HEADER_LIMIT = 2**20
-CLASSES = {cls.__name__: cls for cls in (GRU, Embedding, Linear, Dropout, Last, Attention)}
+CLASSES = {
+    cls.__name__: cls for cls in (GRU, Embedding, Linear, Dropout, Last, Attention, Seq2Seq)
+}
 DTYPES = {"F32": "float32", "F64": "float64"}
 
 

@@ -70,7 +70,7 @@ class Attention(Configured, Parameters):
     ----------
     parameters, grads : mapping of str to ndarray
         ``weight`` (Q, K) for the general score; ``weight_query`` (A, Q), ``weight_key``
-        (A, K) and ``weight_score`` (A,) for the additive one; nothing for the dot product.
+        (A, K) and ``weight_score`` (1, A) for the additive one; nothing for the dot product.
 
     Raises
     ------

@@ -54,14 +54,14 @@ class General(Dot):
 
 
 class Additive:
-    """``v . tanh(W q + U k)`` with W (A, Q), U (A, K) and v (A)."""
+    """``v . tanh(W q + U k)`` with W (A, Q), U (A, K) and v (1, A)."""
 
     @staticmethod
     def shapes(query_size, key_size, attention_size):
         return {
             "weight_query": (attention_size, query_size),
             "weight_key": (attention_size, key_size),
-            "weight_score": (attention_size,),
+            "weight_score": (1, attention_size),
         }
 
     @staticmethod
@@ -77,12 +77,12 @@ class Additive:
         of_queries = queries @ parameters["weight_query"].T
         hidden = of_queries[:, :, np.newaxis] + projected[:, np.newaxis]
         np.tanh(hidden, out=hidden)  # (B, Tq, Tk, A)
-        return hidden @ parameters["weight_score"], hidden
+        return hidden @ parameters["weight_score"][0], hidden
 
     @staticmethod
     def scores_backward(parameters, grads, queries, projected, hidden, d_scores):
-        v = parameters["weight_score"]
-        grads["weight_score"][...] += d_scores.reshape(-1) @ hidden.reshape(-1, len(v))
+        v = parameters["weight_score"][0]
+        grads["weight_score"][0] += d_scores.reshape(-1) @ hidden.reshape(-1, len(v))
         # d_hidden = d_scores v (1 - tanh^2), in place
         d_hidden = hidden * hidden
         np.subtract(1, d_hidden, out=d_hidden)

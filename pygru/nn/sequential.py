@@ -1,56 +1,13 @@
 """Sequential: layers one after the other, trained as one model."""
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from pygru.core import validation
 from pygru.core.parameters import load_into
 from pygru.data.padding import pad_sequences
 from pygru.gru import GRU
+from pygru.nn.composite import PrefixedViews
 from pygru.nn.layers import Last, Layer
-
-
-class _Prefixed(Mapping):
-    """Parameters of all layers under ``"<index>.<name>"``; assigning copies into the view.
-
-    Views are made when they are asked for: one that was kept here would look to a GRU as if
-    somebody could change its weights at any time.
-    """
-
-    def __init__(self, layers, attribute):
-        self._places = {
-            f"{index}.{name}": (getattr(layer, attribute), name)
-            for index, layer in enumerate(layers)
-            for name in getattr(layer, attribute)
-        }
-
-    def _place_of(self, key):
-        if key not in self._places:
-            raise KeyError(validation.unexpected_key(key, self._places))
-        return self._places[key]
-
-    def __getitem__(self, key):
-        views, name = self._place_of(key)
-        return views[name]
-
-    def __setitem__(self, key, value):
-        views, name = self._place_of(key)
-        views[name] = value
-
-    def __iter__(self):
-        return iter(self._places)
-
-    def __len__(self):
-        return len(self._places)
-
-    def __repr__(self):
-        return f"{{{', '.join(f'{key!r}: {view.shape}' for key, view in self.items())}}}"
-
-    def check(self, key, value):
-        """Return ``value`` as an array that fits, or raise."""
-        views, name = self._place_of(key)
-        return views.check(name, value)
 
 
 class Sequential:
@@ -106,8 +63,8 @@ class Sequential:
                     f"like the GRU before it, got {layer}"
                 )
         self.layers = layers
-        self.parameters = _Prefixed(layers, "parameters")
-        self.grads = _Prefixed(layers, "grads")
+        self.parameters = PrefixedViews(dict(enumerate(layers)), "parameters")
+        self.grads = PrefixedViews(dict(enumerate(layers)), "grads")
 
     def __repr__(self):
         return f"Sequential({', '.join(repr(layer) for layer in self.layers)})"
