@@ -206,7 +206,7 @@ def decided(model):
 
 def test_without_teacher_the_decoder_reads_its_own_tokens():
     model = decided(model_of(2, teacher_forcing=0.0))
-    targets = [[0] + [5] * 6, [0] + [5] * 3, [0], [0, 5]]
+    targets = [[0], [0] + [5] * 3, [0, 5], [0] + [5] * 6]
     _, tape = model.forward({"source": SOURCES, "target": targets})
     for b, (source, target) in enumerate(zip(SOURCES, targets, strict=True)):
         own = [0]
@@ -314,10 +314,18 @@ def test_a_wide_beam_finds_the_best(seed, length_penalty):
 
 
 def search_by_hand(model, source, max_length, K, length_penalty, layers):
-    """Beam search of one source, hypothesis by hypothesis; slots of ended ones stay taken."""
+    """Beam search of one source, hypothesis by hypothesis; slots of ended ones stay taken.
+
+    Returns the tokens, their score, and how many hypotheses lived at each step until none of
+    them could become the best.
+    """
     parameters = dict(model.parameters)
-    live, ended = [([], 0.0)], []
+    live, ended, counts = [([], 0.0)], [], []
     for _ in range(max_length):
+        best = max((h[1] / len(h[0]) ** length_penalty for h in ended), default=-np.inf)
+        if max((h[1] / max_length**length_penalty for h in live), default=-np.inf) <= best:
+            break
+        counts.append(len(live))
         grown = []
         for tokens, score in live:
             logits, _ = logits_of(parameters, source, [model.bos_idx, *tokens], layers)
@@ -329,7 +337,7 @@ def search_by_hand(model, source, max_length, K, length_penalty, layers):
         ended += [h for h in grown if h[0][-1] == model.eos_idx]
     tokens, score = max(ended or live, key=lambda h: h[1] / len(h[0]) ** length_penalty)
     score /= len(tokens) ** length_penalty
-    return (tokens[:-1] if tokens[-1] == model.eos_idx else tokens), score
+    return (tokens[:-1] if tokens[-1] == model.eos_idx else tokens), score, counts
 
 
 def searched(seed, layers=1):
@@ -341,15 +349,23 @@ def searched(seed, layers=1):
 @pytest.mark.parametrize(
     ("layers", "seed", "length_penalty"), [(1, 39, 0.0), (2, 10, 0.7), (1, 23, 2.0)]
 )
-def test_searches_by_hand(beam_size, layers, seed, length_penalty):
+def test_searches_by_hand(beam_size, layers, seed, length_penalty, monkeypatch):
     model = searched(seed, layers)
+    rows = []  # of each step of the decoder
+    step = model.decoder.step
+    monkeypatch.setattr(
+        model.decoder, "step", lambda x, h: (rows.append(len(x)), step(x, h))[1]
+    )
     found = model.beam_search(
         BATCH, max_length=6, beam_size=beam_size, length_penalty=length_penalty
     )
+    live = np.zeros(6, int)
     for translation, source in zip(found, BATCH, strict=True):
         expected = search_by_hand(model, source, 6, beam_size, length_penalty, layers)
         assert translation.tokens == expected[0]
         assert translation.score == pytest.approx(expected[1], rel=1e-11)
+        live[: len(expected[2])] += expected[2]
+    assert rows == live[live > 0].tolist()  # what has ended has left the work
     tokens = model.translate(
         BATCH, max_length=6, beam_size=beam_size, length_penalty=length_penalty
     )
@@ -362,24 +378,6 @@ def test_the_searched_models_are_no_easy_ones(layers, seed):
     greedy, wide = (model.translate(BATCH, max_length=6, beam_size=k) for k in (1, 8))
     assert len({len(tokens) for tokens in greedy}) >= 3
     assert any(a != b for a, b in zip(greedy, wide, strict=True))
-
-
-def test_what_has_ended_leaves_the_work(monkeypatch):
-    model = searched(39)
-    rows = []
-    step = model.decoder.step
-    monkeypatch.setattr(
-        model.decoder, "step", lambda x, h: (rows.append(len(x)), step(x, h))[1]
-    )
-    greedy = model.translate(BATCH, max_length=6)
-    # Of those that take n steps, end token included, each is a row of the first n.
-    steps = np.array([min(len(tokens) + 1, 6) for tokens in greedy])
-    assert rows == [int((steps > t).sum()) for t in range(steps.max())]
-    rows.clear()
-    model.translate(BATCH, max_length=6, beam_size=3)
-    assert rows[0] == len(BATCH)
-    assert max(rows) <= 3 * len(BATCH)
-    assert rows[-1] < rows[1]
 
 
 def test_attention_weights_of_a_translation():
