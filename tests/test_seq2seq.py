@@ -583,14 +583,15 @@ def test_learns_to_reverse():
     reversed_ones = [sequence[::-1] for sequence in sequences]
     model = Seq2Seq(10, 10, 16, 48, seed=0)
     X, y = model.training_data(sequences[:3000], reversed_ones[:3000])
-    held_out = model.training_data(sequences[3000:], reversed_ones[3000:])
     trainer = Trainer(
         model, loss="cross_entropy", optimizer=Adam(0.01), clip_norm=1.0, seed=0, n_threads=1
     )
-    history = trainer.fit(X, y, epochs=12, batch_size=64, validation=held_out)
+    trainer.fit(X, y, epochs=7, batch_size=64)
+    trainer.optimizer.learning_rate = 0.002
+    trainer.fit(X, y, initial_epoch=7, epochs=10, batch_size=64)
     found = model.translate(sequences[3000:], max_length=12)
     right = [a == b.tolist() for a, b in zip(found, reversed_ones[3000:], strict=True)]
-    assert np.mean(right) > 0.95, history["val_loss"]
+    assert np.mean(right) > 0.95
 
 
 def test_a_loss_gets_the_mask_of_the_target():
