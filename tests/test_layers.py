@@ -4,6 +4,8 @@ A missing transpose, a wrong step picked, a gradient that is set rather than add
 dropout mask that differs between the passes makes these fail.
 """
 
+import copy
+
 import complex_step
 import numpy as np
 import pytest
@@ -239,6 +241,14 @@ def test_sequential_names_parameters_by_layer_and_loads_all_or_nothing():
         model.load_state_dict({**state, "2.bia": 1})
     with pytest.raises(KeyError, match=r"missing parameters: 2\.bias"):
         model.load_state_dict({k: v for k, v in state.items() if k != "2.bias"})
+
+
+def test_a_copy_of_a_sequential_names_its_own_parameters():
+    model = Sequential(GRU(2, 3, batch_first=True, seed=0), Last())
+    other = copy.deepcopy(model)
+    other.parameters["0.weight_ih_l0"] = np.zeros((9, 2))
+    assert not other.layers[0].parameters["weight_ih_l0"].any()
+    assert model.parameters["0.weight_ih_l0"].any()
 
 
 @pytest.mark.parametrize(

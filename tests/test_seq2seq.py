@@ -7,8 +7,10 @@ is read or trained, a beam that continues another one's state, or a score that i
 without its length makes these fail.
 """
 
+import copy
 import itertools
 import json
+import pickle
 import struct
 
 import complex_step
@@ -161,6 +163,39 @@ def test_gradients_are_added_and_set_to_zero():
     assert not any(view.any() for view in model.grads.values())
 
 
+def test_sources_without_any_token():
+    model = model_of(seed=3)
+    expected, _ = logits_of(dict(model.parameters), [], [0, 4], 1)
+    logits, tape = model.forward({"source": [[], []], "target": [[0, 4], [0]]})
+    np.testing.assert_allclose(logits[0], expected, rtol=1e-12)
+    model.backward(tape, np.ones_like(logits))
+    assert not model.grads["encoder.weight_ih_l0"].any()
+    both = model.translate([[], [1, 2]], max_length=4)
+    assert both == [model.translate([tokens], max_length=4)[0] for tokens in ([], [1, 2])]
+
+
+def test_backward_refuses_a_shape_that_does_not_fit():
+    model = model_of()
+    _, tape = model.forward({"source": SOURCES, "target": TARGETS})
+    with pytest.raises(ValueError, match=r"d_logits must have shape \(4, 5, 6\), got \(4, 5\)"):
+        model.backward(tape, np.ones((4, 5)))
+
+
+@pytest.mark.parametrize(
+    "way", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))]
+)
+def test_copies_are_whole_and_their_own(way):
+    model = model_of(2, teacher_forcing=0.5)
+    other = way(model)
+    x = {"source": SOURCES, "target": TARGETS}
+    assert np.array_equal(other(x), model(x))
+    before = model.state_dict()
+    for name in other.parameters:
+        other.parameters[name] = np.zeros(other.parameters[name].shape)
+    assert not other(x).any()
+    assert all(np.array_equal(before[name], view) for name, view in model.parameters.items())
+
+
 def test_dropout_acts_in_training_only_and_repeats_its_masks_in_backward():
     x = {"source": SOURCES, "target": TARGETS}
     model = model_of(2, dropout=0.5)
@@ -241,6 +276,15 @@ def test_teacher_forcing_is_a_probability(truth):
     # A token stays by chance, or is drawn again.
     expected = truth + (1 - truth) / 50
     assert abs((tape.target[:, 1:] == 49).mean() - expected) < 0.03
+
+
+def test_drawn_tokens_fit_whatever_the_targets_integers_are():
+    model = Seq2Seq(4, 1000, 2, 3, teacher_forcing=0.0, seed=0)
+    target = np.zeros((4, 20), np.uint8)
+    _, tape = model.forward({"source": np.ones((4, 2), np.uint8), "target": target})
+    assert tape.target.max() > 255
+    X, y = Seq2Seq(4, 400, 2, 3, bos_idx=300, eos_idx=301).training_data([[1]], target[:1])
+    assert (X["target"][0][0], y[0][-1]) == (300, 301)
 
 
 def test_tokens_are_drawn_from_the_softmax():

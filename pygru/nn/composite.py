@@ -10,12 +10,14 @@ class PrefixedViews(Mapping):
     """Parameters of all parts under ``"<part>.<name>"``; assigning copies into the view.
 
     Views are made when they are asked for: one that was kept here would look to a GRU as if
-    somebody could change its weights at any time.
+    somebody could change its weights at any time. The layers are kept rather than their
+    mappings, so that a copy of a model refers to the copies of its layers.
     """
 
     def __init__(self, parts, attribute):
+        self._attribute = attribute
         self._places = {
-            f"{part}.{name}": (getattr(layer, attribute), name)
+            f"{part}.{name}": (layer, name)
             for part, layer in parts.items()
             for name in getattr(layer, attribute)
         }
@@ -23,7 +25,8 @@ class PrefixedViews(Mapping):
     def _place_of(self, key):
         if key not in self._places:
             raise KeyError(validation.unexpected_key(key, self._places))
-        return self._places[key]
+        layer, name = self._places[key]
+        return getattr(layer, self._attribute), name
 
     def __getitem__(self, key):
         views, name = self._place_of(key)

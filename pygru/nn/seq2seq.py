@@ -64,7 +64,6 @@ class _Tape(NamedTuple):
     decoder: object
     attention: tuple
     steps: np.ndarray  # of the target that hold data
-    shape: tuple  # of the target
     combine: tuple
     attentional: np.ndarray
     attentional_dropout: tuple
@@ -352,7 +351,6 @@ class Seq2Seq(Configured, Composite):
             tape_of_decoder,
             tape_of_attention,
             steps,
-            target.shape,
             tape_of_combine,
             attentional,
             last_dropout,
@@ -373,12 +371,15 @@ class Seq2Seq(Configured, Composite):
             read past the end of a target.
         """
         H = self.hidden_size
-        d_logits = ragged.take(np.asarray(d_logits, self.dtype), tape.steps)
+        d_logits = validation.as_real("d_logits", d_logits, self.dtype)
+        shape = (*tape.target.shape, self.target_vocab_size)
+        validation.check_shape("d_logits", d_logits, shape, str(shape))
+        d_logits = ragged.take(d_logits, tape.steps)
         d_dropped = self.output.backward(tape.output, d_logits)
         d_combined = self._dropout.backward(tape.attentional_dropout, d_dropped)
         d_combined = d_combined * (1 - tape.attentional**2)
         d_joined = self.combine.backward(tape.combine, d_combined)
-        d_joined = ragged.put(d_joined, tape.steps, tape.shape)
+        d_joined = ragged.put(d_joined, tape.steps, shape)
         d_states, d_memory, _ = self.attention.backward(tape.attention, d_joined[..., : 2 * H])
         d_states += d_joined[..., 2 * H :]
         d_embedded, d_h0 = self.decoder.backward(tape.decoder, d_states)

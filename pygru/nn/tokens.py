@@ -15,11 +15,14 @@ def as_tokens(name, sequence):
     tokens = validation.as_numeric(name, sequence)
     if tokens.ndim != 1:
         raise ValueError(f"{name} must be a sequence of tokens, got shape {tokens.shape}")
-    if tokens.size == 0:
-        return tokens.astype(np.int64)
+    return _as_integers(name, tokens if tokens.size else tokens.astype(np.int64))
+
+
+def _as_integers(name, tokens):
+    """Tokens as int64, which holds the begin token and drawn ones too, whatever they are."""
     if tokens.dtype.kind not in "iu":
         raise TypeError(f"{name} must be integers, got dtype {tokens.dtype}")
-    return tokens
+    return tokens.astype(np.int64, copy=False)
 
 
 def padded(name, sequences, lengths):
@@ -33,7 +36,7 @@ def padded(name, sequences, lengths):
         raise ValueError(f"{name} must have 2 dimensions (batch, time), got {array.ndim}")
     if lengths is not None:
         lengths = validation.as_lengths(lengths, *array.shape)
-    return array, lengths
+    return _as_integers(name, array), lengths
 
 
 def both_sides(x, lengths):
