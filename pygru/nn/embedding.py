@@ -143,8 +143,8 @@ class Embedding(Layer):
 def _sums_by_index(index, rows):
     """Return the different indices, and for each the sum of its rows.
 
-    A sparse matrix with a one per row does the sum, in the order of the rows: ten times as
-    fast as ``np.add.at``.
+    A sparse matrix with a one per row does the sum, in the order of the rows: several times
+    as fast as ``np.add.at``.
     """
     from scipy.sparse import csc_array
 
