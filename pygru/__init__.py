@@ -36,7 +36,7 @@ from pygru.stream import Stream
 from pygru.tape import Tape
 from pygru.train.callbacks import Callback, EarlyStopping, ProgressBar
 from pygru.train.history import History
-from pygru.train.optimizers import SGD, Adam, clip_grad_norm
+from pygru.train.optimizers import SGD, Adam, AdamW, RMSprop, clip_grad_norm
 from pygru.train.trainer import Trainer
 from pygru.variant import Variant
 
@@ -46,6 +46,7 @@ __all__ = [
     "GRU",
     "SGD",
     "Adam",
+    "AdamW",
     "Callback",
     "ConcatenatedWeights",
     "DivergenceError",
@@ -59,6 +60,7 @@ __all__ = [
     "Last",
     "Linear",
     "ProgressBar",
+    "RMSprop",
     "Sequential",
     "Stream",
     "Tape",

@@ -115,8 +115,16 @@ class Sequential:
     @property
     def flat_pairs(self):
         """List of (values, gradients): the flat arrays that an optimiser updates."""
-        unique = {id(layer): layer for layer in self.layers}
-        return [pair for layer in unique.values() for pair in layer.flat_pairs]
+        return [pair for layer in self._unique_layers() for pair in layer.flat_pairs]
+
+    @property
+    def weight_slices(self):
+        """For each of ``flat_pairs`` the slices that weight decay acts on: all but biases."""
+        return [slices for layer in self._unique_layers() for slices in layer.weight_slices]
+
+    def _unique_layers(self):
+        """A layer that stands in two places counts once."""
+        return {id(layer): layer for layer in self.layers}.values()
 
     def zero_grad(self):
         """Set every gradient to zero."""
