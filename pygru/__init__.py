@@ -34,6 +34,7 @@ from pygru.nn.layers import Dropout, Embedding, Last, Linear
 from pygru.nn.sequential import Sequential
 from pygru.stream import Stream
 from pygru.tape import Tape
+from pygru.train import schedules
 from pygru.train.callbacks import Callback, EarlyStopping, ProgressBar
 from pygru.train.history import History
 from pygru.train.optimizers import SGD, Adam, AdamW, RMSprop, clip_grad_norm
@@ -76,6 +77,7 @@ __all__ = [
     "pad_sequences",
     "read_metadata",
     "save",
+    "schedules",
     "set_num_threads",
     "show_config",
     "unpad_sequences",

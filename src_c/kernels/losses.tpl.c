@@ -29,18 +29,24 @@ static double NAME(sum)(int64_t n, const REAL *x) {
     return total;
 }
 
-/* The part of q that all classes get: subtracts it from the gradient of a row, returns what it
- * adds to the loss: minus the sum of even w_j (x_j - largest). */
-static double NAME(spread_target)(int64_t classes, const REAL *logits, REAL largest,
-                                  const REAL *weights, double even, REAL *RESTRICT gradient) {
-    double loss = 0;
+/* The sum of w_j (largest - x_j), in eight sums as above. */
+static double NAME(spread_loss)(int64_t n, const REAL *x, REAL largest, const REAL *w) {
+    double sums[8] = {0};
+    double total = 0;
     int64_t j;
-    for (j = 0; j < classes; j++) {
-        const double q = weights == NULL ? even : even * (double)weights[j];
-        gradient[j] -= (REAL)q;
-        loss -= q * (double)(logits[j] - largest);
+    int k;
+    for (j = 0; j + 8 <= n; j += 8) {
+        for (k = 0; k < 8; k++) {
+            sums[k] += (w == NULL ? 1 : (double)w[j + k]) * (double)(largest - x[j + k]);
+        }
     }
-    return loss;
+    for (k = 0; k < 8; k++) {
+        total += sums[k];
+    }
+    for (; j < n; j++) {
+        total += (w == NULL ? 1 : (double)w[j]) * (double)(largest - x[j]);
+    }
+    return total;
 }
 
 static double NAME(cross_entropy)(const NAME(pygru_cross_entropy_args) *args) {
@@ -78,8 +84,11 @@ static double NAME(cross_entropy)(const NAME(pygru_cross_entropy_args) *args) {
             gradient[j] *= scale;
         }
         if (even > 0) {
-            total +=
-                NAME(spread_target)(classes, logits, largest, weights, share * even, gradient);
+            const REAL part = (REAL)(share * even);
+            total += share * even * NAME(spread_loss)(classes, logits, largest, weights);
+            for (j = 0; j < classes; j++) {
+                gradient[j] -= weights == NULL ? part : part * weights[j];
+            }
         }
         gradient[target] -= (REAL)(share * own);
     }
