@@ -35,7 +35,16 @@ from pygru.nn.sequential import Sequential
 from pygru.stream import Stream
 from pygru.tape import Tape
 from pygru.train import schedules
-from pygru.train.callbacks import Callback, EarlyStopping, ProgressBar
+from pygru.train.callbacks import (
+    Callback,
+    CSVLogger,
+    EarlyStopping,
+    ModelCheckpoint,
+    ProgressBar,
+    ReduceLROnPlateau,
+    TensorBoard,
+    WeightAverage,
+)
 from pygru.train.history import History
 from pygru.train.optimizers import SGD, Adam, AdamW, RMSprop, clip_grad_norm
 from pygru.train.trainer import Trainer
@@ -48,6 +57,7 @@ __all__ = [
     "SGD",
     "Adam",
     "AdamW",
+    "CSVLogger",
     "Callback",
     "ConcatenatedWeights",
     "DivergenceError",
@@ -60,13 +70,17 @@ __all__ = [
     "InternalError",
     "Last",
     "Linear",
+    "ModelCheckpoint",
     "ProgressBar",
     "RMSprop",
+    "ReduceLROnPlateau",
     "Sequential",
     "Stream",
     "Tape",
+    "TensorBoard",
     "Trainer",
     "Variant",
+    "WeightAverage",
     "clip_grad_norm",
     "get_include",
     "get_num_threads",

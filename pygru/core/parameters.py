@@ -129,6 +129,11 @@ class Parameters:
         """For each of ``flat_pairs`` the slices that weight decay acts on: all but biases."""
         return [self.parameters.weight_slices() for _ in self.flat_pairs]
 
+    @property
+    def generators(self):
+        """List of the random generators that training moves."""
+        return [self.generator] if hasattr(self, "generator") else []
+
     def zero_grad(self):
         """Set every gradient to zero."""
         self.flat_grads.fill(0)
