@@ -46,6 +46,7 @@ from pygru.train.callbacks import (
     WeightAverage,
 )
 from pygru.train.history import History
+from pygru.train.lr_finder import LearningRates, find_learning_rate
 from pygru.train.optimizers import SGD, Adam, AdamW, RMSprop, clip_grad_norm
 from pygru.train.trainer import Trainer
 from pygru.variant import Variant
@@ -69,6 +70,7 @@ __all__ = [
     "History",
     "InternalError",
     "Last",
+    "LearningRates",
     "Linear",
     "ModelCheckpoint",
     "ProgressBar",
@@ -82,6 +84,7 @@ __all__ = [
     "Variant",
     "WeightAverage",
     "clip_grad_norm",
+    "find_learning_rate",
     "get_include",
     "get_num_threads",
     "get_sources",
