@@ -46,7 +46,7 @@ from pygru.train.callbacks import (
     WeightAverage,
 )
 from pygru.train.history import History
-from pygru.train.lr_finder import LearningRates, find_learning_rate
+from pygru.train.lr_finder import find_learning_rate
 from pygru.train.optimizers import SGD, Adam, AdamW, RMSprop, clip_grad_norm
 from pygru.train.trainer import Trainer
 from pygru.variant import Variant
@@ -70,7 +70,6 @@ __all__ = [
     "History",
     "InternalError",
     "Last",
-    "LearningRates",
     "Linear",
     "ModelCheckpoint",
     "ProgressBar",
