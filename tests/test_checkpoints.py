@@ -197,17 +197,79 @@ def test_saved_by_a_callback_wherever_it_stands(first, at, tmp_path):
     assert outcome(other, fit(other)) == outcome(trainer, history)
 
 
-class Tracer:
-    """Raises KeyboardInterrupt before the instruction number ``at`` of the training code."""
+class Told(Callback):
+    """Counts what it is told; the counts go into checkpoints."""
 
-    def __init__(self, at):
-        self.at, self.count = at, 0
+    def __init__(self):
+        self.counts = {"batches": 0, "epochs": 0}
+
+    def on_batch_end(self, trainer, loss, sequences):
+        self.counts["batches"] += 1
+
+    def on_epoch_end(self, trainer, record):
+        self.counts["epochs"] += 1
+
+    def state_dict(self):
+        return self.counts
+
+    def load_state_dict(self, state):
+        self.counts = state
+
+
+@pytest.mark.parametrize("at", [3, 0, -1])
+def test_callbacks_are_told_everything_once(at, tmp_path):
+    def trainer(saver):
+        callbacks = [Told(), *saver, Told()]
+        return Trainer(trainer_of().model, callbacks=callbacks, seed=0)
+
+    fit(trainer([SaveAt(tmp_path / "c", at)]))
+    other = trainer([])
+    other.callbacks.append(SaveAt(tmp_path / "d", None))  # new here, and in another place
+    other.resume(tmp_path / "c")
+    other.save_checkpoint(tmp_path / "c")  # also when it has been saved once more
+    other.resume(tmp_path / "c")
+    fit(other)
+    for callback in other.callbacks[:2]:
+        assert callback.counts == {"batches": 4 * EPOCHS, "epochs": EPOCHS}
+
+
+def test_early_stopping_remembers_the_best_and_that_it_has_stopped(tmp_path):
+    def trainer(*more):
+        model = Sequential(GRU(2, 3, batch_first=True, seed=0), Last(), Linear(3, 1, seed=0))
+        return Trainer(model, optimizer=SGD(0.1), callbacks=[EarlyStopping(4), *more], seed=0)
+
+    def fit_to(target, trainer):
+        return trainer.fit(X, y, epochs=30, batch_size=BATCH, validation=(X, target))
+
+    plain = trainer(ModelCheckpoint(tmp_path / "{epoch}"))
+    history = fit_to(-y, plain)
+    best = plain.callbacks[0].best_epoch
+    assert len(history) == best + 5 < 30
+    for epoch in (best + 2, best + 4):  # inside the patience, and when it is over
+        other = trainer(ModelCheckpoint(tmp_path / "other"))
+        other.resume(tmp_path / str(epoch))
+        assert fit_to(-y, other)["loss"] == history["loss"]
+        for name, view in plain.model.parameters.items():
+            assert np.array_equal(view, other.model.parameters[name])
+
+
+class Tracer:
+    """Raises KeyboardInterrupt before the event number ``at`` of the training code.
+
+    Events are instructions ("opcode") or lines ("line"), in all functions or in one.
+    """
+
+    def __init__(self, at, kind, function):
+        self.at, self.kind, self.function, self.count = at, kind, function, 0
 
     def __call__(self, frame, event, argument):
-        if "pygru" + "/train/" not in frame.f_code.co_filename.replace("\\", "/"):
+        code = frame.f_code
+        if "pygru/train/" not in code.co_filename.replace("\\", "/"):
             return None
-        frame.f_trace_opcodes = True
-        if event == "opcode":
+        if self.function not in (None, code.co_name):
+            return None
+        frame.f_trace_opcodes = self.kind == "opcode"
+        if event == self.kind:
             self.count += 1
             if self.count == self.at:
                 raise KeyboardInterrupt
@@ -217,9 +279,7 @@ class Tracer:
 def small_trainer(seed=0):
     model = Sequential(GRU(1, 2, batch_first=True, seed=seed), Dropout(0.5, seed=seed))
     callbacks = [WeightAverage(0.8), EarlyStopping(1)]
-    return Trainer(
-        model, optimizer=SGD(0.1, 0.9), callbacks=callbacks, clip_norm=1.0, seed=seed
-    )
+    return Trainer(model, optimizer=SGD(0.1, 0.9), callbacks=callbacks, seed=seed)
 
 
 def small_fit(trainer):
@@ -230,32 +290,40 @@ def small_fit(trainer):
     )
 
 
-def test_ctrl_c_at_any_instruction(tmp_path):
-    """Two epochs of four steps; every 149th instruction of the training code is tried."""
+def interrupted_fit(trainer, tracer):
+    """Whether a fit was interrupted before it ended."""
+    before = sys.gettrace()
+    sys.settrace(tracer)
+    try:
+        small_fit(trainer)
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+@pytest.mark.parametrize(
+    ("kind", "function", "every"), [("opcode", None, 307), ("line", "_run_epoch", 1)]
+)
+def test_ctrl_c_anywhere(kind, function, every, tmp_path):
+    """Two epochs of four steps, interrupted at one place after the other."""
     plain = small_trainer()
     history = small_fit(plain)
-    losses = history["loss"], history["val_loss"]
-    interrupted, at = 0, 1
-    while True:
-        trainer, tracer = small_trainer(), Tracer(at)
-        before = sys.gettrace()
-        sys.settrace(tracer)
-        try:
-            small_fit(trainer)
-            break  # it ended before that instruction
-        except KeyboardInterrupt:
-            pass
-        finally:
-            sys.settrace(before)
+    at = 1
+    trainer = small_trainer()
+    while interrupted_fit(trainer, Tracer(at, kind, function)):
         trainer.save_checkpoint(tmp_path / "c")
         other = small_trainer(seed=5)
         other.resume(tmp_path / "c")
         again = small_fit(other)
-        assert (again["loss"], again["val_loss"]) == losses, at
+        for name in ("loss", "val_loss"):
+            assert again[name] == history[name], at
         for name, view in plain.model.parameters.items():
             assert np.array_equal(view, other.model.parameters[name]), (at, name)
-        interrupted, at = interrupted + 1, at + 149
-    assert interrupted > 50
+        at += every
+        trainer = small_trainer()
+    assert at > 30 * every
 
 
 def test_a_checkpoint_is_a_model_file(tmp_path):
