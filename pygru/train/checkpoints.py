@@ -86,12 +86,10 @@ def _describe_optimizer(optimizer):
 
 
 def _position_to_state(position):
-    state = {
-        field.name: getattr(position, field.name) for field in dataclasses.fields(position)
-    }
     event = position.event
-    state["event"] = None if event is None else [event.method, list(event.arguments)]
-    return state
+    return position._asdict() | {
+        "event": None if event is None else [event.method, event.arguments]
+    }
 
 
 def _callbacks_to_state(trainer, position):
@@ -347,7 +345,7 @@ def _position(state, settings, callbacks, trainer):
         told = set(range(len(trainer.callbacks))) - {
             index for index, saved in matched if not saved["told"]
         }
-        state["event"] = Event(method, tuple(arguments), tuple(sorted(told)))
+        state["event"] = Event(method, tuple(arguments), told)
     if state["states"] is not None:
         state["states"] = tuple(state["states"])
     return Position(**state)

@@ -102,13 +102,18 @@ class Optimizer:
             If this optimiser has been used with a model of other sizes.
         """
         pairs = model.flat_pairs
-        parts = []
-        for (values, gradients), states, places in zip(
-            pairs, self._states_for(pairs), self._places(model, pairs), strict=True
-        ):
-            arrays = values, gradients, *states
-            for place, decay in places:
-                parts.append((tuple(array[place] for array in arrays), decay))
+        wholes = [
+            (values, gradients, *states)
+            for (values, gradients), states in zip(pairs, self._states_for(pairs), strict=True)
+        ]
+        if self.weight_decay == 0:
+            parts = [(arrays, 0.0) for arrays in wholes]
+        else:
+            parts = [
+                (tuple(array[place] for array in arrays), decay)
+                for arrays, weights in zip(wholes, model.weight_slices, strict=True)
+                for place, decay in _with_gaps(weights, self.weight_decay, len(arrays[0]))
+            ]
         self._update(parts, self.next_learning_rate)
 
     def _states_for(self, pairs):
@@ -120,15 +125,6 @@ class Optimizer:
         if sizes != [len(row[0]) for row in self._states]:
             raise ValueError("this optimizer belongs to another model; make a new one")
         return self._states
-
-    def _places(self, model, pairs):
-        """For each flat array its slices with the decay of each."""
-        if self.weight_decay == 0:
-            return [[(slice(None), 0.0)]] * len(pairs)
-        return [
-            _with_gaps(weights, self.weight_decay, len(values))
-            for weights, (values, _) in zip(model.weight_slices, pairs, strict=True)
-        ]
 
     def __repr__(self):
         decay = f", weight_decay={self.weight_decay}" if self.weight_decay else ""

@@ -2,22 +2,20 @@
 moment leaves it right.
 """
 
-import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 
 
-@dataclasses.dataclass(frozen=True)
-class Event:
+class Event(NamedTuple):
     """Something that callbacks are told: a method of theirs and its arguments."""
 
     method: str
     arguments: tuple
-    told: tuple = ()  # the indices of the callbacks that know
+    told: set  # the indices of the callbacks that know; grows while they are told
 
 
-@dataclasses.dataclass(frozen=True)
-class Position:
+class Position(NamedTuple):
     """What comes next. Between epochs there is no order, between batches are no states."""
 
     epoch: int = 0

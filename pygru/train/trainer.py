@@ -5,7 +5,6 @@ how training goes on from a checkpoint.
 """
 
 import contextlib
-import dataclasses
 import math
 import time
 import warnings
@@ -195,7 +194,7 @@ class Trainer:
             if position.order is not None:
                 checkpoints.check_settings(self._settings, settings)
             elif position.epoch < first_epoch:
-                position = dataclasses.replace(position, epoch=first_epoch)
+                position = position._replace(epoch=first_epoch)
         self._settings = settings
         self._raw = None
         self._bookmark = self._new_bookmark(position)
@@ -219,16 +218,13 @@ class Trainer:
         for index, callback in enumerate(callbacks):
             if index in event.told:
                 continue
-            before = position
-            event = dataclasses.replace(event, told=(*event.told, index))
-            position = dataclasses.replace(position, event=event)
             try:
-                self._bookmark.move(position)
+                event.told.add(index)
                 getattr(callback, event.method)(self, *event.arguments)
             except KeyboardInterrupt:
-                self._bookmark.move(before)
+                event.told.discard(index)
                 raise
-        position = dataclasses.replace(position, event=None)
+        position = position._replace(event=None)
         self._bookmark.move(position)
         return position
 
@@ -353,7 +349,7 @@ class Trainer:
         if position.order is None:
             self._bookmark.draw(position)
             order = self.generator.permutation(len(data))
-            position = dataclasses.replace(position, order=order)
+            position = position._replace(order=order)
             self._bookmark.move(position)
         begin = time.perf_counter() - position.seconds
         safe = _copies(self.model)
@@ -376,7 +372,7 @@ class Trainer:
             with self.evaluation_weights():
                 record["val_loss"] = self._loss_of(held_out, batch_size)
         self.history.append(record)
-        position = Position(position.epoch + 1, event=Event("on_epoch_end", (record,)))
+        position = Position(position.epoch + 1, event=Event("on_epoch_end", (record,), set()))
         self._bookmark.move(position)
         return position
 
@@ -401,14 +397,13 @@ class Trainer:
             )
         for (values, _), kept in zip(model.flat_pairs, safe, strict=True):
             kept[...] = values
-        following = dataclasses.replace(
-            position,
+        following = position._replace(
             batch=position.batch + window.is_last,
             window=0 if window.is_last else window.number + 1,
             states=None if window.is_last else tuple(states),
             total=position.total + window.share * value * len(window.X),
             seconds=time.perf_counter() - begin,
-            event=Event("on_batch_end", (value, len(window.X))),
+            event=Event("on_batch_end", (value, len(window.X)), set()),
         )
         self._bookmark.step_to(following)
         optimizer.step(model)
