@@ -170,6 +170,33 @@ def test_a_checkpoint_of_a_checkpoint(whole, tmp_path):
     assert outcome(other, fit(other)) == expected
 
 
+def test_fit_can_be_tried_again_after_resume(whole, tmp_path):
+    """The first one fails before it has done anything, but ends like every fit."""
+
+    class Fail(Callback):
+        def load_state_dict(self, state):
+            raise RuntimeError
+
+    kind, expected = whole
+    trainer = trainer_of(Fail(), Interrupt(batches=14), kind=kind)
+    with pytest.raises(KeyboardInterrupt):
+        fit(trainer)
+    trainer.save_checkpoint(tmp_path / "c")
+    other = resumed(tmp_path / "c", kind)
+    other.callbacks[-1:] = [Fail()]
+    with pytest.raises(RuntimeError):
+        fit(other)
+    other.callbacks[-1:] = [Callback()]
+    assert outcome(other, fit(other)) == expected
+
+
+def test_a_checkpoint_may_be_made_before_training(tmp_path):
+    trainer = trainer_of(Callback())
+    trainer.save_checkpoint(tmp_path / "c")
+    other = resumed(tmp_path / "c", "adam")
+    assert outcome(other, fit(other)) == outcome(trainer, fit(trainer))
+
+
 class SaveAt(Callback):
     """Saves after one batch, before or after the other callbacks know of it."""
 

@@ -191,6 +191,8 @@ class Trainer:
             position, self.history, self.stop = Position(first_epoch), History(), False
         else:
             position, _ = self._bookmark.read()
+            if self._raw is not None:  # a fit that failed before its first step
+                _restore(self.model, self._raw)
             if position.order is not None:
                 checkpoints.check_settings(self._settings, settings)
             elif position.epoch < first_epoch:
