@@ -37,9 +37,20 @@ from pygru.nn.seq2seq import Seq2Seq, Translation
 from pygru.nn.sequential import Sequential
 from pygru.stream import Stream
 from pygru.tape import Tape
-from pygru.train.callbacks import Callback, EarlyStopping, ProgressBar
+from pygru.train import schedules
+from pygru.train.callbacks import (
+    Callback,
+    CSVLogger,
+    EarlyStopping,
+    ModelCheckpoint,
+    ProgressBar,
+    ReduceLROnPlateau,
+    TensorBoard,
+    WeightAverage,
+)
 from pygru.train.history import History
-from pygru.train.optimizers import SGD, Adam, clip_grad_norm
+from pygru.train.lr_finder import find_learning_rate
+from pygru.train.optimizers import SGD, Adam, AdamW, RMSprop, clip_grad_norm
 from pygru.train.trainer import Trainer
 from pygru.variant import Variant
 
@@ -49,7 +60,9 @@ __all__ = [
     "GRU",
     "SGD",
     "Adam",
+    "AdamW",
     "Attention",
+    "CSVLogger",
     "Callback",
     "ConcatenatedWeights",
     "DivergenceError",
@@ -62,15 +75,21 @@ __all__ = [
     "InternalError",
     "Last",
     "Linear",
+    "ModelCheckpoint",
     "ProgressBar",
+    "RMSprop",
+    "ReduceLROnPlateau",
     "Seq2Seq",
     "Sequential",
     "Stream",
     "Tape",
+    "TensorBoard",
     "Trainer",
     "Translation",
     "Variant",
+    "WeightAverage",
     "clip_grad_norm",
+    "find_learning_rate",
     "get_include",
     "get_num_threads",
     "get_sources",
@@ -80,6 +99,7 @@ __all__ = [
     "pad_sequences",
     "read_metadata",
     "save",
+    "schedules",
     "set_num_threads",
     "show_config",
     "unpad_sequences",

@@ -170,6 +170,37 @@ typedef struct pygru_blas {
                           4H or an input wider than this is BLAS_LIMIT */
 } pygru_blas;
 
+/* What an optimiser is told for one step; decay is the weight decay d.
+ * g' = g + d p;  v = momentum v + g';  p -= rate v, or rate (g' + momentum v) with nesterov */
+typedef struct pygru_sgd_settings {
+    double rate;
+    double momentum;
+    double decay;
+    int nesterov;
+} pygru_sgd_settings;
+
+/* g' = g + d p;  m = beta1 m + (1-beta1) g';  v = beta2 v + (1-beta2) g'^2;
+ * p = kept p - rate m / (root sqrt(v) + eps) */
+typedef struct pygru_adam_settings {
+    double beta1;
+    double beta2;
+    double rate; /* with the bias correction of m */
+    double root; /* the bias correction of v */
+    double eps;
+    double decay;
+    double kept; /* 1, or 1 - learning rate * decoupled decay */
+} pygru_adam_settings;
+
+/* g' = g + d p;  s = alpha s + (1-alpha) g'^2;  a = alpha a + (1-alpha) g', 0 if not centred;
+ * v = momentum v + g' / (sqrt(s - a^2) + eps);  p -= rate v */
+typedef struct pygru_rmsprop_settings {
+    double rate;
+    double alpha;
+    double eps;
+    double momentum;
+    double decay;
+} pygru_rmsprop_settings;
+
 /* The kernels for one instruction set; static tables of the core. Those with a fused
  * multiply-add (all but "baseline") give the same bits. */
 typedef struct pygru_kernels pygru_kernels;

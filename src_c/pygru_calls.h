@@ -118,25 +118,35 @@ PYGRU_API void PYGRU_NAME(pygru_sigmoid)(const pygru_kernels *kernels, int64_t n
 PYGRU_API void PYGRU_NAME(pygru_tanh)(const pygru_kernels *kernels, int64_t n,
                                       const PYGRU_REAL *in, PYGRU_REAL *out);
 
-/* Optimisers, one pass over n parameters p with gradients g; kernels may be NULL. The arrays
- * must not overlap. sgd:   v = momentum v + g;  p -= rate v adam:  m = beta1 m + (1-beta1) g;
- * v = beta2 v + (1-beta2) g^2; p -= rate m / (root sqrt(v) + eps)      rate and root hold the
- * bias corrections */
+/* Optimisers, one pass over n parameters p with gradients g; the other arrays are the state,
+ * zeros before the first step. They must not overlap; kernels may be NULL. */
 PYGRU_API void PYGRU_NAME(pygru_sgd)(const pygru_kernels *kernels, int64_t n, PYGRU_REAL *p,
-                                     const PYGRU_REAL *g, PYGRU_REAL *v, double rate,
-                                     double momentum);
+                                     const PYGRU_REAL *g, PYGRU_REAL *v,
+                                     const pygru_sgd_settings *settings);
 PYGRU_API void PYGRU_NAME(pygru_adam)(const pygru_kernels *kernels, int64_t n, PYGRU_REAL *p,
                                       const PYGRU_REAL *g, PYGRU_REAL *m, PYGRU_REAL *v,
-                                      double beta1, double beta2, double rate, double root,
-                                      double eps);
+                                      const pygru_adam_settings *settings);
+PYGRU_API void PYGRU_NAME(pygru_rmsprop)(const pygru_kernels *kernels, int64_t n, PYGRU_REAL *p,
+                                         const PYGRU_REAL *g, PYGRU_REAL *s, PYGRU_REAL *v,
+                                         PYGRU_REAL *a, /* NULL: not centred */
+                                         const pygru_rmsprop_settings *settings);
 
-/* Softmax and cross-entropy with their gradient: the sum over rows of share * -log(softmax of
- * the target's class). logits, gradient (rows, classes); target (rows) in [0, classes); share
- * (rows), a row with share 0 is not read and its gradient is 0. */
-PYGRU_API double PYGRU_NAME(pygru_cross_entropy)(const pygru_kernels *kernels, int64_t rows,
-                                                 int64_t classes, const PYGRU_REAL *logits,
-                                                 const int64_t *target, const PYGRU_REAL *share,
-                                                 PYGRU_REAL *gradient);
+typedef struct PYGRU_NAME(pygru_cross_entropy_args) {
+    int64_t rows;
+    int64_t classes;           /* > 0 */
+    const PYGRU_REAL *logits;  /* (rows, classes) */
+    const int64_t *target;     /* (rows), each in [0, classes) */
+    const PYGRU_REAL *share;   /* (rows), what each counts; 0: the row is not read */
+    const PYGRU_REAL *weights; /* (classes), what each counts; NULL: 1 */
+    double smoothing;          /* of the target, in [0, 1] */
+    PYGRU_REAL *gradient;      /* out (rows, classes) */
+} PYGRU_NAME(pygru_cross_entropy_args);
+
+/* Softmax and cross-entropy with their gradient: the sum over rows of share * sum_j q_j
+ * -log(softmax_j), where q_j = weights_j ((1 - smoothing) [j is the target] + smoothing /
+ * classes). What is written must overlap nothing else; kernels may be NULL. */
+PYGRU_API double PYGRU_NAME(pygru_cross_entropy)(
+    const pygru_kernels *kernels, const PYGRU_NAME(pygru_cross_entropy_args) *args);
 
 /* The sum of x[i]^2, in float64. */
 PYGRU_API double PYGRU_NAME(pygru_sum_of_squares)(const pygru_kernels *kernels, int64_t n,

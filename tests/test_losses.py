@@ -58,6 +58,134 @@ def test_masked_elements_are_not_read(loss):
     assert gradient.tolist() == [gradient_alone[0], 0.0]
 
 
+def plain_cross_entropy(logits, target, row_weights, class_weights, ignored, smoothing):
+    """PyTorch's definition, class by class in a loop: the value, by way of log-softmax."""
+    classes = logits.shape[-1]
+    total = count = 0.0
+    rows = logits.reshape(-1, classes), target.ravel(), row_weights.ravel()
+    for x, y, share in zip(*rows, strict=True):
+        if y == ignored:
+            continue
+        log_p = x - np.log(np.exp(x - x.max()).sum()) - x.max()
+        own = -class_weights[y] * log_p[y]
+        even = -sum(class_weights[c] * log_p[c] for c in range(classes)) / classes
+        total += share * ((1 - smoothing) * own + smoothing * even)
+        count += share * class_weights[y]
+    return total / count
+
+
+@pytest.mark.parametrize("classes", [2, 5, 23])
+@pytest.mark.parametrize("smoothing", [0.0, 0.3, 1.0])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("ignored", [None, 1, -100])
+def test_cross_entropy_options(classes, smoothing, weighted, ignored):
+    rng = np.random.default_rng(classes)
+    logits = 3 * rng.standard_normal((3, 4, classes))
+    target = rng.integers(0, classes, (3, 4))
+    target[0, :2] = 0  # not all ignored
+    if ignored is not None:
+        target[1, 1:3] = ignored
+    class_weight = rng.random(classes) + 0.1 if weighted else None
+    weights = rng.random((3, 4)) if weighted else None
+
+    def value():
+        return losses.cross_entropy(
+            logits,
+            target,
+            weights=weights,
+            class_weight=class_weight,
+            ignore_index=ignored,
+            label_smoothing=smoothing,
+        )
+
+    expected = plain_cross_entropy(
+        logits,
+        target,
+        np.ones((3, 4)) if weights is None else weights,
+        np.ones(classes) if class_weight is None else class_weight,
+        ignored,
+        smoothing,
+    )
+    assert value()[0] == pytest.approx(expected, rel=1e-12)
+    gradient = value()[1]
+    slopes = numerical_gradient(lambda: value()[0], logits)
+    np.testing.assert_allclose(gradient, slopes, rtol=1e-6, atol=1e-9)
+    if ignored is not None:
+        assert not gradient[target == ignored].any()
+
+
+def test_ignored_rows_are_not_read():
+    logits, target = [[0.0, 1.0], [np.nan, np.inf]], [1, 7]
+    value, gradient = losses.cross_entropy(logits, target, ignore_index=7, label_smoothing=0.1)
+    alone, gradient_alone = losses.cross_entropy(logits[:1], target[:1], label_smoothing=0.1)
+    assert value == alone
+    assert gradient.tolist() == [gradient_alone[0].tolist(), [0.0, 0.0]]
+    assert losses.cross_entropy(logits, [7, 7], ignore_index=7)[0] == 0
+
+
+def test_a_class_of_weight_zero_is_not_read():
+    value, gradient = losses.cross_entropy(
+        [[0.0, 1.0], [np.nan, 0.0]], [1, 0], class_weight=[0.0, 3.0]
+    )
+    assert value == pytest.approx(np.log1p(np.exp(-1)))
+    assert gradient[1].tolist() == [0.0, 0.0]
+
+
+def test_cross_entropy_options_in_float32_follow_float64():
+    rng = np.random.default_rng(4)
+    logits, target = rng.standard_normal((6, 300)), rng.integers(0, 300, 6)
+    options = {"class_weight": rng.random(300), "label_smoothing": 0.2}
+    value, gradient = losses.cross_entropy(logits, target, **options)
+    single, gradient_32 = losses.cross_entropy(logits.astype(np.float32), target, **options)
+    assert single == pytest.approx(value, rel=1e-6)
+    np.testing.assert_allclose(gradient_32, gradient, rtol=1e-4, atol=1e-7)
+
+
+def test_quantile_by_hand():
+    prediction, target = [[1.0, 4.0], [2.0, 2.0], [0.0, 9.0]], [3.0, 2.0, 1.0]
+    # 0.2 * 2, 0.9 * 0 ... each error times q above, 1 - q below
+    expected = [0.2 * 2, 0.1 * 1, 0, 0, 0.2 * 1, 0.1 * 8]
+    value, gradient = losses.quantile(prediction, target, quantiles=[0.2, 0.9])
+    assert value == pytest.approx(sum(expected) / 6)
+    slopes = np.array([[-0.2, 0.1], [0, 0], [-0.2, 0.1]]) / 6
+    np.testing.assert_allclose(gradient, slopes, rtol=1e-14)
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_quantile_gradient_with_mask_and_weights(wide):
+    rng = np.random.default_rng(5)
+    prediction, target = rng.standard_normal((4, 5, 2, 3)), rng.standard_normal((4, 5, 2))
+    mask, weights = rng.random((4, 5)) < 0.6, rng.random((4, 5, 2))
+    if wide:
+        prediction = prediction.reshape(4, 5, 6)
+
+    def value():
+        options = {"quantiles": [0.1, 0.5, 0.8], "mask": mask, "weights": weights}
+        return losses.quantile(prediction, target, **options)
+
+    total = sum(
+        weights[i] * max(q * d, (q - 1) * d)
+        for i in np.ndindex(target.shape)
+        if mask[i[:2]]
+        for q, p in zip([0.1, 0.5, 0.8], prediction.reshape(4, 5, 2, 3)[i], strict=True)
+        for d in [target[i] - p]
+    )
+    assert value()[0] == pytest.approx(total / (3 * weights[mask].sum()), rel=1e-12)
+    slopes = numerical_gradient(lambda: value()[0], prediction)
+    np.testing.assert_allclose(value()[1], slopes, rtol=1e-6, atol=1e-9)
+    prediction[~mask] = np.nan
+    assert np.isfinite(value()[0])
+    assert np.isfinite(value()[1]).all()
+
+
+def test_the_best_constants_are_the_quantiles():
+    sample = np.random.default_rng(6).exponential(size=4001)
+    q = [0.1, 0.5, 0.95]
+    best = np.quantile(sample, q)
+    _, gradient = losses.quantile(np.tile(best, (4001, 1)), sample, quantiles=q)
+    np.testing.assert_allclose(gradient.sum(axis=0), 0, atol=1e-3)
+
+
 def test_masked_classes_are_not_read():
     value, gradient = losses.cross_entropy(
         [[0.0, 1.0], [np.nan, 0.0]], [1, 99], mask=np.array([True, False])
@@ -112,6 +240,36 @@ def test_extreme_logits_stay_finite(dtype):
             lambda: losses.cross_entropy(np.zeros((2, 5)), [0]),
             ValueError,
             r"target must have shape \(2,\)",
+        ),
+        (
+            lambda: losses.cross_entropy(np.zeros((2, 5)), [0, 1], class_weight=[1.0]),
+            ValueError,
+            r"class_weight must have shape \(classes=5,\), got \(1,\)",
+        ),
+        (
+            lambda: losses.cross_entropy(np.zeros((1, 2)), [0], class_weight=[1.0, -1.0]),
+            ValueError,
+            "class_weight must be finite and >= 0",
+        ),
+        (
+            lambda: losses.cross_entropy(np.zeros((1, 2)), [0], label_smoothing=1.5),
+            ValueError,
+            r"label_smoothing must be a number in \[0, 1\]",
+        ),
+        (
+            lambda: losses.cross_entropy(np.zeros((1, 0)), [0]),
+            ValueError,
+            r"logits must have shape \(..., classes\), got \(1, 0\)",
+        ),
+        (
+            lambda: losses.quantile(np.zeros((4, 3)), np.zeros(4), quantiles=[0.1, 0.9]),
+            ValueError,
+            r"prediction must have shape \(4, 2\) for 2 quantiles .*, or \(8,\), got \(4, 3\)",
+        ),
+        (
+            lambda: losses.quantile(np.zeros((4, 1)), np.zeros(4), quantiles=[1.0]),
+            ValueError,
+            r"quantiles must be a list of numbers in \(0, 1\), got \[1.0\]",
         ),
     ],
 )

@@ -3,6 +3,7 @@
 Rows B-76 to B-90 of the bad-input list that concern training have their id in the test's name.
 """
 
+import functools
 import json
 import threading
 
@@ -40,80 +41,6 @@ def ragged_data(n=40):
     rng = np.random.default_rng(2)
     X = [rng.standard_normal((size, 2)) for size in rng.integers(1, 9, n)]
     return X, np.array([[x[:, 0].sum()] for x in X])
-
-
-# ---- optimisers -----------------------------------------------------------------------------
-
-
-class OneParameter:
-    """f(p) = p^2 / 2 with gradient p."""
-
-    def __init__(self, p):
-        self.p, self.g = np.array([p]), np.array([p])
-
-    @property
-    def flat_pairs(self):
-        self.g[:] = self.p
-        return [(self.p, self.g)]
-
-
-def test_sgd_steps_by_hand():
-    model, optimizer = OneParameter(1.0), SGD(0.1, momentum=0.5)
-    optimizer.step(model)
-    assert model.p[0] == pytest.approx(0.9)
-    optimizer.step(model)  # v = 0.5 * 1 + 0.9
-    assert model.p[0] == pytest.approx(0.9 - 0.1 * 1.4)
-
-
-def test_adam_steps_by_hand():
-    model, optimizer = OneParameter(1.0), Adam(0.1, betas=(0.8, 0.9), eps=1e-3)
-    m = v = 0.0
-    p = 1.0
-    for step in range(1, 5):
-        m, v = 0.8 * m + 0.2 * p, 0.9 * v + 0.1 * p * p
-        p -= 0.1 * (m / (1 - 0.8**step)) / (np.sqrt(v / (1 - 0.9**step)) + 1e-3)
-        optimizer.step(model)
-        assert model.p[0] == pytest.approx(p, rel=1e-12)
-
-
-def test_adam_agrees_with_torch():
-    torch = pytest.importorskip("torch")
-    rng = np.random.default_rng(0)
-    gru = GRU(2, 3, dtype="float64", seed=0)
-    parameter = torch.tensor(gru.flat_parameters.copy(), requires_grad=True)
-    rival, ours = torch.optim.Adam([parameter], lr=0.01), Adam(0.01)
-    for _ in range(20):
-        gru.flat_grads[:] = rng.standard_normal(gru.flat_grads.size)
-        parameter.grad = torch.tensor(gru.flat_grads.copy())
-        rival.step()
-        ours.step(gru)
-    np.testing.assert_allclose(gru.flat_parameters, parameter.detach().numpy(), rtol=1e-12)
-
-
-def test_clip_grad_norm():
-    model = model_of()
-    for _, gradients in model.flat_pairs:
-        gradients[:] = 2.0
-    count = sum(len(gradients) for _, gradients in model.flat_pairs)
-    assert pygru.clip_grad_norm(model, 1e9) == pytest.approx(2 * np.sqrt(count))
-    assert pygru.clip_grad_norm(model, 1.0) == pytest.approx(2 * np.sqrt(count))
-    assert pygru.clip_grad_norm(model, None) == pytest.approx(1.0)
-
-
-def test_an_optimizer_serves_one_model():
-    optimizer = Adam()
-    optimizer.step(model_of())
-    with pytest.raises(ValueError, match="this optimizer belongs to another model"):
-        optimizer.step(model_of(hidden=9))
-
-
-@pytest.mark.parametrize("bad", [0, -0.1, float("nan"), float("inf")])
-@pytest.mark.parametrize("optimizer", [SGD, Adam])
-def test_b76_learning_rate(bad, optimizer):
-    with pytest.raises(ValueError, match="learning_rate must be a finite number > 0, got"):
-        optimizer(learning_rate=bad)
-    with pytest.raises(TypeError, match="learning_rate must be a float, got str"):
-        optimizer(learning_rate="0.1")
 
 
 # ---- training -------------------------------------------------------------------------------
@@ -403,3 +330,181 @@ def test_history_plots_both_losses():
     assert [line.get_label() for line in ax.lines] == ["training", "validation", "best"]
     assert ax.lines[0].get_ydata().tolist() == [2.0, 1.0]
     assert history.plot(ax) is ax
+
+
+# ---- losses with arguments ------------------------------------------------------------------
+
+
+def test_a_loss_with_arguments_trains():
+    """Of a constant input the quantiles of the targets are all that can be learned."""
+    targets = np.random.default_rng(4).exponential(size=(400, 1))
+    model = Sequential(Linear(1, 2, dtype="float64", seed=0))
+    loss = functools.partial(losses.quantile, quantiles=[0.25, 0.75])
+    trainer = Trainer(model, loss=loss, optimizer=SGD(0.3), seed=0)
+    history = trainer.fit(np.ones((400, 1)), targets[:, 0], epochs=200, batch_size=400)
+    found = model(np.ones((1, 1)))[0]
+    assert np.mean(targets < found[0]) == pytest.approx(0.25, abs=0.02)
+    assert np.mean(targets < found[1]) == pytest.approx(0.75, abs=0.02)
+    assert history["loss"][-1] < history["loss"][0]
+
+
+def test_class_weights_and_ignored_steps_train_ragged_sequences():
+    X, _ = ragged_data()
+    y = [np.where(x[:, 0] > 1, -1, x[:, 0] > 0).astype(int) for x in X]
+    model = Sequential(GRU(2, 8, batch_first=True, seed=0), Linear(8, 2, seed=0))
+    loss = functools.partial(losses.cross_entropy, class_weight=[1.0, 3.0], ignore_index=-1)
+    trainer = Trainer(model, loss=loss, optimizer=Adam(0.05), seed=0)
+    trainer.fit(X, y, epochs=30, batch_size=8)
+    classes = [output.argmax(axis=1) for output in trainer.predict(X)]
+    right = np.concatenate([c[t >= 0] == t[t >= 0] for c, t in zip(classes, y, strict=True)])
+    assert right.mean() > 0.9
+
+
+# ---- truncated backpropagation through time -------------------------------------------------
+
+
+def per_step_model(seed=0, **options):
+    return Sequential(
+        GRU(2, 3, 2, batch_first=True, dtype="float64", seed=seed, **options),
+        GRU(3, 4, batch_first=True, dtype="float64", seed=seed, variant="pytorch"),
+        Linear(4, 1, dtype="float64", seed=seed),
+    )
+
+
+@pytest.mark.parametrize("bptt_steps", [8, 50])
+@pytest.mark.parametrize("ragged", [True, False])
+def test_one_window_is_plain_training(bptt_steps, ragged):
+    X, _ = ragged_data()
+    X = X if ragged else [np.resize(x, (8, 2)) for x in X]
+    y = [x[:, :1].cumsum(axis=0) for x in X]
+    if not ragged:
+        X, y = np.array(X), np.array(y)
+    models = [per_step_model(dropout=0.3) for _ in range(2)]
+    for model, steps in zip(models, (None, bptt_steps), strict=True):
+        Trainer(model, seed=0).fit(X, y, epochs=2, batch_size=7, bptt_steps=steps)
+    assert unchanged(models[0], snapshot(models[1]))
+
+
+def test_windows_are_a_loop_by_hand():
+    """Each sequence alone, its states carried by hand; ended ones neither move nor count."""
+    X, _ = ragged_data(11)
+    y = [x[:, :1].cumsum(axis=0) for x in X]
+    trained, model = per_step_model(), per_step_model()
+    trainer = Trainer(trained, optimizer=SGD(0.1, 0.9), seed=0)
+    history = trainer.fit(X, y, epochs=2, batch_size=4, bptt_steps=3)
+    optimizer, generator = SGD(0.1, 0.9), np.random.default_rng(0)
+    for epoch in range(2):
+        order, total = generator.permutation(11), 0.0
+        for first in range(0, 11, 4):
+            batch = order[first : first + 4]
+            states = {i: [np.zeros((2, 1, 3)), np.zeros((1, 1, 4))] for i in batch}
+            valid = sum(len(X[i]) for i in batch)
+            for begin in range(0, max(len(X[i]) for i in batch), 3):
+                inside = [i for i in batch if len(X[i]) > begin]
+                count = sum(len(X[i][begin : begin + 3]) for i in inside)
+                model.zero_grad()
+                for i in inside:
+                    one, two, linear = model.layers
+                    x = X[i][np.newaxis, begin : begin + 3]
+                    a, states[i][0], tape_one = one.forward(x, states[i][0])
+                    b, states[i][1], tape_two = two.forward(a, states[i][1])
+                    prediction, tape = linear.forward(b)
+                    error = prediction - y[i][np.newaxis, begin : begin + 3]
+                    total += (error**2).sum() * len(batch) / valid
+                    d_b = linear.backward(tape, 2 * error / count)
+                    one.backward(tape_one, two.backward(tape_two, d_b)[0])
+                optimizer.step(model)
+        assert history["loss"][epoch] == pytest.approx(total / 11, rel=1e-12)
+    assert trainer.optimizer.steps == optimizer.steps
+    for name, view in trained.parameters.items():
+        np.testing.assert_allclose(view, model.parameters[name], rtol=1e-9, err_msg=name)
+
+
+def test_windows_of_a_gru_alone():
+    X = np.random.default_rng(0).standard_normal((4, 7, 2))
+    gru, by_hand = (GRU(2, 3, batch_first=True, dtype="float64", seed=0) for _ in range(2))
+    trainer = Trainer(gru, optimizer=SGD(0.1), seed=0)
+    trainer.fit(X, np.zeros((4, 7, 3)), epochs=1, batch_size=4, bptt_steps=4)
+    optimizer, h = SGD(0.1), None
+    for part in (slice(0, 4), slice(4, 7)):
+        by_hand.zero_grad()
+        output, h, tape = by_hand.forward(X[:, part], h)
+        by_hand.backward(tape, 2 * output / output.size)
+        optimizer.step(by_hand)
+    np.testing.assert_allclose(gru.flat_parameters, by_hand.flat_parameters, rtol=1e-12)
+
+
+def test_callbacks_see_every_window():
+    class Count(Callback):
+        losses = ()
+
+        def on_batch_end(self, trainer, loss, sequences):
+            assert sequences == 5
+            self.losses = (*self.losses, loss)
+
+    X, count = np.random.default_rng(0).standard_normal((10, 7, 2)), Count()
+    trainer = Trainer(per_step_model(), callbacks=[count], seed=0)
+    trainer.fit(X, X[:, :, :1], epochs=3, batch_size=5, bptt_steps=3)
+    assert len(count.losses) == trainer.optimizer.steps == 3 * 2 * 3
+
+
+@pytest.mark.parametrize(
+    ("model", "arguments", "message"),
+    [
+        (per_step_model(), {"bptt_steps": 0}, "bptt_steps must be >= 1, got 0"),
+        (per_step_model(), {"y": np.ones((40, 1))}, "bptt_steps needs targets for every step"),
+        (
+            per_step_model(),
+            {"X": [np.ones((4, 2))] * 40},
+            "bptt_steps needs targets for every step",
+        ),
+        (model_of(), {}, r"needs a model that predicts every step \(without Last\)"),
+        (
+            Sequential(
+                GRU(2, 3, batch_first=True, bidirectional=True),
+                GRU(6, 3, batch_first=True),
+            ),
+            {},
+            "needs GRUs that are not bidirectional",
+        ),
+        (
+            GRU(2, 3, batch_first=True, bidirectional=True),
+            {},
+            "needs GRUs that are not bidirectional",
+        ),
+    ],
+)
+def test_windows_are_refused_and_nothing_changes(model, arguments, message):
+    state = snapshot(model)
+    defaults = {"X": np.ones((40, 6, 2)), "y": np.ones((40, 6, 1)), "bptt_steps": 2}
+    arguments = defaults | arguments
+    with pytest.raises(ValueError, match=message):
+        Trainer(model).fit(**arguments, epochs=1, batch_size=8)
+    assert unchanged(model, state)
+
+
+def test_pieces_of_sequences_are_the_whole():
+    """Also where a sequence has ended: it keeps its state."""
+    X = np.random.default_rng(0).standard_normal((3, 7, 2))
+    model, lengths = per_step_model(), np.array([7, 2, 5])
+    whole, _ = model.forward(X, lengths=lengths)
+    first, states, _ = model.forward_from(None, X[:, :4], lengths=np.minimum(lengths, 4))
+    kept = [state[:, 1].copy() for state in states]
+    second, states, _ = model.forward_from(states, X[:, 4:], lengths=[3, 0, 1])
+    np.testing.assert_allclose(np.hstack([first, second])[0], whole[0], rtol=1e-12)
+    np.testing.assert_allclose(second[2, :1], whole[2, 4:5], rtol=1e-12)
+    for state, before in zip(states, kept, strict=True):
+        assert np.array_equal(state[:, 1], before)
+
+
+def test_pieces_are_refused():
+    with pytest.raises(ValueError, match="states must hold one array per GRU, 2, got 1"):
+        per_step_model().forward_from([np.zeros((2, 1, 3))], np.ones((1, 2, 2)))
+    both = Sequential(GRU(2, 3, batch_first=True, bidirectional=True))
+    with pytest.raises(ValueError, match="a bidirectional GRU cannot run over pieces"):
+        both.forward_from(None, np.ones((1, 2, 2)))
+
+
+def test_trainer_refuses_what_is_not_an_optimizer():
+    with pytest.raises(TypeError, match="optimizer must be a pygru optimizer, got str"):
+        Trainer(model_of(), optimizer="adam")

@@ -17,6 +17,7 @@ from cpython.buffer cimport (
 )
 from cpython.object cimport PyObject
 from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
+from libc.math cimport sqrt
 from libc.stdint cimport int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy, memset
 
@@ -29,6 +30,7 @@ from pygru.core.cpygru cimport (
     PYGRU_STATUS_END_,
     pygru_adam_f32,
     pygru_adam_f64,
+    pygru_adam_settings,
     pygru_available_threads,
     pygru_backward_args_f32,
     pygru_backward_args_f64,
@@ -39,6 +41,8 @@ from pygru.core.cpygru cimport (
     pygru_cell_of,
     pygru_compiler,
     pygru_config,
+    pygru_cross_entropy_args_f32,
+    pygru_cross_entropy_args_f64,
     pygru_cross_entropy_f32,
     pygru_cross_entropy_f64,
     pygru_fingerprint,
@@ -66,8 +70,12 @@ from pygru.core.cpygru cimport (
     pygru_plan_rows,
     pygru_plan_size,
     pygru_plan_sizes,
+    pygru_rmsprop_f32,
+    pygru_rmsprop_f64,
+    pygru_rmsprop_settings,
     pygru_sgd_f32,
     pygru_sgd_f64,
+    pygru_sgd_settings,
     pygru_sigmoid_f32,
     pygru_sigmoid_f64,
     pygru_sizes,
@@ -820,53 +828,144 @@ cdef class Stepper:
 
 # ---- optimisers ------------------------------------------------------------------------
 
-def sgd(Kernels kernels, values, gradients, velocity, double rate, double momentum):
-    """One step of gradient descent with momentum on flat arrays of one size."""
-    cdef Borrowed borrowed = Borrowed()
-    cdef int64_t n = len(values)
-    cdef bytes kind = memoryview(values).format.encode()
-    cdef void *p = borrowed.dense(values, n, kind, True)
-    cdef void *g = borrowed.dense(gradients, n, kind, False)
-    cdef void *v = borrowed.dense(velocity, n, kind, True)
-    with nogil:
-        if kind == b"f":
-            pygru_sgd_f32(kernels.kernels, n, p, g, v, rate, momentum)
-        else:
-            pygru_sgd_f64(kernels.kernels, n, p, g, v, rate, momentum)
+cdef enum:
+    MOST_ARRAYS = 5
 
 
-def adam(Kernels kernels, values, gradients, first, second, double beta1, double beta2,
-         double rate, double root, double eps):
-    """One step of Adam on flat arrays of one size; see pygru_adam in pygru_calls.h."""
-    cdef Borrowed borrowed = Borrowed()
-    cdef int64_t n = len(values)
-    cdef bytes kind = memoryview(values).format.encode()
-    cdef void *p = borrowed.dense(values, n, kind, True)
-    cdef void *g = borrowed.dense(gradients, n, kind, False)
-    cdef void *m = borrowed.dense(first, n, kind, True)
-    cdef void *v = borrowed.dense(second, n, kind, True)
-    with nogil:
-        if kind == b"f":
-            pygru_adam_f32(kernels.kernels, n, p, g, m, v, beta1, beta2, rate, root, eps)
-        else:
-            pygru_adam_f64(kernels.kernels, n, p, g, m, v, beta1, beta2, rate, root, eps)
+cdef class Part:
+    """Flat arrays of one size, borrowed: values, gradients, then the states; and their decay."""
+
+    cdef Borrowed memory
+    cdef void *arrays[MOST_ARRAYS]
+    cdef int64_t n
+    cdef bint is_f32
+    cdef double decay
+
+    def __init__(self, tuple arrays, double decay):
+        cdef bytes kind = memoryview(arrays[0]).format.encode()
+        cdef int i
+        self.memory = Borrowed()
+        self.n = len(arrays[0])
+        self.is_f32 = kind == b"f"
+        self.decay = decay
+        for i in range(MOST_ARRAYS):
+            array = arrays[i] if i < len(arrays) else None
+            self.arrays[i] = self.memory.dense(array, self.n, kind, i != 1)
 
 
-def cross_entropy(Kernels kernels, logits, target, share, gradient, int64_t classes):
-    """The loss of flat logits (rows * classes) and, in ``gradient``, its derivative."""
+cdef class Step:
+    """One step of an optimiser over all its parts, and the count of its steps.
+
+    Nothing is changed before everything is borrowed, and no Python code runs from the first
+    change to the count: a step that Ctrl-C meets has been made wholly or not at all, and the
+    count says which.
+    """
+
+    cdef list parts
+    cdef Borrowed memory
+    cdef int64_t *count
+
+    def __init__(self, parts, steps):
+        self.parts = [Part(arrays, decay) for arrays, decay in parts]
+        self.memory = Borrowed()
+        self.count = <int64_t *>self.memory.dense(steps, 1, b"l", True)
+
+
+def sgd(Kernels kernels, parts, steps, double rate, double momentum, bint nesterov):
+    """One step of gradient descent; see pygru_sgd_settings in pygru.h.
+
+    ``parts`` is a list of ((values, gradients, velocity), decay), ``steps`` an int64 array of
+    one element that counts.
+    """
+    cdef Step step = Step(parts, steps)
+    cdef pygru_sgd_settings settings
+    cdef Part part
+    settings.rate, settings.momentum, settings.nesterov = rate, momentum, nesterov
+    for part in step.parts:
+        settings.decay = part.decay
+        p, g, v = part.arrays[0], part.arrays[1], part.arrays[2]
+        with nogil:
+            if part.is_f32:
+                pygru_sgd_f32(kernels.kernels, part.n, p, g, v, &settings)
+            else:
+                pygru_sgd_f64(kernels.kernels, part.n, p, g, v, &settings)
+    step.count[0] += 1
+
+
+def adam(Kernels kernels, parts, steps, double rate, double beta1, double beta2, double eps,
+         bint decoupled):
+    """One step of Adam; see pygru_adam_settings in pygru.h.
+
+    As :func:`sgd`, with parts of (values, gradients, first moment, second moment).
+    """
+    cdef Step step = Step(parts, steps)
+    cdef pygru_adam_settings settings
+    cdef Part part
+    settings.beta1, settings.beta2, settings.eps = beta1, beta2, eps
+    settings.rate = rate / (1 - beta1 ** (step.count[0] + 1))
+    settings.root = 1 / sqrt(1 - beta2 ** (step.count[0] + 1))
+    for part in step.parts:
+        settings.decay = 0 if decoupled else part.decay
+        settings.kept = 1 - rate * part.decay if decoupled else 1
+        p, g, m, v = part.arrays[0], part.arrays[1], part.arrays[2], part.arrays[3]
+        with nogil:
+            if part.is_f32:
+                pygru_adam_f32(kernels.kernels, part.n, p, g, m, v, &settings)
+            else:
+                pygru_adam_f64(kernels.kernels, part.n, p, g, m, v, &settings)
+    step.count[0] += 1
+
+
+def rmsprop(Kernels kernels, parts, steps, double rate, double alpha, double eps,
+            double momentum):
+    """One step of RMSprop; see pygru_rmsprop_settings in pygru.h.
+
+    As :func:`sgd`, with parts of (values, gradients, mean square, velocity) and, if it is
+    centred, the mean gradient.
+    """
+    cdef Step step = Step(parts, steps)
+    cdef pygru_rmsprop_settings settings
+    cdef Part part
+    settings.rate, settings.alpha, settings.eps, settings.momentum = rate, alpha, eps, momentum
+    for part in step.parts:
+        settings.decay = part.decay
+        p, g, s = part.arrays[0], part.arrays[1], part.arrays[2]
+        v, a = part.arrays[3], part.arrays[4]
+        with nogil:
+            if part.is_f32:
+                pygru_rmsprop_f32(kernels.kernels, part.n, p, g, s, v, a, &settings)
+            else:
+                pygru_rmsprop_f64(kernels.kernels, part.n, p, g, s, v, a, &settings)
+    step.count[0] += 1
+
+
+def cross_entropy(Kernels kernels, logits, target, share, weights, double smoothing, gradient,
+                  int64_t classes):
+    """The loss of flat logits (rows * classes) and, in ``gradient``, its derivative.
+
+    See pygru_cross_entropy_args in pygru_calls.h; ``weights`` may be None.
+    """
     cdef Borrowed borrowed = Borrowed()
     cdef int64_t rows = len(target)
     cdef bytes kind = memoryview(logits).format.encode()
-    cdef const void *x = borrowed.dense(logits, rows * classes, kind, False)
-    cdef const int64_t *t = <const int64_t *>borrowed.dense(target, rows, b"l", False)
-    cdef const void *s = borrowed.dense(share, rows, kind, False)
-    cdef void *g = borrowed.dense(gradient, rows * classes, kind, True)
+    cdef pygru_cross_entropy_args_f32 f32
+    cdef pygru_cross_entropy_args_f64 f64
     cdef double value
+    f64.rows, f64.classes, f64.smoothing = rows, classes, smoothing
+    f64.logits = borrowed.dense(logits, rows * classes, kind, False)
+    f64.target = <const int64_t *>borrowed.dense(target, rows, b"l", False)
+    f64.share = borrowed.dense(share, rows, kind, False)
+    f64.weights = borrowed.dense(weights, classes, kind, False)
+    f64.gradient = borrowed.dense(gradient, rows * classes, kind, True)
+    if kind == b"f":
+        f32.rows, f32.classes, f32.smoothing = rows, classes, smoothing
+        f32.logits, f32.target, f32.share = f64.logits, f64.target, f64.share
+        f32.weights, f32.gradient = f64.weights, f64.gradient
     with nogil:
         if kind == b"f":
-            value = pygru_cross_entropy_f32(kernels.kernels, rows, classes, x, t, s, g)
+            value = pygru_cross_entropy_f32(kernels.kernels, &f32)
         else:
-            value = pygru_cross_entropy_f64(kernels.kernels, rows, classes, x, t, s, g)
+            value = pygru_cross_entropy_f64(kernels.kernels, &f64)
     return value
 
 

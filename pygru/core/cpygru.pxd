@@ -233,20 +233,65 @@ cdef extern from "pygru.h" nogil:
     void pygru_tanh_f32(const pygru_kernels *, int64_t n, const void *, void *)
     void pygru_tanh_f64(const pygru_kernels *, int64_t n, const void *, void *)
 
+    ctypedef struct pygru_sgd_settings:
+        double rate
+        double momentum
+        double decay
+        int nesterov
+
+    ctypedef struct pygru_adam_settings:
+        double beta1
+        double beta2
+        double rate
+        double root
+        double eps
+        double decay
+        double kept
+
+    ctypedef struct pygru_rmsprop_settings:
+        double rate
+        double alpha
+        double eps
+        double momentum
+        double decay
+
     void pygru_sgd_f32(const pygru_kernels *, int64_t n, void *, const void *, void *,
-                       double rate, double momentum)
+                       const pygru_sgd_settings *)
     void pygru_sgd_f64(const pygru_kernels *, int64_t n, void *, const void *, void *,
-                       double rate, double momentum)
+                       const pygru_sgd_settings *)
     void pygru_adam_f32(const pygru_kernels *, int64_t n, void *, const void *, void *, void *,
-                        double beta1, double beta2, double rate, double root, double eps)
+                        const pygru_adam_settings *)
     void pygru_adam_f64(const pygru_kernels *, int64_t n, void *, const void *, void *, void *,
-                        double beta1, double beta2, double rate, double root, double eps)
-    double pygru_cross_entropy_f32(const pygru_kernels *, int64_t rows, int64_t classes,
-                                   const void *logits, const int64_t *target,
-                                   const void *share, void *gradient)
-    double pygru_cross_entropy_f64(const pygru_kernels *, int64_t rows, int64_t classes,
-                                   const void *logits, const int64_t *target,
-                                   const void *share, void *gradient)
+                        const pygru_adam_settings *)
+    void pygru_rmsprop_f32(const pygru_kernels *, int64_t n, void *, const void *, void *, void *,
+                           void *, const pygru_rmsprop_settings *)
+    void pygru_rmsprop_f64(const pygru_kernels *, int64_t n, void *, const void *, void *, void *,
+                           void *, const pygru_rmsprop_settings *)
+
+    ctypedef struct pygru_cross_entropy_args_f32:
+        int64_t rows
+        int64_t classes
+        const void *logits
+        const int64_t *target
+        const void *share
+        const void *weights
+        double smoothing
+        void *gradient
+
+    ctypedef struct pygru_cross_entropy_args_f64:
+        int64_t rows
+        int64_t classes
+        const void *logits
+        const int64_t *target
+        const void *share
+        const void *weights
+        double smoothing
+        void *gradient
+
+    double pygru_cross_entropy_f32(const pygru_kernels *,
+                                   const pygru_cross_entropy_args_f32 *)
+    double pygru_cross_entropy_f64(const pygru_kernels *,
+                                   const pygru_cross_entropy_args_f64 *)
     double pygru_sum_of_squares_f32(const pygru_kernels *, int64_t n, const void *)
     double pygru_sum_of_squares_f64(const pygru_kernels *, int64_t n, const void *)
 

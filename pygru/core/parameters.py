@@ -46,6 +46,20 @@ class NamedViews(Mapping):
         view = self[name]
         view[...] = self.check(name, value)
 
+    def weight_slices(self):
+        """Where in the flat array there are weights: the slices of all but biases.
+
+        A parameter of fewer than two axes is a bias (or a gain); neighbours are one slice.
+        """
+        merged = []
+        for place, shape in self._places.values():
+            if len(shape) < 2:
+                continue
+            if merged and merged[-1].stop == place.start:
+                place = slice(merged.pop().start, place.stop)
+            merged.append(place)
+        return merged
+
     def check(self, name, value):
         """Return ``value`` as an array that fits the view ``name``, or raise."""
         view = self[name]
@@ -109,6 +123,16 @@ class Parameters:
     def flat_pairs(self):
         """List of (values, gradients): the flat arrays that an optimiser updates."""
         return [(self.flat_parameters, self.flat_grads)]
+
+    @property
+    def weight_slices(self):
+        """For each of ``flat_pairs`` the slices that weight decay acts on: all but biases."""
+        return [self.parameters.weight_slices() for _ in self.flat_pairs]
+
+    @property
+    def generators(self):
+        """List of the random generators that training moves."""
+        return [self.generator] if hasattr(self, "generator") else []
 
     def zero_grad(self):
         """Set every gradient to zero."""

@@ -58,6 +58,14 @@ def check_positive(name, value):
     return number
 
 
+def check_not_negative(name, value):
+    """Return ``value`` as a finite float of at least 0."""
+    number = check_number(name, value)
+    if not (math.isfinite(number) and number >= 0):
+        raise ValueError(f"{name} must be a finite number >= 0, got {value}")
+    return number
+
+
 def check_fraction(name, value):
     """Return ``value`` as a float in [0, 1]."""
     number = check_number(name, value)

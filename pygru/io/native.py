@@ -24,6 +24,8 @@ from pygru.nn.sequential import Sequential
 
 FORMAT_VERSION = 1
 HEADER_LIMIT = 2**20
+# A checkpoint is a model file with more tensors, under names that begin with this.
+CHECKPOINT = "checkpoint/"
 CLASSES = {
     cls.__name__: cls for cls in (GRU, Embedding, Linear, Dropout, Last, Attention, Seq2Seq)
 }
@@ -57,13 +59,20 @@ def save(model, path, metadata=None):
     >>> pygru.load(path)
     GRU(2, 3, variant='chung', dtype='float32')
     """
+    description = describe(model)
+    write_atomically(path, to_bytes(description, model.state_dict(), metadata))
+
+
+def to_bytes(description, arrays, metadata=None, notes=()):
+    """A model file of ``arrays`` by name; ``notes`` are (name, text) for its header."""
     text = {
         "format": "pygru",
         "format_version": str(FORMAT_VERSION),
-        "config": json.dumps(_describe(model)),
+        "config": json.dumps(description),
         "metadata": json.dumps(metadata or {}),
+        **dict(notes),
     }
-    write_atomically(path, _in_fixed_order(safetensors.numpy.save(model.state_dict(), text)))
+    return _in_fixed_order(safetensors.numpy.save(arrays, text))
 
 
 def load(path, *, check_finite=False):
@@ -97,12 +106,7 @@ def load(path, *, check_finite=False):
     >>> pygru.load(path)([[0.0, 0.0, 0.0]]).shape
     (1, 1)
     """
-    data = read_regular_file(path)
-    description, shapes = _read_header(data)[:2]
-    try:
-        arrays = safetensors.numpy.load(data)
-    except safetensors.SafetensorError as error:
-        raise FormatError(f"damaged file: {error}") from None
+    description, shapes, _, _, arrays = read_file(path)
     if check_finite:
         for name, array in arrays.items():
             if not np.isfinite(array).all():
@@ -113,6 +117,28 @@ def load(path, *, check_finite=False):
         raise FormatError(f"the configuration is not valid: {error}") from None
     model.load_state_dict({name: arrays[name] for name in shapes})
     return model
+
+
+def read_file(path):
+    """Return what a model file holds, its header checked against its configuration.
+
+    Returns
+    -------
+    description : dict
+        Class and configuration of the model.
+    shapes : dict
+        (dtype, shape) of the model's parameters by name.
+    metadata : dict
+    notes : dict
+        All texts of the header.
+    arrays : dict of str to ndarray
+    """
+    data = read_regular_file(path)
+    header = _read_header(data)
+    try:
+        return *header, safetensors.numpy.load(data)
+    except safetensors.SafetensorError as error:
+        raise FormatError(f"damaged file: {error}") from None
 
 
 def read_metadata(path):
@@ -140,10 +166,10 @@ def _in_fixed_order(data):
 # ---- descriptions ------------------------------------------------------------------------
 
 
-def _describe(model):
+def describe(model):
     """A model as JSON: class name and configuration."""
     if isinstance(model, Sequential):
-        return {"class": "Sequential", "layers": [_describe(layer) for layer in model.layers]}
+        return {"class": "Sequential", "layers": [describe(layer) for layer in model.layers]}
     if type(model).__name__ not in CLASSES:
         raise TypeError(f"cannot save a {validation.type_name(model)}")
     return {"class": type(model).__name__, "config": model.get_config()}
@@ -203,7 +229,7 @@ def _parse(what, text):
 
 
 def _read_header(data):
-    """Check the header; return the description, the expected shapes and the metadata."""
+    """Check the header; return description, expected shapes, metadata and all its texts."""
     if len(data) < 8:
         raise FormatError(f"file too short for a safetensors header ({len(data)} bytes)")
     (length,) = struct.unpack("<Q", data[:8])
@@ -241,20 +267,24 @@ def _read_header(data):
     description = _parse("the configuration", notes["config"])
     try:
         shapes = _shapes(description, len(header))
-        _check_tensors(header, shapes)
+        _check_tensors(header, shapes, "checkpoint" in notes)
     except FormatError:
         raise
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise FormatError(f"the configuration is not valid: {error!r}") from None
-    return description, shapes, _parse("the metadata", notes["metadata"])
+    return description, shapes, _parse("the metadata", notes["metadata"]), notes
 
 
-def _check_tensors(header, shapes):
+def _check_tensors(header, shapes, is_checkpoint):
     """Compare the tensors that the header lists with those that the configuration needs."""
     missing = [name for name in shapes if name not in header]
     if missing:
         raise FormatError(f"missing tensors: {', '.join(missing)}")
-    unexpected = [name for name in header if name not in shapes]
+    unexpected = [
+        name
+        for name in header
+        if name not in shapes and not (is_checkpoint and name.startswith(CHECKPOINT))
+    ]
     if unexpected:
         raise FormatError(f"unexpected tensors: {', '.join(unexpected)}")
     for name, (dtype, shape) in shapes.items():

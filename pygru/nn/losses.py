@@ -5,6 +5,8 @@ losses of single elements (the target's), or of all but its last axis; elements 
 False are not read, so padding may hold anything.
 """
 
+import operator
+
 import numpy as np
 
 from pygru.core import _core, validation
@@ -12,10 +14,15 @@ from pygru.core.kernels import KERNELS
 from pygru.core.memory import allocate
 
 
-def _arrays(prediction, target):
+def _floating(prediction):
     prediction = np.asarray(prediction)
     if prediction.dtype not in (np.float32, np.float64):
         prediction = prediction.astype(np.float64)
+    return prediction
+
+
+def _arrays(prediction, target):
+    prediction = _floating(prediction)
     target = validation.as_real("target", target, prediction.dtype)
     if target.shape != prediction.shape:
         raise ValueError(
@@ -25,16 +32,22 @@ def _arrays(prediction, target):
     return prediction, target
 
 
+def _bool(name, values):
+    array = np.asarray(values)
+    if array.dtype != np.bool_:
+        raise TypeError(f"{name} must be an array of bool, got dtype {array.dtype}")
+    return array
+
+
 def _weighting(shape, mask, weights, dtype):
     """The weight of each element, divided by their sum: the mean is then a plain sum."""
     result = np.ones(shape, dtype)
     for name, given in (("mask", mask), ("weights", weights)):
         if given is None:
             continue
-        array = np.asarray(given)
-        if name == "mask" and array.dtype != np.bool_:
-            raise TypeError(f"mask must be an array of bool, got dtype {array.dtype}")
-        if name == "weights":
+        if name == "mask":
+            array = _bool(name, given)
+        else:
             array = validation.as_real(name, given, dtype)
             if (array < 0).any():
                 raise ValueError("weights must be >= 0")
@@ -147,8 +160,86 @@ def bce_with_logits(logits, target, *, mask=None, weights=None):
     return _reduce(logits, target, mask, weights, element)
 
 
-def cross_entropy(logits, target, *, mask=None, weights=None):
+def quantile(prediction, target, *, quantiles, mask=None, weights=None):
+    """Quantile loss ("pinball loss"), the mean of ``max(q * d, (q - 1) * d)``.
+
+    ``d = target - prediction``; what makes it least is the conditional quantile q (Koenker and
+    Bassett 1978, "Regression Quantiles"). The gradient is 0 where d is.
+
+    Parameters
+    ----------
+    prediction : array_like
+        (..., Q), the predictions of the Q quantiles of each target; or (..., F * Q) for
+        targets (..., F), the Q of one target side by side.
+    target : array_like
+        (...) or (..., F).
+    quantiles : sequence of float
+        The Q quantiles, each in (0, 1).
+    mask, weights : array_like, optional
+        In the shape of the target, or of all but its last axis, as in :func:`mse`.
+
+    Returns
+    -------
+    value : float
+        The mean over targets and quantiles.
+    gradient : ndarray
+        With respect to the prediction, in its shape and dtype.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit or a quantile is out of range.
+
+    Examples
+    --------
+    >>> import functools
+    >>> from pygru import losses
+    >>> value, gradient = losses.quantile([[0.0, 0.0]], [1.0], quantiles=[0.1, 0.9])
+    >>> value, gradient.tolist()
+    (0.5, [[-0.05, -0.45]])
+    >>> loss = functools.partial(losses.quantile, quantiles=[0.1, 0.5, 0.9])  # for a Trainer
+    """
+    prediction = _floating(prediction)
+    q = _quantiles(quantiles, prediction.dtype)
+    target = validation.as_real("target", target, prediction.dtype)
+    wide = (*target.shape[:-1], target.shape[-1] * len(q)) if target.ndim else None
+    if prediction.shape not in ((*target.shape, len(q)), wide):
+        raise ValueError(
+            f"prediction must have shape {(*target.shape, len(q))} for {len(q)} quantiles of "
+            f"a target of shape {target.shape}"
+            + (f", or {wide}" if wide else "")
+            + f", got {prediction.shape}"
+        )
+    share = _weighting(target.shape, mask, weights, prediction.dtype)[..., np.newaxis] / len(q)
+    grid = prediction.reshape(*target.shape, len(q))
+    # Where nothing counts nothing is read: there the difference is 0.
+    d = np.where(share > 0, target[..., np.newaxis], 0) - np.where(share > 0, grid, 0)
+    slope = np.where(d > 0, q, np.where(d < 0, q - 1, 0))
+    value = (slope * d * share).sum(dtype=np.float64)
+    return float(value), (-slope * share).reshape(prediction.shape)
+
+
+def _quantiles(values, dtype):
+    array = validation.as_real("quantiles", values, np.dtype(np.float64))
+    if array.ndim != 1 or not array.size or not ((array > 0) & (array < 1)).all():
+        raise ValueError(f"quantiles must be a list of numbers in (0, 1), got {values}")
+    return array.astype(dtype)
+
+
+def cross_entropy(
+    logits,
+    target,
+    *,
+    mask=None,
+    weights=None,
+    class_weight=None,
+    ignore_index=None,
+    label_smoothing=0.0,
+):
     """Cross-entropy of ``softmax(logits)`` with the target classes, in nats.
+
+    Class weights, ignored classes and smoothing mean what they mean in PyTorch: the loss is
+    the sum over rows divided by the sum of the class weights of their targets.
 
     Parameters
     ----------
@@ -158,6 +249,13 @@ def cross_entropy(logits, target, *, mask=None, weights=None):
         (...) classes in [0, C).
     mask, weights : array_like, optional
         (...) as in :func:`mse`.
+    class_weight : array_like, optional
+        (C,) how much each class counts, >= 0.
+    ignore_index : int, optional
+        Rows with this target do not count and are not read; it need not be a class.
+    label_smoothing : float
+        In [0, 1]: this much of the target is spread evenly over all classes (Szegedy et al.
+        2016, arXiv:1512.00567).
 
     Returns
     -------
@@ -175,10 +273,42 @@ def cross_entropy(logits, target, *, mask=None, weights=None):
     >>> from pygru import losses
     >>> round(losses.cross_entropy([[0.0, 0.0]], [1])[0], 4)
     0.6931
+    >>> value, gradient = losses.cross_entropy(
+    ...     [[0.0, 0.0], [9.0, 0.0]], [1, -1], ignore_index=-1, label_smoothing=0.1
+    ... )
+    >>> round(value, 4), gradient.round(3).tolist()
+    (0.6931, [[0.45, -0.45], [0.0, 0.0]])
     """
-    logits = np.asarray(logits)
-    if logits.dtype not in (np.float32, np.float64):
-        logits = logits.astype(np.float64)
+    logits = _floating(logits)
+    if logits.ndim == 0 or logits.shape[-1] == 0:
+        raise ValueError(f"logits must have shape (..., classes), got {logits.shape}")
+    classes = logits.shape[-1]
+    label_smoothing = validation.check_fraction("label_smoothing", label_smoothing)
+    target = _classes(target, logits)
+    if ignore_index is not None:
+        counts = target != operator.index(ignore_index)
+        mask = counts if mask is None else _bool("mask", mask) & counts
+    share = _weighting(target.shape, mask, weights, logits.dtype)
+    target = _checked_classes(target, share > 0, classes)
+    if class_weight is not None:
+        class_weight = _class_weight(class_weight, classes, logits.dtype)
+        total = (share * class_weight[target]).sum(dtype=np.float64)
+        share = share / logits.dtype.type(total) if total > 0 else np.zeros_like(share)
+    gradient = allocate(logits.shape, logits.dtype, "the gradient of the logits")
+    value = _core.cross_entropy(
+        KERNELS,
+        np.ascontiguousarray(logits).reshape(-1),
+        target.reshape(-1),
+        np.ascontiguousarray(share).reshape(-1),
+        class_weight,
+        label_smoothing,
+        gradient.reshape(-1),
+        classes,
+    )
+    return value, gradient
+
+
+def _classes(target, logits):
     target = validation.as_numeric("target", target)
     if target.dtype.kind not in "iu":
         raise TypeError(f"target must be integers, got dtype {target.dtype}")
@@ -187,9 +317,11 @@ def cross_entropy(logits, target, *, mask=None, weights=None):
             f"target must have shape {logits.shape[:-1]} like logits without its last axis, "
             f"got {target.shape}"
         )
-    classes = logits.shape[-1]
-    share = _weighting(target.shape, mask, weights, logits.dtype)
-    used = share > 0
+    return target
+
+
+def _checked_classes(target, used, classes):
+    """The target as contiguous int64, 0 where it is not used; those used are classes."""
     outside = np.argwhere(used & ((target < 0) | (target >= classes)))
     if len(outside):
         at = tuple(outside[0].tolist())
@@ -197,16 +329,15 @@ def cross_entropy(logits, target, *, mask=None, weights=None):
             f"target[{', '.join(map(str, at))}] = {target[at]} is out of bounds for "
             f"{classes} classes"
         )
-    gradient = allocate(logits.shape, logits.dtype, "the gradient of the logits")
-    value = _core.cross_entropy(
-        KERNELS,
-        np.ascontiguousarray(logits).reshape(-1),
-        np.where(used, target, 0).astype(np.int64).reshape(-1),
-        np.ascontiguousarray(share).reshape(-1),
-        gradient.reshape(-1),
-        classes,
-    )
-    return value, gradient
+    return np.where(used, target, 0).astype(np.int64)
+
+
+def _class_weight(values, classes, dtype):
+    array = np.ascontiguousarray(validation.as_real("class_weight", values, dtype))
+    validation.check_shape("class_weight", array, (classes,), f"(classes={classes},)")
+    if not (np.isfinite(array) & (array >= 0)).all():
+        raise ValueError("class_weight must be finite and >= 0")
+    return array
 
 
 LOSSES = {

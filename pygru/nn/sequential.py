@@ -72,8 +72,21 @@ class Sequential:
     @property
     def flat_pairs(self):
         """List of (values, gradients): the flat arrays that an optimiser updates."""
-        unique = {id(layer): layer for layer in self.layers}
-        return [pair for layer in unique.values() for pair in layer.flat_pairs]
+        return [pair for layer in self._unique_layers() for pair in layer.flat_pairs]
+
+    @property
+    def weight_slices(self):
+        """For each of ``flat_pairs`` the slices that weight decay acts on: all but biases."""
+        return [slices for layer in self._unique_layers() for slices in layer.weight_slices]
+
+    @property
+    def generators(self):
+        """List of the random generators that training moves."""
+        return [each for layer in self._unique_layers() for each in layer.generators]
+
+    def _unique_layers(self):
+        """A layer that stands in two places counts once."""
+        return {id(layer): layer for layer in self.layers}.values()
 
     def zero_grad(self):
         """Set every gradient to zero."""
@@ -120,15 +133,66 @@ class Sequential:
         training : bool
             Whether dropout acts.
         """
+        y, _, tape = self._run(x, None, lengths, training)
+        return y, tape
+
+    def forward_from(self, states, x, *, lengths=None, training=True):
+        """Return the output, the states that follow and the tape, for one piece of sequences.
+
+        A long sequence can be run piece by piece: the states that one piece ends with are
+        those that the next begins with. A sequence whose length in a piece is 0 keeps its own.
+
+        Parameters
+        ----------
+        states : sequence of ndarray or None
+            One (num_layers, B, hidden_size) per GRU, in order; None is zeros for all.
+        x, lengths, training
+            As for :meth:`forward`.
+
+        Returns
+        -------
+        output : ndarray
+        states : list of ndarray
+        tape : list
+            For :meth:`backward`, where gradients end at the states of the beginning.
+
+        Raises
+        ------
+        ValueError
+            If a GRU is bidirectional: its reverse direction begins at the end of sequences.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from pygru import GRU, Linear, Sequential
+        >>> model = Sequential(GRU(1, 4, batch_first=True, seed=0), Linear(4, 1, seed=0))
+        >>> x = np.ones((2, 6, 1))
+        >>> first, states, tape = model.forward_from(None, x[:, :4])
+        >>> second, states, tape = model.forward_from(states, x[:, 4:])
+        >>> np.allclose(np.hstack([first, second]), model(x), atol=1e-6)
+        True
+        """
+        recurrent = [layer for layer in self.layers if isinstance(layer, GRU)]
+        if any(layer.bidirectional for layer in recurrent):
+            raise ValueError("a bidirectional GRU cannot run over pieces of a sequence")
+        if states is not None and len(states) != len(recurrent):
+            raise ValueError(
+                f"states must hold one array per GRU, {len(recurrent)}, got {len(states)}"
+            )
+        return self._run(x, states, lengths, training)
+
+    def _run(self, x, states, lengths, training):
         x, lengths = _padded(x, lengths)
-        tapes = []
+        following, tapes = [], []
         for layer in self.layers:
             if isinstance(layer, GRU):
-                x, _, tape = layer.forward(x, lengths=lengths, training=training)
+                h0 = None if states is None else states[len(following)]
+                x, h_n, tape = layer.forward(x, h0, lengths=lengths, training=training)
+                following.append(h_n)
             else:
                 x, tape = layer.forward(x, lengths=lengths, training=training)
             tapes.append(tape)
-        return x, tapes
+        return x, following, tapes
 
     def backward(self, tape, d_y):
         """Add to the gradients of all layers; return that of x, None for integer input."""

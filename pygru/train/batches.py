@@ -1,5 +1,6 @@
 """Training data checked once and handed out in mini-batches."""
 
+import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
@@ -58,6 +59,17 @@ class Dataset:
             if not np.isfinite(sample).all():
                 kind = "NaN" if np.isnan(sample).any() else "infinity"
                 raise ValueError(f"Input {name} contains {kind}.")
+
+    def check_targets_per_step(self):
+        """Raise unless every step of every sequence has a target."""
+        if isinstance(self.X, list) != isinstance(self.y, list):
+            fits = False
+        elif isinstance(self.X, list):
+            fits = all(len(x) == len(y) for x, y in zip(self.X, self.y, strict=True))
+        else:
+            fits = self.X.ndim > 1 and self.y.ndim > 1 and self.X.shape[1] == self.y.shape[1]
+        if not fits:
+            raise ValueError("bptt_steps needs targets for every step: y like X in (N, T, ...)")
 
     def take(self, index):
         """Return X, y, lengths of the samples of ``index``, padded to the longest of them."""
@@ -132,3 +144,30 @@ def step_mask(y, lengths):
     if lengths is None:
         return None
     return np.arange(y.shape[1]) < np.asarray(lengths)[:, np.newaxis]
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """Some steps of a batch: all of them, or a piece for truncated backpropagation."""
+
+    X: np.ndarray
+    y: np.ndarray
+    lengths: np.ndarray | None
+    number: int
+    is_last: bool
+    share: float  # of the batch's valid steps
+
+
+def windows_of(batch, steps, first=0):
+    """Cut a batch (X, y, lengths) into windows of ``steps`` steps, None for one of all."""
+    X, y, lengths = batch
+    if steps is None or steps >= X.shape[1]:
+        yield Window(X, y, lengths, 0, True, 1.0)
+        return
+    T = X.shape[1]
+    valid = len(X) * T if lengths is None else int(lengths.sum())
+    for number in range(first, -(-T // steps)):
+        begin, end = number * steps, min((number + 1) * steps, T)
+        inside = None if lengths is None else np.clip(lengths - begin, 0, end - begin)
+        count = len(X) * (end - begin) if lengths is None else int(inside.sum())
+        yield Window(X[:, begin:end], y[:, begin:end], inside, number, end == T, count / valid)

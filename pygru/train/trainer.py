@@ -1,4 +1,8 @@
-"""The training loop: shuffled mini-batches, gradients, clipping, steps, validation."""
+"""The training loop: shuffled mini-batches, gradients, clipping, steps, validation.
+
+The loop goes from :class:`Position` to position, so that it can begin at any of them: that is
+how training goes on from a checkpoint.
+"""
 
 import contextlib
 import math
@@ -11,10 +15,12 @@ from pygru.core import threads, validation
 from pygru.errors import DivergenceError
 from pygru.gru import GRU
 from pygru.nn.losses import LOSSES
-from pygru.train.batches import Dataset, dataset_of, step_mask
+from pygru.train import checkpoints
+from pygru.train.batches import Dataset, dataset_of, step_mask, windows_of
 from pygru.train.callbacks import ProgressBar
 from pygru.train.history import History
-from pygru.train.optimizers import Adam, clip_grad_norm
+from pygru.train.optimizers import Adam, Optimizer, clip_grad_norm
+from pygru.train.position import Bookmark, Event, Position
 
 
 class Trainer:
@@ -78,14 +84,27 @@ class Trainer:
         if clip_norm is not None and not validation.check_number("clip_norm", clip_norm) > 0:
             raise ValueError(f"clip_norm must be > 0 or None, got {clip_norm}")
         threads.resolve(n_threads)
+        optimizer = Adam() if optimizer is None else optimizer
+        if not isinstance(optimizer, Optimizer):
+            raise TypeError(
+                f"optimizer must be a pygru optimizer, got {validation.type_name(optimizer)}"
+            )
         self.model = model
         self.loss = loss
-        self.optimizer = Adam() if optimizer is None else optimizer
+        self.optimizer = optimizer
         self.clip_norm = clip_norm
         self.callbacks = list(callbacks)
         self.generator = np.random.default_rng(seed)
         self.n_threads = n_threads
         self.stop = False
+        self.history = History()
+        self._settings = None  # what of fit's arguments a position depends on
+        self._resumed = None  # a checkpoint that the next fit goes on from
+        self._raw = None  # the weights that are trained, while the model has others
+        self._bookmark = self._new_bookmark(Position())
+
+    def _new_bookmark(self, position):
+        return Bookmark(self.optimizer, checkpoints.generators_of(self), position)
 
     def fit(
         self,
@@ -97,9 +116,12 @@ class Trainer:
         lengths=None,
         validation=None,
         initial_epoch=0,
+        bptt_steps=None,
         progress=None,
     ):
         """Train, and return what happened.
+
+        After :meth:`resume` it goes on where the checkpoint was made.
 
         Parameters
         ----------
@@ -119,12 +141,18 @@ class Trainer:
             ``(X, y)`` or ``(X, y, lengths)`` to measure ``val_loss`` on after every epoch.
         initial_epoch : int
             Number of the first epoch.
+        bptt_steps : int, optional
+            Truncated backpropagation through time (Williams and Peng 1990): sequences are cut
+            into windows of so many steps, with a step of the optimiser after each. The states
+            of the GRUs go on from window to window, gradients do not. Needs a target for every
+            step, and no bidirectional GRU.
         progress : bool, optional
             Whether to show a progress bar; by default on a terminal only.
 
         Returns
         -------
         History
+            Also of the epochs before a checkpoint that training went on from.
 
         Raises
         ------
@@ -138,24 +166,179 @@ class Trainer:
         held_out = None if validation is None else dataset_of(*validation)
         epochs = range(_check("initial_epoch", initial_epoch, 0), _check("epochs", epochs, 0))
         batch_size = _clip_batch_size(batch_size, len(data))
+        if bptt_steps is not None:
+            bptt_steps = _check("bptt_steps", bptt_steps, 1)
+            data.check_targets_per_step()
+            _refuse_reverse(self.model)
+        settings = {"samples": len(data), "batch_size": batch_size, "bptt_steps": bptt_steps}
+        position = self._begin(epochs.start, settings)
         callbacks = [*self.callbacks, ProgressBar(None if progress is None else not progress)]
-        history = History()
-        self.stop = False
         with self._threads():
             try:
                 for callback in callbacks:
-                    callback.on_fit_begin(self, epochs)
-                for epoch in epochs:
-                    record = self._run_epoch(epoch, data, held_out, batch_size, callbacks)
-                    history.append(record)
-                    for callback in callbacks:
-                        callback.on_epoch_end(self, record)
-                    if self.stop:
-                        break
+                    callback.on_fit_begin(self, range(position.epoch, epochs.stop))
+                self._give_states_back()
+                position = self._tell(position, callbacks)
+                while position.epoch < epochs.stop and not self.stop:
+                    position = self._run_epoch(position, data, held_out, callbacks)
+                    position = self._tell(position, callbacks)
             finally:
-                for callback in callbacks:
-                    callback.on_fit_end(self)
-        return history
+                self._end(callbacks)
+        return self.history
+
+    def _begin(self, first_epoch, settings):
+        """Return where to begin: at the first epoch, or where the checkpoint was made."""
+        if self._resumed is None:
+            position, self.history, self.stop = Position(first_epoch), History(), False
+        else:
+            position, _ = self._bookmark.read()
+            if self._raw is not None:  # a fit that failed before its first step
+                _restore(self.model, self._raw)
+            if position.order is not None:
+                checkpoints.check_settings(self._settings, settings)
+            elif position.epoch < first_epoch:
+                position = position._replace(epoch=first_epoch)
+        self._settings = settings
+        self._raw = None
+        self._bookmark = self._new_bookmark(position)
+        return position
+
+    def _give_states_back(self):
+        """After a checkpoint: callbacks, which have begun afresh, are what they were."""
+        if self._resumed is not None:
+            for index, state in self._resumed.states_of(self.callbacks).items():
+                self.callbacks[index].load_state_dict(state)
+            self._resumed = None
+
+    def _tell(self, position, callbacks):
+        """Tell every callback of the position's event that does not know of it yet.
+
+        A callback that fails has been told; one that is interrupted will be told again.
+        """
+        event = position.event
+        if event is None:
+            return position
+        for index, callback in enumerate(callbacks):
+            if index in event.told:
+                continue
+            try:
+                event.told.add(index)
+                getattr(callback, event.method)(self, *event.arguments)
+            except KeyboardInterrupt:
+                event.told.discard(index)
+                raise
+        position = position._replace(event=None)
+        self._bookmark.move(position)
+        return position
+
+    def _end(self, callbacks):
+        """Leave the model with the weights that callbacks want; remember those trained."""
+        if self._raw is None:
+            self._raw = _copies(self.model)
+        average = self._average()
+        _restore(self.model, self._raw if average is None else average)
+        for callback in callbacks:
+            callback.on_fit_end(self)
+        if all(
+            np.array_equal(raw, values)
+            for raw, (values, _) in zip(self._raw, self.model.flat_pairs, strict=True)
+        ):
+            self._raw = None
+
+    def _average(self):
+        """The weights that a callback wants to be used in place of those trained, or None."""
+        wanted = (callback.evaluation_weights() for callback in self.callbacks)
+        return next((weights for weights in wanted if weights is not None), None)
+
+    @contextlib.contextmanager
+    def evaluation_weights(self):
+        """Give the model, within a ``with`` block, the weights that validation uses.
+
+        Those are the ones that are trained, unless a callback such as :class:`WeightAverage`
+        has others. ``fit`` measures ``val_loss`` with them, and a callback that keeps or
+        measures weights should do it within such a block.
+        """
+        average = self._average() if self._raw is None else None
+        if average is None:
+            yield
+            return
+        self._raw = raw = _copies(self.model)
+        try:
+            _restore(self.model, average)
+            yield
+        finally:
+            _restore(self.model, raw)
+            self._raw = None
+
+    # ---- checkpoints ------------------------------------------------------------------------
+
+    def save_checkpoint(self, path):
+        """Write all that training needs to go on as if it had never stopped, atomically.
+
+        The file holds the weights, the optimiser's state, every random generator, the epoch
+        with the order of its samples and the position in it, the history and the state of the
+        callbacks. It may be made at any time: by a callback, after Ctrl-C has ended ``fit``,
+        or after ``fit`` has returned. It is a model file too: :func:`pygru.load` gives the
+        model, with the weights that it has now (during ``fit``, those of
+        :meth:`evaluation_weights`).
+
+        Parameters
+        ----------
+        path : path-like
+            An existing file is replaced, and stays intact if saving fails.
+
+        Raises
+        ------
+        TypeError
+            If the model cannot be saved, a generator is not NumPy's default one, or the state
+            of a callback is not made of JSON and arrays.
+        OSError
+            If the file cannot be written.
+
+        Examples
+        --------
+        >>> import os, tempfile
+        >>> import numpy as np
+        >>> from pygru import GRU, Last, Linear, Sequential, Trainer
+        >>> X, y = np.ones((8, 5, 1)), np.ones((8, 1))
+        >>> def trainer():
+        ...     gru = GRU(1, 4, batch_first=True, seed=0)
+        ...     return Trainer(Sequential(gru, Last(), Linear(4, 1, seed=0)), seed=0)
+        >>> path = os.path.join(tempfile.mkdtemp(), "checkpoint.safetensors")
+        >>> first = trainer()
+        >>> history = first.fit(X, y, epochs=2, batch_size=4)
+        >>> first.save_checkpoint(path)
+        >>> second = trainer()
+        >>> second.resume(path)
+        >>> len(second.fit(X, y, epochs=5, batch_size=4))  # three more
+        5
+        """
+        checkpoints.write(self, path)
+
+    def resume(self, path):
+        """Take over a checkpoint; ``fit`` with the same arguments then goes on from there.
+
+        The weights after it are, bit for bit, those of training that never stopped. The
+        trainer must have been made like the one that wrote the checkpoint, with the same kind
+        of model and optimiser; a learning rate that is a number is taken from the checkpoint.
+        Callbacks that have a state in it must be there; others may be added.
+
+        Parameters
+        ----------
+        path : path-like
+            As :meth:`save_checkpoint` has written it. Nothing in it is executed.
+
+        Raises
+        ------
+        FormatError
+            If the file is damaged or no checkpoint; nothing is changed then.
+        ValueError
+            If it belongs to another model, optimiser or other callbacks; the message names
+            the first difference, and nothing is changed.
+        OSError
+            If the file cannot be read.
+        """
+        checkpoints.read(self, path).apply(self)
 
     @contextlib.contextmanager
     def _threads(self):
@@ -163,36 +346,46 @@ class Trainer:
         with threads.blas_limit, threads.num_threads(threads.resolve(self.n_threads)):
             yield
 
-    def _run_epoch(self, epoch, data, held_out, batch_size, callbacks):
-        begin = time.perf_counter()
-        order = self.generator.permutation(len(data))
-        total = 0.0
-        safe = [values.copy() for values, _ in self.model.flat_pairs]
-        for number, first in enumerate(range(0, len(order), batch_size)):
-            batch = order[first : first + batch_size]
-            # What overflows is found by looking at the results, not by NumPy's warnings.
-            with np.errstate(over="ignore", invalid="ignore"):
-                loss = self._step(data.take(batch), safe, f"epoch {epoch}, batch {number}")
-            total += loss * len(batch)
-            for callback in callbacks:
-                callback.on_batch_end(self, loss, len(batch))
+    def _run_epoch(self, position, data, held_out, callbacks):
+        """Go from a position to the end of its epoch, and return the beginning of the next."""
+        batch_size = self._settings["batch_size"]
+        if position.order is None:
+            self._bookmark.draw(position)
+            order = self.generator.permutation(len(data))
+            position = position._replace(order=order)
+            self._bookmark.move(position)
+        begin = time.perf_counter() - position.seconds
+        safe = _copies(self.model)
+        while position.batch * batch_size < len(data):
+            first = position.batch * batch_size
+            batch = data.take(position.order[first : first + batch_size])
+            for window in windows_of(batch, self._settings["bptt_steps"], position.window):
+                # What overflows is found by looking at the results, not by NumPy's warnings.
+                with np.errstate(over="ignore", invalid="ignore"):
+                    position = self._step(position, window, safe, begin)
+                position = self._tell(position, callbacks)
         record = {
-            "epoch": epoch,
-            "loss": total / len(data),
+            "epoch": position.epoch,
+            "loss": position.total / len(data),
+            "learning_rate": self.optimizer.next_learning_rate,
             "seconds": time.perf_counter() - begin,
             "sequences": len(data),
         }
         if held_out is not None:
-            record["val_loss"] = self._loss_of(held_out, batch_size)
-        return record
+            with self.evaluation_weights():
+                record["val_loss"] = self._loss_of(held_out, batch_size)
+        self.history.append(record)
+        position = Position(position.epoch + 1, event=Event("on_epoch_end", (record,), set()))
+        self._bookmark.move(position)
+        return position
 
-    def _step(self, batch, safe, where):
+    def _step(self, position, window, safe, begin):
         """Make one step; ``safe`` holds the weights that gave the last finite loss."""
-        X, y, lengths = batch
-        model = self.model
+        model, optimizer = self.model, self.optimizer
+        self._bookmark.draw(position)
         model.zero_grad()
-        prediction, tape = self._forward(X, lengths)
-        value, gradient = self._evaluate_loss(prediction, y, lengths)
+        prediction, states, tape = self._forward(window, position.states)
+        value, gradient = self._evaluate_loss(prediction, window.y, window.lengths)
         if math.isfinite(value):
             model.backward(tape, gradient)
             value_of_norm = clip_grad_norm(model, self.clip_norm)
@@ -202,23 +395,38 @@ class Trainer:
                 f"loss is {value}" if not math.isfinite(value) else "a gradient is not finite"
             )
             raise DivergenceError(
-                f"{what} at {where}; weights kept from the last finite step; "
-                "lower learning_rate or set clip_norm"
+                f"{what} at epoch {position.epoch}, batch {position.batch}; weights kept from "
+                "the last finite step; lower learning_rate or set clip_norm"
             )
         for (values, _), kept in zip(model.flat_pairs, safe, strict=True):
             kept[...] = values
-        try:
-            self.optimizer.step(model)
-        except BaseException:  # Ctrl-C between two arrays: no half step remains
-            _restore(model, safe)
-            raise
-        return value
+        following = position._replace(
+            batch=position.batch + window.is_last,
+            window=0 if window.is_last else window.number + 1,
+            states=None if window.is_last else tuple(states),
+            total=position.total + window.share * value * len(window.X),
+            seconds=time.perf_counter() - begin,
+            event=Event("on_batch_end", (value, len(window.X)), set()),
+        )
+        self._bookmark.step_to(following)
+        optimizer.step(model)
+        self._bookmark.move(following)
+        return following
 
-    def _forward(self, X, lengths, training=True):
-        if isinstance(self.model, GRU):
-            output, _, tape = self.model.forward(X, lengths=lengths, training=training)
-            return output, tape
-        return self.model.forward(X, lengths=lengths, training=training)
+    def _forward(self, window, states):
+        """Return prediction, states of the GRUs and tape of one window of a batch."""
+        model, lengths = self.model, window.lengths
+        if isinstance(model, GRU):
+            h0 = None if states is None else states[0]
+            output, h_n, tape = model.forward(window.X, h0, lengths=lengths)
+            return output, (h_n,), tape
+        if window.is_last and states is None:
+            prediction, tape = model.forward(window.X, lengths=lengths)
+            return prediction, None, tape
+        prediction, states, tape = model.forward_from(states, window.X, lengths=lengths)
+        if prediction.shape[:2] != window.X.shape[:2]:
+            raise ValueError("bptt_steps needs a model that predicts every step (without Last)")
+        return prediction, states, tape
 
     def _evaluate_loss(self, prediction, y, lengths):
         per_step = lengths is not None and prediction.ndim == 3
@@ -280,6 +488,19 @@ class Trainer:
                 for row, length in zip(output, lengths, strict=True)
             ]
         return np.concatenate([output for output, _, _ in outputs])
+
+
+def _refuse_reverse(model):
+    layers = getattr(model, "layers", (model,))
+    if any(isinstance(layer, GRU) and layer.bidirectional for layer in layers):
+        raise ValueError(
+            "bptt_steps needs GRUs that are not bidirectional: a reverse direction begins at "
+            "the end of the sequence"
+        )
+
+
+def _copies(model):
+    return [values.copy() for values, _ in model.flat_pairs]
 
 
 def _restore(model, weights):

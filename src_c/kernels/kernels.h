@@ -67,9 +67,19 @@ enum {
         int stores; /* whether the gates are kept (reset after; before always does) */         \
     } pygru_units_##SUFFIX;                                                                    \
                                                                                                \
+    /* The settings of an optimiser in this precision; see pygru_sgd_settings and so on. */    \
+    typedef struct pygru_sgd_rates_##SUFFIX {                                                  \
+        REAL_ rate, momentum, decay;                                                           \
+        int nesterov;                                                                          \
+    } pygru_sgd_rates_##SUFFIX;                                                                \
+                                                                                               \
     typedef struct pygru_adam_rates_##SUFFIX {                                                 \
-        REAL_ beta1, rest1, beta2, rest2, rate, root, eps;                                     \
+        REAL_ beta1, rest1, beta2, rest2, rate, root, eps, decay, kept;                        \
     } pygru_adam_rates_##SUFFIX;                                                               \
+                                                                                               \
+    typedef struct pygru_rmsprop_rates_##SUFFIX {                                              \
+        REAL_ rate, alpha, rest, eps, momentum, decay;                                         \
+    } pygru_rmsprop_rates_##SUFFIX;                                                            \
                                                                                                \
     typedef struct pygru_table_##SUFFIX {                                                      \
         void (*after_forward)(const pygru_units_##SUFFIX *);                                   \
@@ -83,12 +93,13 @@ enum {
                                const REAL_ *d_rh, REAL_ *d_h, REAL_ *d_gates);                 \
         void (*sigmoid)(int64_t n, const REAL_ *in, REAL_ *out);                               \
         void (*tanh)(int64_t n, const REAL_ *in, REAL_ *out);                                  \
-        void (*sgd)(int64_t n, REAL_ *p, const REAL_ *g, REAL_ *v, REAL_ rate,                 \
-                    REAL_ momentum);                                                           \
+        void (*sgd)(int64_t n, REAL_ *p, const REAL_ *g, REAL_ *v,                             \
+                    const pygru_sgd_rates_##SUFFIX *rates);                                    \
         void (*adam)(int64_t n, REAL_ *p, const REAL_ *g, REAL_ *m, REAL_ *v,                  \
                      const pygru_adam_rates_##SUFFIX *rates);                                  \
-        double (*cross_entropy)(int64_t rows, int64_t classes, const REAL_ *logits,            \
-                                const int64_t *target, const REAL_ *share, REAL_ *gradient);   \
+        void (*rmsprop)(int64_t n, REAL_ *p, const REAL_ *g, REAL_ *s, REAL_ *v, REAL_ *a,     \
+                        const pygru_rmsprop_rates_##SUFFIX *rates);                            \
+        double (*cross_entropy)(const pygru_cross_entropy_args_##SUFFIX *args);                \
         double (*sum_of_squares)(int64_t n, const REAL_ *x);                                   \
         int lanes; /* of a vector; 0 without packed products */                                \
         void (*product)(const pygru_product_##SUFFIX *);                                       \

@@ -1,17 +1,72 @@
 /* losses.tpl.c - softmax and cross-entropy of rows of logits, with their gradient.
  *
- * loss = sum over rows of share * (log sum_j e^(x_j - m) - (x_target - m)), m the largest
- * logit; d loss / d x_j = share * (softmax_j - [j is the target]). A row with share 0 is not
- * read. */
-static double NAME(cross_entropy)(int64_t rows, int64_t classes, const REAL *logits,
-                                  const int64_t *target, const REAL *share,
-                                  REAL *RESTRICT gradient) {
+ * With y the target of a row, m its largest logit, w the weights of the C classes and s the
+ * smoothing (Szegedy et al. 2016, section 7, as PyTorch weights it):
+ *
+ *   q_j = (1-s) w_j [j is y] + s/C w_j                 what each class should get
+ *   loss = sum over rows of share * sum_j q_j (log sum_k e^(x_k - m) - (x_j - m))
+ *   d loss / d x_j = share * (softmax_j sum_k q_k - q_j)
+ *
+ * A row that counts for nothing is not read. */
+
+/* Eight sums that never depend on how wide a vector is. */
+static double NAME(sum)(int64_t n, const REAL *x) {
+    double sums[8] = {0};
+    double total = 0;
+    int64_t j;
+    int k;
+    for (j = 0; j + 8 <= n; j += 8) {
+        for (k = 0; k < 8; k++) {
+            sums[k] += (double)x[j + k];
+        }
+    }
+    for (k = 0; k < 8; k++) {
+        total += sums[k];
+    }
+    for (; j < n; j++) {
+        total += (double)x[j];
+    }
+    return total;
+}
+
+/* The sum of w_j (largest - x_j), in eight sums as above. */
+static double NAME(spread_loss)(int64_t n, const REAL *x, REAL largest, const REAL *w) {
+    double sums[8] = {0};
+    double total = 0;
+    int64_t j;
+    int k;
+    for (j = 0; j + 8 <= n; j += 8) {
+        for (k = 0; k < 8; k++) {
+            sums[k] += (w == NULL ? 1 : (double)w[j + k]) * (double)(largest - x[j + k]);
+        }
+    }
+    for (k = 0; k < 8; k++) {
+        total += sums[k];
+    }
+    for (; j < n; j++) {
+        total += (w == NULL ? 1 : (double)w[j]) * (double)(largest - x[j]);
+    }
+    return total;
+}
+
+static double NAME(cross_entropy)(const NAME(pygru_cross_entropy_args) *args) {
+    const int64_t classes = args->classes;
+    const REAL *weights = args->weights;
+    const double all = weights == NULL ? (double)classes : NAME(sum)(classes, weights);
+    const double even = args->smoothing / (double)classes;
+    const REAL *logits = args->logits;
+    REAL *gradient = args->gradient;
     double total = 0;
     int64_t i, j;
-    for (i = 0; i < rows; i++, logits += classes, gradient += classes) {
+    for (i = 0; i < args->rows; i++, logits += classes, gradient += classes) {
+        const int64_t target = args->target[i];
+        const double share = (double)args->share[i];
+        const double own = (1 - args->smoothing) *
+                           (share == 0 || weights == NULL ? 1 : (double)weights[target]);
+        const double count = share * (own + even * all);
         REAL largest, scale;
-        double sum = 0;
-        if (share[i] == 0) {
+        double sum;
+        if (count == 0) {
             memset(gradient, 0, (size_t)classes * sizeof(REAL));
             continue;
         }
@@ -22,15 +77,20 @@ static double NAME(cross_entropy)(int64_t rows, int64_t classes, const REAL *log
         for (j = 0; j < classes; j++) {
             gradient[j] = NAME(exp_of_negative)(logits[j] - largest);
         }
-        for (j = 0; j < classes; j++) {
-            sum += (double)gradient[j];
-        }
-        total += (double)share[i] * (log(sum) - (double)(logits[target[i]] - largest));
-        scale = (REAL)((double)share[i] / sum);
+        sum = NAME(sum)(classes, gradient);
+        total += count * log(sum) - share * own * (double)(logits[target] - largest);
+        scale = (REAL)(count / sum);
         for (j = 0; j < classes; j++) {
             gradient[j] *= scale;
         }
-        gradient[target[i]] -= share[i];
+        if (even > 0) {
+            const REAL part = (REAL)(share * even);
+            total += share * even * NAME(spread_loss)(classes, logits, largest, weights);
+            for (j = 0; j < classes; j++) {
+                gradient[j] -= weights == NULL ? part : part * weights[j];
+            }
+        }
+        gradient[target] -= (REAL)(share * own);
     }
     return total;
 }

@@ -34,6 +34,7 @@ static const NAME(pygru_table) NAME(table) = {
     .tanh = NAME(all_tanh),
     .sgd = NAME(sgd),
     .adam = NAME(adam),
+    .rmsprop = NAME(rmsprop),
     .sum_of_squares = NAME(sum_of_squares),
     .cross_entropy = NAME(cross_entropy),
 #if PYGRU_PACKED_PRODUCTS

@@ -1,0 +1,221 @@
+"""Learning rates that change with the number of the step.
+
+A schedule is a function of the step number, counted from 0, and of nothing else: an optimiser
+that knows how many steps it has made needs no more to go on. Any other function from int to
+float can be given to an optimiser in its place.
+
+>>> import pygru
+>>> optimizer = pygru.Adam(pygru.schedules.cosine(1e-3, total_steps=1000))
+>>> optimizer
+Adam(learning_rate=cosine(0.001, total_steps=1000, min_lr=0.0))
+>>> optimizer.next_learning_rate
+0.001
+"""
+
+import math
+
+from pygru.core import validation
+
+
+class Schedule:
+    """A function of the step number; made by the functions of this module.
+
+    Parameters
+    ----------
+    formula : callable
+        ``formula(step, *arguments.values())`` is the rate.
+    arguments : dict
+        What the schedule was made with, by name.
+    """
+
+    def __init__(self, formula, arguments):
+        self._formula = formula
+        self._arguments = arguments
+
+    def __call__(self, step):
+        """Return the learning rate of one step, counted from 0."""
+        return self._formula(validation.check_int("step", step, 0), *self._arguments.values())
+
+    def __repr__(self):
+        first, *others = self._arguments.items()
+        options = [repr(first[1]), *(f"{name}={value!r}" for name, value in others)]
+        return f"{self._formula.__name__.lstrip('_')}({', '.join(options)})"
+
+    def __eq__(self, other):
+        return isinstance(other, Schedule) and repr(self) == repr(other)
+
+    def __hash__(self):
+        return hash(repr(self))
+
+
+def step(learning_rate, step_size, gamma=0.1):
+    """Multiply the rate by ``gamma`` after every ``step_size`` steps.
+
+    Parameters
+    ----------
+    learning_rate : float
+        Of the first steps.
+    step_size : int
+        Steps between two changes.
+    gamma : float
+        In [0, 1].
+
+    Returns
+    -------
+    Schedule
+
+    Examples
+    --------
+    >>> from pygru import schedules
+    >>> rate = schedules.step(0.5, step_size=10, gamma=0.5)
+    >>> [rate(9), rate(10), rate(20)]
+    [0.5, 0.25, 0.125]
+    """
+    arguments = {
+        "learning_rate": validation.check_positive("learning_rate", learning_rate),
+        "step_size": validation.check_int("step_size", step_size, 1),
+        "gamma": validation.check_fraction("gamma", gamma),
+    }
+    return Schedule(_step, arguments)
+
+
+def _step(number, learning_rate, step_size, gamma):
+    return learning_rate * gamma ** (number // step_size)
+
+
+def cosine(learning_rate, total_steps, min_lr=0.0):
+    """Let the rate fall along half a cosine (Loshchilov and Hutter 2017, arXiv:1608.03983).
+
+    ``min_lr + (learning_rate - min_lr) * (1 + cos(pi * step / total_steps)) / 2``
+
+    Parameters
+    ----------
+    learning_rate : float
+        Of the first step.
+    total_steps : int
+        From this step on the rate is ``min_lr``.
+    min_lr : float
+        The last rate.
+
+    Returns
+    -------
+    Schedule
+
+    Examples
+    --------
+    >>> from pygru import schedules
+    >>> rate = schedules.cosine(1.0, total_steps=100)
+    >>> [round(rate(number), 3) for number in (0, 25, 50, 100, 1000)]
+    [1.0, 0.854, 0.5, 0.0, 0.0]
+    """
+    arguments = {
+        "learning_rate": validation.check_positive("learning_rate", learning_rate),
+        "total_steps": validation.check_int("total_steps", total_steps, 1),
+        "min_lr": validation.check_not_negative("min_lr", min_lr),
+    }
+    return Schedule(_cosine, arguments)
+
+
+def _cosine(number, learning_rate, total_steps, min_lr):
+    return _between(learning_rate, min_lr, min(number / total_steps, 1.0))
+
+
+def _between(first, last, share):
+    """From ``first`` at share 0 to ``last`` at share 1 along half a cosine."""
+    return last + (first - last) * (1 + math.cos(math.pi * share)) / 2
+
+
+def warmup(schedule, warmup_steps):
+    """Let the rate rise in a straight line to the first of another schedule, then follow that.
+
+    The rate of step k < ``warmup_steps`` is (k + 1) / (warmup_steps + 1) of that rate; the
+    other schedule counts its steps from the end of the rise.
+
+    Parameters
+    ----------
+    schedule : float or callable
+        What comes after the rise.
+    warmup_steps : int
+        Steps of the rise.
+
+    Returns
+    -------
+    Schedule
+
+    Examples
+    --------
+    >>> from pygru import schedules
+    >>> rate = schedules.warmup(schedules.step(1.0, step_size=2), warmup_steps=3)
+    >>> [rate(number) for number in range(6)]
+    [0.25, 0.5, 0.75, 1.0, 1.0, 0.1]
+    """
+    if not callable(schedule):
+        schedule = validation.check_positive("schedule", schedule)
+    arguments = {
+        "schedule": schedule,
+        "warmup_steps": validation.check_int("warmup_steps", warmup_steps, 0),
+    }
+    return Schedule(_warmup, arguments)
+
+
+def _warmup(number, schedule, warmup_steps):
+    after = max(number - warmup_steps, 0)
+    rate = schedule(after) if callable(schedule) else schedule
+    return rate * min((number + 1) / (warmup_steps + 1), 1.0)
+
+
+def one_cycle(max_lr, total_steps, pct_start=0.3, *, div_factor=25.0, final_div_factor=1e4):
+    """Let the rate rise and fall once (Smith and Topin 2019, arXiv:1708.07120), as in PyTorch.
+
+    It rises along half a cosine from ``max_lr / div_factor`` to ``max_lr``, then falls along
+    another to ``max_lr / div_factor / final_div_factor``, which step ``total_steps - 1`` has.
+
+    Parameters
+    ----------
+    max_lr : float
+        The largest rate.
+    total_steps : int
+        Steps of the whole cycle; the last rate stays after that.
+    pct_start : float
+        Which part of the cycle is the rise, in (0, 1).
+    div_factor, final_div_factor : float
+        How much smaller the first rate is than the largest, and the last than the first.
+
+    Returns
+    -------
+    Schedule
+
+    Raises
+    ------
+    ValueError
+        If there is no whole step for the rise or the fall.
+
+    Examples
+    --------
+    >>> from pygru import schedules
+    >>> rate = schedules.one_cycle(1.0, total_steps=10)
+    >>> [round(rate(number), 4) for number in (0, 1, 2, 9)]
+    [0.04, 0.52, 1.0, 0.0]
+    """
+    arguments = {
+        "max_lr": validation.check_positive("max_lr", max_lr),
+        "total_steps": validation.check_int("total_steps", total_steps, 3),
+        "pct_start": validation.check_fraction("pct_start", pct_start),
+        "div_factor": validation.check_positive("div_factor", div_factor),
+        "final_div_factor": validation.check_positive("final_div_factor", final_div_factor),
+    }
+    peak = arguments["pct_start"] * arguments["total_steps"] - 1
+    if not 0 < peak < arguments["total_steps"] - 1:
+        raise ValueError(
+            f"pct_start must leave a step for the rise and one for the fall, got {pct_start} "
+            f"of total_steps={total_steps}"
+        )
+    return Schedule(_one_cycle, arguments)
+
+
+def _one_cycle(number, max_lr, total_steps, pct_start, div_factor, final_div_factor):
+    first = max_lr / div_factor
+    peak, end = pct_start * total_steps - 1, total_steps - 1
+    if number <= peak:
+        return _between(first, max_lr, number / peak)
+    return _between(max_lr, first / final_div_factor, min((number - peak) / (end - peak), 1.0))

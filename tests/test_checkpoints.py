@@ -1,0 +1,625 @@
+"""Checkpoints: training that was stopped anywhere goes on with the same bits.
+
+Rows B-94 to B-115 of the bad-input list that concern checkpoints have their id in a test.
+"""
+
+import json
+import struct
+import sys
+
+import numpy as np
+import pytest
+
+import pygru
+from pygru import (
+    GRU,
+    SGD,
+    Adam,
+    Callback,
+    CSVLogger,
+    Dropout,
+    EarlyStopping,
+    FormatError,
+    Last,
+    Linear,
+    ModelCheckpoint,
+    ReduceLROnPlateau,
+    RMSprop,
+    Sequential,
+    Trainer,
+    WeightAverage,
+    schedules,
+)
+
+EPOCHS, BATCH, N = 4, 5, 17  # 4 batches an epoch, the last of 2 samples
+
+
+def data_of():
+    rng = np.random.default_rng(1)
+    X = [rng.standard_normal((size, 2)) for size in rng.integers(1, 7, N)]
+    return X, np.array([[x[:, 0].sum()] for x in X])
+
+
+X, y = data_of()
+
+
+class Interrupt(Callback):
+    """Raises after so many batches, or at the end of so many epochs."""
+
+    def __init__(self, batches=None, epochs=None, error=KeyboardInterrupt):
+        self.left = {"batches": batches, "epochs": epochs}
+        self.error = error
+
+    def _count(self, what):
+        if self.left[what] is not None:
+            self.left[what] -= 1
+            if self.left[what] == 0:
+                raise self.error
+
+    def on_batch_end(self, trainer, loss, sequences):
+        self._count("batches")
+
+    def on_epoch_end(self, trainer, record):
+        self._count("epochs")
+
+
+def optimizer_of(kind="adam"):
+    if kind == "sgd":
+        return SGD(0.05, momentum=0.9, nesterov=True, weight_decay=0.01)
+    if kind == "rmsprop":
+        return RMSprop(0.01, momentum=0.5, centered=True)
+    return Adam(schedules.warmup(schedules.cosine(0.05, 20), 3))
+
+
+def trainer_of(*more, kind="adam", seed=0, hidden=4, before=()):
+    model = Sequential(
+        GRU(2, hidden, 2, batch_first=True, dropout=0.3, seed=seed),
+        Dropout(0.2, seed=seed),
+        Last(),
+        Linear(hidden, 1, seed=seed),
+    )
+    callbacks = [*before, EarlyStopping(patience=2), WeightAverage(0.8), *more]
+    return Trainer(model, optimizer=optimizer_of(kind), callbacks=callbacks, seed=seed)
+
+
+def fit(trainer, epochs=EPOCHS):
+    return trainer.fit(
+        X, y, epochs=epochs, batch_size=BATCH, validation=(X[:6], y[:6]), progress=False
+    )
+
+
+def outcome(trainer, history):
+    """All that must not depend on a stop: weights, state, records, random numbers."""
+    records = [
+        {k: v for k, v in record.items() if k != "seconds"} for record in history.records
+    ]
+    arrays = [values.tobytes() for values, _ in trainer.model.flat_pairs]
+    arrays += [array.tobytes() for row in trainer.optimizer._states for array in row]
+    arrays += [array.tobytes() for array in trainer.callbacks[-2]._averaged[0]]
+    states = [trainer.generator, *trainer.model.generators]
+    return (
+        records,
+        arrays,
+        trainer.optimizer.steps,
+        [str(g.bit_generator.state) for g in states],
+    )
+
+
+@pytest.fixture(scope="module", params=["adam", "sgd", "rmsprop"])
+def whole(request):
+    """The outcome of training that never stops; the last callback does nothing."""
+    trainer = trainer_of(Callback(), kind=request.param)
+    return request.param, outcome(trainer, fit(trainer))
+
+
+def resumed(path, kind, seed=7):
+    """Made with other seeds: everything random must come from the checkpoint."""
+    trainer = trainer_of(Callback(), kind=kind, seed=seed)
+    trainer.resume(path)
+    return trainer
+
+
+@pytest.mark.parametrize("stop", [1, 3, 4, 6, 15, 16])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_stopped_in_a_callback(whole, stop, error, tmp_path):
+    kind, expected = whole
+    trainer = trainer_of(Interrupt(batches=stop, error=error), kind=kind)
+    with pytest.raises(error):
+        fit(trainer)
+    trainer.save_checkpoint(tmp_path / "c")
+    other = resumed(tmp_path / "c", kind)
+    assert outcome(other, fit(other)) == expected
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_stopped_between_epochs(whole, epochs, tmp_path):
+    kind, expected = whole
+    trainer = trainer_of(Interrupt(epochs=epochs, error=RuntimeError), kind=kind)
+    with pytest.raises(RuntimeError):
+        fit(trainer)
+    trainer.save_checkpoint(tmp_path / "c")
+    other = resumed(tmp_path / "c", kind)
+    assert outcome(other, fit(other)) == expected
+
+
+def test_fit_that_has_returned_goes_on_with_more_epochs(whole, tmp_path):
+    """Early stopping and the average have put other weights into the model by then."""
+    kind, expected = whole
+    trainer = trainer_of(Callback(), kind=kind)
+    fit(trainer, 2)
+    trainer.save_checkpoint(tmp_path / "c")
+    other = resumed(tmp_path / "c", kind)
+    assert outcome(other, fit(other)) == expected
+
+
+def test_a_checkpoint_of_a_checkpoint(whole, tmp_path):
+    """Saved again before fit, and stopped a second time."""
+    kind, expected = whole
+    trainer = trainer_of(Interrupt(batches=6), kind=kind)
+    with pytest.raises(KeyboardInterrupt):
+        fit(trainer)
+    trainer.save_checkpoint(tmp_path / "a")
+    second = trainer_of(Interrupt(batches=3), kind=kind, seed=3)
+    second.resume(tmp_path / "a")
+    second.save_checkpoint(tmp_path / "b")
+    second.resume(tmp_path / "b")
+    with pytest.raises(KeyboardInterrupt):
+        fit(second)
+    second.save_checkpoint(tmp_path / "c")
+    other = resumed(tmp_path / "c", kind)
+    assert outcome(other, fit(other)) == expected
+
+
+def test_fit_can_be_tried_again_after_resume(whole, tmp_path):
+    """The first one fails before it has done anything, but ends like every fit."""
+
+    class Fail(Callback):
+        def load_state_dict(self, state):
+            raise RuntimeError
+
+    kind, expected = whole
+    trainer = trainer_of(Fail(), Interrupt(batches=14), kind=kind)
+    with pytest.raises(KeyboardInterrupt):
+        fit(trainer)
+    trainer.save_checkpoint(tmp_path / "c")
+    other = resumed(tmp_path / "c", kind)
+    other.callbacks[-1:] = [Fail()]
+    with pytest.raises(RuntimeError):
+        fit(other)
+    other.callbacks[-1:] = [Callback()]
+    assert outcome(other, fit(other)) == expected
+
+
+def test_a_checkpoint_may_be_made_before_training(tmp_path):
+    trainer = trainer_of(Callback())
+    trainer.save_checkpoint(tmp_path / "c")
+    other = resumed(tmp_path / "c", "adam")
+    assert outcome(other, fit(other)) == outcome(trainer, fit(trainer))
+
+
+class SaveAt(Callback):
+    """Saves after one batch, before or after the other callbacks know of it."""
+
+    def __init__(self, path, at):
+        self.path, self.at, self.seen = path, at, 0
+
+    def on_batch_end(self, trainer, loss, sequences):
+        self.seen += 1
+        if self.seen == self.at:
+            trainer.save_checkpoint(self.path)
+
+    def on_epoch_end(self, trainer, record):
+        if self.at == -record["epoch"]:
+            trainer.save_checkpoint(self.path)
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("at", [1, 7, 12, 0, -2])
+def test_saved_by_a_callback_wherever_it_stands(first, at, tmp_path):
+    saver = SaveAt(tmp_path / "c", at)
+    trainer = trainer_of(Callback(), *(() if first else (saver,)), before=(saver,) * first)
+    history = fit(trainer)
+    trainer.callbacks.remove(saver)
+    other = resumed(tmp_path / "c", "adam")
+    assert outcome(other, fit(other)) == outcome(trainer, history)
+
+
+class Told(Callback):
+    """Counts what it is told; the counts go into checkpoints."""
+
+    def __init__(self):
+        self.counts = {"batches": 0, "epochs": 0}
+
+    def on_batch_end(self, trainer, loss, sequences):
+        self.counts["batches"] += 1
+
+    def on_epoch_end(self, trainer, record):
+        self.counts["epochs"] += 1
+
+    def state_dict(self):
+        return self.counts
+
+    def load_state_dict(self, state):
+        self.counts = state
+
+
+@pytest.mark.parametrize("at", [3, 0, -1])
+def test_callbacks_are_told_everything_once(at, tmp_path):
+    def trainer(saver):
+        callbacks = [Told(), *saver, Told()]
+        return Trainer(trainer_of().model, callbacks=callbacks, seed=0)
+
+    fit(trainer([SaveAt(tmp_path / "c", at)]))
+    other = trainer([])
+    other.callbacks.append(SaveAt(tmp_path / "d", None))  # new here, and in another place
+    other.resume(tmp_path / "c")
+    other.save_checkpoint(tmp_path / "c")  # also when it has been saved once more
+    other.resume(tmp_path / "c")
+    fit(other)
+    for callback in other.callbacks[:2]:
+        assert callback.counts == {"batches": 4 * EPOCHS, "epochs": EPOCHS}
+
+
+def test_early_stopping_remembers_the_best_and_that_it_has_stopped(tmp_path):
+    def trainer(*more):
+        model = Sequential(GRU(2, 3, batch_first=True, seed=0), Last(), Linear(3, 1, seed=0))
+        return Trainer(model, optimizer=SGD(0.1), callbacks=[EarlyStopping(4), *more], seed=0)
+
+    def fit_to(target, trainer):
+        return trainer.fit(X, y, epochs=30, batch_size=BATCH, validation=(X, target))
+
+    plain = trainer(ModelCheckpoint(tmp_path / "{epoch}"))
+    history = fit_to(-y, plain)
+    best = plain.callbacks[0].best_epoch
+    assert len(history) == best + 5 < 30
+    for epoch in (best + 2, best + 4):  # inside the patience, and when it is over
+        other = trainer(ModelCheckpoint(tmp_path / "other"))
+        other.resume(tmp_path / str(epoch))
+        assert fit_to(-y, other)["loss"] == history["loss"]
+        for name, view in plain.model.parameters.items():
+            assert np.array_equal(view, other.model.parameters[name])
+
+
+class Tracer:
+    """Raises KeyboardInterrupt before the event number ``at`` of the training code.
+
+    Events are instructions ("opcode") or lines ("line"), in all functions or in one.
+    """
+
+    def __init__(self, at, kind, function):
+        self.at, self.kind, self.function, self.count = at, kind, function, 0
+
+    def __call__(self, frame, event, argument):
+        code = frame.f_code
+        if "pygru/train/" not in code.co_filename.replace("\\", "/"):
+            return None
+        if self.function not in (None, code.co_name):
+            return None
+        frame.f_trace_opcodes = self.kind == "opcode"
+        if event == self.kind:
+            self.count += 1
+            if self.count == self.at:
+                raise KeyboardInterrupt
+        return self
+
+
+def small_trainer(seed=0):
+    model = Sequential(GRU(1, 2, batch_first=True, seed=seed), Dropout(0.5, seed=seed))
+    callbacks = [WeightAverage(0.8), EarlyStopping(1)]
+    return Trainer(model, optimizer=SGD(0.1, 0.9), callbacks=callbacks, seed=seed)
+
+
+def small_fit(trainer):
+    x = np.linspace(-1, 1, 6).reshape(3, 2, 1)
+    target = np.tile(x, 2)
+    return trainer.fit(
+        x, target, epochs=2, batch_size=2, validation=(x, target), bptt_steps=1, progress=False
+    )
+
+
+def interrupted_fit(trainer, tracer):
+    """Whether a fit was interrupted before it ended."""
+    before = sys.gettrace()
+    sys.settrace(tracer)
+    try:
+        small_fit(trainer)
+    except KeyboardInterrupt:
+        return True
+    finally:
+        sys.settrace(before)
+    return False
+
+
+@pytest.mark.parametrize(
+    ("kind", "function", "every"), [("opcode", None, 307), ("line", "_run_epoch", 1)]
+)
+def test_ctrl_c_anywhere(kind, function, every, tmp_path):
+    """Two epochs of four steps, interrupted at one place after the other."""
+    plain = small_trainer()
+    history = small_fit(plain)
+    at = 1
+    trainer = small_trainer()
+    while interrupted_fit(trainer, Tracer(at, kind, function)):
+        trainer.save_checkpoint(tmp_path / "c")
+        other = small_trainer(seed=5)
+        other.resume(tmp_path / "c")
+        again = small_fit(other)
+        for name in ("loss", "val_loss"):
+            assert again[name] == history[name], at
+        for name, view in plain.model.parameters.items():
+            assert np.array_equal(view, other.model.parameters[name]), (at, name)
+        at += every
+        trainer = small_trainer()
+    assert at > 30 * every
+
+
+def test_a_checkpoint_is_a_model_file(tmp_path):
+    """During fit with the average; afterwards with what the model has."""
+    trainer = trainer_of(ModelCheckpoint(tmp_path / "{epoch}"))
+    fit(trainer, 2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1"]
+    loaded = pygru.load(tmp_path / "1")
+    average = trainer.callbacks[1].evaluation_weights()
+    for values, (view, _) in zip(average, loaded.flat_pairs, strict=True):
+        assert np.array_equal(values, view)
+    trainer.save_checkpoint(tmp_path / "end")
+    loaded = pygru.load(tmp_path / "end")
+    for name, view in trainer.model.parameters.items():
+        assert np.array_equal(view, loaded.parameters[name])
+
+
+def test_saving_changes_nothing(whole, tmp_path):
+    kind, expected = whole
+    if kind == "adam":
+        trainer = trainer_of(Callback(), ModelCheckpoint(tmp_path / "c"))
+        history = fit(trainer)
+        trainer.callbacks.pop()
+        assert outcome(trainer, history) == expected
+
+
+def test_reduced_rates_and_logs_go_on(tmp_path):
+    def trainer(name, *more):
+        model = Sequential(GRU(2, 3, batch_first=True, seed=0), Last(), Linear(3, 1, seed=0))
+        plateau = ReduceLROnPlateau(0.5, 1, monitor="loss", min_delta=1.0)
+        callbacks = [plateau, CSVLogger(tmp_path / name), *more]
+        return Trainer(model, optimizer=SGD(0.01), callbacks=callbacks, seed=0)
+
+    plain = trainer("plain.csv")
+    history = fit(plain, 5)
+    assert history["learning_rate"] == [0.01, 0.01, 0.005, 0.0025, 0.00125]
+    stopped = trainer("log.csv", Interrupt(batches=14))
+    with pytest.raises(KeyboardInterrupt):
+        fit(stopped, 5)
+    stopped.save_checkpoint(tmp_path / "c")
+    other = trainer("log.csv")
+    other.optimizer.learning_rate = 3.0
+    other.resume(tmp_path / "c")
+    assert fit(other, 5)["learning_rate"] == history["learning_rate"]
+    plain_log = (tmp_path / "plain.csv").read_text().splitlines()
+    log = (tmp_path / "log.csv").read_text().splitlines()
+    assert [line.split(",")[:3] for line in log] == [line.split(",")[:3] for line in plain_log]
+    assert len(log) == 6
+
+
+# ---- what is refused -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    trainer = trainer_of(Interrupt(batches=6))
+    with pytest.raises(KeyboardInterrupt):
+        fit(trainer)
+    trainer.save_checkpoint(tmp_path / "c")
+    return tmp_path / "c"
+
+
+def unchanged_by(trainer, call, error, message):
+    def state():
+        generators = [trainer.generator, *trainer.model.generators]
+        arrays = [values.copy() for values, _ in trainer.model.flat_pairs]
+        return (
+            [array.tobytes() for array in arrays],
+            str(trainer.optimizer.state_dict()),
+            [str(generator.bit_generator.state) for generator in generators],
+            trainer.history.records,
+        )
+
+    before = state()
+    with pytest.raises(error, match=message):
+        call()
+    assert state() == before
+
+
+def plain_trainer(model, optimizer=None):
+    return Trainer(
+        model,
+        optimizer=optimizer or optimizer_of(),
+        callbacks=[EarlyStopping(2), WeightAverage(0.8)],
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (
+            lambda: trainer_of(hidden=5),
+            r"of another model: layers\[0\].hidden_size is 4 in the checkpoint, 5 here",
+        ),
+        (
+            lambda: plain_trainer(GRU(2, 4, batch_first=True)),
+            "of another model: class is Sequential in the checkpoint, GRU here",
+        ),
+        (
+            lambda: plain_trainer(Sequential(GRU(2, 4, batch_first=True), Last())),
+            "of another model: 4 layers in the checkpoint, 2 here",
+        ),
+        (
+            lambda: trainer_of(kind="sgd"),
+            "of another optimizer: class is Adam in the checkpoint, SGD here",
+        ),
+        (
+            lambda: plain_trainer(trainer_of().model, Adam(0.1)),
+            r"of another optimizer: learning_rate is warmup\(.* in the checkpoint, a number",
+        ),
+        (
+            lambda: plain_trainer(
+                trainer_of().model,
+                Adam(schedules.warmup(schedules.cosine(0.05, 20), 3), (0.9, 0.99)),
+            ),
+            r"of another optimizer: betas\[1\] is 0.999 in the checkpoint, 0.99 here",
+        ),
+        (
+            lambda: Trainer(trainer_of().model, optimizer=optimizer_of()),
+            "state of a callback EarlyStopping, which is not among those of this trainer",
+        ),
+    ],
+)
+def test_b114_a_checkpoint_of_something_else(checkpoint, make, message):
+    trainer = make()
+    unchanged_by(trainer, lambda: trainer.resume(checkpoint), ValueError, message)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch_size": 4}, "inside an epoch with batch_size=5, got 4"),
+        ({"X": X[:-1], "y": y[:-1]}, "inside an epoch with samples=17, got 16"),
+    ],
+)
+def test_an_epoch_goes_on_with_the_same_batches_only(checkpoint, change, message):
+    trainer = resumed(checkpoint, "adam")
+    arguments = {"X": X, "y": y, "epochs": 3, "batch_size": BATCH} | change
+
+    def call():
+        trainer.fit(arguments.pop("X"), arguments.pop("y"), **arguments)
+
+    unchanged_by(trainer, call, ValueError, message)
+    fit(trainer)  # and the right ones still can
+
+
+def test_b107_truncated_anywhere(checkpoint, tmp_path):
+    data, trainer = checkpoint.read_bytes(), trainer_of()
+    for size in range(0, len(data), 97):
+        (tmp_path / "bad").write_bytes(data[:size])
+        with pytest.raises(FormatError):
+            trainer.resume(tmp_path / "bad")
+
+
+def test_b108_one_bit_flipped_in_the_arrays(checkpoint, tmp_path):
+    data, trainer = checkpoint.read_bytes(), trainer_of()
+    (header,) = struct.unpack("<Q", data[:8])
+    rng = np.random.default_rng(0)
+    for place in rng.integers(8 + header, len(data), 60):
+        bad = bytearray(data)
+        bad[place] ^= 1 << rng.integers(8)
+        (tmp_path / "bad").write_bytes(bad)
+        unchanged_by(trainer, lambda: trainer.resume(tmp_path / "bad"), FormatError, "damaged")
+
+
+def test_b108_one_bit_flipped_in_the_header(checkpoint, tmp_path):
+    """It is refused, or it was in a text that training does not need."""
+    data, trainer = checkpoint.read_bytes(), trainer_of()
+    (header,) = struct.unpack("<Q", data[:8])
+    rng = np.random.default_rng(1)
+    for place in rng.integers(0, 8 + header, 200):
+        bad = bytearray(data)
+        bad[place] ^= 1 << rng.integers(8)
+        (tmp_path / "bad").write_bytes(bad)
+        try:
+            trainer.resume(tmp_path / "bad")
+        except ValueError:
+            continue
+        assert trainer.optimizer.steps == 6
+
+
+def forged(checkpoint, change):
+    """The same checkpoint with another state, and the digest of that."""
+    from pygru.io import native
+    from pygru.train import checkpoints
+
+    description, _, _, _, arrays = native.read_file(checkpoint)
+    state = json.loads(arrays[checkpoints.STATE].tobytes())
+    change(state)
+    arrays[checkpoints.STATE] = np.frombuffer(json.dumps(state).encode(), np.uint8)
+    notes = {"checkpoint": "1", "digest": checkpoints._digest(arrays)}.items()
+    checkpoint.write_bytes(native.to_bytes(description, arrays, notes=notes))
+
+
+def set_in(*path):
+    *places, last, value = path
+
+    def change(state):
+        for place in places:
+            state = state[place]
+        state[last] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(set_in("generators", 0, "state", "state", 2**128), id="b115-large"),
+        pytest.param(set_in("generators", 0, "state", "state", -1), id="b115-negative"),
+        pytest.param(set_in("generators", 0, "state", "inc", 2), id="b115-even"),
+        pytest.param(set_in("generators", 0, "uinteger", 2**32), id="b115-uinteger"),
+        pytest.param(set_in("generators", 0, "has_uint32", 1.0), id="b115-float"),
+        pytest.param(set_in("generators", 0, "bit_generator", "MT19937"), id="b115-kind"),
+        pytest.param(set_in("generators", []), id="no-generators"),
+        pytest.param(set_in("position", "batch", -1), id="batch"),
+        pytest.param(set_in("position", "epoch", "1"), id="epoch"),
+        pytest.param(set_in("position", "event", ["on_fit_end", []]), id="event"),
+        pytest.param(set_in("position", "order", [0] * 17), id="order"),
+        pytest.param(set_in("position", "place", 3), id="unknown"),
+        pytest.param(set_in("position", "order", {"array": 10**6}), id="no-array"),
+        pytest.param(set_in("optimizer_state", "steps", -1), id="steps"),
+        pytest.param(set_in("optimizer_state", "states", [[]]), id="states"),
+        pytest.param(set_in("optimizer_state", "learning_rate", 0.5), id="rate"),
+        pytest.param(set_in("weights", []), id="weights"),
+        pytest.param(set_in("stop", 1), id="stop"),
+        pytest.param(set_in("history", 3), id="history"),
+        pytest.param(set_in("callbacks", [3]), id="callbacks"),
+        pytest.param(lambda state: state.clear(), id="empty"),
+    ],
+)
+def test_b115_a_state_that_is_not_valid(checkpoint, change):
+    forged(checkpoint, change)
+    trainer = trainer_of()
+    unchanged_by(
+        trainer, lambda: trainer.resume(checkpoint), FormatError, "the checkpoint is not valid"
+    )
+
+
+def test_a_model_file_is_no_checkpoint(tmp_path):
+    trainer = trainer_of()
+    pygru.save(trainer.model, tmp_path / "m")
+    with pytest.raises(FormatError, match="holds a model but no checkpoint"):
+        trainer.resume(tmp_path / "m")
+
+
+def test_what_a_checkpoint_cannot_hold(tmp_path):
+    class Odd(Callback):
+        def state_dict(self):
+            return {"lock": object()}
+
+    with pytest.raises(TypeError, match="lock holds a object, which no checkpoint can"):
+        trainer_of(Odd()).save_checkpoint(tmp_path / "c")
+    trainer = trainer_of()
+    trainer.generator = np.random.Generator(np.random.MT19937(0))
+    trainer._bookmark = trainer._new_bookmark(trainer._bookmark.read()[0])
+    with pytest.raises(TypeError, match=r"\(PCG64\) only, got MT19937"):
+        trainer.save_checkpoint(tmp_path / "c")
+    assert not (tmp_path / "c").exists()
+
+
+def test_b113_a_failed_save_leaves_the_old_checkpoint(checkpoint, monkeypatch):
+    old = checkpoint.read_bytes()
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(OSError, match="No space left"):
+        trainer_of().save_checkpoint(checkpoint)
+    assert checkpoint.read_bytes() == old
+    assert [path.name for path in checkpoint.parent.iterdir()] == ["c"]
