@@ -19,7 +19,7 @@ import pytest
 import reference
 
 import pygru
-from pygru import Adam, FormatError, Seq2Seq, Trainer, losses
+from pygru import Adam, AdamW, FormatError, Seq2Seq, Trainer, losses
 
 SOURCES = [[3, 1, 2, 4], [0], [], [2, 2, 1]]
 TARGETS = [[0, 4, 2], [0, 2, 5, 3, 3], [0, 1], [0]]  # as the decoder reads them
@@ -649,3 +649,41 @@ def test_a_loss_gets_the_mask_of_the_target():
     X, y = model.training_data([[1], [2, 3]], [[2, 3, 4], [5]])
     Trainer(model, loss=loss, seed=0).evaluate(X, y)
     assert seen[0].tolist() == [[True] * 4, [True] * 2 + [False] * 2]
+
+
+def test_training_goes_on_after_a_checkpoint_with_the_same_bits(tmp_path):
+    rng = np.random.default_rng(0)
+    sequences = [rng.integers(2, 6, size) for size in rng.integers(0, 5, 40)]
+
+    def trainer_of(seed):
+        model = Seq2Seq(6, 6, 3, 4, 2, dropout=0.3, seed=seed)
+        model.source_embedding.frozen = True
+        trainer = Trainer(model, loss="cross_entropy", optimizer=AdamW(0.01), seed=seed)
+        model.teacher_forcing = lambda step: 0.9**trainer.optimizer.steps
+        return trainer
+
+    X, y = trainer_of(0).model.training_data(sequences, sequences)
+    whole, first, second = trainer_of(0), trainer_of(0), trainer_of(1)
+    whole.fit(X, y, epochs=4, batch_size=7)
+    first.fit(X, y, epochs=2, batch_size=7)
+    first.save_checkpoint(tmp_path / "c.safetensors")
+    second.resume(tmp_path / "c.safetensors")
+    second.fit(X, y, epochs=4, batch_size=7)
+    for name, view in whole.model.parameters.items():
+        assert np.array_equal(view, second.model.parameters[name]), name
+
+
+def test_weight_decay_spares_the_biases_of_all_parts():
+    model = Seq2Seq(5, 6, 2, 3, score="additive", seed=0)
+    before = model.state_dict()
+    AdamW(0.1, weight_decay=0.5).step(model)  # without any gradient
+    for name, view in model.parameters.items():
+        factor = 1.0 if view.ndim == 1 else 0.95
+        np.testing.assert_allclose(view, factor * before[name], rtol=1e-6, err_msg=name)
+
+
+def test_windows_of_a_target_are_refused():
+    model = Seq2Seq(5, 6, 2, 3, seed=0)
+    X, y = model.training_data([[1]], [[2, 3, 4]])
+    with pytest.raises(ValueError, match="bptt_steps must be None for pairs of source and"):
+        Trainer(model, loss="cross_entropy").fit(X, y, epochs=1, batch_size=1, bptt_steps=2)

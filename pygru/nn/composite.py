@@ -58,18 +58,29 @@ class Composite:
     """
 
     def _create_parts(self, parts):
-        self._parts = parts
+        # A layer that stands in two places counts once.
+        self._unique = tuple({id(part): part for part in parts.values()}.values())
         self.parameters = PrefixedViews(parts, "parameters")
         self.grads = PrefixedViews(parts, "grads")
 
     @property
     def flat_pairs(self):
         """List of (values, gradients): the flat arrays that an optimiser updates."""
-        return [pair for part in self._parts.values() for pair in part.flat_pairs]
+        return [pair for part in self._unique for pair in part.flat_pairs]
+
+    @property
+    def weight_slices(self):
+        """For each of ``flat_pairs`` the slices that weight decay acts on: all but biases."""
+        return [slices for part in self._unique for slices in part.weight_slices]
+
+    @property
+    def generators(self):
+        """List of the random generators that training moves."""
+        return [each for part in self._unique for each in part.generators]
 
     def zero_grad(self):
         """Set every gradient to zero."""
-        for part in self._parts.values():
+        for part in self._unique:
             part.zero_grad()
 
     def state_dict(self):

@@ -194,9 +194,9 @@ class Seq2Seq(Configured, Composite):
             )
         }
         self.__dict__.update(parts)
-        self._create_parts(parts)
         self._dropout = Dropout(self.dropout, seed=seeds[0])
         self.generator = seeds[1]
+        self._create_parts({**parts, "dropout": self._dropout})
 
     def _check_token(self, name, value):
         token = validation.check_int(name, value, 0)
@@ -216,6 +216,11 @@ class Seq2Seq(Configured, Composite):
         if not callable(value):
             value = validation.check_fraction("teacher_forcing", value)
         self._teacher_forcing = value
+
+    @property
+    def generators(self):
+        """List of the random generators that training moves."""
+        return [self.generator, *super().generators]
 
     def get_config(self):
         """Return the constructor's arguments but seed and teacher forcing, ready for JSON."""

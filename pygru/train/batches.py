@@ -110,6 +110,10 @@ class PairDataset:
     def __len__(self):
         return len(self._target)
 
+    def check_targets_per_step(self):
+        """Raise: a piece of a target needs the whole source."""
+        raise ValueError("bptt_steps must be None for pairs of source and target")
+
     def take(self, index):
         """Return X, y, lengths of the samples of ``index``; X and lengths are mappings."""
         source, _, source_lengths = self._source.take(index)
