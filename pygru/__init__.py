@@ -30,7 +30,10 @@ from pygru.gates import Gates
 from pygru.gru import GRU
 from pygru.io.native import load, read_metadata, save
 from pygru.nn import losses
-from pygru.nn.layers import Dropout, Embedding, Last, Linear
+from pygru.nn.attention import Attention
+from pygru.nn.embedding import Embedding
+from pygru.nn.layers import Dropout, Last, Linear
+from pygru.nn.seq2seq import Seq2Seq, Translation
 from pygru.nn.sequential import Sequential
 from pygru.stream import Stream
 from pygru.tape import Tape
@@ -58,6 +61,7 @@ __all__ = [
     "SGD",
     "Adam",
     "AdamW",
+    "Attention",
     "CSVLogger",
     "Callback",
     "ConcatenatedWeights",
@@ -75,11 +79,13 @@ __all__ = [
     "ProgressBar",
     "RMSprop",
     "ReduceLROnPlateau",
+    "Seq2Seq",
     "Sequential",
     "Stream",
     "Tape",
     "TensorBoard",
     "Trainer",
+    "Translation",
     "Variant",
     "WeightAverage",
     "clip_grad_norm",

@@ -4,6 +4,9 @@ A missing transpose, a wrong step picked, a gradient that is set rather than add
 dropout mask that differs between the passes makes these fail.
 """
 
+import copy
+
+import complex_step
 import numpy as np
 import pytest
 
@@ -76,6 +79,101 @@ def test_embedding_refuses(x, error, message):
         Embedding(4, 2).forward(x)
 
 
+def test_embedding_names_the_first_bad_index_that_is_read():
+    with pytest.raises(IndexError, match=r"x\[1, 1\] = 4 is out of range"):
+        Embedding(4, 2).forward([[0, 9], [1, 4]], lengths=[1, 2])
+
+
+def table_gradient(x, lengths, d_y, padding_idx, shape):
+    """The gradient of an embedding's table, one looked-up vector at a time."""
+    gradient = np.zeros(shape)
+    for b, length in enumerate(lengths):
+        for t in range(length):
+            if x[b, t] != padding_idx:
+                gradient[x[b, t]] += d_y[b, t]
+    return gradient
+
+
+@pytest.mark.parametrize("padding_idx", [None, 0, 3])
+@pytest.mark.parametrize("lengths", [[6, 6, 6, 6], [0, 6, 2, 5]])
+def test_embedding_gradient_by_a_loop(padding_idx, lengths):
+    rng = np.random.default_rng(0)
+    layer = Embedding(5, 3, padding_idx=padding_idx, dtype="float64", seed=0)
+    x, d_y = rng.integers(0, 5, (4, 6)), rng.standard_normal((4, 6, 3))
+    expected = table_gradient(x, lengths, d_y, padding_idx, (5, 3))
+    past = np.arange(6) >= np.array(lengths)[:, np.newaxis]
+    x[past], d_y[past] = -1, np.nan  # whatever stands there is not read
+    y, tape = layer.forward(x, lengths=lengths)
+    assert not y[past].any()
+    x[...] = 0  # the tape has its own copy
+    layer.grads["weight"] = np.ones((5, 3))  # gradients are added
+    layer.backward(tape, d_y)
+    np.testing.assert_allclose(layer.grads["weight"], expected + 1, rtol=1e-14)
+
+
+def test_embedding_of_padding_is_zero_whatever_the_table_holds():
+    layer = Embedding(3, 2, padding_idx=1, seed=0)
+    assert layer.parameters["weight"].any(axis=1).tolist() == [True, False, True]
+    layer.load_state_dict({"weight": np.ones((3, 2))})
+    assert layer([0, 1, 2]).tolist() == [[1, 1], [0, 0], [1, 1]]
+
+
+def test_embedding_copies_pretrained_vectors():
+    table = np.arange(8.0).reshape(4, 2)
+    layer = Embedding(4, 2, weight=table, padding_idx=0)
+    table[...] = 9
+    assert layer([0, 3]).tolist() == [[0, 0], [6, 7]]
+
+
+def test_a_frozen_embedding_is_not_seen_by_optimizers_and_clipping():
+    frozen = Embedding(6, 3, frozen=True, seed=0)
+    model = Sequential(frozen, Last(), Linear(3, 1, seed=1))
+    table = frozen.flat_parameters.copy()
+    y, tape = model.forward(np.array([[5, 1], [2, 2]]))
+    model.backward(tape, np.ones_like(y))
+    assert not frozen.flat_grads.any()
+    assert [len(values) for values, _ in model.flat_pairs] == [0, 4]
+    frozen.flat_grads[...] = 1e30
+    assert pygru.clip_grad_norm(model, None) < 100
+    pygru.Adam(0.1).step(model)
+    assert np.array_equal(frozen.flat_parameters, table)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_linear_computes_only_on_what_is_there(bias):
+    rng = np.random.default_rng(3)
+    lengths = [2, 0, 4]
+    past = np.arange(4) >= np.array(lengths)[:, np.newaxis]
+    layer = Linear(3, 2, bias, dtype="float64", seed=0)
+    x, d_y = rng.standard_normal((3, 4, 3)), rng.standard_normal((3, 4, 2))
+
+    def functional(tensors):
+        y = np.einsum("btf,gf->btg", tensors["x"], tensors["weight"])
+        if bias:
+            y = y + tensors["bias"]
+        return sum((y[b, :n] * d_y[b, :n]).sum() for b, n in enumerate(lengths))
+
+    expected = complex_step.gradients(functional, {"x": x, **layer.state_dict()})
+    holed = np.where(past[..., np.newaxis], np.nan, x)
+    y, tape = layer.forward(holed, lengths=lengths)
+    np.testing.assert_allclose(y[~past], layer(x)[~past], rtol=1e-14)
+    assert not y[past].any()
+    d_x = layer.backward(tape, np.where(past[..., np.newaxis], np.nan, d_y))
+    complex_step.assert_close(d_x, expected.pop("x"))
+    for name, gradient in expected.items():
+        complex_step.assert_close(layer.grads[name], gradient, name)
+
+
+def test_dropout_draws_nothing_for_padding():
+    x = np.ones((2, 3, 4))
+    x[1, 1:] = np.nan
+    y, tape = Dropout(0.5, seed=0).forward(x, lengths=[3, 1])
+    packed, _ = Dropout(0.5, seed=0).forward(np.ones((4, 4)))
+    assert np.array_equal(np.concatenate([y[0], y[1, :1]]), packed)
+    assert not y[1, 1:].any()
+    assert np.array_equal(Dropout(0.5).backward(tape, x), y)
+
+
 def test_dropout_scales_what_it_keeps_and_repeats_its_mask_in_backward():
     layer = Dropout(0.25, seed=0)
     x = np.ones((40, 50))
@@ -145,6 +243,14 @@ def test_sequential_names_parameters_by_layer_and_loads_all_or_nothing():
         model.load_state_dict({k: v for k, v in state.items() if k != "2.bias"})
 
 
+def test_a_copy_of_a_sequential_names_its_own_parameters():
+    model = Sequential(GRU(2, 3, batch_first=True, seed=0), Last())
+    other = copy.deepcopy(model)
+    other.parameters["0.weight_ih_l0"] = np.zeros((9, 2))
+    assert not other.layers[0].parameters["weight_ih_l0"].any()
+    assert model.parameters["0.weight_ih_l0"].any()
+
+
 @pytest.mark.parametrize(
     ("layers", "error", "message"),
     [
@@ -168,6 +274,24 @@ def test_sequential_refuses(layers, error, message):
         (lambda: Linear(0, 1), ValueError, "in_features must be >= 1, got 0"),
         (lambda: Linear(1, 1.0), TypeError, "out_features must be an int, got float"),
         (lambda: Embedding(1, -1), ValueError, "embedding_dim must be >= 1"),
+        (
+            lambda: Embedding(4, 2, padding_idx=4),
+            ValueError,
+            "padding_idx must be < num_embeddings=4, got 4",
+        ),
+        (lambda: Embedding(4, 2, padding_idx=-1), ValueError, "padding_idx must be >= 0"),
+        (lambda: Embedding(4, 2, padding_idx=1.0), TypeError, "padding_idx must be an int"),
+        (lambda: Embedding(4, 2, frozen=1), TypeError, "frozen must be a bool, got int"),
+        (
+            lambda: Embedding(4, 2, weight=np.ones((2, 4))),
+            ValueError,
+            r"weight must have shape \(4, 2\), got \(2, 4\)",
+        ),
+        (
+            lambda: Linear(2, 1)(np.ones((3, 4, 2)), lengths=[1, 2, 5]),
+            ValueError,
+            r"lengths\[2\] = 5 exceeds the number of time steps 4",
+        ),
         (lambda: Dropout(1.5), ValueError, r"p must be a number in \[0, 1\]"),
         (lambda: Last(1), TypeError, "bidirectional must be a bool"),
         (lambda: Linear(2, 1)(np.ones((3, 3))), ValueError, r"in_features=2\), got \(3, 3\)"),

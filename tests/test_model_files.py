@@ -22,6 +22,8 @@ def models():
         GRU(2, 3, 2, bidirectional=True, dropout=0.5, bias=False, dtype="float64", seed=0),
         GRU(2, 3, variant=pygru.Variant("after", "replace"), batch_first=True, seed=0),
         Linear(3, 2, seed=0),
+        Last(),  # without any parameter
+        Embedding(5, 2, padding_idx=3, frozen=True, dtype="float64", seed=0),
         Sequential(
             Embedding(5, 4, seed=0),
             GRU(4, 3, batch_first=True, variant="pytorch", seed=1),

@@ -16,14 +16,19 @@ from pygru.core import validation
 from pygru.errors import FormatError
 from pygru.gru import GRU
 from pygru.io.files import read_regular_file, write_atomically
-from pygru.nn.layers import Dropout, Embedding, Last, Linear
+from pygru.nn.attention import Attention
+from pygru.nn.embedding import Embedding
+from pygru.nn.layers import Dropout, Last, Linear
+from pygru.nn.seq2seq import Seq2Seq
 from pygru.nn.sequential import Sequential
 
 FORMAT_VERSION = 1
 HEADER_LIMIT = 2**20
 # A checkpoint is a model file with more tensors, under names that begin with this.
 CHECKPOINT = "checkpoint/"
-CLASSES = {cls.__name__: cls for cls in (GRU, Embedding, Linear, Dropout, Last)}
+CLASSES = {
+    cls.__name__: cls for cls in (GRU, Embedding, Linear, Dropout, Last, Attention, Seq2Seq)
+}
 DTYPES = {"F32": "float32", "F64": "float64"}
 
 
@@ -191,9 +196,11 @@ def _shapes(description, at_most, prefix=""):
         return shapes
     cls, config = CLASSES[description["class"]], dict(description["config"])
     for name, value in config.items():
-        if name.endswith(("_size", "_features", "_layers", "_embeddings", "_dim")):
+        if value is not None and name.endswith(
+            ("_size", "_features", "_layers", "_embeddings", "_dim")
+        ):
             validation.check_int(name, value, 1)
-    if config.get("num_layers", 1) > at_most:
+    if config.get("num_layers", 0) > at_most:
         raise ValueError(f"num_layers={config['num_layers']} with {at_most} tensors")
     dtype = validation.check_dtype(config.get("dtype", "float32")).name
     return {

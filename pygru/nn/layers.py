@@ -1,26 +1,25 @@
-"""The layers around a GRU: Embedding, Linear, Dropout and Last.
+"""The layers around a GRU: Linear, Dropout and Last; Embedding stands in ``embedding.py``.
 
 All follow one protocol: ``forward(x) -> y, tape`` and ``backward(tape, d_y) -> d_x``, which
 adds the parameters' gradients to ``grads``. ``lengths`` and ``training`` may be passed to any
-of them; a layer that does not need them ignores them. Arrays are batch first.
+of them; a layer that does not need them ignores them. Arrays are batch first. With
+``lengths`` and an x of (B, T, F), what stands past a sequence's end is not read: outputs and
+gradients are 0 there.
 """
 
 import numpy as np
 
 from pygru.core import validation
 from pygru.core.parameters import Parameters
+from pygru.nn import ragged
 
 
-class Layer(Parameters):
-    """What the layers share: configuration, copies through the constructor, calling."""
-
-    def __call__(self, x, *, lengths=None):
-        """Return the output for inference: no tape, no dropout."""
-        return self.forward(x, lengths=lengths, training=False)[0]
+class Configured:
+    """Mixin for what is made from the arguments that its ``get_config`` returns."""
 
     @classmethod
     def from_config(cls, config):
-        """Return a layer with the arguments that ``get_config`` returned."""
+        """Return a new one with the arguments that ``get_config`` returned."""
         return cls(**config)
 
     def __repr__(self):
@@ -28,69 +27,12 @@ class Layer(Parameters):
         return f"{type(self).__name__}({options})"
 
 
-class Embedding(Layer):
-    """A table of vectors, looked up by integers.
+class Layer(Configured, Parameters):
+    """What the layers of one input and one output share."""
 
-    Parameters
-    ----------
-    num_embeddings : int
-        Rows of the table: indices are in [0, num_embeddings).
-    embedding_dim : int
-        Size of a vector.
-    dtype : dtype
-        float32 or float64.
-    seed : int, Generator or None
-        Seed of the initial table, standard normal as in PyTorch.
-
-    Examples
-    --------
-    >>> import pygru
-    >>> y, tape = pygru.Embedding(10, 3, seed=0).forward([[1, 2, 2]])
-    >>> y.shape
-    (1, 3, 3)
-    """
-
-    def __init__(self, num_embeddings, embedding_dim, *, dtype=np.float32, seed=None):
-        self.num_embeddings = validation.check_int("num_embeddings", num_embeddings, 1)
-        self.embedding_dim = validation.check_int("embedding_dim", embedding_dim, 1)
-        self.dtype = validation.check_dtype(dtype)
-        self._create_parameters(self.parameter_shapes(self.get_config()), self.dtype)
-        generator = np.random.default_rng(seed)
-        self.parameters["weight"] = generator.standard_normal(
-            (self.num_embeddings, self.embedding_dim)
-        )
-
-    def get_config(self):
-        """Return the constructor's arguments but the seed, ready for JSON."""
-        return {
-            "num_embeddings": self.num_embeddings,
-            "embedding_dim": self.embedding_dim,
-            "dtype": self.dtype.name,
-        }
-
-    @staticmethod
-    def parameter_shapes(config):
-        """Return the shape of each parameter that ``config`` makes."""
-        return {"weight": (config["num_embeddings"], config["embedding_dim"])}
-
-    def forward(self, x, *, lengths=None, training=True):
-        """Look up ``x``, integers of any shape: (...) gives (..., embedding_dim)."""
-        index = validation.as_numeric("x", x)
-        if index.dtype.kind not in "iu":
-            raise TypeError(f"x must be integers, got dtype {index.dtype}")
-        outside = np.argwhere((index < 0) | (index >= self.num_embeddings))
-        if len(outside):
-            at = tuple(outside[0].tolist())
-            raise IndexError(
-                f"x{list(at)} = {index[at]} is out of range for "
-                f"{self.num_embeddings} embeddings"
-            )
-        return self.parameters["weight"][index], index.copy()
-
-    def backward(self, tape, d_y):
-        """Add to the gradient of the rows that were looked up; integers have none."""
-        rows = np.asarray(d_y, self.dtype).reshape(-1, self.embedding_dim)
-        np.add.at(self.grads["weight"], tape.reshape(-1), rows)
+    def __call__(self, x, *, lengths=None):
+        """Return the output for inference: no tape, no dropout."""
+        return self.forward(x, lengths=lengths, training=False)[0]
 
 
 class Linear(Layer):
@@ -149,18 +91,23 @@ class Linear(Layer):
             raise ValueError(
                 f"x must have shape (..., in_features={self.in_features}), got {x.shape}"
             )
-        y = x @ self.parameters["weight"].T
+        steps = ragged.steps_of(lengths, x.shape[:-1])
+        rows = ragged.take(x, steps)
+        y = rows @ self.parameters["weight"].T
         if self.bias:
             y += self.parameters["bias"]
-        return y, x
+        return ragged.put(y, steps, x.shape), (rows, steps, x.shape)
 
     def backward(self, tape, d_y):
         """Return d_x = d_y W and add to the gradients."""
-        rows = np.asarray(d_y, self.dtype).reshape(-1, self.out_features)
-        self.grads["weight"][...] += rows.T @ tape.reshape(-1, self.in_features)
+        x, steps, shape = tape
+        d_y = ragged.take(np.asarray(d_y, self.dtype), steps)
+        rows = d_y.reshape(-1, self.out_features)
+        self.grads["weight"][...] += rows.T @ x.reshape(-1, self.in_features)
         if self.bias:
             self.grads["bias"][...] += rows.sum(axis=0)
-        return (rows @ self.parameters["weight"]).reshape(tape.shape)
+        d_x = (rows @ self.parameters["weight"]).reshape(x.shape)
+        return ragged.put(d_x, steps, shape)
 
 
 class Dropout(Layer):
@@ -200,13 +147,19 @@ class Dropout(Layer):
         x = np.asarray(x)
         if not training or self.p == 0:
             return x, None
+        steps = ragged.steps_of(lengths, x.shape[:-1])
+        rows = ragged.take(x, steps)
         scale = 0 if self.p == 1 else 1 / (1 - self.p)
-        mask = (self.generator.random(x.shape, np.float32) >= self.p) * x.dtype.type(scale)
-        return x * mask, mask
+        mask = (self.generator.random(rows.shape, np.float32) >= self.p) * x.dtype.type(scale)
+        return ragged.put(rows * mask, steps, x.shape), (mask, steps)
 
     def backward(self, tape, d_y):
         """Return d_x = d_y times the mask of the forward pass."""
-        return d_y if tape is None else d_y * tape
+        if tape is None:
+            return d_y
+        mask, steps = tape
+        d_y = np.asarray(d_y)
+        return ragged.put(ragged.take(d_y, steps) * mask, steps, d_y.shape)
 
 
 class Last(Layer):

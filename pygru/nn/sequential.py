@@ -1,59 +1,15 @@
 """Sequential: layers one after the other, trained as one model."""
 
-from collections.abc import Mapping
-
 import numpy as np
 
 from pygru.core import validation
-from pygru.core.parameters import load_into
 from pygru.data.padding import pad_sequences
 from pygru.gru import GRU
+from pygru.nn.composite import Composite
 from pygru.nn.layers import Last, Layer
 
 
-class _Prefixed(Mapping):
-    """Parameters of all layers under ``"<index>.<name>"``; assigning copies into the view.
-
-    Views are made when they are asked for: one that was kept here would look to a GRU as if
-    somebody could change its weights at any time.
-    """
-
-    def __init__(self, layers, attribute):
-        self._places = {
-            f"{index}.{name}": (getattr(layer, attribute), name)
-            for index, layer in enumerate(layers)
-            for name in getattr(layer, attribute)
-        }
-
-    def _place_of(self, key):
-        if key not in self._places:
-            raise KeyError(validation.unexpected_key(key, self._places))
-        return self._places[key]
-
-    def __getitem__(self, key):
-        views, name = self._place_of(key)
-        return views[name]
-
-    def __setitem__(self, key, value):
-        views, name = self._place_of(key)
-        views[name] = value
-
-    def __iter__(self):
-        return iter(self._places)
-
-    def __len__(self):
-        return len(self._places)
-
-    def __repr__(self):
-        return f"{{{', '.join(f'{key!r}: {view.shape}' for key, view in self.items())}}}"
-
-    def check(self, key, value):
-        """Return ``value`` as an array that fits, or raise."""
-        views, name = self._place_of(key)
-        return views.check(name, value)
-
-
-class Sequential:
+class Sequential(Composite):
     """Layers one after the other; the output of each is the input of the next.
 
     A GRU passes on its output at every step; put a :class:`Last` behind it to go on with the
@@ -106,49 +62,10 @@ class Sequential:
                     f"like the GRU before it, got {layer}"
                 )
         self.layers = layers
-        self.parameters = _Prefixed(layers, "parameters")
-        self.grads = _Prefixed(layers, "grads")
+        self._create_parts(dict(enumerate(layers)))
 
     def __repr__(self):
         return f"Sequential({', '.join(repr(layer) for layer in self.layers)})"
-
-    @property
-    def flat_pairs(self):
-        """List of (values, gradients): the flat arrays that an optimiser updates."""
-        return [pair for layer in self._unique_layers() for pair in layer.flat_pairs]
-
-    @property
-    def weight_slices(self):
-        """For each of ``flat_pairs`` the slices that weight decay acts on: all but biases."""
-        return [slices for layer in self._unique_layers() for slices in layer.weight_slices]
-
-    @property
-    def generators(self):
-        """List of the random generators that training moves."""
-        return [each for layer in self._unique_layers() for each in layer.generators]
-
-    def _unique_layers(self):
-        """A layer that stands in two places counts once."""
-        return {id(layer): layer for layer in self.layers}.values()
-
-    def zero_grad(self):
-        """Set every gradient to zero."""
-        for layer in self.layers:
-            layer.zero_grad()
-
-    def state_dict(self):
-        """Return a dict from parameter names to copies of the parameters."""
-        return {name: view.copy() for name, view in self.parameters.items()}
-
-    def load_state_dict(self, mapping):
-        """Copy parameters from a mapping of names to arrays, all or nothing.
-
-        Raises
-        ------
-        KeyError, ValueError
-            If a name is missing or unknown, or a shape does not fit.
-        """
-        load_into(self.parameters, mapping)
 
     def __call__(self, x, *, lengths=None):
         """Return the output for inference: nothing is kept, nothing dropped.

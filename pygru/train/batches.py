@@ -1,11 +1,19 @@
 """Training data checked once and handed out in mini-batches."""
 
 from typing import NamedTuple
+import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 
 from pygru.core import validation
 from pygru.data.padding import pad_sequences
+
+
+def dataset_of(X, y, lengths=None):
+    """The data set of X: one sequence per sample, or a mapping with two of each."""
+    kind = PairDataset if isinstance(X, Mapping) else Dataset
+    return kind(X, y, lengths)
 
 
 class Dataset:
@@ -78,6 +86,43 @@ class Dataset:
         return X, y, lengths
 
 
+class PairDataset:
+    """N samples of a source and a target, each of a length of its own.
+
+    Parameters
+    ----------
+    X : mapping
+        ``"source"`` and ``"target"``, each as for :class:`Dataset`.
+    y : array_like or list of array_like
+        N targets: what is predicted at each step of X's target.
+    lengths : mapping, optional
+        ``"source"`` and ``"target"``, each (N,) or None.
+    """
+
+    def __init__(self, X, y, lengths=None):
+        if set(X) != {"source", "target"}:
+            raise ValueError(f"X must have the keys 'source' and 'target', got {list(X)}")
+        lengths = lengths or {}
+        self._target = Dataset(X["target"], y, lengths.get("target"))
+        # Source samples have no targets of their own; zeros stand for them.
+        nothing = np.zeros(len(self._target))
+        self._source = Dataset(X["source"], nothing, lengths.get("source"))
+
+    def __len__(self):
+        return len(self._target)
+
+    def check_targets_per_step(self):
+        """Raise: a piece of a target needs the whole source."""
+        raise ValueError("bptt_steps must be None for pairs of source and target")
+
+    def take(self, index):
+        """Return X, y, lengths of the samples of ``index``; X and lengths are mappings."""
+        source, _, source_lengths = self._source.take(index)
+        target, y, target_lengths = self._target.take(index)
+        lengths = {"source": source_lengths, "target": target_lengths}
+        return {"source": source, "target": target}, y, lengths
+
+
 def _samples(name, values):
     """An array of samples, or a list of arrays with their lengths."""
     if isinstance(values, (list, tuple)) and any(np.ndim(value) > 0 for value in values):
@@ -99,6 +144,8 @@ def _take(samples, index):
 
 def step_mask(y, lengths):
     """Which steps of per-step targets (B, T, ...) are valid, or None without lengths."""
+    if isinstance(lengths, Mapping):
+        lengths = lengths["target"]
     if lengths is None:
         return None
     return np.arange(y.shape[1]) < np.asarray(lengths)[:, np.newaxis]

@@ -140,7 +140,8 @@ def _digest(tensors):
 class Checkpoint:
     """What a checkpoint holds, checked against the trainer that is to take it over."""
 
-    weights: list
+    parameters: dict  # all of the model's by name, also those that are not trained
+    weights: list | None  # those that were trained, if the parameters are other ones
     optimizer_state: dict
     generators: list
     position: Position
@@ -151,8 +152,10 @@ class Checkpoint:
 
     def apply(self, trainer):
         """Make the trainer what it was; its callbacks follow when ``fit`` has begun."""
-        for (values, _), kept in zip(trainer.model.flat_pairs, self.weights, strict=True):
-            values[...] = kept
+        trainer.model.load_state_dict(self.parameters)
+        if self.weights is not None:
+            for (values, _), kept in zip(trainer.model.flat_pairs, self.weights, strict=True):
+                values[...] = kept
         trainer.optimizer.load_state_dict(self.optimizer_state)
         for generator, state in zip(generators_of(trainer), self.generators, strict=True):
             generator.bit_generator.state = state
@@ -190,7 +193,7 @@ def _name(value):
 
 def read(trainer, path):
     """Return the :class:`Checkpoint` in a file, after all checks; nothing is changed."""
-    description, _, _, notes, arrays = read_file(path)
+    description, shapes, _, notes, arrays = read_file(path)
     if "checkpoint" not in notes:
         raise FormatError("the file holds a model but no checkpoint: use pygru.load")
     if notes["checkpoint"] != str(VERSION):
@@ -206,7 +209,8 @@ def read(trainer, path):
     _refuse_missing(with_state, trainer.callbacks)
     with _invalid_is_format_error():
         return Checkpoint(
-            weights=_weights(trainer.model, state["weights"], arrays),
+            parameters={name: arrays[name] for name in shapes},
+            weights=_weights(trainer.model, state["weights"]),
             optimizer_state=_optimizer_state(trainer, state["optimizer_state"]),
             generators=_generator_states(trainer, state["generators"]),
             position=_position(state["position"], state["settings"], callbacks, trainer),
@@ -278,19 +282,11 @@ def _refuse_missing(names, callbacks):
         own.remove(name)
 
 
-def _weights(model, raw, arrays):
-    """The weights that were trained, flat as in ``model.flat_pairs``."""
-    pairs = model.flat_pairs
-    if raw is None:
-        # The parameters of a layer follow one another in its flat array.
-        values = [arrays[name].reshape(-1) for name in model.parameters]
-        joined = np.concatenate([*values, np.empty(0, values[0].dtype)])
-        raw, begin = [], 0
-        for flat, _ in pairs:
-            raw.append(joined[begin : begin + len(flat)])
-            begin += len(flat)
-    for array, (values, _) in zip(raw, pairs, strict=True):
-        _check_like("weights", array, values)
+def _weights(model, raw):
+    """The weights that were trained, flat as in ``model.flat_pairs``; None stays None."""
+    if raw is not None:
+        for array, (values, _) in zip(raw, model.flat_pairs, strict=True):
+            _check_like("weights", array, values)
     return raw
 
 

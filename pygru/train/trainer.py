@@ -16,7 +16,7 @@ from pygru.errors import DivergenceError
 from pygru.gru import GRU
 from pygru.nn.losses import LOSSES
 from pygru.train import checkpoints
-from pygru.train.batches import Dataset, step_mask, windows_of
+from pygru.train.batches import Dataset, dataset_of, step_mask, windows_of
 from pygru.train.callbacks import ProgressBar
 from pygru.train.history import History
 from pygru.train.optimizers import Adam, Optimizer, clip_grad_norm
@@ -125,8 +125,9 @@ class Trainer:
 
         Parameters
         ----------
-        X : array_like or list of array_like
-            (N, T, ...) samples, or a list of N sequences (T_i, ...).
+        X : array_like, list of array_like or mapping
+            (N, T, ...) samples, or a list of N sequences (T_i, ...); for :class:`Seq2Seq`
+            a mapping of ``"source"`` and ``"target"`` to such, and ``lengths`` too.
         y : array_like or list of array_like
             N targets. Where the model predicts every step of ragged sequences, (N, T, ...)
             or a list; steps past a sequence's end do not count.
@@ -161,8 +162,8 @@ class Trainer:
         ValueError
             If the data do not fit together, are empty, or contain NaN or infinities.
         """
-        data = Dataset(X, y, lengths)
-        held_out = None if validation is None else Dataset(*validation)
+        data = dataset_of(X, y, lengths)
+        held_out = None if validation is None else dataset_of(*validation)
         epochs = range(_check("initial_epoch", initial_epoch, 0), _check("epochs", epochs, 0))
         batch_size = _clip_batch_size(batch_size, len(data))
         if bptt_steps is not None:
@@ -459,7 +460,7 @@ class Trainer:
         -------
         float
         """
-        data = Dataset(X, y, lengths)
+        data = dataset_of(X, y, lengths)
         with self._threads():
             return self._loss_of(data, _check("batch_size", batch_size, 1))
 

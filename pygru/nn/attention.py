@@ -1,0 +1,333 @@
+"""Attention: weighted means of a sequence's vectors, the weights chosen by a query.
+
+A score says how well a query fits a key; the softmax of the scores over the keys of a sequence
+are the weights, and the weighted sum of the values is the context. Keys past a sequence's end
+are not read and have weight 0. The score functions stand in ``scores.py``.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pygru.core import validation
+from pygru.core.parameters import Parameters
+from pygru.nn import ragged
+from pygru.nn.layers import Configured
+from pygru.nn.scores import SCORES
+
+
+class PreparedKeys(NamedTuple):
+    """Keys and values that are to be attended to again and again, their padding zeroed."""
+
+    projected: np.ndarray
+    values: np.ndarray
+    valid: np.ndarray | None  # (B, 1, Tk), None if all keys are
+
+    def select(self, index):
+        """The same for some of the sequences only."""
+        return PreparedKeys(
+            self.projected[index],
+            self.values[index],
+            None if self.valid is None else self.valid[index],
+        )
+
+
+class _Tape(NamedTuple):
+    queries: np.ndarray
+    rows: np.ndarray  # the keys that hold data
+    steps: np.ndarray | None  # where they stand
+    prepared: PreparedKeys
+    values_are_keys: bool
+    kept: np.ndarray | None
+    weights: np.ndarray
+
+
+class Attention(Configured, Parameters):
+    """Attention of queries to the keys and values of a sequence.
+
+    For a query ``q``, and keys ``k_s`` and values ``v_s`` of a sequence's steps ``s``::
+
+        score_s = q . k_s                                  score="dot"       [1]_
+        score_s = q^T W k_s                                score="general"   [1]_
+        score_s = v . tanh(W q + U k_s)                    score="additive"  [2]_
+        weights = softmax(score)
+        context = sum_s weights_s v_s
+
+    Parameters
+    ----------
+    query_size, key_size : int
+        Features of a query and of a key, Q and K; equal for ``score="dot"``.
+    attention_size : int, optional
+        Units of the additive score, A; ``query_size`` by default. Only for that score.
+    score : {"dot", "general", "additive"}
+        How well a query fits a key.
+    dtype : dtype
+        float32 or float64.
+    seed : int, Generator or None
+        Seed of the initial parameters: uniform in +-1/sqrt(n) with n the inputs of a product.
+
+    Attributes
+    ----------
+    parameters, grads : mapping of str to ndarray
+        ``weight`` (Q, K) for the general score; ``weight_query`` (A, Q), ``weight_key``
+        (A, K) and ``weight_score`` (1, A) for the additive one; nothing for the dot product.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is of the wrong kind, out of range, or does not go with the score.
+
+    References
+    ----------
+    .. [1] M.-T. Luong, H. Pham, C. D. Manning, "Effective Approaches to Attention-based
+       Neural Machine Translation", 2015, arXiv:1508.04025.
+    .. [2] D. Bahdanau, K. Cho, Y. Bengio, "Neural Machine Translation by Jointly Learning to
+       Align and Translate", 2015, arXiv:1409.0473.
+
+    Examples
+    --------
+    >>> import numpy as np, pygru
+    >>> attention = pygru.Attention(3, 4, score="general", seed=0)
+    >>> context, weights = attention(np.ones((2, 5, 3)), np.ones((2, 6, 4)), lengths=[6, 2])
+    >>> context.shape, weights.shape
+    ((2, 5, 4), (2, 5, 6))
+    >>> weights[1, 0].tolist()
+    [0.5, 0.5, 0.0, 0.0, 0.0, 0.0]
+    """
+
+    def __init__(
+        self,
+        query_size,
+        key_size,
+        attention_size=None,
+        *,
+        score="general",
+        dtype=np.float32,
+        seed=None,
+    ):
+        self.query_size = validation.check_int("query_size", query_size, 1)
+        self.key_size = validation.check_int("key_size", key_size, 1)
+        self.score = validation.check_choice("score", score, tuple(SCORES))
+        if attention_size is None and score == "additive":
+            attention_size = query_size
+        if attention_size is not None:
+            if score != "additive":
+                raise ValueError(f"attention_size must be None for score={score!r}")
+            attention_size = validation.check_int("attention_size", attention_size, 1)
+        self.attention_size = attention_size
+        self.dtype = validation.check_dtype(dtype)
+        self._create_parameters(self.parameter_shapes(self.get_config()), self.dtype)
+        generator = np.random.default_rng(seed)
+        for name, view in self.parameters.items():
+            bound = 1 / np.sqrt(view.shape[-1])
+            self.parameters[name] = generator.uniform(-bound, bound, view.shape)
+        self._score = SCORES[score]
+
+    def get_config(self):
+        """Return the constructor's arguments but the seed, ready for JSON."""
+        return {
+            "query_size": self.query_size,
+            "key_size": self.key_size,
+            "attention_size": self.attention_size,
+            "score": self.score,
+            "dtype": self.dtype.name,
+        }
+
+    @staticmethod
+    def parameter_shapes(config):
+        """Return the shape of each parameter that ``config`` makes."""
+        sizes = config["query_size"], config["key_size"], config["attention_size"]
+        return SCORES[config["score"]].shapes(*sizes)
+
+    def __call__(self, queries, keys, values=None, *, lengths=None):
+        """Return the context and the weights, for inference: nothing is kept.
+
+        Parameters and results as for :meth:`forward`, without the tape.
+        """
+        return self.attend(queries, self.prepare(keys, values, lengths=lengths))
+
+    def forward(self, queries, keys, values=None, *, lengths=None, training=True):
+        """Attend, and keep what :meth:`backward` needs.
+
+        Parameters
+        ----------
+        queries : array_like
+            (B, Tq, Q), for each sequence any number of queries.
+        keys : array_like
+            (B, Tk, K) what the queries are compared with.
+        values : array_like, optional
+            (B, Tk, V) what is averaged; the keys themselves by default.
+        lengths : array_like of int, optional
+            (B,) the valid steps of keys and values; what stands past them is not read. A
+            sequence of length 0 gives a context of zeros and weights of zero.
+        training : bool
+            Ignored: attention does the same in training and inference.
+
+        Returns
+        -------
+        context : ndarray
+            (B, Tq, V) the weighted sum of the values, for each query.
+        weights : ndarray
+            (B, Tq, Tk) the weights, which sum to 1 over a sequence's valid steps.
+        tape
+            To be given to :meth:`backward`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If an argument does not fit; the message says what was expected.
+        """
+        rows, steps, prepared = self._prepare(keys, values, lengths)
+        queries = self._check_queries(queries, prepared)
+        context, weights, kept = self._attend(queries, prepared)
+        tape = _Tape(queries, rows, steps, prepared, values is None, kept, weights.copy())
+        return context, weights, tape
+
+    def backward(self, tape, d_context, d_weights=None):
+        """Add to the gradients of the parameters and return those of the inputs.
+
+        Parameters
+        ----------
+        tape
+            From :meth:`forward`.
+        d_context : array_like
+            (B, Tq, V) gradient of the loss with respect to the context.
+        d_weights : array_like, optional
+            (B, Tq, Tk) gradient with respect to the weights; zeros by default. Not read past
+            a sequence's end.
+
+        Returns
+        -------
+        d_queries, d_keys : ndarray
+            (B, Tq, Q) and (B, Tk, K); 0 past a sequence's end.
+        d_values : ndarray or None
+            (B, Tk, V), or None if the values were the keys: ``d_keys`` then holds both.
+        """
+        queries, rows, steps, prepared, values_are_keys, kept, weights = tape
+        projected, values, valid = prepared
+        d_context = validation.as_real("d_context", d_context, self.dtype)
+        shape = (*weights.shape[:2], values.shape[-1])
+        validation.check_shape("d_context", d_context, shape, str(shape))
+        d_values = weights.swapaxes(1, 2) @ d_context
+        d_scores = d_context @ values.swapaxes(1, 2)
+        if d_weights is not None:
+            d_weights = validation.as_real("d_weights", d_weights, self.dtype)
+            validation.check_shape("d_weights", d_weights, weights.shape, str(weights.shape))
+            d_scores += d_weights if valid is None else np.where(valid, d_weights, 0)
+        # Softmax: d_score_s = w_s (d_w_s - sum_u w_u d_w_u)
+        d_scores -= (weights * d_scores).sum(axis=-1, keepdims=True)
+        d_scores *= weights
+        d_queries, d_projected = self._score.scores_backward(
+            self.parameters, self.grads, queries, projected, kept, d_scores
+        )
+        d_rows = self._score.project_backward(
+            self.parameters, self.grads, rows, ragged.take(d_projected, steps)
+        )
+        d_keys = ragged.put(d_rows, steps, projected.shape)
+        if values_are_keys:
+            return d_queries, d_keys + d_values, None
+        return d_queries, d_keys, d_values
+
+    # ---- a decoder that runs step by step ----------------------------------------------------
+
+    def prepare(self, keys, values=None, *, lengths=None):
+        """Return keys and values in the form that :meth:`attend` takes again and again.
+
+        What the scores need of the keys is computed here, once for all steps of a decoder.
+
+        Parameters
+        ----------
+        keys, values, lengths
+            As for :meth:`forward`.
+        """
+        return self._prepare(keys, values, lengths)[2]
+
+    def attend(self, queries, prepared):
+        """Return the context and the weights of queries to prepared keys.
+
+        Parameters
+        ----------
+        queries : array_like
+            (B, Tq, Q).
+        prepared
+            From :meth:`prepare`.
+
+        Examples
+        --------
+        >>> import numpy as np, pygru
+        >>> attention = pygru.Attention(3, 3, score="dot")
+        >>> prepared = attention.prepare(np.eye(3)[np.newaxis])
+        >>> attention.attend([[[0.0, 200.0, 0.0]]], prepared)[1].tolist()
+        [[[0.0, 1.0, 0.0]]]
+        """
+        return self._attend(self._check_queries(queries, prepared), prepared)[:2]
+
+    def _prepare(self, keys, values, lengths):
+        """The keys that hold data, where they stand, and the prepared keys."""
+        keys = self._sequences("keys", keys)
+        _check_size("keys", keys, "key_size", self.key_size)
+        steps = ragged.steps_of(lengths, keys.shape[:2])
+        rows = ragged.take(keys, steps)
+        projected = self._score.project(self.parameters, rows)
+        projected = ragged.put(projected, steps, keys.shape)
+        if values is None:
+            values = keys
+        else:
+            values = self._sequences("values", values)
+            if values.shape[:2] != keys.shape[:2]:
+                raise ValueError(
+                    f"values must have shape {keys.shape[:2]} + (features,) like the keys, "
+                    f"got {values.shape}"
+                )
+        values = ragged.put(ragged.take(values, steps), steps, values.shape)
+        valid = None
+        if steps is not None:
+            valid = np.zeros(keys.shape[0] * keys.shape[1], bool)
+            valid[steps] = True
+            valid = valid.reshape(keys.shape[0], 1, keys.shape[1])
+        return rows, steps, PreparedKeys(projected, values, valid)
+
+    def _sequences(self, name, value):
+        array = validation.as_real(name, value, self.dtype)
+        if array.ndim != 3:
+            raise ValueError(
+                f"{name} must have 3 dimensions (batch, time, features), got {array.ndim}"
+            )
+        return array
+
+    def _check_queries(self, queries, prepared):
+        queries = self._sequences("queries", queries)
+        _check_size("queries", queries, "query_size", self.query_size)
+        if len(queries) != len(prepared.values):
+            raise ValueError(
+                f"queries must have the keys' batch size {len(prepared.values)}, "
+                f"got {len(queries)}"
+            )
+        return queries
+
+    def _attend(self, queries, prepared):
+        """Context, weights, and what the gradient of the scores needs."""
+        scores, kept = self._score.scores(self.parameters, queries, prepared.projected)
+        if prepared.valid is not None:
+            np.copyto(scores, -np.inf, where=~prepared.valid)
+        weights = _softmax(scores)
+        return weights @ prepared.values, weights, kept
+
+
+def _check_size(name, array, size_name, size):
+    if array.shape[-1] != size:
+        raise ValueError(
+            f"{name}.shape[-1] must equal {size_name}={size}, got {array.shape[-1]}"
+        )
+
+
+def _softmax(scores):
+    """Return the softmax over the last axis, in place; zeros where every score is -inf."""
+    largest = scores.max(axis=-1, keepdims=True, initial=-np.inf)
+    largest[largest == -np.inf] = 0
+    scores -= largest
+    np.exp(scores, out=scores)
+    total = scores.sum(axis=-1, keepdims=True)
+    total[total == 0] = 1
+    scores /= total
+    return scores

@@ -1,0 +1,174 @@
+"""Beam search over all sources of a batch at once.
+
+Each source has ``beam_size`` slots. A hypothesis that ends keeps its slot, so that fewer are
+left for the others, and leaves the work; a source leaves it when all of its hypotheses have
+ended, or when none that goes on could become better than the best that has ended. Only rows of
+live hypotheses go through the decoder, and nothing loops over them in Python.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pygru.core import validation
+
+
+class _Step(NamedTuple):
+    """What was chosen at one step: for each source still searched and each slot."""
+
+    sources: np.ndarray  # (n,) ascending
+    parents: np.ndarray  # (n, K) the slot that a hypothesis continues
+    tokens: np.ndarray  # (n, K)
+
+
+class BeamSearch:
+    """What is searched for; ``run`` searches.
+
+    Parameters
+    ----------
+    max_length : int
+        Most tokens of a target, its end included.
+    beam_size : int
+        Slots of a source.
+    length_penalty : float
+        Exponent of the length that log-probabilities are divided by.
+    bos_idx, eos_idx : int
+        The token before the first, and the one that ends a target.
+    """
+
+    def __init__(self, max_length, beam_size, length_penalty, bos_idx, eos_idx):
+        self.max_length = validation.check_int("max_length", max_length, 1)
+        self.beam_size = validation.check_int("beam_size", beam_size, 1)
+        self.length_penalty = validation.check_number("length_penalty", length_penalty)
+        if not 0 <= self.length_penalty < np.inf:
+            raise ValueError(
+                f"length_penalty must be a finite number >= 0, got {length_penalty}"
+            )
+        self.bos_idx = bos_idx
+        self.eos_idx = eos_idx
+
+    def divisor(self, length):
+        """What the log-probability of a hypothesis of ``length`` tokens is divided by."""
+        return float(length) ** self.length_penalty
+
+    def run(self, steps, n_sources):
+        """Return the tokens of the best targets, without their ends, and their scores.
+
+        Parameters
+        ----------
+        steps : DecoderSteps
+            Of the sources, at the beginning.
+        n_sources : int
+        """
+        progress = _Progress(self, steps, n_sources)
+        for step in range(self.max_length):
+            if progress.is_done:
+                break
+            progress.step(step)
+        return progress.targets(), progress.best.tolist()
+
+
+class _Progress:
+    """How far a search has come."""
+
+    def __init__(self, search, steps, n_sources):
+        self._search = search
+        self._steps = steps
+        # Live hypotheses, one row each.
+        self._tokens = np.full(n_sources, search.bos_idx)
+        self._scores = np.zeros(n_sources)
+        self._source = np.arange(n_sources)  # among those still searched
+        self._slot = np.zeros(n_sources, np.int64)
+        # Sources still searched, and how many of their slots no ended hypothesis holds.
+        self._searched = np.arange(n_sources)
+        self._width = np.full(n_sources, search.beam_size)
+        # The best hypothesis of every source that has ended: its score, last step and slot.
+        self.best = np.full(n_sources, -np.inf)
+        self._last_step = np.full(n_sources, -1)
+        self._last_slot = np.zeros(n_sources, np.int64)
+        self._history = []
+
+    @property
+    def is_done(self):
+        return len(self._searched) == 0
+
+    def step(self, step):
+        """Continue every live hypothesis by a token, and keep the best of each source."""
+        scores, parents, tokens = self._choose()
+        self._history.append(_Step(self._searched, parents, tokens))
+        live = scores > -np.inf
+        ended = live & (tokens == self._search.eos_idx)
+        live &= ~ended
+        self._note_best(step, np.where(ended, scores, -np.inf))
+        self._width -= ended.sum(axis=1)
+        alive = np.where(live, scores, -np.inf)
+        if step + 1 == self._search.max_length:
+            # A source without any hypothesis that has ended is cut off.
+            missing = self.best[self._searched] == -np.inf
+            self._note_best(step, np.where(missing[:, np.newaxis], alive, -np.inf))
+        # A score is at most 0: no continuation beats it divided by the largest divisor.
+        reachable = alive.max(axis=1) / self._search.divisor(self._search.max_length)
+        going_on = reachable > self.best[self._searched]
+        self._go_on(live & going_on[:, np.newaxis], going_on, scores, parents, tokens)
+
+    def _choose(self):
+        """The best continuations of each source, best first: scores, parents, tokens (n, K)."""
+        logits = self._steps.advance(self._tokens, self._source, self._slot)
+        n, K = len(self._searched), self._search.beam_size
+        # No more than K tokens of a hypothesis can be among the K best continuations.
+        C = min(K, logits.shape[1])
+        top = np.argpartition(logits, -C, axis=1)[:, -C:]
+        gains = np.take_along_axis(logits, top, axis=1) - _log_sum_exp(logits)
+        if np.isnan(gains).any():
+            raise ValueError("the model gives NaN: its weights are not finite")
+        scores = np.full((n, K, C), -np.inf)
+        scores[self._source, self._slot] = self._scores[:, np.newaxis] + gains
+        tokens = np.zeros((n, K, C), np.int64)
+        tokens[self._source, self._slot] = top
+        scores, tokens = scores.reshape(n, K * C), tokens.reshape(n, K * C)
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :K]
+        scores = np.take_along_axis(scores, order, axis=1)
+        scores[np.arange(K) >= self._width[:, np.newaxis]] = -np.inf
+        return scores, order // C, np.take_along_axis(tokens, order, axis=1)
+
+    def _note_best(self, step, ended):
+        """Remember hypotheses that have ended, (n, K) scores, if they are the best so far."""
+        slot = ended.argmax(axis=1)
+        scores = ended[np.arange(len(slot)), slot] / self._search.divisor(step + 1)
+        better = scores > self.best[self._searched]
+        sources = self._searched[better]
+        self.best[sources] = scores[better]
+        self._last_step[sources] = step
+        self._last_slot[sources] = slot[better]
+
+    def _go_on(self, live, going_on, scores, parents, tokens):
+        """Make the chosen hypotheses that live, (n, K), the rows of the next step."""
+        row_of = np.zeros(live.shape, np.int64)
+        row_of[self._source, self._slot] = np.arange(len(self._source))
+        source, slot = np.nonzero(live)
+        sources = slice(None) if going_on.all() else going_on  # a slice copies nothing
+        self._steps.keep(row_of[source, parents[source, slot]], sources)
+        self._tokens, self._scores = tokens[source, slot], scores[source, slot]
+        self._source, self._slot = (np.cumsum(going_on) - 1)[source], slot
+        self._searched, self._width = self._searched[going_on], self._width[going_on]
+
+    def targets(self):
+        """The tokens of the best hypotheses, followed from their last step to the first."""
+        found = np.zeros((len(self.best), len(self._history)), np.int64)
+        slot = self._last_slot.copy()
+        for t in reversed(range(len(self._history))):
+            step = self._history[t]
+            sources = np.flatnonzero(self._last_step >= t)
+            place = np.searchsorted(step.sources, sources)
+            found[sources, t] = step.tokens[place, slot[sources]]
+            slot[sources] = step.parents[place, slot[sources]]
+        last = found[np.arange(len(found)), self._last_step]
+        lengths = self._last_step + (last != self._search.eos_idx)
+        return [row[:length].tolist() for row, length in zip(found, lengths, strict=True)]
+
+
+def _log_sum_exp(logits):
+    """Return log(sum(exp(logits))) over the last axis, which stays, in double precision."""
+    largest = logits.max(axis=1, keepdims=True)
+    total = np.exp(logits - largest).sum(axis=1, keepdims=True, dtype=np.float64)
+    return largest + np.log(total)

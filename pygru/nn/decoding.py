@@ -1,0 +1,86 @@
+"""The decoder of a Seq2Seq one step at a time: for a search, and to draw tokens in training."""
+
+import numpy as np
+
+
+class DecoderSteps:
+    """The states of hypotheses, and the sources they belong to.
+
+    A row is a hypothesis; each source has ``slots`` places for its own, so that no row needs a
+    copy of its source. At first there is one row per source, all in slot 0.
+
+    Parameters
+    ----------
+    model : Seq2Seq
+    memory : ndarray
+        (B, Ts, 2H) the states of the encoder.
+    h0 : ndarray
+        (L, B, H) the first states of the decoder.
+    lengths : array_like or None
+        (B,) of the sources.
+    slots : int
+    """
+
+    def __init__(self, model, memory, h0, lengths, slots=1):
+        self._model = model
+        self._prepared = model.attention.prepare(memory, lengths=lengths)
+        self._h = h0
+        self._slots = slots
+
+    def advance(self, tokens, source, slot):
+        """Make one step with the last token of each row; return its logits, (rows, V).
+
+        ``source`` and ``slot`` say for each row where it belongs.
+        """
+        model = self._model
+        self._h = model.decoder.step(model.target_embedding(tokens), self._h)
+        state = self._h[-1]
+        queries = np.zeros(
+            (len(self._prepared.values), self._slots, state.shape[1]), state.dtype
+        )
+        queries[source, slot] = state
+        context, _ = model.attention.attend(queries, self._prepared)
+        joined = np.concatenate((context[source, slot], state), axis=1)
+        return model.output(np.tanh(model.combine(joined)))
+
+    def keep(self, rows, sources):
+        """Go on with some rows of the last step, in this order, and with some sources."""
+        self._h = self._h[:, rows]
+        self._prepared = self._prepared.select(sources)
+
+
+def replace_with_own(target, lengths, truth, steps, generator):
+    """Return the target with tokens replaced by ones that the model draws: scheduled sampling.
+
+    Each token but the first stays with probability ``truth``. What the model draws at a step
+    depends on the tokens before, drawn ones included; nothing is dropped. Drawn tokens are
+    constants to the gradient, so what is differentiated is one pass over the mixed target.
+
+    Parameters
+    ----------
+    target : ndarray of int
+        (B, T).
+    lengths : ndarray or None
+        (B,) of the targets; tokens past them are not read.
+    truth : float
+    steps : DecoderSteps
+        Of the sources, at the beginning.
+    generator : numpy.random.Generator
+    """
+    B, T = target.shape
+    own = generator.random(target.shape) >= truth
+    mixed = target.copy()
+    ends = np.full(B, T) if lengths is None else lengths
+    order = np.argsort(-ends, kind="stable")  # those that go on longest come first
+    steps.keep(order, order)
+    for t in range(T - 1):
+        going_on = np.count_nonzero(ends > t + 1)
+        order = order[:going_on]
+        steps.keep(slice(going_on), slice(going_on))
+        source = np.arange(going_on)
+        logits = steps.advance(mixed[order, t], source, np.zeros_like(source))
+        # The largest of the logits with Gumbel noise is a draw from their softmax.
+        drawn = (logits + generator.gumbel(size=logits.shape)).argmax(axis=1)
+        replaced = own[order, t + 1]
+        mixed[order[replaced], t + 1] = drawn[replaced]
+    return mixed

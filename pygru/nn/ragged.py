@@ -1,0 +1,42 @@
+"""Rows of a padded batch that hold data: layers compute on these, and on nothing else.
+
+A batch of sequences is an array (B, T, ...) whose sequence b ends after ``lengths[b]`` steps.
+``steps`` says where the data are, as positions in the (B * T) rows of the batch; None stands
+for everywhere, and then nothing is copied.
+"""
+
+import numpy as np
+
+from pygru.core import validation
+
+
+def steps_of(lengths, shape):
+    """Return the rows that hold data in a batch of ``shape``, (B, T, ...); None for all.
+
+    Without a time axis, or without lengths, all of them do.
+    """
+    if lengths is None or len(shape) < 2:
+        return None
+    B, T = shape[:2]
+    lengths = validation.as_lengths(lengths, B, T)
+    if (lengths == T).all():
+        return None
+    return np.flatnonzero(np.arange(T) < lengths[:, np.newaxis])
+
+
+def take(x, steps):
+    """Return the rows of x (B, T, ...) that hold data, (n, ...); x itself if all do."""
+    if steps is None:
+        return x
+    B, T = x.shape[:2]
+    return x.reshape(B * T, *x.shape[2:])[steps]
+
+
+def put(rows, steps, shape):
+    """Return an array of ``shape`` (B, T) + features with ``rows`` in place, 0 elsewhere."""
+    if steps is None:
+        return rows
+    B, T = shape[:2]
+    y = np.zeros((B * T, *rows.shape[1:]), rows.dtype)
+    y[steps] = rows
+    return y.reshape(B, T, *rows.shape[1:])

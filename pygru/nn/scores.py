@@ -1,0 +1,103 @@
+"""Scores of attention: how well queries fit keys, in two stages, each with its gradient.
+
+``project(keys)`` is what the scores need of the keys; a decoder that runs step by step computes
+it once. ``scores(queries, projected)`` are (B, Tq, Tk), and come with what their gradient needs
+again. Queries are (B, Tq, Q), keys (B, Tk, K) or rows of them; parameters and gradients are
+mappings by name, and gradients are added.
+"""
+
+import numpy as np
+
+
+class Dot:
+    """``q . k``."""
+
+    @staticmethod
+    def shapes(query_size, key_size, attention_size):
+        if query_size != key_size:
+            raise ValueError(
+                f"query_size must equal key_size={key_size} for score='dot', got {query_size}"
+            )
+        return {}
+
+    @staticmethod
+    def project(parameters, keys):
+        return keys
+
+    @staticmethod
+    def project_backward(parameters, grads, keys, d_projected):
+        return d_projected
+
+    @staticmethod
+    def scores(parameters, queries, projected):
+        return queries @ projected.swapaxes(1, 2), None
+
+    @staticmethod
+    def scores_backward(parameters, grads, queries, projected, kept, d_scores):
+        return d_scores @ projected, d_scores.swapaxes(1, 2) @ queries
+
+
+class General(Dot):
+    """``q^T W k``: the dot product with the keys mapped by W (Q, K)."""
+
+    @staticmethod
+    def shapes(query_size, key_size, attention_size):
+        return {"weight": (query_size, key_size)}
+
+    @staticmethod
+    def project(parameters, keys):
+        return keys @ parameters["weight"].T
+
+    @staticmethod
+    def project_backward(parameters, grads, keys, d_projected):
+        return _linear_backward(parameters, grads, "weight", keys, d_projected)
+
+
+class Additive:
+    """``v . tanh(W q + U k)`` with W (A, Q), U (A, K) and v (1, A)."""
+
+    @staticmethod
+    def shapes(query_size, key_size, attention_size):
+        return {
+            "weight_query": (attention_size, query_size),
+            "weight_key": (attention_size, key_size),
+            "weight_score": (1, attention_size),
+        }
+
+    @staticmethod
+    def project(parameters, keys):
+        return keys @ parameters["weight_key"].T
+
+    @staticmethod
+    def project_backward(parameters, grads, keys, d_projected):
+        return _linear_backward(parameters, grads, "weight_key", keys, d_projected)
+
+    @staticmethod
+    def scores(parameters, queries, projected):
+        of_queries = queries @ parameters["weight_query"].T
+        hidden = of_queries[:, :, np.newaxis] + projected[:, np.newaxis]
+        np.tanh(hidden, out=hidden)  # (B, Tq, Tk, A)
+        return hidden @ parameters["weight_score"][0], hidden
+
+    @staticmethod
+    def scores_backward(parameters, grads, queries, projected, hidden, d_scores):
+        v = parameters["weight_score"][0]
+        grads["weight_score"][0] += d_scores.reshape(-1) @ hidden.reshape(-1, len(v))
+        # d_hidden = d_scores v (1 - tanh^2), in place
+        d_hidden = hidden * hidden
+        np.subtract(1, d_hidden, out=d_hidden)
+        d_hidden *= v
+        d_hidden *= d_scores[..., np.newaxis]
+        d_of_queries = d_hidden.sum(axis=2)
+        d_queries = _linear_backward(parameters, grads, "weight_query", queries, d_of_queries)
+        return d_queries, d_hidden.sum(axis=1)
+
+
+SCORES = {"dot": Dot, "general": General, "additive": Additive}
+
+
+def _linear_backward(parameters, grads, name, x, d_y):
+    """Return d_x of ``y = x W^T`` and add to the gradient of W."""
+    weight = parameters[name]
+    grads[name][...] += d_y.reshape(-1, len(weight)).T @ x.reshape(-1, x.shape[-1])
+    return d_y @ weight

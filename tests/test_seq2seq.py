@@ -1,0 +1,689 @@
+"""Seq2Seq against a plain NumPy one, its searches against loops and enumeration.
+
+The reference model is written from the equations with ``reference.py``'s GRU, one sequence and
+one step at a time, without padding; it takes complex arrays, so that gradients are exact. A
+context of the wrong source, a state in the wrong layer or direction, a token past an end that
+is read or trained, a beam that continues another one's state, or a score that is compared
+without its length makes these fail.
+"""
+
+import copy
+import itertools
+import json
+import pickle
+import struct
+
+import complex_step
+import numpy as np
+import pytest
+import reference
+
+import pygru
+from pygru import Adam, AdamW, FormatError, Seq2Seq, Trainer, losses
+
+SOURCES = [[3, 1, 2, 4], [0], [], [2, 2, 1]]
+TARGETS = [[0, 4, 2], [0, 2, 5, 3, 3], [0, 1], [0]]  # as the decoder reads them
+
+
+def model_of(layers=1, score="general", seed=0, scale=0.5, **options):
+    model = Seq2Seq(5, 6, 2, 3, layers, score=score, dtype="float64", seed=seed, **options)
+    rng = np.random.default_rng(seed)
+    for values, _ in model.flat_pairs:  # larger than at first, so that nothing is linear
+        values += rng.standard_normal(values.shape) * scale
+    return model
+
+
+# ---- the reference ---------------------------------------------------------------------------
+
+
+def part(parameters, name):
+    return {
+        key.removeprefix(name + "."): value
+        for key, value in parameters.items()
+        if key.startswith(name + ".")
+    }
+
+
+def linear(parameters, name, x):
+    return parameters[f"{name}.weight"] @ x + parameters[f"{name}.bias"]
+
+
+def attention_score(parameters, q, k):
+    if "attention.weight" in parameters:
+        return q @ parameters["attention.weight"] @ k
+    hidden = parameters["attention.weight_query"] @ q + parameters["attention.weight_key"] @ k
+    return parameters["attention.weight_score"][0] @ np.tanh(hidden)
+
+
+def logits_of(parameters, source, target, layers, variant=("before", "replace")):
+    """The logits of one pair, (len(target), V), and the attention weights."""
+    reset, update = variant
+    H = parameters["decoder.weight_hh_l0"].shape[1]
+    options = {"num_layers": layers, "reset": reset, "update": update}
+    embedded = parameters["source_embedding.weight"][np.array(source, int)]
+    memory, h_n = reference.forward(
+        part(parameters, "encoder"), embedded[:, np.newaxis], bidirectional=True, **options
+    )
+    h0 = np.tanh(linear(parameters, "bridge", h_n[:, 0].reshape(-1))).reshape(layers, 1, H)
+    embedded = parameters["target_embedding.weight"][target]
+    states, _ = reference.forward(
+        part(parameters, "decoder"), embedded[:, np.newaxis], h0, **options
+    )
+    logits, weights = [], []
+    for h in states[:, 0]:
+        e = np.exp(np.array([attention_score(parameters, h, k) for k in memory[:, 0]]))
+        w = e / e.sum() if len(e) else e
+        context = w @ memory[:, 0] if len(e) else np.zeros(2 * H)
+        joined = np.concatenate([context, h])
+        attentional = np.tanh(linear(parameters, "combine", joined))
+        logits.append(linear(parameters, "output", attentional))
+        weights.append(w)
+    return np.array(logits), np.array(weights)
+
+
+def log_softmax(logits):
+    return logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+
+
+def padded_with(value, sequences):
+    """Sequences as an array with ``value`` past their ends, and the lengths."""
+    lengths = [len(sequence) for sequence in sequences]
+    array = np.full((len(sequences), max(lengths)), value)
+    for row, sequence in zip(array, sequences, strict=True):
+        row[: len(sequence)] = sequence
+    return array, lengths
+
+
+# ---- forward and backward --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("score", ["general", "additive"])
+@pytest.mark.parametrize("layers", [1, 2])
+def test_logits(layers, score):
+    model = model_of(layers, score, variant="pytorch")
+    parameters = dict(model.parameters)
+    logits = model({"source": SOURCES, "target": TARGETS})
+    assert logits.shape == (4, 5, 6)
+    for row, source, target in zip(logits, SOURCES, TARGETS, strict=True):
+        expected, _ = logits_of(parameters, source, target, layers, ("after", "keep"))
+        np.testing.assert_allclose(row[: len(target)], expected, rtol=1e-12, atol=1e-13)
+        assert not row[len(target) :].any()
+
+
+def gradient_problem(model, layers):
+    """A linear functional of the logits, and the gradients that pygru gives."""
+    rng = np.random.default_rng(1)
+    (source, source_lengths), (target, target_lengths) = (
+        padded_with(-1, sequences) for sequences in (SOURCES, TARGETS)
+    )
+    lengths = {"source": source_lengths, "target": target_lengths}
+    d_logits = rng.standard_normal((4, 5, 6))
+
+    def functional(parameters):
+        return sum(
+            (logits_of(parameters, s, t, layers)[0] * d[: len(t)]).sum()
+            for s, t, d in zip(SOURCES, TARGETS, d_logits, strict=True)
+        )
+
+    _, tape = model.forward({"source": source, "target": target}, lengths=lengths)
+    past = np.arange(5) >= np.array(target_lengths)[:, np.newaxis]
+    model.backward(tape, np.where(past[..., np.newaxis], np.nan, d_logits))
+    return functional
+
+
+def test_gradients_by_complex_step():
+    model = model_of()
+    functional = gradient_problem(model, 1)
+    expected = complex_step.gradients(functional, model.state_dict())
+    for name, gradient in model.grads.items():
+        complex_step.assert_close(gradient, expected[name], name)
+
+
+def test_gradients_along_directions_of_a_deep_model():
+    model = model_of(2, "additive")
+    functional = gradient_problem(model, 2)
+    rng, state = np.random.default_rng(2), model.state_dict()
+    for name, gradient in model.grads.items():
+        for _ in range(3):
+            direction = rng.standard_normal(gradient.shape)
+            moved = state[name] + 1j * complex_step.STEP * direction
+            expected = functional({**state, name: moved}).imag / complex_step.STEP
+            assert (gradient * direction).sum() == pytest.approx(expected, rel=1e-10), name
+
+
+def test_gradients_are_added_and_set_to_zero():
+    model = model_of()
+    _, tape = model.forward({"source": SOURCES, "target": TARGETS})
+    model.backward(tape, np.ones((4, 5, 6)))
+    once = {name: view.copy() for name, view in model.grads.items()}
+    model.backward(tape, np.ones((4, 5, 6)))
+    for name, view in model.grads.items():
+        np.testing.assert_allclose(view, 2 * once[name], rtol=1e-12)
+    model.zero_grad()
+    assert not any(view.any() for view in model.grads.values())
+
+
+def test_sources_without_any_token():
+    model = model_of(seed=3)
+    expected, _ = logits_of(dict(model.parameters), [], [0, 4], 1)
+    logits, tape = model.forward({"source": [[], []], "target": [[0, 4], [0]]})
+    np.testing.assert_allclose(logits[0], expected, rtol=1e-12)
+    model.backward(tape, np.ones_like(logits))
+    assert not model.grads["encoder.weight_ih_l0"].any()
+    both = model.translate([[], [1, 2]], max_length=4)
+    assert both == [model.translate([tokens], max_length=4)[0] for tokens in ([], [1, 2])]
+
+
+def test_backward_refuses_a_shape_that_does_not_fit():
+    model = model_of()
+    _, tape = model.forward({"source": SOURCES, "target": TARGETS})
+    with pytest.raises(ValueError, match=r"d_logits must have shape \(4, 5, 6\), got \(4, 5\)"):
+        model.backward(tape, np.ones((4, 5)))
+
+
+@pytest.mark.parametrize(
+    "way", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))]
+)
+def test_copies_are_whole_and_their_own(way):
+    model = model_of(2, teacher_forcing=0.5)
+    other = way(model)
+    x = {"source": SOURCES, "target": TARGETS}
+    assert np.array_equal(other(x), model(x))
+    before = model.state_dict()
+    for name in other.parameters:
+        other.parameters[name] = np.zeros(other.parameters[name].shape)
+    assert not other(x).any()
+    assert all(np.array_equal(before[name], view) for name, view in model.parameters.items())
+
+
+def test_dropout_acts_in_training_only_and_repeats_its_masks_in_backward():
+    x = {"source": SOURCES, "target": TARGETS}
+    model = model_of(2, dropout=0.5)
+    assert np.array_equal(model(x), model(x))
+    first, second = model.forward(x)[0], model.forward(x)[0]
+    assert not np.array_equal(first, second)
+    assert not np.array_equal(first, model(x))
+
+    def value(step):
+        """The loss of a model whose weights have moved, with the same masks every time."""
+        moved = model_of(2, dropout=0.5)
+        for (values, _), direction in zip(moved.flat_pairs, directions, strict=True):
+            values += step * direction
+        logits, tape = moved.forward(x)
+        moved.backward(tape, d_logits)
+        return (logits * d_logits).sum(), moved
+
+    rng = np.random.default_rng(3)
+    d_logits = rng.standard_normal(first.shape)
+    directions = [rng.standard_normal(values.shape) for values, _ in model.flat_pairs]
+    _, still = value(0)
+    slope = sum((g * d).sum() for (_, g), d in zip(still.flat_pairs, directions, strict=True))
+    eps = 1e-6
+    difference = (value(eps)[0] - value(-eps)[0]) / (2 * eps)
+    assert slope == pytest.approx(difference, rel=1e-6)
+
+
+def test_the_seed_decides():
+    x = {"source": SOURCES, "target": TARGETS}
+    same = [Seq2Seq(5, 6, 2, 3, dropout=0.5, seed=4).forward(x)[0] for _ in range(2)]
+    assert np.array_equal(*same)
+    assert not np.array_equal(same[0], Seq2Seq(5, 6, 2, 3, dropout=0.5, seed=5).forward(x)[0])
+
+
+# ---- scheduled sampling ----------------------------------------------------------------------
+
+
+def decided(model):
+    """The same model with logits so far apart that a drawn token is the most probable one."""
+    model.output.flat_parameters *= 1e4
+    return model
+
+
+def test_without_teacher_the_decoder_reads_its_own_tokens():
+    model = decided(model_of(2, teacher_forcing=0.0))
+    targets = [[0], [0] + [5] * 3, [0, 5], [0] + [5] * 6]
+    _, tape = model.forward({"source": SOURCES, "target": targets})
+    for b, (source, target) in enumerate(zip(SOURCES, targets, strict=True)):
+        own = [0]
+        while len(own) < len(target):
+            logits, _ = logits_of(dict(model.parameters), source, own, 2)
+            own.append(int(logits[-1].argmax()))
+        assert tape.target[b, : len(target)].tolist() == own
+        assert not tape.target[b, len(target) :].any()  # padding stays
+
+
+def test_drawn_tokens_are_constants_to_the_gradient():
+    x = {"source": SOURCES, "target": TARGETS}
+    model = model_of(teacher_forcing=0.5, dropout=0.3)
+    logits, tape = model.forward(x)
+    model.backward(tape, np.ones_like(logits))
+    rest = model_of(dropout=0.3)  # it draws the same masks of dropout
+    lengths = {"source": None, "target": [len(target) for target in TARGETS]}
+    expected, tape = rest.forward({"source": SOURCES, "target": tape.target}, lengths=lengths)
+    rest.backward(tape, np.ones_like(expected))
+    assert np.array_equal(logits, expected)
+    for (_, gradient), (_, other) in zip(model.flat_pairs, rest.flat_pairs, strict=True):
+        assert np.array_equal(gradient, other)
+
+
+@pytest.mark.parametrize("truth", [0.0, 0.3, 0.8])
+def test_teacher_forcing_is_a_probability(truth):
+    model = Seq2Seq(4, 50, 2, 3, teacher_forcing=truth, seed=0)
+    target = np.full((40, 60), 49)
+    _, tape = model.forward({"source": np.ones((40, 2), int), "target": target})
+    assert (tape.target[:, 0] == 49).all()
+    assert (target == 49).all()  # the caller's own
+    # A token stays by chance, or is drawn again.
+    expected = truth + (1 - truth) / 50
+    assert abs((tape.target[:, 1:] == 49).mean() - expected) < 0.03
+
+
+def test_drawn_tokens_fit_whatever_the_targets_integers_are():
+    model = Seq2Seq(4, 1000, 2, 3, teacher_forcing=0.0, seed=0)
+    target = np.zeros((4, 20), np.uint8)
+    _, tape = model.forward({"source": np.ones((4, 2), np.uint8), "target": target})
+    assert tape.target.max() > 255
+    X, y = Seq2Seq(4, 400, 2, 3, bos_idx=300, eos_idx=301).training_data([[1]], target[:1])
+    assert (X["target"][0][0], y[0][-1]) == (300, 301)
+
+
+def test_tokens_are_drawn_from_the_softmax():
+    model = Seq2Seq(2, 3, 2, 3, teacher_forcing=0.0, dtype="float64", seed=0)
+    for name in ("source_embedding", "encoder", "bridge", "target_embedding", "decoder"):
+        getattr(model, name).flat_parameters[...] = 0
+    model.combine.flat_parameters[...] = 0
+    model.output.parameters["bias"] = np.log([0.2, 0.3, 0.5])
+    target = np.zeros((100, 101), int)
+    _, tape = model.forward({"source": np.ones((100, 1), int), "target": target})
+    shares = np.bincount(tape.target[:, 1:].ravel(), minlength=3) / 10_000
+    np.testing.assert_allclose(shares, [0.2, 0.3, 0.5], atol=0.02)
+
+
+def test_a_schedule_is_asked_once_per_training_step():
+    asked = []
+
+    def schedule(step):
+        asked.append(step)
+        return 1.0 if step < 2 else 0.0
+
+    model = decided(model_of(teacher_forcing=schedule))
+    x = {"source": SOURCES, "target": TARGETS}
+    mixed = []
+    for _ in range(3):
+        mixed.append(model.forward(x)[1].target)
+        model(x)  # inference takes no step
+    assert asked == [0, 1, 2]
+    assert model.training_steps == 3
+    truth = padded_with(0, TARGETS)[0]
+    assert [np.array_equal(target, truth) for target in mixed] == [True, True, False]
+    model.teacher_forcing = lambda step: 1.5
+    with pytest.raises(ValueError, match=r"teacher_forcing\(3\) must be a number in \[0, 1\]"):
+        model.forward(x)
+
+
+# ---- searches --------------------------------------------------------------------------------
+
+BATCH = [[3, 1, 2, 4], [0], [], [2, 2, 1], [4, 4], [1, 0, 1], [3]]
+
+
+def enumerate_best(model, source, max_length, length_penalty):
+    """The best target that ends, of all there are, and its score."""
+    parameters = dict(model.parameters)
+    best = None
+    others = [token for token in range(model.target_vocab_size) if token != model.eos_idx]
+    for length in range(max_length):
+        for tokens in itertools.product(others, repeat=length):
+            logits, _ = logits_of(parameters, source, [model.bos_idx, *tokens], 1)
+            steps = log_softmax(logits)[np.arange(length + 1), [*tokens, model.eos_idx]]
+            score = steps.sum() / (length + 1) ** length_penalty
+            if best is None or score > best[1]:
+                best = list(tokens), score
+    return best
+
+
+@pytest.mark.parametrize("length_penalty", [0.0, 1.0, 2.5])
+@pytest.mark.parametrize("seed", [1, 6])
+def test_a_wide_beam_finds_the_best(seed, length_penalty):
+    model = Seq2Seq(5, 3, 2, 3, bos_idx=2, eos_idx=0, dtype="float64", seed=seed)
+    rng = np.random.default_rng(seed)
+    for values, _ in model.flat_pairs:
+        values += rng.standard_normal(values.shape)
+    found = model.beam_search(
+        BATCH[:4], max_length=5, beam_size=200, length_penalty=length_penalty
+    )
+    for translation, source in zip(found, BATCH[:4], strict=True):
+        tokens, score = enumerate_best(model, source, 5, length_penalty)
+        assert translation.tokens == tokens
+        assert translation.score == pytest.approx(score, rel=1e-12)
+
+
+def search_by_hand(model, source, max_length, K, length_penalty, layers):
+    """Beam search of one source, hypothesis by hypothesis; slots of ended ones stay taken.
+
+    Returns the tokens, their score, and how many hypotheses lived at each step until none of
+    them could become the best.
+    """
+    parameters = dict(model.parameters)
+    live, ended, counts = [([], 0.0)], [], []
+    for _ in range(max_length):
+        best = max((h[1] / len(h[0]) ** length_penalty for h in ended), default=-np.inf)
+        if max((h[1] / max_length**length_penalty for h in live), default=-np.inf) <= best:
+            break
+        counts.append(len(live))
+        grown = []
+        for tokens, score in live:
+            logits, _ = logits_of(parameters, source, [model.bos_idx, *tokens], layers)
+            for token, gain in enumerate(log_softmax(logits[-1])):
+                grown.append(([*tokens, token], score + gain))
+        grown.sort(key=lambda hypothesis: -hypothesis[1])
+        grown = grown[: K - len(ended)]
+        live = [h for h in grown if h[0][-1] != model.eos_idx]
+        ended += [h for h in grown if h[0][-1] == model.eos_idx]
+    tokens, score = max(ended or live, key=lambda h: h[1] / len(h[0]) ** length_penalty)
+    score /= len(tokens) ** length_penalty
+    return (tokens[:-1] if tokens[-1] == model.eos_idx else tokens), score, counts
+
+
+def searched(seed, layers=1):
+    """A model whose greedy targets are of several lengths, and not what a beam finds."""
+    return model_of(layers, ["general", "additive"][layers - 1], seed, scale=1.5)
+
+
+@pytest.mark.parametrize("beam_size", [1, 2, 3, 8])
+@pytest.mark.parametrize(
+    ("layers", "seed", "length_penalty"), [(1, 39, 0.0), (2, 10, 0.7), (1, 23, 2.0)]
+)
+def test_searches_by_hand(beam_size, layers, seed, length_penalty, monkeypatch):
+    model = searched(seed, layers)
+    rows = []  # of each step of the decoder
+    step = model.decoder.step
+    monkeypatch.setattr(
+        model.decoder, "step", lambda x, h: (rows.append(len(x)), step(x, h))[1]
+    )
+    found = model.beam_search(
+        BATCH, max_length=6, beam_size=beam_size, length_penalty=length_penalty
+    )
+    live = np.zeros(6, int)
+    for translation, source in zip(found, BATCH, strict=True):
+        expected = search_by_hand(model, source, 6, beam_size, length_penalty, layers)
+        assert translation.tokens == expected[0]
+        assert translation.score == pytest.approx(expected[1], rel=1e-11)
+        live[: len(expected[2])] += expected[2]
+    assert rows == live[live > 0].tolist()  # what has ended has left the work
+    tokens = model.translate(
+        BATCH, max_length=6, beam_size=beam_size, length_penalty=length_penalty
+    )
+    assert tokens == [translation.tokens for translation in found]
+
+
+@pytest.mark.parametrize(("layers", "seed"), [(1, 39), (2, 10), (1, 23)])
+def test_the_searched_models_are_no_easy_ones(layers, seed):
+    model = searched(seed, layers)
+    greedy, wide = (model.translate(BATCH, max_length=6, beam_size=k) for k in (1, 8))
+    assert len({len(tokens) for tokens in greedy}) >= 3
+    assert any(a != b for a, b in zip(greedy, wide, strict=True))
+
+
+def test_attention_weights_of_a_translation():
+    model = searched(39)
+    found = model.beam_search(SOURCES, max_length=5, beam_size=2)
+    for translation, source in zip(found, SOURCES, strict=True):
+        read = [0, *translation.tokens][: len(translation.tokens)]
+        assert translation.attention.shape == (len(read), len(source))
+        if read:
+            _, weights = logits_of(dict(model.parameters), source, read, 1)
+            np.testing.assert_allclose(translation.attention, weights, rtol=1e-11)
+
+
+def test_a_model_that_is_not_finite_is_refused():
+    model = model_of()
+    model.output.flat_parameters[0] = np.nan
+    with pytest.raises(ValueError, match="the model gives NaN: its weights are not finite"):
+        model.translate(SOURCES, max_length=3)
+
+
+# ---- files -----------------------------------------------------------------------------------
+
+
+def options():
+    return [
+        {},
+        {
+            "num_layers": 2,
+            "dropout": 0.25,
+            "score": "additive",
+            "bos_idx": 4,
+            "eos_idx": 2,
+            "variant": pygru.Variant("after", "replace"),
+            "dtype": "float64",
+        },
+    ]
+
+
+@pytest.mark.parametrize("option", options(), ids=["plain", "all"])
+def test_round_trip_through_a_file(option, tmp_path):
+    model = Seq2Seq(5, 6, 2, 3, seed=0, teacher_forcing=lambda step: 0.5, **option)
+    pygru.save(model, tmp_path / "m.safetensors")
+    loaded = pygru.load(tmp_path / "m.safetensors")
+    assert repr(loaded) == repr(model)
+    assert loaded.teacher_forcing == 1.0
+    sources = [[1, 2], [4]]
+    assert loaded.beam_search(sources, max_length=4)[0].score == pytest.approx(
+        model.beam_search(sources, max_length=4)[0].score, rel=1e-15
+    )
+    for name, view in model.parameters.items():
+        assert np.array_equal(view, loaded.parameters[name])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"hidden_size": 4}, r"encoder.weight_ih_l0 must have shape \(12, 2\)"),
+        ({"hidden_size": None}, "configuration is not valid"),
+        ({"target_vocab_size": -1}, "target_vocab_size must be >= 1"),
+        ({"source_vocab_size": "5"}, "source_vocab_size must be an int"),
+        ({"num_layers": 2**40}, "num_layers=1099511627776 with"),
+        ({"num_layers": 2}, "missing tensors: encoder.weight_ih_l1"),
+        ({"score": "dot"}, "configuration is not valid"),
+        ({"score": "other"}, "configuration is not valid"),
+        ({"bos_idx": 6}, "bos_idx must be < target_vocab_size=6, got 6"),
+        ({"eos_idx": None}, "eos_idx must be an int, got NoneType"),
+        ({"dropout": 2}, r"dropout must be a number in \[0, 1\], got 2"),
+        ({"dropout": "no"}, "dropout must be a float, got str"),
+        ({"variant": ["before", "other"]}, "configuration is not valid"),
+        ({"surprise": 1}, "configuration is not valid"),
+    ],
+)
+def test_malformed_configurations_are_refused(changes, message, tmp_path):
+    path = tmp_path / "m.safetensors"
+    pygru.save(Seq2Seq(5, 6, 2, 3, seed=0), path)
+    data = path.read_bytes()
+    (size,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8 : 8 + size])
+    description = json.loads(header["__metadata__"]["config"])
+    description["config"].update(changes)
+    header["__metadata__"]["config"] = json.dumps(description)
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + size :])
+    with pytest.raises(FormatError, match=message):
+        pygru.load(path)
+
+
+# ---- refusals --------------------------------------------------------------------------------
+
+
+def both(source=SOURCES, target=TARGETS):
+    return {"source": source, "target": target}
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda m: Seq2Seq(0, 5, 2, 3), ValueError, "source_vocab_size must be >= 1, got 0"),
+        (lambda m: Seq2Seq(5, 1, 2, 3), ValueError, "target_vocab_size must be >= 2, got 1"),
+        (
+            lambda m: Seq2Seq(5, 5, 2, 3, score="dot"),
+            ValueError,
+            "score must be one of 'general', 'additive', got 'dot'",
+        ),
+        (
+            lambda m: Seq2Seq(5, 5, 2, 3, bos_idx=5),
+            ValueError,
+            "bos_idx must be < target_vocab_size=5, got 5",
+        ),
+        (
+            lambda m: Seq2Seq(5, 5, 2, 3, bos_idx=1),
+            ValueError,
+            "bos_idx and eos_idx must differ, got 1 for both",
+        ),
+        (
+            lambda m: Seq2Seq(5, 5, 2, 3, teacher_forcing=1.1),
+            ValueError,
+            r"teacher_forcing must be a number in \[0, 1\], got 1.1",
+        ),
+        (
+            lambda m: m([[1, 2]]),
+            TypeError,
+            "x must be a mapping with 'source' and 'target', got list",
+        ),
+        (lambda m: m({"source": SOURCES}), KeyError, "x has no 'target'"),
+        (lambda m: m({**both(), "targets": 1}), KeyError, "did you mean 'target'"),
+        (lambda m: m(both(), lengths=[1]), TypeError, "lengths must be a mapping"),
+        (
+            lambda m: m(both(SOURCES[:3])),
+            ValueError,
+            "source and target must have the same batch size, got 3 and 4",
+        ),
+        (lambda m: m(both([1, 2])), ValueError, r"source\[0\] must be a sequence of tokens"),
+        (
+            lambda m: m(both(np.zeros(4, int))),
+            ValueError,
+            r"source must have 2 dimensions \(batch, time\), got 1",
+        ),
+        (
+            lambda m: m(both([[1.5]] * 4)),
+            TypeError,
+            r"source\[0\] must be integers, got dtype float64",
+        ),
+        (lambda m: m(both([[5]] * 4)), IndexError, "5 is out of range for 5 embeddings"),
+        (
+            lambda m: m.training_data([[1]], [[1], [2]]),
+            ValueError,
+            "sources and targets must be as many, got 1 and 2",
+        ),
+        (lambda m: m.translate([], max_length=3), ValueError, "at least one sequence"),
+        (lambda m: m.translate([[1]], max_length=0), ValueError, "max_length must be >= 1"),
+        (
+            lambda m: m.translate([[1]], max_length=3, beam_size=0),
+            ValueError,
+            "beam_size must be >= 1",
+        ),
+        (
+            lambda m: m.translate([[1]], max_length=3, length_penalty=-0.5),
+            ValueError,
+            "length_penalty must be a finite number >= 0, got -0.5",
+        ),
+    ],
+)
+def test_refusals(make, error, message):
+    with pytest.raises(error, match=message):
+        make(model_of())
+
+
+# ---- training --------------------------------------------------------------------------------
+
+
+def test_the_trainer_pads_and_masks_both_sides():
+    """Its loss is the mean over all tokens of a batch, each target with its end."""
+    model = Seq2Seq(5, 6, 2, 3, dtype="float64", seed=0)
+    sources, targets = SOURCES, [target[1:] for target in TARGETS]
+    X, y = model.training_data(sources, targets)
+    state = dict(model.parameters)
+    log_p = [
+        log_softmax(logits_of(state, source, [0, *target], 1)[0])[
+            np.arange(len(target) + 1), [*target, 1]
+        ]
+        for source, target in zip(sources, targets, strict=True)
+    ]
+    expected = -np.concatenate(log_p).mean()
+    trainer = Trainer(model, loss="cross_entropy", seed=0)
+    assert trainer.evaluate(X, y) == pytest.approx(expected, rel=1e-12)
+    arrays = {side: padded_with(-1, X[side]) for side in X}
+    again = trainer.evaluate(
+        {side: array for side, (array, _) in arrays.items()},
+        padded_with(-1, y)[0],
+        lengths={side: lengths for side, (_, lengths) in arrays.items()},
+    )
+    assert again == pytest.approx(expected, rel=1e-12)
+    with pytest.raises(ValueError, match="X must have the keys 'source' and 'target'"):
+        trainer.fit({"source": sources}, y, epochs=1, batch_size=2)
+    with pytest.raises(ValueError, match=r"inconsistent numbers of samples: \[3, 4\]"):
+        trainer.fit({**X, "source": X["source"][:3]}, y, epochs=1, batch_size=2)
+
+
+def test_learns_to_reverse():
+    rng = np.random.default_rng(0)
+    sequences = [rng.integers(2, 10, size) for size in rng.integers(3, 9, 3200)]
+    reversed_ones = [sequence[::-1] for sequence in sequences]
+    model = Seq2Seq(10, 10, 16, 48, seed=0)
+    X, y = model.training_data(sequences[:3000], reversed_ones[:3000])
+    trainer = Trainer(
+        model, loss="cross_entropy", optimizer=Adam(0.01), clip_norm=1.0, seed=0, n_threads=1
+    )
+    trainer.fit(X, y, epochs=7, batch_size=64)
+    trainer.optimizer.learning_rate = 0.002
+    trainer.fit(X, y, initial_epoch=7, epochs=10, batch_size=64)
+    found = model.translate(sequences[3000:], max_length=12)
+    right = [a == b.tolist() for a, b in zip(found, reversed_ones[3000:], strict=True)]
+    assert np.mean(right) > 0.95
+
+
+def test_a_loss_gets_the_mask_of_the_target():
+    seen = []
+
+    def loss(logits, target, *, mask):
+        seen.append(mask)
+        return losses.cross_entropy(logits, target, mask=mask)
+
+    model = Seq2Seq(5, 6, 2, 3, seed=0)
+    X, y = model.training_data([[1], [2, 3]], [[2, 3, 4], [5]])
+    Trainer(model, loss=loss, seed=0).evaluate(X, y)
+    assert seen[0].tolist() == [[True] * 4, [True] * 2 + [False] * 2]
+
+
+def test_training_goes_on_after_a_checkpoint_with_the_same_bits(tmp_path):
+    rng = np.random.default_rng(0)
+    sequences = [rng.integers(2, 6, size) for size in rng.integers(0, 5, 40)]
+
+    def trainer_of(seed):
+        model = Seq2Seq(6, 6, 3, 4, 2, dropout=0.3, seed=seed)
+        model.source_embedding.frozen = True
+        trainer = Trainer(model, loss="cross_entropy", optimizer=AdamW(0.01), seed=seed)
+        model.teacher_forcing = lambda step: 0.9**trainer.optimizer.steps
+        return trainer
+
+    X, y = trainer_of(0).model.training_data(sequences, sequences)
+    whole, first, second = trainer_of(0), trainer_of(0), trainer_of(1)
+    whole.fit(X, y, epochs=4, batch_size=7)
+    first.fit(X, y, epochs=2, batch_size=7)
+    first.save_checkpoint(tmp_path / "c.safetensors")
+    second.resume(tmp_path / "c.safetensors")
+    second.fit(X, y, epochs=4, batch_size=7)
+    for name, view in whole.model.parameters.items():
+        assert np.array_equal(view, second.model.parameters[name]), name
+
+
+def test_weight_decay_spares_the_biases_of_all_parts():
+    model = Seq2Seq(5, 6, 2, 3, score="additive", seed=0)
+    before = model.state_dict()
+    AdamW(0.1, weight_decay=0.5).step(model)  # without any gradient
+    for name, view in model.parameters.items():
+        factor = 1.0 if view.ndim == 1 else 0.95
+        np.testing.assert_allclose(view, factor * before[name], rtol=1e-6, err_msg=name)
+
+
+def test_windows_of_a_target_are_refused():
+    model = Seq2Seq(5, 6, 2, 3, seed=0)
+    X, y = model.training_data([[1]], [[2, 3, 4]])
+    with pytest.raises(ValueError, match="bptt_steps must be None for pairs of source and"):
+        Trainer(model, loss="cross_entropy").fit(X, y, epochs=1, batch_size=1, bptt_steps=2)
