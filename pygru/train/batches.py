@@ -1,8 +1,7 @@
 """Training data checked once and handed out in mini-batches."""
 
-from typing import NamedTuple
-import dataclasses
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
