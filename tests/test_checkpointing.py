@@ -11,7 +11,7 @@ import pytest
 from pygru.core._core import KEEP_GATES, KEEP_OUTPUTS
 
 import pygru
-from pygru import GRU
+from pygru import GRU, SGD, Linear, Seq2Seq, Sequential, Trainer
 from pygru.checkpointing import CheckpointTape
 from pygru.core.memory import POOL
 
@@ -253,3 +253,47 @@ def test_rules_of_tapes_hold():
     gru.parameters["weight_hh_l0"] = gru.parameters["weight_hh_l0"] + 1
     with pytest.raises(RuntimeError, match="weights changed"):
         gru.backward(tape, output)
+
+
+# ---- in models and in training ---------------------------------------------------------
+
+
+def test_training_with_a_budget_learns_the_same():
+    x = np.random.default_rng(0).standard_normal((6, 40, 2))
+    y = np.cumsum(x[..., :1], axis=1)
+    weights = []
+    for memory in ("gates", "outputs", "sqrt", "150 kB"):
+        model = Sequential(
+            GRU(2, 5, batch_first=True, dtype="float64", seed=0),
+            Linear(5, 1, dtype="float64", seed=1),
+        )
+        trainer = Trainer(model, optimizer=SGD(0.05), seed=0, memory=memory)
+        trainer.fit(x, y, epochs=2, batch_size=3)
+        weights.append(np.concatenate([values for values, _ in model.flat_pairs]))
+    for found in weights[1:]:
+        np.testing.assert_allclose(found, weights[0], rtol=1e-10, atol=1e-12)
+
+
+def test_training_passes_the_budget_on(monkeypatch):
+    asked = []
+    forward = GRU.forward
+
+    def spy(self, *arguments, memory="gates", **names):
+        asked.append(memory)
+        return forward(self, *arguments, memory=memory, **names)
+
+    monkeypatch.setattr(GRU, "forward", spy)
+    gru = GRU(2, 3, batch_first=True, seed=0)
+    x = np.ones((4, 6, 2))
+    for model, y in ((gru, np.ones((4, 6, 3))), (Sequential(gru, Linear(3, 1)), x[..., :1])):
+        for bptt_steps in (None, 4):
+            trainer = Trainer(model, memory="sqrt")
+            trainer.fit(x, y, epochs=1, batch_size=4, bptt_steps=bptt_steps)
+    assert set(asked) == {"sqrt"}
+
+
+def test_training_refuses_a_memory_that_is_none():
+    with pytest.raises(ValueError, match="memory"):
+        Trainer(GRU(2, 3, batch_first=True), memory="little")
+    with pytest.raises(ValueError, match="memory must be 'gates' for a Seq2Seq"):
+        Trainer(Seq2Seq(5, 6, 4, 8), memory="sqrt")

@@ -120,6 +120,15 @@ def test_whole_models_step_like_each_parameter(optimizer, formula, options, dtyp
         np.testing.assert_allclose(view, expected[name], **tolerance, err_msg=name)
 
 
+def test_decay_spares_a_learned_initial_state():
+    gru = GRU(2, 3, learn_h0=True, seed=0)
+    gru.parameters["h0"] = np.ones((1, 3))
+    before = gru.parameters["weight_hh_l0"].copy()
+    AdamW(0.1, weight_decay=0.5).step(gru)
+    assert (gru.parameters["h0"] == 1).all()
+    assert (abs(gru.parameters["weight_hh_l0"]) < abs(before)).all()
+
+
 @pytest.mark.parametrize("bias", [True, False])
 def test_weight_slices_are_all_but_biases(bias):
     model = Sequential(GRU(2, 3, 2, bias, batch_first=True), Last(), Linear(3, 4, bias))

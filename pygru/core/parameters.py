@@ -49,11 +49,12 @@ class NamedViews(Mapping):
     def weight_slices(self):
         """Where in the flat array there are weights: the slices of all but biases.
 
-        A parameter of fewer than two axes is a bias (or a gain); neighbours are one slice.
+        A parameter of fewer than two axes is a bias (or a gain), and so is a learned initial
+        state; neighbours are one slice.
         """
         merged = []
-        for place, shape in self._places.values():
-            if len(shape) < 2:
+        for name, (place, shape) in self._places.items():
+            if len(shape) < 2 or name == "h0":
                 continue
             if merged and merged[-1].stop == place.start:
                 place = slice(merged.pop().start, place.stop)

@@ -83,7 +83,7 @@ class Sequential(Composite):
             x = y[0] if isinstance(layer, GRU) else y
         return x
 
-    def forward(self, x, *, lengths=None, training=True):
+    def forward(self, x, *, lengths=None, training=True, memory="gates"):
         """Return the output and the tape that :meth:`backward` needs.
 
         Parameters
@@ -92,11 +92,13 @@ class Sequential(Composite):
             As for calling the model.
         training : bool
             Whether dropout acts.
+        memory
+            What the tape of every GRU keeps, as for :meth:`GRU.forward`.
         """
-        y, _, tape = self._run(x, None, lengths, training)
+        y, _, tape = self._run(x, None, lengths, training, memory)
         return y, tape
 
-    def forward_from(self, states, x, *, lengths=None, training=True):
+    def forward_from(self, states, x, *, lengths=None, training=True, memory="gates"):
         """Return the output, the states that follow and the tape, for one piece of sequences.
 
         A long sequence can be run piece by piece: the states that one piece ends with are
@@ -105,8 +107,9 @@ class Sequential(Composite):
         Parameters
         ----------
         states : sequence of ndarray or None
-            One (num_layers, B, hidden_size) per GRU, in order; None is zeros for all.
-        x, lengths, training
+            One (num_layers, B, hidden_size) per GRU, in order; None is zeros for all, or
+            their learned ``h0``.
+        x, lengths, training, memory
             As for :meth:`forward`.
 
         Returns
@@ -139,15 +142,17 @@ class Sequential(Composite):
             raise ValueError(
                 f"states must hold one array per GRU, {len(recurrent)}, got {len(states)}"
             )
-        return self._run(x, states, lengths, training)
+        return self._run(x, states, lengths, training, memory)
 
-    def _run(self, x, states, lengths, training):
+    def _run(self, x, states, lengths, training, memory):
         x, lengths = _padded(x, lengths)
         following, tapes = [], []
         for layer in self.layers:
             if isinstance(layer, GRU):
                 h0 = None if states is None else states[len(following)]
-                x, h_n, tape = layer.forward(x, h0, lengths=lengths, training=training)
+                x, h_n, tape = layer.forward(
+                    x, h0, lengths=lengths, training=training, memory=memory
+                )
                 following.append(h_n)
             else:
                 x, tape = layer.forward(x, lengths=lengths, training=training)

@@ -11,10 +11,12 @@ import warnings
 
 import numpy as np
 
+from pygru.checkpointing import check_memory
 from pygru.core import threads, validation
 from pygru.errors import DivergenceError
 from pygru.gru import GRU
 from pygru.nn.losses import LOSSES
+from pygru.nn.sequential import Sequential
 from pygru.train import checkpoints
 from pygru.train.batches import Dataset, dataset_of, step_mask, windows_of
 from pygru.train.callbacks import ProgressBar
@@ -46,6 +48,9 @@ class Trainer:
         Seed of the order of the samples.
     n_threads : int, optional
         As in :func:`pygru.set_num_threads`.
+    memory : {"gates", "outputs", "sqrt"}, int or str
+        What the tape of every GRU keeps, or a budget for it, as for :meth:`GRU.forward`: less
+        memory for more time, the same gradients. Only for a GRU or a Sequential.
 
     Examples
     --------
@@ -70,6 +75,7 @@ class Trainer:
         callbacks=(),
         seed=None,
         n_threads=None,
+        memory="gates",
     ):
         if not hasattr(model, "flat_pairs"):
             raise TypeError(f"model must be a pygru model, got {validation.type_name(model)}")
@@ -84,6 +90,9 @@ class Trainer:
         if clip_norm is not None and not validation.check_number("clip_norm", clip_norm) > 0:
             raise ValueError(f"clip_norm must be > 0 or None, got {clip_norm}")
         threads.resolve(n_threads)
+        check_memory(memory)
+        if memory != "gates" and not isinstance(model, (GRU, Sequential)):
+            raise ValueError(f"memory must be 'gates' for a {type(model).__name__}")
         optimizer = Adam() if optimizer is None else optimizer
         if not isinstance(optimizer, Optimizer):
             raise TypeError(
@@ -96,6 +105,7 @@ class Trainer:
         self.callbacks = list(callbacks)
         self.generator = np.random.default_rng(seed)
         self.n_threads = n_threads
+        self.memory = memory
         self.stop = False
         self.history = History()
         self._settings = None  # what of fit's arguments a position depends on
@@ -418,12 +428,15 @@ class Trainer:
         model, lengths = self.model, window.lengths
         if isinstance(model, GRU):
             h0 = None if states is None else states[0]
-            output, h_n, tape = model.forward(window.X, h0, lengths=lengths)
+            output, h_n, tape = model.forward(window.X, h0, lengths=lengths, memory=self.memory)
             return output, (h_n,), tape
+        options = {"lengths": lengths}
+        if isinstance(model, Sequential):
+            options["memory"] = self.memory
         if window.is_last and states is None:
-            prediction, tape = model.forward(window.X, lengths=lengths)
+            prediction, tape = model.forward(window.X, **options)
             return prediction, None, tape
-        prediction, states, tape = model.forward_from(states, window.X, lengths=lengths)
+        prediction, states, tape = model.forward_from(states, window.X, **options)
         if prediction.shape[:2] != window.X.shape[:2]:
             raise ValueError("bptt_steps needs a model that predicts every step (without Last)")
         return prediction, states, tape
