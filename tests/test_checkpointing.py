@@ -262,7 +262,7 @@ def test_training_with_a_budget_learns_the_same():
     x = np.random.default_rng(0).standard_normal((6, 40, 2))
     y = np.cumsum(x[..., :1], axis=1)
     weights = []
-    for memory in ("gates", "outputs", "sqrt", "150 kB"):
+    for memory in ("gates", "outputs", "sqrt", "1 MB"):
         model = Sequential(
             GRU(2, 5, batch_first=True, dtype="float64", seed=0),
             Linear(5, 1, dtype="float64", seed=1),
