@@ -37,6 +37,7 @@ extensions = [
 exclude_patterns = ["README.md", "_build"]
 templates_path = ["templates"]
 highlight_language = "none"
+toc_object_entries_show_parents = "hide"
 
 # ---- Markdown ------------------------------------------------------------------------------
 

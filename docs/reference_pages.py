@@ -124,25 +124,26 @@ def public_names():
 
 
 def group_of(name, value):
-    """Return the key of a name's group."""
+    """Return the key of a name's group, and the place of its module there."""
     home = value.__module__
     fitting = [
-        (len(prefix), key)
+        (len(prefix), key, place)
         for key, group in GROUPS.items()
-        for prefix in group.modules
+        for place, prefix in enumerate(group.modules)
         if home == prefix or home.startswith(f"{prefix}.")
     ]
     if not fitting:
         raise LookupError(f"{name}, of {home}, is in no group of docs/reference_pages.py")
-    return max(fitting)[1]
+    return max(fitting)[1:]
 
 
 def grouped():
-    """Return the full names of each group, sorted without regard to case."""
+    """Return the full names of each group, by the order of its modules, then the alphabet."""
     result = {key: [] for key in GROUPS}
     for name, value in public_names().items():
-        result[group_of(name, value)].append(name)
-    return {key: sorted(names, key=str.lower) for key, names in result.items()}
+        key, place = group_of(name, value)
+        result[key].append((place, name.lower(), name))
+    return {key: [entry[-1] for entry in sorted(names)] for key, names in result.items()}
 
 
 # ---- the pages -----------------------------------------------------------------------------
