@@ -85,6 +85,7 @@ sphinx_gallery_conf = {
     "write_computation_times": False,
     "image_srcset": ["2x"],
     "backreferences_dir": None,
+    "capture_repr": (),  # what an example prints, and its pictures
 }
 
 # ---- the look ------------------------------------------------------------------------------
