@@ -5,14 +5,11 @@ the site needs (tables of contents, frames) stands in comments that begin with `
 are opened here. The pages of the reference are made from ``pygru.__all__``.
 """
 
-import ast
-import importlib.util
 import re
 import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-EXAMPLES = HERE.parent / "examples"
 sys.path.insert(0, str(HERE))
 
 import matplotlib  # noqa: E402
@@ -34,7 +31,6 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["README.md", "_build"]
 templates_path = ["templates"]
 highlight_language = "none"
 toc_object_entries_show_parents = "hide"
@@ -59,25 +55,10 @@ reference_pages.write(HERE / "reference")
 
 # ---- the gallery ---------------------------------------------------------------------------
 
-
-def can_run(example):
-    """Whether the packages that an example imports first thing are installed."""
-    modules = set()
-    for node in ast.parse(example.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Import):
-            modules |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            modules.add(node.module.split(".")[0])
-    return all(importlib.util.find_spec(module) is not None for module in modules)
-
-
-# Without its packages an example is shown and not run.
-runnable = [path.stem for path in sorted(EXAMPLES.glob("plot_*.py")) if can_run(path)]
-
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
-    "filename_pattern": rf"/({'|'.join(runnable) or '(?!)'})\.py$",
+    "filename_pattern": r"/plot_",
     "ignore_pattern": r"/(?!plot_)[^/]*\.py$",
     "within_subsection_order": "FileNameSortKey",
     "download_all_examples": False,
