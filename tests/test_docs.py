@@ -1,12 +1,16 @@
 """Every example in a docstring, the README and docs/ runs, and every public name has one.
 
-Also: the changelog, the citation and the package agree on the version, links between pages lead
-somewhere, and what is called public is listed.
+Also: what a page shows as printed is what is printed; the changelog, the citation and the
+package agree on the version; links between pages lead somewhere; every page can be reached from
+the first one, and every public name has its place in the reference. None of it needs Sphinx.
 """
 
+import contextlib
 import doctest
 import importlib
+import importlib.util
 import inspect
+import io
 import pkgutil
 import re
 from pathlib import Path
@@ -16,7 +20,10 @@ import pytest
 import pygru
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
+DOCS = ROOT / "docs"
+MADE = {DOCS / "gallery", DOCS / "reference"}  # by a build of the site, if there was one
+SITE = sorted(page for page in DOCS.glob("**/*.md") if not MADE & set(page.parents))
+PAGES = [ROOT / "README.md", *SITE]
 MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(pygru.__path__, "pygru.")
@@ -30,19 +37,128 @@ def test_docstring_examples(name):
     assert results.failed == 0
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def relative(page):
+    return str(page.relative_to(ROOT))
+
+
+# A block of code, and what it prints if a block of text follows at once.
+BLOCK = re.compile(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", re.S)
+NUMBER = re.compile(r"-?\b\d+(?:\.(\d+))?")
+
+
+def check_output(shown, printed):
+    """The same words; the same integers; other numbers to 5 %, or the last digit shown.
+
+    A CPU without fused multiply-adds rounds differently, and training magnifies that.
+    """
+    assert NUMBER.sub("#", printed).split() == NUMBER.sub("#", shown).split()
+    for wanted, got in zip(NUMBER.finditer(shown), NUMBER.finditer(printed), strict=True):
+        if wanted[1] is None:
+            assert got[0] == wanted[0], printed
+        else:
+            off = abs(float(got[0]) - float(wanted[0]))
+            last_digit = 10 ** -len(wanted[1])
+            assert off <= max(1.01 * last_digit, 0.05 * abs(float(wanted[0]))), printed
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
 def test_code_blocks_run_in_order(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {}
-    for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.S):
-        exec(compile(block, str(page), "exec"), names)  # an exception or assert fails
+    for code, shown in BLOCK.findall(page.read_text(encoding="utf-8")):
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed), pygru.num_threads(1):
+            exec(compile(code, str(page), "exec"), names)  # an exception or assert fails
+        if shown:
+            check_output(shown, printed.getvalue())
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_a_wrong_output_is_seen():
+    check_output("error 0.79 of 3\n", "error  0.80 of 3")
+    for wrong in ("error 0.89 of 3", "error 0.79 of 4", "mean 0.79 of 3", "error 0.79"):
+        with pytest.raises(AssertionError):
+            check_output("error 0.79 of 3\n", wrong)
+
+
+def anchors(page):
+    """The names that a host of Markdown gives to a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.M)
+    return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
 def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
-        if not target.startswith("http"):
-            assert (page.parent / target).exists(), target
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S)
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if link.startswith("https://"):
+            continue
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.is_file(), link
+        assert not anchor or anchor in anchors(target), link
+        # The site has the pages of docs/ only; a program is offered for download there.
+        assert page.parent == ROOT or target.suffix != ".md" or target.resolve() in SITE, link
+
+
+# ---- the site ------------------------------------------------------------------------------
+
+
+def load_reference_pages():
+    path = DOCS / "reference_pages.py"
+    spec = importlib.util.spec_from_file_location("reference_pages", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def entries(page):
+    """The pages in the tables of contents of a page, without suffix, relative to docs/."""
+    text = page.read_text(encoding="utf-8")
+    for block in re.findall(r"```{toctree}\n(.*?)```", text, re.S):
+        for line in filter(None, block.splitlines()):
+            if line.startswith(":"):
+                continue
+            entry = re.sub(r".*<(.+)>", r"\1", line)
+            found = sorted(page.parent.glob(f"{entry}.md")) if "*" in entry else []
+            for target in found or [page.parent / f"{entry}.md"]:
+                yield target.resolve()
+
+
+def test_every_page_is_reached_from_the_first():
+    reached, new = set(), {DOCS / "index.md"}
+    while new:
+        reached |= new
+        new = {entry for page in new if page in SITE for entry in entries(page)} - reached
+    assert set(SITE) - reached == set()
+    groups = {DOCS / "reference" / f"{key}.md" for key in load_reference_pages().GROUPS}
+    made = {DOCS / "gallery" / "index.md", DOCS / "reference" / "command.md", *groups}
+    assert reached - set(SITE) == made
+
+
+def test_every_public_name_has_a_place_in_the_reference():
+    names = load_reference_pages().grouped()  # raises for a name of no group
+    placed = [name for group in names.values() for name in group]
+    assert len(placed) == len(set(placed))
+    for name in pygru.__all__:
+        if inspect.ismodule(getattr(pygru, name)):
+            assert any(other.startswith(f"pygru.{name}.") for other in placed), name
+        else:
+            assert f"pygru.{name}" in placed
+
+
+def test_a_name_of_no_group_is_refused():
+    pages = load_reference_pages()
+    assert pages.group_of("pygru.load_co2", pygru.data.series.load_co2)[0] == "data"
+    assert pages.group_of("pygru.losses.mse", pygru.losses.mse)[0] == "losses"  # not layers
+    with pytest.raises(LookupError, match=r"pygru\.lost.*is in no group"):
+        pages.group_of("pygru.lost", type("Lost", (), {"__module__": "pygru.train_of_thought"}))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_modules_that_a_page_imports_are_in_the_reference(page):
+    text = page.read_text(encoding="utf-8")
+    found = set(re.findall(r"^(?:from|import) (pygru\.[\w.]+)", text, re.M))
+    assert found <= set(load_reference_pages().public_modules())
 
 
 def public_objects():
@@ -90,4 +206,5 @@ def test_versions_agree():
 
 def test_no_page_holds_an_unfilled_place():
     for page in PAGES:
-        assert not re.search(r"\b[A-Z]+_(TABLE|MACHINE|32|64)\b", page.read_text()), page
+        text = page.read_text(encoding="utf-8")
+        assert not re.search(r"\b[A-Z]+_(TABLE|MACHINE|32|64)\b", text), page

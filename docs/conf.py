@@ -1,0 +1,96 @@
+"""Sphinx's configuration; docs/building.md has the command.
+
+The pages are plain Markdown that also reads well where the repository is hosted. What only
+the site needs (tables of contents, frames) stands in comments that begin with ``site``; they
+are opened here. The pages of the reference are made from ``pygru.__all__``.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+import matplotlib  # noqa: E402
+import reference_pages  # noqa: E402
+
+import pygru  # noqa: E402
+
+matplotlib.use("Agg")
+
+project = "pygru"
+author = "the pygru developers"
+copyright = "the pygru developers; BSD-3-Clause"
+version = release = pygru.__version__
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx_gallery.gen_gallery",
+]
+templates_path = ["templates"]
+highlight_language = "none"
+toc_object_entries_show_parents = "hide"
+
+# ---- Markdown ------------------------------------------------------------------------------
+
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 3
+
+
+def open_comments(app, name, source):
+    """Let the site see what the comments ``<!-- site ... -->`` hold."""
+    source[0] = re.sub(r"<!-- site\n(.*?)\n-->", r"\1", source[0], flags=re.S)
+
+
+# ---- the reference -------------------------------------------------------------------------
+
+autosummary_generate = True
+autodoc_typehints = "none"
+numpydoc_show_class_members = False
+reference_pages.write(HERE / "reference")
+
+# ---- the gallery ---------------------------------------------------------------------------
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "gallery",
+    "filename_pattern": r"/plot_",
+    "ignore_pattern": r"/(?!plot_)[^/]*\.py$",
+    "within_subsection_order": "FileNameSortKey",
+    "download_all_examples": False,
+    "show_signature": False,
+    "write_computation_times": False,
+    "image_srcset": ["2x"],
+    "backreferences_dir": None,
+    "capture_repr": (),  # what an example prints, and its pictures
+}
+
+# ---- the look ------------------------------------------------------------------------------
+
+html_theme = "pydata_sphinx_theme"
+html_title = "pygru"
+html_static_path = ["static"]
+html_css_files = ["pygru.css"]
+html_show_sourcelink = False
+html_copy_source = False
+html_theme_options = {
+    "logo": {"text": "pygru"},
+    "navbar_align": "left",
+    "navbar_persistent": ["search-button"],
+    "header_links_before_dropdown": 6,
+    "show_toc_level": 2,
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "pygments_light_style": "tango",
+    "pygments_dark_style": "github-dark",
+}
+html_sidebars = {"index": [], "tutorial": []}
+
+
+def setup(app):
+    """Connect what is defined above."""
+    app.connect("source-read", open_comments)

@@ -1,0 +1,183 @@
+"""The reference: which public names there are, which page each stands on, and the pages.
+
+A name belongs to the group whose table names the module that defines it, so that a new layer
+or callback finds its page by itself. A name of no group is an error, here and in the tests.
+"""
+
+import importlib
+import inspect
+import os
+import pkgutil
+import re
+import subprocess
+import sys
+from typing import NamedTuple
+
+import pygru
+
+
+class Group(NamedTuple):
+    """One page of the reference; ``modules`` are prefixes, the longest that fits decides."""
+
+    title: str
+    about: str
+    modules: tuple
+
+
+GROUPS = {
+    "layers": Group(
+        "Layers",
+        "The GRU, what its methods return, and the layers around it.",
+        (
+            "pygru.gru",
+            "pygru.variant",
+            "pygru.gates",
+            "pygru.stream",
+            "pygru.tape",
+            "pygru.concatenated",
+            "pygru.nn",
+        ),
+    ),
+    "training": Group(
+        "Training",
+        "The trainer, what it calls, and the optimisers.",
+        ("pygru.train",),
+    ),
+    "losses": Group(
+        "Losses",
+        "Each returns its value and its gradient.",
+        ("pygru.nn.losses",),
+    ),
+    "data": Group(
+        "Data",
+        "From sequences and files to arrays, and the forecaster of the command `pygru`.",
+        ("pygru.data", "pygru.forecasting"),
+    ),
+    "io": Group(
+        "Model files",
+        "Written atomically, read without running anything.",
+        ("pygru.io",),
+    ),
+    "configuration": Group(
+        "Threads and configuration",
+        "How many threads, what this installation is, and where the C core lies.",
+        ("pygru.core",),
+    ),
+    "plots": Group(
+        "Plots",
+        "With matplotlib: axes in, axes out.",
+        ("pygru.plot",),
+    ),
+    "errors": Group(
+        "Errors",
+        "What pygru raises beside Python's own exceptions.",
+        ("pygru.errors",),
+    ),
+}
+
+# Submodules that users import by name, beside those that `pygru.__all__` lists and those
+# that say what is public in an `__all__` of their own.
+PUBLIC_MODULES = ("pygru.data.series", "pygru.forecasting", "pygru.plot")
+
+
+def public_modules():
+    """Return the names of all public submodules."""
+    found = set(PUBLIC_MODULES)
+    for module in pkgutil.walk_packages(pygru.__path__, "pygru."):
+        if module.name not in ("pygru.__main__", "pygru.core._core"):
+            found |= {module.name} if _has_all(module.name) else set()
+    return sorted(found)
+
+
+def _has_all(name):
+    try:
+        return hasattr(importlib.import_module(name), "__all__")
+    except ImportError:  # it needs an optional package that is not installed
+        return False
+
+
+def _names_of(module, prefix):
+    """Yield (full name, object) of what a module defines and does not hide."""
+    listed = getattr(module, "__all__", None)
+    for name in listed or vars(module):
+        value = getattr(module, name)
+        is_own = getattr(value, "__module__", None) == module.__name__
+        if listed or (is_own and not name.startswith("_")):
+            yield f"{prefix}.{name}", value
+
+
+def public_names():
+    """Return every public name with its object; a module is replaced by what it defines."""
+    names = {}
+    for name in pygru.__all__:
+        value = getattr(pygru, name)
+        if inspect.ismodule(value):
+            names |= dict(_names_of(value, f"pygru.{name}"))
+        else:
+            names[f"pygru.{name}"] = value
+    shown = {id(value) for value in names.values()}
+    for name in public_modules():
+        for full_name, value in _names_of(importlib.import_module(name), name):
+            if id(value) not in shown:
+                names[full_name] = value
+    return names
+
+
+def group_of(name, value):
+    """Return the key of a name's group, and the place of its module there."""
+    home = value.__module__
+    fitting = [
+        (len(prefix), key, place)
+        for key, group in GROUPS.items()
+        for place, prefix in enumerate(group.modules)
+        if home == prefix or home.startswith(f"{prefix}.")
+    ]
+    if not fitting:
+        raise LookupError(f"{name}, of {home}, is in no group of docs/reference_pages.py")
+    return max(fitting)[1:]
+
+
+def grouped():
+    """Return the full names of each group, by the order of its modules, then the alphabet."""
+    result = {key: [] for key in GROUPS}
+    for name, value in public_names().items():
+        key, place = group_of(name, value)
+        result[key].append((place, name.lower(), name))
+    return {key: [entry[-1] for entry in sorted(names)] for key, names in result.items()}
+
+
+# ---- the pages -----------------------------------------------------------------------------
+
+
+def write(folder):
+    """Write one page per group, and that of the command line, into ``folder``."""
+    folder.mkdir(exist_ok=True)
+    for key, names in grouped().items():
+        group = GROUPS[key]
+        lines = [f"# {group.title}", "", group.about, ""]
+        lines += ["```{eval-rst}", ".. autosummary::", "   :toctree: generated", ""]
+        _write_if_new(folder / f"{key}.md", [*lines, *(f"   {name}" for name in names), "```"])
+    _write_if_new(folder / "command.md", _command_line())
+
+
+def _write_if_new(path, lines):
+    """Leave a page alone that says this already: Sphinx then need not read it again."""
+    text = "\n".join(lines) + "\n"
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.write_text(text, encoding="utf-8")
+
+
+def _command_line():
+    overview = _help()
+    lines = ["# Command line", "", "`pygru`, or `python -m pygru`.", ""]
+    lines += ["```text", overview, "```", ""]
+    for command in re.findall(r"^    (\w+)", overview, re.M):
+        lines += [f"## pygru {command}", "", "```text", _help(command), "```", ""]
+    return lines
+
+
+def _help(*command):
+    run = [sys.executable, "-P", "-m", "pygru", *command, "--help"]
+    environment = {**os.environ, "COLUMNS": "88", "NO_COLOR": "1"}
+    result = subprocess.run(run, env=environment, check=True, capture_output=True, text=True)
+    return result.stdout.rstrip()
