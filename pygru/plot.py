@@ -1,6 +1,13 @@
-"""Pictures, with matplotlib: axes in, axes out. matplotlib is imported when one is drawn."""
+"""Pictures, with matplotlib: axes in, axes out. matplotlib is imported when one is drawn.
+
+Every function draws on the axes it is given, or on those of a new figure, and returns them; it
+shows and saves nothing.
+"""
 
 import numpy as np
+
+from pygru.core import validation
+from pygru.gates import Gates
 
 INK, MUTED, GRU_COLOUR, NAIVE_COLOUR = "#1b1f24", "#9aa4b1", "#d1495b", "#3d7ea6"
 
@@ -22,10 +29,284 @@ def _tidy(ax):
     return ax
 
 
+def _axes(ax, width, height):
+    """``ax``, or the axes of a new figure of this size in inches."""
+    if ax is None:
+        return _pyplot().subplots(figsize=(width, height), layout="constrained")[1]
+    if not hasattr(ax, "imshow"):
+        raise TypeError(f"ax must be a matplotlib Axes, got {validation.type_name(ax)}")
+    return ax
+
+
+def _check_labels(name, labels, count, what):
+    if labels is None:
+        return None
+    labels = [str(label) for label in labels]
+    if len(labels) != count:
+        raise ValueError(f"{name} must hold {count} labels, one per {what}, got {len(labels)}")
+    return labels
+
+
+def _heat_map(ax, values, x_labels, y_labels, *, colours, limits, meaning):
+    """Draw a matrix, row 0 at the top, with a colour bar."""
+    image = ax.imshow(
+        values,
+        aspect="auto",
+        interpolation="nearest",
+        cmap=colours,
+        vmin=limits[0],
+        vmax=limits[1],
+    )
+    for axis, labels in ((ax.xaxis, x_labels), (ax.yaxis, y_labels)):
+        if labels is not None:
+            axis.set_ticks(np.arange(len(labels)), labels)
+            axis.set_tick_params(length=0)
+    crowded = x_labels is not None and sum(len(label) + 1 for label in x_labels) > 60
+    ax.tick_params(axis="x", rotation=90 if crowded else 0)
+    bar = ax.figure.colorbar(image, ax=ax, pad=0.02)
+    bar.set_label(meaning)
+    bar.outline.set_visible(False)
+    ax.spines[:].set_visible(False)
+    return ax
+
+
+# What the rows of a heat map of gates are called, and the range of their values.
+_GATES = {
+    "r": ("reset gate r", "viridis", (0, 1)),
+    "z": ("update gate z", "viridis", (0, 1)),
+    "n": ("candidate n", "RdBu_r", (-1, 1)),
+    "h": ("state h", "RdBu_r", (-1, 1)),
+}
+
+
+def gates(gates, gate="z", *, labels=None, units=None, ax=None):
+    """Draw what a gate did: one row per unit, one column per step.
+
+    r and z lie in [0, 1]; the candidate n and the state h in [-1, 1], unless the first state
+    was larger, and their colours are white at 0.
+
+    Parameters
+    ----------
+    gates : Gates
+        Of one sequence, arrays (T, H): an element of what :meth:`GRU.gates` returns for x
+        (T, I), or one sequence of a batch.
+    gate : {"z", "r", "n", "h"}
+        What to draw.
+    labels : sequence of str, optional
+        One per step, such as the words of a sentence.
+    units : array_like of int, optional
+        Which units to draw, from top to bottom; all by default.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    TypeError, ValueError
+        If an argument does not fit.
+    IndexError
+        If a unit does not exist.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pygru.plot
+    >>> gru = pygru.GRU(2, 3, seed=0)
+    >>> ax = pygru.plot.gates(gru.gates(np.ones((4, 2)))[0], "z", labels="abcd")
+    >>> [label.get_text() for label in ax.get_xticklabels()]
+    ['a', 'b', 'c', 'd']
+    """
+    if not isinstance(gates, Gates):
+        raise TypeError(
+            f"gates must be a Gates, an element of gru.gates(x), "
+            f"got {validation.type_name(gates)}"
+        )
+    meaning, colours, limits = _GATES[validation.check_choice("gate", gate, tuple(_GATES))]
+    values = validation.as_numeric("gates", getattr(gates, gate))
+    if values.ndim != 2 or not values.size:
+        raise ValueError(
+            f"gates must hold arrays (time, hidden_size) of one sequence, got {values.shape}"
+        )
+    T, H = values.shape
+    labels = _check_labels("labels", labels, T, "step")
+    if units is not None:
+        units = validation.as_numeric("units", units)
+        if units.dtype.kind not in "iu" or units.ndim != 1 or not units.size:
+            raise ValueError("units must be a sequence of int, and not empty")
+        if units.min() < -H or units.max() >= H:
+            raise IndexError(f"units must be in [0, hidden_size={H}), got {units.tolist()}")
+        values = values[:, units]
+    largest = np.abs(values).max()
+    if largest > limits[1]:
+        limits = (-largest, largest)
+    return _heat_map(
+        _axes(ax, 7, 4),
+        values.T,
+        labels,
+        None if units is None else [str(unit % H) for unit in units],
+        colours=colours,
+        limits=limits,
+        meaning=meaning,
+    )
+
+
+def attention(weights, source, target, *, ax=None):
+    """Draw attention weights: which source each target looked at.
+
+    Parameters
+    ----------
+    weights : array_like
+        (targets, sources) in [0, 1], a row for each target.
+    source, target : sequence of str
+        What the columns and the rows stand for, such as letters and phonemes.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    TypeError, ValueError
+        If an argument does not fit.
+
+    Examples
+    --------
+    >>> import pygru.plot
+    >>> ax = pygru.plot.attention([[0.9, 0.1], [0.2, 0.8]], ["the", "cat"], ["le", "chat"])
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['le', 'chat']
+    """
+    weights = validation.as_numeric("weights", weights)
+    if weights.ndim != 2 or not weights.size:
+        raise ValueError(f"weights must have shape (targets, sources), got {weights.shape}")
+    if not (weights.min() >= 0 and weights.max() <= 1 + 1e-5):
+        raise ValueError("weights must be in [0, 1]")
+    target = _check_labels("target", target, weights.shape[0], "row of weights")
+    source = _check_labels("source", source, weights.shape[1], "column of weights")
+    return _heat_map(
+        _axes(ax, 6, 5),
+        weights,
+        source,
+        target,
+        colours="Greys",
+        limits=(0, 1),
+        meaning="attention weight",
+    )
+
+
+def forecast(history, prediction, *, quantiles=None, truth=None, x=None, ax=None):
+    """Draw a forecast behind what was known: a line, its bands and, if known, the truth.
+
+    Parameters
+    ----------
+    history : array_like
+        (T,) values up to the origin of the forecast; NaN leaves a gap.
+    prediction : array_like
+        (K,) one value per step ahead, or (K, Q) quantiles of each.
+    quantiles : sequence of float, optional
+        The Q levels in ascending order within (0, 1), for a prediction (K, Q). The first and
+        last bound one band, the second and last but one the next; the middle one is a line if
+        Q is odd.
+    truth : array_like, optional
+        (K,) what happened; NaN leaves a gap.
+    x : array_like, optional
+        (T + K,) positions of history and prediction, such as dates; by default steps, 0 at
+        the last of the history.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    TypeError, ValueError
+        If an argument does not fit.
+
+    Examples
+    --------
+    >>> import pygru.plot
+    >>> ax = pygru.plot.forecast([1.0, 2.0, 3.0], [[3.5, 4.0, 4.5]], quantiles=(0.1, 0.5, 0.9))
+    >>> ax.get_legend_handles_labels()[1]
+    ['history', 'median', '80 % band']
+    """
+    history = validation.as_numeric("history", history)
+    prediction = validation.as_numeric("prediction", prediction)
+    if history.ndim != 1:
+        raise ValueError(f"history must have shape (T,), got {history.shape}")
+    levels = _check_levels(quantiles, prediction)
+    T, K = len(history), len(prediction)
+    x = np.arange(1 - T, K + 1) if x is None else np.asarray(x)
+    if x.shape != (T + K,):
+        raise ValueError(f"x must have shape (T + K,) = ({T + K},), got {x.shape}")
+    if truth is not None:
+        truth = validation.as_numeric("truth", truth)
+        validation.check_shape("truth", truth, (K,), f"(K,) = ({K},)")
+    ax = _axes(ax, 9, 4)
+    past, ahead = x[:T], x[T:]
+    if T:
+        ax.plot(past, history, color=MUTED, lw=1.4, label="history")
+    if truth is not None:
+        ax.plot(ahead, truth, color=INK, lw=1.4, label="truth")
+    columns = prediction.reshape(K, -1)
+    count = columns.shape[1]
+    if count % 2:
+        label = "prediction" if levels is None else _name_of(levels[count // 2])
+        ax.plot(ahead, columns[:, count // 2], color=GRU_COLOUR, lw=2, label=label)
+    for low in range(count // 2):
+        high = count - 1 - low
+        ax.fill_between(
+            ahead,
+            columns[:, low],
+            columns[:, high],
+            color=GRU_COLOUR,
+            alpha=0.2,
+            lw=0,
+            label=f"{100 * (levels[high] - levels[low]):.3g} % band",
+        )
+    return _tidy(ax)
+
+
+def _name_of(level):
+    return "median" if level == 0.5 else f"{level:.3g} quantile"
+
+
+def _check_levels(quantiles, prediction):
+    """The levels of the columns of ``prediction``, None if it has no columns."""
+    if quantiles is None:
+        if prediction.ndim != 1:
+            raise ValueError(
+                f"prediction must have shape (K,) unless quantiles are given, "
+                f"got {prediction.shape}"
+            )
+        return None
+    levels = [validation.check_number("quantiles", level) for level in quantiles]
+    inside = all(0 < level < 1 for level in levels)
+    if not levels or not inside or any(np.diff(levels) <= 0):
+        raise ValueError(f"quantiles must ascend within (0, 1), got {levels}")
+    if prediction.ndim != 2 or prediction.shape[1] != len(levels):
+        raise ValueError(
+            f"prediction must have shape (K, {len(levels)}), a column per quantile, "
+            f"got {prediction.shape}"
+        )
+    return levels
+
+
 def plot_history(history, ax=None):
     """Draw training and validation loss over epochs; see :meth:`History.plot`."""
-    if ax is None:
-        ax = _pyplot().subplots(figsize=(7, 4), layout="constrained")[1]
+    ax = _axes(ax, 7, 4)
     epochs = history["epoch"]
     ax.plot(epochs, history["loss"], color=INK, label="training")
     if "val_loss" in history:
