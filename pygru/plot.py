@@ -57,12 +57,15 @@ def _heat_map(ax, values, x_labels, y_labels, *, colours, limits, meaning):
         vmin=limits[0],
         vmax=limits[1],
     )
-    for axis, labels in ((ax.xaxis, x_labels), (ax.yaxis, y_labels)):
-        if labels is not None:
-            axis.set_ticks(np.arange(len(labels)), labels)
-            axis.set_tick_params(length=0)
-    crowded = x_labels is not None and sum(len(label) + 1 for label in x_labels) > 60
-    ax.tick_params(axis="x", rotation=90 if crowded else 0)
+    if y_labels is not None:
+        ax.set_yticks(np.arange(len(y_labels)), y_labels)
+        ax.tick_params(axis="y", length=0)
+    if x_labels is not None and sum(len(label) + 1 for label in x_labels) > 60:
+        ax.set_xticks(np.arange(len(x_labels)), x_labels, rotation=90)
+        ax.tick_params(axis="x", length=0)
+    elif x_labels is not None:  # on one line, whether or not a label has accents
+        ax.set_xticks(np.arange(len(x_labels)), x_labels, va="baseline")
+        ax.tick_params(axis="x", length=0, pad=13)
     bar = ax.figure.colorbar(image, ax=ax, pad=0.02)
     bar.set_label(meaning)
     bar.outline.set_visible(False)
