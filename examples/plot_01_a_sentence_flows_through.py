@@ -9,8 +9,8 @@ and after training.
 Both sentences have a word that decides another one several words later. In "the dogs near the
 old door sleep" the number of the first noun decides the form of the verb, whatever stands
 between. In 一 只 很 可爱 的 猫 (one [animal] very cute [of] cat) the measure word 只 decides
-which nouns may follow. To get such words right, a GRU has to keep something in its state and leave
-the rest alone: that is what the update gate is for.
+which nouns may follow. To get such words right, a GRU has to keep something in its state and
+leave the rest alone: that is what the update gate is for.
 
 **Data**: 2,000 different sentences in each language, made by the two small grammars below;
 **task**: the next word; **split**: 1,600 to train on and 400 that the model has not seen; seed
@@ -24,7 +24,7 @@ import os
 import matplotlib.pyplot as plt
 import numpy as np
 
-import pygru.plot
+import pygru
 from pygru import GRU, Adam, Embedding, Linear, Sequential, Trainer
 
 QUICK = os.environ.get("PYGRU_EXAMPLES") == "quick"

@@ -20,6 +20,7 @@ except ModuleNotFoundError as error:
 
 from importlib import metadata
 
+from pygru import plot
 from pygru.concatenated import ConcatenatedWeights
 from pygru.core.config import show_config
 from pygru.core.embedding import get_include, get_sources
@@ -97,6 +98,7 @@ __all__ = [
     "losses",
     "num_threads",
     "pad_sequences",
+    "plot",
     "read_metadata",
     "save",
     "schedules",

@@ -2,6 +2,12 @@
 
 Every function draws on the axes it is given, or on those of a new figure, and returns them; it
 shows and saves nothing.
+
+>>> import numpy as np
+>>> import pygru
+>>> gru = pygru.GRU(2, 3, seed=0)
+>>> ax = pygru.plot.gates(gru.gates(np.ones((4, 2)))[0], "z")
+>>> ax.figure.savefig("gates.png")  # doctest: +SKIP
 """
 
 import numpy as np
@@ -118,7 +124,7 @@ def gates(gates, gate="z", *, labels=None, units=None, ax=None):
     Examples
     --------
     >>> import numpy as np
-    >>> import pygru.plot
+    >>> import pygru
     >>> gru = pygru.GRU(2, 3, seed=0)
     >>> ax = pygru.plot.gates(gru.gates(np.ones((4, 2)))[0], "z", labels="abcd")
     >>> [label.get_text() for label in ax.get_xticklabels()]
@@ -183,7 +189,7 @@ def attention(weights, source, target, *, ax=None):
 
     Examples
     --------
-    >>> import pygru.plot
+    >>> import pygru
     >>> ax = pygru.plot.attention([[0.9, 0.1], [0.2, 0.8]], ["the", "cat"], ["le", "chat"])
     >>> [label.get_text() for label in ax.get_yticklabels()]
     ['le', 'chat']
@@ -240,7 +246,7 @@ def forecast(history, prediction, *, quantiles=None, truth=None, x=None, ax=None
 
     Examples
     --------
-    >>> import pygru.plot
+    >>> import pygru
     >>> ax = pygru.plot.forecast([1.0, 2.0, 3.0], [[3.5, 4.0, 4.5]], quantiles=(0.1, 0.5, 0.9))
     >>> ax.get_legend_handles_labels()[1]
     ['history', 'median', '80 % band']

@@ -1,4 +1,4 @@
-"""The examples are built and run, and give pygru's own results bit for bit."""
+"""The examples are built and run; those in C and Cython give pygru's results bit for bit."""
 
 import importlib.util
 import os
@@ -95,3 +95,66 @@ np.save("outputs.npy", outputs)
     np.testing.assert_array_equal(
         np.load(folder / "outputs.npy"), streamed(GRU(4, 12, seed=0), x)
     )
+
+
+# The package, if any, whose data an example reads.
+DATA = {
+    "plot_04_fewer_parameters_faster": ["mnist1d"],
+    "plot_06_classify_ragged_series": ["sktime", "aeon"],
+    "plot_07_mnist1d": ["mnist1d"],
+    "plot_08_forecast_with_bands": ["bokeh_sampledata"],
+}
+GALLERY = sorted(EXAMPLES.glob("plot_*.py"))
+QUICK = {"PYGRU_EXAMPLES": "quick", "MPLBACKEND": "agg"}
+
+# Runs an example and draws its figures: there are some, and no axes are empty.
+LOOK = """
+import runpy, sys
+for name in {missing}:
+    sys.modules[name] = None  # importing it fails
+runpy.run_path({path!r}, run_name="__main__")
+import matplotlib.pyplot as plt
+assert plt.get_fignums(), "no figure"
+for number in plt.get_fignums():
+    figure = plt.figure(number)
+    assert figure.get_axes(), number
+    assert all(ax.has_data() or ax.get_label() == "<colorbar>" for ax in figure.get_axes())
+    figure.canvas.draw()
+"""
+
+
+def run_example(path, folder, missing=()):
+    """Run an example in quick mode, draw its figures, and return what it printed."""
+    program = LOOK.format(path=str(path), missing=tuple(missing))
+    command = [sys.executable, "-P", "-W", "error::RuntimeWarning", "-c", program]
+    return run(command, folder, env=os.environ | QUICK).stdout.decode()
+
+
+@pytest.mark.parametrize("path", GALLERY, ids=lambda path: path.stem)
+def test_gallery(path, tmp_path):
+    pytest.importorskip("matplotlib")
+    packages = DATA.get(path.stem, [])
+    if packages and not any(importlib.util.find_spec(package) for package in packages):
+        pytest.skip(f"needs {' or '.join(packages)}")
+    printed = run_example(path, tmp_path)
+    assert len(printed.splitlines()) >= 5  # its table
+    assert "nan" not in printed.lower().split()
+    assert not list(tmp_path.iterdir())  # no example leaves files behind
+
+
+def test_gallery_without_torch(tmp_path):
+    pytest.importorskip("matplotlib")
+    path = EXAMPLES / "plot_05_in_place_of_nn_gru.py"
+    assert "left out" in run_example(path, tmp_path, missing=["torch"])
+
+
+def test_gallery_names_the_package_that_is_missing(tmp_path):
+    pytest.importorskip("matplotlib")
+    path = EXAMPLES / "plot_07_mnist1d.py"
+    with pytest.raises(AssertionError, match=r"pygru\[examples\]"):
+        run_example(path, tmp_path, missing=["mnist1d", "mnist1d.data"])
+
+
+def test_gallery_is_listed():
+    listed = (EXAMPLES / "README.md").read_text()
+    assert all(f"`{path.name}`" in listed for path in GALLERY)

@@ -15,7 +15,7 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt
 from matplotlib.colors import to_rgba
 
-import pygru.plot
+import pygru
 from pygru import GRU, History
 
 
