@@ -181,7 +181,7 @@ right.plot(
     [(test_lengths <= k).mean() for k in heard],
     color="#9aa4b1",
     lw=1.4,
-    label="heard to the end",
+    label="share heard to the end",
 )
 right.set(xlabel="frames heard", ylabel="accuracy", ylim=(0, 1.02), xlim=(1, heard[-1]))
 right.legend(frameon=False, loc="lower right")

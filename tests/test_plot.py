@@ -98,6 +98,13 @@ def test_forecast_draws_history_truth_median_and_bands():
         assert corners == {(1, low[0]), (2, low[1]), (1, high[0]), (2, high[1])}
 
 
+def test_a_value_between_gaps_is_a_dot():
+    history = np.array([1.0, 2.0, np.nan, 4.0, np.nan, 6.0, 7.0, np.nan, 9.0])
+    ax = pygru.plot.forecast(history, [1.0, 1.0], truth=[5.0, np.nan])
+    dots = [line.get_xydata() for line in ax.get_lines() if line.get_marker() == "."]
+    np.testing.assert_array_equal(np.concatenate(dots), [[-5, 4], [0, 9], [1, 5]])
+
+
 def test_forecast_without_quantiles_is_one_line():
     dates = np.arange("2026-01-01", "2026-01-05", dtype="datetime64[D]")
     ax = pygru.plot.forecast([1.0, 2.0], [3.0, 4.0], x=dates)
