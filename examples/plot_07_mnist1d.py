@@ -18,6 +18,7 @@ nearest neighbour.
 The full run takes about two minutes on two cores.
 """
 
+import math
 import os
 import time
 
@@ -25,7 +26,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import pygru
-from pygru import GRU, Adam, Callback, Last, Linear, Sequential, Trainer
+from pygru import GRU, Adam, Last, Linear, Sequential, Trainer, schedules
 
 try:
     from mnist1d.data import get_dataset_args, make_dataset
@@ -68,16 +69,7 @@ scores = {
 # -------
 # The learning rate falls along a half cosine from 0.005 to nothing.
 
-
-class Cosine(Callback):
-    """Lowers the learning rate after every epoch."""
-
-    def on_fit_begin(self, trainer, epochs):
-        self.highest, self.epochs = trainer.optimizer.learning_rate, len(epochs)
-
-    def on_epoch_end(self, trainer, record):
-        share = (record["epoch"] + 1) / self.epochs
-        trainer.optimizer.learning_rate = self.highest * (1.001 + np.cos(np.pi * share)) / 2
+BATCH = 32
 
 
 def fit(seed):
@@ -90,13 +82,12 @@ def fit(seed):
     trainer = Trainer(
         model,
         loss="cross_entropy",
-        optimizer=Adam(5e-3),
+        optimizer=Adam(schedules.cosine(5e-3, EPOCHS * math.ceil(len(x) / BATCH))),
         clip_norm=1.0,
-        callbacks=[Cosine()],
         seed=seed,
         n_threads=1,
     )
-    return model, trainer.fit(x[..., np.newaxis], y, epochs=EPOCHS, batch_size=32)
+    return model, trainer.fit(x[..., np.newaxis], y, epochs=EPOCHS, batch_size=BATCH)
 
 
 begin = time.process_time()
