@@ -17,7 +17,7 @@ and 2. All models take turns, epoch by epoch, on one thread, so that whatever el
 does hits all of them; the times are medians of CPU time. Without PyTorch only pygru's models
 run.
 
-The full run takes about three minutes on two cores.
+The full run takes about four minutes on two cores.
 """
 
 import os
@@ -205,8 +205,8 @@ plt.show()
 
 # %%
 # On 24 November 2026 (pygru 0.1.0, PyTorch 2.13.0, AMD EPYC, a machine with other work on it):
-# at equal hidden size 64 the GRU of pygru takes 0.52 s of CPU time per epoch, PyTorch's LSTM
-# 0.72 s and PyTorch's GRU 1.04 s. So three blocks instead of four do not by themselves make a
+# at equal hidden size 64 the GRU of pygru takes 0.54 s of CPU time per epoch, PyTorch's LSTM
+# 0.72 s and PyTorch's GRU 1.00 s. So three blocks instead of four do not by themselves make a
 # layer faster: PyTorch's GRU is slower than its LSTM. At equal parameters pygru's GRU is faster
 # than the LSTM by half (64 against 55 units) or as fast (74 against 64).
 #
