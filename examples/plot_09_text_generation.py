@@ -17,7 +17,7 @@ compressed size of the whole text minus that of the training part. Generation wi
 :meth:`pygru.GRU.stream` is timed beside the same weights in ``torch.nn.GRU``, if PyTorch is
 installed.
 
-The full run takes about RUNTIME of one core.
+The full run takes about 3 minutes of one core.
 """
 
 import lzma
@@ -186,7 +186,7 @@ for (name, value), colour in zip(
 ):
     ax.axhline(value, color=colour, lw=1.4, ls="--")
     ax.text(EPOCHS, value + 0.05, name, color=colour, ha="right", fontsize=10)
-ax.set(xlabel="epoch", ylabel="bits per character", ylim=(0, None), xlim=(1, EPOCHS))
+ax.set(xlabel="epoch", ylabel="bits per character", ylim=(0, 5.2), xlim=(1, EPOCHS))
 ax.xaxis.get_major_locator().set_params(integer=True)
 ax.legend(frameon=False, loc="lower left")
 ax.spines[["top", "right"]].set_visible(False)
@@ -311,4 +311,30 @@ else:
 plt.show()
 
 # %%
-# RESULT
+# On 24 November 2026 (pygru 0.1.0, Python 3.11.7, PyTorch 2.13.0, one thread, AMD EPYC):
+#
+# ================================  =====  =====
+# bits per character, held out      all    new
+# ================================  =====  =====
+# unigram                           4.671  4.674
+# 5-gram                            1.905  2.258
+# GRU, 280,359 parameters           1.683  2.002
+# xz                                1.409  -
+# ================================  =====  =====
+#
+# The GRU is 0.22 bits better than the 5-gram, 0.26 on the passages that are new, after 167 s of
+# training. xz is better than both, by its memory: 22 % of the held-out characters stand word for
+# word in the training part, and a reference to a whole paragraph costs next to nothing. A GRU of
+# 256 units cannot remember half a million characters. What xz spends on the new passages alone
+# cannot be told apart. The curves say that more epochs would not help: on the training windows
+# the loss falls on to 1.2 bits, on held-out text it has been flat since the seventh epoch. This
+# much text is little; dropout or more of it would be next.
+#
+# The samples show what 1.7 bits are: English words, indentation, quotation marks and brackets in
+# the manner of a manual, and no meaning.
+#
+# ``stream()`` fed 16,000 characters a second through embedding, GRU and linear layer, PyTorch
+# 1,900, 8.3 times fewer: at one character a call, what counts is what a call costs. With the
+# drawing in NumPy, the same for both, the ratio is 5.7. Given the same random numbers, both wrote
+# the same 1,000 characters. The machine was busy with other work; the ratios, taken in turns,
+# hold, the absolute speeds are low.

@@ -40,7 +40,7 @@ except ImportError as error:
     ) from error
 
 QUICK = os.environ.get("PYGRU_EXAMPLES") == "quick"
-EPOCHS, HIDDEN, HELD_OUT = (2, 16, 200) if QUICK else (6, 128, 12_000)
+EPOCHS, HIDDEN, HELD_OUT = (2, 16, 200) if QUICK else (5, 128, 12_000)
 BATCH, LEARNING_RATE, BEAM = 64, 3e-3, 5
 SHOWN = ["photosynthesis", "knowledgeable"]  # held out too: their attention is drawn below
 pygru.set_num_threads(1)
