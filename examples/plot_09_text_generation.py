@@ -322,19 +322,19 @@ plt.show()
 # xz                                1.409  -
 # ================================  =====  =====
 #
-# The GRU is 0.22 bits better than the 5-gram, 0.26 on the passages that are new, after 167 s of
-# training. xz is better than both, by its memory: 22 % of the held-out characters stand word for
-# word in the training part, and a reference to a whole paragraph costs next to nothing. A GRU of
-# 256 units cannot remember half a million characters. What xz spends on the new passages alone
-# cannot be told apart. The curves say that more epochs would not help: on the training windows
-# the loss falls on to 1.2 bits, on held-out text it has been flat since the seventh epoch. This
-# much text is little; dropout or more of it would be next.
+# The GRU is 0.22 bits better than the 5-gram, 0.26 on the passages that are new, after 167 s
+# of training. xz is better than both, by its memory: 22 % of the held-out characters stand
+# word for word in the training part, and a reference to a whole paragraph costs next to
+# nothing. The GRU has no such memory. What xz spends on the new passages alone cannot be told
+# apart. The curves say that more epochs would not help: on the training windows the loss falls
+# on to 1.2 bits, on held-out text it has hardly moved since the seventh epoch. This much text
+# is little; dropout or more of it would be next.
 #
-# The samples show what 1.7 bits are: English words, indentation, quotation marks and brackets in
-# the manner of a manual, and no meaning.
+# The samples show what 1.7 bits are: English words, indentation, quotation marks and brackets
+# in the manner of a manual, and no meaning.
 #
 # ``stream()`` fed 16,000 characters a second through embedding, GRU and linear layer, PyTorch
 # 1,900, 8.3 times fewer: at one character a call, what counts is what a call costs. With the
-# drawing in NumPy, the same for both, the ratio is 5.7. Given the same random numbers, both wrote
-# the same 1,000 characters. The machine was busy with other work; the ratios, taken in turns,
-# hold, the absolute speeds are low.
+# drawing in NumPy, the same for both, the ratio is 5.7. Given the same random numbers, both
+# wrote the same 1,000 characters. The machine was busy with other work, so the speeds are
+# lower than they could be; the ratios were taken in turns.
