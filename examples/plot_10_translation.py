@@ -25,6 +25,7 @@ import os
 import re
 import time
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,6 +47,7 @@ except ImportError as error:
 QUICK = os.environ.get("PYGRU_EXAMPLES") == "quick"
 EPOCHS, HIDDEN, CATALOGUES = (2, 16, 8) if QUICK else (40, 128, None)
 BATCH, LEARNING_RATE, BEAM, LONGEST = 32, 2e-3, 5, 20
+JOINS = 30 if QUICK else 500
 pygru.set_num_threads(1)
 
 # %%
@@ -183,24 +185,97 @@ def scores(translations):
 
 
 # %%
+# Pieces of words
+# ---------------
+# Most German words occur once, so the model reads and writes pieces of them: byte pair encoding
+# (Sennrich, Haddow and Birch, arXiv:1508.07909) begins with characters and joins, again and
+# again, the two neighbours that are most frequent in the training messages.
+
+
+def joined(pieces, pair):
+    """Return pieces with a pair of neighbours joined wherever it occurs."""
+    result = []
+    for piece in pieces:
+        if result and (result[-1], piece) == pair:
+            result[-1] += piece
+        else:
+            result.append(piece)
+    return result
+
+
+class Pieces:
+    """Numbers for pieces of words, learned from lists of tokens."""
+
+    def __init__(self, texts):
+        counts = Counter(token for text in texts for token in text)
+        words = {token: self.characters(token) for token in counts}
+        pairs = Counter()
+
+        def count(token, sign):
+            for pair in pairwise(words[token]):
+                pairs[pair] += sign * counts[token]
+
+        for token in words:
+            count(token, 1)
+        characters = {piece for pieces in words.values() for piece in pieces}
+        self.joins = []
+        for _ in range(JOINS):
+            pair = max(pairs, key=lambda pair: (pairs[pair], pair))
+            self.joins.append(pair)
+            for token, pieces in words.items():
+                if pair[0] in pieces:
+                    count(token, -1)
+                    words[token] = joined(pieces, pair)
+                    count(token, 1)
+        self.pieces = ["<begin>", "<end>", "<unknown>", *sorted(characters)]
+        self.pieces += ["".join(pair) for pair in self.joins]
+        self.number = {piece: number for number, piece in enumerate(self.pieces)}
+
+    @staticmethod
+    def characters(token):
+        """Return the characters of a token; a slot and the mark are whole."""
+        return [token] if "[" in token or token == CAPITAL else list(token)
+
+    def split(self, tokens):
+        """Return the pieces of a text."""
+        result = []
+        for token in tokens:
+            pieces = self.characters(token)
+            for pair in self.joins:
+                if pair[0] in pieces:
+                    pieces = joined(pieces, pair)
+            result += pieces
+        return result
+
+    def numbers(self, tokens):
+        """Return the numbers of the pieces of a text."""
+        unknown = self.number["<unknown>"]
+        return [self.number.get(piece, unknown) for piece in self.split(tokens)]
+
+
+# %%
 # The model
 # ---------
-# Words that occur once in the training messages are all the same unknown word. When the model
-# writes it, it is replaced by the English word that the attention was on, which is right for
-# names and wrong for most others.
 
-UNKNOWN = "<unknown>"
+
+def lower(row):
+    """Return the English tokens as the model reads them."""
+    return [token.lower() for token in row.source]
 
 
 class Translator:
     """A trained model with its vocabularies."""
 
     def __init__(self, train):
-        self.english = self.vocabulary(map(str.lower, row.source) for row in train)
-        self.german = self.vocabulary(row.target for row in train)
-        self.words = list(self.german)
+        self.english = Pieces(lower(row) for row in train)
+        self.german = Pieces(row.target for row in train)
         self.model = Seq2Seq(
-            len(self.english), len(self.german), 64, HIDDEN, dropout=0.3, seed=0
+            len(self.english.pieces),
+            len(self.german.pieces),
+            embedding_dim=64,
+            hidden_size=HIDDEN,
+            dropout=0.3,
+            seed=0,
         )
         trainer = Trainer(
             self.model,
@@ -218,40 +293,23 @@ class Translator:
             validation=self.numbers(choose),
         )
 
-    @staticmethod
-    def vocabulary(texts):
-        """Return numbers for the tokens that occur at least twice."""
-        counts = Counter(token for text in texts for token in text)
-        kept = sorted(token for token, count in counts.items() if count > 1)
-        return {
-            token: number for number, token in enumerate(["<begin>", "<end>", UNKNOWN, *kept])
-        }
-
-    def source(self, tokens):
-        """Return the numbers of English tokens."""
-        unknown = self.english[UNKNOWN]
-        return [self.english.get(token.lower(), unknown) for token in tokens]
-
     def numbers(self, rows):
         """Return what training takes."""
-        unknown = self.german[UNKNOWN]
-        targets = [[self.german.get(token, unknown) for token in row.target] for row in rows]
-        return self.model.training_data([self.source(row.source) for row in rows], targets)
+        return self.model.training_data(
+            [self.english.numbers(lower(row)) for row in rows],
+            [self.german.numbers(row.target) for row in rows],
+        )
 
     def translate(self, rows, beam_size=BEAM):
-        """Return the tokens and the attention weights of each translation."""
+        """Return the pieces and the attention weights of each translation."""
         found = self.model.beam_search(
-            [self.source(row.source) for row in rows],
-            max_length=LONGEST + 5,
+            [self.english.numbers(lower(row)) for row in rows],
+            max_length=4 * LONGEST,
             beam_size=beam_size,
             length_penalty=1.0 if beam_size > 1 else 0.0,
         )
-        tokens = [[self.words[number] for number in one.tokens] for one in found]
-        for row, one, written in zip(rows, found, tokens, strict=True):
-            mark = row.source[0] == CAPITAL
-            for place in np.flatnonzero([token == UNKNOWN for token in written]):
-                written[place] = row.source[mark + one.attention[place, mark:].argmax()]
-        return tokens, [one.attention for one in found]
+        pieces = [[self.german.pieces[number] for number in one.tokens] for one in found]
+        return pieces, [one.attention for one in found]
 
 
 seconds = time.process_time()
@@ -274,8 +332,8 @@ epochs = [int(np.argmin(t.history["val_loss"])) + 1 for t in translators]
 print(f"{parameters:,} parameters; best epochs {epochs}; {seconds:.0f} s of one core for three")
 
 print("\nthe first test messages: English, German, the model's")
-tokens, weights = best.translate(test)
-for row, written in zip(test[:8], tokens[:8], strict=True):
+pieces, weights = best.translate(test)
+for row, written in zip(test[:8], pieces[:8], strict=True):
     text = text_of(written, row.fillings)
     print(f"  {row.english}\n    {row.german}\n    {text}")
 
@@ -305,12 +363,11 @@ ax.spines[["top", "right"]].set_visible(False)
 # --------------
 # The longest test message that is translated exactly as the translators did.
 
-right = [written == row.target for written, row in zip(tokens, test, strict=True)]
+right = ["".join(p) == "".join(row.target) for p, row in zip(pieces, test, strict=True)]
 candidates = np.flatnonzero(right) if any(right) else range(len(test))
-number = max(candidates, key=lambda n: (min(len(tokens[n]), 12), n))
-english, german = (
-    [token.strip() for token in text] for text in (test[number].source, tokens[number])
-)
+number = max(candidates, key=lambda n: (min(len(pieces[n]), 14), n))
+english = best.english.split(lower(test[number]))
+english, german = ([piece.strip() for piece in text] for text in (english, pieces[number]))
 pygru.plot.attention(weights[number], english, german)
 plt.show()
 
