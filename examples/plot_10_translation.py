@@ -17,7 +17,7 @@ shows what it is worth. **Seed**: 0. **Scores**: BLEU and chrF of ``sacrebleu`` 
 settings, 0 to 100. **Baselines**: the English message as it is, and the translation of the most
 similar training message, by the cosine of tf-idf vectors of words.
 
-The full run takes about RUNTIME of one core.
+The full run takes about 2.5 minutes of one core.
 """
 
 import importlib.util
@@ -187,9 +187,9 @@ def scores(translations):
 # %%
 # Pieces of words
 # ---------------
-# Most German words occur once, so the model reads and writes pieces of them: byte pair encoding
-# (Sennrich, Haddow and Birch, arXiv:1508.07909) begins with characters and joins, again and
-# again, the two neighbours that are most frequent in the training messages.
+# More than half of the German words occur once, so the model reads and writes pieces of them:
+# byte pair encoding (Sennrich, Haddow and Birch, arXiv:1508.07909) begins with characters and
+# joins, again and again, the two neighbours that are most frequent in the training messages.
 
 
 def joined(pieces, pair):
@@ -361,15 +361,44 @@ ax.spines[["top", "right"]].set_visible(False)
 # %%
 # Where it looks
 # --------------
-# The longest test message that is translated exactly as the translators did.
+# The longest test message of at most 16 pieces of which the model gives the translators' words.
 
 right = ["".join(p) == "".join(row.target) for p, row in zip(pieces, test, strict=True)]
 candidates = np.flatnonzero(right) if any(right) else range(len(test))
-number = max(candidates, key=lambda n: (min(len(pieces[n]), 14), n))
+number = max(candidates, key=lambda n: len(pieces[n]) * (len(pieces[n]) <= 16))
 english = best.english.split(lower(test[number]))
 english, german = ([piece.strip() for piece in text] for text in (english, pieces[number]))
-pygru.plot.attention(weights[number], english, german)
+figure, ax = plt.subplots(figsize=(11, 4.8), layout="constrained")
+pygru.plot.attention(weights[number], english, german, ax=ax)
 plt.show()
 
 # %%
-# RESULT
+# On 24 November 2026 (pygru 0.1.0, Django 5.2.19, Wagtail 8.0.1, sacrebleu 2.6.0, seed 0):
+# 1,993 messages to train on, 248 to test on, 492,768 parameters, 119 s of training on one core
+# for the three models.
+#
+# ========================  =====  =====  =======
+# test messages             BLEU   chrF   exact
+# ========================  =====  =====  =======
+# the English message        4.0   20.9    3.2 %
+# most similar message      35.8   55.8    1.6 %
+# Seq2Seq, greedy           29.5   47.9   10.5 %
+# Seq2Seq, beam search, 5   30.3   49.8   12.1 %
+# ========================  =====  =====  =======
+#
+# It does not go far. By BLEU and chrF the lookup of the most similar message is better: it
+# copies German that people wrote, most of it about the right thing ("Überschrift 1" for
+# "Heading 2"). The model gives the translators' own words in 12 % of the cases, the lookup in
+# 2 %: where the training messages show how a sentence is put together ("Referenced %(count)s
+# times", "Change active state for %(counter)s users") it puts new ones together. Where a word
+# is new it has nothing to go by, and writes pieces that look German and mean nothing. No
+# network could know that "Dutch" is "Niederländisch" from these data.
+#
+# The model gains more from data than the lookup does: with each doubling of the messages, chrF
+# rises by 10.0 and 9.1, against 5.6 and 7.0, and the distance falls from 12.5 to 6.0. Two
+# thousand messages are just not enough; translation systems learn from millions of sentences.
+# The test set is small, too: a point of chrF more or less means little.
+#
+# The attention of a message that came out right: slots and signs look at their own places in
+# the English, also where the order is another one. The pieces inside a word often look at the
+# mark at the beginning: how a word goes on, the decoder knows by itself.
