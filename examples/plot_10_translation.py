@@ -399,6 +399,7 @@ plt.show()
 # thousand messages are just not enough; translation systems learn from millions of sentences.
 # The test set is small, too: a point of chrF more or less means little.
 #
-# The attention of a message that came out right: slots and signs look at their own places in
-# the English, also where the order is another one. The pieces inside a word often look at the
-# mark at the beginning: how a word goes on, the decoder knows by itself.
+# The attention of a message that came out right: every slot looks at its own place in the
+# English, also where the order is another one; quotation marks look at quotation marks, not
+# always their own. Pieces inside a word often look at the mark at the beginning, where nothing
+# is to be seen: how a word goes on, the decoder knows by itself.
