@@ -301,15 +301,14 @@ class Translator:
         )
 
     def translate(self, rows, beam_size=BEAM):
-        """Return the pieces and the attention weights of each translation."""
-        found = self.model.beam_search(
+        """Return the pieces of each translation."""
+        found = self.model.translate(
             [self.english.numbers(lower(row)) for row in rows],
             max_length=4 * LONGEST,
             beam_size=beam_size,
             length_penalty=1.0 if beam_size > 1 else 0.0,
         )
-        pieces = [[self.german.pieces[number] for number in one.tokens] for one in found]
-        return pieces, [one.attention for one in found]
+        return [[self.german.pieces[number] for number in numbers] for numbers in found]
 
 
 seconds = time.process_time()
@@ -321,8 +320,8 @@ best = translators[-1]
 table = {
     "the English message": scores([[t for t in row.source if t != CAPITAL] for row in test]),
     "most similar message": scores(most_similar(train)),
-    "Seq2Seq, greedy": scores(best.translate(test, beam_size=1)[0]),
-    f"Seq2Seq, beam search, {BEAM}": scores(best.translate(test)[0]),
+    "Seq2Seq, greedy": scores(best.translate(test, beam_size=1)),
+    f"Seq2Seq, beam search, {BEAM}": scores(best.translate(test)),
 }
 print(f"\n{'test messages':28}{'BLEU':>8}{'chrF':>8}{'exact':>8}")
 for name, (bleu, chrf, right) in table.items():
@@ -332,7 +331,7 @@ epochs = [int(np.argmin(t.history["val_loss"])) + 1 for t in translators]
 print(f"{parameters:,} parameters; best epochs {epochs}; {seconds:.0f} s of one core for three")
 
 print("\nthe first test messages: English, German, the model's")
-pieces, weights = best.translate(test)
+pieces = best.translate(test)
 for row, written in zip(test[:8], pieces[:8], strict=True):
     text = text_of(written, row.fillings)
     print(f"  {row.english}\n    {row.german}\n    {text}")
@@ -344,7 +343,7 @@ for row, written in zip(test[:8], pieces[:8], strict=True):
 
 figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
 neighbours = [scores(most_similar(train[:size]))[1] for size in sizes]
-ours = [scores(t.translate(test)[0])[1] for t in translators]
+ours = [scores(t.translate(test))[1] for t in translators]
 print(f"\n{'training messages':24}" + "".join(f"{size:>8,}" for size in sizes))
 print(f"{'chrF, most similar':24}" + "".join(f"{value:8.1f}" for value in neighbours))
 print(f"{'chrF, Seq2Seq':24}" + "".join(f"{value:8.1f}" for value in ours))
@@ -365,11 +364,13 @@ ax.spines[["top", "right"]].set_visible(False)
 
 right = ["".join(p) == "".join(row.target) for p, row in zip(pieces, test, strict=True)]
 candidates = np.flatnonzero(right) if any(right) else range(len(test))
-number = max(candidates, key=lambda n: len(pieces[n]) * (len(pieces[n]) <= 16))
-english = best.english.split(lower(test[number]))
-english, german = ([piece.strip() for piece in text] for text in (english, pieces[number]))
+row = test[max(candidates, key=lambda n: len(pieces[n]) * (len(pieces[n]) <= 16))]
+english, german = best.english.split(lower(row)), best.german.split(row.target)
+numbers = best.english.numbers(lower(row)), best.german.numbers(row.target)
+weights = best.model.attention_weights([numbers[0]], [numbers[1]])[0]
+english, german = ([piece.strip() for piece in text] for text in (english, german))
 figure, ax = plt.subplots(figsize=(11, 4.8), layout="constrained")
-pygru.plot.attention(weights[number], english, german, ax=ax)
+pygru.plot.attention(weights, english, german, ax=ax)
 plt.show()
 
 # %%

@@ -21,6 +21,7 @@ divided by its length.
 The full run takes about 6 minutes of one core.
 """
 
+import math
 import os
 import re
 import time
@@ -106,7 +107,7 @@ trainer = Trainer(
     loss="cross_entropy",
     optimizer=Adam(LEARNING_RATE),
     clip_norm=1.0,
-    callbacks=[Cosine(EPOCHS * -(-len(pairs) // BATCH))],
+    callbacks=[Cosine(EPOCHS * math.ceil(len(pairs) / BATCH))],
     seed=0,
     n_threads=1,
 )
@@ -170,15 +171,16 @@ for number in np.flatnonzero(distances)[:10]:
 # %%
 # Where it looks
 # --------------
-# One row for each phoneme, dark where the decoder looked when it wrote it.
+# One row for each phoneme, dark where the decoder looked when it wrote it. (A model that was
+# hardly trained may write nothing; then the dictionary's phonemes are shown.)
 
 figure, axes = plt.subplots(1, 2, figsize=(11, 5), layout="constrained")
-for ax, word in zip(axes, SHOWN, strict=True):
-    found = model.beam_search([spelled(word)], max_length=30, beam_size=BEAM)[0]
-    phonemes = [symbols[number] for number in found.tokens]
+for ax, word, phonemes in zip(axes, SHOWN, pronounce(SHOWN, BEAM), strict=True):
+    phonemes = phonemes or pronunciations[word][0]
+    numbers = [symbol_number[phoneme] for phoneme in phonemes]
+    weights = model.attention_weights([spelled(word)], [numbers])[0]
+    pygru.plot.attention(weights, list(word), phonemes, ax=ax)
     ax.set_title(word)
-    if phonemes:
-        pygru.plot.attention(found.attention, list(word), phonemes, ax=ax)
 
 figure, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
 sizes = np.array([len(word) for word in test])
