@@ -19,7 +19,7 @@ import pytest
 import reference
 
 import pygru
-from pygru import Adam, AdamW, FormatError, Seq2Seq, Trainer, losses
+from pygru import Adam, AdamW, Callback, FormatError, Seq2Seq, Trainer, losses
 
 SOURCES = [[3, 1, 2, 4], [0], [], [2, 2, 1]]
 TARGETS = [[0, 4, 2], [0, 2, 5, 3, 3], [0, 1], [0]]  # as the decoder reads them
@@ -619,6 +619,23 @@ def test_the_trainer_pads_and_masks_both_sides():
         trainer.fit({"source": sources}, y, epochs=1, batch_size=2)
     with pytest.raises(ValueError, match=r"inconsistent numbers of samples: \[3, 4\]"):
         trainer.fit({**X, "source": X["source"][:3]}, y, epochs=1, batch_size=2)
+
+
+def test_the_loss_of_training_counts_pairs():
+    """Not the two sides of the mapping: it is the loss before the step, of all four pairs."""
+    model = Seq2Seq(5, 6, 2, 3, dtype="float64", seed=0)
+    X, y = model.training_data(SOURCES, [target[1:] for target in TARGETS])
+    seen = []
+
+    class Watch(Callback):
+        def on_batch_end(self, trainer, loss, sequences):
+            seen.append((loss, sequences))
+
+    trainer = Trainer(model, loss="cross_entropy", callbacks=[Watch()], seed=0)
+    before = trainer.evaluate(X, y)
+    history = trainer.fit(X, y, epochs=1, batch_size=4)
+    assert history["loss"] == pytest.approx([before], rel=1e-12)
+    assert seen == [(pytest.approx(before, rel=1e-12), 4)]
 
 
 def test_learns_to_reverse():

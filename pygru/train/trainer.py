@@ -414,9 +414,9 @@ class Trainer:
             batch=position.batch + window.is_last,
             window=0 if window.is_last else window.number + 1,
             states=None if window.is_last else tuple(states),
-            total=position.total + window.share * value * len(window.X),
+            total=position.total + window.share * value * len(prediction),
             seconds=time.perf_counter() - begin,
-            event=Event("on_batch_end", (value, len(window.X)), set()),
+            event=Event("on_batch_end", (value, len(prediction)), set()),
         )
         self._bookmark.step_to(following)
         optimizer.step(model)

