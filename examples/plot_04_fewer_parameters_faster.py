@@ -206,9 +206,9 @@ plt.show()
 # %%
 # On 24 November 2026 (pygru 0.1.0, PyTorch 2.13.0, AMD EPYC, a machine with other work on it):
 # at equal hidden size 64 the GRU of pygru takes 0.54 s of CPU time per epoch, PyTorch's LSTM
-# 0.72 s and PyTorch's GRU 1.00 s. So three blocks instead of four do not by themselves make a
+# 0.73 s and PyTorch's GRU 1.00 s. So three blocks instead of four do not by themselves make a
 # layer faster: PyTorch's GRU is slower than its LSTM. At equal parameters pygru's GRU is faster
-# than the LSTM by half (64 against 55 units) or as fast (74 against 64).
+# than the LSTM by nearly half (64 against 55 units) or as fast (74 against 64).
 #
 # The GRUs are ahead in accuracy: 63.7 % (pygru) and 62.0 % (PyTorch) against 52.2 % for the
 # LSTM at hidden size 64; 70.4 % against 52.2 % at 17,000 parameters. pygru's and PyTorch's GRU
