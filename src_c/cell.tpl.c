@@ -126,6 +126,17 @@ static int64_t NAME(blocks_of)(const NAME(cell) *cell, int64_t columns) {
     return (columns + cell->kernels->lanes - 1) / cell->kernels->lanes;
 }
 
+/* Some panels of a cell: the units of each, whole vectors of them. */
+typedef struct NAME(panels) {
+    int64_t first;
+    int64_t count;
+} NAME(panels);
+
+static NAME(panels) NAME(all_panels)(const NAME(cell) *cell) {
+    const NAME(panels) all = {0, NAME(blocks_of)(cell, cell->H)};
+    return all;
+}
+
 /* A product whose last block of columns may be partly beyond n: that one goes through `sums`,
  * because whole vectors are written. */
 static void NAME(product_within)(const NAME(cell) *cell, int64_t n, NAME(pygru_product) *p) {
@@ -163,33 +174,38 @@ static void NAME(product_within)(const NAME(cell) *cell, int64_t n, NAME(pygru_p
     }
 }
 
-static void NAME(simd_project_input)(const NAME(cell) *cell, int64_t rows, const REAL *x,
-                                     REAL *gates) {
-    const int64_t H = cell->H, I = cell->I;
-    REAL *bias = (REAL *)cell->bias; /* only read */
+static void NAME(simd_project_input)(const NAME(cell) *cell, NAME(panels) panels, int64_t rows,
+                                     const REAL *x, REAL *gates) {
+    const int64_t H = cell->H, I = cell->I, lanes = cell->kernels->lanes;
+    const int64_t unit = panels.first * lanes;
+    const int64_t units = H - unit < panels.count * lanes ? H - unit : panels.count * lanes;
+    REAL *bias = (REAL *)cell->bias + unit; /* only read */
     NAME(pygru_product)
-    p = {.m = rows,
-         .NV = 3,
-         .K = I,
-         .a = x,
-         .lda = I,
-         .w = cell->packed_w,
-         .panel = 3 * I * cell->kernels->lanes,
-         .from = {{bias, bias + H, bias + 2 * H}, {0, 0, 0}},
-         .out = {{gates, gates + H, gates + 2 * H}, {4 * H, 4 * H, 4 * H}}};
-    NAME(product_within)(cell, H, &p);
+    p = {
+        .m = rows,
+        .NV = 3,
+        .K = I,
+        .a = x,
+        .lda = I,
+        .w = cell->packed_w + panels.first * 3 * I * lanes,
+        .panel = 3 * I * lanes,
+        .from = {{bias, bias + H, bias + 2 * H}, {0, 0, 0}},
+        .out = {{gates + unit, gates + H + unit, gates + 2 * H + unit}, {4 * H, 4 * H, 4 * H}}};
+    NAME(product_within)(cell, units, &p);
 }
 
 /* One product and the gates that follow from it, a group of panels at a time: as many as leave
- * the sums in the first-level cache. p: from, a, w and K are set for the first panel. */
-static void NAME(product_and_gates)(const NAME(cell) *cell, NAME(pygru_product) *p,
-                                    NAME(pygru_units) *units,
+ * the sums in the first-level cache. p: from, a, w and K are set for the cell's first panel. */
+static void NAME(product_and_gates)(const NAME(cell) *cell, NAME(panels) panels,
+                                    NAME(pygru_product) *p, NAME(pygru_units) *units,
                                     void (*pass)(const NAME(pygru_units) *)) {
     const int64_t lanes = cell->kernels->lanes;
     const int64_t H = cell->H;
-    const int64_t panels = NAME(blocks_of)(cell, H);
+    const int64_t end = panels.first + panels.count;
     const int64_t fitting = PYGRU_SUMS / 2 / (p->m * p->NV * lanes);
-    const int64_t group = fitting < 1 ? 1 : fitting < panels ? fitting : panels;
+    const int64_t group = fitting < 1 ? 1 : fitting < panels.count ? fitting : panels.count;
+    const NAME(pygru_product) whole = *p;
+    const NAME(pygru_units) all = *units;
     int64_t at;
     int v;
     p->panel = p->K * p->NV * lanes;
@@ -200,57 +216,80 @@ static void NAME(product_and_gates)(const NAME(cell) *cell, NAME(pygru_product) 
     units->sums = cell->sums;
     units->sums_row = p->NV * group * lanes;
     units->gate = group * lanes;
-    for (at = 0; at < panels; at += group) {
-        const int64_t left = H - at * lanes;
-        p->panels = panels - at < group ? panels - at : group;
-        units->units = left < group * lanes ? left : group * lanes;
+    for (at = panels.first; at < end; at += group) {
+        const int64_t unit = at * lanes;
+        const int64_t left = H - unit;
+        p->panels = end - at < group ? end - at : group;
+        p->w = whole.w + at * p->panel;
+        for (v = 0; v < p->NV; v++) {
+            p->from.at[v] = whole.from.at[v] + unit;
+        }
+        units->units = left < p->panels * lanes ? left : p->panels * lanes;
         units->sums_units = p->panels * lanes;
+        units->gates = all.gates + unit;
+        units->h = all.h + unit;
+        units->h_next = all.h_next + unit;
         cell->kernels->product(p);
         pass(units);
-        p->w += p->panels * p->panel;
-        for (v = 0; v < p->NV; v++) {
-            p->from.at[v] += group * lanes;
-        }
-        units->gates += group * lanes;
-        units->h += group * lanes;
-        units->h_next += group * lanes;
     }
 }
 
-/* Up to PYGRU_SLAB rows. */
-static void NAME(simd_slab_forward)(const NAME(cell) *cell, int64_t rows, REAL *gates,
-                                    const REAL *h, const REAL *h_in, REAL *h_next, int stores) {
+/* The arrays of one step of up to PYGRU_SLAB rows. */
+typedef struct NAME(slab) {
+    int64_t rows;
+    REAL *gates;
+    const REAL *h;
+    const REAL *h_in;
+    REAL *h_next;
+    int stores;
+} NAME(slab);
+
+static NAME(pygru_units)
+    NAME(units_of)(const NAME(cell) *cell, const NAME(slab) *slab, const REAL *h) {
+    const NAME(pygru_units) units = {.rows = slab->rows,
+                                     .H = cell->H,
+                                     .gates = slab->gates,
+                                     .h = h,
+                                     .h_next = slab->h_next,
+                                     .keeps = cell->keeps,
+                                     .stores = slab->stores};
+    return units;
+}
+
+/* The first product of a step: all of it with the reset after, r, z and r*h before. */
+static void NAME(slab_first)(const NAME(cell) *cell, NAME(panels) panels,
+                             const NAME(slab) *slab) {
     const int64_t H = cell->H;
     REAL *bias = (REAL *)cell->bias; /* only read */
-    const NAME(pygru_units) units = {.rows = rows,
-                                     .H = H,
-                                     .gates = gates,
-                                     .h = h,
-                                     .h_next = h_next,
-                                     .keeps = cell->keeps,
-                                     .stores = stores};
-    NAME(pygru_units) part = units;
+    NAME(pygru_units) units = NAME(units_of)(cell, slab, cell->after ? slab->h : slab->h_in);
     NAME(pygru_product)
-    p = {.m = rows,
-         .NV = 3,
+    p = {.m = slab->rows,
+         .NV = cell->after ? 3 : 2,
          .K = H,
-         .a = h_in,
+         .a = slab->h_in,
          .lda = H,
          .w = cell->packed_u,
-         .from = {{gates + H, gates + 2 * H, bias + 3 * H}, {4 * H, 4 * H, 0}}};
-    if (cell->after) {
-        NAME(product_and_gates)(cell, &p, &part, cell->kernels->after_forward);
-        return;
-    }
-    p.NV = 2;
-    part.h = h_in;
-    NAME(product_and_gates)(cell, &p, &part, cell->kernels->before_reset);
-    p.NV = 1; /* p.w stands where the panels of n begin */
-    p.a = gates + 3 * H;
-    p.lda = 4 * H;
-    p.from.at[0] = gates;
-    part = units;
-    NAME(product_and_gates)(cell, &p, &part, cell->kernels->before_candidate);
+         .from = {{slab->gates + H, slab->gates + 2 * H, bias + 3 * H}, {4 * H, 4 * H, 0}}};
+    NAME(product_and_gates)(cell, panels, &p, &units,
+                            cell->after ? cell->kernels->after_forward
+                                        : cell->kernels->before_reset);
+}
+
+/* The second one with the reset before: the candidate and the new state, once r*h of all units
+ * is there. */
+static void NAME(slab_second)(const NAME(cell) *cell, NAME(panels) panels,
+                              const NAME(slab) *slab) {
+    const int64_t H = cell->H, lanes = cell->kernels->lanes;
+    NAME(pygru_units) units = NAME(units_of)(cell, slab, slab->h);
+    NAME(pygru_product)
+    p = {.m = slab->rows,
+         .NV = 1,
+         .K = H,
+         .a = slab->gates + 3 * H,
+         .lda = 4 * H,
+         .w = cell->packed_u + 2 * NAME(blocks_of)(cell, H) * lanes * H,
+         .from = {{slab->gates}, {4 * H}}};
+    NAME(product_and_gates)(cell, panels, &p, &units, cell->kernels->before_candidate);
 }
 
 static void NAME(simd_cell_forward)(const NAME(cell) *cell, int64_t rows, REAL *gates,
@@ -258,9 +297,16 @@ static void NAME(simd_cell_forward)(const NAME(cell) *cell, int64_t rows, REAL *
     const int64_t H = cell->H;
     int64_t row;
     for (row = 0; row < rows; row += PYGRU_SLAB) {
-        const int64_t slab = rows - row < PYGRU_SLAB ? rows - row : PYGRU_SLAB;
-        NAME(simd_slab_forward)(cell, slab, gates + row * 4 * H, h + row * H, h_in + row * H,
-                                h_next + row * H, stores);
+        const NAME(slab) slab = {rows - row < PYGRU_SLAB ? rows - row : PYGRU_SLAB,
+                                 gates + row * 4 * H,
+                                 h + row * H,
+                                 h_in + row * H,
+                                 h_next + row * H,
+                                 stores};
+        NAME(slab_first)(cell, NAME(all_panels)(cell), &slab);
+        if (!cell->after) {
+            NAME(slab_second)(cell, NAME(all_panels)(cell), &slab);
+        }
     }
 }
 
@@ -289,7 +335,7 @@ static void NAME(simd_back_product)(const NAME(cell) *cell, const REAL *packed, 
 static void NAME(project_input)(const NAME(cell) *cell, int64_t rows, const REAL *x,
                                 REAL *gates) {
     if (cell->packed_w != NULL) {
-        NAME(simd_project_input)(cell, rows, x, gates);
+        NAME(simd_project_input)(cell, NAME(all_panels)(cell), rows, x, gates);
     } else {
         NAME(blas_project_input)(cell, rows, x, gates);
     }

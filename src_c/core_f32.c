@@ -14,6 +14,7 @@
 #include "packed.tpl.c"
 #include "noise.tpl.c"
 #include "sweep.tpl.c"
+#include "split.tpl.c"
 #include "gradients.tpl.c"
 #include "network.tpl.c"
 #include "training.tpl.c"

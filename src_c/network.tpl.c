@@ -18,16 +18,22 @@ static int NAME(rows_fit_blas)(const pygru_config *c, const pygru_blas *blas) {
 
 typedef struct NAME(forward_call) {
     const NAME(pygru_forward_args) *args;
+    int64_t parts; /* of a split call; 0 for tasks of whole chunks */
     pygru_tape_layout tape;
     pygru_forward_layout layout;
     REAL *shared;
     REAL *threads;
 } NAME(forward_call);
 
-/* Phase 0 prepares the weights where pygru_pack has not, phase 1 + l runs layer l. */
+/* Phase 0 prepares the weights where pygru_pack has not, phase 1 + l runs layer l. A split call
+ * has nothing to prepare, and its phases are those of split.tpl.c, layer by layer. */
 static int64_t NAME(forward_count)(int32_t phase, void *context) {
-    const pygru_plan *plan = ((NAME(forward_call) *)context)->args->plan;
+    const NAME(forward_call) *call = context;
+    const pygru_plan *plan = call->args->plan;
     const int64_t D = plan->config.num_directions;
+    if (call->parts > 0) {
+        return phase % NAME(phases_of_layer)(plan) == 0 ? 1 : call->parts;
+    }
     if (phase == 0) {
         return plan->engine == PYGRU_ENGINE_BLAS ? plan->config.num_layers * D : 0;
     }
@@ -79,34 +85,25 @@ static const REAL *NAME(packed_of)(const NAME(pygru_forward_args) *args) {
     return args->plan->engine == PYGRU_ENGINE_SIMD ? args->packed : NULL;
 }
 
-static void NAME(forward_task)(int32_t phase, int64_t task, int32_t slot, pygru_run *run,
-                               void *context) {
-    const NAME(forward_call) *call = context;
+/* The sweep of one chunk of a layer in one direction, on the scratch of a thread. */
+static NAME(sweep)
+    NAME(forward_sweep)(const NAME(forward_call) *call, int64_t layer, int64_t chunk,
+                        int32_t direction, int32_t slot, pygru_run *run) {
     const NAME(pygru_forward_args) *args = call->args;
     const pygru_plan *plan = args->plan;
     const pygru_config *c = &plan->config;
-    const int64_t D = c->num_directions;
     const int64_t state_size = plan->B * c->hidden_size;
+    const int64_t index = layer * c->num_directions + direction;
     const pygru_forward_layout *layout = &call->layout;
     REAL *scratch = call->threads + slot * layout->thread_total;
-    int64_t layer, index;
     NAME(sweep) s;
-    if (phase == 0) {
-        pygru_cell at;
-        (void)pygru_cell_of(c, task / D, (int32_t)(task % D), &at);
-        NAME(transpose_recurrent)(c->hidden_size, args->parameters + at.weight_hh,
-                                  NAME(transposed_weights)(call, task));
-        return;
-    }
-    layer = phase - 1;
     memset(&s, 0, sizeof s);
     s.plan = plan;
-    s.chunk = pygru_plan_chunk(plan, task / D);
-    s.direction = (int32_t)(task % D);
-    index = layer * D + s.direction;
+    s.chunk = pygru_plan_chunk(plan, chunk);
+    s.direction = direction;
     s.cell =
         NAME(cell_at)(c, args->kernels, args->blas, args->parameters, NAME(packed_of)(args),
-                      layer, s.direction, scratch + layout->bias, scratch + layout->sums);
+                      layer, direction, scratch + layout->bias, scratch + layout->sums);
     if (plan->engine == PYGRU_ENGINE_BLAS) {
         s.cell.ut = NAME(transposed_weights)(call, index);
     }
@@ -116,10 +113,10 @@ static void NAME(forward_task)(int32_t phase, int64_t task, int32_t slot, pygru_
     s.slot = slot;
     s.h0 = args->h0 == NULL ? NULL : args->h0 + index * state_size;
     s.h_n = args->h_n + index * state_size;
-    s.h_prev = NAME(states_of)(call, layer, s.direction);
+    s.h_prev = NAME(states_of)(call, layer, direction);
     if (plan->keep != PYGRU_KEEP_NOTHING) {
         pygru_tape_view view;
-        pygru_tape_view_of(plan, layer, s.direction, &view);
+        pygru_tape_view_of(plan, layer, direction, &view);
         s.tape_h_last = args->tape + view.h_last;
         s.tape_gates = view.gates < 0 ? NULL : args->tape + view.gates;
         s.tape_x = layer == 0 ? args->tape + call->tape.x : NULL;
@@ -132,14 +129,50 @@ static void NAME(forward_task)(int32_t phase, int64_t task, int32_t slot, pygru_
     s.h_in = scratch + layout->h_in;
     s.h = scratch + layout->h;
     s.h_next = s.h + plan->chunk_rows * c->hidden_size;
-    NAME(sweep_forward)(&s);
+    return s;
+}
+
+/* The same for a call whose units are split. */
+static NAME(split) NAME(forward_split)(const NAME(forward_call) *call, int64_t layer,
+                                       int32_t slot, pygru_run *run) {
+    const pygru_plan *plan = call->args->plan;
+    NAME(split)
+    split = {.sweep = NAME(forward_sweep)(call, layer, 0, 0, slot, run), .parts = call->parts};
+    split.sweep.gates = call->shared + call->layout.split_gates;
+    split.sweep.h = call->shared + call->layout.split_h;
+    split.sweep.h_next = split.sweep.h + plan->chunk_rows * plan->config.hidden_size;
+    split.block_steps = plan->block_rows / plan->chunk_rows;
+    return split;
+}
+
+static void NAME(forward_task)(int32_t phase, int64_t task, int32_t slot, pygru_run *run,
+                               void *context) {
+    const NAME(forward_call) *call = context;
+    const NAME(pygru_forward_args) *args = call->args;
+    const pygru_plan *plan = args->plan;
+    const pygru_config *c = &plan->config;
+    const int64_t D = c->num_directions;
+    if (call->parts > 0) {
+        const int64_t phases = NAME(phases_of_layer)(plan);
+        const NAME(split) split = NAME(forward_split)(call, phase / phases, slot, run);
+        NAME(split_task)(&split, phase % phases, task);
+    } else if (phase == 0) {
+        pygru_cell at;
+        (void)pygru_cell_of(c, task / D, (int32_t)(task % D), &at);
+        NAME(transpose_recurrent)(c->hidden_size, args->parameters + at.weight_hh,
+                                  NAME(transposed_weights)(call, task));
+    } else {
+        const NAME(sweep) s =
+            NAME(forward_sweep)(call, phase - 1, task / D, (int32_t)(task % D), slot, run);
+        NAME(sweep_forward)(&s);
+    }
 }
 
 pygru_status NAME(pygru_forward)(const NAME(pygru_forward_args) *args) {
     const pygru_plan *plan = args->plan;
     NAME(forward_call) call;
-    const pygru_work work = {(int32_t)plan->config.num_layers + 1, NAME(forward_count),
-                             NAME(forward_task), &call};
+    pygru_work work = {(int32_t)plan->config.num_layers + 1, NAME(forward_count),
+                       NAME(forward_task), &call, 0};
     if (plan->element_size != sizeof(REAL) || args->team == NULL || args->parameters == NULL ||
         args->h_n == NULL || args->workspace == NULL || args->y.data == NULL ||
         args->x.data == NULL || !NAME(noise_has_room)(plan, &args->noise) ||
@@ -155,6 +188,11 @@ pygru_status NAME(pygru_forward)(const NAME(pygru_forward_args) *args) {
     call.layout = pygru_layout_forward(plan);
     call.shared = (REAL *)NAME(align)(args->workspace);
     call.threads = call.shared + call.layout.shared_total;
+    call.parts = NAME(parts_of)(plan, args->team, args->kernels);
+    if (call.parts > 0) {
+        work.n_phases = (int32_t)(plan->config.num_layers * NAME(phases_of_layer)(plan));
+        work.meets_often = 1;
+    }
     return pygru_parallel_run(args->team, &work);
 }
 
@@ -271,7 +309,7 @@ pygru_status NAME(pygru_backward)(const NAME(pygru_backward_args) *args) {
     const pygru_plan *plan = args->plan;
     const int32_t phases = 1 + 2 * (int32_t)plan->config.num_layers;
     NAME(backward_call) call;
-    const pygru_work work = {phases, NAME(backward_count), NAME(backward_task), &call};
+    const pygru_work work = {phases, NAME(backward_count), NAME(backward_task), &call, 0};
     pygru_status status;
     pygru_cell last;
     uint64_t float_state;

@@ -17,7 +17,13 @@
 #include <sched.h>
 #endif
 
-enum { POLL_INTERVAL_NS = 50000000, SPIN_NS = 1000000, NAP_NS = 200000 };
+enum {
+    POLL_INTERVAL_NS = 50000000,
+    SPIN_NS = 1000000,
+    NAP_NS = 200000,
+    SPINS = 100,
+    HELD_UP_NS = 50000
+};
 
 /* The next task is one number, phase and index together, so that one atomic addition takes a
  * task of the right phase. A phase has fewer than 2^40 tasks: they are chunks and tiles. */
@@ -30,6 +36,7 @@ struct pygru_run {
     int64_t ticket;       /* atomic: the next task, phase << PHASE_SHIFT | index */
     int64_t done;         /* atomic: finished tasks of this phase */
     int32_t stop;         /* atomic flag */
+    int32_t alone;        /* atomic flag: only the calling thread takes tasks from now on */
     int64_t last_poll_ns; /* touched by the calling thread only */
     uint64_t float_state; /* the caller's, for the poll */
 };
@@ -108,11 +115,32 @@ static void open_phase(pygru_run *run, int32_t phase) {
     STORE64(&run->ticket, (int64_t)phase << PHASE_SHIFT);
 }
 
-/* Waits until another thread has finished the phase: first awake, then in short naps, so that
- * a machine with other work gives its time to whoever still has a task. */
-static void wait_for_next_phase(pygru_run *run, int32_t phase, int32_t slot) {
-    const int64_t begin = now_ns();
+/* Tells the CPU that a loop only waits. */
+static void relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+/* Waits until another thread has finished the phase: for about a microsecond without the
+ * system, then awake, then in short naps, so that a machine with other work gives its time to
+ * whoever still has a task. */
+static void wait_for_next_phase(pygru_run *run, int32_t phase, int32_t slot, int64_t task_ns) {
+    int64_t begin;
+    int i;
+    for (i = 0; i < SPINS; i++) {
+        if (LOAD64(&run->ticket) >> PHASE_SHIFT != phase) {
+            return;
+        }
+        relax();
+    }
+    begin = now_ns();
     while (LOAD64(&run->ticket) >> PHASE_SHIFT == phase && !pygru_should_stop(run, slot)) {
+        if (run->work->meets_often && now_ns() - begin > HELD_UP_NS + 2 * task_ns) {
+            STORE32(&run->alone, 1);
+        }
 #if !defined(_WIN32)
         if (now_ns() - begin > SPIN_NS) {
             const struct timespec nap = {0, NAP_NS};
@@ -126,10 +154,13 @@ static void wait_for_next_phase(pygru_run *run, int32_t phase, int32_t slot) {
 
 /* What every thread does: take tasks until there are none. Whoever finishes the last task of a
  * phase opens the next. There is no barrier: a thread that the system has not started yet, or
- * has put aside between two tasks, holds nobody up. */
+ * has put aside between two tasks, holds nobody up; one that is put aside within a task does.
+ */
 static void take_tasks(pygru_run *run, int32_t slot) {
     const pygru_work *work = run->work;
-    while (!pygru_should_stop(run, slot)) {
+    int64_t task_ns = 0;
+    while (!pygru_should_stop(run, slot) && (slot == 0 || !LOAD32(&run->alone))) {
+        const int64_t begin = work->meets_often ? now_ns() : 0;
         const int64_t ticket = ADD64(&run->ticket, 1);
         const int32_t phase = (int32_t)(ticket >> PHASE_SHIFT);
         const int64_t task = ticket & INDEX_MASK;
@@ -139,10 +170,11 @@ static void take_tasks(pygru_run *run, int32_t slot) {
         }
         count = work->count(phase, work->context);
         if (task >= count) {
-            wait_for_next_phase(run, phase, slot);
+            wait_for_next_phase(run, phase, slot, task_ns);
             continue;
         }
         work->task(phase, task, slot, run, work->context);
+        task_ns = work->meets_often ? now_ns() - begin : 0;
         if (ADD64(&run->done, 1) + 1 == count) {
             open_phase(run, phase + 1);
         }

@@ -10,6 +10,9 @@
 
 typedef struct pygru_run pygru_run;
 
+/* More phases than this do not fit into a ticket; a phase has fewer than 2^40 tasks. */
+enum { PYGRU_MOST_PHASES = 1 << 22 };
+
 typedef struct pygru_work {
     int32_t n_phases;
     int64_t (*count)(int32_t phase, void *context); /* how many tasks a phase has */
@@ -17,6 +20,9 @@ typedef struct pygru_work {
      * long task asks pygru_should_stop(run, slot) now and then and returns early. */
     void (*task)(int32_t phase, int64_t task, int32_t slot, pygru_run *run, void *context);
     void *context;
+    int32_t meets_often; /* 1: phases take microseconds. When a thread is held up for much
+                            longer than that, by other work on its processor, the calling thread
+                            goes on alone. */
 } pygru_work;
 
 /* Errors: CANCELLED. */

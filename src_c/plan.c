@@ -19,6 +19,10 @@ static const struct {
     int64_t units_per_row; /* with more hidden units than `least` times this, more */
 } CHUNK[] = {[PYGRU_ENGINE_BLAS] = {16, 8}, [PYGRU_ENGINE_SIMD] = {8, 16}};
 
+/* Recurrent weights of more bytes than this are split over threads if there is only one chunk,
+ * into parts of at least so many vectors of units. */
+enum { SPLIT_BYTES = 512 * 1024, PANELS_PER_PART = 4, WIDEST_LANES = 16 };
+
 /* One time block of gate pre-activations should stay in the second-level cache. */
 enum { BLOCK_BYTES = 128 * 1024 };
 
@@ -270,6 +274,19 @@ void pygru_plan_rows(const pygru_plan *plan, int64_t *step, int64_t *sequence) {
     }
 }
 
+/* ---- split units --------------------------------------------------------------------- */
+
+int pygru_plan_splits(const pygru_plan *plan) {
+    const int64_t H = plan->config.hidden_size;
+    return plan->engine == PYGRU_ENGINE_SIMD && plan->n_chunks == 1 &&
+           plan->config.num_directions == 1 &&
+           times(times(3, times(H, H)), plan->element_size) > SPLIT_BYTES;
+}
+
+int64_t pygru_most_parts(const pygru_plan *plan, int64_t lanes) {
+    return at_least(1, plan->config.hidden_size / (PANELS_PER_PART * at_least(1, lanes)));
+}
+
 /* ---- layouts ------------------------------------------------------------------------ */
 
 pygru_tape_layout pygru_layout_tape(const pygru_plan *plan) {
@@ -314,6 +331,10 @@ pygru_forward_layout pygru_layout_forward(const pygru_plan *plan) {
         simd ? 0 : times(times(c->num_layers, c->num_directions), times(3, times(H, H))));
     a.states =
         reserve(&a.shared_total, times(2, times(c->num_directions, times(rows_of_states, H))));
+    if (pygru_plan_splits(plan)) {
+        a.split_gates = reserve_vectors(&a.shared_total, times(plan->block_rows, times(4, H)));
+        a.split_h = reserve_vectors(&a.shared_total, times(2, times(plan->chunk_rows, H)));
+    }
     a.shared_total = a.shared_total < 0 ? -1 : pygru_padded(a.shared_total);
     a.bias = reserve(&a.thread_total, simd ? 0 : times(4, H));
     a.x = reserve(&a.thread_total, times(plan->block_rows, pygru_widest_input(c)));
@@ -400,6 +421,9 @@ pygru_status pygru_plan_sizes(const pygru_plan *plan, int32_t n_threads, pygru_s
     sizes->max_threads = plan->n_chunks * c->num_directions;
     if (plan->keep != PYGRU_KEEP_NOTHING) {
         sizes->max_threads += 2 * c->num_directions * pygru_tiles_of_matrix(H);
+    }
+    if (pygru_plan_splits(plan)) {
+        sizes->max_threads = at_least(sizes->max_threads, pygru_most_parts(plan, WIDEST_LANES));
     }
     sizes->max_threads = at_least(1, sizes->max_threads);
     if (sizes->dropout < 0 || sizes->recurrent < 0 || sizes->zoneout < 0 ||

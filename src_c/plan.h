@@ -71,8 +71,10 @@ typedef struct pygru_tape_layout {
 /* Where the scratch of one thread and the shared buffers stand, in elements. A section that
  * a call does not need has no extent. */
 typedef struct pygru_forward_layout {
-    int64_t ut;     /* BLAS engine, shared (L*D, H, 3H): transposed recurrent weights */
-    int64_t states; /* (2, D, R, H): h_prev of a layer and of the one below */
+    int64_t ut;          /* BLAS engine, shared (L*D, H, 3H): transposed recurrent weights */
+    int64_t states;      /* (2, D, R, H): h_prev of a layer and of the one below */
+    int64_t split_gates; /* (block_rows, 4H) if the plan splits, and */
+    int64_t split_h;     /* (2, chunk_rows, H), shared by the threads */
     int64_t shared_total;
     int64_t bias;  /* per thread (4H) */
     int64_t x;     /* (block_rows, widest input) */
@@ -105,6 +107,13 @@ typedef struct pygru_backward_layout {
     int64_t d_bias; /* (2, 4H) bias gradients */
     int64_t thread_total;
 } pygru_backward_layout;
+
+/* Whether a call of several threads splits the units of this plan's only chunk: on the SIMD
+ * engine, in one direction, with recurrent weights larger than a core's second-level cache. */
+int pygru_plan_splits(const pygru_plan *plan);
+
+/* Into how many parts at most: each has a few vectors of `lanes` units. */
+int64_t pygru_most_parts(const pygru_plan *plan, int64_t lanes);
 
 pygru_tape_layout pygru_layout_tape(const pygru_plan *plan);
 pygru_forward_layout pygru_layout_forward(const pygru_plan *plan);

@@ -172,8 +172,8 @@ self.lengths = validation.as_lengths(lengths, self.B, self.T)
     Bug(
         "recurrent dropout acts on the blend too (reset before)",
         "src_c",
-        "    part = units;\n    NAME(product_and_gates)",
-        "    part = units;\n    part.h = h_in;\n    NAME(product_and_gates)",
+        "NAME(units_of)(cell, slab, slab->h);",
+        "NAME(units_of)(cell, slab, slab->h_in);",
     ),
     Bug(
         "the gradient of U sees the states that were dropped",
