@@ -177,6 +177,12 @@ def chunk_of(engine, H, B):
     return max(1, min(B, max(least, (B - 1) // 16 + 1), 64))
 
 
+def splits(engine, H, D, B, item):
+    """Whether the units of the only chunk may be split over threads."""
+    one_chunk = 0 < B <= chunk_of(engine, H, B)
+    return engine == "simd" and D == 1 and one_chunk and 3 * H * H * item > 2**19
+
+
 class Extent:
     """How far a buffer reaches while one section after another is added to it."""
 
@@ -210,6 +216,9 @@ def sizes_of(engine, I, H, L, D, bias, T, B, item, keep, n_threads, drops):
     stored = rows if keep == _core.KEEP_NOTHING and L > 1 else 0
     combined_bias = 0 if is_simd else 4 * H
     forward = Extent(0 if is_simd else L * D * 3 * H * H, 2 * D * stored * H)
+    if splits(engine, H, D, B, item):
+        forward.add_vectors(block * 4 * H)
+        forward.add_vectors(2 * chunk * H)
     each = Extent(combined_bias, block * widest)
     for count in (block * 4 * H, is_simd * SUMS, 2 * chunk * H, drops * chunk * H):
         each.add_vectors(count)
@@ -295,7 +304,8 @@ def test_plan_sizes_equal_python_or_raise(
         # Chunks and directions are work for threads; with a tape so are 128 rows of weights.
         chunks = max(1, D * -(-B // chunk_of(engine, H, B)))
         tiles = 0 if keep == _core.KEEP_NOTHING else 2 * D * (3 * H // 128 + 2)
-        assert chunks <= max_threads <= chunks + tiles
+        parts = H // 64 if splits(engine, H, D, B, kind[1]) else 0
+        assert max(chunks, parts) <= max_threads <= max(chunks + tiles, parts)
 
 
 @every_engine

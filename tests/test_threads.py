@@ -435,6 +435,27 @@ def test_teams_of_many_threads_at_once_give_the_same_bits():
     assert results == [{expected}] * 8
 
 
+@pytest.mark.parametrize("variant", ["chung", "pytorch"])
+@pytest.mark.parametrize(("B", "lengths"), [(1, None), (3, [9, 0, 4])])
+def test_threads_that_share_every_step_give_the_same_bits(variant, B, lengths):
+    """One or few rows, and weights that do not fit into one core's cache."""
+    gru = GRU(5, 301, 2, variant=variant, zoneout=0.3, recurrent_dropout=0.2, seed=0)
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((9, B, 5)).astype(np.float32)
+    h0 = rng.uniform(-1, 1, (2, B, 301)).astype(np.float32)
+    results = []
+    for n_threads in (1, 2, 3, 7):
+        gru.generator = np.random.default_rng(1)
+        gru.zero_grad()
+        inference = gru(x, h0, lengths=lengths, n_threads=n_threads)
+        output, h_n, tape = gru.forward(x, h0, lengths=lengths, n_threads=n_threads)
+        d_x, d_h0 = gru.backward(tape, output, h_n)
+        results.append((*inference, output, h_n, d_x, d_h0, gru.flat_grads.copy()))
+    for other in results[1:]:
+        for found, right in zip(other, results[0], strict=True):
+            np.testing.assert_array_equal(found, right)
+
+
 def test_steps_of_many_threads_on_one_model():
     gru = GRU(3, 6, 2, variant="pytorch", seed=0)
     xs = np.random.default_rng(2).standard_normal((4, 100, 3)).astype(np.float32)

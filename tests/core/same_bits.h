@@ -1,5 +1,5 @@
 /* same_bits.h - on the SIMD engine a sequence has the same bits alone, in every batch, with
- * every number of threads, and step by step. */
+ * every number of threads (which may split its units), and step by step. */
 #ifndef SAME_BITS_H
 #define SAME_BITS_H
 
@@ -168,6 +168,60 @@ static void check_batches_of_all_sizes(void) {
             }
             problem_free(&p);
         }
+    }
+}
+
+/* ---- units split over the threads ---------------------------------------------------- */
+
+static void check_same_results(const problem *p, const results *r, const results *expected) {
+    CHECK_INT(r->forward, PYGRU_OK);
+    CHECK_SAME(p->n_y, r->y, expected->y);
+    CHECK_SAME(p->n_states, r->h_n, expected->h_n);
+    if (r->sizes.tape > 0) {
+        /* without what may only be read, and is never written: one vector at its end */
+        CHECK_SAME(r->sizes.tape - 16, r->tape, expected->tape);
+        CHECK_SAME(p->n_x, r->d_x, expected->d_x);
+        CHECK_SAME(p->n_parameters, r->grads, expected->grads);
+    }
+}
+
+/* Few sequences and weights so large that several threads share every step: whole and ragged
+ * batches, with noise, whatever is kept, in more parts than there are panels too. */
+static void check_split_of(const problem *p, const precision *kind, const kernel_set *set,
+                           int32_t keep) {
+    static const int32_t threads[] = {2, 3, 5, 16};
+    options o = plain_options;
+    results one_thread;
+    int i;
+    o.engine = PYGRU_ENGINE_SIMD;
+    o.kernels = set->kernels;
+    o.keep = keep;
+    describe(p, kind, &o, "units split over threads");
+    kind->run(p, &o, &one_thread);
+    for (i = 0; i < 4; i++) {
+        results r;
+        o.n_threads = threads[i];
+        kind->run(p, &o, &r);
+        CHECK(r.sizes.max_threads > 1);
+        check_same_results(p, &r, &one_thread);
+        results_free(&r);
+    }
+    results_free(&one_thread);
+}
+
+static void check_split(int quick) {
+    static const int noise[] = {NO_NOISE, RECURRENT + ZONEOUT, DROPOUT};
+    int n, k;
+    if (!pygru_has_simd_engine()) {
+        return;
+    }
+    for (n = 0; n < 6; n += quick ? 4 : 1) {
+        pygru_config c = nth_model(n | 4, 3, 211 + n, 1 + n % 2, 1);
+        problem p = problem_new(&c, 5, 1 + n, n % 3 == 1, noise[n % 3]);
+        for (k = 0; k < N_PRECISIONS; k++) {
+            check_split_of(&p, &precisions[k], &kernel_sets[n % n_kernel_sets], n % 3);
+        }
+        problem_free(&p);
     }
 }
 

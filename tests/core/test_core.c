@@ -107,6 +107,7 @@ int main(int argc, char **argv) {
     RUN(check_activations(quick));
     RUN(check_products(quick));
     RUN(check_batches(quick));
+    RUN(check_split(quick));
     RUN(check_all_combinations(quick));
     RUN(check_noise(quick));
     if (!quick) {
