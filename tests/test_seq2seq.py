@@ -638,6 +638,18 @@ def test_the_loss_of_training_counts_pairs():
     assert seen == [(pytest.approx(before, rel=1e-12), 4)]
 
 
+def test_trainer_predicts_the_logits_of_pairs():
+    model = Seq2Seq(5, 6, 2, 3, dtype="float64", seed=0)
+    X, _ = model.training_data(SOURCES, [target[1:] for target in TARGETS])
+    found = Trainer(model, loss="cross_entropy").predict(X, batch_size=3)
+    assert len(found) == len(SOURCES)
+    for index, logits in enumerate(found):
+        alone = model({name: [side[index]] for name, side in X.items()})[0]
+        np.testing.assert_allclose(logits, alone, rtol=1e-12, atol=1e-14)
+    with pytest.raises(ValueError, match="'source' and 'target'"):
+        Trainer(model, loss="cross_entropy").predict({"source": SOURCES})
+
+
 def test_learns_to_reverse():
     rng = np.random.default_rng(0)
     sequences = [rng.integers(2, 10, size) for size in rng.integers(3, 9, 3200)]

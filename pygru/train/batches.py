@@ -15,6 +15,17 @@ def dataset_of(X, y, lengths=None):
     return kind(X, y, lengths)
 
 
+def inputs_of(X, lengths=None):
+    """The data set of X alone: zeros stand for the targets."""
+    samples = X.get("target", ()) if isinstance(X, Mapping) else X
+    return dataset_of(X, np.zeros(len(samples)), lengths)
+
+
+def output_lengths(lengths):
+    """The valid steps of what a model puts out: those of the target, if there are two."""
+    return lengths["target"] if isinstance(lengths, Mapping) else lengths
+
+
 class Dataset:
     """Inputs, targets and lengths of N samples, of one array each or lists of sequences.
 
@@ -143,8 +154,7 @@ def _take(samples, index):
 
 def step_mask(y, lengths):
     """Which steps of per-step targets (B, T, ...) are valid, or None without lengths."""
-    if isinstance(lengths, Mapping):
-        lengths = lengths["target"]
+    lengths = output_lengths(lengths)
     if lengths is None:
         return None
     return np.arange(y.shape[1]) < np.asarray(lengths)[:, np.newaxis]

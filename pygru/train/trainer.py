@@ -18,7 +18,13 @@ from pygru.gru import GRU
 from pygru.nn.losses import LOSSES
 from pygru.nn.sequential import Sequential
 from pygru.train import checkpoints
-from pygru.train.batches import Dataset, dataset_of, step_mask, windows_of
+from pygru.train.batches import (
+    dataset_of,
+    inputs_of,
+    output_lengths,
+    step_mask,
+    windows_of,
+)
 from pygru.train.callbacks import ProgressBar
 from pygru.train.history import History
 from pygru.train.optimizers import Adam, Optimizer, clip_grad_norm
@@ -490,17 +496,20 @@ class Trainer:
         ndarray or list of ndarray
             One row per sample; a list if the outputs differ in length.
         """
-        data = Dataset(X, np.zeros(len(X)), lengths)
+        data = inputs_of(X, lengths)
         batch_size = _check("batch_size", batch_size, 1)
         with self._threads():
-            outputs = list(self._predict_batches(data, batch_size))
-        if any(output.ndim == 3 and lengths is not None for output, _, lengths in outputs):
+            outputs = [
+                (output, output_lengths(lengths))
+                for output, _, lengths in self._predict_batches(data, batch_size)
+            ]
+        if any(output.ndim == 3 and lengths is not None for output, lengths in outputs):
             return [
                 row[:length]
-                for output, _, lengths in outputs
+                for output, lengths in outputs
                 for row, length in zip(output, lengths, strict=True)
             ]
-        return np.concatenate([output for output, _, _ in outputs])
+        return np.concatenate([output for output, _ in outputs])
 
 
 def _refuse_reverse(model):
