@@ -14,7 +14,7 @@ import numpy as np
 
 from pygru import noise as noises
 from pygru import passes
-from pygru.core import _core, threads, validation
+from pygru.core import _core, threads
 from pygru.core.memory import POOL, allocate
 from pygru.tape import Tape
 
@@ -32,13 +32,14 @@ def check_memory(memory):
         if memory in (*POLICIES, "sqrt"):
             return None
         text = BUDGET.fullmatch(memory)
-        if text is None:
-            raise ValueError(
-                "memory must be 'gates', 'outputs', 'sqrt', or a number of bytes such as "
-                f"'500 MB', got {memory!r}"
-            )
-        return int(float(text[1]) * UNITS[text[2].lower()])
-    return validation.check_int("memory", memory, 1)
+        if text is not None:
+            return int(float(text[1]) * UNITS[text[2].lower()])
+    elif isinstance(memory, (int, np.integer)) and not isinstance(memory, bool) and memory > 0:
+        return int(memory)
+    raise ValueError(
+        "memory must be one of 'gates', 'outputs', 'sqrt', or a number of bytes such as "
+        f"2**20 or '500 MB', got {memory!r}"
+    )
 
 
 def choose(gru, batch, memory, n_threads):

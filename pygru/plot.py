@@ -67,7 +67,8 @@ def _heat_map(ax, values, x_labels, y_labels, *, colours, limits, meaning):
     if y_labels is not None:
         ax.set_yticks(np.arange(len(y_labels)), y_labels)
         ax.tick_params(axis="y", length=0)
-    if x_labels is not None and sum(len(label) + 1 for label in x_labels) > 60:
+    longest = max(map(len, x_labels), default=0) if x_labels is not None else 0
+    if x_labels is not None and (longest + 1) * len(x_labels) > 70:
         ax.set_xticks(np.arange(len(x_labels)), x_labels, rotation=90)
         ax.tick_params(axis="x", length=0)
     elif x_labels is not None:  # on one line, whether or not a label has accents
