@@ -58,7 +58,9 @@ TEMPLATES = [
         "kernels/precision",
         "kernels/product",
         "network",
+        "noise",
         "packed",
+        "split",
         "sweep",
         "training",
     )
