@@ -18,8 +18,6 @@ except ModuleNotFoundError as error:
         "the installed package."
     ) from None
 
-from importlib import metadata
-
 from pygru import plot
 from pygru.concatenated import ConcatenatedWeights
 from pygru.core.config import show_config
@@ -54,8 +52,6 @@ from pygru.train.lr_finder import find_learning_rate
 from pygru.train.optimizers import SGD, Adam, AdamW, RMSprop, clip_grad_norm
 from pygru.train.trainer import Trainer
 from pygru.variant import Variant
-
-__version__ = metadata.version("pygru")
 
 __all__ = [
     "GRU",
@@ -106,3 +102,12 @@ __all__ = [
     "show_config",
     "unpad_sequences",
 ]
+
+
+def __getattr__(name):
+    """The version, which is looked up when it is asked for: that takes a while."""
+    if name == "__version__":
+        from importlib import metadata
+
+        return metadata.version("pygru")
+    raise AttributeError(f"module 'pygru' has no attribute {name!r}")

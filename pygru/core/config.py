@@ -1,7 +1,6 @@
 """What this installation of pygru consists of: versions, compiler, OpenMP, BLAS, threads."""
 
 import platform
-from importlib import metadata
 
 import numpy
 import scipy
@@ -32,6 +31,8 @@ def config():
         ``threading_layer`` and ``int_bytes``), ``engine``, ``kernels`` (the instruction set in
         use) and ``threads``.
     """
+    from importlib import metadata  # which takes longer to import than the rest of pygru's core
+
     date = _core.openmp_version()
     return {
         "pygru": metadata.version("pygru"),

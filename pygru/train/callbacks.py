@@ -7,8 +7,6 @@ import io
 import math
 import os
 
-from tqdm import tqdm
-
 from pygru.core import validation
 from pygru.io.files import write_atomically
 
@@ -411,6 +409,8 @@ class ProgressBar(Callback):
 
     def on_fit_begin(self, trainer, epochs):
         """Open the bar."""
+        from tqdm import tqdm  # only here: not everybody who imports pygru trains
+
         self._bar = tqdm(total=len(epochs), unit="epoch", disable=self.disable)
 
     def on_epoch_end(self, trainer, record):
