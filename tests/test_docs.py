@@ -172,7 +172,7 @@ def public_objects():
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), list(public_objects()), ids=lambda value: str(value)[:40]
+    ("name", "value"), list(public_objects()), ids=[name for name, _ in public_objects()]
 )
 def test_every_public_name_has_a_docstring(name, value):
     assert inspect.getdoc(value), name
