@@ -135,7 +135,7 @@ class _WindowNoise:
     def __init__(self, gru, training):
         self.gru = gru
         self.training = training
-        self.begun = None  # the noise of the first window, and the mask of whole sequences
+        self.recurrent = None  # the mask of whole sequences, the same for every window
         self.states = []  # of the generator, before each window
 
     def draw(self, sizes):
@@ -163,15 +163,15 @@ class _WindowNoise:
         noise = noises.allocate_noise(self.gru, sizes)
         if noise is None or noise.recurrent is None:
             return noise
-        if self.begun is None:
+        if self.recurrent is None:
             noises.draw_sequences(self.gru, noise, self.gru.generator)
-            self.begun = noise.recurrent
-        return noise._replace(recurrent=self.begun)
+            self.recurrent = noise.recurrent
+        return noise._replace(recurrent=self.recurrent)
 
     @property
     def nbytes(self):
         """Bytes that are kept between the passes."""
-        return 0 if self.begun is None else self.begun.nbytes
+        return 0 if self.recurrent is None else self.recurrent.nbytes
 
 
 class CheckpointTape(Tape):
