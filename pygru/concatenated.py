@@ -39,8 +39,16 @@ def _cell_names(gru):
     ]
 
 
+def _refuse_layer_norm(gru):
+    if gru.layer_norm:
+        raise ValueError(
+            "layer_norm normalises W x and U h apart: no one matrix multiplies [h, x]"
+        )
+
+
 def weights_of(gru):
     """Implement ``GRU.concatenated_weights``; see there."""
+    _refuse_layer_norm(gru)
     H = gru.hidden_size
     after = gru.variant.reset == "after"
     cells = []
@@ -69,6 +77,7 @@ def weights_of(gru):
 
 def state_from(gru, cells):
     """Return the state dict for ``GRU.load_concatenated_weights``; see there."""
+    _refuse_layer_norm(gru)
     names = _cell_names(gru)
     if len(cells) != len(names):
         raise ValueError(

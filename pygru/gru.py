@@ -27,6 +27,7 @@ from pygru.variant import Variant
 # The C core indexes in 64 bits, eight bytes a parameter, and every layer has names of its own.
 MOST_PARAMETERS = 2**60
 MOST_LAYERS = 2**20
+LEAST_EPS = 1e-30  # still a number in float32
 
 
 class GRU(Parameters):
@@ -79,14 +80,22 @@ class GRU(Parameters):
     learn_h0 : bool
         Whether the initial state is a parameter, ``h0`` (L*D, H), zeros at first: it is used
         wherever a call is given no ``h0``.
+    layer_norm : bool
+        Whether the sums ``W x`` and ``U h`` of every gate are normalised over the H units, at
+        every step and for each sequence on its own [5]_: they are shifted and scaled to mean 0
+        and variance 1, multiplied by gains, and the biases are added. It makes training less
+        sensitive to the scale of weights and inputs, and takes a tenth (H = 256) to a third
+        (H = 64) more time.
+    layer_norm_eps : float
+        What is added to the variance there, so that equal sums are not divided by zero.
 
     Attributes
     ----------
     parameters, grads : mapping of str to ndarray
         Views into ``flat_parameters`` and ``flat_grads`` by PyTorch's names:
         ``weight_ih_l0`` (3H, I), ``weight_hh_l0`` (3H, H), ``bias_ih_l0`` (3H,),
-        ``bias_hh_l0`` (3H,), then ``_l0_reverse``, ``_l1`` and so on; rows in gate order
-        r, z, n.
+        ``bias_hh_l0`` (3H,), with ``layer_norm`` also ``gain_ih_l0`` and ``gain_hh_l0``
+        (3H,), then ``_l0_reverse``, ``_l1`` and so on; rows in gate order r, z, n.
     flat_parameters, flat_grads : ndarray
         All parameters, and their gradients, as one array each.
 
@@ -109,6 +118,7 @@ class GRU(Parameters):
        Neural Networks", 2016, arXiv:1512.05287.
     .. [4] D. Krueger et al., "Zoneout: Regularizing RNNs by Randomly Preserving Hidden
        Activations", 2017, arXiv:1606.01305.
+    .. [5] J. L. Ba, J. R. Kiros, G. E. Hinton, "Layer Normalization", 2016, arXiv:1607.06450.
 
     Examples
     --------
@@ -140,6 +150,8 @@ class GRU(Parameters):
         recurrent_dropout=0.0,
         zoneout=0.0,
         learn_h0=False,
+        layer_norm=False,
+        layer_norm_eps=1e-5,
     ):
         self.input_size = validation.check_int("input_size", input_size, 1)
         self.hidden_size = validation.check_int("hidden_size", hidden_size, 1)
@@ -157,6 +169,12 @@ class GRU(Parameters):
         )
         self.zoneout = validation.check_fraction("zoneout", zoneout)
         self.learn_h0 = validation.check_bool("learn_h0", learn_h0)
+        self.layer_norm = validation.check_bool("layer_norm", layer_norm)
+        self.layer_norm_eps = validation.check_number("layer_norm_eps", layer_norm_eps)
+        if not LEAST_EPS <= self.layer_norm_eps <= 1:
+            raise ValueError(
+                f"layer_norm_eps must be in [{LEAST_EPS}, 1], got {layer_norm_eps}"
+            )
         self.generator = np.random.default_rng(seed)
         if self.dropout > 0 and self.num_layers == 1:
             warnings.warn("dropout has no effect with num_layers=1", UserWarning, stacklevel=2)
@@ -170,6 +188,7 @@ class GRU(Parameters):
             self.variant.reset == "after",
             self.variant.update == "keep",
             self.recurrent_dropout > 0,
+            self.layer_norm_eps if self.layer_norm else 0.0,
         )
         self._create_parameters(self.parameter_shapes(self.get_config()), self.dtype)
         self._plans = {}
@@ -179,8 +198,8 @@ class GRU(Parameters):
 
     def _refuse_huge(self):
         H, I, D = self.hidden_size, self.input_size, self.num_directions
-        biases = 2 if self.bias else 0
-        count = 3 * H * D * (I + H + biases + (self.num_layers - 1) * (D * H + H + biases))
+        vectors = 2 * (self.bias + self.layer_norm)
+        count = 3 * H * D * (I + H + vectors + (self.num_layers - 1) * (D * H + H + vectors))
         if count > MOST_PARAMETERS:
             raise ValueError(
                 f"GRU with input_size={I}, hidden_size={H}, num_layers={self.num_layers} needs "
@@ -207,6 +226,8 @@ class GRU(Parameters):
             "recurrent_dropout": self.recurrent_dropout,
             "zoneout": self.zoneout,
             "learn_h0": self.learn_h0,
+            "layer_norm": self.layer_norm,
+            "layer_norm_eps": self.layer_norm_eps,
         }
 
     @classmethod
@@ -231,7 +252,10 @@ class GRU(Parameters):
                 if config["bias"]:
                     shapes[f"bias_ih_l{layer}{suffix}"] = (3 * H,)
                     shapes[f"bias_hh_l{layer}{suffix}"] = (3 * H,)
-        if config.get("learn_h0"):  # absent in files of versions that did not know it
+                if config.get("layer_norm"):  # absent in files of versions before it
+                    shapes[f"gain_ih_l{layer}{suffix}"] = (3 * H,)
+                    shapes[f"gain_hh_l{layer}{suffix}"] = (3 * H,)
+        if config.get("learn_h0"):  # absent in files of versions before it
             shapes["h0"] = (config["num_layers"] * len(suffixes), H)
         return shapes
 
@@ -242,7 +266,8 @@ class GRU(Parameters):
             if name in ("variant", "dtype")
             or (name == "num_layers" and value > 1)
             or (name in ("dropout", "recurrent_dropout", "zoneout") and value)
-            or (name in ("batch_first", "bidirectional", "learn_h0") and value)
+            or (name in ("batch_first", "bidirectional", "learn_h0", "layer_norm") and value)
+            or (name == "layer_norm_eps" and self.layer_norm and value != 1e-5)
             or (name == "bias" and not value)
         }
         options = ", ".join(f"{name}={value!r}" for name, value in shown.items())

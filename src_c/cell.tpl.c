@@ -1,4 +1,5 @@
-/* cell.tpl.c - the equations of one GRU step and their derivatives, on a block of rows.
+/* cell.tpl.c - the equations of one GRU step and their derivatives, on a block of rows, without
+ * layer normalisation, which is in norm.tpl.c.
  *
  * A row of `gates` has four columns of H: n | r | z | hn. Before the step it holds W x and the
  * biases; after it, the values that backward needs: the candidate n, the gates r and z, and in
@@ -12,7 +13,11 @@ typedef struct NAME(cell) {
     int64_t H;
     int after;        /* reset after the product */
     int keeps;        /* z multiplies the old state */
-    const REAL *bias; /* (4H) n | r | z | hn, the two biases of r, z (and n) already added */
+    const REAL *bias; /* (4H) n | r | z | hn, the two biases of r, z (and n) already added;
+                         zeros with layer normalisation */
+    const REAL *norm; /* (PYGRU_NORM, H) or NULL, see plan.h */
+    REAL norm_eps;
+    REAL *products; /* (rows, 3H) scratch of a step with layer normalisation */
     const NAME(pygru_table) *kernels;
     const pygru_blas *blas;
 
@@ -332,8 +337,8 @@ static void NAME(simd_back_product)(const NAME(cell) *cell, const REAL *packed, 
 /* ---- either ------------------------------------------------------------------------- */
 
 /* gates (rows, 4H) = bias + X W^T in the columns n | r | z; the fourth is the engine's own. */
-static void NAME(project_input)(const NAME(cell) *cell, int64_t rows, const REAL *x,
-                                REAL *gates) {
+static void NAME(multiply_inputs)(const NAME(cell) *cell, int64_t rows, const REAL *x,
+                                  REAL *gates) {
     if (cell->packed_w != NULL) {
         NAME(simd_project_input)(cell, NAME(all_panels)(cell), rows, x, gates);
     } else {
@@ -341,12 +346,9 @@ static void NAME(project_input)(const NAME(cell) *cell, int64_t rows, const REAL
     }
 }
 
-/* One step of `rows` independent rows. gates (rows, 4H): in as project_input left them, out
- * n|r|z|hn if `stores`, otherwise undefined. h (rows, H); h_in (rows, H) is what stands for it
- * in the products and beside the reset gate: h itself but for recurrent dropout. h_next is
- * neither. */
-static void NAME(cell_forward)(const NAME(cell) *cell, int64_t rows, REAL *gates, const REAL *h,
-                               const REAL *h_in, REAL *h_next, int stores) {
+/* A step whose sums are the products and the biases; see cell_forward. */
+static void NAME(plain_forward)(const NAME(cell) *cell, int64_t rows, REAL *gates,
+                                const REAL *h, const REAL *h_in, REAL *h_next, int stores) {
     if (cell->packed_u != NULL) {
         NAME(simd_cell_forward)(cell, rows, gates, h, h_in, h_next, stores);
     } else {
@@ -367,6 +369,22 @@ static void NAME(back_product)(const NAME(cell) *cell, int64_t rows, int64_t fir
     }
 }
 
+/* What layer normalisation leaves for backward: the standardised sums of every column, and what
+ * they were multiplied by. All NULL where nobody wants it. */
+typedef struct NAME(norm_record) {
+    REAL *x_hat;      /* (rows, 3H) of the inputs n | r | z */
+    REAL *h_hat;      /* (rows, 3H) of the states r | z | n */
+    REAL *scale;      /* (6, distance) of the columns of both */
+    int64_t distance; /* rows of everything that is recorded */
+} NAME(norm_record);
+
+/* What it adds to step_gradient. */
+typedef struct NAME(norm_gradient) {
+    NAME(norm_record) record;
+    REAL *d_products; /* out (rows, 4H): like d_gates, before the states' normalisation */
+    REAL *d_norm;     /* (PYGRU_NORM, H): the gradients are added */
+} NAME(norm_gradient);
+
 /* The arrays of cell_backward, (rows, H) each but for the gates. */
 typedef struct NAME(step_gradient) {
     const REAL *gates; /* (rows, 4H) as forward left them */
@@ -376,11 +394,12 @@ typedef struct NAME(step_gradient) {
     REAL *d_h_in;      /* the gradient of h_in is added; may be d_h */
     REAL *d_gates; /* out (rows, 4H): da_n | da_r | da_z | da_hn (after) or r*h_in (before) */
     REAL *d_rh;    /* scratch */
+    NAME(norm_gradient) norm;
 } NAME(step_gradient);
 
-/* The derivative of cell_forward. */
-static void NAME(cell_backward)(const NAME(cell) *cell, int64_t rows,
-                                const NAME(step_gradient) *s) {
+/* The derivative of plain_forward. */
+static void NAME(plain_backward)(const NAME(cell) *cell, int64_t rows,
+                                 const NAME(step_gradient) *s) {
     const NAME(pygru_table) *kernels = cell->kernels;
     const int64_t H = cell->H;
     if (cell->after) {

@@ -11,6 +11,8 @@
 
 #include "gemm.tpl.c"
 #include "cell.tpl.c"
+#include "norm.tpl.c"
+#include "step.tpl.c"
 #include "packed.tpl.c"
 #include "noise.tpl.c"
 #include "sweep.tpl.c"

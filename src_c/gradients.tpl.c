@@ -36,6 +36,21 @@ static REAL *NAME(gate_gradients)(const NAME(backward_call) *call, int32_t direc
            direction * plan->rows * 4 * plan->config.hidden_size;
 }
 
+/* The same before layer normalisation of the states' products; without it they are one. */
+static REAL *NAME(product_gradients)(const NAME(backward_call) *call, int32_t direction) {
+    const pygru_plan *plan = call->args->plan;
+    return call->shared + call->layout.d_products +
+           direction * plan->rows * 4 * plan->config.hidden_size;
+}
+
+/* The gradients of one chunk for what normalises, (PYGRU_NORM, H). */
+static REAL *NAME(norm_gradients)(const NAME(backward_call) *call, int32_t direction,
+                                  int64_t chunk) {
+    const pygru_plan *plan = call->args->plan;
+    return call->shared + call->layout.d_norm +
+           (direction * plan->n_chunks + chunk) * PYGRU_NORM * plan->config.hidden_size;
+}
+
 /* What stood for the states before each step in the products, (R, H): the states themselves, or
  * what recurrent dropout left of them, which the sweep puts into the workspace. */
 static REAL *NAME(dropped_states)(const NAME(backward_call) *call, int32_t direction) {
@@ -65,9 +80,10 @@ static NAME(cell) NAME(backward_cell)(const NAME(backward_call) *call, int64_t l
     const int simd = plan->engine == PYGRU_ENGINE_SIMD;
     REAL *scratch = call->threads + slot * call->layout.thread_total;
     NAME(cell)
-    cell = NAME(cell_at)(&plan->config, args->kernels, args->blas, args->parameters,
-                         simd ? args->packed : NULL, layer, direction,
-                         scratch + call->layout.bias, scratch + call->layout.sums);
+    cell =
+        NAME(cell_at)(&plan->config, args->kernels, args->blas, args->parameters,
+                      simd ? args->packed : NULL, layer, direction, scratch + call->layout.bias,
+                      scratch + call->layout.sums, scratch + call->layout.products);
     if (simd) {
         const int64_t index = layer * plan->config.num_directions + direction;
         cell.packed_ut = NAME(packed_ut)(call, index);
@@ -221,7 +237,8 @@ static void NAME(weight_tile_task)(const NAME(backward_call) *call, int64_t laye
     const int64_t first = (is_n ? tile - tiles_rz : tile) * PYGRU_TILE;
     const int64_t part = is_n ? H : 2 * H;
     const int64_t m = part - first < PYGRU_TILE ? part - first : PYGRU_TILE;
-    const REAL *d_gates = NAME(gate_gradients)(call, direction);
+    const REAL *d_gates = recurrent ? NAME(product_gradients)(call, direction)
+                                    : NAME(gate_gradients)(call, direction);
     NAME(matrix) a, b;
     REAL *out = call->shared + call->layout.d_parameters;
     pygru_cell at;
@@ -253,6 +270,22 @@ static void NAME(weight_tile_task)(const NAME(backward_call) *call, int64_t laye
     NAME(product_over_rows)(call, m, n, a, b, out, slot, run);
 }
 
+/* Whether a cell has parameters beside its matrices. */
+static int NAME(has_vectors)(const pygru_config *c) {
+    return c->has_bias || pygru_normalises(c);
+}
+
+/* From the sums of the columns n | r | z | hn to the gradients of the two biases. */
+static void NAME(store_bias_gradients)(const pygru_config *c, const pygru_cell *at,
+                                       const REAL *sums, REAL *d_parameters) {
+    const int64_t H = c->hidden_size;
+    const REAL *d_hn = c->reset == PYGRU_RESET_AFTER ? sums + 3 * H : sums;
+    NAME(copy_row)(2 * H, sums + H, d_parameters + at->bias_ih);
+    NAME(copy_row)(H, sums, d_parameters + at->bias_ih + 2 * H);
+    NAME(copy_row)(2 * H, sums + H, d_parameters + at->bias_hh);
+    NAME(copy_row)(H, d_hn, d_parameters + at->bias_hh + 2 * H);
+}
+
 /* Bias gradients: column sums of the gate gradients, in blocks so that the error of a long
  * float32 sum grows with the number of blocks, not of rows. */
 static void NAME(bias_task)(const NAME(backward_call) *call, int64_t layer, int32_t direction,
@@ -264,7 +297,6 @@ static void NAME(bias_task)(const NAME(backward_call) *call, int64_t layer, int3
     REAL *total = call->threads + slot * call->layout.thread_total + call->layout.d_bias;
     REAL *partial = total + 4 * H;
     REAL *d_parameters = call->shared + call->layout.d_parameters;
-    const int after = plan->config.reset == PYGRU_RESET_AFTER;
     pygru_cell at;
     int64_t row, j;
     (void)pygru_cell_of(&plan->config, layer, direction, &at);
@@ -285,8 +317,31 @@ static void NAME(bias_task)(const NAME(backward_call) *call, int64_t layer, int3
             }
         }
     }
-    NAME(copy_row)(2 * H, total + H, d_parameters + at.bias_ih);
-    NAME(copy_row)(H, total, d_parameters + at.bias_ih + 2 * H);
-    NAME(copy_row)(2 * H, total + H, d_parameters + at.bias_hh);
-    NAME(copy_row)(H, after ? total + 3 * H : total, d_parameters + at.bias_hh + 2 * H);
+    NAME(store_bias_gradients)(&plan->config, &at, total, d_parameters);
+}
+
+/* The gradients of gains and biases with layer normalisation: the sums of the chunks'. */
+static void NAME(norm_task)(const NAME(backward_call) *call, int64_t layer, int32_t direction,
+                            int32_t slot) {
+    const pygru_plan *plan = call->args->plan;
+    const pygru_config *c = &plan->config;
+    const int64_t H = c->hidden_size, size = PYGRU_NORM * H;
+    REAL *total = call->threads + slot * call->layout.thread_total + call->layout.d_norm_block;
+    REAL *d_parameters = call->shared + call->layout.d_parameters;
+    pygru_cell at;
+    int64_t chunk, j;
+    (void)pygru_cell_of(c, layer, direction, &at);
+    NAME(zero_row)(size, total);
+    for (chunk = 0; chunk < plan->n_chunks; chunk++) {
+        const REAL *of_chunk = NAME(norm_gradients)(call, direction, chunk);
+        for (j = 0; j < size; j++) {
+            total[j] += of_chunk[j];
+        }
+    }
+    NAME(copy_row)(2 * H, total + H, d_parameters + at.gain_ih);
+    NAME(copy_row)(H, total, d_parameters + at.gain_ih + 2 * H);
+    NAME(copy_row)(3 * H, total + NAME(H_GAINS) *H, d_parameters + at.gain_hh);
+    if (c->has_bias) {
+        NAME(store_bias_gradients)(c, &at, total + NAME(NORM_BIAS) *H, d_parameters);
+    }
 }

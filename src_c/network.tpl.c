@@ -81,6 +81,20 @@ static void NAME(forward_source)(const NAME(forward_call) *call, int64_t layer,
     NAME(set_mask)(source, plan, layer, args->noise.dropout, args->noise.dropout_scale);
 }
 
+/* What layer normalisation leaves on the tape beside the gates. */
+static NAME(norm_record)
+    NAME(record_on_tape)(const pygru_plan *plan, const pygru_tape_view *view, REAL *tape) {
+    NAME(norm_record) record = {0};
+    if (view->norm >= 0) {
+        const int64_t columns = plan->rows * 3 * plan->config.hidden_size;
+        record.x_hat = tape + view->norm;
+        record.h_hat = record.x_hat + columns;
+        record.scale = record.h_hat + columns;
+        record.distance = plan->rows;
+    }
+    return record;
+}
+
 static const REAL *NAME(packed_of)(const NAME(pygru_forward_args) *args) {
     return args->plan->engine == PYGRU_ENGINE_SIMD ? args->packed : NULL;
 }
@@ -101,9 +115,9 @@ static NAME(sweep)
     s.plan = plan;
     s.chunk = pygru_plan_chunk(plan, chunk);
     s.direction = direction;
-    s.cell =
-        NAME(cell_at)(c, args->kernels, args->blas, args->parameters, NAME(packed_of)(args),
-                      layer, direction, scratch + layout->bias, scratch + layout->sums);
+    s.cell = NAME(cell_at)(c, args->kernels, args->blas, args->parameters,
+                           NAME(packed_of)(args), layer, direction, scratch + layout->bias,
+                           scratch + layout->sums, scratch + layout->products);
     if (plan->engine == PYGRU_ENGINE_BLAS) {
         s.cell.ut = NAME(transposed_weights)(call, index);
     }
@@ -120,6 +134,7 @@ static NAME(sweep)
         s.tape_h_last = args->tape + view.h_last;
         s.tape_gates = view.gates < 0 ? NULL : args->tape + view.gates;
         s.tape_x = layer == 0 ? args->tape + call->tape.x : NULL;
+        s.record = NAME(record_on_tape)(plan, &view, args->tape);
     }
     if (layer == c->num_layers - 1) {
         s.y = NAME(caller_rows)(args->y.data, args->y.step, args->y.sequence);
@@ -216,7 +231,8 @@ static int64_t NAME(backward_count)(int32_t phase, void *context) {
         return plan->n_chunks * c->num_directions;
     }
     return (NAME(wants_d_x)(call, layer) ? plan->n_chunks : 0) +
-           c->num_directions * (2 * pygru_tiles_of_matrix(c->hidden_size) + c->has_bias);
+           c->num_directions *
+               (2 * pygru_tiles_of_matrix(c->hidden_size) + NAME(has_vectors)(c));
 }
 
 static void NAME(pack_task)(const NAME(backward_call) *call, int64_t task) {
@@ -264,6 +280,8 @@ static void NAME(backward_sweep_task)(const NAME(backward_call) *call, int64_t l
     s.d_h0 = args->d_h0 + index * state_size;
     s.d_y = NAME(output_gradient)(call, layer);
     s.d_gates = NAME(gate_gradients)(call, s.direction);
+    s.d_products = NAME(product_gradients)(call, s.direction);
+    s.d_norm = NAME(norm_gradients)(call, s.direction, task / D);
     s.x_rows = NAME(gathered_inputs)(call, layer, s.direction);
     s.h_in_rows = NAME(dropped_states)(call, s.direction);
     s.gates = scratch + layout->gates;
@@ -272,6 +290,14 @@ static void NAME(backward_sweep_task)(const NAME(backward_call) *call, int64_t l
     s.d_h_in = scratch + layout->d_h_in;
     s.d_kept = scratch + layout->d_kept;
     s.d_rh = scratch + layout->d_rh;
+    s.record = NAME(record_on_tape)(plan, &view, (REAL *)args->tape);
+    if (pygru_normalises(c) && s.tape_gates == NULL) {
+        s.record.x_hat = scratch + layout->x_hat;
+        s.record.h_hat = scratch + layout->h_hat;
+        s.record.scale = scratch + layout->scale;
+        s.record.distance = plan->block_rows;
+    }
+    s.d_norm_block = scratch + layout->d_norm_block;
     NAME(sweep_backward)(&s);
 }
 
@@ -282,7 +308,7 @@ static void NAME(backward_task)(int32_t phase, int64_t task, int32_t slot, pygru
     const int64_t layer = NAME(layer_of_phase)(call, phase);
     const int64_t tiles = pygru_tiles_of_matrix(plan->config.hidden_size);
     const int64_t chunks = NAME(wants_d_x)(call, layer) ? plan->n_chunks : 0;
-    const int64_t per_direction = 2 * tiles + plan->config.has_bias;
+    const int64_t per_direction = 2 * tiles + NAME(has_vectors)(&plan->config);
     int32_t direction;
     if (phase == 0) {
         NAME(pack_task)(call, task);
@@ -300,6 +326,8 @@ static void NAME(backward_task)(int32_t phase, int64_t task, int32_t slot, pygru
     task = (task - chunks) % per_direction;
     if (task < 2 * tiles) {
         NAME(weight_tile_task)(call, layer, direction, task >= tiles, task % tiles, slot, run);
+    } else if (pygru_normalises(&plan->config)) {
+        NAME(norm_task)(call, layer, direction, slot);
     } else {
         NAME(bias_task)(call, layer, direction, slot, run);
     }
@@ -351,9 +379,11 @@ pygru_status NAME(pygru_step)(const NAME(pygru_step_args) *args) {
     const int64_t H = c->hidden_size;
     const int64_t B = args->B;
     REAL *bias = args->workspace;
-    REAL *gates = bias + 4 * H;
+    REAL *gates = bias + pygru_vectors_of_cell(c);
     REAL *h = gates + B * 4 * H;
-    REAL *sums = h + B * H;
+    REAL *products = h + B * H;
+    REAL *sums = products + (pygru_normalises(c) ? B * 3 * H : 0);
+    const NAME(norm_record) record = {0};
     const NAME(cell_noise) noise = {.zoneout_rate = args->zoneout_rate};
     int64_t layer, elements;
     uint64_t float_state;
@@ -367,12 +397,12 @@ pygru_status NAME(pygru_step)(const NAME(pygru_step_args) *args) {
     float_state = pygru_enter_float_state();
     for (layer = 0; layer < c->num_layers && B > 0; layer++) {
         const NAME(cell) cell = NAME(cell_at)(c, args->kernels, args->blas, args->parameters,
-                                              args->packed, layer, 0, bias, sums);
+                                              args->packed, layer, 0, bias, sums, products);
         const REAL *x = layer == 0 ? args->x : args->h_next + (layer - 1) * B * H;
         /* h_next may be h, and a step reads all of the old state until its end */
         memcpy(h, args->h + layer * B * H, (size_t)(B * H) * sizeof(REAL));
-        NAME(project_input)(&cell, B, x, gates);
-        NAME(cell_forward)(&cell, B, gates, h, h, args->h_next + layer * B * H, 0);
+        NAME(project_input)(&cell, B, x, gates, &record);
+        NAME(cell_forward)(&cell, B, gates, h, h, args->h_next + layer * B * H, 0, &record);
         if (NAME(zones_out)(&noise)) {
             NAME(zone_out)(&noise, 0, B * H, h, args->h_next + layer * B * H);
         }

@@ -1,11 +1,33 @@
 /* packed.tpl.c - the parameters of a cell as its engine wants them. */
 
-/* A cell of the plan's engine. `bias` (4H) is filled on the BLAS engine and may be NULL on the
- * other, which finds its own, and `sums` the other way round. */
+/* What stands beside the products of a cell: bias (4H) and, with layer normalisation, norm
+ * (PYGRU_NORM, H), to which the biases move then. */
+static void NAME(fill_vectors)(const pygru_config *c, const REAL *parameters,
+                               const pygru_cell *at, REAL *bias, REAL *norm) {
+    const int64_t H = c->hidden_size;
+    const int normalises = pygru_normalises(c);
+    REAL *h_gains = norm + NAME(H_GAINS) *H;
+    NAME(combine_biases)(H, c->reset == PYGRU_RESET_AFTER,
+                         c->has_bias ? parameters + at->bias_ih : NULL,
+                         c->has_bias ? parameters + at->bias_hh : NULL,
+                         normalises ? norm + NAME(NORM_BIAS) *H : bias);
+    if (normalises) {
+        const REAL *gain = parameters + at->gain_ih;
+        const size_t bytes = (size_t)H * sizeof(REAL);
+        memset(bias, 0, 4 * bytes);
+        memcpy(norm, gain + 2 * H, bytes);
+        memcpy(norm + H, gain, 2 * bytes);
+        memcpy(h_gains, parameters + at->gain_hh, 3 * bytes);
+    }
+}
+
+/* A cell of the plan's engine. `bias` (4H), with what normalises behind it, is filled on the
+ * BLAS engine and may be NULL on the other, which finds its own, and `sums` the other way
+ * round. `products` may be NULL without layer normalisation. */
 static NAME(cell)
     NAME(cell_at)(const pygru_config *c, const pygru_kernels *kernels, const pygru_blas *blas,
                   const REAL *parameters, const REAL *packed, int64_t layer, int32_t direction,
-                  REAL *bias, REAL *sums) {
+                  REAL *bias, REAL *sums, REAL *products) {
     NAME(cell) cell = {0};
     pygru_cell at;
     (void)pygru_cell_of(c, layer, direction, &at);
@@ -15,9 +37,12 @@ static NAME(cell)
     cell.keeps = c->update == PYGRU_UPDATE_KEEPS;
     cell.kernels = NAME(pygru_table_of)(kernels);
     cell.blas = blas;
+    cell.norm_eps = (REAL)c->norm_eps;
+    cell.products = products;
     if (packed != NULL) {
         const pygru_packed_cell in = pygru_packed_cell_of(c, layer, direction);
         cell.bias = packed + in.bias;
+        cell.norm = pygru_normalises(c) ? packed + in.norm : NULL;
         cell.packed_w = packed + in.w;
         cell.packed_u = packed + in.u;
         cell.sums = sums;
@@ -26,8 +51,8 @@ static NAME(cell)
     cell.w = parameters + at.weight_ih;
     cell.u = parameters + at.weight_hh;
     cell.bias = bias;
-    NAME(combine_biases)(cell.H, cell.after, c->has_bias ? parameters + at.bias_ih : NULL,
-                         c->has_bias ? parameters + at.bias_hh : NULL, bias);
+    cell.norm = pygru_normalises(c) ? bias + 4 * cell.H : NULL;
+    NAME(fill_vectors)(c, parameters, &at, bias, bias + 4 * cell.H);
     return cell;
 }
 
@@ -56,9 +81,7 @@ pygru_status NAME(pygru_pack)(const pygru_config *c, const pygru_kernels *kernel
             I = at.input_size;
             w = parameters + at.weight_ih;
             u = parameters + at.weight_hh;
-            NAME(combine_biases)(H, after, c->has_bias ? parameters + at.bias_ih : NULL,
-                                 c->has_bias ? parameters + at.bias_hh : NULL,
-                                 packed + to.bias);
+            NAME(fill_vectors)(c, parameters, &at, packed + to.bias, packed + to.norm);
             memset(packed + to.bias + 4 * H, 0, PYGRU_SLACK * sizeof(REAL));
             {
                 const REAL *const n_r_z[3] = {w + 2 * H * I, w, w + H * I};

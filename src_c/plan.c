@@ -67,19 +67,20 @@ static int64_t reserve_vectors(int64_t *total, int64_t n) {
 static int config_is_valid(const pygru_config *c) {
     return c->input_size >= 1 && c->hidden_size >= 1 && c->num_layers >= 1 &&
            (c->num_directions == 1 || c->num_directions == 2) && (c->has_bias >> 1) == 0 &&
-           (c->reset >> 1) == 0 && (c->update >> 1) == 0 && (c->drops_states >> 1) == 0;
+           (c->reset >> 1) == 0 && (c->update >> 1) == 0 && (c->drops_states >> 1) == 0 &&
+           c->norm_eps >= 0 && c->norm_eps <= 1;
 }
 
 static int64_t cell_size(const pygru_config *c, int64_t input_size) {
-    const int64_t biases = c->has_bias ? 2 : 0;
-    return times(times(3, c->hidden_size), plus(plus(input_size, c->hidden_size), biases));
+    const int64_t vectors = (c->has_bias ? 2 : 0) + (pygru_normalises(c) ? 2 : 0);
+    return times(times(3, c->hidden_size), plus(plus(input_size, c->hidden_size), vectors));
 }
 
 pygru_status pygru_cell_of(const pygru_config *config, int64_t layer, int32_t direction,
                            pygru_cell *cell) {
     const int64_t H = config->hidden_size;
     const int64_t D = config->num_directions;
-    int64_t first, upper, above, bias;
+    int64_t first, upper, above, bias, gain;
     if (!config_is_valid(config) || layer < 0 || layer >= config->num_layers || direction < 0 ||
         direction >= config->num_directions) {
         return PYGRU_BAD_CONFIG;
@@ -95,6 +96,9 @@ pygru_status pygru_cell_of(const pygru_config *config, int64_t layer, int32_t di
     bias = plus(cell->weight_hh, times(times(3, H), H));
     cell->bias_ih = config->has_bias ? bias : -1;
     cell->bias_hh = config->has_bias ? plus(bias, times(3, H)) : -1;
+    gain = config->has_bias ? plus(bias, times(6, H)) : bias;
+    cell->gain_ih = pygru_normalises(config) ? gain : -1;
+    cell->gain_hh = pygru_normalises(config) ? plus(gain, times(3, H)) : -1;
     cell->end = plus(above, layer == 0 ? first : upper);
     return times(cell->end, 8) < 0 ? PYGRU_SIZE_OVERFLOW : PYGRU_OK;
 }
@@ -279,7 +283,7 @@ void pygru_plan_rows(const pygru_plan *plan, int64_t *step, int64_t *sequence) {
 int pygru_plan_splits(const pygru_plan *plan) {
     const int64_t H = plan->config.hidden_size;
     return plan->engine == PYGRU_ENGINE_SIMD && plan->n_chunks == 1 &&
-           plan->config.num_directions == 1 &&
+           plan->config.num_directions == 1 && !pygru_normalises(&plan->config) &&
            times(times(3, times(H, H)), plan->element_size) > SPLIT_BYTES;
 }
 
@@ -288,6 +292,10 @@ int64_t pygru_most_parts(const pygru_plan *plan, int64_t lanes) {
 }
 
 /* ---- layouts ------------------------------------------------------------------------ */
+
+int64_t pygru_vectors_of_cell(const pygru_config *c) {
+    return times(pygru_normalises(c) ? 4 + PYGRU_NORM : 4, c->hidden_size);
+}
 
 pygru_tape_layout pygru_layout_tape(const pygru_plan *plan) {
     const pygru_config *c = &plan->config;
@@ -300,6 +308,9 @@ pygru_tape_layout pygru_layout_tape(const pygru_plan *plan) {
     a.x = reserve(&a.total, times(plan->rows, c->input_size));
     a.h_last = reserve(&a.total, times(LD, times(plan->B, c->hidden_size)));
     a.cell_size = times(plan->rows, times(columns, c->hidden_size));
+    if (pygru_normalises(c) && plan->keep == PYGRU_KEEP_GATES) {
+        a.cell_size = plus(a.cell_size, times(6, times(plan->rows, plus(c->hidden_size, 1))));
+    }
     a.cells = reserve(&a.total, times(LD, a.cell_size));
     (void)reserve(&a.total, PYGRU_SLACK);
     return a;
@@ -311,11 +322,14 @@ void pygru_tape_view_of(const pygru_plan *plan, int64_t layer, int32_t direction
     const int64_t H = plan->config.hidden_size;
     const int64_t cell = layer * plan->config.num_directions + direction;
     if (plan->keep == PYGRU_KEEP_NOTHING) {
-        view->h_prev = view->gates = view->h_last = -1;
+        view->h_prev = view->gates = view->h_last = view->norm = -1;
         return;
     }
     view->h_prev = a.cells + cell * a.cell_size;
     view->gates = plan->keep == PYGRU_KEEP_GATES ? view->h_prev + plan->rows * H : -1;
+    view->norm = view->gates >= 0 && pygru_normalises(&plan->config)
+                     ? view->gates + plan->rows * 4 * H
+                     : -1;
     view->h_last = a.h_last + cell * plan->B * H;
 }
 
@@ -336,12 +350,14 @@ pygru_forward_layout pygru_layout_forward(const pygru_plan *plan) {
         a.split_h = reserve_vectors(&a.shared_total, times(2, times(plan->chunk_rows, H)));
     }
     a.shared_total = a.shared_total < 0 ? -1 : pygru_padded(a.shared_total);
-    a.bias = reserve(&a.thread_total, simd ? 0 : times(4, H));
+    a.bias = reserve(&a.thread_total, simd ? 0 : pygru_vectors_of_cell(c));
     a.x = reserve(&a.thread_total, times(plan->block_rows, pygru_widest_input(c)));
     a.gates = reserve_vectors(&a.thread_total, times(plan->block_rows, times(4, H)));
     a.sums = reserve_vectors(&a.thread_total, simd * PYGRU_SUMS);
     a.h = reserve_vectors(&a.thread_total, times(2, times(plan->chunk_rows, H)));
     a.h_in = reserve_vectors(&a.thread_total, times(c->drops_states * plan->chunk_rows, H));
+    a.products = reserve_vectors(&a.thread_total,
+                                 times(pygru_normalises(c) * plan->chunk_rows, times(3, H)));
     return a;
 }
 
@@ -354,6 +370,7 @@ pygru_backward_layout pygru_layout_backward(const pygru_plan *plan) {
     const int64_t recomputed = plan->keep == PYGRU_KEEP_OUTPUTS ? plan->block_rows : 0;
     const int64_t between = c->num_layers > 1 ? plan->rows : 0;
     const int64_t widest = pygru_widest_input(c);
+    const int64_t norm = pygru_normalises(c);
     pygru_backward_layout a = {0};
     pygru_cell last = {0};
     (void)pygru_cell_of(c, c->num_layers - 1, c->num_directions - 1, &last);
@@ -363,11 +380,16 @@ pygru_backward_layout pygru_layout_backward(const pygru_plan *plan) {
                                          times(times(3, H), pygru_padded(widest))));
     a.d_parameters = reserve(&a.shared_total, last.end);
     a.d_gates = reserve(&a.shared_total, times(D, times(plan->rows, times(4, H))));
+    a.d_products = norm == 0
+                       ? a.d_gates
+                       : reserve(&a.shared_total, times(D, times(plan->rows, times(4, H))));
+    a.d_norm =
+        reserve(&a.shared_total, times(norm * D, times(plan->n_chunks, times(PYGRU_NORM, H))));
     a.x = reserve(&a.shared_total, times(gathers * D, times(plan->rows, widest)));
     a.h_in = reserve(&a.shared_total, times(c->drops_states * D, times(plan->rows, H)));
     a.d_y = reserve(&a.shared_total, times(2, times(between, times(D, H))));
     a.shared_total = a.shared_total < 0 ? -1 : pygru_padded(a.shared_total);
-    a.bias = reserve(&a.thread_total, simd ? 0 : times(4, H));
+    a.bias = reserve(&a.thread_total, simd ? 0 : pygru_vectors_of_cell(c));
     a.gates = reserve_vectors(&a.thread_total, times(recomputed, times(4, H)));
     a.sums = reserve_vectors(&a.thread_total, simd * PYGRU_SUMS);
     a.h_next = reserve_vectors(&a.thread_total, times(recomputed, H));
@@ -378,6 +400,11 @@ pygru_backward_layout pygru_layout_backward(const pygru_plan *plan) {
     a.d_h_in = reserve_vectors(&a.thread_total, times(c->drops_states * plan->chunk_rows, H));
     a.d_kept = reserve(&a.thread_total, times(plan->chunk_rows, H));
     a.d_rh = reserve_vectors(&a.thread_total, times(plan->chunk_rows, H));
+    a.products = reserve_vectors(&a.thread_total, times(norm * recomputed, times(3, H)));
+    a.x_hat = reserve_vectors(&a.thread_total, times(norm * recomputed, times(3, H)));
+    a.h_hat = reserve_vectors(&a.thread_total, times(norm * recomputed, times(3, H)));
+    a.scale = reserve(&a.thread_total, times(norm * 6, recomputed));
+    a.d_norm_block = reserve_vectors(&a.thread_total, times(norm * PYGRU_NORM, H));
     return a;
 }
 
@@ -445,8 +472,10 @@ pygru_status pygru_step_workspace(const pygru_config *config, int64_t B, int64_t
     if (!config_is_valid(config) || config->num_directions != 1 || B < 0) {
         return PYGRU_BAD_CONFIG;
     }
-    /* bias (4H), gates (B, 4H), h (B, H), sums */
-    *elements = plus(plus(times(4, H), times(B, times(5, H))), PYGRU_SUMS + PYGRU_SLACK);
+    /* bias and norm, gates (B, 4H), h (B, H), products (B, 3H), sums */
+    *elements = plus(plus(pygru_vectors_of_cell(config),
+                          times(B, times(pygru_normalises(config) ? 8 : 5, H))),
+                     PYGRU_SUMS + PYGRU_SLACK);
     return times(*elements, 8) < 0 ? PYGRU_SIZE_OVERFLOW : PYGRU_OK;
 }
 
@@ -456,8 +485,9 @@ pygru_packed_cell pygru_packed_cell_of(const pygru_config *c, int64_t layer,
                                        int32_t direction) {
     const int64_t H = c->hidden_size;
     const int64_t D = c->num_directions;
-    const int64_t fixed =
-        plus(pygru_padded(plus(times(4, H), PYGRU_SLACK)), times(times(3, pygru_padded(H)), H));
+    const int64_t bias = pygru_padded(plus(times(4, H), PYGRU_SLACK));
+    const int64_t norm = pygru_normalises(c) ? pygru_padded(times(PYGRU_NORM, H)) : 0;
+    const int64_t fixed = plus(plus(bias, norm), times(times(3, pygru_padded(H)), H));
     const int64_t inputs = layer == 0 ? c->input_size : times(D, H);
     const int64_t before = layer == 0
                                ? times(direction, c->input_size)
@@ -466,7 +496,8 @@ pygru_packed_cell pygru_packed_cell_of(const pygru_config *c, int64_t layer,
     pygru_packed_cell a;
     a.bias =
         plus(times(layer * D + direction, fixed), times(times(3, pygru_padded(H)), before));
-    a.w = plus(a.bias, pygru_padded(plus(times(4, H), PYGRU_SLACK)));
+    a.norm = plus(a.bias, bias);
+    a.w = plus(a.norm, norm);
     a.u = plus(a.w, times(times(3, pygru_padded(H)), inputs));
     a.end = plus(a.u, times(times(3, pygru_padded(H)), H));
     return a;

@@ -55,6 +55,17 @@ static inline int64_t pygru_padded(int64_t n) {
     return n > INT64_MAX - PYGRU_SLACK ? -1 : (n + PYGRU_SLACK - 1) / PYGRU_SLACK * PYGRU_SLACK;
 }
 
+static inline int pygru_normalises(const pygru_config *config) { return config->norm_eps > 0; }
+
+/* What normalises the sums of a cell, in columns of H: the gains of the inputs n | r | z, those
+ * of the states r | z | n, and the biases n | r | z | hn. Their gradients stand the same way.
+ */
+enum { PYGRU_NORM = 3 + 3 + 4 };
+
+/* Elements of what stands beside the products of a cell: their bias, and what normalises them;
+ * negative if that is too many. */
+int64_t pygru_vectors_of_cell(const pygru_config *config);
+
 /* Rows that go through a product together, and elements of the buffer where their sums stand
  * until the gates are applied: three columns of the widest vector for each row. */
 enum { PYGRU_SLAB = 64, PYGRU_SUMS = PYGRU_SLAB * 3 * 16 };
@@ -63,7 +74,8 @@ enum { PYGRU_SLAB = 64, PYGRU_SUMS = PYGRU_SLAB * 3 * 16 };
 typedef struct pygru_tape_layout {
     int64_t x;      /* (R, I) packed, time order */
     int64_t h_last; /* (L*D, B, H) */
-    int64_t cells;  /* first cell; each holds h_prev (R, H), then gates (R, 4H) if kept */
+    int64_t cells;  /* first cell; each holds h_prev (R, H), then gates (R, 4H) if kept, and
+                       with layer normalisation what pygru_tape_view says of it */
     int64_t cell_size;
     int64_t total;
 } pygru_tape_layout;
@@ -76,35 +88,43 @@ typedef struct pygru_forward_layout {
     int64_t split_gates; /* (block_rows, 4H) if the plan splits, and */
     int64_t split_h;     /* (2, chunk_rows, H), shared by the threads */
     int64_t shared_total;
-    int64_t bias;  /* per thread (4H) */
-    int64_t x;     /* (block_rows, widest input) */
-    int64_t gates; /* (block_rows, 4H) */
-    int64_t sums;  /* PYGRU_SUMS, SIMD engine */
-    int64_t h;     /* (2, chunk_rows, H): before and after a step */
-    int64_t h_in;  /* (chunk_rows, H) with recurrent dropout: the state in the products */
+    int64_t bias;     /* per thread (4H), with layer normalisation and (PYGRU_NORM, H) */
+    int64_t x;        /* (block_rows, widest input) */
+    int64_t gates;    /* (block_rows, 4H) */
+    int64_t sums;     /* PYGRU_SUMS, SIMD engine */
+    int64_t h;        /* (2, chunk_rows, H): before and after a step */
+    int64_t h_in;     /* (chunk_rows, H) with recurrent dropout: the state in the products */
+    int64_t products; /* (chunk_rows, 3H) with layer normalisation: of the states */
     int64_t thread_total;
 } pygru_forward_layout;
 
 typedef struct pygru_backward_layout {
     int64_t d_parameters; /* shared, like the parameters */
     int64_t d_gates;      /* (D, R, 4H) of the current layer */
+    int64_t d_products;   /* the same before layer normalisation of the states' products */
+    int64_t d_norm;       /* (D, n_chunks, PYGRU_NORM, H) with layer normalisation */
     int64_t x;            /* (D, R, widest input) of the current layer */
     int64_t h_in;         /* (D, R, H) with recurrent dropout: the states in the products */
     int64_t d_y;          /* (2, R, D*H): of a layer and of the one below */
     int64_t u;            /* SIMD engine (L*D, 3H, H padded): packed recurrent weights */
     int64_t w;            /* and input weights (L*D, 3H, widest input padded) */
     int64_t shared_total;
-    int64_t bias;   /* per thread (4H) */
-    int64_t gates;  /* (block_rows, 4H) recomputed */
-    int64_t sums;   /* PYGRU_SUMS, SIMD engine */
-    int64_t h_next; /* (block_rows, H) recomputed, not used further */
-    int64_t d_x;    /* (block_rows, widest input) */
-    int64_t sum;    /* PYGRU_SUM_SCRATCH, SIMD engine */
-    int64_t d_h;    /* (chunk_rows, H) */
-    int64_t d_h_in; /* (chunk_rows, H) with recurrent dropout */
-    int64_t d_kept; /* (chunk_rows, H) for zoneout */
-    int64_t d_rh;   /* (chunk_rows, H) */
-    int64_t d_bias; /* (2, 4H) bias gradients */
+    int64_t bias;         /* per thread, as in the forward layout */
+    int64_t gates;        /* (block_rows, 4H) recomputed */
+    int64_t sums;         /* PYGRU_SUMS, SIMD engine */
+    int64_t h_next;       /* (block_rows, H) recomputed, not used further */
+    int64_t d_x;          /* (block_rows, widest input) */
+    int64_t sum;          /* PYGRU_SUM_SCRATCH, SIMD engine */
+    int64_t d_h;          /* (chunk_rows, H) */
+    int64_t d_h_in;       /* (chunk_rows, H) with recurrent dropout */
+    int64_t d_kept;       /* (chunk_rows, H) for zoneout */
+    int64_t d_rh;         /* (chunk_rows, H) */
+    int64_t d_bias;       /* (2, 4H) bias gradients */
+    int64_t products;     /* with layer normalisation (block_rows, 3H): of the states, */
+    int64_t x_hat;        /* and the norm_record of cell.tpl.c (block_rows, 3H), */
+    int64_t h_hat;        /* (block_rows, 3H) */
+    int64_t scale;        /* and (6, block_rows), recomputed */
+    int64_t d_norm_block; /* (PYGRU_NORM, H) gradients of one time block */
     int64_t thread_total;
 } pygru_backward_layout;
 
@@ -122,6 +142,7 @@ pygru_backward_layout pygru_layout_backward(const pygru_plan *plan);
 /* Where the parts of one packed cell stand, in elements; every part begins on 64 bytes. */
 typedef struct pygru_packed_cell {
     int64_t bias; /* (4H) n | r | z | hn, see cell.tpl.c, and PYGRU_SLACK */
+    int64_t norm; /* (PYGRU_NORM, H) with layer normalisation; the biases are here then */
     int64_t w;    /* panels n, r, z of the input weights, K = the layer's input size */
     int64_t u;    /* panels r, z, n (reset after), or r, z and then n (before), K = H */
     int64_t end;

@@ -30,7 +30,7 @@ extern "C" {
 #define PYGRU_API __attribute__((visibility("default")))
 #endif
 
-#define PYGRU_ABI_VERSION 3
+#define PYGRU_ABI_VERSION 4
 
 /* ---- status ---------------------------------------------------------------------- */
 
@@ -64,16 +64,21 @@ typedef struct pygru_config {
     int32_t reset;          /* PYGRU_RESET_BEFORE or PYGRU_RESET_AFTER */
     int32_t update;         /* PYGRU_UPDATE_REPLACES or PYGRU_UPDATE_KEEPS */
     int32_t drops_states;   /* 0 or 1: calls may have noise.recurrent; reserves room for it */
+    double norm_eps;        /* > 0: layer normalisation of every gate's sums, with this added to
+                               their variance; 0: none */
 } pygru_config;
 
 /* Where the parameters of one layer and direction stand in the flat parameter array, as
- * element offsets. Shapes: weight_ih (3H, input_size), weight_hh (3H, H), bias_* (3H). */
+ * element offsets. Shapes: weight_ih (3H, input_size), weight_hh (3H, H), bias_* (3H),
+ * gain_* (3H). */
 typedef struct pygru_cell {
     int64_t input_size; /* I for layer 0, D*H above */
     int64_t weight_ih;
     int64_t weight_hh;
     int64_t bias_ih; /* -1 without bias */
     int64_t bias_hh; /* -1 without bias */
+    int64_t gain_ih; /* -1 without layer normalisation */
+    int64_t gain_hh; /* -1 without layer normalisation */
     int64_t end;     /* one past the last parameter of this cell */
 } pygru_cell;
 
@@ -145,6 +150,9 @@ typedef struct pygru_tape_view {
     int64_t h_prev; /* (R, H) state before the step */
     int64_t gates;  /* (R, 4H) columns n | r | z | hn (reset after) or r*h (before) */
     int64_t h_last; /* (B, H) state after the last valid step, batch order */
+    int64_t norm;   /* with layer normalisation, beside the gates: the standardised sums of the
+                       inputs n | r | z (R, 3H) and of the states r | z | n (R, 3H), and what
+                       they were multiplied by (6, R) */
 } pygru_tape_view;
 
 PYGRU_API void pygru_tape_view_of(const pygru_plan *plan, int64_t layer, int32_t direction,

@@ -57,19 +57,22 @@ typedef struct NAME(sweep) {
     int32_t slot;
 
     /* forward */
-    const REAL *h0;    /* (B, H) or NULL */
-    REAL *h_n;         /* (B, H) */
-    REAL *tape_h_last; /* (B, H) a copy of h_n that the tape owns, or NULL */
-    REAL *tape_x;      /* (R, I) the tape's copy of x, packed: filled by direction 0 */
-    REAL *h_prev;      /* (R, H) or NULL if nobody reads the states afterwards */
-    REAL *tape_gates;  /* (R, 4H) or NULL: then `gates` holds one block */
-    NAME(rows) y;      /* data NULL below the top layer */
+    const REAL *h0;           /* (B, H) or NULL */
+    REAL *h_n;                /* (B, H) */
+    REAL *tape_h_last;        /* (B, H) a copy of h_n that the tape owns, or NULL */
+    REAL *tape_x;             /* (R, I) the tape's copy of x, packed: filled by direction 0 */
+    REAL *h_prev;             /* (R, H) or NULL if nobody reads the states afterwards */
+    REAL *tape_gates;         /* (R, 4H) or NULL: then `gates` holds one block */
+    NAME(norm_record) record; /* of layer normalisation, as long as the gates, or all NULL */
+    NAME(rows) y;             /* data NULL below the top layer */
 
     /* backward */
     const REAL *d_h_n; /* (B, H) or NULL */
     REAL *d_h0;        /* (B, H) */
     NAME(rows) d_y;    /* gradient of this layer's output; data may be NULL */
     REAL *d_gates;     /* (R, 4H) */
+    REAL *d_products;  /* (R, 4H) before layer normalisation; d_gates without it */
+    REAL *d_norm;      /* (PYGRU_NORM, H) of this chunk */
     REAL *x_rows;      /* (R, I) the inputs in sweep order, to be gathered, or NULL */
     REAL *h_in_rows;   /* (R, H) what stood for h_prev in the products, or NULL */
 
@@ -83,6 +86,7 @@ typedef struct NAME(sweep) {
     REAL *d_h_in;
     REAL *d_kept;
     REAL *d_rh;
+    REAL *d_norm_block;
 } NAME(sweep);
 
 /* ---- rows --------------------------------------------------------------------------- */
@@ -248,6 +252,11 @@ static const REAL *NAME(states_in_products)(const NAME(sweep) *s, int64_t n, con
     return to;
 }
 
+/* The record of the block whose first row is `first`. */
+static NAME(norm_record) NAME(block_record)(const NAME(sweep) *s, int64_t first) {
+    return NAME(record_at)(&s->record, s->cell.H, s->tape_gates != NULL ? first : 0);
+}
+
 static void NAME(sweep_forward)(const NAME(sweep) *s) {
     const int64_t *start = pygru_plan_starts(s->plan, s->chunk);
     const int64_t row0 = s->chunk->row0;
@@ -260,12 +269,14 @@ static void NAME(sweep_forward)(const NAME(sweep) *s) {
     for (t0 = 0; t0 < steps && !pygru_should_stop(s->run, s->slot); t0 = t1) {
         REAL *gates =
             s->tape_gates != NULL ? s->tape_gates + (row0 + start[t0]) * 4 * H : s->gates;
+        const NAME(norm_record) record = NAME(block_record)(s, row0 + start[t0]);
         t1 = NAME(block_end)(s, t0);
         NAME(project_input)(&s->cell, start[t1] - start[t0], NAME(block_inputs)(s, t0, t1),
-                            gates);
+                            gates, &record);
         for (t = t0; t < t1; t++) {
             const int64_t active = start[t + 1] - start[t];
             const int64_t staying = t + 1 < steps ? start[t + 2] - start[t + 1] : 0;
+            const NAME(norm_record) of_step = NAME(record_at)(&record, H, start[t] - start[t0]);
             REAL *swap = h;
             if (s->h_prev != NULL) {
                 memcpy(s->h_prev + (row0 + start[t]) * H, h,
@@ -273,7 +284,7 @@ static void NAME(sweep_forward)(const NAME(sweep) *s) {
             }
             NAME(cell_forward)(&s->cell, active, gates + (start[t] - start[t0]) * 4 * H, h,
                                NAME(states_in_products)(s, active, h, s->h_in), h_next,
-                               s->tape_gates != NULL);
+                               s->tape_gates != NULL, &of_step);
             if (NAME(zones_out)(&s->noise)) {
                 NAME(zone_out)(&s->noise, (row0 + start[t]) * H, active * H, h, h_next);
             }
@@ -292,22 +303,47 @@ static void NAME(sweep_forward)(const NAME(sweep) *s) {
 
 /* ---- backward ----------------------------------------------------------------------- */
 
-/* The gates of a block: kept by the tape, or computed again from the kept states. */
-static const REAL *NAME(block_gates)(const NAME(sweep) *s, int64_t t0, int64_t t1) {
+/* The inputs in sweep order, and what stood for the states before them in the products, from
+ * row `first` on. */
+static const REAL *NAME(inputs_from)(const NAME(sweep) *s, int64_t first) {
+    return (s->x_rows != NULL ? s->x_rows : s->tape_x) + first * s->cell.I;
+}
+
+static const REAL *NAME(states_from)(const NAME(sweep) *s, int64_t first) {
+    return (s->h_in_rows != NULL ? s->h_in_rows : s->h_prev) + first * s->cell.H;
+}
+
+/* The gates of a block: kept by the tape, or computed again from the kept states; and with
+ * layer normalisation the record. */
+typedef struct NAME(block) {
+    const REAL *gates;
+    NAME(norm_record) record;
+} NAME(block);
+
+static NAME(block) NAME(block_of)(const NAME(sweep) *s, int64_t t0, int64_t t1) {
     const int64_t *start = pygru_plan_starts(s->plan, s->chunk);
     const int64_t first = s->chunk->row0 + start[t0];
     const int64_t rows = start[t1] - start[t0];
     const int64_t H = s->cell.H;
-    const REAL *h_in = s->h_in_rows != NULL ? s->h_in_rows : s->h_prev;
-    const REAL *x;
+    NAME(block) block = {s->gates, NAME(block_record)(s, first)};
     if (s->tape_gates != NULL) {
-        return s->tape_gates + first * 4 * H;
+        block.gates = s->tape_gates + first * 4 * H;
+        return block;
     }
-    x = s->x_rows != NULL ? s->x_rows : s->tape_x;
-    NAME(project_input)(&s->cell, rows, x + first * s->cell.I, s->gates);
-    NAME(cell_forward)(&s->cell, rows, s->gates, s->h_prev + first * H, h_in + first * H,
-                       s->h_next, 1);
-    return s->gates;
+    NAME(project_input)(&s->cell, rows, NAME(inputs_from)(s, first), s->gates, &block.record);
+    NAME(cell_forward)(&s->cell, rows, s->gates, s->h_prev + first * H,
+                       NAME(states_from)(s, first), s->h_next, 1, &block.record);
+    return block;
+}
+
+/* The gradients of what normalises are added up block by block, so that the error of a long
+ * float32 sum grows with the number of blocks, not of rows. */
+static void NAME(end_norm_block)(const NAME(sweep) *s) {
+    int64_t j;
+    for (j = 0; j < PYGRU_NORM * s->cell.H; j++) {
+        s->d_norm[j] += s->d_norm_block[j];
+        s->d_norm_block[j] = 0;
+    }
 }
 
 /* The rows of h_in, which the recurrent weights' gradient needs too. */
@@ -322,21 +358,27 @@ static void NAME(gather_h_in)(const NAME(sweep) *s) {
 }
 
 /* One step back: s->d_h from the gradient of the states after it to that before it. `row` is
- * the step's first row. */
-static void NAME(step_backward)(const NAME(sweep) *s, int64_t row, int64_t active,
-                                const REAL *gates) {
+ * the step's first row, and `at` where it stands in its block. */
+static void NAME(step_backward)(const NAME(sweep) *s, int64_t row, int64_t at, int64_t active,
+                                const NAME(block) *block) {
     const int64_t H = s->cell.H;
     const int64_t *order = pygru_plan_order(s->plan) + s->chunk->sequence0;
     const int drops = s->h_in_rows != NULL;
     const int zones_out = NAME(zones_out)(&s->noise);
     int64_t j;
-    const NAME(step_gradient) step = {.gates = gates,
-                                      .h = s->h_prev + row * H,
-                                      .h_in = (drops ? s->h_in_rows : s->h_prev) + row * H,
-                                      .d_h = s->d_h,
-                                      .d_h_in = drops ? s->d_h_in : s->d_h,
-                                      .d_gates = s->d_gates + row * 4 * H,
-                                      .d_rh = s->d_rh};
+    NAME(step_gradient)
+    step = {.gates = block->gates + at * 4 * H,
+            .h = s->h_prev + row * H,
+            .h_in = NAME(states_from)(s, row),
+            .d_h = s->d_h,
+            .d_h_in = drops ? s->d_h_in : s->d_h,
+            .d_gates = s->d_gates + row * 4 * H,
+            .d_rh = s->d_rh};
+    if (s->cell.norm != NULL) {
+        step.norm.record = NAME(record_at)(&block->record, H, at);
+        step.norm.d_products = s->d_products + row * 4 * H;
+        step.norm.d_norm = s->d_norm_block;
+    }
     if (zones_out) {
         NAME(zone_out_backward)(&s->noise, row * H, active * H, s->d_h, s->d_kept);
     }
@@ -382,7 +424,12 @@ static void NAME(sweep_backward)(const NAME(sweep) *s) {
     const int64_t *order = pygru_plan_order(s->plan) + s->chunk->sequence0;
     const int64_t row0 = s->chunk->row0;
     const int64_t H = s->cell.H;
+    const int normalises = s->cell.norm != NULL;
     int64_t t0, t1, t, i, running = 0;
+    if (normalises) {
+        NAME(zero_row)(PYGRU_NORM * H, s->d_norm);
+        NAME(zero_row)(PYGRU_NORM * H, s->d_norm_block);
+    }
     if (s->x_rows != NULL) {
         NAME(gather_inputs)(s, 0, s->chunk->steps, s->x_rows + row0 * s->cell.I);
     }
@@ -390,9 +437,9 @@ static void NAME(sweep_backward)(const NAME(sweep) *s) {
         NAME(gather_h_in)(s);
     }
     for (t1 = s->chunk->steps; t1 > 0 && !pygru_should_stop(s->run, s->slot); t1 = t0) {
-        const REAL *gates;
+        NAME(block) block;
         t0 = NAME(block_begin)(s, t1);
-        gates = NAME(block_gates)(s, t0, t1);
+        block = NAME(block_of)(s, t0, t1);
         for (t = t1 - 1; t >= t0; t--) {
             const int64_t active = start[t + 1] - start[t];
             for (; running < active; running++) {
@@ -401,8 +448,10 @@ static void NAME(sweep_backward)(const NAME(sweep) *s) {
             if (s->d_y.data != NULL) {
                 NAME(add_output_gradient)(s, t, active);
             }
-            NAME(step_backward)(s, row0 + start[t], active,
-                                gates + (start[t] - start[t0]) * 4 * H);
+            NAME(step_backward)(s, row0 + start[t], start[t] - start[t0], active, &block);
+        }
+        if (normalises) {
+            NAME(end_norm_block)(s);
         }
     }
     for (; running < s->chunk->n; running++) {

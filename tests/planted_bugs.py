@@ -29,6 +29,7 @@ TESTS = [
     "test_gru_gradients.py",
     "test_engines.py",
     "test_noise.py",
+    "test_layer_norm.py",
 ]
 SUFFIXES = {"src_c": (".c", ".h"), "pygru": (".py", ".pyx")}
 AT_ONCE = 2
@@ -186,6 +187,24 @@ self.lengths = validation.as_lengths(lengths, self.B, self.T)
         "src_c",
         "s->d_h[j] += s->d_kept[j];",
         "s->d_h[j] += (REAL)0;",
+    ),
+    Bug(
+        "layer normalisation: the variance's share of the gradient is missing",
+        "src_c",
+        "d_sums[j] = scale * (gain[j] * d_j - FUSE(s[j], slope, mean));",
+        "d_sums[j] = scale * (gain[j] * d_j - mean);",
+    ),
+    Bug(
+        "layer normalisation: the gains of r and z swapped",
+        "src_c",
+        "memcpy(norm + H, gain, 2 * bytes);",
+        "memcpy(norm + H, gain + H, bytes), memcpy(norm + 2 * H, gain, bytes);",
+    ),
+    Bug(
+        "layer normalisation: the gradient of U is that of the normalised sums",
+        "src_c",
+        "recurrent ? NAME(product_gradients)(call, direction)",
+        "recurrent ? NAME(gate_gradients)(call, direction)",
     ),
     Bug(
         "the caller's floating-point state is not put back",

@@ -11,6 +11,9 @@ rounds, so an imaginary step of 1e-30 comes out as a derivative without rounding
     h' = (1 - z) h + z n                             update replaces
     h' = z h + (1 - z) n                             update keeps
 
+With gains g, g (W x - mean) / sqrt(variance + eps) stands for W x in every gate, and likewise
+for U h, with U_n (r h) among them; mean and variance are over the H units of the gate.
+
 With recurrent dropout, m * h stands for h in U h and in r h; with zoneout, the new state is
 d h + (1 - d) h'. See :class:`Noise`.
 """
@@ -59,7 +62,7 @@ def sigmoid(a):
 class Cell:
     """The equations of one layer and direction, for one sequence."""
 
-    def __init__(self, parameters, name, reset, update):
+    def __init__(self, parameters, name, reset, update, eps=1e-5):
         self.W = np.split(parameters[f"weight_ih_{name}"], 3)
         self.U = np.split(parameters[f"weight_hh_{name}"], 3)
         H = len(self.W[0])
@@ -68,17 +71,36 @@ class Cell:
         assert reset in ("before", "after") and update in ("replace", "keep")
         self.reset = reset
         self.update = update
+        self.eps = eps
+        self.g_i = self.g_h = None
+        if f"gain_ih_{name}" in parameters:
+            self.g_i = np.split(parameters[f"gain_ih_{name}"], 3)
+            self.g_h = np.split(parameters[f"gain_hh_{name}"], 3)
+
+    def sums(self, gains, gate, v):
+        """The products v of one gate (H), normalised if there are gains."""
+        if gains is None:
+            return v
+        apart = v - v.mean()
+        return gains[gate] * apart / np.sqrt((apart * apart).mean() + self.eps)
 
     def step(self, x, h, m=1):
         """From x (I) and h (H) to r, z, n and the new h, (H) each."""
-        W, U, b_i, b_h = self.W, self.U, self.b_i, self.b_h
+        b_i, b_h = self.b_i, self.b_h
         h_in = m * h
-        r = sigmoid(W[0] @ x + b_i[0] + U[0] @ h_in + b_h[0])
-        z = sigmoid(W[1] @ x + b_i[1] + U[1] @ h_in + b_h[1])
+
+        def from_x(gate):
+            return self.sums(self.g_i, gate, self.W[gate] @ x)
+
+        def from_h(gate, state):
+            return self.sums(self.g_h, gate, self.U[gate] @ state)
+
+        r = sigmoid(from_x(0) + b_i[0] + from_h(0, h_in) + b_h[0])
+        z = sigmoid(from_x(1) + b_i[1] + from_h(1, h_in) + b_h[1])
         if self.reset == "before":
-            n = np.tanh(W[2] @ x + b_i[2] + U[2] @ (r * h_in) + b_h[2])
+            n = np.tanh(from_x(2) + b_i[2] + from_h(2, r * h_in) + b_h[2])
         else:
-            n = np.tanh(W[2] @ x + b_i[2] + r * (U[2] @ h_in + b_h[2]))
+            n = np.tanh(from_x(2) + b_i[2] + r * (from_h(2, h_in) + b_h[2]))
         if self.update == "replace":
             return r, z, n, (1 - z) * h + z * n
         return r, z, n, z * h + (1 - z) * n

@@ -26,6 +26,8 @@ every_engine = pytest.mark.parametrize("engine", ENGINES)
 VECTOR = SLACK = 16
 SUMS = 64 * 3 * 16
 SUM_SCRATCH = 256 * (288 + 4 * 8) + 8 * 3 * 16
+NORM = 10  # vectors of H that normalise: the gains of six products and four columns of biases
+EPS = 1e-5
 
 # Half the time a small size, otherwise anything up to 2**62.
 sizes = st.one_of(
@@ -39,11 +41,11 @@ medium = st.one_of(st.integers(1, 300), st.integers(1, 2**40))
 # ---- the model -------------------------------------------------------------------------
 
 
-def cell_of(I, H, D, bias, layer, direction):
+def cell_of(I, H, D, bias, layer, direction, norm=False):
     """Where the parameters of one cell stand."""
 
     def size(width):
-        return 3 * H * (width + H + (2 if bias else 0))
+        return 3 * H * (width + H + (2 if bias else 0) + (2 if norm else 0))
 
     width = I if layer == 0 else D * H
     begin = direction * size(I)
@@ -51,26 +53,38 @@ def cell_of(I, H, D, bias, layer, direction):
         begin = D * size(I) + ((layer - 1) * D + direction) * size(D * H)
     weight_hh = begin + 3 * H * width
     bias_ih = weight_hh + 3 * H * H
+    gain_ih = bias_ih + (6 * H if bias else 0)
     return {
         "input_size": width,
         "weight_ih": begin,
         "weight_hh": weight_hh,
         "bias_ih": bias_ih if bias else -1,
         "bias_hh": bias_ih + 3 * H if bias else -1,
+        "gain_ih": gain_ih if norm else -1,
+        "gain_hh": gain_ih + 3 * H if norm else -1,
         "end": begin + size(width),
     }
 
 
 @EXAMPLES
-@given(sizes, sizes, sizes, st.integers(1, 2), st.booleans(), st.integers(0, 1), st.data())
-@example(1, 2**31, 1, 1, True, 0, None)
-@example(2**62, 1, 1, 1, False, 0, None)
-@example(2**62, 2**62, 2**62, 2, True, 1, None)
-def test_cell_equals_python_or_raises(I, H, L, D, bias, direction, data):
-    config = _core.Config(I, H, L, D, bias, False, False)
+@given(
+    sizes,
+    sizes,
+    sizes,
+    st.integers(1, 2),
+    st.booleans(),
+    st.booleans(),
+    st.integers(0, 1),
+    st.data(),
+)
+@example(1, 2**31, 1, 1, True, False, 0, None)
+@example(2**62, 1, 1, 1, False, True, 0, None)
+@example(2**62, 2**62, 2**62, 2, True, True, 1, None)
+def test_cell_equals_python_or_raises(I, H, L, D, bias, norm, direction, data):
+    config = _core.Config(I, H, L, D, bias, False, False, False, EPS * norm)
     layer = L - 1 if data is None else data.draw(st.integers(0, L - 1))
     direction = min(direction, D - 1)
-    expected = cell_of(I, H, D, bias, layer, direction)
+    expected = cell_of(I, H, D, bias, layer, direction, norm)
     if expected["end"] * 8 > LARGEST:
         with pytest.raises(ValueError, match="the sizes overflow"):
             config.cell(layer, direction)
@@ -105,10 +119,10 @@ def test_config_refuses_integers_beyond_64_bits():
 
 
 @EXAMPLES
-@given(sizes, sizes, sizes, st.one_of(st.just(0), sizes))
-def test_step_workspace_equals_python_or_raises(I, H, L, B):
-    config = _core.Config(I, H, L, 1, True, False, False)
-    expected = 4 * H + 5 * B * H + SUMS + SLACK
+@given(sizes, sizes, sizes, st.one_of(st.just(0), sizes), st.booleans())
+def test_step_workspace_equals_python_or_raises(I, H, L, B, norm):
+    config = _core.Config(I, H, L, 1, True, False, False, False, EPS * norm)
+    expected = (4 + NORM * norm) * H + (5 + 3 * norm) * B * H + SUMS + SLACK
     if expected * 8 > LARGEST:
         with pytest.raises(ValueError, match="the sizes overflow"):
             config.step_workspace(B)
@@ -116,11 +130,12 @@ def test_step_workspace_equals_python_or_raises(I, H, L, B):
         assert config.step_workspace(B) == expected
 
 
+@pytest.mark.parametrize("norm", [False, True])
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize(("I", "H", "L"), list(itertools.product((1, 2, 7), (1, 5), (1, 2, 3))))
-def test_parameters_stand_where_the_core_looks_for_them(I, H, L, bidirectional, bias):
-    gru = GRU(I, H, L, bias, bidirectional=bidirectional, seed=0)
+def test_parameters_stand_where_the_core_looks_for_them(I, H, L, bidirectional, bias, norm):
+    gru = GRU(I, H, L, bias, bidirectional=bidirectional, seed=0, layer_norm=norm)
     begin = gru.flat_parameters.__array_interface__["data"][0]
     seen = []
     for layer, direction in itertools.product(range(L), range(gru.num_directions)):
@@ -130,6 +145,8 @@ def test_parameters_stand_where_the_core_looks_for_them(I, H, L, bidirectional, 
         shapes = {"weight_ih": (3 * H, width), "weight_hh": (3 * H, H)}
         if bias:
             shapes |= {"bias_ih": (3 * H,), "bias_hh": (3 * H,)}
+        if norm:
+            shapes |= {"gain_ih": (3 * H,), "gain_hh": (3 * H,)}
         for kind, shape in shapes.items():
             name = f"{kind}_l{layer}{'_reverse' if direction else ''}"
             view = gru.parameters[name]
@@ -148,19 +165,20 @@ def padded(n):
     return -(-n // VECTOR) * VECTOR
 
 
-def packed_size_of(I, H, L, D):
-    """Elements of the packed parameters: biases and the columns of three gates, padded."""
+def packed_size_of(I, H, L, D, norm):
+    """Elements of the packed parameters: vectors and the columns of three gates, padded."""
     inputs = D * (I + (L - 1) * D * H)
-    return L * D * padded(4 * H + SLACK) + 3 * padded(H) * (inputs + L * D * H)
+    vectors = padded(4 * H + SLACK) + padded(NORM * norm * H)
+    return L * D * vectors + 3 * padded(H) * (inputs + L * D * H)
 
 
 @EXAMPLES
-@given(sizes, sizes, sizes, st.integers(1, 2), st.booleans())
-@example(2**58, 1, 1, 1, True)
-def test_packed_size_equals_python_or_raises(I, H, L, D, bias):
-    config = _core.Config(I, H, L, D, bias, False, False)
-    count = cell_of(I, H, D, bias, L - 1, D - 1)["end"]
-    expected = packed_size_of(I, H, L, D)
+@given(sizes, sizes, sizes, st.integers(1, 2), st.booleans(), st.booleans())
+@example(2**58, 1, 1, 1, True, False)
+def test_packed_size_equals_python_or_raises(I, H, L, D, bias, norm):
+    config = _core.Config(I, H, L, D, bias, False, False, False, EPS * norm)
+    count = cell_of(I, H, D, bias, L - 1, D - 1, norm)["end"]
+    expected = packed_size_of(I, H, L, D, norm)
     if max(expected, count) * 8 > LARGEST:
         with pytest.raises(ValueError, match="the sizes overflow"):
             config.packed_size()
@@ -177,9 +195,9 @@ def chunk_of(engine, H, B):
     return max(1, min(B, max(least, (B - 1) // 16 + 1), 64))
 
 
-def splits(engine, H, D, B, item):
+def splits(engine, H, D, B, item, norm):
     """Whether the units of the only chunk may be split over threads."""
-    one_chunk = 0 < B <= chunk_of(engine, H, B)
+    one_chunk = 0 < B <= chunk_of(engine, H, B) and not norm
     return engine == "simd" and D == 1 and one_chunk and 3 * H * H * item > 2**19
 
 
@@ -199,41 +217,43 @@ class Extent:
         self.end = padded(padded(self.end) + count + SLACK)
 
 
-def sizes_of(engine, I, H, L, D, bias, T, B, item, keep, n_threads, drops):
+def sizes_of(engine, I, H, L, D, bias, T, B, item, keep, n_threads, drops, norm):
     """The sizes of a plan of equally long sequences, as plan.c lays them out."""
     is_simd = engine == "simd"
     chunk = min(B, chunk_of(engine, H, B))
     rows = T * B
     block = min(rows, max(chunk, 2**17 // (4 * item * H)))
     widest = I if L == 1 else max(I, D * H)
-    parameters = cell_of(I, H, D, bias, L - 1, D - 1)["end"]
+    parameters = cell_of(I, H, D, bias, L - 1, D - 1, norm)["end"]
     tape = 0
     if keep != _core.KEEP_NOTHING:
-        columns = 5 if keep == _core.KEEP_GATES else 1
-        tape = rows * I + L * D * B * H + L * D * rows * columns * H + SLACK
+        row = 5 * H + norm * 6 * (H + 1) if keep == _core.KEEP_GATES else H
+        tape = rows * I + L * D * B * H + L * D * rows * row + SLACK
     dropout = (L - 1) * rows * D * H
     zoneout = L * D * rows * H
     stored = rows if keep == _core.KEEP_NOTHING and L > 1 else 0
-    combined_bias = 0 if is_simd else 4 * H
+    vectors = 0 if is_simd else (4 + NORM * norm) * H
     forward = Extent(0 if is_simd else L * D * 3 * H * H, 2 * D * stored * H)
-    if splits(engine, H, D, B, item):
+    if splits(engine, H, D, B, item, norm):
         forward.add_vectors(block * 4 * H)
         forward.add_vectors(2 * chunk * H)
-    each = Extent(combined_bias, block * widest)
+    each = Extent(vectors, block * widest)
     for count in (block * 4 * H, is_simd * SUMS, 2 * chunk * H, drops * chunk * H):
         each.add_vectors(count)
+    each.add_vectors(norm * chunk * 3 * H)
     forward_total = padded(forward.end) + n_threads * each.end
     recomputed = block if keep == _core.KEEP_OUTPUTS else 0
     gathers = D if L > 1 or D > 1 else 0
     backward = Extent(
         is_simd * L * D * 3 * H * (padded(H) + padded(widest)),
         parameters,
-        D * rows * 4 * H,
+        (1 + norm) * D * rows * 4 * H,
+        norm * D * -(-B // chunk_of(engine, H, B)) * NORM * H,
         gathers * rows * widest,
         drops * D * rows * H,
         2 * (rows if L > 1 else 0) * D * H,
     )
-    each = Extent(combined_bias)
+    each = Extent(vectors)
     for count in (recomputed * 4 * H, is_simd * SUMS, recomputed * H):
         each.add_vectors(count)
     each.add_vectors(block * widest)
@@ -243,6 +263,10 @@ def sizes_of(engine, I, H, L, D, bias, T, B, item, keep, n_threads, drops):
     each.add_vectors(drops * chunk * H)
     each.add(chunk * H)
     each.add_vectors(chunk * H)
+    for _ in ("the states' products", "x_hat", "h_hat"):
+        each.add_vectors(norm * recomputed * 3 * H)
+    each.add(norm * 6 * recomputed)
+    each.add_vectors(norm * NORM * H)
     backward_total = padded(backward.end) + n_threads * each.end
     product = (block if keep == _core.KEEP_NOTHING else rows) * 3 * H * max(widest, H)
     found = {
@@ -277,21 +301,24 @@ def sizes_of(engine, I, H, L, D, bias, T, B, item, keep, n_threads, drops):
     st.sampled_from(KEEPS),
     st.integers(1, 64),
     st.booleans(),
+    st.booleans(),
 )
-@example(ENGINES[-1], 1, 2**28, 1, 1, True, 40, 200, (b"d", 8), _core.KEEP_GATES, 64, True)
-@example(ENGINES[0], 1, 2**28, 1, 1, True, 40, 200, (b"d", 8), _core.KEEP_GATES, 64, False)
-@example(ENGINES[-1], 2**40, 2, 2, 2, True, 40, 200, (b"f", 4), _core.KEEP_OUTPUTS, 1, True)
+@example(ENGINES[-1], 1, 2**28, 1, 1, True, 40, 200, (b"d", 8), KEEPS[2], 64, True, False)
+@example(ENGINES[0], 1, 2**28, 1, 1, True, 40, 200, (b"d", 8), KEEPS[2], 64, False, False)
+@example(ENGINES[-1], 2**40, 2, 2, 2, True, 40, 200, (b"f", 4), KEEPS[1], 1, True, False)
+@example(ENGINES[-1], 3, 300, 2, 2, True, 40, 200, (b"f", 4), KEEPS[1], 4, True, True)
+@example(ENGINES[0], 3, 300, 2, 2, False, 40, 200, (b"d", 8), KEEPS[2], 4, False, True)
 def test_plan_sizes_equal_python_or_raise(
-    engine, I, H, L, D, bias, T, B, kind, keep, n_threads, drops
+    engine, I, H, L, D, bias, T, B, kind, keep, n_threads, drops, norm
 ):
-    config = _core.Config(I, H, L, D, bias, False, False, drops)
+    config = _core.Config(I, H, L, D, bias, False, False, drops, EPS * norm)
     arguments = (config, number_of(engine), T, B, None, kind[0], keep)
-    if cell_of(I, H, D, bias, L - 1, D - 1)["end"] * 8 > LARGEST or L > MOST_LAYERS:
+    if cell_of(I, H, D, bias, L - 1, D - 1, norm)["end"] * 8 > LARGEST or L > MOST_LAYERS:
         with pytest.raises(ValueError, match="the sizes overflow"):
             _core.Plan(*arguments)
         return
     expected, overflows = sizes_of(
-        engine, I, H, L, D, bias, T, B, kind[1], keep, n_threads, drops
+        engine, I, H, L, D, bias, T, B, kind[1], keep, n_threads, drops, norm
     )
     plan = _core.Plan(*arguments)
     if overflows:
@@ -304,7 +331,7 @@ def test_plan_sizes_equal_python_or_raise(
         # Chunks and directions are work for threads; with a tape so are 128 rows of weights.
         chunks = max(1, D * -(-B // chunk_of(engine, H, B)))
         tiles = 0 if keep == _core.KEEP_NOTHING else 2 * D * (3 * H // 128 + 2)
-        parts = H // 64 if splits(engine, H, D, B, kind[1]) else 0
+        parts = H // 64 if splits(engine, H, D, B, kind[1], norm) else 0
         assert max(chunks, parts) <= max_threads <= max(chunks + tiles, parts)
 
 

@@ -271,7 +271,7 @@ cdef class Config:
 
     def __init__(self, int64_t input_size, int64_t hidden_size, int64_t num_layers,
                  int num_directions, bint bias, bint reset_after, bint update_keeps,
-                 bint drops_states=False):
+                 bint drops_states=False, double norm_eps=0):
         self.config.input_size = input_size
         self.config.hidden_size = hidden_size
         self.config.num_layers = num_layers
@@ -280,6 +280,7 @@ cdef class Config:
         self.config.reset = reset_after
         self.config.update = update_keeps
         self.config.drops_states = drops_states
+        self.config.norm_eps = norm_eps
 
     def cell(self, int64_t layer, int direction):
         """Offsets of one cell's parameters; see ``pygru_cell`` in pygru.h."""

@@ -21,6 +21,7 @@ cdef extern from "pygru.h" nogil:
         int32_t reset
         int32_t update
         int32_t drops_states
+        double norm_eps
 
     ctypedef struct pygru_cell:
         int64_t input_size
@@ -28,6 +29,8 @@ cdef extern from "pygru.h" nogil:
         int64_t weight_hh
         int64_t bias_ih
         int64_t bias_hh
+        int64_t gain_ih
+        int64_t gain_hh
         int64_t end
 
     int pygru_cell_of(const pygru_config *, int64_t layer, int32_t direction, pygru_cell *)
@@ -63,6 +66,7 @@ cdef extern from "pygru.h" nogil:
         int64_t h_prev
         int64_t gates
         int64_t h_last
+        int64_t norm
 
     void pygru_tape_view_of(const pygru_plan *, int64_t layer, int32_t direction,
                             pygru_tape_view *)

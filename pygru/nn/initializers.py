@@ -5,12 +5,19 @@ import math
 import numpy as np
 
 
+def _fixed(name):
+    """Initial value of what no initialiser draws: gains 1, biases and h0 zero."""
+    return 1 if name.startswith("gain") else 0
+
+
 def torch_uniform(gru):
-    """Fill weights and biases uniformly in +-1/sqrt(H), as PyTorch does; h0 with zeros."""
+    """Fill weights and biases uniformly in +-1/sqrt(H), as PyTorch does."""
     bound = 1 / math.sqrt(gru.hidden_size)
-    gru.flat_parameters[...] = gru.generator.uniform(-bound, bound, gru.flat_parameters.size)
-    if gru.learn_h0:
-        gru.parameters["h0"] = np.zeros(gru.parameters["h0"].shape)
+    for name, view in gru.parameters.items():
+        if name.startswith(("weight", "bias")):
+            view[...] = gru.generator.uniform(-bound, bound, view.shape)
+        else:
+            view[...] = _fixed(name)
 
 
 def keras_glorot_orthogonal(gru):
@@ -27,7 +34,7 @@ def keras_glorot_orthogonal(gru):
             q, r = np.linalg.qr(gru.generator.standard_normal(view.shape))
             view[...] = q * np.sign(np.diagonal(r))
         else:
-            view[...] = 0
+            view[...] = _fixed(name)
 
 
 INITIALIZERS = {"torch": torch_uniform, "keras": keras_glorot_orthogonal}

@@ -67,6 +67,39 @@ enum {
         int stores; /* whether the gates are kept (reset after; before always does) */         \
     } pygru_units_##SUFFIX;                                                                    \
                                                                                                \
+    /* The sums of one gate in `rows` rows, to be normalised: out = gain * standardised + add, \
+     * where add_row is 0 for a vector that all rows share. out may be sums or add. The        \
+     * standardised sums and what they were multiplied by, scale (rows), may be NULL. */       \
+    typedef struct pygru_normalisation_##SUFFIX {                                              \
+        int64_t rows;                                                                          \
+        int64_t H;                                                                             \
+        REAL_ eps;                                                                             \
+        const REAL_ *sums;                                                                     \
+        ptrdiff_t sums_row;                                                                    \
+        const REAL_ *gain;                                                                     \
+        const REAL_ *add;                                                                      \
+        ptrdiff_t add_row;                                                                     \
+        REAL_ *out;                                                                            \
+        ptrdiff_t out_row;                                                                     \
+        REAL_ *standardised;                                                                   \
+        ptrdiff_t standardised_row;                                                            \
+        REAL_ *scale;                                                                          \
+    } pygru_normalisation_##SUFFIX;                                                            \
+                                                                                               \
+    /* From d, the gradient of out, to d_sums, which may be d, and d_gain, which is added to.  \
+     */                                                                                        \
+    typedef struct pygru_normalisation_gradient_##SUFFIX {                                     \
+        int64_t rows;                                                                          \
+        int64_t H;                                                                             \
+        const REAL_ *gain;                                                                     \
+        const REAL_ *standardised;                                                             \
+        ptrdiff_t standardised_row;                                                            \
+        const REAL_ *scale;                                                                    \
+        const REAL_ *d;                                                                        \
+        REAL_ *d_sums;                                                                         \
+        ptrdiff_t d_row; /* of both */                                                         \
+        REAL_ *d_gain;                                                                         \
+    } pygru_normalisation_gradient_##SUFFIX;                                                   \
     /* The settings of an optimiser in this precision; see pygru_sgd_settings and so on. */    \
     typedef struct pygru_sgd_rates_##SUFFIX {                                                  \
         REAL_ rate, momentum, decay;                                                           \
@@ -91,6 +124,8 @@ enum {
                                 REAL_ *d_h, REAL_ *d_gates, int keeps);                        \
         void (*reset_backward)(int64_t rows, int64_t H, const REAL_ *gates, const REAL_ *h,    \
                                const REAL_ *d_rh, REAL_ *d_h, REAL_ *d_gates);                 \
+        void (*normalise)(const pygru_normalisation_##SUFFIX *);                               \
+        void (*normalise_backward)(const pygru_normalisation_gradient_##SUFFIX *);             \
         void (*sigmoid)(int64_t n, const REAL_ *in, REAL_ *out);                               \
         void (*tanh)(int64_t n, const REAL_ *in, REAL_ *out);                                  \
         void (*sgd)(int64_t n, REAL_ *p, const REAL_ *g, REAL_ *v,                             \

@@ -17,6 +17,7 @@
 
 #include "activations.tpl.c"
 #include "gates.tpl.c"
+#include "norm.tpl.c"
 #include "optimizers.tpl.c"
 #include "losses.tpl.c"
 #if PYGRU_PACKED_PRODUCTS
@@ -30,6 +31,8 @@ static const NAME(pygru_table) NAME(table) = {
     .after_backward = NAME(after_backward),
     .before_backward = NAME(before_backward),
     .reset_backward = NAME(reset_backward),
+    .normalise = NAME(normalise),
+    .normalise_backward = NAME(normalise_backward),
     .sigmoid = NAME(all_sigmoid),
     .tanh = NAME(all_tanh),
     .sgd = NAME(sgd),

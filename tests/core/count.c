@@ -37,7 +37,8 @@ static const pygru_kernels *kernels_named(const char *name) {
 #define DEFINE_RUN(REAL, SUFFIX)                                                               \
     static int run_##SUFFIX(const pygru_kernels *kernels, int64_t T, int64_t B, int64_t H,     \
                             int32_t keep) {                                                    \
-        const pygru_config config = {H, H, 1, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0}; \
+        const pygru_config config = {H, H, 1, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS,     \
+                                     0, 0};                                                    \
         const pygru_team team = {1, NULL, NULL};                                               \
         const int64_t size = (int64_t)sizeof(REAL);                                            \
         pygru_forward_args_##SUFFIX f = {0};                                                   \
@@ -97,7 +98,8 @@ DEFINE_RUN(float, f32)
 DEFINE_RUN(double, f64)
 
 static int run_step(const pygru_kernels *kernels, int64_t H) {
-    const pygru_config config = {H, H, 1, 1, 1, PYGRU_RESET_BEFORE, PYGRU_UPDATE_REPLACES, 0};
+    const pygru_config config = {H, H, 1, 1, 1, PYGRU_RESET_BEFORE, PYGRU_UPDATE_REPLACES,
+                                 0, 0};
     pygru_step_args_f32 args = {0};
     pygru_cell cell;
     int64_t packed, workspace;

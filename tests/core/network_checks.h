@@ -19,12 +19,13 @@ static void describe(const problem *p, const precision *kind, const options *o,
                      const char *how) {
     const pygru_config *c = &p->config;
     const kernel_set *set = set_of(o->kernels);
-    set_case("%s, %s, %s, %s, H=%d I=%d T=%d B=%d L=%d D=%d bias=%d reset=%d update=%d%s%s",
+    set_case("%s, %s, %s, %s, H=%d I=%d T=%d B=%d L=%d D=%d bias=%d reset=%d update=%d%s%s%s",
              how, kind->name, o->engine == PYGRU_ENGINE_SIMD ? "SIMD" : "BLAS",
              set == NULL ? "other kernels" : set->name, (int)c->hidden_size, (int)c->input_size,
              (int)p->T, (int)p->B, (int)c->num_layers, (int)c->num_directions, (int)c->has_bias,
              (int)c->reset, (int)c->update, p->lengths != NULL ? " ragged" : "",
-             p->dropout != NULL || p->recurrent != NULL || p->zoneout != NULL ? " noise" : "");
+             p->dropout != NULL || p->recurrent != NULL || p->zoneout != NULL ? " noise" : "",
+             c->norm_eps > 0 ? " norm" : "");
 }
 
 /* ---- comparing results -------------------------------------------------------------- */
@@ -135,7 +136,7 @@ static void check_tape(const problem *p, const precision *kind, const results *r
     for (layer = 0; layer < c->num_layers; layer++) {
         for (d = 0; d < D; d++) {
             const int64_t states = (layer * D + d) * p->B * H;
-            pygru_tape_view view = {-2, -2, -2};
+            pygru_tape_view view = {-2, -2, -2, -2};
             pygru_tape_view_of(r->plan, layer, d, &view);
             CHECK_SAME(p->B * H, r->tape + view.h_last, r->h_n + states);
             for (b = 0; b < p->B; b++) {
@@ -181,13 +182,17 @@ static void check_slopes(const problem *p, const precision *kind, const options 
         for (d = 0; d < p->config.num_directions; d++) {
             pygru_cell at;
             CHECK_INT(pygru_cell_of(&p->config, layer, d, &at), PYGRU_OK);
-            describe(p, kind, o, "gradient of weight_ih, weight_hh, bias_ih, bias_hh");
+            describe(p, kind, o, "gradient of weight, bias, gain");
             check_slope(p, 3 * H * at.input_size, p->parameters + at.weight_ih,
                         r->grads + at.weight_ih);
             check_slope(p, 3 * H * H, p->parameters + at.weight_hh, r->grads + at.weight_hh);
             if (p->config.has_bias) {
                 check_slope(p, 3 * H, p->parameters + at.bias_ih, r->grads + at.bias_ih);
                 check_slope(p, 3 * H, p->parameters + at.bias_hh, r->grads + at.bias_hh);
+            }
+            if (p->config.norm_eps > 0) {
+                check_slope(p, 3 * H, p->parameters + at.gain_ih, r->grads + at.gain_ih);
+                check_slope(p, 3 * H, p->parameters + at.gain_hh, r->grads + at.gain_hh);
             }
         }
     }
@@ -364,8 +369,8 @@ static void check_problem(const problem *p, int64_t number, int each_array) {
 
 /* The n-th of 32 combinations of options; bit 5 of n is the caller's: lengths that differ. */
 static pygru_config nth_config(int n, shape s) {
-    const pygru_config c = {s.I,        s.H,   1 + (n >> 2 & 1), 1 + (n >> 3 & 1),
-                            n >> 4 & 1, n & 1, n >> 1 & 1,       0};
+    const pygru_config c = {
+        s.I, s.H, 1 + (n >> 2 & 1), 1 + (n >> 3 & 1), n >> 4 & 1, n & 1, n >> 1 & 1, 0, 0};
     return c;
 }
 
@@ -409,6 +414,23 @@ static void check_noise(int quick) {
     }
 }
 
+/* Layer normalisation, with and without noise. So large an epsilon leaves the sums of few units
+ * smooth enough for differences over a finite distance. */
+static void check_norm(int quick) {
+    static const shape shapes[] = {{3, 2, 5, 3}, {1, 1, 2, 1}, {17, 3, 7, 20}, {40, 5, 9, 3}};
+    int s, n;
+    for (s = 0; s < (quick ? 1 : 4); s++) {
+        for (n = s; n < N_COMBINATIONS; n += quick ? 13 : (s == 0 ? 1 : 5) * every) {
+            pygru_config c = nth_config(n, shapes[s]);
+            problem p;
+            c.norm_eps = 0.1;
+            p = problem_new(&c, shapes[s].T, shapes[s].B, n >> 5 & 1, n % 8);
+            check_problem(&p, n, s == 0);
+            problem_free(&p);
+        }
+    }
+}
+
 /* Sizes at which the core cuts its work differently: several tiles of one weight matrix, time
  * blocks that one step more would make one row too long, and panels of columns; more rows than
  * one weight-gradient product takes at once; chunks of as many sequences as there can be. */
@@ -431,7 +453,7 @@ static void check_large(void) {
 
 /* An array that may be NULL is zeros then; without d_x the rest is the same. */
 static void check_null_is_zero_on(const precision *kind, int32_t engine) {
-    const pygru_config c = {2, 3, 2, 2, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0};
+    const pygru_config c = {2, 3, 2, 2, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0, 0};
     problem p = problem_new(&c, 5, 20, 1, NO_NOISE);
     options o = plain_options;
     results some, others;
@@ -527,11 +549,12 @@ static void check_steps(int quick) {
     int s, n;
     for (s = 0; s < (quick ? 1 : 5); s++) {
         for (n = 0; n < N_COMBINATIONS / 2; n++) {
-            const pygru_config c = nth_config(n, shapes[s]);
+            pygru_config c = nth_config(n, shapes[s]);
             problem p;
             if (c.num_directions == 2) {
                 continue;
             }
+            c.norm_eps = (n + s) % 3 == 0 ? 0.1 : 0;
             p = problem_new(&c, 1, shapes[s].B, 0, NO_NOISE);
             check_steps_of(&p);
             problem_free(&p);

@@ -129,7 +129,8 @@ static int64_t length_of(const problem *p, int64_t b) {
 static int64_t parameters_of_cell(const pygru_config *c, int64_t layer) {
     const int64_t H = c->hidden_size;
     const int64_t width = layer == 0 ? c->input_size : c->num_directions * H;
-    return 3 * H * width + 3 * H * H + (c->has_bias ? 6 * H : 0);
+    return 3 * H * width + 3 * H * H + (c->has_bias ? 6 * H : 0) +
+           (c->norm_eps > 0 ? 6 * H : 0);
 }
 
 static problem problem_new(const pygru_config *config, int64_t T, int64_t B, int ragged,

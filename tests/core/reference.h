@@ -5,8 +5,12 @@
  *   n = tanh(W_n x + b_n + r (U_n h + c_n))   reset after
  *   h' = (1-z) h + z n (replaces)  or  z h + (1-z) n (keeps)
  *
+ * With layer normalisation, g (v - mean) / sqrt(variance + eps) stands for every product v = W
+ * x or U h of a gate, over its H units.
+ *
  * It shares no code with the core, not even the order of the parameters in memory: per cell
- * weight_ih (3H, width), weight_hh (3H, H), bias_ih (3H), bias_hh (3H), gates r, z, n. */
+ * weight_ih (3H, width), weight_hh (3H, H), bias_ih (3H), bias_hh (3H), gain_ih (3H),
+ * gain_hh (3H), gates r, z, n. */
 #ifndef REFERENCE_H
 #define REFERENCE_H
 
@@ -23,17 +27,41 @@ static double dot(int64_t n, const double *a, const double *b) {
 
 static double sigma(double x) { return 1 / (1 + exp(-x)); }
 
+/* out (H) = the rows of a matrix (H, n) times v, normalised if there is a gain (H). */
+static void reference_sums(const pygru_config *c, int64_t n, const double *matrix,
+                           const double *v, const double *gain, double *out) {
+    const int64_t H = c->hidden_size;
+    double mean = 0, variance = 0;
+    int64_t j;
+    for (j = 0; j < H; j++) {
+        out[j] = dot(n, matrix + j * n, v);
+        mean += out[j] / (double)H;
+    }
+    for (j = 0; j < H; j++) {
+        variance += (out[j] - mean) * (out[j] - mean) / (double)H;
+    }
+    for (j = 0; c->norm_eps > 0 && j < H; j++) {
+        out[j] = gain[j] * (out[j] - mean) / sqrt(variance + c->norm_eps);
+    }
+}
+
 /* One step of one sequence: h (H) becomes h'. h_in (H) stands for h in the products. scratch
- * (4H). */
+ * (10H). */
 static void reference_step(const pygru_config *c, int64_t width, const double *cell,
                            const double *x, const double *h_in, double *h, double *scratch) {
     const int64_t H = c->hidden_size;
     const double *w = cell, *u = w + 3 * H * width, *b_x = u + 3 * H * H, *b_h = b_x + 3 * H;
+    const double *g_x = b_x + (c->has_bias ? 6 * H : 0), *g_h = g_x + 3 * H;
     double *r = scratch, *z = r + H, *n = z + H, *rh = n + H;
-    int64_t j;
+    double *from_x = rh + H, *from_h = from_x + 3 * H;
+    int64_t j, gate;
+    for (gate = 0; gate < 3; gate++) {
+        reference_sums(c, width, w + gate * H * width, x, g_x + gate * H, from_x + gate * H);
+        reference_sums(c, H, u + gate * H * H, h_in, g_h + gate * H, from_h + gate * H);
+    }
     for (j = 0; j < H; j++) {
-        double a_r = dot(width, w + j * width, x) + dot(H, u + j * H, h_in);
-        double a_z = dot(width, w + (H + j) * width, x) + dot(H, u + (H + j) * H, h_in);
+        double a_r = from_x[j] + from_h[j];
+        double a_z = from_x[H + j] + from_h[H + j];
         if (c->has_bias) {
             a_r += b_x[j] + b_h[j];
             a_z += b_x[H + j] + b_h[H + j];
@@ -42,14 +70,14 @@ static void reference_step(const pygru_config *c, int64_t width, const double *c
         z[j] = sigma(a_z);
         rh[j] = r[j] * h_in[j];
     }
+    if (c->reset == PYGRU_RESET_BEFORE) {
+        reference_sums(c, H, u + 2 * H * H, rh, g_h + 2 * H, from_h + 2 * H);
+    }
     for (j = 0; j < H; j++) {
-        const double *u_n = u + (2 * H + j) * H;
         const double bias_x = c->has_bias ? b_x[2 * H + j] : 0;
         const double bias_h = c->has_bias ? b_h[2 * H + j] : 0;
-        const double from_x = dot(width, w + (2 * H + j) * width, x) + bias_x;
-        n[j] = c->reset == PYGRU_RESET_BEFORE
-                   ? tanh(from_x + bias_h + dot(H, u_n, rh))
-                   : tanh(from_x + r[j] * (bias_h + dot(H, u_n, h_in)));
+        const double a_x = from_x[2 * H + j] + bias_x, a_h = from_h[2 * H + j] + bias_h;
+        n[j] = c->reset == PYGRU_RESET_BEFORE ? tanh(a_x + a_h) : tanh(a_x + r[j] * a_h);
     }
     for (j = 0; j < H; j++) {
         h[j] = c->update == PYGRU_UPDATE_REPLACES ? (1 - z[j]) * h[j] + z[j] * n[j]
@@ -62,8 +90,8 @@ static void reference_forward(const problem *p, double *y, double *h_n) {
     const pygru_config *c = &p->config;
     const int64_t H = c->hidden_size, D = c->num_directions, width_above = D * H;
     const double *cell = p->parameters;
-    double *in = doubles(p->n_x), *out = NULL, *scratch = doubles(6 * H);
-    double *h_in = scratch + 4 * H, *old = h_in + H;
+    double *in = doubles(p->n_x), *out = NULL, *scratch = doubles(12 * H);
+    double *h_in = scratch + 10 * H, *old = h_in + H;
     int64_t layer, d, b, s, j, width = c->input_size;
     memcpy(in, p->x, (size_t)p->n_x * sizeof *in);
     for (layer = 0; layer < c->num_layers; layer++) {

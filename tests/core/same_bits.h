@@ -120,9 +120,10 @@ static void check_batches_of(const problem *p, const precision *kind, const kern
     alone_free(&single);
 }
 
-/* Both resets and both updates: bits 0 and 1 of n. */
+/* Both resets and both updates: bits 0 and 1 of n. Bit 2: biases; bit 3: layer normalisation.
+ */
 static pygru_config nth_model(int n, int64_t I, int64_t H, int64_t L, int32_t D) {
-    const pygru_config c = {I, H, L, D, n >> 2 & 1, n & 1, n >> 1 & 1, 0};
+    const pygru_config c = {I, H, L, D, n >> 2 & 1, n & 1, n >> 1 & 1, 0, n >> 3 & 1 ? 0.1 : 0};
     return c;
 }
 
@@ -135,8 +136,8 @@ static void check_batches_of_all_models(int quick) {
         H = quick ? 1 + 8 * i : i < 40 ? 1 + i : larger[i - 40];
         for (n = 0; n < 4; n++) {
             const int ragged = (i + n / 2) % 2;
-            const pygru_config c =
-                nth_model(n + 4 * (i & 1), 1 + (5 * i + 3 * n) % 23, H, 1 + (i + n) % 2, 1);
+            const pygru_config c = nth_model(n + 4 * (i & 1) + 8 * ((i + n) % 3 == 0),
+                                             1 + (5 * i + 3 * n) % 23, H, 1 + (i + n) % 2, 1);
             problem p = problem_new(&c, 3 + i % 2, quick ? 9 : 20, ragged, NO_NOISE);
             for (k = 0; k < N_PRECISIONS; k++) {
                 for (set = 0; set < n_kernel_sets; set++, number++) {
@@ -157,8 +158,8 @@ static void check_batches_of_all_sizes(void) {
     int s, n, k, set;
     for (s = 0; s < 6; s++) {
         for (n = 0; n < 8; n += every) { /* bit 2: ragged */
-            const pygru_config c =
-                nth_model(n | 4, shapes[s].I, shapes[s].H, 1, 1 + ((n >> 1 ^ n ^ s) & 1));
+            const pygru_config c = nth_model(n | 4 | (s + n) % 2 << 3, shapes[s].I, shapes[s].H,
+                                             1, 1 + ((n >> 1 ^ n ^ s) & 1));
             problem p = problem_new(&c, shapes[s].T, shapes[s].B, n >> 2, NO_NOISE);
             for (k = 0; k < N_PRECISIONS; k++) {
                 for (set = 0; set < n_kernel_sets; set++) {

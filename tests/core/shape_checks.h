@@ -100,7 +100,8 @@ enum { N_SIZES = sizeof sizes_to_try / sizeof *sizes_to_try };
 
 static wide exact_cell(const pygru_config *c, wide width) {
     const wide H = (wide)c->hidden_size;
-    return product(product(3, H), add(add(width, H), c->has_bias ? 2 : 0));
+    const wide vectors = (c->has_bias ? 2U : 0U) + (c->norm_eps > 0 ? 2U : 0U);
+    return product(product(3, H), add(add(width, H), vectors));
 }
 
 static wide exact_parameters(const pygru_config *c) {
@@ -113,11 +114,14 @@ static wide exact_parameters(const pygru_config *c) {
 /* Elements rounded up to whole vectors of 64 bytes of float32. */
 static wide padded(wide n) { return product(add(n, 15) / 16, 16); }
 
-/* Per cell: four biases, padded, with 16 elements that may be read beyond them, then the
- * columns of three gates, padded, for every input and every unit. */
+/* Per cell: four biases, padded, with 16 elements that may be read beyond them, what
+ * normalises, padded, then the columns of three gates, padded, for every input and every unit.
+ */
 static wide exact_packed(const pygru_config *c) {
     const wide H = (wide)c->hidden_size, D = (wide)c->num_directions;
-    const wide fixed = add(padded(add(product(4, H), 16)), product(3, product(padded(H), H)));
+    const wide norm = c->norm_eps > 0 ? padded(product(10, H)) : 0;
+    const wide fixed =
+        add(add(padded(add(product(4, H), 16)), norm), product(3, product(padded(H), H)));
     const wide inputs =
         add((wide)c->input_size, product((wide)c->num_layers - 1, product(D, H)));
     return add(product(product((wide)c->num_layers, D), fixed),
@@ -145,9 +149,11 @@ static void check_sizes_of(const pygru_config *c, int32_t engine, int32_t keep,
     const wide R = (wide)(T * B), cells = product(L, D);
     const wide states = product(cells, product((wide)B, H));
     const wide columns = keep == PYGRU_KEEP_GATES ? 5 : 1;
-    const wide tape = add(add(add(product(R, (wide)c->input_size), states),
-                              product(cells, product(product(R, columns), H))),
-                          16);
+    const wide standardised =
+        keep == PYGRU_KEEP_GATES && c->norm_eps > 0 ? product(6, add(H, 1)) : 0;
+    const wide row = add(product(columns, H), standardised);
+    const wide tape = add(
+        add(add(product(R, (wide)c->input_size), states), product(cells, product(R, row))), 16);
     const wide dropout = product(L - 1, product(R, product(D, H)));
     const wide zoneout = product(cells, product(R, H));
     const wide scratch = product((wide)n_threads, product(4, H));
@@ -183,10 +189,11 @@ static void check_huge_models(void) {
     for (i = 0; i < N_SIZES; i++) {
         for (h = 0; h < N_SIZES; h++) {
             for (l = 0; l < N_SIZES; l++) {
-                for (n = 0; n < 4; n++) {
+                for (n = 0; n < 8; n++) {
                     const pygru_config c = {
-                        sizes_to_try[i], sizes_to_try[h],   sizes_to_try[l],    1 + (n & 1),
-                        n >> 1,          PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0};
+                        sizes_to_try[i],  sizes_to_try[h],   sizes_to_try[l],    1 + (n & 1),
+                        n >> 1 & 1,       PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0,
+                        n >> 2 ? 1e-5 : 0};
                     pygru_cell last = {0};
                     pygru_status status =
                         pygru_cell_of(&c, c.num_layers - 1, c.num_directions - 1, &last);
@@ -213,9 +220,9 @@ static void check_huge_models(void) {
 }
 
 static void check_huge_batches(void) {
-    const pygru_config c = {7, 8, 2, 2, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0};
-    const pygru_config one = {7, 8, 2, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0};
-    const pygru_config wide_step = {7, INT64_C(1) << 31, 1, 1, 1, 0, 0, 0};
+    const pygru_config c = {7, 8, 2, 2, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0, 0};
+    const pygru_config one = {7, 8, 2, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0, 0};
+    const pygru_config wide_step = {7, INT64_C(1) << 31, 1, 1, 1, 0, 0, 0, 0};
     int t, b;
     for (t = 0; t < N_SIZES; t++) {
         for (b = 0; b < N_SIZES; b++) {
@@ -272,8 +279,9 @@ static void check_bad_config(const pygru_config *c) {
 static void check_bad_configs(void) {
     static const int64_t bad_sizes[] = {0, -1, -(INT64_C(1) << 40), INT64_MIN};
     static const int32_t bad_flags[] = {-1, 2, INT32_MAX, INT32_MIN};
+    static const double bad_eps[] = {-1e-5, 2, -INFINITY, INFINITY, NAN};
     static const int32_t bad_directions[] = {0, -1, 3, INT32_MAX, INT32_MIN};
-    const pygru_config good = {3, 2, 2, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0};
+    const pygru_config good = {3, 2, 2, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0, 0};
     int64_t memory[256], number;
     pygru_cell cell;
     pygru_config c;
@@ -294,6 +302,7 @@ static void check_bad_configs(void) {
     }
     for (i = 0; i < 5; i++) {
         c = good, c.num_directions = bad_directions[i], check_bad_config(&c);
+        c = good, c.norm_eps = bad_eps[i], check_bad_config(&c);
     }
     set_case("bad layer or direction");
     CHECK_INT(pygru_cell_of(&good, -1, 0, &cell), PYGRU_BAD_CONFIG);
@@ -307,7 +316,7 @@ static void check_bad_configs(void) {
 static void check_bad_batches(void) {
     static const int64_t bad_lengths[] = {-1, 4, INT64_MAX, INT64_MIN};
     static const int64_t negative[] = {-1, -(INT64_C(1) << 40), INT64_MIN};
-    const pygru_config c = {3, 2, 2, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0};
+    const pygru_config c = {3, 2, 2, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0, 0};
     int64_t memory[256], number, lengths[2];
     int i;
     for (i = 0; i < 8; i++) {
@@ -331,13 +340,15 @@ static void check_bad_batches(void) {
 
 /* "-1 where the tape does not hold it" */
 static void check_tape_views(void) {
-    const pygru_config c = {3, 2, 2, 2, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0};
+    pygru_config c = {3, 2, 2, 2, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0, 0};
     int64_t memory[256];
     const pygru_plan *plan = (const pygru_plan *)memory;
     int64_t layer;
-    int32_t d, keep;
-    for (keep = PYGRU_KEEP_NOTHING; keep <= PYGRU_KEEP_GATES; keep++) {
+    int32_t d, n;
+    for (n = 0; n < 6; n++) {
+        const int32_t keep = n % 3;
         pygru_sizes sizes;
+        c.norm_eps = n < 3 ? 0 : 0.1;
         CHECK_INT(pygru_plan_init(&c, keep % 2, 3, 2, NULL, 8, keep, memory), PYGRU_OK);
         CHECK_INT(pygru_plan_sizes(plan, 1, &sizes), PYGRU_OK);
         for (layer = 0; layer < 2; layer++) {
@@ -357,6 +368,11 @@ static void check_tape_views(void) {
                     CHECK_INT(view.gates, -1);
                 } else {
                     CHECK(view.gates >= 0 && view.gates + 6 * 4 * 2 <= sizes.tape);
+                }
+                if (keep != PYGRU_KEEP_GATES || c.norm_eps == 0) {
+                    CHECK_INT(view.norm, -1);
+                } else {
+                    CHECK(view.norm >= 0 && view.norm + 6 * 6 * (2 + 1) <= sizes.tape);
                 }
             }
         }

@@ -110,6 +110,7 @@ int main(int argc, char **argv) {
     RUN(check_split(quick));
     RUN(check_all_combinations(quick));
     RUN(check_noise(quick));
+    RUN(check_norm(quick));
     if (!quick) {
         RUN(check_large());
     }
