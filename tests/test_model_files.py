@@ -6,6 +6,7 @@ Rows B-94 to B-113 of the bad-input list; the id of a row stands in the test's n
 import contextlib
 import json
 import os
+import stat
 import struct
 
 import numpy as np
@@ -301,6 +302,27 @@ def test_saving_is_flushed_before_it_is_renamed(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "replace", lambda a, b: (calls.append("replace"), replace(a, b)))
     pygru.save(GRU(1, 1), tmp_path / "m.safetensors")
     assert calls == ["fsync", "replace", "fsync"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
+def test_a_file_keeps_its_permissions_and_a_link_its_target(tmp_path):
+    file, link = tmp_path / "m.safetensors", tmp_path / "latest"
+    pygru.save(GRU(1, 1, seed=0), file)
+    file.chmod(0o640)
+    link.symlink_to(file)
+    pygru.save(GRU(2, 2, seed=0), link)
+    assert link.is_symlink() and pygru.load(file).hidden_size == 2
+    assert file.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_what_is_no_file_is_written_to_and_not_replaced(tmp_path):
+    pygru.save(GRU(1, 1), "/dev/null")
+    with pytest.raises(OSError, match="No space left"):
+        pygru.save(GRU(1, 1), "/dev/full")
+    for name in ("null", "full"):
+        assert stat.S_ISCHR(os.stat(f"/dev/{name}").st_mode)
+        assert not [entry for entry in os.listdir("/dev") if entry.startswith(f".{name}")]
 
 
 def test_save_refuses_what_it_does_not_know(tmp_path):
