@@ -275,7 +275,7 @@ def forecast(history, prediction, *, quantiles=None, truth=None, x=None, ax=None
     count = columns.shape[1]
     if count % 2:
         label = "prediction" if levels is None else _name_of(levels[count // 2])
-        ax.plot(ahead, columns[:, count // 2], color=GRU_COLOUR, lw=2, label=label)
+        _line_with_gaps(ax, ahead, columns[:, count // 2], GRU_COLOUR, label, lw=2)
     for low in range(count // 2):
         high = count - 1 - low
         ax.fill_between(
@@ -287,16 +287,18 @@ def forecast(history, prediction, *, quantiles=None, truth=None, x=None, ax=None
             lw=0,
             label=f"{100 * (levels[high] - levels[low]):.3g} % band",
         )
+        if K == 1:  # a band of no width: a bar
+            ax.vlines(ahead, columns[:, low], columns[:, high], color=GRU_COLOUR, lw=1.4)
     return _tidy(ax)
 
 
-def _line_with_gaps(ax, x, values, colour, label):
+def _line_with_gaps(ax, x, values, colour, label, lw=1.4):
     """Draw a line that NaN interrupts; a value between two of them is a dot, not nothing."""
-    ax.plot(x, values, color=colour, lw=1.4, label=label)
+    ax.plot(x, values, color=colour, lw=lw, label=label)
     there = np.concatenate([[False], np.isfinite(values), [False]])
     alone = there[1:-1] & ~there[:-2] & ~there[2:]
     if alone.any():
-        ax.plot(x[alone], values[alone], ".", color=colour, ms=4)
+        ax.plot(x[alone], values[alone], ".", color=colour, ms=4 * lw)
 
 
 def _name_of(level):
@@ -312,6 +314,10 @@ def _check_levels(quantiles, prediction):
                 f"got {prediction.shape}"
             )
         return None
+    if not np.iterable(quantiles):
+        raise TypeError(
+            f"quantiles must be a sequence of floats, got {validation.type_name(quantiles)}"
+        )
     levels = [validation.check_number("quantiles", level) for level in quantiles]
     inside = all(0 < level < 1 for level in levels)
     if not levels or not inside or any(np.diff(levels) <= 0):
@@ -327,14 +333,33 @@ def _check_levels(quantiles, prediction):
 def plot_history(history, ax=None):
     """Draw training and validation loss over epochs; see :meth:`History.plot`."""
     ax = _axes(ax, 7, 4)
-    epochs = history["epoch"]
-    ax.plot(epochs, history["loss"], color=INK, label="training")
-    if "val_loss" in history:
-        losses = history["val_loss"]
-        ax.plot(epochs, losses, color=GRU_COLOUR, label="validation")
-        best = int(np.argmin(losses))
-        ax.plot(epochs[best], losses[best], "o", color=GRU_COLOUR, label="best")
+    epochs = np.array(history["epoch"])
+    _line_with_gaps(ax, epochs, np.array(history["loss"], float), INK, "training")
+    if "val_loss" in history:  # not necessarily in every epoch
+        losses = [record.get("val_loss", np.nan) for record in history.records]
+        losses = np.array(losses, float)
+        _line_with_gaps(ax, epochs, losses, GRU_COLOUR, "validation")
+        if np.isfinite(losses).any():
+            best = int(np.nanargmin(losses))
+            ax.plot(epochs[best], losses[best], "o", color=GRU_COLOUR, label="best")
     ax.set(xlabel="epoch", ylabel="loss")
+    ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    ax.legend(frameon=False)
+    return _tidy(ax)
+
+
+def plot_learning_rates(found, ax=None):
+    """Draw losses over learning rates; see :meth:`LearningRates.plot`."""
+    ax = _axes(ax, 7, 4)
+    ax.plot(found.rates, found.losses, color=INK, lw=1.4)
+    ax.axvline(found.suggestion, color=GRU_COLOUR, lw=1.4, ls="--", label="suggestion")
+    # What lies far above the first losses says only that training has failed there.
+    first = np.median(found.losses[: max(1, len(found.losses) // 4)])
+    lowest, highest = found.losses.min(), 2 * first - found.losses.min()
+    margin = 0.1 * (highest - lowest)
+    ax.set(xscale="log", xlabel="learning rate", ylabel="loss")
+    if margin > 0:
+        ax.set_ylim(lowest - margin, highest + margin)
     ax.legend(frameon=False)
     return _tidy(ax)
 

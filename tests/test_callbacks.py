@@ -205,7 +205,9 @@ def test_tensorboard_is_closed_when_training_fails(board, tmp_path):
 
 def test_tensorboard_says_what_is_missing(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
-    with pytest.raises(ImportError, match="needs the package tensorboardX: pip install"):
+    with pytest.raises(
+        ImportError, match=r"needs the package tensorboardX; .* \"pygru\[tensorboard\]\""
+    ):
         fit(Trainer(model_of(), callbacks=[TensorBoard(tmp_path)]))
 
 
@@ -304,3 +306,133 @@ def test_what_is_monitored_must_be_there(callback):
     name = type(callback).__name__
     with pytest.raises(ValueError, match=f"{name} monitors 'val_loss', .* only loss; pass val"):
         fit(Trainer(model_of(), callbacks=[callback]), validation=None)
+
+
+# ---- early stopping, option by option --------------------------------------------------------
+
+
+class Losses(Callback):
+    """Puts made-up losses into the records before the callbacks behind it see them."""
+
+    def __init__(self, values):
+        self.values = values
+
+    def on_epoch_end(self, trainer, record):
+        record["val_loss"] = self.values[record["epoch"]]
+
+
+def stopped_after(values, **options):
+    """The epochs that were trained, the callback, and the weights of each epoch."""
+    seen = Recorder()
+    stopping = EarlyStopping(**options)
+    trainer = Trainer(
+        model_of(), optimizer=SGD(0.1), callbacks=[Losses(values), stopping, seen]
+    )
+    history = trainer.fit(X, y, epochs=len(values), batch_size=20, progress=False)
+    return len(history), stopping, seen.weights, flat(trainer.model)
+
+
+def test_min_delta_decides_what_is_an_improvement():
+    falling = [1.0, 0.95, 0.91, 0.86, 0.84, 0.82]
+    assert stopped_after(falling, patience=2)[0] == 6
+    epochs, stopping, *_ = stopped_after(falling, patience=2, min_delta=0.2)
+    assert (epochs, stopping.best, stopping.best_epoch) == (3, 1.0, 0)
+    epochs, stopping, *_ = stopped_after(falling, patience=3, min_delta=0.08)
+    assert (epochs, stopping.best, stopping.best_epoch) == (6, 0.82, 5)
+
+
+def test_restore_best_puts_the_best_weights_back_or_not():
+    values = [1.0, 0.5, 0.7, 0.8, 0.9]
+    epochs, _, weights, final = stopped_after(values, patience=2)
+    assert epochs == 4
+    np.testing.assert_array_equal(final, weights[1])
+    epochs, _, weights, final = stopped_after(values, patience=2, restore_best=False)
+    assert epochs == 4
+    np.testing.assert_array_equal(final, weights[3])
+
+
+def test_nan_is_no_improvement():
+    nan = float("nan")
+    assert stopped_after([nan] * 6, patience=2)[0] == 3
+    epochs, stopping, *_ = stopped_after([nan, 1.0, nan, nan, nan], patience=2)
+    assert (epochs, stopping.best_epoch) == (4, 1)
+
+
+# ---- paths and the bar -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [ModelCheckpoint, CSVLogger])
+def test_a_missing_folder_is_found_before_training(make, tmp_path):
+    trainer = Trainer(model_of(), callbacks=[make(tmp_path / "no" / "file")])
+    before = flat(trainer.model)
+    with pytest.raises(FileNotFoundError, match=r"No such folder.*no"):
+        fit(trainer)
+    np.testing.assert_array_equal(flat(trainer.model), before)
+
+
+@pytest.mark.parametrize("name", ["{x}", "{}", "{epoch:q}"])
+def test_fields_of_a_path_are_those_of_an_epoch(name, tmp_path):
+    with pytest.raises(ValueError, match=r"path .* must have fields such as {epoch:03d}"):
+        fit(Trainer(model_of(), callbacks=[ModelCheckpoint(tmp_path / name)]))
+
+
+def test_csv_has_every_column_also_of_epochs_without_it(tmp_path):
+    path = tmp_path / "log.csv"
+    model = model_of()
+    trainer = Trainer(model, callbacks=[CSVLogger(path)], seed=0)
+    fit(trainer, 1, validation=None)
+    trainer.save_checkpoint(tmp_path / "checkpoint")
+    trainer.resume(tmp_path / "checkpoint")
+    fit(trainer, 2)
+    rows = list(csv.DictReader(path.read_text().splitlines()))
+    assert [bool(row["val_loss"]) for row in rows] == [False, True]
+
+
+def test_a_bar_of_ones_own_is_the_only_one(capsys):
+    fit(Trainer(model_of(), callbacks=[pygru.ProgressBar(disable=False)]), progress=None)
+    assert capsys.readouterr().err.count("3/3") == 1
+
+
+def test_a_bar_moves_within_an_epoch(capsys, monkeypatch):
+    clock = iter(range(1000))
+    monkeypatch.setattr("pygru.train.callbacks.time.monotonic", lambda: next(clock))
+    fit(Trainer(model_of(), callbacks=[pygru.ProgressBar(disable=False)]), 1)
+    written = capsys.readouterr().err
+    assert "batch loss=" in written and "sequences=15" in written
+
+
+# ---- the finder, further ---------------------------------------------------------------------
+
+
+def test_the_finder_trains_as_the_trainer_would():
+    """With its memory, in its windows, and a Seq2Seq's count of steps is put back."""
+    seen = set()
+
+    class Watched(GRU):
+        def forward(self, x, h0=None, *, memory="gates", **options):
+            seen.add((memory, x.shape[1]))
+            return super().forward(x, h0, memory=memory, **options)
+
+    model = Sequential(Watched(2, 4, batch_first=True, seed=0), Linear(4, 1, seed=0))
+    trainer = Trainer(model, memory="outputs")
+    find_learning_rate(trainer, X, X[:, :, :1], batch_size=5, steps=4, bptt_steps=3)
+    assert seen == {("outputs", 3)}
+    translator = pygru.Seq2Seq(5, 6, 2, 3, seed=0)
+    data = translator.training_data([[1, 2], [3]], [[2, 3], [4]])
+    trainer = Trainer(translator, loss="cross_entropy")
+    find_learning_rate(trainer, *data, batch_size=2, steps=5)
+    assert translator.training_steps == 0
+
+
+def test_the_finder_draws_what_it_found():
+    pytest.importorskip("matplotlib")
+    found = find_learning_rate(Trainer(model_of(), seed=0), X, y, batch_size=5, steps=20)
+    ax = found.plot()
+    np.testing.assert_array_equal(ax.get_lines()[0].get_xdata(), found.rates)
+    np.testing.assert_array_equal(ax.get_lines()[0].get_ydata(), found.losses)
+    assert ax.get_lines()[1].get_xdata()[0] == found.suggestion and ax.get_xscale() == "log"
+
+
+def test_the_finder_takes_a_trainer():
+    with pytest.raises(TypeError, match="trainer must be a Trainer, got Sequential"):
+        find_learning_rate(model_of(), X, y, batch_size=5)

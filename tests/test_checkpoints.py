@@ -3,6 +3,7 @@
 Rows B-94 to B-115 of the bad-input list that concern checkpoints have their id in a test.
 """
 
+import copy
 import json
 import struct
 import sys
@@ -560,13 +561,19 @@ def set_in(*path):
 @pytest.mark.parametrize(
     "change",
     [
-        pytest.param(set_in("generators", 0, "state", "state", 2**128), id="b115-large"),
-        pytest.param(set_in("generators", 0, "state", "state", -1), id="b115-negative"),
-        pytest.param(set_in("generators", 0, "state", "inc", 2), id="b115-even"),
-        pytest.param(set_in("generators", 0, "uinteger", 2**32), id="b115-uinteger"),
-        pytest.param(set_in("generators", 0, "has_uint32", 1.0), id="b115-float"),
-        pytest.param(set_in("generators", 0, "bit_generator", "MT19937"), id="b115-kind"),
-        pytest.param(set_in("generators", []), id="no-generators"),
+        pytest.param(
+            set_in("chance", "generators", 0, "state", "state", 2**128), id="b115-large"
+        ),
+        pytest.param(
+            set_in("chance", "generators", 0, "state", "state", -1), id="b115-negative"
+        ),
+        pytest.param(set_in("chance", "generators", 0, "state", "inc", 2), id="b115-even"),
+        pytest.param(set_in("chance", "generators", 0, "uinteger", 2**32), id="b115-uinteger"),
+        pytest.param(set_in("chance", "generators", 0, "has_uint32", 1.0), id="b115-float"),
+        pytest.param(
+            set_in("chance", "generators", 0, "bit_generator", "MT19937"), id="b115-kind"
+        ),
+        pytest.param(set_in("chance", "generators", []), id="no-generators"),
         pytest.param(set_in("position", "batch", -1), id="batch"),
         pytest.param(set_in("position", "epoch", "1"), id="epoch"),
         pytest.param(set_in("position", "event", ["on_fit_end", []]), id="event"),
@@ -624,3 +631,44 @@ def test_b113_a_failed_save_leaves_the_old_checkpoint(checkpoint, monkeypatch):
         trainer_of().save_checkpoint(checkpoint)
     assert checkpoint.read_bytes() == old
     assert [path.name for path in checkpoint.parent.iterdir()] == ["c"]
+
+
+@pytest.mark.parametrize("change", ["values", "order", "targets"])
+def test_an_epoch_goes_on_with_its_own_data_only(change, tmp_path):
+    trainer = trainer_of(Interrupt(batches=2))
+    with pytest.raises(KeyboardInterrupt):
+        fit(trainer)
+    trainer.save_checkpoint(tmp_path / "c")
+    other_X, other_y = [x.copy() for x in X], y.copy()
+    if change == "values":
+        other_X[3][0, 0] += 1
+    elif change == "order":
+        other_X, other_y = other_X[::-1], other_y[::-1]
+    else:
+        other_y[-1] += 1
+    other = resumed(tmp_path / "c", "adam")
+    with pytest.raises(ValueError, match="inside an epoch of other data, or of the same in"):
+        other.fit(other_X, other_y, epochs=EPOCHS, batch_size=BATCH, progress=False)
+    other.fit(X, y, epochs=EPOCHS, batch_size=BATCH, validation=(X[:6], y[:6]), progress=False)
+
+
+def test_between_epochs_the_data_may_be_others(tmp_path):
+    trainer = trainer_of(Callback())
+    fit(trainer, 1)
+    trainer.save_checkpoint(tmp_path / "c")
+    other = resumed(tmp_path / "c", "adam")
+    history = other.fit(
+        X[:10], y[:10], epochs=2, batch_size=BATCH, validation=(X[:6], y[:6]), progress=False
+    )
+    assert history["sequences"] == [N, 10]
+
+
+def test_a_copy_of_a_trainer_is_at_its_own_position(tmp_path):
+    """A bookmark that looked at the original's generators would write the wrong ones."""
+    trainer = trainer_of(Callback())
+    fit(trainer, 1)
+    other = copy.deepcopy(trainer)
+    other.generator.random()
+    other.save_checkpoint(tmp_path / "c")
+    again = resumed(tmp_path / "c", "adam")
+    assert again.generator.bit_generator.state == other.generator.bit_generator.state

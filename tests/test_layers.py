@@ -343,3 +343,34 @@ def test_assigning_a_flat_array_copies_into_it():
     assert (view == -0.5).all()
     with pytest.raises(ValueError, match=r"flat_grads must have shape \(63,\), got \(3,\)"):
         gru.flat_grads = np.ones(3)
+
+
+@pytest.mark.parametrize(
+    ("layer", "x", "d_y"),
+    [
+        (Linear(4, 2, seed=0), np.ones((3, 4)), np.ones((2, 3))),
+        (Linear(4, 2, seed=0), np.ones((3, 4)), 1.0),
+        (Dropout(0.5, seed=0), np.ones((3, 4)), 1.0),
+        (Last(), np.ones((2, 3, 4)), np.ones((2, 5))),
+        (Embedding(5, 2, seed=0), [[1, 2, 3]], np.ones((1, 2, 3))),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_backward_refuses_gradients_of_another_shape(layer, x, d_y):
+    y, tape = layer.forward(x)
+    shape = ", ".join(map(str, y.shape))
+    with pytest.raises(
+        ValueError, match=rf"d_y must have shape \({shape}\) of the output, got"
+    ):
+        layer.backward(tape, d_y)
+    assert not layer.flat_grads.any()
+
+
+def test_sequential_gives_a_list_for_a_list():
+    x = [np.ones((3, 2)), np.zeros((0, 2)), np.ones((5, 2))]
+    every_step = Sequential(GRU(2, 3, batch_first=True, seed=0), Linear(3, 1, seed=0))
+    outputs = every_step(x)
+    assert [output.shape for output in outputs] == [(3, 1), (0, 1), (5, 1)]
+    np.testing.assert_array_equal(outputs[2], every_step(x[2][np.newaxis])[0])
+    last = Sequential(GRU(2, 3, batch_first=True, seed=0), Last(), Linear(3, 1, seed=0))
+    assert last(x).shape == (3, 1)

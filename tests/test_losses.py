@@ -1,5 +1,8 @@
 """Losses: values by hand, signed gradients by differences, masks that hide what they mask."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from test_layers import numerical_gradient
@@ -219,7 +222,11 @@ def test_extreme_logits_stay_finite(dtype):
             TypeError,
             "mask must be an array of bool",
         ),
-        (lambda: losses.mse([1.0], [1.0], weights=[-1.0]), ValueError, "weights must be >= 0"),
+        (
+            lambda: losses.mse([1.0], [1.0], weights=[-1.0]),
+            ValueError,
+            "weights must be finite and >= 0",
+        ),
         (
             lambda: losses.mse([1.0], [1.0], mask=[True] * 2),
             ValueError,
@@ -276,3 +283,47 @@ def test_extreme_logits_stay_finite(dtype):
 def test_refusals(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_a_mean_keeps_its_weight(protocol):
+    value = losses.mse([1.0, 3.0], [0.0, 0.0], weights=[1.0, 3.0])[0]
+    assert (value, value.weight) == (7.0, 4.0)
+    for other in (copy.deepcopy(value), pickle.loads(pickle.dumps(value, protocol))):
+        assert (other, other.weight) == (7.0, 4.0)
+    assert type(value + 1) is float
+
+
+@pytest.mark.parametrize(
+    ("loss", "weight"),
+    [
+        (lambda: losses.mse(np.zeros((2, 3)), np.zeros((2, 3))), 6),
+        (lambda: losses.mae(np.zeros((2, 3)), np.zeros((2, 3)), mask=[True, False]), 3),
+        (lambda: losses.cross_entropy(np.zeros((4, 2)), [0, 1, -1, 1], ignore_index=-1), 3),
+        (
+            lambda: losses.cross_entropy(
+                np.zeros((3, 2)), [0, 1, 1], class_weight=[0.5, 4.0], weights=[2.0, 1.0, 0.0]
+            ),
+            5,
+        ),
+        (lambda: losses.quantile(np.zeros((4, 3)), np.zeros(4), quantiles=[0.1, 0.5, 0.9]), 4),
+        (lambda: losses.cross_entropy(np.zeros((1, 2)), [0], class_weight=[0.0, 1.0]), 0),
+    ],
+)
+def test_the_weight_is_the_sum_of_what_counts(loss, weight):
+    assert loss()[0].weight == pytest.approx(weight, rel=1e-15)
+
+
+@pytest.mark.parametrize("weight", [np.nan, np.inf])
+def test_weights_must_be_finite(weight):
+    with pytest.raises(ValueError, match="weights must be finite and >= 0"):
+        losses.mse([1.0, 2.0], [0.0, 0.0], weights=[weight, 1.0])
+
+
+def test_complex_predictions_and_lists_of_ragged_ones_are_refused():
+    with pytest.raises(ValueError, match="Complex data not supported: prediction"):
+        losses.mse([1j], [0.0])
+    with pytest.raises(ValueError, match=r"prediction: .*pad_sequences"):
+        losses.mse([[1.0], [1.0, 2.0]], [[1.0], [1.0, 2.0]])
+    with pytest.raises(TypeError, match="ignore_index must be an int, got float"):
+        losses.cross_entropy(np.zeros((1, 2)), [0], ignore_index=1.0)

@@ -1,6 +1,7 @@
 """Optimisers: plain loops of their formulas, weight decay that spares biases, whole steps."""
 
 import copy
+import pickle
 
 import numpy as np
 import pytest
@@ -186,9 +187,24 @@ def test_clip_grad_norm():
 def test_an_optimizer_serves_one_model(optimizer):
     optimizer = optimizer()
     optimizer.step(Linear(2, 8))
-    with pytest.raises(ValueError, match="this optimizer belongs to another model"):
-        optimizer.step(Linear(2, 9))
+    for other in (Linear(2, 9), Linear(2, 8)):  # also one of the same sizes
+        before = other.flat_parameters.copy()
+        with pytest.raises(ValueError, match="this optimizer belongs to another model"):
+            optimizer.step(other)
+        np.testing.assert_array_equal(other.flat_parameters, before)
     assert optimizer.steps == 1
+
+
+@pytest.mark.parametrize("way", [copy.deepcopy, lambda pair: pickle.loads(pickle.dumps(pair))])
+def test_a_copy_of_an_optimizer_serves_the_copy_of_its_model(way):
+    model, optimizer = Linear(2, 8, seed=0), Adam(0.1)
+    model.flat_grads[:] = 1
+    optimizer.step(model)
+    other, other_optimizer = way((model, optimizer))
+    for pair in ((model, optimizer), (other, other_optimizer)):
+        pair[1].step(pair[0])
+    np.testing.assert_array_equal(other.flat_parameters, model.flat_parameters)
+    assert other_optimizer.steps == 2
 
 
 @pytest.mark.parametrize(("optimizer", "formula", "options"), CASES)

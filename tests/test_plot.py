@@ -154,6 +154,34 @@ def test_bad_input_is_refused(call, error, message):
     assert message in str(caught.value)
 
 
+def test_history_with_validation_in_some_epochs_only():
+    records = [{"epoch": e, "loss": 5.0 - e} for e in range(4)]
+    records[1]["val_loss"], records[3]["val_loss"] = 2.0, np.nan
+    ax = History(records).plot()
+    np.testing.assert_array_equal(line(ax, "training").get_xdata(), range(4))
+    np.testing.assert_array_equal(
+        line(ax, "validation").get_ydata(), [np.nan, 2, np.nan, np.nan]
+    )
+    np.testing.assert_array_equal(line(ax, "best").get_xydata(), [[1, 2.0]])
+    assert [list(each.get_xdata()) for each in ax.get_lines() if each.get_marker() == "."] == [
+        [1]
+    ]
+
+
+def test_history_of_one_epoch_is_seen():
+    ax = History([{"epoch": 0, "loss": 1.0}]).plot()
+    assert any(each.get_marker() == "." for each in ax.get_lines())
+    assert all(float(tick).is_integer() for tick in ax.get_xticks())
+
+
+def test_forecast_of_one_step_is_seen():
+    ax = pygru.plot.forecast([1.0, 2.0], [[2.5, 3.0, 3.5]], quantiles=(0.1, 0.5, 0.9))
+    dots = [each for each in ax.get_lines() if each.get_marker() == "."]
+    np.testing.assert_array_equal(dots[0].get_xydata(), [[1, 3.0]])
+    bars = [c for c in ax.collections if type(c).__name__ == "LineCollection"]
+    np.testing.assert_array_equal(bars[0].get_segments(), [[[1, 2.5], [1, 3.5]]])
+
+
 def test_history_marks_the_best_epoch():
     records = [(0, 3.0, 2.5), (1, 2.0, 1.5), (2, 1.0, 1.75)]
     history = History(

@@ -223,6 +223,50 @@ def test_dropout_acts_in_training_only_and_repeats_its_masks_in_backward():
     assert slope == pytest.approx(difference, rel=1e-6)
 
 
+def test_noise_and_normalisation_inside_the_parts():
+    """Encoder and decoder get what they are to have; the gradients are those of the whole."""
+    noise = {"recurrent_dropout": 0.4, "zoneout": 0.2, "layer_norm": True}
+    model = model_of(2, **noise)
+    for gru in (model.encoder, model.decoder):
+        assert {name: getattr(gru, name) for name in noise} == noise
+    x = {"source": SOURCES, "target": TARGETS}
+    assert not np.array_equal(model.forward(x)[0], model.forward(x)[0])
+    assert np.array_equal(model(x), model(x))
+    translated = model.beam_search(SOURCES, max_length=4)[0]
+    logits = model({"source": SOURCES[:1], "target": [[0, *translated.tokens]]})[0]
+    logits[:, model.bos_idx] = -np.inf
+    assert translated.tokens == logits.argmax(axis=1)[: len(translated.tokens)].tolist()
+
+    def value(step):
+        moved = model_of(2, **noise)
+        for (values, _), direction in zip(moved.flat_pairs, directions, strict=True):
+            values += step * direction
+        logits, tape = moved.forward(x)
+        moved.backward(tape, d_logits)
+        return (logits * d_logits).sum(), moved
+
+    rng = np.random.default_rng(3)
+    d_logits = rng.standard_normal((4, 5, 6))
+    directions = [rng.standard_normal(values.shape) for values, _ in model.flat_pairs]
+    _, still = value(0)
+    slope = sum((g * d).sum() for (_, g), d in zip(still.flat_pairs, directions, strict=True))
+    difference = (value(1e-6)[0] - value(-1e-6)[0]) / 2e-6
+    assert slope == pytest.approx(difference, rel=1e-6)
+
+
+def test_no_sources_have_no_translations():
+    model = model_of()
+    assert model.translate([], max_length=3) == model.beam_search([], max_length=3) == []
+
+
+def test_no_translation_holds_the_begin_token():
+    model = model_of()
+    model.output.parameters["bias"][model.bos_idx] = 50.0
+    for beam_size in (1, 3):
+        for tokens in model.translate(SOURCES, max_length=5, beam_size=beam_size):
+            assert model.bos_idx not in tokens
+
+
 def test_the_seed_decides():
     x = {"source": SOURCES, "target": TARGETS}
     same = [Seq2Seq(5, 6, 2, 3, dropout=0.5, seed=4).forward(x)[0] for _ in range(2)]
@@ -330,7 +374,8 @@ def enumerate_best(model, source, max_length, length_penalty):
     """The best target that ends, of all there are, and its score."""
     parameters = dict(model.parameters)
     best = None
-    others = [token for token in range(model.target_vocab_size) if token != model.eos_idx]
+    ends = model.bos_idx, model.eos_idx
+    others = [token for token in range(model.target_vocab_size) if token not in ends]
     for length in range(max_length):
         for tokens in itertools.product(others, repeat=length):
             logits, _ = logits_of(parameters, source, [model.bos_idx, *tokens], 1)
@@ -344,7 +389,7 @@ def enumerate_best(model, source, max_length, length_penalty):
 @pytest.mark.parametrize("length_penalty", [0.0, 1.0, 2.5])
 @pytest.mark.parametrize("seed", [1, 6])
 def test_a_wide_beam_finds_the_best(seed, length_penalty):
-    model = Seq2Seq(5, 3, 2, 3, bos_idx=2, eos_idx=0, dtype="float64", seed=seed)
+    model = Seq2Seq(5, 4, 2, 3, bos_idx=2, eos_idx=0, dtype="float64", seed=seed)
     rng = np.random.default_rng(seed)
     for values, _ in model.flat_pairs:
         values += rng.standard_normal(values.shape)
@@ -374,7 +419,8 @@ def search_by_hand(model, source, max_length, K, length_penalty, layers):
         for tokens, score in live:
             logits, _ = logits_of(parameters, source, [model.bos_idx, *tokens], layers)
             for token, gain in enumerate(log_softmax(logits[-1])):
-                grown.append(([*tokens, token], score + gain))
+                if token != model.bos_idx:
+                    grown.append(([*tokens, token], score + gain))
         grown.sort(key=lambda hypothesis: -hypothesis[1])
         grown = grown[: K - len(ended)]
         live = [h for h in grown if h[0][-1] != model.eos_idx]
@@ -617,7 +663,7 @@ def test_the_trainer_pads_and_masks_both_sides():
     assert again == pytest.approx(expected, rel=1e-12)
     with pytest.raises(ValueError, match="X must have the keys 'source' and 'target'"):
         trainer.fit({"source": sources}, y, epochs=1, batch_size=2)
-    with pytest.raises(ValueError, match=r"inconsistent numbers of samples: \[3, 4\]"):
+    with pytest.raises(ValueError, match=r"as many samples, got 3 and 4"):
         trainer.fit({**X, "source": X["source"][:3]}, y, epochs=1, batch_size=2)
 
 
@@ -680,7 +726,9 @@ def test_a_loss_gets_the_mask_of_the_target():
     assert seen[0].tolist() == [[True] * 4, [True] * 2 + [False] * 2]
 
 
-def test_training_goes_on_after_a_checkpoint_with_the_same_bits(tmp_path):
+@pytest.mark.parametrize("counts", ["optimizer", "model"])
+def test_training_goes_on_after_a_checkpoint_with_the_same_bits(counts, tmp_path):
+    """A schedule of teacher forcing too, whichever steps it counts."""
     rng = np.random.default_rng(0)
     sequences = [rng.integers(2, 6, size) for size in rng.integers(0, 5, 40)]
 
@@ -688,7 +736,9 @@ def test_training_goes_on_after_a_checkpoint_with_the_same_bits(tmp_path):
         model = Seq2Seq(6, 6, 3, 4, 2, dropout=0.3, seed=seed)
         model.source_embedding.frozen = True
         trainer = Trainer(model, loss="cross_entropy", optimizer=AdamW(0.01), seed=seed)
-        model.teacher_forcing = lambda step: 0.9**trainer.optimizer.steps
+        model.teacher_forcing = lambda step: (
+            0.9 ** (trainer.optimizer.steps if counts == "optimizer" else step)
+        )
         return trainer
 
     X, y = trainer_of(0).model.training_data(sequences, sequences)
@@ -700,6 +750,29 @@ def test_training_goes_on_after_a_checkpoint_with_the_same_bits(tmp_path):
     second.fit(X, y, epochs=4, batch_size=7)
     for name, view in whole.model.parameters.items():
         assert np.array_equal(view, second.model.parameters[name]), name
+    assert second.model.training_steps == whole.model.training_steps == 4 * 6
+
+
+def test_stopped_between_a_forward_pass_and_its_step(tmp_path):
+    """The pass that is repeated counts once, as its random numbers do."""
+    fail = [False]
+
+    def loss(prediction, target, *, mask=None):
+        if fail[0]:
+            raise KeyboardInterrupt
+        return losses.cross_entropy(prediction, target, mask=mask)
+
+    model = Seq2Seq(6, 6, 3, 4, teacher_forcing=lambda step: 0.9**step, seed=0)
+    X, y = model.training_data([[2, 3]] * 6, [[3, 2]] * 6)
+    trainer = Trainer(model, loss=loss, seed=0)
+    trainer.fit(X, y, epochs=1, batch_size=2)
+    fail[0] = True
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(X, y, epochs=2, batch_size=2, initial_epoch=1)
+    assert model.training_steps == 4
+    trainer.save_checkpoint(tmp_path / "c")
+    trainer.resume(tmp_path / "c")
+    assert model.training_steps == 3
 
 
 def test_weight_decay_spares_the_biases_of_all_parts():

@@ -114,11 +114,13 @@ class _Progress:
     def _choose(self):
         """The best continuations of each source, best first: scores, parents, tokens (n, K)."""
         logits = self._steps.advance(self._tokens, self._source, self._slot)
+        log_total = _log_sum_exp(logits)
+        logits[:, self._search.bos_idx] = -np.inf  # no target holds it
         n, K = len(self._searched), self._search.beam_size
         # No more than K tokens of a hypothesis can be among the K best continuations.
         C = min(K, logits.shape[1])
         top = np.argpartition(logits, -C, axis=1)[:, -C:]
-        gains = np.take_along_axis(logits, top, axis=1) - _log_sum_exp(logits)
+        gains = np.take_along_axis(logits, top, axis=1) - log_total
         if np.isnan(gains).any():
             raise ValueError("the model gives NaN: its weights are not finite")
         scores = np.full((n, K, C), -np.inf)

@@ -4,7 +4,7 @@ import numpy as np
 
 from pygru.core import validation
 from pygru.nn import ragged
-from pygru.nn.layers import Layer
+from pygru.nn.layers import Layer, gradient_like
 
 
 class Embedding(Layer):
@@ -112,7 +112,7 @@ class Embedding(Layer):
         rows = self.parameters["weight"][index]
         if self.padding_idx is not None:
             rows[index == self.padding_idx] = 0
-        return ragged.put(rows, steps, x.shape), (index.copy(), steps)
+        return ragged.put(rows, steps, x.shape), (index.copy(), steps, x.shape)
 
     def _refuse(self, x, steps):
         """Raise for the first index that is out of range."""
@@ -129,8 +129,9 @@ class Embedding(Layer):
         """Add to the gradient of the rows that were looked up; integers have none."""
         if self.frozen:
             return
-        index, steps = tape
-        rows = ragged.take(np.asarray(d_y, self.dtype), steps).reshape(-1, self.embedding_dim)
+        index, steps, shape = tape
+        d_y = gradient_like("d_y", d_y, (*shape, self.embedding_dim), self.dtype)
+        rows = ragged.take(d_y, steps).reshape(-1, self.embedding_dim)
         index = index.reshape(-1)
         if self.padding_idx is not None:
             used = np.flatnonzero(index != self.padding_idx)

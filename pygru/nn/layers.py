@@ -4,7 +4,8 @@ All follow one protocol: ``forward(x) -> y, tape`` and ``backward(tape, d_y) -> 
 adds the parameters' gradients to ``grads``. ``lengths`` and ``training`` may be passed to any
 of them; a layer that does not need them ignores them. Arrays are batch first. With
 ``lengths`` and an x of (B, T, F), what stands past a sequence's end is not read: outputs and
-gradients are 0 there.
+gradients are 0 there. A tape refers to x itself where no copy is needed: leave x as it is until
+``backward``.
 """
 
 import numpy as np
@@ -33,6 +34,13 @@ class Layer(Configured, Parameters):
     def __call__(self, x, *, lengths=None):
         """Return the output for inference: no tape, no dropout."""
         return self.forward(x, lengths=lengths, training=False)[0]
+
+
+def gradient_like(name, value, shape, dtype):
+    """Return the gradient of an output of ``shape``: one of another shape is a mistake."""
+    array = validation.as_real(name, value, dtype)
+    validation.check_shape(name, array, shape, f"{shape} of the output")
+    return array
 
 
 class Linear(Layer):
@@ -101,7 +109,8 @@ class Linear(Layer):
     def backward(self, tape, d_y):
         """Return d_x = d_y W and add to the gradients."""
         x, steps, shape = tape
-        d_y = ragged.take(np.asarray(d_y, self.dtype), steps)
+        d_y = gradient_like("d_y", d_y, (*shape[:-1], self.out_features), self.dtype)
+        d_y = ragged.take(d_y, steps)
         rows = d_y.reshape(-1, self.out_features)
         self.grads["weight"][...] += rows.T @ x.reshape(-1, self.in_features)
         if self.bias:
@@ -144,21 +153,21 @@ class Dropout(Layer):
 
     def forward(self, x, *, lengths=None, training=True):
         """Return x with dropout applied, of the same shape; x itself for inference."""
-        x = np.asarray(x)
+        x = validation.as_numeric("x", x)
         if not training or self.p == 0:
             return x, None
         steps = ragged.steps_of(lengths, x.shape[:-1])
         rows = ragged.take(x, steps)
         scale = 0 if self.p == 1 else 1 / (1 - self.p)
         mask = (self.generator.random(rows.shape, np.float32) >= self.p) * x.dtype.type(scale)
-        return ragged.put(rows * mask, steps, x.shape), (mask, steps)
+        return ragged.put(rows * mask, steps, x.shape), (mask, steps, x.shape)
 
     def backward(self, tape, d_y):
         """Return d_x = d_y times the mask of the forward pass."""
         if tape is None:
             return d_y
-        mask, steps = tape
-        d_y = np.asarray(d_y)
+        mask, steps, shape = tape
+        d_y = gradient_like("d_y", d_y, shape, mask.dtype)
         return ragged.put(ragged.take(d_y, steps) * mask, steps, d_y.shape)
 
 
@@ -204,12 +213,12 @@ class Last(Layer):
         y[ran] = x[ran, lengths[ran] - 1]
         if self.bidirectional:
             y[ran, F // 2 :] = x[ran, 0, F // 2 :]
-        return y, (x.shape, lengths)
+        return y, (x.shape, lengths, x.dtype)
 
     def backward(self, tape, d_y):
         """Return d_x, zero but at the steps that were picked."""
-        shape, lengths = tape
-        d_y = np.asarray(d_y)
+        shape, lengths, dtype = tape
+        d_y = gradient_like("d_y", d_y, (shape[0], shape[2]), dtype)
         half = shape[2] // 2 if self.bidirectional else shape[2]
         d_x = np.zeros(shape, d_y.dtype)
         ran = np.flatnonzero(lengths)

@@ -2,7 +2,8 @@
 
 Every loss is a weighted mean over elements. ``mask`` and ``weights`` have the shape of the
 losses of single elements (the target's), or of all but its last axis; elements with mask
-False are not read, so padding may hold anything.
+False are not read, so padding may hold anything. The value is a float that knows the total
+weight behind it, so that the mean of several batches can be taken: see :class:`Mean`.
 """
 
 import operator
@@ -14,15 +15,35 @@ from pygru.core.kernels import KERNELS
 from pygru.core.memory import allocate
 
 
-def _floating(prediction):
-    prediction = np.asarray(prediction)
+class Mean(float):
+    """A weighted mean: a float, with the total of the weights in ``weight``.
+
+    Examples
+    --------
+    >>> from pygru import losses
+    >>> value, gradient = losses.mse([1.0, 3.0], [0.0, 3.0], weights=[1.0, 3.0])
+    >>> value, value.weight
+    (0.25, 4.0)
+    """
+
+    def __new__(cls, value, weight):
+        self = super().__new__(cls, value)
+        self.weight = float(weight)
+        return self
+
+    def __getnewargs__(self):
+        return float(self), self.weight
+
+
+def _floating(name, prediction):
+    prediction = validation.as_numeric(name, prediction)
     if prediction.dtype not in (np.float32, np.float64):
         prediction = prediction.astype(np.float64)
     return prediction
 
 
 def _arrays(prediction, target):
-    prediction = _floating(prediction)
+    prediction = _floating("prediction", prediction)
     target = validation.as_real("target", target, prediction.dtype)
     if target.shape != prediction.shape:
         raise ValueError(
@@ -40,7 +61,10 @@ def _bool(name, values):
 
 
 def _weighting(shape, mask, weights, dtype):
-    """The weight of each element, divided by their sum: the mean is then a plain sum."""
+    """The weight of each element divided by their sum, and the sum.
+
+    The mean is then a plain sum.
+    """
     result = np.ones(shape, dtype)
     for name, given in (("mask", mask), ("weights", weights)):
         if given is None:
@@ -49,8 +73,8 @@ def _weighting(shape, mask, weights, dtype):
             array = _bool(name, given)
         else:
             array = validation.as_real(name, given, dtype)
-            if (array < 0).any():
-                raise ValueError("weights must be >= 0")
+            if not (np.isfinite(array) & (array >= 0)).all():
+                raise ValueError("weights must be finite and >= 0")
         if array.shape == shape[:-1] and array.ndim == len(shape) - 1:
             array = array[..., np.newaxis]
         elif array.shape != shape:
@@ -59,17 +83,18 @@ def _weighting(shape, mask, weights, dtype):
             )
         result = result * array
     total = result.sum(dtype=np.float64)
-    return result / dtype.type(total) if total > 0 else np.zeros(shape, dtype)
+    share = result / dtype.type(total) if total > 0 else np.zeros(shape, dtype)
+    return share, total
 
 
 def _reduce(prediction, target, mask, weights, element):
     """Value and gradient of the weighted mean of ``element(prediction, target)``."""
     prediction, target = _arrays(prediction, target)
-    share = _weighting(prediction.shape, mask, weights, prediction.dtype)
+    share, total = _weighting(prediction.shape, mask, weights, prediction.dtype)
     used = share > 0
     difference = np.where(used, prediction, 0), np.where(used, target, 0)
     value, slope = element(*difference)
-    return float((value * share).sum(dtype=np.float64)), slope * share
+    return Mean((value * share).sum(dtype=np.float64), total), slope * share
 
 
 def mse(prediction, target, *, mask=None, weights=None):
@@ -86,7 +111,8 @@ def mse(prediction, target, *, mask=None, weights=None):
 
     Returns
     -------
-    value : float
+    value : Mean
+        A float whose ``weight`` is the total of the weights.
     gradient : ndarray
         With respect to the prediction, in its shape and dtype.
 
@@ -180,8 +206,8 @@ def quantile(prediction, target, *, quantiles, mask=None, weights=None):
 
     Returns
     -------
-    value : float
-        The mean over targets and quantiles.
+    value : Mean
+        The mean over targets and quantiles; its ``weight`` is that of the targets.
     gradient : ndarray
         With respect to the prediction, in its shape and dtype.
 
@@ -199,7 +225,7 @@ def quantile(prediction, target, *, quantiles, mask=None, weights=None):
     (0.5, [[-0.05, -0.45]])
     >>> loss = functools.partial(losses.quantile, quantiles=[0.1, 0.5, 0.9])  # for a Trainer
     """
-    prediction = _floating(prediction)
+    prediction = _floating("prediction", prediction)
     q = _quantiles(quantiles, prediction.dtype)
     target = validation.as_real("target", target, prediction.dtype)
     wide = (*target.shape[:-1], target.shape[-1] * len(q)) if target.ndim else None
@@ -210,13 +236,14 @@ def quantile(prediction, target, *, quantiles, mask=None, weights=None):
             + (f", or {wide}" if wide else "")
             + f", got {prediction.shape}"
         )
-    share = _weighting(target.shape, mask, weights, prediction.dtype)[..., np.newaxis] / len(q)
+    share, total = _weighting(target.shape, mask, weights, prediction.dtype)
+    share = share[..., np.newaxis] / len(q)
     grid = prediction.reshape(*target.shape, len(q))
     # Where nothing counts nothing is read: there the difference is 0.
     d = np.where(share > 0, target[..., np.newaxis], 0) - np.where(share > 0, grid, 0)
     slope = np.where(d > 0, q, np.where(d < 0, q - 1, 0))
     value = (slope * d * share).sum(dtype=np.float64)
-    return float(value), (-slope * share).reshape(prediction.shape)
+    return Mean(value, total), (-slope * share).reshape(prediction.shape)
 
 
 def _quantiles(values, dtype):
@@ -259,7 +286,8 @@ def cross_entropy(
 
     Returns
     -------
-    value : float
+    value : Mean
+        Its ``weight`` is the total of the weights of the rows that count.
     gradient : ndarray
         With respect to the logits, (..., C).
 
@@ -279,21 +307,22 @@ def cross_entropy(
     >>> round(value, 4), gradient.round(3).tolist()
     (0.6931, [[0.45, -0.45], [0.0, 0.0]])
     """
-    logits = _floating(logits)
+    logits = _floating("logits", logits)
     if logits.ndim == 0 or logits.shape[-1] == 0:
         raise ValueError(f"logits must have shape (..., classes), got {logits.shape}")
     classes = logits.shape[-1]
     label_smoothing = validation.check_fraction("label_smoothing", label_smoothing)
     target = _classes(target, logits)
     if ignore_index is not None:
-        counts = target != operator.index(ignore_index)
+        counts = target != _index("ignore_index", ignore_index)
         mask = counts if mask is None else _bool("mask", mask) & counts
-    share = _weighting(target.shape, mask, weights, logits.dtype)
+    share, total = _weighting(target.shape, mask, weights, logits.dtype)
     target = _checked_classes(target, share > 0, classes)
     if class_weight is not None:
         class_weight = _class_weight(class_weight, classes, logits.dtype)
-        total = (share * class_weight[target]).sum(dtype=np.float64)
-        share = share / logits.dtype.type(total) if total > 0 else np.zeros_like(share)
+        of_classes = (share * class_weight[target]).sum(dtype=np.float64)
+        total *= of_classes
+        share = share / logits.dtype.type(of_classes) if total > 0 else np.zeros_like(share)
     gradient = allocate(logits.shape, logits.dtype, "the gradient of the logits")
     value = _core.cross_entropy(
         KERNELS,
@@ -305,7 +334,14 @@ def cross_entropy(
         gradient.reshape(-1),
         classes,
     )
-    return value, gradient
+    return Mean(value, total), gradient
+
+
+def _index(name, value):
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an int, got {validation.type_name(value)}") from None
 
 
 def _classes(target, logits):

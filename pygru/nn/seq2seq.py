@@ -99,6 +99,10 @@ class Seq2Seq(Configured, Composite):
     dropout : float
         Probability of dropping elements, in training, of the embeddings, between the layers
         of the GRUs, and before the output layer.
+    recurrent_dropout, zoneout : float
+        Noise inside encoder and decoder, in training; see :class:`GRU`.
+    layer_norm : bool
+        Whether encoder and decoder normalise the sums of their gates; see :class:`GRU`.
     score : {"general", "additive"}
         The attention's score; see :class:`Attention`.
     bos_idx, eos_idx : int
@@ -162,6 +166,9 @@ class Seq2Seq(Configured, Composite):
         num_layers=1,
         *,
         dropout=0.0,
+        recurrent_dropout=0.0,
+        zoneout=0.0,
+        layer_norm=False,
         score="general",
         bos_idx=0,
         eos_idx=1,
@@ -176,6 +183,11 @@ class Seq2Seq(Configured, Composite):
         self.hidden_size = validation.check_int("hidden_size", hidden_size, 1)
         self.num_layers = validation.check_int("num_layers", num_layers, 1)
         self.dropout = validation.check_fraction("dropout", dropout)
+        self.recurrent_dropout = validation.check_fraction(
+            "recurrent_dropout", recurrent_dropout
+        )
+        self.zoneout = validation.check_fraction("zoneout", zoneout)
+        self.layer_norm = validation.check_bool("layer_norm", layer_norm)
         self.score = validation.check_choice("score", score, ("general", "additive"))
         self.bos_idx = self._check_token("bos_idx", bos_idx)
         self.eos_idx = self._check_token("eos_idx", eos_idx)
@@ -231,6 +243,9 @@ class Seq2Seq(Configured, Composite):
             "hidden_size": self.hidden_size,
             "num_layers": self.num_layers,
             "dropout": self.dropout,
+            "recurrent_dropout": self.recurrent_dropout,
+            "zoneout": self.zoneout,
+            "layer_norm": self.layer_norm,
             "score": self.score,
             "bos_idx": self.bos_idx,
             "eos_idx": self.eos_idx,
@@ -498,6 +513,8 @@ class Seq2Seq(Configured, Composite):
             where the source is empty.
         """
         X, _ = self.training_data(sources, targets)
+        if not X["source"]:
+            return []
         tape = self.forward(X, training=False)[1]
         return [
             weights[: len(target) - 1, : len(source)].copy()
@@ -509,6 +526,8 @@ class Seq2Seq(Configured, Composite):
     def _search(self, sources, max_length, beam_size, length_penalty):
         """The best target of each source, without its end, and its score."""
         search = BeamSearch(max_length, beam_size, length_penalty, self.bos_idx, self.eos_idx)
+        if len(sources) == 0:
+            return [], []
         source, lengths = padded("sources", sources, None)
         encoded = self._encode(source, lengths, training=False)
         steps = DecoderSteps(self, encoded.memory, encoded.h0, lengths, search.beam_size)
@@ -526,6 +545,10 @@ def _parts(config):
         "bias": True,
         "batch_first": True,
         "dropout": config["dropout"] if L > 1 else 0.0,
+        # absent in files of versions before them
+        "recurrent_dropout": config.get("recurrent_dropout", 0.0),
+        "zoneout": config.get("zoneout", 0.0),
+        "layer_norm": config.get("layer_norm", False),
         "variant": config["variant"],
         **dtype,
     }

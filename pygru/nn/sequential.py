@@ -3,7 +3,7 @@
 import numpy as np
 
 from pygru.core import validation
-from pygru.data.padding import pad_sequences
+from pygru.data.padding import pad_sequences, unpad_sequences
 from pygru.gru import GRU
 from pygru.nn.composite import Composite
 from pygru.nn.layers import Last, Layer
@@ -73,14 +73,23 @@ class Sequential(Composite):
         Parameters
         ----------
         x : array_like or list of array_like
-            What the first layer takes, batch first; a list of sequences is padded.
+            What the first layer takes, batch first; or a list of sequences.
         lengths : array_like of int, optional
             (B,) the valid steps of each sequence.
+
+        Returns
+        -------
+        ndarray or list of ndarray
+            For a list of sequences a list, if there is an output for every step.
         """
+        is_list = lengths is None
         x, lengths = _padded(x, lengths)
+        is_list = is_list and lengths is not None
         for layer in self.layers:
             y = layer(x, lengths=lengths)
             x = y[0] if isinstance(layer, GRU) else y
+        if is_list and not any(isinstance(layer, Last) for layer in self.layers):
+            return unpad_sequences(x, lengths)
         return x
 
     def forward(self, x, *, lengths=None, training=True, memory="gates"):

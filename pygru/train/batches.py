@@ -1,24 +1,33 @@
 """Training data checked once and handed out in mini-batches."""
 
+import hashlib
 from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from pygru.core import validation
-from pygru.data.padding import pad_sequences
+from pygru.data.padding import as_sequences, pad_sequences
+
+LOOKED_AT = 64  # samples that tell one data set from another
 
 
-def dataset_of(X, y, lengths=None):
-    """The data set of X: one sequence per sample, or a mapping with two of each."""
-    kind = PairDataset if isinstance(X, Mapping) else Dataset
-    return kind(X, y, lengths)
+def dataset_of(X, y, lengths=None, *, per_step=False):
+    """The data set of X: one sequence per sample, or a mapping with two of each.
+
+    ``per_step`` says whether the model predicts every step, so that every step of a ragged
+    sequence has a target of its own.
+    """
+    if isinstance(X, Mapping):
+        return PairDataset(X, y, lengths)
+    return Dataset(X, y, lengths, per_step=per_step)
 
 
 def inputs_of(X, lengths=None):
-    """The data set of X alone: zeros stand for the targets."""
-    samples = X.get("target", ()) if isinstance(X, Mapping) else X
-    return dataset_of(X, np.zeros(len(samples)), lengths)
+    """The data set of X alone: nothing stands for the targets."""
+    if isinstance(X, Mapping):
+        return PairDataset(X, None, lengths)
+    return Dataset(X, None, lengths)
 
 
 def output_lengths(lengths):
@@ -33,15 +42,22 @@ class Dataset:
     ----------
     X : array_like or list of array_like
         (N, T, ...) or N sequences of (T_i, ...).
-    y : array_like or list of array_like
-        N targets; per-step targets of ragged X as a list of (T_i, ...) too.
+    y : array_like, list of array_like or None
+        N targets; None for data that are only to be predicted.
     lengths : array_like of int, optional
         (N,) the valid steps of each sample of an array X.
+    per_step : bool
+        Whether y holds a target for every step: a list of (T_i, ...), or an array (N, T, ...)
+        of which the steps past a sequence's end are not read.
     """
 
-    def __init__(self, X, y, lengths=None):
+    def __init__(self, X, y, lengths=None, *, per_step=False):
         self.X, lengths_of_list = _samples("X", X)
-        self.y, _ = _samples("y", y)
+        lengths_of_y = None
+        if y is None:
+            self.y = np.zeros(len(self.X))
+        else:
+            self.y, lengths_of_y = _samples("y", y)
         if len(self.X) != len(self.y):
             raise ValueError(
                 "Found input variables with inconsistent numbers of samples: "
@@ -54,33 +70,86 @@ class Dataset:
                 raise ValueError("lengths must be None when X is a list of sequences")
             lengths = validation.as_lengths(lengths, len(self.X), self.X.shape[1])
         self.lengths = lengths if lengths_of_list is None else lengths_of_list
-        self._check_finite("X", self.X)
-        self._check_finite("y", self.y)
+        self._per_step = per_step and y is not None
+        self._check_finite("X", self.X, self.lengths)
+        if self._per_step:
+            self._check_steps_of_y(lengths_of_y)
+        elif lengths_of_y is not None:
+            if len(set(lengths_of_y.tolist())) > 1:
+                raise ValueError(
+                    "y must hold targets of one shape: the model predicts one per sequence, "
+                    f"got {lengths_of_y.min()} to {lengths_of_y.max()} entries"
+                )
+            self.y = np.stack(self.y)
+        self._check_finite("y", self.y, self.lengths if self._per_step else None)
 
     def __len__(self):
         return len(self.X)
 
-    def _check_finite(self, name, samples):
+    @property
+    def ndim(self):
+        """Dimensions of X as one padded array."""
+        return 1 + self.X[0].ndim if isinstance(self.X, list) else self.X.ndim
+
+    def fingerprint(self):
+        """A hash of some of the samples: other data, or another order, have another one."""
+        total = hashlib.blake2b(digest_size=8)
+        for index in np.linspace(0, len(self) - 1, min(len(self), LOOKED_AT)).astype(int):
+            for sample in (self.X[index], self.y[index]):
+                total.update(f"{sample.dtype} {sample.shape}".encode())
+                total.update(np.ascontiguousarray(sample).tobytes())
+        return total.hexdigest()
+
+    def _check_steps_of_y(self, lengths_of_y):
+        """Refuse targets per step that are more or fewer than the steps of X."""
+        if lengths_of_y is not None:
+            steps = self._steps_of_x()
+            if steps is None:
+                return
+            wrong = np.flatnonzero(lengths_of_y != steps)
+            if len(wrong):
+                at = int(wrong[0])
+                raise ValueError(
+                    f"y[{at}] must have a target for each of the {steps[at]} steps of X[{at}], "
+                    f"got {lengths_of_y[at]}"
+                )
+        elif self.lengths is not None:
+            T = max(self.lengths, default=0) if isinstance(self.X, list) else self.X.shape[1]
+            if self.y.ndim < 2 or self.y.shape[1] != T:
+                raise ValueError(
+                    f"y must have shape (N, T={T}, ...) or be a list of (T_i, ...), since the "
+                    f"model predicts every step, got {self.y.shape}"
+                )
+
+    def _steps_of_x(self):
+        """How many steps each sample has, None where samples have none."""
+        if self.lengths is not None:
+            return self.lengths
+        features = 0 if self.X.dtype.kind in "iu" else 1  # tokens have none
+        has_steps = self.X.ndim == 2 + features
+        return np.full(len(self.X), self.X.shape[1]) if has_steps else None
+
+    @staticmethod
+    def _check_finite(name, samples, lengths):
         """Refuse NaN and infinities where they would be read."""
         for index, sample in enumerate(samples):
             if sample.dtype.kind != "f":
                 return
-            if self.lengths is not None and sample.ndim > 0:
-                sample = sample[: self.lengths[index]]
+            if lengths is not None and sample.ndim > 0:
+                sample = sample[: lengths[index]]
             if not np.isfinite(sample).all():
                 kind = "NaN" if np.isnan(sample).any() else "infinity"
                 raise ValueError(f"Input {name} contains {kind}.")
 
     def check_targets_per_step(self):
         """Raise unless every step of every sequence has a target."""
-        if isinstance(self.X, list) != isinstance(self.y, list):
-            fits = False
-        elif isinstance(self.X, list):
-            fits = all(len(x) == len(y) for x, y in zip(self.X, self.y, strict=True))
-        else:
-            fits = self.X.ndim > 1 and self.y.ndim > 1 and self.X.shape[1] == self.y.shape[1]
-        if not fits:
-            raise ValueError("bptt_steps needs targets for every step: y like X in (N, T, ...)")
+        steps = self._steps_of_x()
+        if self._per_step and steps is not None:
+            if isinstance(self.y, list):  # they have been compared
+                return
+            if self.y.ndim > 1 and (self.lengths is not None or self.y.shape[1] == steps[0]):
+                return
+        raise ValueError("bptt_steps needs targets for every step: y like X in (N, T, ...)")
 
     def take(self, index):
         """Return X, y, lengths of the samples of ``index``, padded to the longest of them."""
@@ -88,11 +157,12 @@ class Dataset:
         y, _ = _take(self.y, index)
         if lengths is None and self.lengths is not None:
             lengths = self.lengths[index]
+        if lengths is not None:
             # A batch of short sequences does not carry the padding of the longest of all.
             longest = int(lengths.max(initial=0))
-            if y.ndim > 1 and y.shape[1] == X.shape[1]:
-                y = y[:, :longest]
             X = X[:, :longest]
+            if self._per_step:
+                y = y[:, :longest]
         return X, y, lengths
 
 
@@ -104,7 +174,7 @@ class PairDataset:
     X : mapping
         ``"source"`` and ``"target"``, each as for :class:`Dataset`.
     y : array_like or list of array_like
-        N targets: what is predicted at each step of X's target.
+        N targets: what is predicted at each step of X's target; None to predict only.
     lengths : mapping, optional
         ``"source"`` and ``"target"``, each (N,) or None.
     """
@@ -113,13 +183,20 @@ class PairDataset:
         if set(X) != {"source", "target"}:
             raise ValueError(f"X must have the keys 'source' and 'target', got {list(X)}")
         lengths = lengths or {}
-        self._target = Dataset(X["target"], y, lengths.get("target"))
-        # Source samples have no targets of their own; zeros stand for them.
-        nothing = np.zeros(len(self._target))
-        self._source = Dataset(X["source"], nothing, lengths.get("source"))
+        self._target = Dataset(X["target"], y, lengths.get("target"), per_step=True)
+        self._source = Dataset(X["source"], None, lengths.get("source"))
+        if len(self._source) != len(self._target):
+            raise ValueError(
+                "X['source'] and X['target'] must have as many samples, "
+                f"got {len(self._source)} and {len(self._target)}"
+            )
 
     def __len__(self):
         return len(self._target)
+
+    def fingerprint(self):
+        """A hash of some of the samples."""
+        return self._source.fingerprint() + self._target.fingerprint()
 
     def check_targets_per_step(self):
         """Raise: a piece of a target needs the whole source."""
@@ -136,7 +213,7 @@ class PairDataset:
 def _samples(name, values):
     """An array of samples, or a list of arrays with their lengths."""
     if isinstance(values, (list, tuple)) and any(np.ndim(value) > 0 for value in values):
-        arrays = [validation.as_numeric(f"{name}[{i}]", v) for i, v in enumerate(values)]
+        arrays = as_sequences(name, values)
         if any(array.ndim == 0 for array in arrays):
             raise ValueError(f"{name} mixes sequences and numbers")
         return arrays, np.array([len(array) for array in arrays], np.int64)
@@ -168,19 +245,16 @@ class Window(NamedTuple):
     lengths: np.ndarray | None
     number: int
     is_last: bool
-    share: float  # of the batch's valid steps
 
 
 def windows_of(batch, steps, first=0):
     """Cut a batch (X, y, lengths) into windows of ``steps`` steps, None for one of all."""
     X, y, lengths = batch
     if steps is None or steps >= X.shape[1]:
-        yield Window(X, y, lengths, 0, True, 1.0)
+        yield Window(X, y, lengths, 0, True)
         return
     T = X.shape[1]
-    valid = len(X) * T if lengths is None else int(lengths.sum())
     for number in range(first, -(-T // steps)):
         begin, end = number * steps, min((number + 1) * steps, T)
         inside = None if lengths is None else np.clip(lengths - begin, 0, end - begin)
-        count = len(X) * (end - begin) if lengths is None else int(inside.sum())
-        yield Window(X[:, begin:end], y[:, begin:end], inside, number, end == T, count / valid)
+        yield Window(X[:, begin:end], y[:, begin:end], inside, number, end == T)

@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import os
+import time
 
 from pygru.core import validation
 from pygru.io.files import write_atomically
@@ -61,6 +62,13 @@ def _check_monitor(monitor):
     return validation.check_choice("monitor", monitor, ("val_loss", "loss"))
 
 
+def _check_folder(path):
+    """Raise before training if a file could not be written after it."""
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(2, "No such folder", os.fsdecode(folder))
+
+
 class EarlyStopping(Callback):
     """Ends training when a loss has stopped falling, and goes back to the best weights.
 
@@ -92,6 +100,7 @@ class EarlyStopping(Callback):
     def _forget(self):
         self.best = math.inf
         self.best_epoch = None
+        self._since = None  # the epoch from which patience counts
         self._weights = None
 
     def on_fit_begin(self, trainer, epochs):
@@ -99,13 +108,15 @@ class EarlyStopping(Callback):
         self._forget()
 
     def on_epoch_end(self, trainer, record):
-        """Compare with the best epoch so far."""
-        loss = _loss_in(record, self)
+        """Compare with the best epoch so far; NaN is no improvement."""
+        loss, epoch = _loss_in(record, self), record["epoch"]
         if loss < self.best - self.min_delta:
             with trainer.evaluation_weights():
                 self._weights = [values.copy() for values, _ in trainer.model.flat_pairs]
-            self.best, self.best_epoch = loss, record["epoch"]
-        elif self.best_epoch is not None and record["epoch"] - self.best_epoch >= self.patience:
+            self.best, self.best_epoch, self._since = loss, epoch, epoch
+        elif self._since is None:
+            self._since = epoch
+        elif epoch - self._since >= self.patience:
             trainer.stop = True
 
     def on_fit_end(self, trainer):
@@ -116,12 +127,17 @@ class EarlyStopping(Callback):
 
     def state_dict(self):
         """Return the best loss, its epoch and the weights."""
-        return {"best": self.best, "best_epoch": self.best_epoch, "weights": self._weights}
+        return {
+            "best": self.best,
+            "best_epoch": self.best_epoch,
+            "since": self._since,
+            "weights": self._weights,
+        }
 
     def load_state_dict(self, state):
         """Take over what :meth:`state_dict` returned."""
         self.best, self.best_epoch = state["best"], state["best_epoch"]
-        self._weights = state["weights"]
+        self._since, self._weights = state["since"], state["weights"]
 
 
 class ReduceLROnPlateau(Callback):
@@ -287,8 +303,28 @@ class ModelCheckpoint(Callback):
         self.best = math.inf
 
     def on_fit_begin(self, trainer, epochs):
-        """Start afresh: an instance may serve several calls of ``fit``."""
+        """Start afresh: an instance may serve several calls of ``fit``.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the folder of ``path`` does not exist.
+        ValueError
+            If ``path`` has a field that no epoch has.
+        """
         self.best = math.inf
+        numbers = dict.fromkeys(("loss", "val_loss", "learning_rate", "seconds"), 0.0)
+        try:
+            path = self._path_for({"epoch": epochs.start, "sequences": 0, **numbers})
+        except (LookupError, ValueError) as error:
+            raise ValueError(
+                f"path {self.path!r} must have fields such as {{epoch:03d}} or "
+                f"{{val_loss:.4f}} only: {error!r}"
+            ) from None
+        _check_folder(path)
+
+    def _path_for(self, record):
+        return self.path if isinstance(self.path, bytes) else self.path.format(**record)
 
     def on_epoch_end(self, trainer, record):
         """Write, if it is time."""
@@ -299,8 +335,7 @@ class ModelCheckpoint(Callback):
             if not loss < before:
                 return
             self.best = loss
-        path = self.path if isinstance(self.path, bytes) else self.path.format(**record)
-        trainer.save_checkpoint(path)
+        trainer.save_checkpoint(self._path_for(record))
 
     def state_dict(self):
         """Return the best loss."""
@@ -333,13 +368,16 @@ class CSVLogger(Callback):
     def __init__(self, path):
         self.path = os.fspath(path)
 
+    def on_fit_begin(self, trainer, epochs):
+        """Raise FileNotFoundError now if the folder of ``path`` does not exist."""
+        _check_folder(self.path)
+
     def on_epoch_end(self, trainer, record):
         """Write the history."""
         text = io.StringIO()
         records = trainer.history.records
-        writer = csv.DictWriter(
-            text, list(records[-1]), lineterminator="\n", extrasaction="ignore"
-        )
+        names = dict.fromkeys(name for record in records for name in record)
+        writer = csv.DictWriter(text, list(names), lineterminator="\n")
         writer.writeheader()
         writer.writerows(records)
         write_atomically(self.path, text.getvalue().encode())
@@ -377,7 +415,8 @@ class TensorBoard(Callback):
             from tensorboardX import SummaryWriter
         except ImportError as error:
             raise ImportError(
-                "TensorBoard needs the package tensorboardX: pip install tensorboardX"
+                "TensorBoard needs the package tensorboardX; install it with  "
+                'pip install "pygru[tensorboard]"'
             ) from error
         self._writer = SummaryWriter(self.log_dir, purge_step=epochs.start or None)
 
@@ -397,6 +436,8 @@ class TensorBoard(Callback):
 class ProgressBar(Callback):
     """A bar over the epochs with loss and throughput, on standard error.
 
+    :meth:`Trainer.fit` shows one by itself, unless there is one among its callbacks.
+
     Parameters
     ----------
     disable : bool or None
@@ -412,12 +453,25 @@ class ProgressBar(Callback):
         from tqdm import tqdm  # only here: not everybody who imports pygru trains
 
         self._bar = tqdm(total=len(epochs), unit="epoch", disable=self.disable)
+        self._shown, self._seen, self._drawn = {}, 0, time.monotonic()
+
+    def on_batch_end(self, trainer, loss, sequences):
+        """Say, a few times a second, how far the epoch is."""
+        self._seen += sequences
+        if not self._bar.disable and time.monotonic() > self._drawn + 0.2:
+            self._bar.set_postfix(
+                self._shown | {"batch loss": f"{loss:.4g}", "sequences": self._seen}
+            )
+            self._drawn = time.monotonic()
 
     def on_epoch_end(self, trainer, record):
         """Advance by one epoch."""
-        shown = {name: f"{record[name]:.4g}" for name in ("loss", "val_loss") if name in record}
+        self._shown = {
+            name: f"{record[name]:.4g}" for name in ("loss", "val_loss") if name in record
+        }
+        self._seen = 0
         rate = record["sequences"] / max(record["seconds"], 1e-9)
-        self._bar.set_postfix(shown | {"sequences/s": f"{rate:.0f}"}, refresh=False)
+        self._bar.set_postfix(self._shown | {"sequences/s": f"{rate:.0f}"}, refresh=False)
         self._bar.update()
 
     def on_fit_end(self, trainer):

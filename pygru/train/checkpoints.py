@@ -32,8 +32,8 @@ GENERATOR = "PCG64"  # of np.random.default_rng
 def write(trainer, path):
     """Write a trainer's checkpoint."""
     description = describe(trainer.model)
-    position, generators = trainer._bookmark.read()
-    _check_generators(generators)
+    position, chance = trainer._bookmark.read()
+    _check_generators(chance["generators"])
     raw = trainer._raw or [values.copy() for values, _ in trainer.model.flat_pairs]
     with trainer.evaluation_weights():
         shown = trainer.model.state_dict()
@@ -45,7 +45,7 @@ def write(trainer, path):
         "weights": None if same else raw,
         "optimizer": _describe_optimizer(trainer.optimizer),
         "optimizer_state": trainer.optimizer.state_dict(),
-        "generators": generators,
+        "chance": chance,
         "position": _position_to_state(position),
         "history": [r for r in trainer.history.records if r["epoch"] < position.epoch],
         "callbacks": _callbacks_to_state(trainer, position),
@@ -143,7 +143,7 @@ class Checkpoint:
     parameters: dict  # all of the model's by name, also those that are not trained
     weights: list | None  # those that were trained, if the parameters are other ones
     optimizer_state: dict
-    generators: list
+    chance: dict
     position: Position
     history: list
     callbacks: list
@@ -157,8 +157,7 @@ class Checkpoint:
             for (values, _), kept in zip(trainer.model.flat_pairs, self.weights, strict=True):
                 values[...] = kept
         trainer.optimizer.load_state_dict(self.optimizer_state)
-        for generator, state in zip(generators_of(trainer), self.generators, strict=True):
-            generator.bit_generator.state = state
+        give_back_chance(trainer, self.chance)
         trainer.history = History(self.history)
         trainer.stop = self.stop
         trainer._settings = self.settings
@@ -171,9 +170,28 @@ class Checkpoint:
         return {index: saved["state"] for index, saved in _matched(callbacks, self.callbacks)}
 
 
-def generators_of(trainer):
-    """All generators that training draws from."""
+def _generators_of(trainer):
     return [trainer.generator, *trainer.model.generators]
+
+
+def chance_of(trainer):
+    """The state of all that training draws from.
+
+    That is every generator, and how often a :class:`Seq2Seq` has been trained, on which a
+    schedule of teacher forcing depends.
+    """
+    return {
+        "generators": [each.bit_generator.state for each in _generators_of(trainer)],
+        "training_steps": getattr(trainer.model, "training_steps", None),
+    }
+
+
+def give_back_chance(trainer, chance):
+    """Go back to what :func:`chance_of` has returned."""
+    for generator, state in zip(_generators_of(trainer), chance["generators"], strict=True):
+        generator.bit_generator.state = state
+    if chance["training_steps"] is not None:
+        trainer.model.training_steps = chance["training_steps"]
 
 
 def _matched(callbacks, saved):
@@ -212,7 +230,7 @@ def read(trainer, path):
             parameters={name: arrays[name] for name in shapes},
             weights=_weights(trainer.model, state["weights"]),
             optimizer_state=_optimizer_state(trainer, state["optimizer_state"]),
-            generators=_generator_states(trainer, state["generators"]),
+            chance=_chance(trainer, state["chance"]),
             position=_position(state["position"], state["settings"], callbacks, trainer),
             history=[dict(record) for record in state["history"]],
             callbacks=callbacks,
@@ -309,8 +327,19 @@ def _optimizer_state(trainer, state):
     return state
 
 
+def _chance(trainer, chance):
+    """What :func:`chance_of` returned, if it fits the trainer's."""
+    count = chance["training_steps"]
+    if (count is None) != (chance_of(trainer)["training_steps"] is None):
+        raise ValueError(f"training_steps is {count}")
+    return {
+        "generators": _generator_states(trainer, chance["generators"]),
+        "training_steps": count and validation.check_int("training_steps", count, 0),
+    }
+
+
 def _generator_states(trainer, states):
-    own = generators_of(trainer)
+    own = _generators_of(trainer)
     if len(states) != len(own):
         raise ValueError(f"{len(states)} generators, expected {len(own)}")
     for state in states:
@@ -351,6 +380,11 @@ def check_settings(saved, own):
     """Raise if an epoch cannot go on with other data or other batches."""
     for name, value in own.items():
         if saved[name] != value:
+            if name == "data":
+                raise ValueError(
+                    "the checkpoint was made inside an epoch of other data, or of the same in "
+                    "another order"
+                )
             raise ValueError(
                 f"the checkpoint was made inside an epoch with {name}={saved[name]}, "
                 f"got {value}"

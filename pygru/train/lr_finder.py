@@ -10,7 +10,7 @@ import numpy as np
 from pygru.core import validation
 from pygru.errors import DivergenceError
 from pygru.train.callbacks import Callback
-from pygru.train.checkpoints import generators_of
+from pygru.train.checkpoints import chance_of, give_back_chance
 from pygru.train.trainer import Trainer
 
 SMOOTHING = 0.9  # of the losses that the suggestion is read from
@@ -37,6 +37,27 @@ class LearningRates:
     losses: np.ndarray
     suggestion: float
 
+    def plot(self, ax=None):
+        """Draw the loss over the rate, and the suggestion.
+
+        Parameters
+        ----------
+        ax : matplotlib.axes.Axes, optional
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        from pygru.plot import plot_learning_rates
+
+        return plot_learning_rates(self, ax)
+
 
 class _Sweep(Callback):
     """Collects losses, and ends training when they have become too large."""
@@ -62,7 +83,16 @@ class _EnoughSeen(Exception):
 
 
 def find_learning_rate(
-    trainer, X, y, *, batch_size, lengths=None, start=1e-6, stop=1.0, steps=100
+    trainer,
+    X,
+    y,
+    *,
+    batch_size,
+    lengths=None,
+    bptt_steps=None,
+    start=1e-6,
+    stop=1.0,
+    steps=100,
 ):
     """Train for some steps at rates that grow from step to step, and see how the loss does.
 
@@ -74,7 +104,7 @@ def find_learning_rate(
     ----------
     trainer : Trainer
         Whose model, loss, optimiser and ``clip_norm`` to use.
-    X, y, batch_size, lengths
+    X, y, batch_size, lengths, bptt_steps
         As for :meth:`Trainer.fit`.
     start, stop : float
         The first rate and the last.
@@ -105,6 +135,8 @@ def find_learning_rate(
     >>> 1e-6 < found.suggestion < 1.0
     True
     """
+    if not isinstance(trainer, Trainer):
+        raise TypeError(f"trainer must be a Trainer, got {validation.type_name(trainer)}")
     start = validation.check_positive("start", start)
     stop = validation.check_positive("stop", stop)
     steps = validation.check_int("steps", steps, 3)
@@ -124,11 +156,18 @@ def find_learning_rate(
             callbacks=[sweep],
             seed=trainer.generator,
             n_threads=trainer.n_threads,
+            memory=trainer.memory,
         )
         try:
             # One epoch has at least one step, so as many epochs as steps are enough.
             helper.fit(
-                X, y, lengths=lengths, epochs=steps, batch_size=batch_size, progress=False
+                X,
+                y,
+                lengths=lengths,
+                epochs=steps,
+                batch_size=batch_size,
+                bptt_steps=bptt_steps,
+                progress=False,
             )
         except _EnoughSeen:
             pass
@@ -144,8 +183,7 @@ def find_learning_rate(
 @contextlib.contextmanager
 def _put_back(trainer):
     """Give a trainer's model and generators back what they had, whatever happens."""
-    generators = generators_of(trainer)
-    states = [generator.bit_generator.state for generator in generators]
+    chance = chance_of(trainer)
     kept = [(values.copy(), grads.copy()) for values, grads in trainer.model.flat_pairs]
     try:
         yield
@@ -153,5 +191,4 @@ def _put_back(trainer):
         for pair, copies in zip(trainer.model.flat_pairs, kept, strict=True):
             for array, before in zip(pair, copies, strict=True):
                 array[...] = before
-        for generator, state in zip(generators, states, strict=True):
-            generator.bit_generator.state = state
+        give_back_chance(trainer, chance)

@@ -1,6 +1,7 @@
 """Optimisers: each updates the flat parameter arrays of a model from its flat gradients."""
 
 import math
+import weakref
 
 import numpy as np
 
@@ -29,6 +30,7 @@ class Optimizer:
         self.weight_decay = validation.check_not_negative("weight_decay", weight_decay)
         self._count = np.zeros(1, np.int64)
         self._states = None
+        self._model = None  # a weak reference to the one that the states belong to
 
     @property
     def steps(self):
@@ -99,8 +101,9 @@ class Optimizer:
         Raises
         ------
         ValueError
-            If this optimiser has been used with a model of other sizes.
+            If this optimiser has been used with another model.
         """
+        self._check_model(model)
         pairs = model.flat_pairs
         wholes = [
             (values, gradients, *states)
@@ -115,6 +118,17 @@ class Optimizer:
                 for place, decay in _with_gaps(weights, self.weight_decay, len(arrays[0]))
             ]
         self._update(parts, self.next_learning_rate)
+
+    def _check_model(self, model):
+        """Refuse a second model: the states, and the count of steps, belong to the first."""
+        if self._model is None or self._states is None:
+            self._model = weakref.ref(model)
+        elif self._model() is not model:
+            raise ValueError("this optimizer belongs to another model; make a new one")
+
+    def __getstate__(self):
+        # A copy, or what a file gives back, belongs to the copy of the model.
+        return self.__dict__ | {"_model": None}
 
     def _states_for(self, pairs):
         if self._states is None:
@@ -281,6 +295,8 @@ class Adam(Optimizer):
 
     def __init__(self, learning_rate=1e-3, betas=(0.9, 0.999), eps=1e-8, *, weight_decay=0.0):
         super().__init__(learning_rate, weight_decay)
+        if not np.iterable(betas):
+            raise TypeError(f"betas must be two numbers in [0, 1), got {betas}")
         self.betas = tuple(validation.check_fraction("betas", beta) for beta in betas)
         if len(self.betas) != 2 or max(self.betas) >= 1:
             raise ValueError(f"betas must be two numbers in [0, 1), got {betas}")
@@ -345,9 +361,9 @@ def clip_grad_norm(model, max_norm):
     (10.392, 1.0)
     """
     if max_norm is not None:
-        max_norm = validation.check_number("clip_norm", max_norm)
+        max_norm = validation.check_number("max_norm", max_norm)
         if not max_norm > 0:
-            raise ValueError(f"clip_norm must be > 0 or None, got {max_norm}")
+            raise ValueError(f"max_norm must be > 0 or None, got {max_norm}")
     norm = math.sqrt(
         sum(_core.sum_of_squares(KERNELS, gradients) for _, gradients in model.flat_pairs)
     )

@@ -23,7 +23,8 @@ class Position(NamedTuple):
     batch: int = 0  # batches of that epoch which are done
     window: int = 0  # windows of the next batch which are done
     states: tuple | None = None  # of the GRUs at the end of the last of them
-    total: float = 0.0  # the losses of the epoch, each times its sequences
+    total: float = 0.0  # the losses of the epoch, each times its weight
+    weight: float = 0.0  # the sum of these weights
     seconds: float = 0.0
     event: Event | None = None  # what some callbacks have still to be told
 
@@ -38,13 +39,13 @@ class Bookmark:
     ----------
     optimizer : Optimizer
         Whose steps count.
-    generators : list of Generator
-        All that training draws from.
+    chance : function
+        Returns the state of all that training draws from.
     """
 
-    def __init__(self, optimizer, generators, position):
+    def __init__(self, optimizer, chance, position):
         self._optimizer = optimizer
-        self._generators = generators
+        self._chance = chance
         self._following = None
         self.move(position)
 
@@ -54,18 +55,15 @@ class Bookmark:
 
     def draw(self, position):
         """Training is at ``position``, and is about to draw numbers."""
-        states = [generator.bit_generator.state for generator in self._generators]
-        self._page = position, self._optimizer.steps, states
+        self._page = position, self._optimizer.steps, self._chance()
 
     def step_to(self, position):
         """The next step of the optimiser leads to ``position``."""
         self._following = position
 
     def read(self):
-        """Return the position, and the states that the generators had there."""
-        position, steps, states = self._page
+        """Return the position, and what ``chance`` gave there."""
+        position, steps, chance = self._page
         if self._optimizer.steps > steps:
-            position, states = self._following, None
-        if states is None:
-            states = [generator.bit_generator.state for generator in self._generators]
-        return position, states
+            position, chance = self._following, None
+        return position, self._chance() if chance is None else chance

@@ -165,10 +165,11 @@ def _warmup(number, schedule, warmup_steps):
 
 
 def one_cycle(max_lr, total_steps, pct_start=0.3, *, div_factor=25.0, final_div_factor=1e4):
-    """Let the rate rise and fall once (Smith and Topin 2019, arXiv:1708.07120), as in PyTorch.
+    """Let the rate rise and fall once (Smith and Topin 2019, arXiv:1708.07120).
 
-    It rises along half a cosine from ``max_lr / div_factor`` to ``max_lr``, then falls along
-    another to ``max_lr / div_factor / final_div_factor``, which step ``total_steps - 1`` has.
+    The rates are those of PyTorch's ``OneCycleLR``; momentum is left alone. The rate rises
+    along half a cosine from ``max_lr / div_factor`` to ``max_lr``, then falls along another to
+    ``max_lr / div_factor / final_div_factor``, which step ``total_steps - 1`` has.
 
     Parameters
     ----------

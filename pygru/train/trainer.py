@@ -5,6 +5,7 @@ how training goes on from a checkpoint.
 """
 
 import contextlib
+import functools
 import math
 import time
 import warnings
@@ -15,6 +16,7 @@ from pygru.checkpointing import check_memory
 from pygru.core import threads, validation
 from pygru.errors import DivergenceError
 from pygru.gru import GRU
+from pygru.nn.layers import Last
 from pygru.nn.losses import LOSSES
 from pygru.nn.sequential import Sequential
 from pygru.train import checkpoints
@@ -25,7 +27,7 @@ from pygru.train.batches import (
     step_mask,
     windows_of,
 )
-from pygru.train.callbacks import ProgressBar
+from pygru.train.callbacks import Callback, ProgressBar
 from pygru.train.history import History
 from pygru.train.optimizers import Adam, Optimizer, clip_grad_norm
 from pygru.train.position import Bookmark, Event, Position
@@ -43,7 +45,10 @@ class Trainer:
         What to train; batch first.
     loss : str or callable
         ``"mse"``, ``"mae"``, ``"huber"``, ``"bce_with_logits"``, ``"cross_entropy"``, or a
-        function ``(prediction, target, *, mask) -> (value, gradient)``.
+        function ``(prediction, target, *, mask) -> (value, gradient)``, such as
+        ``functools.partial(losses.quantile, quantiles=[0.1, 0.5, 0.9])``. Losses of several
+        batches are averaged by the ``weight`` of their values (see :class:`pygru.losses.Mean`),
+        or by the number of predictions where a function returns a plain float.
     optimizer : Optimizer, optional
         ``Adam()`` by default.
     clip_norm : float, optional
@@ -108,7 +113,7 @@ class Trainer:
         self.loss = loss
         self.optimizer = optimizer
         self.clip_norm = clip_norm
-        self.callbacks = list(callbacks)
+        self.callbacks = _check_callbacks(callbacks)
         self.generator = np.random.default_rng(seed)
         self.n_threads = n_threads
         self.memory = memory
@@ -120,7 +125,9 @@ class Trainer:
         self._bookmark = self._new_bookmark(Position())
 
     def _new_bookmark(self, position):
-        return Bookmark(self.optimizer, checkpoints.generators_of(self), position)
+        # Not a lambda: a copy of the trainer must ask the copy.
+        chance = functools.partial(checkpoints.chance_of, self)
+        return Bookmark(self.optimizer, chance, position)
 
     def fit(
         self,
@@ -133,6 +140,7 @@ class Trainer:
         validation=None,
         initial_epoch=0,
         bptt_steps=None,
+        shuffle=True,
         progress=None,
     ):
         """Train, and return what happened.
@@ -145,8 +153,8 @@ class Trainer:
             (N, T, ...) samples, or a list of N sequences (T_i, ...); for :class:`Seq2Seq`
             a mapping of ``"source"`` and ``"target"`` to such, and ``lengths`` too.
         y : array_like or list of array_like
-            N targets. Where the model predicts every step of ragged sequences, (N, T, ...)
-            or a list; steps past a sequence's end do not count.
+            N targets. Where the model predicts every step (it has no :class:`Last`), (N, T,
+            ...) or a list of (T_i, ...); steps past a sequence's end do not count.
         epochs : int
             Number of the epoch to stop before, counting from 0.
         batch_size : int
@@ -162,6 +170,8 @@ class Trainer:
             into windows of so many steps, with a step of the optimiser after each. The states
             of the GRUs go on from window to window, gradients do not. Needs a target for every
             step, and no bidirectional GRU.
+        shuffle : bool
+            Whether every epoch has an order of its own, drawn from ``seed``.
         progress : bool, optional
             Whether to show a progress bar; by default on a terminal only.
 
@@ -178,17 +188,26 @@ class Trainer:
         ValueError
             If the data do not fit together, are empty, or contain NaN or infinities.
         """
-        data = dataset_of(X, y, lengths)
-        held_out = None if validation is None else dataset_of(*validation)
+        data = self._dataset(X, y, lengths)
+        held_out = self._held_out(validation)
+        shuffle = _check_bool("shuffle", shuffle)
         epochs = range(_check("initial_epoch", initial_epoch, 0), _check("epochs", epochs, 0))
         batch_size = _clip_batch_size(batch_size, len(data))
         if bptt_steps is not None:
             bptt_steps = _check("bptt_steps", bptt_steps, 1)
+            _check_windows(self.model)
             data.check_targets_per_step()
-            _refuse_reverse(self.model)
-        settings = {"samples": len(data), "batch_size": batch_size, "bptt_steps": bptt_steps}
+        settings = {
+            "samples": len(data),
+            "batch_size": batch_size,
+            "bptt_steps": bptt_steps,
+            "shuffle": shuffle,
+            "data": data.fingerprint(),
+        }
         position = self._begin(epochs.start, settings)
-        callbacks = [*self.callbacks, ProgressBar(None if progress is None else not progress)]
+        callbacks = list(self.callbacks)
+        if not any(isinstance(callback, ProgressBar) for callback in callbacks):
+            callbacks.append(ProgressBar(None if progress is None else not progress))
         with self._threads():
             try:
                 for callback in callbacks:
@@ -201,6 +220,33 @@ class Trainer:
             finally:
                 self._end(callbacks)
         return self.history
+
+    def _dataset(self, X, y, lengths):
+        """The data, checked against what the model takes and predicts."""
+        data = dataset_of(X, y, lengths, per_step=_predicts_every_step(self.model))
+        self._check_sequences(data)
+        return data
+
+    def _held_out(self, validation):
+        if validation is None:
+            return None
+        if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
+            raise TypeError(
+                "validation must be a tuple (X, y) or (X, y, lengths), "
+                f"got {_describe(validation)}"
+            )
+        X, y, *lengths = validation
+        return self._dataset(X, y, *lengths or [None])
+
+    def _check_sequences(self, data):
+        """Refuse what a GRU would take for one sequence, its steps for samples."""
+        first = next(iter(getattr(self.model, "layers", (self.model,))), None)
+        if isinstance(first, GRU) and data.ndim != 3:
+            F = first.input_size
+            raise ValueError(
+                f"X must have shape (N, T, {F}) or be a list of N arrays (T_i, {F}), got an "
+                f"array of {data.ndim} dimensions; one sequence is X[np.newaxis]"
+            )
 
     def _begin(self, first_epoch, settings):
         """Return where to begin: at the first epoch, or where the checkpoint was made."""
@@ -367,7 +413,9 @@ class Trainer:
         batch_size = self._settings["batch_size"]
         if position.order is None:
             self._bookmark.draw(position)
-            order = self.generator.permutation(len(data))
+            order = np.arange(len(data))
+            if self._settings["shuffle"]:
+                order = self.generator.permutation(len(data))
             position = position._replace(order=order)
             self._bookmark.move(position)
         begin = time.perf_counter() - position.seconds
@@ -382,7 +430,7 @@ class Trainer:
                 position = self._tell(position, callbacks)
         record = {
             "epoch": position.epoch,
-            "loss": position.total / len(data),
+            "loss": _mean(position.total, position.weight),
             "learning_rate": self.optimizer.next_learning_rate,
             "seconds": time.perf_counter() - begin,
             "sequences": len(data),
@@ -401,7 +449,7 @@ class Trainer:
         self._bookmark.draw(position)
         model.zero_grad()
         prediction, states, tape = self._forward(window, position.states)
-        value, gradient = self._evaluate_loss(prediction, window.y, window.lengths)
+        value, gradient, weight = self._evaluate_loss(prediction, window.y, window.lengths)
         if math.isfinite(value):
             model.backward(tape, gradient)
             value_of_norm = clip_grad_norm(model, self.clip_norm)
@@ -420,7 +468,8 @@ class Trainer:
             batch=position.batch + window.is_last,
             window=0 if window.is_last else window.number + 1,
             states=None if window.is_last else tuple(states),
-            total=position.total + window.share * value * len(prediction),
+            total=position.total + value * weight,
+            weight=position.weight + weight,
             seconds=time.perf_counter() - begin,
             event=Event("on_batch_end", (value, len(prediction)), set()),
         )
@@ -448,8 +497,21 @@ class Trainer:
         return prediction, states, tape
 
     def _evaluate_loss(self, prediction, y, lengths):
+        """Return the loss, its gradient, and the weight with which it counts among others."""
         per_step = lengths is not None and prediction.ndim == 3
-        return self.loss(prediction, y, mask=step_mask(y, lengths) if per_step else None)
+        mask = step_mask(y, lengths) if per_step else None
+        result = self.loss(prediction, y, mask=mask)
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise TypeError(f"loss must return (value, gradient), got {_describe(result)}")
+        value, gradient = result
+        if np.shape(gradient) != prediction.shape:
+            raise ValueError(
+                f"loss must return a gradient with the prediction's shape {prediction.shape}, "
+                f"got {np.shape(gradient)}"
+            )
+        predictions = prediction.shape[: max(1, prediction.ndim - 1)]
+        count = math.prod(predictions) if mask is None else int(mask.sum())
+        return value, gradient, getattr(value, "weight", count)
 
     def _predict_batches(self, data, batch_size):
         """Yield (prediction, y, lengths) of consecutive batches, without dropout."""
@@ -462,10 +524,11 @@ class Trainer:
             yield prediction, y, lengths
 
     def _loss_of(self, data, batch_size):
-        total = 0.0
+        total = total_weight = 0.0
         for prediction, y, lengths in self._predict_batches(data, batch_size):
-            total += self._evaluate_loss(prediction, y, lengths)[0] * len(prediction)
-        return total / len(data)
+            value, _, weight = self._evaluate_loss(prediction, y, lengths)
+            total, total_weight = total + value * weight, total_weight + weight
+        return _mean(total, total_weight)
 
     def evaluate(self, X, y, *, lengths=None, batch_size=256):
         """Return the mean loss on data, without training.
@@ -479,7 +542,7 @@ class Trainer:
         -------
         float
         """
-        data = dataset_of(X, y, lengths)
+        data = self._dataset(X, y, lengths)
         with self._threads():
             return self._loss_of(data, _check("batch_size", batch_size, 1))
 
@@ -497,6 +560,7 @@ class Trainer:
             One row per sample; a list if the outputs differ in length.
         """
         data = inputs_of(X, lengths)
+        self._check_sequences(data)
         batch_size = _check("batch_size", batch_size, 1)
         with self._threads():
             outputs = [
@@ -512,13 +576,46 @@ class Trainer:
         return np.concatenate([output for output, _ in outputs])
 
 
-def _refuse_reverse(model):
+def _check_windows(model):
+    """Refuse models that cannot be trained in windows of a sequence."""
+    if not _predicts_every_step(model):
+        raise ValueError("bptt_steps needs a model that predicts every step (without Last)")
     layers = getattr(model, "layers", (model,))
     if any(isinstance(layer, GRU) and layer.bidirectional for layer in layers):
         raise ValueError(
             "bptt_steps needs GRUs that are not bidirectional: a reverse direction begins at "
             "the end of the sequence"
         )
+
+
+def _predicts_every_step(model):
+    """Whether a model's output has a time axis, as far as that can be seen."""
+    return not any(isinstance(layer, Last) for layer in getattr(model, "layers", ()))
+
+
+def _mean(total, weight):
+    """The mean of losses; 0 where nothing counts, as a loss of nothing is."""
+    return total / weight if weight > 0 else 0.0
+
+
+def _describe(value):
+    """The type of a value, and of a sequence how many it holds."""
+    name = validation.type_name(value)
+    return f"{name} of {len(value)}" if isinstance(value, (tuple, list)) else name
+
+
+def _check_callbacks(callbacks):
+    if isinstance(callbacks, Callback):
+        raise TypeError(
+            f"callbacks must be a list of Callbacks, got a single {_describe(callbacks)}"
+        )
+    callbacks = list(callbacks)
+    for index, callback in enumerate(callbacks):
+        if not isinstance(callback, Callback):
+            raise TypeError(
+                f"callbacks[{index}] must be a pygru.Callback, got {_describe(callback)}"
+            )
+    return callbacks
 
 
 def _copies(model):
@@ -532,6 +629,10 @@ def _restore(model, weights):
 
 def _check(name, value, minimum):
     return validation.check_int(name, value, minimum)
+
+
+def _check_bool(name, value):  # where an argument is called validation, too
+    return validation.check_bool(name, value)
 
 
 def _clip_batch_size(batch_size, samples):
