@@ -46,6 +46,13 @@ def open_comments(app, name, source):
     source[0] = re.sub(r"<!-- site\n(.*?)\n-->", r"\1", source[0], flags=re.S)
 
 
+def link_to_gallery(app, name, source):
+    """Let links to an example lead to its page, with its pictures, instead of the program."""
+    source[0] = re.sub(
+        r"\]\(((?:\.\./)*)\.\./examples/(plot_\w+)\.py\)", r"](\1gallery/\2.rst)", source[0]
+    )
+
+
 # ---- the reference -------------------------------------------------------------------------
 
 autosummary_generate = True
@@ -94,3 +101,4 @@ html_sidebars = {"index": [], "tutorial": []}
 def setup(app):
     """Connect what is defined above."""
     app.connect("source-read", open_comments)
+    app.connect("source-read", link_to_gallery)
