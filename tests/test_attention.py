@@ -243,3 +243,89 @@ def test_backward_refuses_shapes_that_do_not_fit():
     with pytest.raises(ValueError, match=r"d_weights must have shape \(1, 2, 4\)"):
         layer.backward(tape, np.ones((1, 2, 3)), np.ones((1, 2, 3)))
     assert not layer.flat_grads.any()
+
+
+# ---- ragged batches --------------------------------------------------------------------------
+
+
+def ragged_problem(score, seed=0):
+    """Fourteen sequences of all lengths; past their ends stand NaN."""
+    rng = np.random.default_rng(seed)
+    B, Tq, Tk = 14, 9, 11
+    layer = Attention(3, 3 if score == "dot" else 4, score=score, dtype="float64", seed=1)
+    lengths, query_lengths = rng.integers(0, Tk + 1, B), rng.integers(0, Tq + 1, B)
+    lengths[:3], query_lengths[2:5] = (0, 11, 11), (9, 0, 9)
+    arrays = {
+        "queries": rng.standard_normal((B, Tq, layer.query_size)),
+        "keys": rng.standard_normal((B, Tk, layer.key_size)),
+        "values": rng.standard_normal((B, Tk, 2)),
+    }
+    for name, ends in (("queries", query_lengths), ("keys", lengths), ("values", lengths)):
+        for row, end in zip(arrays[name], ends, strict=True):
+            row[end:] = np.nan
+    return layer, arrays, {"lengths": lengths, "query_lengths": query_lengths}
+
+
+@pytest.mark.parametrize("score", ["dot", "general", "additive"])
+def test_a_ragged_batch_is_its_sequences_one_by_one(score):
+    """Values and gradients; a block that mixed up rows, ends or masks would differ."""
+    layer, arrays, ends = ragged_problem(score)
+    rng = np.random.default_rng(2)
+    context, weights, tape = layer.forward(**arrays, **ends)
+    d_context, d_weights = (
+        rng.standard_normal(context.shape),
+        rng.standard_normal(weights.shape),
+    )
+    d_holed, d_weights_holed = d_context.copy(), d_weights.copy()
+    for b, (q, k) in enumerate(zip(ends["query_lengths"], ends["lengths"], strict=True)):
+        d_holed[b, q:] = d_weights_holed[b, q:] = d_weights_holed[b, :, k:] = np.nan
+    layer.zero_grad()
+    gradients = layer.backward(tape, d_holed, d_weights_holed)
+    grads = layer.flat_grads.copy()
+    layer.zero_grad()
+    for b, (q, k) in enumerate(zip(ends["query_lengths"], ends["lengths"], strict=True)):
+        alone = [arrays["queries"][b : b + 1, :q]]
+        alone += [arrays[name][b : b + 1, :k] for name in ("keys", "values")]
+        right, right_weights, tape = layer.forward(*alone)
+        np.testing.assert_allclose(context[b, :q], right[0], rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(weights[b, :q, :k], right_weights[0], rtol=1e-12, atol=1e-14)
+        assert not context[b, q:].any() and not weights[b, q:].any()
+        assert not weights[b, :, k:].any()
+        expected = layer.backward(tape, d_context[b : b + 1, :q], d_weights[b : b + 1, :q, :k])
+        for found, wanted, end in zip(gradients, expected, (q, k, k), strict=True):
+            np.testing.assert_allclose(found[b, :end], wanted[0], rtol=1e-11, atol=1e-13)
+            assert not found[b, end:].any()
+    np.testing.assert_allclose(layer.flat_grads, grads, rtol=1e-11, atol=1e-13)
+
+
+def test_padding_costs_at_most_a_quarter_of_the_work():
+    seen = []
+
+    class Counting(Attention):
+        def _attend(self, queries, prepared):
+            seen.append(queries.shape[0] * queries.shape[1] * prepared.values.shape[1])
+            return super()._attend(queries, prepared)
+
+    rng = np.random.default_rng(0)
+    lengths, query_lengths = rng.integers(0, 40, 200), rng.integers(0, 30, 200)
+    layer = Counting(2, 2, score="dot")
+    layer(
+        np.ones((200, 30, 2)),
+        np.ones((200, 40, 2)),
+        lengths=lengths,
+        query_lengths=query_lengths,
+    )
+    needed = (lengths * query_lengths).sum()
+    assert needed <= sum(seen) <= 1.25 * needed
+    assert len(seen) < 100  # not one by one either
+    seen.clear()
+    layer(np.ones((200, 30, 2)), np.ones((200, 40, 2)))
+    assert seen == [200 * 30 * 40]
+
+
+def test_query_lengths_are_checked():
+    layer = Attention(2, 2, score="dot")
+    with pytest.raises(
+        ValueError, match=r"query_lengths\[1\] = 4 exceeds the number of time st"
+    ):
+        layer(np.ones((2, 3, 2)), np.ones((2, 5, 2)), query_lengths=[3, 4])

@@ -205,22 +205,22 @@ def as_state(name, value, dtype, shape, meaning):
     return np.ascontiguousarray(array)
 
 
-def as_lengths(lengths, batch, steps):
+def as_lengths(lengths, batch, steps, name="lengths"):
     """Return the lengths as a contiguous int64 array of (batch,), each in [0, steps]."""
-    refuse_foreign("lengths", lengths)
+    refuse_foreign(name, lengths)
     array = np.asarray(lengths)
     if array.size == 0 and array.dtype.kind == "f":  # np.asarray([]) is float64
         array = array.astype(np.int64)
     if array.dtype.kind not in "iu":
-        raise TypeError(f"lengths must be integers, got {array.dtype}")
+        raise TypeError(f"{name} must be integers, got {array.dtype}")
     if array.shape != (batch,):
-        raise ValueError(f"lengths must have shape (batch={batch},), got {array.shape}")
+        raise ValueError(f"{name} must have shape (batch={batch},), got {array.shape}")
     # Compared as Python integers: a uint64 beyond int64 must not wrap around.
     for index in np.flatnonzero((array < 0) | (array > steps)):
         value = int(array[index])
         if value < 0:
-            raise ValueError(f"lengths[{index}] = {value} must be >= 0")
-        raise ValueError(f"lengths[{index}] = {value} exceeds the number of time steps {steps}")
+            raise ValueError(f"{name}[{index}] = {value} must be >= 0")
+        raise ValueError(f"{name}[{index}] = {value} exceeds the number of time steps {steps}")
     return np.require(array, np.int64, ["C", "A"])
 
 

@@ -3,6 +3,9 @@
 A score says how well a query fits a key; the softmax of the scores over the keys of a sequence
 are the weights, and the weighted sum of the values is the context. Keys past a sequence's end
 are not read and have weight 0. The score functions stand in ``scores.py``.
+
+Work grows with queries times keys, so padding costs more here than anywhere else. A batch with
+lengths is therefore taken in blocks of sequences that are about as long as each other.
 """
 
 from typing import NamedTuple
@@ -32,14 +35,35 @@ class PreparedKeys(NamedTuple):
         )
 
 
+class _Block(NamedTuple):
+    """Some sequences of a batch, cut after their longest queries and keys."""
+
+    rows: np.ndarray | slice  # which
+    queries: slice
+    keys: slice
+    past_queries: np.ndarray | None  # (n, Tq) where there is no query any more
+    valid_keys: np.ndarray | None  # (n, 1, Tk)
+
+    def queries_of(self, array):
+        """The block's part of an array (B, Tq, ...), zeros past the end."""
+        part = array[self.rows, self.queries]
+        if self.past_queries is not None:
+            part[self.past_queries] = 0  # a copy, since rows is an array then
+        return part
+
+    def keys_of(self, array):
+        """The block's part of an array (B, Tk, ...)."""
+        return array[self.rows, self.keys]
+
+
 class _Tape(NamedTuple):
     queries: np.ndarray
     rows: np.ndarray  # the keys that hold data
     steps: np.ndarray | None  # where they stand
     prepared: PreparedKeys
     values_are_keys: bool
-    kept: np.ndarray | None
-    weights: np.ndarray
+    shape: tuple  # of the weights
+    blocks: list  # of (block, what the scores keep, weights)
 
 
 class Attention(Configured, Parameters):
@@ -139,14 +163,18 @@ class Attention(Configured, Parameters):
         sizes = config["query_size"], config["key_size"], config["attention_size"]
         return SCORES[config["score"]].shapes(*sizes)
 
-    def __call__(self, queries, keys, values=None, *, lengths=None):
-        """Return the context and the weights, for inference: nothing is kept.
+    def __call__(self, queries, keys, values=None, *, lengths=None, query_lengths=None):
+        """Return the context and the weights, for inference.
 
         Parameters and results as for :meth:`forward`, without the tape.
         """
-        return self.attend(queries, self.prepare(keys, values, lengths=lengths))
+        return self.forward(
+            queries, keys, values, lengths=lengths, query_lengths=query_lengths
+        )[:2]
 
-    def forward(self, queries, keys, values=None, *, lengths=None, training=True):
+    def forward(
+        self, queries, keys, values=None, *, lengths=None, query_lengths=None, training=True
+    ):
         """Attend, and keep what :meth:`backward` needs.
 
         Parameters
@@ -160,6 +188,9 @@ class Attention(Configured, Parameters):
         lengths : array_like of int, optional
             (B,) the valid steps of keys and values; what stands past them is not read. A
             sequence of length 0 gives a context of zeros and weights of zero.
+        query_lengths : array_like of int, optional
+            (B,) the valid queries of each sequence. Others are not read, and their contexts
+            and weights are 0.
         training : bool
             Ignored: attention does the same in training and inference.
 
@@ -179,8 +210,25 @@ class Attention(Configured, Parameters):
         """
         rows, steps, prepared = self._prepare(keys, values, lengths)
         queries = self._check_queries(queries, prepared)
-        context, weights, kept = self._attend(queries, prepared)
-        tape = _Tape(queries, rows, steps, prepared, values is None, kept, weights.copy())
+        (B, Tq), Tk = queries.shape[:2], prepared.values.shape[1]
+        if query_lengths is not None:
+            query_lengths = validation.as_lengths(query_lengths, B, Tq, "query_lengths")
+        context = np.zeros((B, Tq, prepared.values.shape[2]), self.dtype)
+        weights = np.zeros((B, Tq, Tk), self.dtype)
+        blocks = []
+        for block in _blocks(B, Tq, Tk, query_lengths, None if steps is None else lengths):
+            part = PreparedKeys(
+                block.keys_of(prepared.projected),
+                block.keys_of(prepared.values),
+                block.valid_keys,
+            )
+            found, chosen, kept = self._attend(block.queries_of(queries), part)
+            if block.past_queries is not None:
+                found[block.past_queries] = chosen[block.past_queries] = 0
+            context[block.rows, block.queries] = found
+            weights[block.rows, block.queries, block.keys] = chosen
+            blocks.append((block, kept, chosen))
+        tape = _Tape(queries, rows, steps, prepared, values is None, weights.shape, blocks)
         return context, weights, tape
 
     def backward(self, tape, d_context, d_weights=None):
@@ -191,10 +239,11 @@ class Attention(Configured, Parameters):
         tape
             From :meth:`forward`.
         d_context : array_like
-            (B, Tq, V) gradient of the loss with respect to the context.
+            (B, Tq, V) gradient of the loss with respect to the context. Not read past the end
+            of the queries.
         d_weights : array_like, optional
             (B, Tq, Tk) gradient with respect to the weights; zeros by default. Not read past
-            a sequence's end.
+            the end of queries and keys.
 
         Returns
         -------
@@ -203,28 +252,43 @@ class Attention(Configured, Parameters):
         d_values : ndarray or None
             (B, Tk, V), or None if the values were the keys: ``d_keys`` then holds both.
         """
-        queries, rows, steps, prepared, values_are_keys, kept, weights = tape
-        projected, values, valid = prepared
+        projected, values, _ = tape.prepared
         d_context = validation.as_real("d_context", d_context, self.dtype)
-        shape = (*weights.shape[:2], values.shape[-1])
+        shape = (*tape.shape[:2], values.shape[-1])
         validation.check_shape("d_context", d_context, shape, str(shape))
-        d_values = weights.swapaxes(1, 2) @ d_context
-        d_scores = d_context @ values.swapaxes(1, 2)
         if d_weights is not None:
             d_weights = validation.as_real("d_weights", d_weights, self.dtype)
-            validation.check_shape("d_weights", d_weights, weights.shape, str(weights.shape))
-            d_scores += d_weights if valid is None else np.where(valid, d_weights, 0)
-        # Softmax: d_score_s = w_s (d_w_s - sum_u w_u d_w_u)
-        d_scores -= (weights * d_scores).sum(axis=-1, keepdims=True)
-        d_scores *= weights
-        d_queries, d_projected = self._score.scores_backward(
-            self.parameters, self.grads, queries, projected, kept, d_scores
-        )
+            validation.check_shape("d_weights", d_weights, tape.shape, str(tape.shape))
+        d_queries = np.zeros(tape.queries.shape, self.dtype)
+        d_projected = np.zeros(projected.shape, self.dtype)
+        d_values = np.zeros(values.shape, self.dtype)
+        for block, kept, weights in tape.blocks:
+            d_found = block.queries_of(d_context)
+            d_values[block.rows, block.keys] = weights.swapaxes(1, 2) @ d_found
+            d_scores = d_found @ block.keys_of(values).swapaxes(1, 2)
+            if d_weights is not None:
+                part = block.queries_of(d_weights)[..., block.keys]
+                valid = block.valid_keys
+                d_scores += part if valid is None else np.where(valid, part, 0)
+            # Softmax: d_score_s = w_s (d_w_s - sum_u w_u d_w_u)
+            d_scores -= (weights * d_scores).sum(axis=-1, keepdims=True)
+            d_scores *= weights
+            (
+                d_queries[block.rows, block.queries],
+                d_projected[block.rows, block.keys],
+            ) = self._score.scores_backward(
+                self.parameters,
+                self.grads,
+                block.queries_of(tape.queries),
+                block.keys_of(projected),
+                kept,
+                d_scores,
+            )
         d_rows = self._score.project_backward(
-            self.parameters, self.grads, rows, ragged.take(d_projected, steps)
+            self.parameters, self.grads, tape.rows, ragged.take(d_projected, tape.steps)
         )
-        d_keys = ragged.put(d_rows, steps, projected.shape)
-        if values_are_keys:
+        d_keys = ragged.put(d_rows, tape.steps, projected.shape)
+        if tape.values_are_keys:
             return d_queries, d_keys + d_values, None
         return d_queries, d_keys, d_values
 
@@ -312,6 +376,45 @@ class Attention(Configured, Parameters):
             np.copyto(scores, -np.inf, where=~prepared.valid)
         weights = _softmax(scores)
         return weights @ prepared.values, weights, kept
+
+
+MOST_PADDING = 1.25  # times the work of the sequences alone that a block may cost
+
+
+def _blocks(B, Tq, Tk, query_lengths, key_lengths):
+    """Cut a batch into blocks; one of all sequences, uncut, if none has a length."""
+    if query_lengths is None and key_lengths is None:
+        return [_Block(slice(None), slice(None), slice(None), None, None)]
+    of_queries = np.full(B, Tq) if query_lengths is None else np.asarray(query_lengths)
+    of_keys = np.full(B, Tk) if key_lengths is None else np.asarray(key_lengths)
+    order = np.lexsort((of_queries, of_keys))[::-1]
+    order = order[(of_queries[order] > 0) & (of_keys[order] > 0)]  # the others have zeros
+    cuts, work, widest = [0], 0, 0
+    for place, (q, k) in enumerate(
+        zip(of_queries[order].tolist(), of_keys[order].tolist(), strict=True)
+    ):
+        if place == cuts[-1]:
+            longest = k  # keys come longest first
+        work, widest = work + q * k, max(widest, q)
+        if (place + 1 - cuts[-1]) * widest * longest > MOST_PADDING * work:
+            cuts.append(place)
+            work, widest, longest = q * k, q, k
+    return [
+        _block(order[begin:end], of_queries, of_keys)
+        for begin, end in zip(cuts, [*cuts[1:], len(order)], strict=True)
+        if begin < end
+    ]
+
+
+def _block(rows, of_queries, of_keys):
+    of_queries, of_keys = of_queries[rows], of_keys[rows]
+    Tq, Tk = int(of_queries.max()), int(of_keys.max())
+    past = valid = None
+    if (of_queries < Tq).any():
+        past = np.arange(Tq) >= of_queries[:, np.newaxis]
+    if (of_keys < Tk).any():
+        valid = (np.arange(Tk) < of_keys[:, np.newaxis])[:, np.newaxis]
+    return _Block(rows, slice(Tq), slice(Tk), past, valid)
 
 
 def _check_size(name, array, size_name, size):

@@ -63,6 +63,7 @@ class _Tape(NamedTuple):
     target_dropout: tuple
     decoder: object
     attention: tuple
+    weights: np.ndarray  # of the attention
     steps: np.ndarray  # of the target that hold data
     combine: tuple
     attentional: np.ndarray
@@ -352,8 +353,8 @@ class Seq2Seq(Configured, Composite):
         states, _, tape_of_decoder = self.decoder.forward(
             embedded, encoded.h0, lengths=target_lengths, training=training
         )
-        context, _, tape_of_attention = self.attention.forward(
-            states, encoded.memory, lengths=source_lengths
+        context, weights, tape_of_attention = self.attention.forward(
+            states, encoded.memory, lengths=source_lengths, query_lengths=target_lengths
         )
         # From here on every step is for itself: only those that hold data go on.
         steps = ragged.steps_of(target_lengths, target.shape)
@@ -370,6 +371,7 @@ class Seq2Seq(Configured, Composite):
             tape_of_dropout,
             tape_of_decoder,
             tape_of_attention,
+            weights,
             steps,
             tape_of_combine,
             attentional,
@@ -513,21 +515,17 @@ class Seq2Seq(Configured, Composite):
             where the source is empty.
         """
         X, _ = self.training_data(sources, targets)
-        if not X["source"]:
-            return []
         tape = self.forward(X, training=False)[1]
         return [
             weights[: len(target) - 1, : len(source)].copy()
             for weights, source, target in zip(
-                tape.attention.weights, X["source"], X["target"], strict=True
+                tape.weights, X["source"], X["target"], strict=True
             )
         ]
 
     def _search(self, sources, max_length, beam_size, length_penalty):
         """The best target of each source, without its end, and its score."""
         search = BeamSearch(max_length, beam_size, length_penalty, self.bos_idx, self.eos_idx)
-        if len(sources) == 0:
-            return [], []
         source, lengths = padded("sources", sources, None)
         encoded = self._encode(source, lengths, training=False)
         steps = DecoderSteps(self, encoded.memory, encoded.h0, lengths, search.beam_size)

@@ -28,6 +28,8 @@ def _as_integers(name, tokens):
 def padded(name, sequences, lengths):
     """Tokens as an array (B, T), and its lengths."""
     if lengths is None and isinstance(sequences, (list, tuple)):
+        if not sequences:
+            raise ValueError(f"{name} must hold at least one sequence, got none")
         return pad_sequences(
             [as_tokens(f"{name}[{i}]", sequence) for i, sequence in enumerate(sequences)]
         )
