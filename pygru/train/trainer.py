@@ -18,6 +18,7 @@ from pygru.errors import DivergenceError
 from pygru.gru import GRU
 from pygru.nn.layers import Last
 from pygru.nn.losses import LOSSES
+from pygru.nn.seq2seq import Seq2Seq
 from pygru.nn.sequential import Sequential
 from pygru.train import checkpoints
 from pygru.train.batches import (
@@ -61,7 +62,8 @@ class Trainer:
         As in :func:`pygru.set_num_threads`.
     memory : {"gates", "outputs", "sqrt"}, int or str
         What the tape of every GRU keeps, or a budget for it, as for :meth:`GRU.forward`: less
-        memory for more time, the same gradients. Only for a GRU or a Sequential.
+        memory for more time, the same gradients. A :class:`Seq2Seq` has ``"gates"`` and
+        ``"outputs"`` only.
 
     Examples
     --------
@@ -102,7 +104,9 @@ class Trainer:
             raise ValueError(f"clip_norm must be > 0 or None, got {clip_norm}")
         threads.resolve(n_threads)
         check_memory(memory)
-        if memory != "gates" and not isinstance(model, (GRU, Sequential)):
+        if isinstance(model, Seq2Seq):
+            validation.check_choice("memory", memory, ("gates", "outputs"))
+        elif memory != "gates" and not isinstance(model, (GRU, Sequential)):
             raise ValueError(f"memory must be 'gates' for a {type(model).__name__}")
         optimizer = Adam() if optimizer is None else optimizer
         if not isinstance(optimizer, Optimizer):
@@ -486,7 +490,7 @@ class Trainer:
             output, h_n, tape = model.forward(window.X, h0, lengths=lengths, memory=self.memory)
             return output, (h_n,), tape
         options = {"lengths": lengths}
-        if isinstance(model, Sequential):
+        if isinstance(model, (Sequential, Seq2Seq)):
             options["memory"] = self.memory
         if window.is_last and states is None:
             prediction, tape = model.forward(window.X, **options)
