@@ -104,7 +104,8 @@ def gates(gates, gate="z", *, labels=None, units=None, ax=None):
     gate : {"z", "r", "n", "h"}
         What to draw.
     labels : sequence of str, optional
-        One per step, such as the words of a sentence.
+        One per step, such as the words of a sentence. For scripts that matplotlib's font lacks
+        set ``matplotlib.rcParams["font.family"]`` to one that has them.
     units : array_like of int, optional
         Which units to draw, from top to bottom; all by default.
     ax : matplotlib.axes.Axes, optional
@@ -155,8 +156,10 @@ def gates(gates, gate="z", *, labels=None, units=None, ax=None):
     largest = np.abs(values).max()
     if largest > limits[1]:
         limits = (-largest, largest)
+    ax = _axes(ax, 7, 4)
+    ax.set(xlabel="step" if labels is None else "", ylabel="unit")
     return _heat_map(
-        _axes(ax, 7, 4),
+        ax,
         values.T,
         labels,
         None if units is None else [str(unit % H) for unit in units],
@@ -259,6 +262,7 @@ def forecast(history, prediction, *, quantiles=None, truth=None, x=None, ax=None
         raise ValueError(f"history must have shape (T,), got {history.shape}")
     levels = _check_levels(quantiles, prediction)
     T, K = len(history), len(prediction)
+    x_label = "step" if x is None else None
     x = np.arange(1 - T, K + 1) if x is None else np.asarray(x)
     if x.shape != (T + K,):
         raise ValueError(f"x must have shape (T + K,) = ({T + K},), got {x.shape}")
@@ -266,6 +270,8 @@ def forecast(history, prediction, *, quantiles=None, truth=None, x=None, ax=None
         truth = validation.as_numeric("truth", truth)
         validation.check_shape("truth", truth, (K,), f"(K,) = ({K},)")
     ax = _axes(ax, 9, 4)
+    if x_label is not None:
+        ax.set_xlabel(x_label)
     past, ahead = x[:T], x[T:]
     if T:
         _line_with_gaps(ax, past, history, MUTED, "history")
@@ -351,7 +357,8 @@ def plot_history(history, ax=None):
 def plot_learning_rates(found, ax=None):
     """Draw losses over learning rates; see :meth:`LearningRates.plot`."""
     ax = _axes(ax, 7, 4)
-    ax.plot(found.rates, found.losses, color=INK, lw=1.4)
+    ax.plot(found.rates, found.losses, color=MUTED, lw=1, label="loss of each step")
+    ax.plot(found.rates, found.smoothed, color=INK, lw=1.8, label="smoothed")
     ax.axvline(found.suggestion, color=GRU_COLOUR, lw=1.4, ls="--", label="suggestion")
     # What lies far above the first losses says only that training has failed there.
     first = np.median(found.losses[: max(1, len(found.losses) // 4)])

@@ -430,7 +430,8 @@ def test_the_finder_draws_what_it_found():
     ax = found.plot()
     np.testing.assert_array_equal(ax.get_lines()[0].get_xdata(), found.rates)
     np.testing.assert_array_equal(ax.get_lines()[0].get_ydata(), found.losses)
-    assert ax.get_lines()[1].get_xdata()[0] == found.suggestion and ax.get_xscale() == "log"
+    np.testing.assert_array_equal(ax.get_lines()[1].get_ydata(), found.smoothed)
+    assert ax.get_lines()[2].get_xdata()[0] == found.suggestion and ax.get_xscale() == "log"
 
 
 def test_the_finder_takes_a_trainer():

@@ -28,6 +28,8 @@ class LearningRates:
         (n,) the rate of each step.
     losses : ndarray
         (n,) the loss before that step.
+    smoothed : ndarray
+        (n,) their moving average, which the suggestion is read from.
     suggestion : float
         A rate to train with: a tenth of the one where the smoothed loss was least, beyond which
         training began to fail.
@@ -35,10 +37,11 @@ class LearningRates:
 
     rates: np.ndarray
     losses: np.ndarray
+    smoothed: np.ndarray
     suggestion: float
 
     def plot(self, ax=None):
-        """Draw the loss over the rate, and the suggestion.
+        """Draw the losses over the rates, their moving average, and the suggestion.
 
         Parameters
         ----------
@@ -177,7 +180,9 @@ def find_learning_rate(
     rates = start * np.exp(growth * np.arange(len(sweep.losses)))
     settled = min(SETTLED, len(rates) // 2)
     least = settled + int(np.argmin(sweep.smoothed[settled:]))
-    return LearningRates(rates, np.array(sweep.losses), float(rates[least] / 10))
+    return LearningRates(
+        rates, np.array(sweep.losses), np.array(sweep.smoothed), float(rates[least] / 10)
+    )
 
 
 @contextlib.contextmanager
