@@ -374,3 +374,85 @@ def test_sequential_gives_a_list_for_a_list():
     np.testing.assert_array_equal(outputs[2], every_step(x[2][np.newaxis])[0])
     last = Sequential(GRU(2, 3, batch_first=True, seed=0), Last(), Linear(3, 1, seed=0))
     assert last(x).shape == (3, 1)
+
+
+# ---- complex steps ---------------------------------------------------------------------------
+
+
+def linear_by_hand(parameters, x):
+    return np.einsum("btf,of->bto", x, parameters["weight"]) + parameters.get("bias", 0)
+
+
+def embedding_by_hand(parameters, x):
+    table = parameters["weight"].copy()
+    table[2] = 0  # the padding index
+    return np.array([[table[token] for token in row] for row in x])
+
+
+def last_by_hand(lengths, both):
+    def last(parameters, x):
+        y = np.zeros((len(x), x.shape[2]), x.dtype)
+        for row, sequence, length in zip(y, x, lengths, strict=True):
+            if length:
+                row[:] = sequence[length - 1]
+                if both:
+                    row[2:] = sequence[0, 2:]
+        return y
+
+    return last
+
+
+def dropout_by_hand(mask):
+    return lambda parameters, x: x * mask
+
+
+ENDS = [3, 0, 1, 5]
+SIGNALS = np.random.default_rng(3).standard_normal((4, 5, 4))
+TOKENS = np.random.default_rng(4).integers(0, 6, (4, 5))
+
+
+@pytest.mark.parametrize("lengths", [None, ENDS], ids=["full", "ragged"])
+@pytest.mark.parametrize(
+    ("layer", "x", "by_hand"),
+    [
+        (Linear(4, 3, dtype="float64", seed=0), SIGNALS, linear_by_hand),
+        (Linear(4, 3, False, dtype="float64", seed=0), SIGNALS, linear_by_hand),
+        (Embedding(6, 3, padding_idx=2, dtype="float64", seed=0), TOKENS, embedding_by_hand),
+        (Last(), SIGNALS, None),
+        (Last(bidirectional=True), SIGNALS, None),
+        (Dropout(0.4, seed=0), SIGNALS, None),
+    ],
+    ids=repr,
+)
+def test_values_and_gradients_by_complex_step(layer, x, by_hand, lengths):
+    """Against the layer written down once more, with NaN where nothing is to be read."""
+    there = np.ones((4, 5), bool)
+    if lengths is not None:
+        there = np.arange(5) < np.array(lengths)[:, np.newaxis]
+    shown = x.copy()
+    shown[~there] = np.nan if x.dtype.kind == "f" else -1
+    layer.zero_grad()
+    y, tape = layer.forward(shown, lengths=lengths)
+    if isinstance(layer, Last):
+        by_hand = last_by_hand([5] * 4 if lengths is None else lengths, layer.bidirectional)
+    elif isinstance(layer, Dropout):
+        mask = np.zeros((4, 5, 4))
+        mask[there] = tape[0].reshape(-1, 4)
+        assert set(mask[there].ravel()) == {0, 1 / 0.6}
+        by_hand = dropout_by_hand(mask)
+    d_y = np.random.default_rng(5).standard_normal(y.shape)
+    counts = np.ones(y.shape, bool) if isinstance(layer, Last) else there
+
+    def functional(tensors):
+        return (by_hand(tensors, tensors.get("x", x)) * d_y)[counts].sum()
+
+    parameters = layer.state_dict()
+    np.testing.assert_allclose(y[counts], by_hand(parameters, x)[counts], rtol=1e-13)
+    assert not y[~counts].any()
+    d_x = layer.backward(
+        tape, np.where(counts[..., np.newaxis], d_y, np.nan) if counts.ndim < y.ndim else d_y
+    )
+    tensors = parameters | ({"x": x} if x.dtype.kind == "f" else {})
+    found = {**layer.grads, "x": d_x}
+    for name, expected in complex_step.gradients(functional, tensors).items():
+        complex_step.assert_close(found[name], expected, name)
