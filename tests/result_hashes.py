@@ -23,10 +23,18 @@ def main():
         ("float32", "float64"),
         (None, lengths),
         ("gates", "outputs"),
+        (False, True),
     )
-    for variant, layers, bidirectional, dtype, given, memory in options:
+    for variant, layers, bidirectional, dtype, given, memory, layer_norm in options:
         gru = pygru.GRU(
-            5, 33, layers, bidirectional=bidirectional, variant=variant, dtype=dtype, seed=0
+            5,
+            33,
+            layers,
+            bidirectional=bidirectional,
+            variant=variant,
+            dtype=dtype,
+            layer_norm=layer_norm,
+            seed=0,
         )
         output, h_n, tape = gru.forward(x, lengths=given, memory=memory, n_threads=3)
         d_x, d_h0 = gru.backward(tape, d_output=output, d_h_n=h_n)
@@ -34,7 +42,8 @@ def main():
         for array in (output, h_n, d_x, d_h0, gru.flat_grads):
             digest.update(np.ascontiguousarray(array))
         ragged = given is not None
-        print(variant, layers, bidirectional, dtype, ragged, memory, digest.hexdigest()[:16])
+        case = variant, layers, bidirectional, dtype, ragged, memory, layer_norm
+        print(*case, digest.hexdigest()[:16])
 
 
 if __name__ == "__main__":
