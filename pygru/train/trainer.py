@@ -8,7 +8,6 @@ import contextlib
 import functools
 import math
 import time
-import warnings
 
 import numpy as np
 
@@ -16,19 +15,22 @@ from pygru.checkpointing import check_memory
 from pygru.core import threads, validation
 from pygru.errors import DivergenceError
 from pygru.gru import GRU
-from pygru.nn.layers import Last
-from pygru.nn.losses import LOSSES
 from pygru.nn.seq2seq import Seq2Seq
 from pygru.nn.sequential import Sequential
 from pygru.train import checkpoints
-from pygru.train.batches import (
-    dataset_of,
-    inputs_of,
-    output_lengths,
-    step_mask,
-    windows_of,
+from pygru.train.arguments import (
+    batch_size_for,
+    callbacks_of,
+    check_model,
+    check_sequences,
+    check_windows,
+    data_for,
+    held_out_for,
+    loss_of,
 )
-from pygru.train.callbacks import Callback, ProgressBar
+from pygru.train.batches import inputs_of, output_lengths, windows_of
+from pygru.train.callbacks import ProgressBar
+from pygru.train.evaluation import evaluate_loss, mean, mean_loss, predict_batches
 from pygru.train.history import History
 from pygru.train.optimizers import Adam, Optimizer, clip_grad_norm
 from pygru.train.position import Bookmark, Event, Position
@@ -90,16 +92,7 @@ class Trainer:
         n_threads=None,
         memory="gates",
     ):
-        if not hasattr(model, "flat_pairs"):
-            raise TypeError(f"model must be a pygru model, got {validation.type_name(model)}")
-        if isinstance(model, GRU) and not model.batch_first:
-            raise ValueError("model must be a GRU with batch_first=True")
-        if isinstance(loss, str):
-            loss = LOSSES[validation.check_choice("loss", loss, tuple(LOSSES))]
-        elif not callable(loss):
-            raise TypeError(
-                f"loss must be a str or a function, got {validation.type_name(loss)}"
-            )
+        check_model(model)
         if clip_norm is not None and not validation.check_number("clip_norm", clip_norm) > 0:
             raise ValueError(f"clip_norm must be > 0 or None, got {clip_norm}")
         threads.resolve(n_threads)
@@ -114,10 +107,10 @@ class Trainer:
                 f"optimizer must be a pygru optimizer, got {validation.type_name(optimizer)}"
             )
         self.model = model
-        self.loss = loss
+        self.loss = loss_of(loss)
         self.optimizer = optimizer
         self.clip_norm = clip_norm
-        self.callbacks = _check_callbacks(callbacks)
+        self.callbacks = callbacks_of(callbacks)
         self.generator = np.random.default_rng(seed)
         self.n_threads = n_threads
         self.memory = memory
@@ -192,14 +185,14 @@ class Trainer:
         ValueError
             If the data do not fit together, are empty, or contain NaN or infinities.
         """
-        data = self._dataset(X, y, lengths)
-        held_out = self._held_out(validation)
+        data = data_for(self.model, X, y, lengths)
+        held_out = held_out_for(self.model, validation)
         shuffle = _check_bool("shuffle", shuffle)
         epochs = range(_check("initial_epoch", initial_epoch, 0), _check("epochs", epochs, 0))
-        batch_size = _clip_batch_size(batch_size, len(data))
+        batch_size = batch_size_for(batch_size, len(data))
         if bptt_steps is not None:
             bptt_steps = _check("bptt_steps", bptt_steps, 1)
-            _check_windows(self.model)
+            check_windows(self.model)
             data.check_targets_per_step()
         settings = {
             "samples": len(data),
@@ -224,33 +217,6 @@ class Trainer:
             finally:
                 self._end(callbacks)
         return self.history
-
-    def _dataset(self, X, y, lengths):
-        """The data, checked against what the model takes and predicts."""
-        data = dataset_of(X, y, lengths, per_step=_predicts_every_step(self.model))
-        self._check_sequences(data)
-        return data
-
-    def _held_out(self, validation):
-        if validation is None:
-            return None
-        if not isinstance(validation, (tuple, list)) or len(validation) not in (2, 3):
-            raise TypeError(
-                "validation must be a tuple (X, y) or (X, y, lengths), "
-                f"got {_describe(validation)}"
-            )
-        X, y, *lengths = validation
-        return self._dataset(X, y, *lengths or [None])
-
-    def _check_sequences(self, data):
-        """Refuse what a GRU would take for one sequence, its steps for samples."""
-        first = next(iter(getattr(self.model, "layers", (self.model,))), None)
-        if isinstance(first, GRU) and data.ndim != 3:
-            F = first.input_size
-            raise ValueError(
-                f"X must have shape (N, T, {F}) or be a list of N arrays (T_i, {F}), got an "
-                f"array of {data.ndim} dimensions; one sequence is X[np.newaxis]"
-            )
 
     def _begin(self, first_epoch, settings):
         """Return where to begin: at the first epoch, or where the checkpoint was made."""
@@ -434,14 +400,14 @@ class Trainer:
                 position = self._tell(position, callbacks)
         record = {
             "epoch": position.epoch,
-            "loss": _mean(position.total, position.weight),
+            "loss": mean(position.total, position.weight),
             "learning_rate": self.optimizer.next_learning_rate,
             "seconds": time.perf_counter() - begin,
             "sequences": len(data),
         }
         if held_out is not None:
             with self.evaluation_weights():
-                record["val_loss"] = self._loss_of(held_out, batch_size)
+                record["val_loss"] = mean_loss(self.model, self.loss, held_out, batch_size)
         self.history.append(record)
         position = Position(position.epoch + 1, event=Event("on_epoch_end", (record,), set()))
         self._bookmark.move(position)
@@ -453,7 +419,7 @@ class Trainer:
         self._bookmark.draw(position)
         model.zero_grad()
         prediction, states, tape = self._forward(window, position.states)
-        value, gradient, weight = self._evaluate_loss(prediction, window.y, window.lengths)
+        value, gradient, weight = evaluate_loss(self.loss, prediction, window.y, window.lengths)
         if math.isfinite(value):
             model.backward(tape, gradient)
             value_of_norm = clip_grad_norm(model, self.clip_norm)
@@ -500,40 +466,6 @@ class Trainer:
             raise ValueError("bptt_steps needs a model that predicts every step (without Last)")
         return prediction, states, tape
 
-    def _evaluate_loss(self, prediction, y, lengths):
-        """Return the loss, its gradient, and the weight with which it counts among others."""
-        per_step = lengths is not None and prediction.ndim == 3
-        mask = step_mask(y, lengths) if per_step else None
-        result = self.loss(prediction, y, mask=mask)
-        if not isinstance(result, tuple) or len(result) != 2:
-            raise TypeError(f"loss must return (value, gradient), got {_describe(result)}")
-        value, gradient = result
-        if np.shape(gradient) != prediction.shape:
-            raise ValueError(
-                f"loss must return a gradient with the prediction's shape {prediction.shape}, "
-                f"got {np.shape(gradient)}"
-            )
-        predictions = prediction.shape[: max(1, prediction.ndim - 1)]
-        count = math.prod(predictions) if mask is None else int(mask.sum())
-        return value, gradient, getattr(value, "weight", count)
-
-    def _predict_batches(self, data, batch_size):
-        """Yield (prediction, y, lengths) of consecutive batches, without dropout."""
-        for first in range(0, len(data), batch_size):
-            index = np.arange(first, min(first + batch_size, len(data)))
-            X, y, lengths = data.take(index)
-            prediction = self.model(X, lengths=lengths)
-            if isinstance(self.model, GRU):
-                prediction = prediction[0]
-            yield prediction, y, lengths
-
-    def _loss_of(self, data, batch_size):
-        total = total_weight = 0.0
-        for prediction, y, lengths in self._predict_batches(data, batch_size):
-            value, _, weight = self._evaluate_loss(prediction, y, lengths)
-            total, total_weight = total + value * weight, total_weight + weight
-        return _mean(total, total_weight)
-
     def evaluate(self, X, y, *, lengths=None, batch_size=256):
         """Return the mean loss on data, without training.
 
@@ -546,9 +478,10 @@ class Trainer:
         -------
         float
         """
-        data = self._dataset(X, y, lengths)
+        data = data_for(self.model, X, y, lengths)
+        batch_size = _check("batch_size", batch_size, 1)
         with self._threads():
-            return self._loss_of(data, _check("batch_size", batch_size, 1))
+            return mean_loss(self.model, self.loss, data, batch_size)
 
     def predict(self, X, *, lengths=None, batch_size=256):
         """Return the model's output for all samples, without dropout.
@@ -564,12 +497,12 @@ class Trainer:
             One row per sample; a list if the outputs differ in length.
         """
         data = inputs_of(X, lengths)
-        self._check_sequences(data)
+        check_sequences(self.model, data)
         batch_size = _check("batch_size", batch_size, 1)
         with self._threads():
             outputs = [
                 (output, output_lengths(lengths))
-                for output, _, lengths in self._predict_batches(data, batch_size)
+                for output, _, lengths in predict_batches(self.model, data, batch_size)
             ]
         if any(output.ndim == 3 and lengths is not None for output, lengths in outputs):
             return [
@@ -578,48 +511,6 @@ class Trainer:
                 for row, length in zip(output, lengths, strict=True)
             ]
         return np.concatenate([output for output, _ in outputs])
-
-
-def _check_windows(model):
-    """Refuse models that cannot be trained in windows of a sequence."""
-    if not _predicts_every_step(model):
-        raise ValueError("bptt_steps needs a model that predicts every step (without Last)")
-    layers = getattr(model, "layers", (model,))
-    if any(isinstance(layer, GRU) and layer.bidirectional for layer in layers):
-        raise ValueError(
-            "bptt_steps needs GRUs that are not bidirectional: a reverse direction begins at "
-            "the end of the sequence"
-        )
-
-
-def _predicts_every_step(model):
-    """Whether a model's output has a time axis, as far as that can be seen."""
-    return not any(isinstance(layer, Last) for layer in getattr(model, "layers", ()))
-
-
-def _mean(total, weight):
-    """The mean of losses; 0 where nothing counts, as a loss of nothing is."""
-    return total / weight if weight > 0 else 0.0
-
-
-def _describe(value):
-    """The type of a value, and of a sequence how many it holds."""
-    name = validation.type_name(value)
-    return f"{name} of {len(value)}" if isinstance(value, (tuple, list)) else name
-
-
-def _check_callbacks(callbacks):
-    if isinstance(callbacks, Callback):
-        raise TypeError(
-            f"callbacks must be a list of Callbacks, got a single {_describe(callbacks)}"
-        )
-    callbacks = list(callbacks)
-    for index, callback in enumerate(callbacks):
-        if not isinstance(callback, Callback):
-            raise TypeError(
-                f"callbacks[{index}] must be a pygru.Callback, got {_describe(callback)}"
-            )
-    return callbacks
 
 
 def _copies(model):
@@ -631,22 +522,9 @@ def _restore(model, weights):
         values[...] = kept
 
 
-def _check(name, value, minimum):
+def _check(name, value, minimum):  # where an argument is called validation, too
     return validation.check_int(name, value, minimum)
 
 
-def _check_bool(name, value):  # where an argument is called validation, too
+def _check_bool(name, value):
     return validation.check_bool(name, value)
-
-
-def _clip_batch_size(batch_size, samples):
-    batch_size = _check("batch_size", batch_size, 1)
-    if batch_size > samples:
-        warnings.warn(
-            f"Got batch_size={batch_size} larger than the sample size {samples}. "
-            "It is going to be clipped.",
-            UserWarning,
-            stacklevel=3,
-        )
-        return samples
-    return batch_size
