@@ -294,7 +294,7 @@ ax.legend(frameon=False)
 plt.show()
 
 # %%
-# On 24 November 2026, seed 0 (pygru 0.1.0, NumPy 2.4): both dependencies went from chance (45.2
+# On 26 November 2026, seed 0 (pygru 0.1.0, NumPy 2.4): both dependencies went from chance (45.2
 # % and 32.8 % on sentences not seen) to 100 %; the baselines have 46.8 % and 32.0 %. Training
 # has not made the memory longer as a whole. It has made it selective: the half-life of unit 10
 # went from 1.5 steps to about 1,800, and that of most other units fell from about one step to
