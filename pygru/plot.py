@@ -349,7 +349,7 @@ def plot_history(history, ax=None):
             best = int(np.nanargmin(losses))
             ax.plot(epochs[best], losses[best], "o", color=GRU_COLOUR, label="best")
     ax.set(xlabel="epoch", ylabel="loss")
-    ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    ax.xaxis.set_major_locator(_pyplot().MaxNLocator(integer=True, min_n_ticks=1))
     ax.legend(frameon=False)
     return _tidy(ax)
 

@@ -201,6 +201,12 @@ self.lengths = validation.as_lengths(lengths, self.B, self.T)
         "memcpy(norm + H, gain + H, bytes), memcpy(norm + 2 * H, gain, bytes);",
     ),
     Bug(
+        "layer normalisation: the gradients of the last block of steps only",
+        "src_c",
+        "s->d_norm[j] += s->d_norm_block[j];",
+        "s->d_norm[j] = s->d_norm_block[j];",
+    ),
+    Bug(
         "layer normalisation: the gradient of U is that of the normalised sums",
         "src_c",
         "recurrent ? NAME(product_gradients)(call, direction)",

@@ -376,6 +376,14 @@ def test_fields_of_a_path_are_those_of_an_epoch(name, tmp_path):
         fit(Trainer(model_of(), callbacks=[ModelCheckpoint(tmp_path / name)]))
 
 
+def test_a_field_that_only_validation_has(tmp_path):
+    trainer = Trainer(model_of(), callbacks=[ModelCheckpoint(tmp_path / "{val_loss:.3f}")])
+    with pytest.raises(
+        ValueError, match=r"has the field 'val_loss', .*pass validation= to fit"
+    ):
+        fit(trainer, validation=None)
+
+
 def test_csv_has_every_column_also_of_epochs_without_it(tmp_path):
     path = tmp_path / "log.csv"
     model = model_of()
@@ -398,7 +406,7 @@ def test_a_bar_moves_within_an_epoch(capsys, monkeypatch):
     monkeypatch.setattr("pygru.train.callbacks.time.monotonic", lambda: next(clock))
     fit(Trainer(model_of(), callbacks=[pygru.ProgressBar(disable=False)]), 1)
     written = capsys.readouterr().err
-    assert "batch loss=" in written and "sequences=15" in written
+    assert "batch loss=" in written and "steps=3" in written
 
 
 # ---- the finder, further ---------------------------------------------------------------------

@@ -543,7 +543,10 @@ def forged(checkpoint, change):
     state = json.loads(arrays[checkpoints.STATE].tobytes())
     change(state)
     arrays[checkpoints.STATE] = np.frombuffer(json.dumps(state).encode(), np.uint8)
-    notes = {"checkpoint": "1", "digest": checkpoints._digest(arrays)}.items()
+    notes = {
+        "checkpoint": str(checkpoints.VERSION),
+        "digest": checkpoints._digest(arrays),
+    }.items()
     checkpoint.write_bytes(native.to_bytes(description, arrays, notes=notes))
 
 
@@ -672,3 +675,41 @@ def test_a_copy_of_a_trainer_is_at_its_own_position(tmp_path):
     other.save_checkpoint(tmp_path / "c")
     again = resumed(tmp_path / "c", "adam")
     assert again.generator.bit_generator.state == other.generator.bit_generator.state
+
+
+def test_padding_is_not_part_of_the_data_and_lengths_are(tmp_path):
+    padded, lengths = pygru.pad_sequences(X)
+
+    def run(trainer, values, lengths):
+        return trainer.fit(
+            values, y, epochs=EPOCHS, batch_size=BATCH, lengths=lengths, progress=False,
+            validation=(X[:6], y[:6]),
+        )  # fmt: skip
+
+    trainer = trainer_of(Interrupt(batches=2))
+    with pytest.raises(KeyboardInterrupt):
+        run(trainer, padded, lengths)
+    trainer.save_checkpoint(tmp_path / "c")
+    other = resumed(tmp_path / "c", "adam")
+    with pytest.raises(ValueError, match="other data"):
+        run(other, padded, np.maximum(lengths - 1, 1))
+    padded[np.arange(padded.shape[1]) >= lengths[:, np.newaxis]] = 7
+    run(other, padded, lengths)
+
+
+def test_a_start_that_fails_changes_no_weights(tmp_path):
+    """Callbacks that have not begun are not told of an end: they remember another fit."""
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    model = Sequential(GRU(2, 4, batch_first=True, seed=0), Last(), Linear(4, 1, seed=0))
+    trainer = Trainer(
+        model, callbacks=[CSVLogger(folder / "log.csv"), EarlyStopping(monitor="loss")], seed=0
+    )
+    trainer.fit(X, y, epochs=2, batch_size=BATCH, progress=False)
+    (folder / "log.csv").unlink()
+    folder.rmdir()
+    for values, _ in model.flat_pairs:
+        values[...] = 7
+    with pytest.raises(FileNotFoundError):
+        trainer.fit(X, y, epochs=2, batch_size=BATCH, progress=False)
+    assert all((values == 7).all() for values, _ in model.flat_pairs)

@@ -34,7 +34,9 @@ def small_gru():
 
 
 def save_for_ever(kind, path, first):
-    """Save models whose weights are all the number of the save."""
+    """Save models whose weights are all the number of the save, to a disk that takes a while."""
+    fsync = os.fsync
+    os.fsync = lambda descriptor: (time.sleep(0.002), fsync(descriptor))
     trainer = Trainer(small_gru())
     for number in itertools.count(first):
         trainer.model.flat_parameters = np.full_like(trainer.model.flat_parameters, number)
@@ -96,11 +98,16 @@ def test_a_temporary_file_in_use_is_left_alone(tmp_path):
     import fcntl
 
     path = tmp_path / "m"
-    used, left = (tmp_path / f".m.tmp-1-{name}" for name in ("used", "left"))
+    used, left = (tmp_path / f".m.tmp-1-{name}" for name in ("00000000", "0123abcd"))
     left.touch()
+    others = [tmp_path / ".m.tmp-backup", tmp_path / ".m.tmp-1-0123abcd.old", tmp_path / "x"]
+    for other in others:  # of somebody else
+        other.touch()
+    pipe = tmp_path / ".m.tmp-2-0123abcd"
+    os.mkfifo(pipe)
     with open(used, "xb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         pygru.save(GRU(1, 1), path)
         assert used.exists() and not left.exists()
     pygru.save(GRU(1, 1), path)
-    assert os.listdir(tmp_path) == ["m"]
+    assert set(tmp_path.iterdir()) == {path, pipe, *others}

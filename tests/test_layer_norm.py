@@ -72,6 +72,30 @@ def test_gradients_equal_complex_steps(variant, memory, noise, engine, monkeypat
         assert abs(error) <= 1e-12 * np.linalg.norm(actual[name]), name
 
 
+@every_engine
+@pytest.mark.parametrize("memory", ["gates", "outputs"])
+def test_gradients_over_several_blocks_of_steps(memory, engine, monkeypatch):
+    """240 rows of 70 units: the core takes them in more than one block."""
+    use_engine(monkeypatch, engine)
+    steps, size = 120, 70
+    gru = GRU(I, size, dtype="float64", layer_norm=True, seed=0)
+    rng = np.random.default_rng(1)
+    gru.flat_parameters += rng.uniform(-0.3, 0.3, gru.flat_parameters.size)
+    x = rng.standard_normal((steps, 2, I))
+    output, _, tape = gru.forward(x, memory=memory)
+    d_output = rng.standard_normal(output.shape)
+    d_x, _ = gru.backward(tape, d_output)
+    tensors = {"x": x, **gru.state_dict()}
+    for name, actual in {"x": d_x, **gru.grads}.items():
+        direction = rng.standard_normal(actual.shape)
+        moved = {**tensors, name: tensors[name] + 1j * STEP * direction}
+        x_moved = moved.pop("x")
+        y, _ = reference.forward(moved, x_moved, reset="before", update="replace")
+        right = (d_output * y).sum().imag / STEP
+        error = (actual * direction).sum() - right
+        assert abs(error) <= 1e-11 * np.linalg.norm(actual), name
+
+
 @pytest.mark.parametrize("size", [1, 15, 16, 17, 33, 130])
 def test_sums_of_any_width(size):
     gru = GRU(I, size, dtype="float64", layer_norm=True, layer_norm_eps=0.25, seed=0)

@@ -422,7 +422,7 @@ TOKENS = np.random.default_rng(4).integers(0, 6, (4, 5))
         (Last(bidirectional=True), SIGNALS, None),
         (Dropout(0.4, seed=0), SIGNALS, None),
     ],
-    ids=repr,
+    ids=["linear", "linear-no-bias", "embedding", "last", "last-both", "dropout"],
 )
 def test_values_and_gradients_by_complex_step(layer, x, by_hand, lengths):
     """Against the layer written down once more, with NaN where nothing is to be read."""
@@ -456,3 +456,12 @@ def test_values_and_gradients_by_complex_step(layer, x, by_hand, lengths):
     found = {**layer.grads, "x": d_x}
     for name, expected in complex_step.gradients(functional, tensors).items():
         complex_step.assert_close(found[name], expected, name)
+
+
+def test_gradients_of_integer_inputs_are_fractions():
+    x = np.arange(8).reshape(2, 2, 2)
+    for layer in (Last(), Dropout(0.2, seed=0)):
+        y, tape = layer.forward(x)
+        assert y.dtype == np.float64
+        assert set(np.unique(layer.backward(tape, np.full(y.shape, 0.5)))) <= {0, 0.5, 0.625}
+    assert np.isclose(Dropout(0.2, seed=0).forward(np.ones(1000, int))[0].max(), 1.25)

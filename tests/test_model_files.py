@@ -315,6 +315,30 @@ def test_a_file_keeps_its_permissions_and_a_link_its_target(tmp_path):
     assert file.stat().st_mode & 0o777 == 0o640
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/fd"), reason="needs /dev/fd")
+def test_a_model_goes_through_a_pipe(tmp_path):
+    reader, writer = os.pipe()
+    with open(reader, "rb") as pipe:
+        pygru.save(GRU(1, 1, seed=0), f"/dev/fd/{writer}")
+        os.close(writer)
+        written = pipe.read()
+    pygru.save(GRU(1, 1, seed=0), tmp_path / "m")
+    assert written == (tmp_path / "m").read_bytes()
+
+
+@pytest.mark.skipif(not hasattr(os, "fchmod"), reason="needs POSIX permissions")
+def test_a_private_file_is_private_from_the_first_byte_on(tmp_path, monkeypatch):
+    path, seen = tmp_path / "m", []
+    pygru.save(GRU(1, 1), path)
+    path.chmod(0o600)
+    fsync = os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda fd: (seen.append(os.fstat(fd).st_mode & 0o777), fsync(fd))
+    )
+    pygru.save(GRU(1, 1), path)
+    assert seen[0] == 0o600
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_what_is_no_file_is_written_to_and_not_replaced(tmp_path):
     pygru.save(GRU(1, 1), "/dev/null")

@@ -174,6 +174,13 @@ def test_history_of_one_epoch_is_seen():
     assert all(float(tick).is_integer() for tick in ax.get_xticks())
 
 
+def test_history_on_axes_with_ticks_of_their_own():
+    for prepare in (lambda ax: ax.set_xticks([0, 1]), lambda ax: ax.set_xscale("log")):
+        ax = plt.subplots()[1]
+        prepare(ax)
+        assert History([{"epoch": 1, "loss": 1.0}]).plot(ax) is ax
+
+
 def test_forecast_of_one_step_is_seen():
     ax = pygru.plot.forecast([1.0, 2.0], [[2.5, 3.0, 3.5]], quantiles=(0.1, 0.5, 0.9))
     dots = [each for each in ax.get_lines() if each.get_marker() == "."]

@@ -181,7 +181,7 @@ def test_targets_of_other_steps_are_refused(X, y, options, message):
 
 def test_targets_of_sequences_must_be_alike():
     with pytest.raises(
-        ValueError, match=r"y must hold targets of one shape.* got 1 to 2 entries"
+        ValueError, match=r"y must hold samples of one shape, .* got \(1,\) and \(2,\)"
     ):
         Trainer(last_step(2)).fit(
             np.ones((2, 5, 2)), [[1.0, 2.0], [1.0]], epochs=1, batch_size=2
@@ -200,10 +200,10 @@ def test_a_truncated_translation_is_refused():
 
 @pytest.mark.parametrize("model", [every_step(), GRU(2, 1, batch_first=True)], ids=repr)
 @pytest.mark.parametrize(
-    "X", [np.ones((50, 2)), [np.ones(5), np.ones(3)]], ids=["array", "list"]
+    "X", [np.ones((50, 2)), [np.ones(5), np.ones(5)]], ids=["array", "list"]
 )
 def test_one_sequence_is_not_taken_for_samples(model, X):
-    y = np.ones((50, 1)) if isinstance(X, np.ndarray) else [np.ones((5, 1)), np.ones((3, 1))]
+    y = np.ones((50, 1)) if isinstance(X, np.ndarray) else [np.ones((5, 1)), np.ones((5, 1))]
     trainer = Trainer(model)
     message = (
         r"X must have shape \(N, T, 2\) .*got an array of 2 .*one sequence is X\[np.newaxis\]"
@@ -318,3 +318,44 @@ def test_a_loss_of_ones_own_is_checked(loss, error, message):
         Trainer(last_step(), loss=loss).fit(
             np.ones((3, 4, 2)), np.ones((3, 1)), epochs=1, batch_size=2
         )
+
+
+# ---- what has steps, and what has not -------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["int64", "float64"])
+def test_series_of_integers_are_series(dtype):
+    """Not tokens: only an Embedding makes them that."""
+    X = np.random.default_rng(0).integers(0, 5, (8, 12, 2)).astype(dtype)
+    y = X[..., :1].astype(float)
+    trainer = Trainer(every_step(), optimizer=Adam(0.01), seed=0)
+    trainer.fit(X, y, epochs=1, batch_size=4, bptt_steps=4)
+    trainer.fit(list(X), list(y), epochs=1, batch_size=4)
+    with pytest.raises(ValueError, match=r"y\[3\] must have a target for each of the 12 steps"):
+        trainer.fit(X, [*y[:3], y[3, :5], *y[4:]], epochs=1, batch_size=4)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "float64"])
+@pytest.mark.parametrize("as_list", [False, True])
+def test_samples_without_steps(dtype, as_list):
+    """A linear model of vectors: nothing of them is time."""
+    X = np.arange(12).reshape(4, 3).astype(dtype)
+    y = X.sum(axis=1, keepdims=True).astype(float)
+    given = (X.tolist(), y.tolist()) if as_list else (X, y)
+    model = Sequential(Linear(3, 1, dtype="float64", seed=0))
+    trainer = Trainer(model, optimizer=Adam(0.01), seed=0)
+    trainer.fit(*given, epochs=2, batch_size=2)
+    expected = losses.mse(model(X), y)[0]
+    assert trainer.evaluate(*given, batch_size=3) == pytest.approx(expected, rel=1e-12)
+    np.testing.assert_array_equal(trainer.predict(given[0]), model(X))
+    np.testing.assert_array_equal(model(given[0]), model(X))
+    np.testing.assert_array_equal(model(list(X)), model(X))
+    with pytest.raises(ValueError, match="X must hold samples of one shape, or sequences"):
+        trainer.fit([[1.0, 2.0, 3.0], [1.0]], y[:2], epochs=1, batch_size=2)
+
+
+def test_pairs_are_for_a_seq2seq():
+    X = {"source": [[1], [2]], "target": [[1], [2]]}
+    for model in (every_step(), GRU(2, 1, batch_first=True)):
+        with pytest.raises(TypeError, match="X must be an array or a list of arrays, got dict"):
+            Trainer(model).fit(X, [[1], [2]], epochs=1, batch_size=2)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import secrets
 import stat
 
@@ -20,8 +21,8 @@ def write_atomically(path, data):
 
     The bytes go to a temporary file in the same folder, are flushed to the disk, and the file
     is renamed; then the folder is flushed. A file that is replaced leaves its permissions to
-    the new one, and a link goes on pointing to where it did. What is no regular file, such as
-    ``/dev/stdout``, is written to as it is.
+    the new one (not on Windows), and a link goes on pointing to where it did. What is no
+    regular file, such as ``/dev/stdout``, is written to as it is.
 
     A process that is killed while it writes leaves its temporary file; the next call for the
     same path removes it.
@@ -31,26 +32,25 @@ def write_atomically(path, data):
     OSError
         If the folder cannot be written or the disk is full; nothing is left behind.
     """
-    path = os.path.realpath(os.fsdecode(path))
+    path = os.fsdecode(path)
     if os.path.isdir(path):
         raise IsADirectoryError(21, "is a folder, not a file", path)
     if os.path.exists(path) and not os.path.isfile(path):
         with open(path, "wb") as file:
             file.write(data)
         return
+    path = os.path.realpath(path)
     folder, name = os.path.split(path)
     _remove_leftovers(folder, name)
     temporary, file = _create_temporary(folder, name)
     try:
+        if fcntl is not None and os.path.exists(path):  # before the first byte is there
+            os.chmod(temporary, stat.S_IMODE(os.stat(path).st_mode))
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-        if os.path.exists(path):
-            os.chmod(temporary, stat.S_IMODE(os.stat(path).st_mode))
-        if (
-            fcntl is None
-        ):  # Windows renames no open file; elsewhere the lock must last till then
-            file.close()
+        if fcntl is None:  # Windows renames no open file
+            file.close()  # elsewhere the lock lasts until the file has its name
         os.replace(temporary, path)
         file.close()
     except BaseException:
@@ -90,10 +90,11 @@ def _remove_leftovers(folder, name):
     """Remove the temporary files of processes that were killed while they wrote ``name``."""
     if fcntl is None:
         return
-    with contextlib.suppress(OSError):
-        for entry in os.listdir(folder):
-            if entry.startswith(f".{name}{TEMPORARY}"):
-                _remove_if_unused(os.path.join(folder, entry))
+    ours = re.compile(re.escape(f".{name}{TEMPORARY}") + r"\d+-[0-9a-f]{8}")
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if ours.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                _remove_if_unused(entry.path)
 
 
 def _remove_if_unused(path):

@@ -36,6 +36,12 @@ class Layer(Configured, Parameters):
         return self.forward(x, lengths=lengths, training=False)[0]
 
 
+def _floating(x):
+    """x as it is, integers as float64: gradients are fractions."""
+    x = validation.as_numeric("x", x)
+    return x if x.dtype.kind == "f" else x.astype(np.float64)
+
+
 def gradient_like(name, value, shape, dtype):
     """Return the gradient of an output of ``shape``: one of another shape is a mistake."""
     array = validation.as_real(name, value, dtype)
@@ -153,7 +159,7 @@ class Dropout(Layer):
 
     def forward(self, x, *, lengths=None, training=True):
         """Return x with dropout applied, of the same shape; x itself for inference."""
-        x = validation.as_numeric("x", x)
+        x = _floating(x)
         if not training or self.p == 0:
             return x, None
         steps = ragged.steps_of(lengths, x.shape[:-1])
@@ -203,7 +209,7 @@ class Last(Layer):
 
     def forward(self, x, *, lengths=None, training=True):
         """Pick from x (B, T, F); a sequence of length 0 gives zeros."""
-        x = validation.as_numeric("x", x)
+        x = _floating(x)
         if x.ndim != 3:
             raise ValueError(f"x must have 3 dimensions (batch, time, features), got {x.ndim}")
         B, T, F = x.shape

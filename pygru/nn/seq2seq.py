@@ -115,8 +115,8 @@ class Seq2Seq(Configured, Composite):
         than one drawn from its own prediction; or a function from the number of forward
         passes in training so far to it, for scheduled sampling [2]_. Below 1, the decoder
         runs step by step first, to draw; drawn tokens are constants to the gradient. It
-        belongs to the training, not to the model: it is not saved, nor is the count. A
-        schedule that is to go on after a checkpoint counts ``optimizer.steps`` instead.
+        belongs to the training, not to the model: model files hold neither it nor the count
+        of passes; checkpoints hold the count.
     dtype : dtype
         float32 or float64.
     seed : int, Generator or None

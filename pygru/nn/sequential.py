@@ -6,6 +6,7 @@ from pygru.core import validation
 from pygru.data.padding import pad_sequences, unpad_sequences
 from pygru.gru import GRU
 from pygru.nn.composite import Composite
+from pygru.nn.embedding import Embedding
 from pygru.nn.layers import Last, Layer
 
 
@@ -82,15 +83,26 @@ class Sequential(Composite):
         ndarray or list of ndarray
             For a list of sequences a list, if there is an output for every step.
         """
-        is_list = lengths is None
-        x, lengths = _padded(x, lengths)
-        is_list = is_list and lengths is not None
+        given = lengths
+        x, lengths = self._padded(x, lengths)
+        was_list = given is None and lengths is not None
         for layer in self.layers:
             y = layer(x, lengths=lengths)
             x = y[0] if isinstance(layer, GRU) else y
-        if is_list and not any(isinstance(layer, Last) for layer in self.layers):
+        if was_list and not any(isinstance(layer, Last) for layer in self.layers):
             return unpad_sequences(x, lengths)
         return x
+
+    def _padded(self, x, lengths):
+        """A list of sequences as one array and its lengths; anything else unchanged."""
+        if lengths is None and isinstance(x, (list, tuple)) and len(x):
+            reads_tokens = bool(self.layers) and isinstance(self.layers[0], Embedding)
+            # A list of vectors is no list of sequences, but one of tokens is.
+            if np.ndim(x[0]) > (0 if reads_tokens else 1):
+                sizes = {len(sequence) for sequence in x}
+                if len(sizes) > 1 or isinstance(x[0], np.ndarray):
+                    return pad_sequences(x)
+        return x, lengths
 
     def forward(self, x, *, lengths=None, training=True, memory="gates"):
         """Return the output and the tape that :meth:`backward` needs.
@@ -154,7 +166,7 @@ class Sequential(Composite):
         return self._run(x, states, lengths, training, memory)
 
     def _run(self, x, states, lengths, training, memory):
-        x, lengths = _padded(x, lengths)
+        x, lengths = self._padded(x, lengths)
         following, tapes = [], []
         for layer in self.layers:
             if isinstance(layer, GRU):
@@ -175,12 +187,3 @@ class Sequential(Composite):
             if isinstance(layer, GRU):
                 d_y = d_y[0]
         return d_y
-
-
-def _padded(x, lengths):
-    """A list of sequences as one array and its lengths; anything else unchanged."""
-    if lengths is None and isinstance(x, (list, tuple)) and len(x) and np.ndim(x[0]) > 0:
-        sizes = {len(sequence) for sequence in x}
-        if len(sizes) > 1 or isinstance(x[0], np.ndarray):
-            return pad_sequences(x)
-    return x, lengths

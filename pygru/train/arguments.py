@@ -1,10 +1,12 @@
 """What is passed to a Trainer and its methods, checked: each message names the argument."""
 
 import warnings
+from collections.abc import Mapping
 
 from pygru.core import validation
 from pygru.gru import GRU
-from pygru.nn.layers import Last
+from pygru.nn.embedding import Embedding
+from pygru.nn.layers import Last, Layer
 from pygru.nn.losses import LOSSES
 from pygru.train.batches import dataset_of
 from pygru.train.callbacks import Callback
@@ -70,9 +72,27 @@ def check_windows(model):
 
 
 def data_for(model, X, y, lengths):
-    """The data set, checked against what the model takes and predicts."""
-    data = dataset_of(X, y, lengths, per_step=predicts_every_step(model))
-    check_sequences(model, data)
+    """The data set, checked against what the model takes and predicts.
+
+    y is None for data that are only to be predicted.
+    """
+    first = next(iter(layers_of(model)), None)
+    if isinstance(X, Mapping) and isinstance(first, (GRU, Layer)):
+        raise TypeError(f"X must be an array or a list of arrays, got {describe(X)}")
+    data = dataset_of(
+        X,
+        y,
+        lengths,
+        per_step=predicts_every_step(model),
+        features=0 if isinstance(first, Embedding) else 1,
+    )
+    if isinstance(first, GRU) and data.ndim != 3:
+        # A GRU would take it for one sequence, its steps for samples.
+        F = first.input_size
+        raise ValueError(
+            f"X must have shape (N, T, {F}) or be a list of N arrays (T_i, {F}), got an "
+            f"array of {data.ndim} dimensions; one sequence is X[np.newaxis]"
+        )
     return data
 
 
@@ -87,17 +107,6 @@ def held_out_for(model, validation_data):
         )
     X, y, *lengths = validation_data
     return data_for(model, X, y, *lengths or [None])
-
-
-def check_sequences(model, data):
-    """Refuse what a GRU would take for one sequence, its steps for samples."""
-    first = next(iter(layers_of(model)), None)
-    if isinstance(first, GRU) and data.ndim != 3:
-        F = first.input_size
-        raise ValueError(
-            f"X must have shape (N, T, {F}) or be a list of N arrays (T_i, {F}), got an "
-            f"array of {data.ndim} dimensions; one sequence is X[np.newaxis]"
-        )
 
 
 def batch_size_for(batch_size, samples):

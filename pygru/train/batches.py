@@ -12,22 +12,14 @@ from pygru.data.padding import as_sequences, pad_sequences
 LOOKED_AT = 64  # samples that tell one data set from another
 
 
-def dataset_of(X, y, lengths=None, *, per_step=False):
+def dataset_of(X, y, lengths=None, **of_model):
     """The data set of X: one sequence per sample, or a mapping with two of each.
 
-    ``per_step`` says whether the model predicts every step, so that every step of a ragged
-    sequence has a target of its own.
+    What ``of_model`` may hold, see :class:`Dataset`; y is None for data without targets.
     """
     if isinstance(X, Mapping):
         return PairDataset(X, y, lengths)
-    return Dataset(X, y, lengths, per_step=per_step)
-
-
-def inputs_of(X, lengths=None):
-    """The data set of X alone: nothing stands for the targets."""
-    if isinstance(X, Mapping):
-        return PairDataset(X, None, lengths)
-    return Dataset(X, None, lengths)
+    return Dataset(X, y, lengths, **of_model)
 
 
 def output_lengths(lengths):
@@ -41,7 +33,7 @@ class Dataset:
     Parameters
     ----------
     X : array_like or list of array_like
-        (N, T, ...) or N sequences of (T_i, ...).
+        (N, T, ...) or N sequences of (T_i, ...); or N samples without steps.
     y : array_like, list of array_like or None
         N targets; None for data that are only to be predicted.
     lengths : array_like of int, optional
@@ -49,10 +41,16 @@ class Dataset:
     per_step : bool
         Whether y holds a target for every step: a list of (T_i, ...), or an array (N, T, ...)
         of which the steps past a sequence's end are not read.
+    features : int
+        Axes of one step: 1 for numbers, 0 for tokens. It tells samples with steps from those
+        without.
     """
 
-    def __init__(self, X, y, lengths=None, *, per_step=False):
+    def __init__(self, X, y, lengths=None, *, per_step=False, features=1):
         self.X, lengths_of_list = _samples("X", X)
+        self._has_steps = lengths is not None or self.ndim == 2 + features
+        if isinstance(self.X, list) and not self._has_steps:
+            self.X, lengths_of_list = _stacked("X", self.X), None
         lengths_of_y = None
         if y is None:
             self.y = np.zeros(len(self.X))
@@ -75,12 +73,7 @@ class Dataset:
         if self._per_step:
             self._check_steps_of_y(lengths_of_y)
         elif lengths_of_y is not None:
-            if len(set(lengths_of_y.tolist())) > 1:
-                raise ValueError(
-                    "y must hold targets of one shape: the model predicts one per sequence, "
-                    f"got {lengths_of_y.min()} to {lengths_of_y.max()} entries"
-                )
-            self.y = np.stack(self.y)
+            self.y = _stacked("y", self.y)
         self._check_finite("y", self.y, self.lengths if self._per_step else None)
 
     def __len__(self):
@@ -92,10 +85,14 @@ class Dataset:
         return 1 + self.X[0].ndim if isinstance(self.X, list) else self.X.ndim
 
     def fingerprint(self):
-        """A hash of some of the samples: other data, or another order, have another one."""
+        """A hash of what is read of some samples, which tells most other data from these."""
         total = hashlib.blake2b(digest_size=8)
         for index in np.linspace(0, len(self) - 1, min(len(self), LOOKED_AT)).astype(int):
-            for sample in (self.X[index], self.y[index]):
+            x, y = self.X[index], self.y[index]
+            if self.lengths is not None:
+                x = x[: self.lengths[index]]
+                y = y[: self.lengths[index]] if self._per_step else y
+            for sample in (x, y):
                 total.update(f"{sample.dtype} {sample.shape}".encode())
                 total.update(np.ascontiguousarray(sample).tobytes())
         return total.hexdigest()
@@ -125,9 +122,7 @@ class Dataset:
         """How many steps each sample has, None where samples have none."""
         if self.lengths is not None:
             return self.lengths
-        features = 0 if self.X.dtype.kind in "iu" else 1  # tokens have none
-        has_steps = self.X.ndim == 2 + features
-        return np.full(len(self.X), self.X.shape[1]) if has_steps else None
+        return np.full(len(self.X), self.X.shape[1]) if self._has_steps else None
 
     @staticmethod
     def _check_finite(name, samples, lengths):
@@ -183,8 +178,8 @@ class PairDataset:
         if set(X) != {"source", "target"}:
             raise ValueError(f"X must have the keys 'source' and 'target', got {list(X)}")
         lengths = lengths or {}
-        self._target = Dataset(X["target"], y, lengths.get("target"), per_step=True)
-        self._source = Dataset(X["source"], None, lengths.get("source"))
+        self._target = Dataset(X["target"], y, lengths.get("target"), per_step=True, features=0)
+        self._source = Dataset(X["source"], None, lengths.get("source"), features=0)
         if len(self._source) != len(self._target):
             raise ValueError(
                 "X['source'] and X['target'] must have as many samples, "
@@ -221,6 +216,15 @@ def _samples(name, values):
     if array.ndim == 0:
         raise ValueError(f"{name} must have one entry per sample, got a single number")
     return array, None
+
+
+def _stacked(name, arrays):
+    """Samples without steps as one array."""
+    shapes = {array.shape for array in arrays}
+    if len(shapes) > 1:
+        listed = " and ".join(map(str, sorted(shapes)[:2]))
+        raise ValueError(f"{name} must hold samples of one shape, or sequences, got {listed}")
+    return np.stack(arrays)
 
 
 def _take(samples, index):

@@ -335,7 +335,14 @@ class ModelCheckpoint(Callback):
             if not loss < before:
                 return
             self.best = loss
-        trainer.save_checkpoint(self._path_for(record))
+        try:
+            path = self._path_for(record)
+        except KeyError as error:
+            raise ValueError(
+                f"path {self.path!r} has the field {error}, which this epoch has not; pass "
+                "validation= to fit"
+            ) from None
+        trainer.save_checkpoint(path)
 
     def state_dict(self):
         """Return the best loss."""
@@ -453,14 +460,14 @@ class ProgressBar(Callback):
         from tqdm import tqdm  # only here: not everybody who imports pygru trains
 
         self._bar = tqdm(total=len(epochs), unit="epoch", disable=self.disable)
-        self._shown, self._seen, self._drawn = {}, 0, time.monotonic()
+        self._shown, self._steps, self._drawn = {}, 0, time.monotonic()
 
     def on_batch_end(self, trainer, loss, sequences):
         """Say, a few times a second, how far the epoch is."""
-        self._seen += sequences
+        self._steps += 1
         if not self._bar.disable and time.monotonic() > self._drawn + 0.2:
             self._bar.set_postfix(
-                self._shown | {"batch loss": f"{loss:.4g}", "sequences": self._seen}
+                self._shown | {"batch loss": f"{loss:.4g}", "steps": self._steps}
             )
             self._drawn = time.monotonic()
 
@@ -469,7 +476,7 @@ class ProgressBar(Callback):
         self._shown = {
             name: f"{record[name]:.4g}" for name in ("loss", "val_loss") if name in record
         }
-        self._seen = 0
+        self._steps = 0
         rate = record["sequences"] / max(record["seconds"], 1e-9)
         self._bar.set_postfix(self._shown | {"sequences/s": f"{rate:.0f}"}, refresh=False)
         self._bar.update()

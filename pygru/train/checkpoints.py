@@ -21,7 +21,7 @@ from pygru.io.native import CHECKPOINT, describe, read_file, to_bytes
 from pygru.train.history import History
 from pygru.train.position import Event, Position
 
-VERSION = 1
+VERSION = 2
 STATE = f"{CHECKPOINT}state"
 GENERATOR = "PCG64"  # of np.random.default_rng
 

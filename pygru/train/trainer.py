@@ -12,7 +12,8 @@ import time
 import numpy as np
 
 from pygru.checkpointing import check_memory
-from pygru.core import threads, validation
+from pygru.core import threads
+from pygru.core.validation import check_bool, check_choice, check_int, check_number, type_name
 from pygru.errors import DivergenceError
 from pygru.gru import GRU
 from pygru.nn.seq2seq import Seq2Seq
@@ -22,13 +23,12 @@ from pygru.train.arguments import (
     batch_size_for,
     callbacks_of,
     check_model,
-    check_sequences,
     check_windows,
     data_for,
     held_out_for,
     loss_of,
 )
-from pygru.train.batches import inputs_of, output_lengths, windows_of
+from pygru.train.batches import output_lengths, windows_of
 from pygru.train.callbacks import ProgressBar
 from pygru.train.evaluation import evaluate_loss, mean, mean_loss, predict_batches
 from pygru.train.history import History
@@ -93,19 +93,17 @@ class Trainer:
         memory="gates",
     ):
         check_model(model)
-        if clip_norm is not None and not validation.check_number("clip_norm", clip_norm) > 0:
+        if clip_norm is not None and not check_number("clip_norm", clip_norm) > 0:
             raise ValueError(f"clip_norm must be > 0 or None, got {clip_norm}")
         threads.resolve(n_threads)
         check_memory(memory)
         if isinstance(model, Seq2Seq):
-            validation.check_choice("memory", memory, ("gates", "outputs"))
+            check_choice("memory", memory, ("gates", "outputs"))
         elif memory != "gates" and not isinstance(model, (GRU, Sequential)):
             raise ValueError(f"memory must be 'gates' for a {type(model).__name__}")
         optimizer = Adam() if optimizer is None else optimizer
         if not isinstance(optimizer, Optimizer):
-            raise TypeError(
-                f"optimizer must be a pygru optimizer, got {validation.type_name(optimizer)}"
-            )
+            raise TypeError(f"optimizer must be a pygru optimizer, got {type_name(optimizer)}")
         self.model = model
         self.loss = loss_of(loss)
         self.optimizer = optimizer
@@ -187,11 +185,13 @@ class Trainer:
         """
         data = data_for(self.model, X, y, lengths)
         held_out = held_out_for(self.model, validation)
-        shuffle = _check_bool("shuffle", shuffle)
-        epochs = range(_check("initial_epoch", initial_epoch, 0), _check("epochs", epochs, 0))
+        shuffle = check_bool("shuffle", shuffle)
+        epochs = range(
+            check_int("initial_epoch", initial_epoch, 0), check_int("epochs", epochs, 0)
+        )
         batch_size = batch_size_for(batch_size, len(data))
         if bptt_steps is not None:
-            bptt_steps = _check("bptt_steps", bptt_steps, 1)
+            bptt_steps = check_int("bptt_steps", bptt_steps, 1)
             check_windows(self.model)
             data.check_targets_per_step()
         settings = {
@@ -205,17 +205,19 @@ class Trainer:
         callbacks = list(self.callbacks)
         if not any(isinstance(callback, ProgressBar) for callback in callbacks):
             callbacks.append(ProgressBar(None if progress is None else not progress))
+        begun = []
         with self._threads():
             try:
                 for callback in callbacks:
                     callback.on_fit_begin(self, range(position.epoch, epochs.stop))
+                    begun.append(callback)
                 self._give_states_back()
                 position = self._tell(position, callbacks)
                 while position.epoch < epochs.stop and not self.stop:
                     position = self._run_epoch(position, data, held_out, callbacks)
                     position = self._tell(position, callbacks)
             finally:
-                self._end(callbacks)
+                self._end(begun)
         return self.history
 
     def _begin(self, first_epoch, settings):
@@ -267,7 +269,7 @@ class Trainer:
         """Leave the model with the weights that callbacks want; remember those trained."""
         if self._raw is None:
             self._raw = _copies(self.model)
-        average = self._average()
+        average = self._average(callbacks)
         _restore(self.model, self._raw if average is None else average)
         for callback in callbacks:
             callback.on_fit_end(self)
@@ -277,9 +279,10 @@ class Trainer:
         ):
             self._raw = None
 
-    def _average(self):
+    @staticmethod
+    def _average(callbacks):
         """The weights that a callback wants to be used in place of those trained, or None."""
-        wanted = (callback.evaluation_weights() for callback in self.callbacks)
+        wanted = (callback.evaluation_weights() for callback in callbacks)
         return next((weights for weights in wanted if weights is not None), None)
 
     @contextlib.contextmanager
@@ -290,7 +293,7 @@ class Trainer:
         has others. ``fit`` measures ``val_loss`` with them, and a callback that keeps or
         measures weights should do it within such a block.
         """
-        average = self._average() if self._raw is None else None
+        average = self._average(self.callbacks) if self._raw is None else None
         if average is None:
             yield
             return
@@ -479,7 +482,7 @@ class Trainer:
         float
         """
         data = data_for(self.model, X, y, lengths)
-        batch_size = _check("batch_size", batch_size, 1)
+        batch_size = check_int("batch_size", batch_size, 1)
         with self._threads():
             return mean_loss(self.model, self.loss, data, batch_size)
 
@@ -496,9 +499,8 @@ class Trainer:
         ndarray or list of ndarray
             One row per sample; a list if the outputs differ in length.
         """
-        data = inputs_of(X, lengths)
-        check_sequences(self.model, data)
-        batch_size = _check("batch_size", batch_size, 1)
+        data = data_for(self.model, X, None, lengths)
+        batch_size = check_int("batch_size", batch_size, 1)
         with self._threads():
             outputs = [
                 (output, output_lengths(lengths))
@@ -520,11 +522,3 @@ def _copies(model):
 def _restore(model, weights):
     for (values, _), kept in zip(model.flat_pairs, weights, strict=True):
         values[...] = kept
-
-
-def _check(name, value, minimum):  # where an argument is called validation, too
-    return validation.check_int(name, value, minimum)
-
-
-def _check_bool(name, value):
-    return validation.check_bool(name, value)

@@ -438,10 +438,11 @@ static void check_large(void) {
     static const shape shapes[] = {{160, 5, 5, 33}, {2, 1, 300, 20}, {3, 2, 3, 1100}};
     int s, n;
     for (s = 0; s < 3; s++) {
-        for (n = 0; n < 4; n += 3 * every) { /* both values of both options */
-            pygru_config c = nth_config(n, shapes[s]);
+        for (n = 0; n < 8; n += 3 * every) { /* both values of both options; bit 2: norm */
+            pygru_config c = nth_config(n & 3, shapes[s]);
             problem p;
             c.has_bias = 1;
+            c.norm_eps = n & 4 ? 0.1 : 0;
             c.num_directions = s == 1 ? 2 : 1;
             c.num_layers = s == 1 ? 2 : 1;
             p = problem_new(&c, shapes[s].T, shapes[s].B, n == 3, NO_NOISE);
