@@ -248,10 +248,11 @@ def test_backward_refuses_shapes_that_do_not_fit():
 # ---- ragged batches --------------------------------------------------------------------------
 
 
-def ragged_problem(score, seed=0):
+def ragged_problem(score, price, monkeypatch, seed=0):
     """Fourteen sequences of all lengths; past their ends stand NaN."""
     rng = np.random.default_rng(seed)
     B, Tq, Tk = 14, 9, 11
+    monkeypatch.setattr("pygru.nn.attention.PRICE", price)
     layer = Attention(3, 3 if score == "dot" else 4, score=score, dtype="float64", seed=1)
     lengths, query_lengths = rng.integers(0, Tk + 1, B), rng.integers(0, Tq + 1, B)
     lengths[:3], query_lengths[2:5] = (0, 11, 11), (9, 0, 9)
@@ -266,10 +267,11 @@ def ragged_problem(score, seed=0):
     return layer, arrays, {"lengths": lengths, "query_lengths": query_lengths}
 
 
+@pytest.mark.parametrize("price", [0, 1000, 100_000], ids=["many", "some", "one"])
 @pytest.mark.parametrize("score", ["dot", "general", "additive"])
-def test_a_ragged_batch_is_its_sequences_one_by_one(score):
+def test_a_ragged_batch_is_its_sequences_one_by_one(score, price, monkeypatch):
     """Values and gradients; a block that mixed up rows, ends or masks would differ."""
-    layer, arrays, ends = ragged_problem(score)
+    layer, arrays, ends = ragged_problem(score, price, monkeypatch)
     rng = np.random.default_rng(2)
     context, weights, tape = layer.forward(**arrays, **ends)
     d_context, d_weights = (
@@ -308,19 +310,20 @@ def test_padding_costs_at_most_a_quarter_of_the_work():
 
     rng = np.random.default_rng(0)
     lengths, query_lengths = rng.integers(0, 40, 200), rng.integers(0, 30, 200)
-    layer = Counting(2, 2, score="dot")
-    layer(
-        np.ones((200, 30, 2)),
-        np.ones((200, 40, 2)),
-        lengths=lengths,
-        query_lengths=query_lengths,
-    )
-    needed = (lengths * query_lengths).sum()
-    assert needed <= sum(seen) <= 1.25 * needed
-    assert len(seen) < 100  # not one by one either
+    layer = Counting(512, 512, score="dot")
+    queries, keys = np.ones((200, 30, 512)), np.ones((200, 40, 512))
+    layer(queries, keys, lengths=lengths, query_lengths=query_lengths)
+    needed, blocks = (lengths * query_lengths).sum(), len(seen)
+    assert needed <= sum(seen) <= 1.25 * needed + 200 * blocks
+    assert 1 < blocks < 100  # not one by one either
     seen.clear()
-    layer(np.ones((200, 30, 2)), np.ones((200, 40, 2)))
-    assert seen == [200 * 30 * 40]
+    layer(queries, keys)
+    layer(queries, keys, lengths=[40] * 200, query_lengths=[30] * 200)
+    assert seen == [200 * 30 * 40] * 2
+    seen.clear()  # what costs less than another block is not cut
+    small = Counting(2, 2, score="dot")
+    small(queries[:9, :, :2], keys[:9, :, :2], lengths=range(1, 10), query_lengths=range(9))
+    assert len(seen) == 1
 
 
 def test_query_lengths_are_checked():

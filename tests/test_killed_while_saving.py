@@ -34,7 +34,7 @@ def small_gru():
 
 
 def save_for_ever(kind, path, first):
-    """Save models whose weights are all the number of the save, to a disk that takes a while."""
+    """Save models whose weights are all the number of the save, to a slow disk."""
     fsync = os.fsync
     os.fsync = lambda descriptor: (time.sleep(0.002), fsync(descriptor))
     trainer = Trainer(small_gru())

@@ -213,10 +213,18 @@ class Attention(Configured, Parameters):
         (B, Tq), Tk = queries.shape[:2], prepared.values.shape[1]
         if query_lengths is not None:
             query_lengths = validation.as_lengths(query_lengths, B, Tq, "query_lengths")
+            if (query_lengths == Tq).all():
+                query_lengths = None
+        key_lengths = None if steps is None else lengths
+        blocks = []
+        if query_lengths is None and key_lengths is None:
+            context, chosen, kept = self._attend(queries, prepared)
+            tape = _Tape(queries, rows, steps, prepared, values is None, chosen.shape, blocks)
+            blocks.append((_WHOLE, kept, chosen))
+            return context, chosen.copy(), tape
         context = np.zeros((B, Tq, prepared.values.shape[2]), self.dtype)
         weights = np.zeros((B, Tq, Tk), self.dtype)
-        blocks = []
-        for block in _blocks(B, Tq, Tk, query_lengths, None if steps is None else lengths):
+        for block in _blocks((B, Tq, Tk), query_lengths, key_lengths, context.shape[2]):
             part = PreparedKeys(
                 block.keys_of(prepared.projected),
                 block.keys_of(prepared.values),
@@ -378,13 +386,14 @@ class Attention(Configured, Parameters):
         return weights @ prepared.values, weights, kept
 
 
-MOST_PADDING = 1.25  # times the work of the sequences alone that a block may cost
+_WHOLE = _Block(slice(None), slice(None), slice(None), None, None)
+MOST_PADDING = 0.25  # of the work of a block's sequences may be spent on padding,
+PRICE = 100_000  # or as many numbers as cost about as much as another block does
 
 
-def _blocks(B, Tq, Tk, query_lengths, key_lengths):
-    """Cut a batch into blocks; one of all sequences, uncut, if none has a length."""
-    if query_lengths is None and key_lengths is None:
-        return [_Block(slice(None), slice(None), slice(None), None, None)]
+def _blocks(shape, query_lengths, key_lengths, width):
+    """Cut a batch (B, Tq, Tk) of vectors of ``width`` numbers into blocks."""
+    B, Tq, Tk = shape
     of_queries = np.full(B, Tq) if query_lengths is None else np.asarray(query_lengths)
     of_keys = np.full(B, Tk) if key_lengths is None else np.asarray(key_lengths)
     order = np.lexsort((of_queries, of_keys))[::-1]
@@ -396,7 +405,8 @@ def _blocks(B, Tq, Tk, query_lengths, key_lengths):
         if place == cuts[-1]:
             longest = k  # keys come longest first
         work, widest = work + q * k, max(widest, q)
-        if (place + 1 - cuts[-1]) * widest * longest > MOST_PADDING * work:
+        padding = (place + 1 - cuts[-1]) * widest * longest - work
+        if padding > max(MOST_PADDING * work, PRICE / width):
             cuts.append(place)
             work, widest, longest = q * k, q, k
     return [

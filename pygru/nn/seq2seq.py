@@ -63,7 +63,6 @@ class _Tape(NamedTuple):
     target_dropout: tuple
     decoder: object
     attention: tuple
-    weights: np.ndarray  # of the attention
     steps: np.ndarray  # of the target that hold data
     combine: tuple
     attentional: np.ndarray
@@ -341,6 +340,10 @@ class Seq2Seq(Configured, Composite):
         TypeError, ValueError
             If an argument does not fit; the message says what was expected.
         """
+        return self._forward(x, lengths, training, memory)[:2]
+
+    def _forward(self, x, lengths, training, memory):
+        """What :meth:`forward` does; also the weights of the attention, (B, Tt, Ts)."""
         training = validation.check_bool("training", training)
         source, target, source_lengths, target_lengths = both_sides(x, lengths)
         validation.check_choice("memory", memory, ("gates", "outputs"))
@@ -374,7 +377,6 @@ class Seq2Seq(Configured, Composite):
             tape_of_dropout,
             tape_of_decoder,
             tape_of_attention,
-            weights,
             steps,
             tape_of_combine,
             attentional,
@@ -382,7 +384,7 @@ class Seq2Seq(Configured, Composite):
             tape_of_output,
         )
         self.training_steps += training
-        return ragged.put(logits, steps, target.shape), tape
+        return ragged.put(logits, steps, target.shape), tape, weights
 
     def backward(self, tape, d_logits):
         """Add to the gradients of all parts; tokens have none.
@@ -518,12 +520,10 @@ class Seq2Seq(Configured, Composite):
             where the source is empty.
         """
         X, _ = self.training_data(sources, targets)
-        tape = self.forward(X, training=False)[1]
+        found = self._forward(X, None, training=False, memory="gates")[2]
         return [
             weights[: len(target) - 1, : len(source)].copy()
-            for weights, source, target in zip(
-                tape.weights, X["source"], X["target"], strict=True
-            )
+            for weights, source, target in zip(found, X["source"], X["target"], strict=True)
         ]
 
     def _search(self, sources, max_length, beam_size, length_penalty):
