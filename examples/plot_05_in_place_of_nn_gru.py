@@ -141,10 +141,10 @@ if torch is not None:
     assert max(differences.values()) < 1e-6
 
 # %%
-# On 24 November 2026 (pygru 0.1.0, PyTorch 2.13.0, one thread, AMD EPYC): outputs and states
+# On 26 November 2026 (pygru 0.1.0, PyTorch 2.13.0, one thread, AMD EPYC): outputs and states
 # agree to 1.8e-7, gradients to 5.6e-7 of the largest, the losses of 50 steps to 1.2e-7. That is
-# the rounding of float32. A training step of the whole encoder took 8.4 ms with ``nn.GRU`` and
-# 3.4 ms with pygru.
+# the rounding of float32. A training step of the whole encoder took 4.2 ms with ``nn.GRU`` and
+# 2.1 ms with pygru.
 #
 # Every output carries context
 # ----------------------------

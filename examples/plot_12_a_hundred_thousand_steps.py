@@ -164,3 +164,11 @@ ax.set(xlabel="step", title="A part of the test sequence")
 ax.legend(frameon=False, ncols=4, loc="upper left")
 ax.spines[["top", "right"]].set_visible(False)
 plt.show()
+
+# %%
+# On 26 November 2026 (pygru 0.1.0, AMD EPYC): keeping every gate takes 464 MB and 0.82 s for a
+# gradient, a budget of 20 MB takes 20.7 MB and 1.09 s, ``memory="sqrt"`` 5.5 MB and 1.00 s;
+# the gradients differ by less than 1e-6, in the rounding of float32. Training on the whole
+# sequence within 100 MB for the tape had 173 MB of arrays at its peak, with the data, the
+# outputs and their gradients. The test error is 0.300, that of the Kalman filter 0.300, and
+# that of the last observation 1.001.
