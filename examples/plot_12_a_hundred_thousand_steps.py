@@ -92,7 +92,7 @@ ax.set(
     xscale="log",
     xlabel="peak memory beyond input and output, MB",
     ylabel="seconds, forward and backward",
-    ylim=(0, None),
+    ylim=(0, 1.25 * max(seconds for _, seconds, _ in costs.values())),
     title=f"{T:,} steps, hidden size {HIDDEN_SIZE}",
 )
 ax.margins(x=0.15)
