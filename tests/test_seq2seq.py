@@ -196,31 +196,40 @@ def test_copies_are_whole_and_their_own(way):
     assert all(np.array_equal(before[name], view) for name, view in model.parameters.items())
 
 
-def test_dropout_acts_in_training_only_and_repeats_its_masks_in_backward():
-    x = {"source": SOURCES, "target": TARGETS}
-    model = model_of(2, dropout=0.5)
-    assert np.array_equal(model(x), model(x))
-    first, second = model.forward(x)[0], model.forward(x)[0]
-    assert not np.array_equal(first, second)
-    assert not np.array_equal(first, model(x))
+BOTH = {"source": SOURCES, "target": TARGETS}
+
+
+def check_slope(**options):
+    """Backward of a model with noise against a difference, with the same masks every time."""
 
     def value(step):
-        """The loss of a model whose weights have moved, with the same masks every time."""
-        moved = model_of(2, dropout=0.5)
+        """A functional of the logits of a model whose weights have moved, and the model."""
+        moved = model_of(2, **options)
         for (values, _), direction in zip(moved.flat_pairs, directions, strict=True):
             values += step * direction
-        logits, tape = moved.forward(x)
+        logits, tape = moved.forward(BOTH)
         moved.backward(tape, d_logits)
         return (logits * d_logits).sum(), moved
 
     rng = np.random.default_rng(3)
-    d_logits = rng.standard_normal(first.shape)
-    directions = [rng.standard_normal(values.shape) for values, _ in model.flat_pairs]
+    d_logits = rng.standard_normal((4, 5, 6))
+    directions = [
+        rng.standard_normal(values.shape) for values, _ in model_of(2, **options).flat_pairs
+    ]
     _, still = value(0)
     slope = sum((g * d).sum() for (_, g), d in zip(still.flat_pairs, directions, strict=True))
     eps = 1e-6
     difference = (value(eps)[0] - value(-eps)[0]) / (2 * eps)
     assert slope == pytest.approx(difference, rel=1e-6)
+
+
+def test_dropout_acts_in_training_only_and_repeats_its_masks_in_backward():
+    model = model_of(2, dropout=0.5)
+    assert np.array_equal(model(BOTH), model(BOTH))
+    first, second = model.forward(BOTH)[0], model.forward(BOTH)[0]
+    assert not np.array_equal(first, second)
+    assert not np.array_equal(first, model(BOTH))
+    check_slope(dropout=0.5)
 
 
 def test_noise_and_normalisation_inside_the_parts():
@@ -229,29 +238,13 @@ def test_noise_and_normalisation_inside_the_parts():
     model = model_of(2, **noise)
     for gru in (model.encoder, model.decoder):
         assert {name: getattr(gru, name) for name in noise} == noise
-    x = {"source": SOURCES, "target": TARGETS}
-    assert not np.array_equal(model.forward(x)[0], model.forward(x)[0])
-    assert np.array_equal(model(x), model(x))
+    assert not np.array_equal(model.forward(BOTH)[0], model.forward(BOTH)[0])
+    assert np.array_equal(model(BOTH), model(BOTH))
     translated = model.beam_search(SOURCES, max_length=4)[0]
     logits = model({"source": SOURCES[:1], "target": [[0, *translated.tokens]]})[0]
     logits[:, model.bos_idx] = -np.inf
     assert translated.tokens == logits.argmax(axis=1)[: len(translated.tokens)].tolist()
-
-    def value(step):
-        moved = model_of(2, **noise)
-        for (values, _), direction in zip(moved.flat_pairs, directions, strict=True):
-            values += step * direction
-        logits, tape = moved.forward(x)
-        moved.backward(tape, d_logits)
-        return (logits * d_logits).sum(), moved
-
-    rng = np.random.default_rng(3)
-    d_logits = rng.standard_normal((4, 5, 6))
-    directions = [rng.standard_normal(values.shape) for values, _ in model.flat_pairs]
-    _, still = value(0)
-    slope = sum((g * d).sum() for (_, g), d in zip(still.flat_pairs, directions, strict=True))
-    difference = (value(1e-6)[0] - value(-1e-6)[0]) / 2e-6
-    assert slope == pytest.approx(difference, rel=1e-6)
+    check_slope(**noise)
 
 
 def test_no_translation_holds_the_begin_token():
