@@ -310,18 +310,18 @@ else:
 plt.show()
 
 # %%
-# On 24 November 2026 (pygru 0.1.0, Python 3.11.7, PyTorch 2.13.0, one thread, AMD EPYC):
+# On 26 November 2026 (pygru 0.1.0, Python 3.11.7, PyTorch 2.13.0, one thread, AMD EPYC):
 #
 # ================================  =====  =====
 # bits per character, held out      all    new
 # ================================  =====  =====
 # unigram                           4.671  4.674
 # 5-gram                            1.905  2.258
-# GRU, 280,359 parameters           1.673  1.989
+# GRU, 280,359 parameters           1.674  1.990
 # xz                                1.409  -
 # ================================  =====  =====
 #
-# The GRU is 0.23 bits better than the 5-gram, 0.27 on the passages that are new, after 169 s
+# The GRU is 0.23 bits better than the 5-gram, 0.27 on the passages that are new, after 123 s
 # of training. xz is better than both, by its memory: 22 % of the held-out characters stand
 # word for word in the training part, and a reference to a whole paragraph costs next to
 # nothing. The GRU has no such memory. What xz spends on the new passages alone cannot be told
@@ -332,8 +332,8 @@ plt.show()
 # The samples show what 1.7 bits are: English words, indentation, quotation marks and brackets
 # in the manner of a manual, and no meaning.
 #
-# ``stream()`` fed 34,900 characters a second through embedding, GRU and linear layer, PyTorch
-# 3,600, 9.7 times fewer: at one character a call, what counts is what a call costs. With the
-# drawing in NumPy, the same for both, it was 15,400 against 3,100, 5.0 times. Given the same
+# ``stream()`` fed 40,700 characters a second through embedding, GRU and linear layer, PyTorch
+# 6,300, 6.5 times fewer: at one character a call, what counts is what a call costs. With the
+# drawing in NumPy, the same for both, it was 30,700 against 4,800, 6.3 times. Given the same
 # random numbers, both wrote the same 1,000 characters. The machine was busy with other work,
 # which is why the two took turns.
