@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import os
+import sys
 import time
 
 from pygru.core import validation
@@ -461,11 +462,12 @@ class ProgressBar(Callback):
 
         self._bar = tqdm(total=len(epochs), unit="epoch", disable=self.disable)
         self._shown, self._steps, self._drawn = {}, 0, time.monotonic()
+        self._pause = 0.2 if sys.stderr.isatty() else 10.0  # seconds; a file keeps every line
 
     def on_batch_end(self, trainer, loss, sequences):
-        """Say, a few times a second, how far the epoch is."""
+        """Say, a few times a second on a terminal, how far the epoch is."""
         self._steps += 1
-        if not self._bar.disable and time.monotonic() > self._drawn + 0.2:
+        if not self._bar.disable and time.monotonic() > self._drawn + self._pause:
             self._bar.set_postfix(
                 self._shown | {"batch loss": f"{loss:.4g}", "steps": self._steps}
             )
