@@ -65,6 +65,16 @@ def test_c_program(tmp_path, program, variant):
     )
 
 
+def test_only_what_the_c_program_runs_is_exported(tmp_path):
+    spec = importlib.util.spec_from_file_location("export", EXAMPLES / "c" / "export.py")
+    export = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(export)
+    for options in ({"layer_norm": True}, {"bidirectional": True}, {"dtype": "float64"}):
+        with pytest.raises(ValueError, match=r"stream.c runs no GRU"):
+            export.export(GRU(3, 4, **options), tmp_path / "weights.bin")
+    assert not list(tmp_path.iterdir())
+
+
 @needs_compiler
 def test_c_program_refuses_a_short_file(tmp_path, program):
     np.array([3, 4, 1, 0, 0], np.int64).tofile(tmp_path / "weights.bin")
@@ -85,16 +95,18 @@ def test_cython_package(tmp_path):
 import sys; sys.path.insert(0, ".")
 import numpy as np, pygru, gru_filter
 x = np.load("x.npy")
-outputs = np.empty((len(x), 12), np.float32)
-gru_filter.Filter(pygru.GRU(4, 12, seed=0)).run(x, outputs)
+outputs = np.empty((2, len(x), 12), np.float32)
+for layer_norm in (0, 1):
+    gru = pygru.GRU(4, 12, layer_norm=bool(layer_norm), seed=0)
+    gru_filter.Filter(gru).run(x, outputs[layer_norm])
 np.save("outputs.npy", outputs)
 """
     x = signal(30, 4)
     np.save(folder / "x.npy", x)
     run([sys.executable, "-P", "-c", program], folder)
-    np.testing.assert_array_equal(
-        np.load(folder / "outputs.npy"), streamed(GRU(4, 12, seed=0), x)
-    )
+    for found, layer_norm in zip(np.load(folder / "outputs.npy"), (False, True), strict=True):
+        right = streamed(GRU(4, 12, layer_norm=layer_norm, seed=0), x)
+        np.testing.assert_array_equal(found, right)
 
 
 # The packages, if any, whose data an example reads; of those in a tuple, one is enough.

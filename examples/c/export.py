@@ -12,6 +12,8 @@ from pygru import GRU
 
 def export(gru, path):
     """Write the sizes, the switches and the parameters of a float32 GRU of one direction."""
+    if gru.bidirectional or gru.layer_norm or not gru.bias or gru.dtype != np.float32:
+        raise ValueError(f"stream.c runs no {gru}")
     sizes = [
         gru.input_size,
         gru.hidden_size,

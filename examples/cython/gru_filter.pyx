@@ -45,6 +45,7 @@ cdef class Filter:
         self.config.has_bias = gru.bias
         self.config.reset = gru.variant.reset == "after"
         self.config.update = gru.variant.update == "keep"
+        self.config.norm_eps = gru.layer_norm_eps if gru.layer_norm else 0
         if pygru_packed_size(&self.config, &size) or \
                 pygru_step_workspace(&self.config, 1, &workspace):
             raise ValueError("this GRU is too large")
