@@ -35,6 +35,13 @@ def run(command, folder, **options):
     return result
 
 
+def load_export():
+    spec = importlib.util.spec_from_file_location("export", EXAMPLES / "c" / "export.py")
+    export = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(export)
+    return export
+
+
 def test_headers_and_sources_are_installed():
     assert Path(pygru.get_include(), "pygru.h").exists()
     assert all(Path(name).exists() for name in pygru.get_sources())
@@ -53,9 +60,7 @@ def program(tmp_path_factory):
 @needs_compiler
 @pytest.mark.parametrize("variant", ["chung", "pytorch"])
 def test_c_program(tmp_path, program, variant):
-    spec = importlib.util.spec_from_file_location("export", EXAMPLES / "c" / "export.py")
-    export = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(export)
+    export = load_export()
     gru = GRU(3, 20, 2, variant=variant, seed=0)
     export.export(gru, tmp_path / "weights.bin")
     x = signal(50, 3)
@@ -66,9 +71,7 @@ def test_c_program(tmp_path, program, variant):
 
 
 def test_only_what_the_c_program_runs_is_exported(tmp_path):
-    spec = importlib.util.spec_from_file_location("export", EXAMPLES / "c" / "export.py")
-    export = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(export)
+    export = load_export()
     for options in ({"layer_norm": True}, {"bidirectional": True}, {"dtype": "float64"}):
         with pytest.raises(ValueError, match=r"stream.c runs no GRU"):
             export.export(GRU(3, 4, **options), tmp_path / "weights.bin")
