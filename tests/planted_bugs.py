@@ -3,7 +3,7 @@
     python tests/planted_bugs.py [--quick]
 
 With --quick only every fourth bug, and the unmodified tree is taken to pass: for CI, where
-the tests have just run. All of them take about ten minutes on two cores.
+the tests have just run. All of them take less than twenty minutes on two cores.
 
 Needs git, a C compiler, and the requirements to build and to test. The checkout is copied to
 a temporary folder, where the unmodified tree must pass; then every bug, one replacement in the
