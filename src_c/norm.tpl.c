@@ -1,10 +1,11 @@
 /* norm.tpl.c - a step whose sums are normalised, and its derivative: layer normalisation (Ba,
  * Kiros and Hinton 2016, arXiv:1607.06450), for every gate on its own.
  *
- * LN(W x; g, b) + LN(U h; g', b') stands where W x + b + U h + b' stands in cell.tpl.c; LN(v;
- * g, b) is g times the standardised v, plus b. A gate needs the mean of its whole row, so the
- * products are complete before the first gate is computed: no product is fused with the gates
- * here. Backward needs the standardised sums: a norm_record of them is kept like the gates. */
+ * Where cell.tpl.c has   W x + b + U h + b'
+ * this file has          LN(W x; g, b) + LN(U h; g', b'),
+ * with LN(v; g, b) = g * (the standardised v) + b. A gate needs the mean of its whole row.
+ * Therefore the products are complete before the first gate is computed, and no product is
+ * fused with the gates here. Backward needs the standardised sums: a norm_record of them is kept like the gates. */
 
 enum { NAME(X_GAINS) = 0, NAME(H_GAINS) = 3, NAME(NORM_BIAS) = 6 };
 

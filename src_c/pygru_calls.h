@@ -142,9 +142,10 @@ typedef struct PYGRU_NAME(pygru_cross_entropy_args) {
     PYGRU_REAL *gradient;      /* out (rows, classes) */
 } PYGRU_NAME(pygru_cross_entropy_args);
 
-/* Softmax and cross-entropy with their gradient: the sum over rows of share * sum_j q_j
- * -log(softmax_j), where q_j = weights_j ((1 - smoothing) [j is the target] + smoothing /
- * classes). What is written must overlap nothing else; kernels may be NULL. */
+/* Softmax and cross-entropy with their gradient. The loss is the sum over rows of
+ *   share * sum over j of q_j * -log(softmax_j)
+ *   with q_j = weights_j * ((1 - smoothing) * [j is the target] + smoothing / classes)
+ * What is written must overlap nothing else; kernels may be NULL. */
 PYGRU_API double PYGRU_NAME(pygru_cross_entropy)(
     const pygru_kernels *kernels, const PYGRU_NAME(pygru_cross_entropy_args) *args);
 

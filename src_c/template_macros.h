@@ -1,5 +1,4 @@
-/* template_macros.h - what the templates need of a compiler beyond C11, for either precision.
- */
+/* template_macros.h - what the templates need of a compiler beyond C11. */
 #ifndef PYGRU_TEMPLATE_MACROS_H
 #define PYGRU_TEMPLATE_MACROS_H
 

@@ -1,11 +1,17 @@
-/* stream.c - a GRU in a C program without Python: one input vector in, one output vector out.
+/* stream.c - a C program that runs a GRU without Python: for each input vector that it reads it
+ * writes one output vector.
+ *
+ * The commands below write random weights to a file, compile this program together with the
+ * core, and run it. Inputs and outputs are raw float32 numbers:
  *
  *   python export.py weights.bin 3 16
- *   cc -O2 $(python -c "import pygru; print('-I' + pygru.get_include(), *pygru.get_sources())")
- * \ -ffp-contract=off stream.c -lm -lpthread -o stream
- *   ./stream weights.bin < inputs.bin > outputs.bin          float32 in, float32 out
+ *   INCLUDE=$(python -c "import pygru; print(pygru.get_include())")
+ *   SOURCES=$(python -c "import pygru; print(*pygru.get_sources())")
+ *   cc -O2 -ffp-contract=off -I$INCLUDE stream.c $SOURCES -lm -lpthread -o stream
+ *   ./stream weights.bin < inputs.bin > outputs.bin
  *
- * After the memory is allocated nothing in the loop allocates, locks or can fail. */
+ * All memory is allocated before the loop. The loop itself allocates nothing, takes no lock,
+ * and the call of the core in it cannot fail. */
 #include <stdio.h>
 #include <stdlib.h>
 

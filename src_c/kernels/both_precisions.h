@@ -1,9 +1,13 @@
 /* both_precisions.h - compiles the kernel templates for float and double, for the target that
  * the including file has set, as the table KERNELS. That file defines
- *   VECTOR_BYTES   bytes of a vector register
- *   MOST_SUMS      sums of a tile that fit the registers beside its operands: 12 of 16, 24 of
- * 32 FUSED          1 if there is a fused multiply-add, also for single numbers broadcast_f32,
- * broadcast_f64, multiply_add_f32, multiply_add_f64   on vectors */
+ *
+ *   VECTOR_BYTES   the bytes of a vector register
+ *   MOST_SUMS      how many sums of a tile fit into the registers beside its operands:
+ *                  12 of 16 registers, 24 of 32
+ *   FUSED          1 if there is a fused multiply-add, also for single numbers
+ *   broadcast_f32, broadcast_f64          one number in every lane of a vector
+ *   multiply_add_f32, multiply_add_f64    a b + c on vectors
+ */
 #ifndef KERNELS
 #error "define KERNELS, the name of the table, before including both_precisions.h"
 #endif

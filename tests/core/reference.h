@@ -5,8 +5,9 @@
  *   n = tanh(W_n x + b_n + r (U_n h + c_n))   reset after
  *   h' = (1-z) h + z n (replaces)  or  z h + (1-z) n (keeps)
  *
- * With layer normalisation, g (v - mean) / sqrt(variance + eps) stands for every product v = W
- * x or U h of a gate, over its H units.
+ * With layer normalisation every product v = W x or v = U h of a gate is replaced by
+ *   g (v - mean) / sqrt(variance + eps)
+ * where mean and variance are taken over the H units of that gate.
  *
  * It shares no code with the core, not even the order of the parameters in memory: per cell
  * weight_ih (3H, width), weight_hh (3H, H), bias_ih (3H), bias_hh (3H), gain_ih (3H),
