@@ -30,6 +30,7 @@ GROUPS = {
         "The GRU, what its methods return, and the layers around it.",
         (
             "pygru.gru",
+            "pygru.options",
             "pygru.variant",
             "pygru.gates",
             "pygru.stream",

@@ -34,6 +34,7 @@ from pygru.nn.embedding import Embedding
 from pygru.nn.layers import Dropout, Last, Linear
 from pygru.nn.seq2seq import Seq2Seq, Translation
 from pygru.nn.sequential import Sequential
+from pygru.options import GRUOptions
 from pygru.stream import Stream
 from pygru.tape import Tape
 from pygru.train import schedules
@@ -67,6 +68,7 @@ __all__ = [
     "EarlyStopping",
     "Embedding",
     "FormatError",
+    "GRUOptions",
     "Gates",
     "History",
     "InternalError",

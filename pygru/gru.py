@@ -1,16 +1,18 @@
 """The GRU layer: PyTorch's interface over NumPy arrays, in any of the variants.
 
-The class is here with its configuration and its weights. How a call runs is in ``batch.py``
-(arguments to arrays), ``passes.py`` (forward and backward) and ``checkpointing.py`` (the same
-in windows, for long sequences).
+The class is here with its weights and its public methods. ``options.py`` holds and checks its
+options. How a call runs is in ``batch.py`` (arguments to arrays), ``passes.py`` (forward and
+backward) and ``checkpointing.py`` (the same in windows, for long sequences).
 """
 
 import copy
 import threading
 import warnings
-from decimal import Decimal
+from collections.abc import Mapping
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from pygru import checkpointing, concatenated, passes
 from pygru.batch import Batch
@@ -20,14 +22,22 @@ from pygru.core.kernels import KERNELS
 from pygru.core.parameters import Parameters, load_into
 from pygru.gates import gates_of
 from pygru.nn.initializers import INITIALIZERS
+from pygru.options import GRUOptions
 from pygru.stream import Stream, one_step
 from pygru.tape import Tape
+from pygru.typing import Seed
 from pygru.variant import Variant
 
-# The C core indexes in 64 bits, eight bytes a parameter, and every layer has names of its own.
-MOST_PARAMETERS = 2**60
-MOST_LAYERS = 2**20
-LEAST_EPS = 1e-30  # still a number in float32
+# Options that change neither the equations nor the shapes of the weights, so that a GRU with
+# another value of them can have the same weights.
+REPLACEABLE = (
+    "batch_first",
+    "dropout",
+    "dtype",
+    "recurrent_dropout",
+    "zoneout",
+    "layer_norm_eps",
+)
 
 
 class GRU(Parameters):
@@ -133,52 +143,73 @@ class GRU(Parameters):
     True
     """
 
+    # The options, as :class:`GRUOptions` has checked them; none can be assigned.
+    options: GRUOptions
+    input_size: int
+    hidden_size: int
+    num_layers: int
+    bias: bool
+    batch_first: bool
+    dropout: float
+    bidirectional: bool
+    variant: Variant
+    dtype: np.dtype[Any]
+    init: str
+    recurrent_dropout: float
+    zoneout: float
+    learn_h0: bool
+    layer_norm: bool
+    layer_norm_eps: float
+    num_directions: int
+
     def __init__(
         self,
-        input_size,
-        hidden_size,
-        num_layers=1,
-        bias=True,
-        batch_first=False,
-        dropout=0.0,
-        bidirectional=False,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
         *,
-        variant="chung",
-        dtype=np.float32,
-        seed=None,
-        init="torch",
-        recurrent_dropout=0.0,
-        zoneout=0.0,
-        learn_h0=False,
-        layer_norm=False,
-        layer_norm_eps=1e-5,
-    ):
-        self.input_size = validation.check_int("input_size", input_size, 1)
-        self.hidden_size = validation.check_int("hidden_size", hidden_size, 1)
-        self.num_layers = validation.check_int("num_layers", num_layers, 1)
-        self.bias = validation.check_bool("bias", bias)
-        self.batch_first = validation.check_bool("batch_first", batch_first)
-        self.dropout = validation.check_fraction("dropout", dropout)
-        self.bidirectional = validation.check_bool("bidirectional", bidirectional)
-        self.num_directions = 2 if self.bidirectional else 1
-        self.variant = Variant.named(variant)
-        self.dtype = validation.check_dtype(dtype)
-        self.init = validation.check_choice("init", init, tuple(INITIALIZERS))
-        self.recurrent_dropout = validation.check_fraction(
-            "recurrent_dropout", recurrent_dropout
+        variant: str | Variant = "chung",
+        dtype: DTypeLike = np.float32,
+        seed: Seed = None,
+        init: str = "torch",
+        recurrent_dropout: float = 0.0,
+        zoneout: float = 0.0,
+        learn_h0: bool = False,
+        layer_norm: bool = False,
+        layer_norm_eps: float = 1e-5,
+    ) -> None:
+        options = GRUOptions(
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            variant=variant,
+            dtype=dtype,
+            init=init,
+            recurrent_dropout=recurrent_dropout,
+            zoneout=zoneout,
+            learn_h0=learn_h0,
+            layer_norm=layer_norm,
+            layer_norm_eps=layer_norm_eps,
         )
-        self.zoneout = validation.check_fraction("zoneout", zoneout)
-        self.learn_h0 = validation.check_bool("learn_h0", learn_h0)
-        self.layer_norm = validation.check_bool("layer_norm", layer_norm)
-        self.layer_norm_eps = validation.check_number("layer_norm_eps", layer_norm_eps)
-        if not LEAST_EPS <= self.layer_norm_eps <= 1:
-            raise ValueError(
-                f"layer_norm_eps must be in [{LEAST_EPS}, 1], got {layer_norm_eps}"
-            )
-        self.generator = np.random.default_rng(seed)
-        if self.dropout > 0 and self.num_layers == 1:
+        if options.dropout > 0 and options.num_layers == 1:
             warnings.warn("dropout has no effect with num_layers=1", UserWarning, stacklevel=2)
-        self._refuse_huge()
+        self._set_up(options, np.random.default_rng(seed))
+        INITIALIZERS[options.init](self)
+
+    def _set_up(
+        self, options: GRUOptions, generator: np.random.Generator, shared: "GRU | None" = None
+    ) -> None:
+        """Make everything but the values of weights: zeros, or those of ``shared``."""
+        self._fix(options=options, num_directions=options.num_directions, **vars(options))
+        self.generator = generator
         self._config = _core.Config(
             self.input_size,
             self.hidden_size,
@@ -190,92 +221,154 @@ class GRU(Parameters):
             self.recurrent_dropout > 0,
             self.layer_norm_eps if self.layer_norm else 0.0,
         )
-        self._create_parameters(self.parameter_shapes(self.get_config()), self.dtype)
+        if shared is None:
+            self._create_parameters(options.parameter_shapes(), self.dtype)
+        else:
+            self._share_parameters(shared)
         self._plans = {}
         self._packed = _core.Packed(self._config, KERNELS, self._parameters_owner)
-        INITIALIZERS[self.init](self)
         self._local = threading.local()  # one single-step workspace per Python thread
 
-    def _refuse_huge(self):
-        H, I, D = self.hidden_size, self.input_size, self.num_directions
-        vectors = 2 * (self.bias + self.layer_norm)
-        count = 3 * H * D * (I + H + vectors + (self.num_layers - 1) * (D * H + H + vectors))
-        if count > MOST_PARAMETERS:
-            raise ValueError(
-                f"GRU with input_size={I}, hidden_size={H}, num_layers={self.num_layers} needs "
-                f"{Decimal(count):.1e} parameters; the largest supported count is "
-                f"{Decimal(MOST_PARAMETERS):.1e}"
-            )
-        if self.num_layers > MOST_LAYERS:
-            raise ValueError(f"num_layers must be <= {MOST_LAYERS}, got {self.num_layers}")
+    @classmethod
+    def from_options(cls, options: GRUOptions, *, seed: Seed = None) -> Self:
+        """Return a new GRU with these options.
 
-    def get_config(self):
+        Parameters
+        ----------
+        options : GRUOptions
+            All arguments of the constructor but the seed.
+        seed : int, sequence of int, Generator or None
+            Seed of the initial parameters and of dropout, as for the constructor.
+
+        Raises
+        ------
+        TypeError
+            If ``options`` is not a :class:`GRUOptions`.
+        MemoryError
+            If the parameters cannot be allocated.
+
+        Examples
+        --------
+        >>> from pygru import GRU, GRUOptions
+        >>> GRU.from_options(GRUOptions(3, 4, variant="cho"), seed=0)
+        GRU(3, 4, variant='cho', dtype='float32')
+        """
+        if not isinstance(options, GRUOptions):
+            raise TypeError(
+                f"options must be a GRUOptions, got {validation.type_name(options)}"
+            )
+        gru = cls.__new__(cls)
+        gru._set_up(options, np.random.default_rng(seed))
+        INITIALIZERS[options.init](gru)
+        return gru
+
+    @property
+    def generator(self) -> np.random.Generator:
+        """The source of this GRU's random numbers; another Generator may be assigned."""
+        return self._generator
+
+    @generator.setter
+    def generator(self, value: np.random.Generator) -> None:
+        if not isinstance(value, np.random.Generator):
+            raise TypeError(
+                f"generator must be a numpy.random.Generator, got {validation.type_name(value)}"
+            )
+        self._generator = value
+
+    # ---- options ----------------------------------------------------------------------------
+
+    def _how_to_change(self, name: str, value: object) -> str:
+        if name in REPLACEABLE:
+            shown = repr(value) if isinstance(value, (bool, int, float, str)) else "..."
+            return f"gru.replace({name}={shown}) returns such a GRU with the same weights"
+        if name in self.options.get_config():
+            return f"the weights depend on it, so make a new GRU with another {name}"
+        return super()._how_to_change(name, value)
+
+    def replace(self, *, share_weights: bool = False, **changes: Any) -> "GRU":
+        """Return a GRU with some options changed and the same weights.
+
+        Parameters
+        ----------
+        share_weights : bool
+            Whether the two GRUs have one array of parameters and one of gradients, so that
+            training one trains the other. By default the new GRU has a copy of the parameters,
+            and gradients of zero.
+        **changes
+            New values of ``batch_first``, ``dropout``, ``recurrent_dropout``, ``zoneout``,
+            ``layer_norm_eps`` or ``dtype``. With another ``dtype`` the weights are converted;
+            float64 weights are rounded to float32.
+
+        Returns
+        -------
+        GRU
+            It has a copy of this GRU's random generator, so both draw the same numbers next.
+            Tapes, streams and the state of an optimiser stay with the GRU that they were made
+            for.
+
+        Raises
+        ------
+        TypeError
+            If there is no such option, or a value is of the wrong kind.
+        ValueError
+            If a value is out of range, or if the weights would have another shape or another
+            meaning with it. ``GRU.from_options(gru.options.replace(...))`` makes such a GRU
+            with new weights.
+
+        Examples
+        --------
+        >>> from pygru import GRU
+        >>> gru = GRU(3, 4, seed=0)
+        >>> noisy = gru.replace(zoneout=0.1)
+        >>> noisy.zoneout, bool((noisy.flat_parameters == gru.flat_parameters).all())
+        (0.1, True)
+        """
+        share_weights = validation.check_bool("share_weights", share_weights)
+        options = self.options.replace(**changes)
+        for name in changes:
+            if name not in REPLACEABLE and getattr(options, name) != getattr(self, name):
+                raise ValueError(
+                    f"{name}={changes[name]!r} does not fit these weights, whose shapes or "
+                    f"meaning depend on it; GRU.from_options(gru.options.replace({name}=...)) "
+                    "makes such a GRU with new weights"
+                )
+        if share_weights and options.dtype != self.dtype:
+            raise ValueError(
+                f"weights of {self.dtype} cannot be shared with a GRU of {options.dtype}"
+            )
+        gru = GRU.__new__(GRU)
+        gru._set_up(options, copy.deepcopy(self.generator), self if share_weights else None)
+        if not share_weights:
+            gru.flat_parameters[...] = self._parameters_owner.borrow()
+        return gru
+
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments but the seed, ready for JSON."""
-        name = self.variant.name
-        return {
-            "input_size": self.input_size,
-            "hidden_size": self.hidden_size,
-            "num_layers": self.num_layers,
-            "bias": self.bias,
-            "batch_first": self.batch_first,
-            "dropout": self.dropout,
-            "bidirectional": self.bidirectional,
-            "variant": name or [self.variant.reset, self.variant.update],
-            "dtype": self.dtype.name,
-            "init": self.init,
-            "recurrent_dropout": self.recurrent_dropout,
-            "zoneout": self.zoneout,
-            "learn_h0": self.learn_h0,
-            "layer_norm": self.layer_norm,
-            "layer_norm_eps": self.layer_norm_eps,
-        }
+        return self.options.get_config()
 
     @classmethod
-    def from_config(cls, config):
-        """Return a GRU with the arguments that :meth:`get_config` returned."""
-        config = dict(config)
-        if isinstance(config.get("variant"), (list, tuple)):
-            config["variant"] = Variant(*config["variant"])
-        return cls(**config)
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Return a new GRU with the arguments that :meth:`get_config` returned.
+
+        ``config`` may hold a ``seed`` besides.
+        """
+        seed = None
+        if isinstance(config, Mapping) and "seed" in config:
+            config = dict(config)
+            seed = config.pop("seed")
+        return cls.from_options(GRUOptions.from_config(config), seed=seed)
 
     @staticmethod
-    def parameter_shapes(config):
-        """Return the shape of each parameter that ``config`` makes, in torch's order."""
-        H = config["hidden_size"]
-        suffixes = ("", "_reverse") if config["bidirectional"] else ("",)
-        shapes = {}
-        for layer in range(config["num_layers"]):
-            width = config["input_size"] if layer == 0 else len(suffixes) * H
-            for suffix in suffixes:
-                shapes[f"weight_ih_l{layer}{suffix}"] = (3 * H, width)
-                shapes[f"weight_hh_l{layer}{suffix}"] = (3 * H, H)
-                if config["bias"]:
-                    shapes[f"bias_ih_l{layer}{suffix}"] = (3 * H,)
-                    shapes[f"bias_hh_l{layer}{suffix}"] = (3 * H,)
-                if config.get("layer_norm"):  # absent in files of versions before it
-                    shapes[f"gain_ih_l{layer}{suffix}"] = (3 * H,)
-                    shapes[f"gain_hh_l{layer}{suffix}"] = (3 * H,)
-        if config.get("learn_h0"):  # absent in files of versions before it
-            shapes["h0"] = (config["num_layers"] * len(suffixes), H)
-        return shapes
+    def parameter_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each parameter that ``config`` makes, in PyTorch's order."""
+        return GRUOptions.from_config(config).parameter_shapes()
 
-    def __repr__(self):
-        shown = {
-            name: value
-            for name, value in self.get_config().items()
-            if name in ("variant", "dtype")
-            or (name == "num_layers" and value > 1)
-            or (name in ("dropout", "recurrent_dropout", "zoneout") and value)
-            or (name in ("batch_first", "bidirectional", "learn_h0", "layer_norm") and value)
-            or (name == "layer_norm_eps" and self.layer_norm and value != 1e-5)
-            or (name == "bias" and not value)
-        }
-        options = ", ".join(f"{name}={value!r}" for name, value in shown.items())
-        return f"GRU({self.input_size}, {self.hidden_size}, {options})"
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.options.arguments_text()})"
 
     # ---- copies and pickles: through the constructor, so that bad state is refused --------
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         return {
             "config": self.get_config(),
             "parameters": self.state_dict(),
@@ -283,15 +376,10 @@ class GRU(Parameters):
             "generator": copy.deepcopy(self.generator),  # copy.copy shares no state either
         }
 
-    def __setstate__(self, state):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            self.__dict__.update(GRU.from_config(state["config"]).__dict__)
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._set_up(GRUOptions.from_config(state["config"]), state["generator"])
         self.load_state_dict(state["parameters"])
         load_into(self.grads, state["grads"])
-        if not isinstance(state["generator"], np.random.Generator):
-            raise ValueError("the state's generator is not a numpy.random.Generator")
-        self.generator = state["generator"]
 
     # ---- weights --------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from pygru.core._core import Owner
+from pygru.core.fixed import FixedAttributes
 from pygru.core.memory import allocate
 from pygru.core.validation import (
     as_real,
@@ -80,7 +81,7 @@ class NamedViews(Mapping):
         return f"{type(self).__name__}({shapes})"
 
 
-class Parameters:
+class Parameters(FixedAttributes):
     """Mixin: ``parameters``, ``grads`` and what follows from them.
 
     A class calls ``_create_parameters(shapes, dtype)`` once; ``shapes`` is an ordered dict.
@@ -95,8 +96,21 @@ class Parameters:
         flat_grads.fill(0)
         self._parameters_owner = Owner(flat_parameters)
         self._grads_owner = Owner(flat_grads)
-        self.parameters = NamedViews(self._parameters_owner, shapes)
-        self.grads = NamedViews(self._grads_owner, shapes)
+        self._fix(
+            parameters=NamedViews(self._parameters_owner, shapes),
+            grads=NamedViews(self._grads_owner, shapes),
+        )
+
+    def _share_parameters(self, other):
+        """Have the same parameters and gradients as ``other``, in the same memory."""
+        self._parameters_owner = other._parameters_owner
+        self._grads_owner = other._grads_owner
+        self._fix(parameters=other.parameters, grads=other.grads)
+
+    def _how_to_change(self, name, value):
+        if name in ("parameters", "grads"):
+            return f"assign to its arrays, as in layer.{name}[name] = array"
+        return super()._how_to_change(name, value)
 
     # Views, streams and optimisers hold on to these two arrays: assigning copies into them.
 
