@@ -1,4 +1,4 @@
-"""The extension module, and whether the compiler can do OpenMP. All else: pyproject.toml.
+"""The extension modules, and whether the compiler can do OpenMP. All else: pyproject.toml.
 
 Environment variables (docs/building.md): PYGRU_OPENMP=auto|1|0, PYGRU_SANITIZE, PYGRU_WERROR;
 CC, CFLAGS and LDFLAGS are honoured.
@@ -195,7 +195,8 @@ setup(
             include_dirs=["src_c"],
             define_macros=[("NDEBUG", "1")],  # also where CFLAGS replaces Python's own
             depends=[f"src_c/{name}" for name in (*HEADERS, *TEMPLATES)],
-        )
+        ),
+        Extension("pygru.core._uninterrupted", ["pygru/core/_uninterrupted.pyx"]),
     ],
     cmdclass={"build_ext": BuildExt},
 )

@@ -1,0 +1,118 @@
+# cython: language_level=3, freethreading_compatible=True
+"""What a signal must not stop half-way: lists of changes, and the ends of ``with`` blocks.
+
+CPython runs the Python handlers of signals in its interpreter loop: when a Python function
+begins, after a call from Python code, and when a loop jumps back. An ``__exit__`` that is a
+Python function can therefore end by KeyboardInterrupt before its first line, and what it should
+have restored stays as it is. The functions here are compiled, so no handler runs inside them
+unless a function that they call looks for signals itself.
+
+The modules ``atomic`` and ``threads`` explain to users what these functions are for; they also
+check the arguments.
+"""
+
+cimport cython
+from libc.stdint cimport uintptr_t
+
+cdef enum:
+    LIBRARIES_AT_MOST = 16
+    ATTEMPTS = 100
+
+
+def apply(tuple actions):
+    """Call ``function(*arguments)`` for each (function, *arguments), to the end of the list.
+
+    An exception in between, from the handler of a signal for instance, waits until all is done;
+    the call that it ended is repeated. Of several exceptions the first is raised. A call that
+    has failed 100 times is given up.
+    """
+    cdef BaseException first = None
+    cdef int attempt
+    for action in actions:
+        function, arguments = action[0], action[1:]
+        for attempt in range(ATTEMPTS):
+            try:
+                function(*arguments)
+                break
+            except BaseException as error:
+                if first is None:
+                    first = error
+    if first is not None:
+        raise first
+
+
+cdef class Setting:
+    """A context in which a context variable has a value. Each entry has an exit of its own."""
+
+    cdef object variable
+    cdef object value
+    cdef list tokens
+
+    def __init__(self, variable, value):
+        self.variable = variable
+        self.value = value
+        self.tokens = []
+
+    def __enter__(self):
+        self.tokens.append(self.variable.set(self.value))
+
+    def __exit__(self, kind, error, traceback):
+        self.variable.reset(self.tokens.pop())
+
+
+ctypedef int (*get_threads)() noexcept
+ctypedef void (*set_threads)(Py_ssize_t) noexcept  # BLIS takes 64 bits; others read the lower 32
+
+
+cdef class BlasLimit:
+    """A context in which some BLAS libraries are limited to one thread each.
+
+    The settings are the process's. Whoever enters first saves them, and whoever leaves last
+    restores them, so calls in several Python threads do not restore them under each other.
+
+    ``functions`` holds the addresses of each library's C functions: ``int get(void)`` and
+    ``void set(int)``. They are called with the GIL held: no other Python thread sees a limit
+    that is half applied.
+    """
+
+    cdef get_threads getters[LIBRARIES_AT_MOST]
+    cdef set_threads setters[LIBRARIES_AT_MOST]
+    cdef int saved[LIBRARIES_AT_MOST]
+    cdef int count
+    cdef int users
+
+    def __init__(self, functions):
+        cdef uintptr_t get, set_
+        self.count = 0
+        self.users = 0
+        for get, set_ in functions[:LIBRARIES_AT_MOST]:
+            self.getters[self.count] = <get_threads>get
+            self.setters[self.count] = <set_threads>set_
+            self.count += 1
+
+    def __enter__(self):
+        cdef int i
+        with cython.critical_section(self):
+            if self.users == 0:
+                for i in range(self.count):
+                    self.saved[i] = self.getters[i]()
+                    if self.saved[i] > 1:
+                        self.setters[i](1)
+            self.users += 1
+
+    def __exit__(self, kind, error, traceback):
+        cdef int i
+        with cython.critical_section(self):
+            if self.users == 1:
+                for i in range(self.count):
+                    if self.saved[i] > 1:
+                        self.setters[i](self.saved[i])
+            if self.users > 0:  # it is 0 in a child that was forked inside the block
+                self.users -= 1
+
+    def forget(self):
+        """Start again in a forked child, where no other thread exists that could be inside.
+
+        A limit that the parent had lowered stays lowered: fewer threads, the same results.
+        """
+        self.users = 0

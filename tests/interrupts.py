@@ -1,0 +1,100 @@
+"""Interrupts at every point where CPython looks for signals. Not a test file.
+
+CPython runs a signal handler when a Python function begins, after a call from Python code, and
+when a loop jumps back. ``at_every_point`` runs a function once per such point and raises
+KeyboardInterrupt there, as a handler would. The order is fixed, so a failure can be repeated.
+
+Signals that come while a C function runs are handled when it returns, which is such a point
+too. C functions that look for signals themselves (pygru's passes over sequences do) have tests
+of their own in test_interrupt.py.
+"""
+
+import dis
+import sys
+
+# After these instructions the interpreter loop looks for signals.
+CHECKED = {
+    number
+    for name, number in dis.opmap.items()
+    if name in ("RESUME", "SEND") or name.startswith(("CALL", "JUMP_BACKWARD"))
+}
+
+
+class _Tracer:
+    """Counts the points that a run passes, and raises at one of them."""
+
+    def __init__(self, stop_at, inside):
+        self.stop_at = stop_at
+        self.inside = inside
+        self.count = 0
+        self.where = None
+        self._last = {}
+
+    def __call__(self, frame, event, argument):
+        """The trace function: follow each frame, instruction by instruction."""
+        if event == "call":
+            if not frame.f_code.co_filename.startswith(self.inside):
+                return None
+            frame.f_trace_opcodes = True
+            frame.f_trace_lines = False
+            self._point(frame)
+        elif event == "opcode":
+            code, at = frame.f_code.co_code, frame.f_lasti
+            before = self._last.get(frame)
+            self._last[frame] = code[at]
+            if before in CHECKED:
+                self._point(frame)
+        elif event == "return":
+            self._last.pop(frame, None)
+        return self
+
+    def _point(self, frame):
+        self.count += 1
+        if self.count == self.stop_at:
+            self.where = f"{frame.f_code.co_qualname}:{frame.f_lineno}"
+            sys.settrace(None)
+            frame.f_trace = None
+            raise KeyboardInterrupt(self.where)
+
+
+def run_to(function, point, inside=""):
+    """Run ``function`` and interrupt it at a point, counted from 1.
+
+    Only Python functions whose file's name begins with ``inside`` count. Returns where the
+    interrupt came ("function:line"), or None if the function ended before.
+    """
+    tracer = _Tracer(point, inside)
+    before = sys.gettrace()
+    try:
+        sys.settrace(tracer)
+        try:
+            function()
+        finally:
+            sys.settrace(before)
+    except KeyboardInterrupt:
+        if tracer.where is None:
+            raise
+    return tracer.where
+
+
+def at_every_point(prepare, check, inside="", step=1):
+    """Interrupt a function at every point; return how many there were.
+
+    Parameters
+    ----------
+    prepare : callable
+        ``prepare()`` returns a fresh function to run.
+    check : callable
+        ``check(where)`` is called after each interrupted run; it asserts.
+    inside : str
+        Only files whose name begins so.
+    step : int
+        Try only every so many points.
+    """
+    point = 1
+    while True:
+        where = run_to(prepare(), point, inside)
+        if where is None:
+            return point - 1
+        check(where)
+        point += step
