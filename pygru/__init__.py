@@ -31,6 +31,7 @@ from pygru.io.native import load, read_metadata, save
 from pygru.nn import losses
 from pygru.nn.attention import Attention
 from pygru.nn.embedding import Embedding
+from pygru.nn.layer import Layer, RecurrentLayer
 from pygru.nn.layers import Dropout, Last, Linear
 from pygru.nn.seq2seq import Seq2Seq, Translation
 from pygru.nn.sequential import Sequential
@@ -73,10 +74,12 @@ __all__ = [
     "History",
     "InternalError",
     "Last",
+    "Layer",
     "Linear",
     "ModelCheckpoint",
     "ProgressBar",
     "RMSprop",
+    "RecurrentLayer",
     "ReduceLROnPlateau",
     "Seq2Seq",
     "Sequential",

@@ -22,6 +22,7 @@ from pygru.core.kernels import KERNELS
 from pygru.core.parameters import Parameters, load_into
 from pygru.gates import gates_of
 from pygru.nn.initializers import INITIALIZERS
+from pygru.nn.model import Model
 from pygru.options import GRUOptions
 from pygru.stream import Stream, one_step
 from pygru.tape import Tape
@@ -40,7 +41,7 @@ REPLACEABLE = (
 )
 
 
-class GRU(Parameters):
+class GRU(Parameters, Model):
     """A gated recurrent unit of one or more layers, in one or two directions.
 
     For every step ``t`` of a sequence, layer and direction, with ``x`` the input and ``h``
@@ -624,6 +625,31 @@ class GRU(Parameters):
         batch = Batch(self, x, h0, lengths)
         _, _, tape = passes.forward(self, batch, _core.KEEP_GATES, False, None, None)
         return gates_of(tape)
+
+    # ---- as a layer of a model ---------------------------------------------------------------
+
+    is_recurrent = True
+
+    def check_memory(self, memory):
+        """Raise unless a tape can keep ``memory``."""
+        check_memory(memory)
+
+    def reseed(self, seed):
+        """Draw the initial parameters anew; dropout follows ``seed`` too."""
+        self.generator = np.random.default_rng(seed)
+        INITIALIZERS[self.init](self)
+
+    def infer(self, x, *, lengths=None):
+        """Return the output for inference, as Sequential and Trainer ask for it."""
+        return self(x, lengths=lengths)[0]
+
+    def run(self, x, state=None, *, lengths=None, training=True, memory="gates"):
+        """Do what :meth:`forward` does, as Sequential and Trainer ask for it."""
+        return self.forward(x, state, lengths=lengths, training=training, memory=memory)
+
+    def run_backward(self, tape, d_y):
+        """Return the gradient of x, as Sequential and Trainer ask for it."""
+        return self.backward(tape, d_y)[0]
 
     # ---- single steps -----------------------------------------------------------------------
 

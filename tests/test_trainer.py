@@ -464,12 +464,12 @@ def test_callbacks_see_every_window():
                 GRU(6, 3, batch_first=True),
             ),
             {},
-            "needs GRUs that are not bidirectional",
+            "needs layers that are not bidirectional, got GRU",
         ),
         (
             GRU(2, 3, batch_first=True, bidirectional=True),
             {},
-            "needs GRUs that are not bidirectional",
+            "needs layers that are not bidirectional, got GRU",
         ),
     ],
 )
@@ -497,7 +497,9 @@ def test_pieces_of_sequences_are_the_whole():
 
 
 def test_pieces_are_refused():
-    with pytest.raises(ValueError, match="states must hold one array per GRU, 2, got 1"):
+    with pytest.raises(
+        ValueError, match="states must hold one state per recurrent layer, 2, got 1"
+    ):
         per_step_model().forward_from([np.zeros((2, 1, 3))], np.ones((1, 2, 2)))
     both = Sequential(GRU(2, 3, batch_first=True, bidirectional=True))
     with pytest.raises(ValueError, match="a bidirectional GRU cannot run over pieces"):

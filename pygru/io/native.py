@@ -19,6 +19,7 @@ from pygru.io.files import read_regular_file, write_atomically
 from pygru.nn.attention import Attention
 from pygru.nn.embedding import Embedding
 from pygru.nn.layers import Dropout, Last, Linear
+from pygru.nn.model import Model
 from pygru.nn.seq2seq import Seq2Seq
 from pygru.nn.sequential import Sequential
 
@@ -27,7 +28,8 @@ HEADER_LIMIT = 2**20
 # A checkpoint is a model file with more tensors, under names that begin with this.
 CHECKPOINT = "checkpoint/"
 CLASSES = {
-    cls.__name__: cls for cls in (GRU, Embedding, Linear, Dropout, Last, Attention, Seq2Seq)
+    cls.__name__: cls
+    for cls in (GRU, Embedding, Linear, Dropout, Last, Attention, Seq2Seq, Sequential)
 }
 DTYPES = {"F32": "float32", "F64": "float64"}
 
@@ -38,7 +40,8 @@ def save(model, path, metadata=None):
     Parameters
     ----------
     model : GRU, Sequential or layer
-        What to save: its configuration and its parameters.
+        What to save: its configuration and its parameters. It may consist of layers of your
+        own; :func:`load` must then be given their classes.
     path : path-like
         An existing file is replaced, and stays intact if saving fails.
     metadata : dict, optional
@@ -47,7 +50,10 @@ def save(model, path, metadata=None):
     Raises
     ------
     TypeError
-        If the model is of an unknown class or the metadata is not JSON.
+        If the model is of an unknown class, or its configuration or the metadata is not JSON.
+    ValueError
+        If the parameters of a layer of your own are not those that its ``parameter_shapes``
+        says of its ``get_config``.
     OSError
         If the file cannot be written.
 
@@ -75,7 +81,7 @@ def to_bytes(description, arrays, metadata=None, notes=()):
     return _in_fixed_order(safetensors.numpy.save(arrays, text))
 
 
-def load(path, *, check_finite=False):
+def load(path, *, check_finite=False, layers=None):
     """Load a model that :func:`save` has written.
 
     Parameters
@@ -84,6 +90,9 @@ def load(path, *, check_finite=False):
         The file.
     check_finite : bool
         Whether to refuse NaN and infinities among the parameters.
+    layers : mapping of str to class, optional
+        The classes of your own layers that the file may name, such as ``{"Scale": Scale}``.
+        The file holds their names and arguments, and no code.
 
     Returns
     -------
@@ -92,9 +101,12 @@ def load(path, *, check_finite=False):
     Raises
     ------
     FormatError
-        If the file is not a pygru model, is damaged, or was written by a newer pygru.
+        If the file is not a pygru model, is damaged, was written by a newer pygru, or names a
+        class that is neither pygru's nor among ``layers``.
     OSError
         If the file cannot be read.
+    TypeError
+        If ``layers`` is no mapping from names to classes of layers.
     ValueError
         If a parameter is not finite and ``check_finite`` is given.
 
@@ -106,21 +118,28 @@ def load(path, *, check_finite=False):
     >>> pygru.load(path)([[0.0, 0.0, 0.0]]).shape
     (1, 1)
     """
-    description, shapes, _, _, arrays = read_file(path)
+    classes = _with_own(layers)
+    description, shapes, _, _, arrays = read_file(path, classes)
     if check_finite:
         for name, array in arrays.items():
             if not np.isfinite(array).all():
                 raise ValueError(f"{name} contains NaN or infinity")
     try:
-        model = _build(description)
+        model = _build(description, classes)
     except (KeyError, TypeError, ValueError) as error:
         raise FormatError(f"the configuration is not valid: {error}") from None
     model.load_state_dict({name: arrays[name] for name in shapes})
     return model
 
 
-def read_file(path):
+def read_file(path, classes=CLASSES):
     """Return what a model file holds, its header checked against its configuration.
+
+    Parameters
+    ----------
+    path : path-like
+    classes : mapping of str to class
+        Those that the file may name; pygru's by default.
 
     Returns
     -------
@@ -134,7 +153,7 @@ def read_file(path):
     arrays : dict of str to ndarray
     """
     data = read_regular_file(path)
-    header = _read_header(data)
+    header = _read_header(data, classes)
     try:
         return *header, safetensors.numpy.load(data)
     except safetensors.SafetensorError as error:
@@ -149,7 +168,7 @@ def read_metadata(path):
     FormatError, OSError
         As :func:`load`.
     """
-    return _read_header(read_regular_file(path))[2]
+    return _read_header(read_regular_file(path), None)[2]
 
 
 def _in_fixed_order(data):
@@ -167,40 +186,101 @@ def _in_fixed_order(data):
 
 
 def describe(model):
-    """A model as JSON: class name and configuration."""
-    if isinstance(model, Sequential):
-        return {"class": "Sequential", "layers": [describe(layer) for layer in model.layers]}
-    if type(model).__name__ not in CLASSES:
-        raise TypeError(f"cannot save a {validation.type_name(model)}")
-    return {"class": type(model).__name__, "config": model.get_config()}
+    """A model as JSON: class name and configuration, or the layers that it consists of."""
+    name = validation.type_name(model)
+    known = CLASSES.get(name)
+    if known is not None and type(model) is not known:
+        raise TypeError(
+            f"cannot save a {name} that is not pygru's: give your class another name"
+        )
+    if known is None and (not isinstance(model, Model) or model.layers is not None):
+        raise TypeError(f"cannot save a {name}")
+    if isinstance(model, Model) and model.layers is not None:
+        return {"class": name, "layers": [describe(layer) for layer in model.layers]}
+    description = {"class": name, "config": model.get_config()}
+    if known is None:
+        _check_own(model, description)
+    return description
 
 
-def _build(description):
-    if description["class"] == "Sequential":
-        return Sequential(*(_build(layer) for layer in description["layers"]))
-    return CLASSES[description["class"]].from_config(description["config"])
+def _check_own(model, description):
+    """Refuse a layer of the user's that could not be loaded again."""
+    name = description["class"]
+    try:
+        description = json.loads(json.dumps(description))
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name}.get_config() must return JSON: {error}") from None
+    expected = _shapes(description, len(model.parameters), {name: type(model)})
+    found = {key: (view.dtype.name, view.shape) for key, view in model.parameters.items()}
+    if expected != found:
+        raise ValueError(
+            f"cannot save a {name}: its parameters are {found}, but parameter_shapes and the "
+            f"dtype of its get_config() make {expected}"
+        )
 
 
-def _shapes(description, at_most, prefix=""):
+def _with_own(layers):
+    """The classes that a file may name: pygru's, and those of the user."""
+    if layers is None:
+        return CLASSES
+    validation.check_mapping("layers", layers)
+    for name, cls in layers.items():
+        if not (isinstance(cls, type) and issubclass(cls, Model)):
+            raise TypeError(
+                f"layers[{name!r}] must be a class derived from pygru.Layer, "
+                f"got {cls if isinstance(cls, type) else validation.type_name(cls)}"
+            )
+        if name in CLASSES:
+            raise ValueError(f"layers must not hold {name!r}, the name of a class of pygru")
+    return CLASSES | dict(layers)
+
+
+def classes_of(model):
+    """The classes that a file of this model may name: pygru's, and those of its own layers."""
+    parts = model.layers or (model,)
+    return {type(part).__name__: type(part) for part in parts} | CLASSES
+
+
+def _class(description, classes):
+    """The class that a description names."""
+    name = description["class"]
+    if not isinstance(name, str) or name not in classes:
+        raise FormatError(
+            f"the configuration is not valid: it names the class {str(name)[:80]!r}, which is "
+            "none of pygru's; the class of a layer of your own must be passed to load, as "
+            "layers={name: class}"
+        )
+    return classes[name]
+
+
+def _build(description, classes):
+    cls = _class(description, classes)
+    if cls is Sequential:
+        return cls(*(_build(layer, classes) for layer in description["layers"]))
+    return cls.from_config(description["config"])
+
+
+def _shapes(description, at_most, classes, prefix=""):
     """Name -> (dtype, shape) of every parameter, computed without allocating anything.
 
     ``at_most`` is the number of tensors in the file: a configuration with more layers than
     that is refused before its layers are counted out.
     """
-    if description["class"] == "Sequential":
+    cls = _class(description, classes)
+    if cls is Sequential:
         shapes = {}
         for index, layer in enumerate(description["layers"]):
             if layer["class"] == "Sequential":
                 raise ValueError("a Sequential inside a Sequential")
-            shapes.update(_shapes(layer, at_most, f"{index}."))
+            shapes.update(_shapes(layer, at_most, classes, f"{index}."))
         return shapes
-    cls, config = CLASSES[description["class"]], dict(description["config"])
-    for name, value in config.items():
+    config = dict(description["config"])
+    for name, value in config.items() if cls.__name__ in CLASSES else ():
         if value is not None and name.endswith(
             ("_size", "_features", "_layers", "_embeddings", "_dim")
         ):
             validation.check_int(name, value, 1)
-    if config.get("num_layers", 0) > at_most:
+    if cls.__name__ in CLASSES and config.get("num_layers", 0) > at_most:
         raise ValueError(f"num_layers={config['num_layers']} with {at_most} tensors")
     dtype = validation.check_dtype(config.get("dtype", "float32")).name
     return {
@@ -228,8 +308,12 @@ def _parse(what, text):
         raise FormatError(f"{what} is not valid JSON: {error}") from None
 
 
-def _read_header(data):
-    """Check the header; return description, expected shapes, metadata and all its texts."""
+def _read_header(data, classes):
+    """Check the header; return description, expected shapes, metadata and all its texts.
+
+    ``classes`` are those that the file may name. With None only what needs no class is
+    checked, and there are no shapes.
+    """
     if len(data) < 8:
         raise FormatError(f"file too short for a safetensors header ({len(data)} bytes)")
     (length,) = struct.unpack("<Q", data[:8])
@@ -265,9 +349,11 @@ def _read_header(data):
         if not isinstance(notes.get(name), str):
             raise FormatError(f"the metadata has no {name}")
     description = _parse("the configuration", notes["config"])
+    shapes = {}
     try:
-        shapes = _shapes(description, len(header))
-        _check_tensors(header, shapes, "checkpoint" in notes)
+        if classes is not None:
+            shapes = _shapes(description, len(header), classes)
+            _check_tensors(header, shapes, "checkpoint" in notes)
     except FormatError:
         raise
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:

@@ -15,7 +15,7 @@ import numpy as np
 from pygru.core import validation
 from pygru.core.parameters import Parameters
 from pygru.nn import ragged
-from pygru.nn.layers import Configured
+from pygru.nn.model import Configured
 from pygru.nn.scores import SCORES
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from pygru.core import validation
 from pygru.core.parameters import load_into
+from pygru.nn.model import Model
 
 
 class PrefixedViews(Mapping):
@@ -51,8 +52,8 @@ class PrefixedViews(Mapping):
         return views.check(name, value)
 
 
-class Composite:
-    """Mixin for a model of named parts: parameters, gradients, and what follows from them.
+class Composite(Model):
+    """A model of named parts: parameters, gradients, and what follows from them.
 
     A class calls ``_create_parts(parts)`` once; ``parts`` is an ordered dict of layers.
     """

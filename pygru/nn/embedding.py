@@ -4,7 +4,8 @@ import numpy as np
 
 from pygru.core import validation
 from pygru.nn import ragged
-from pygru.nn.layers import Layer, gradient_like
+from pygru.nn.layer import Layer
+from pygru.nn.layers import gradient_like
 
 
 class Embedding(Layer):
@@ -45,6 +46,8 @@ class Embedding(Layer):
     [[3.0, 4.0], [0.0, 0.0]]
     """
 
+    reads = "tokens"
+
     def __init__(
         self,
         num_embeddings,
@@ -68,13 +71,23 @@ class Embedding(Layer):
         self.padding_idx = padding_idx
         self.frozen = validation.check_bool("frozen", frozen)
         self.dtype = validation.check_dtype(dtype)
-        self._create_parameters(self.parameter_shapes(self.get_config()), self.dtype)
-        if weight is None:
-            shape = (self.num_embeddings, self.embedding_dim)
-            weight = np.random.default_rng(seed).standard_normal(shape)
-        self.parameters["weight"] = weight
-        if padding_idx is not None:
-            self.parameters["weight"][padding_idx] = 0
+        self._is_drawn = weight is None
+        self.create_parameters(seed, dtype=self.dtype)
+        if weight is not None:
+            self.parameters["weight"] = weight
+        self._clear_padding()
+
+    def initialize(self, generator):
+        """Draw the table, standard normal; one that was given stays."""
+        if self._is_drawn:
+            self.parameters["weight"] = generator.standard_normal(
+                (self.num_embeddings, self.embedding_dim)
+            )
+            self._clear_padding()
+
+    def _clear_padding(self):
+        if self.padding_idx is not None:
+            self.parameters["weight"][self.padding_idx] = 0
 
     def get_config(self):
         """Return the constructor's arguments but seed and weight, ready for JSON."""

@@ -11,29 +11,8 @@ gradients are 0 there. A tape refers to x itself where no copy is needed: leave 
 import numpy as np
 
 from pygru.core import validation
-from pygru.core.parameters import Parameters
 from pygru.nn import ragged
-
-
-class Configured:
-    """Mixin for what is made from the arguments that its ``get_config`` returns."""
-
-    @classmethod
-    def from_config(cls, config):
-        """Return a new one with the arguments that ``get_config`` returned."""
-        return cls(**config)
-
-    def __repr__(self):
-        options = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())
-        return f"{type(self).__name__}({options})"
-
-
-class Layer(Configured, Parameters):
-    """What the layers of one input and one output share."""
-
-    def __call__(self, x, *, lengths=None):
-        """Return the output for inference: no tape, no dropout."""
-        return self.forward(x, lengths=lengths, training=False)[0]
+from pygru.nn.layer import Layer
 
 
 def _floating(x):
@@ -76,10 +55,7 @@ class Linear(Layer):
         self.out_features = validation.check_int("out_features", out_features, 1)
         self.bias = validation.check_bool("bias", bias)
         self.dtype = validation.check_dtype(dtype)
-        self._create_parameters(self.parameter_shapes(self.get_config()), self.dtype)
-        bound = 1 / np.sqrt(self.in_features)
-        generator = np.random.default_rng(seed)
-        self.flat_parameters[...] = generator.uniform(-bound, bound, self.flat_parameters.size)
+        self.create_parameters(seed, dtype=self.dtype)
 
     def get_config(self):
         """Return the constructor's arguments but the seed, ready for JSON."""
@@ -97,6 +73,11 @@ class Linear(Layer):
         if config["bias"]:
             shapes["bias"] = (config["out_features"],)
         return shapes
+
+    def initialize(self, generator):
+        """Draw all parameters uniformly in +-1/sqrt(in_features)."""
+        bound = 1 / np.sqrt(self.in_features)
+        self.flat_parameters[...] = generator.uniform(-bound, bound, self.flat_parameters.size)
 
     def forward(self, x, *, lengths=None, training=True):
         """Map x (..., in_features) to (..., out_features)."""
@@ -145,17 +126,15 @@ class Dropout(Layer):
 
     def __init__(self, p=0.5, *, seed=None):
         self.p = validation.check_fraction("p", p)
-        self.generator = np.random.default_rng(seed)
-        self._create_parameters({}, np.float32)
+        self.create_parameters(seed)
 
     def get_config(self):
         """Return the constructor's arguments but the seed, ready for JSON."""
         return {"p": self.p}
 
-    @staticmethod
-    def parameter_shapes(config):
-        """Return the shape of each parameter: there are none."""
-        return {}
+    def initialize(self, generator):
+        """Keep the generator that the masks are drawn from."""
+        self.generator = generator
 
     def forward(self, x, *, lengths=None, training=True):
         """Return x with dropout applied, of the same shape; x itself for inference."""
@@ -194,18 +173,23 @@ class Last(Layer):
     [[2.0, 3.0]]
     """
 
+    predicts_steps = False
+
     def __init__(self, bidirectional=False):
         self.bidirectional = validation.check_bool("bidirectional", bidirectional)
-        self._create_parameters({}, np.float32)
+        self.create_parameters()
 
     def get_config(self):
         """Return the constructor's arguments, ready for JSON."""
         return {"bidirectional": self.bidirectional}
 
-    @staticmethod
-    def parameter_shapes(config):
-        """Return the shape of each parameter: there are none."""
-        return {}
+    def check_follows(self, recurrent):
+        """Raise if the recurrent layer before has other directions than this one expects."""
+        if self.bidirectional != recurrent.bidirectional:
+            raise ValueError(
+                f"must be Last(bidirectional={recurrent.bidirectional}), like the "
+                f"{type(recurrent).__name__} before it, got {self}"
+            )
 
     def forward(self, x, *, lengths=None, training=True):
         """Pick from x (B, T, F); a sequence of length 0 gives zeros."""

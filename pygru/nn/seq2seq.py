@@ -18,7 +18,7 @@ from pygru.nn.beam import BeamSearch
 from pygru.nn.composite import Composite
 from pygru.nn.decoding import DecoderSteps, replace_with_own
 from pygru.nn.embedding import Embedding
-from pygru.nn.layers import Configured, Dropout, Linear
+from pygru.nn.layers import Dropout, Linear
 from pygru.nn.tokens import as_tokens, both_sides, padded
 from pygru.variant import Variant
 
@@ -78,7 +78,7 @@ class _Encoded(NamedTuple):
     tapes: tuple
 
 
-class Seq2Seq(Configured, Composite):
+class Seq2Seq(Composite):
     """An encoder-decoder with attention (Luong et al. 2015).
 
     A bidirectional GRU reads the source. A linear layer with tanh makes the decoder's initial
@@ -156,6 +156,8 @@ class Seq2Seq(Configured, Composite):
     >>> model.translate([[3, 4, 2]], max_length=5)
     [[2, 4, 3]]
     """
+
+    reads = "pairs"
 
     def __init__(
         self,
@@ -299,6 +301,27 @@ class Seq2Seq(Configured, Composite):
         inputs = [np.insert(target, 0, self.bos_idx) for target in targets]
         outputs = [np.append(target, self.eos_idx) for target in targets]
         return {"source": sources, "target": inputs}, outputs
+
+    # ---- as a model of the trainer ---------------------------------------------------------
+
+    needs_whole_sequences = True
+
+    def check_memory(self, memory):
+        """Raise unless the tapes of encoder and decoder can keep ``memory``."""
+        validation.check_choice("memory", memory, ("gates", "outputs"))
+
+    def infer(self, x, *, lengths=None):
+        """Return the logits for inference, as the trainer asks for them."""
+        return self(x, lengths=lengths)
+
+    def run(self, x, state=None, *, lengths=None, training=True, memory="gates"):
+        """Return the logits, no state and the tape, as the trainer asks for them."""
+        logits, tape = self.forward(x, lengths=lengths, training=training, memory=memory)
+        return logits, None, tape
+
+    def run_backward(self, tape, d_y):
+        """Do what :meth:`backward` does."""
+        self.backward(tape, d_y)
 
     # ---- whole targets -----------------------------------------------------------------------
 

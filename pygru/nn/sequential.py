@@ -1,25 +1,34 @@
-"""Sequential: layers one after the other, trained as one model."""
+"""Sequential: layers one after the other, trained as one model.
+
+It knows its layers by the protocol of :class:`pygru.nn.model.Model` only, and asks none of
+them for its class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
 
 import numpy as np
 
+from pygru.checkpointing import check_memory
 from pygru.core import validation
 from pygru.data.padding import pad_sequences, unpad_sequences
-from pygru.gru import GRU
 from pygru.nn.composite import Composite
-from pygru.nn.embedding import Embedding
-from pygru.nn.layers import Last, Layer
+from pygru.nn.model import Model
+from pygru.typing import Floats
 
 
 class Sequential(Composite):
     """Layers one after the other; the output of each is the input of the next.
 
-    A GRU passes on its output at every step; put a :class:`Last` behind it to go on with the
-    last one only. All arrays are batch first, so every GRU must be made with
-    ``batch_first=True``.
+    A recurrent layer such as a :class:`GRU` passes on its output at every step; put a
+    :class:`Last` behind it to go on with the last one only. All arrays are batch first, so
+    every GRU must be made with ``batch_first=True``.
 
     Parameters
     ----------
-    *layers : GRU, Embedding, Linear, Dropout, Last
+    *layers : GRU, Embedding, Linear, Dropout, Last, or a Layer of your own
         In order.
 
     Attributes
@@ -45,30 +54,70 @@ class Sequential(Composite):
     (5, 2)
     """
 
-    def __init__(self, *layers):
-        gru = None
+    layers: tuple[Model, ...]
+
+    def __init__(self, *layers: Model) -> None:
+        recurrent = None
         for index, layer in enumerate(layers):
-            if not isinstance(layer, (GRU, Layer)):
+            name = f"layers[{index}]"
+            is_layer = isinstance(layer, Model) and layer.layers is None
+            if not is_layer or layer.reads == "pairs":
                 raise TypeError(
-                    f"layers[{index}] must be a GRU or a layer of pygru, "
+                    f"{name} must be a GRU or a layer of pygru, "
                     f"got {validation.type_name(layer)}"
                 )
-            if isinstance(layer, GRU):
-                gru = layer
-                if not layer.batch_first:
-                    raise ValueError(f"layers[{index}] must be a GRU with batch_first=True")
-            if isinstance(layer, Last) and gru and layer.bidirectional != gru.bidirectional:
+            if not layer.batch_first:
                 raise ValueError(
-                    f"layers[{index}] must be Last(bidirectional={gru.bidirectional}), "
-                    f"like the GRU before it, got {layer}"
+                    f"{name} must be a {type(layer).__name__} with batch_first=True"
                 )
+            if recurrent is not None:
+                try:
+                    layer.check_follows(recurrent)
+                except ValueError as error:
+                    raise ValueError(f"{name} {error}") from None
+            if layer.is_recurrent:
+                recurrent = layer
         self.layers = layers
-        self._create_parts(dict(enumerate(layers)))
+        self._create_parts({str(index): layer for index, layer in enumerate(layers)})
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"Sequential({', '.join(repr(layer) for layer in self.layers)})"
 
-    def __call__(self, x, *, lengths=None):
+    # ---- what it is, as the sum of its layers ----------------------------------------------
+
+    @property
+    def reads(self) -> Literal["features", "tokens", "pairs"]:  # type: ignore[override]
+        """What a step of the input is: what the first layer reads."""
+        return self.layers[0].reads if self.layers else "features"
+
+    @property
+    def predicts_steps(self) -> bool:  # type: ignore[override]
+        """Whether the output has an entry for every step: no layer gives one per sequence."""
+        return all(layer.predicts_steps for layer in self.layers)
+
+    @property
+    def is_recurrent(self) -> bool:  # type: ignore[override]
+        """Whether any layer carries a state from step to step."""
+        return any(layer.is_recurrent for layer in self.layers)
+
+    @property
+    def needs_whole_sequences(self) -> bool:
+        """Whether any layer does."""
+        return any(layer.needs_whole_sequences for layer in self.layers)
+
+    @property
+    def _recurrent(self) -> list[Model]:
+        return [layer for layer in self.layers if layer.is_recurrent]
+
+    def check_memory(self, memory: object) -> None:
+        """Raise unless the tape of every recurrent layer can keep ``memory``."""
+        check_memory(memory)
+        for layer in self._recurrent:
+            layer.check_memory(memory)
+
+    # ---- forward and backward --------------------------------------------------------------
+
+    def __call__(self, x: Any, *, lengths: Any = None) -> Floats | list[Floats]:
         """Return the output for inference: nothing is kept, nothing dropped.
 
         Parameters
@@ -87,24 +136,29 @@ class Sequential(Composite):
         x, lengths = self._padded(x, lengths)
         was_list = given is None and lengths is not None
         for layer in self.layers:
-            y = layer(x, lengths=lengths)
-            x = y[0] if isinstance(layer, GRU) else y
-        if was_list and not any(isinstance(layer, Last) for layer in self.layers):
+            x = layer.infer(x, lengths=lengths)
+        if was_list and self.predicts_steps:
             return unpad_sequences(x, lengths)
         return x
 
-    def _padded(self, x, lengths):
+    def infer(self, x: Any, *, lengths: Any = None) -> Any:
+        """Return the output for inference, as the trainer asks for it."""
+        return self(x, lengths=lengths)
+
+    def _padded(self, x: Any, lengths: Any) -> tuple[Any, Any]:
         """A list of sequences as one array and its lengths; anything else unchanged."""
-        if lengths is None and isinstance(x, (list, tuple)) and len(x):
-            reads_tokens = bool(self.layers) and isinstance(self.layers[0], Embedding)
-            # A list of vectors is no list of sequences, but one of tokens is.
-            if np.ndim(x[0]) > (0 if reads_tokens else 1):
-                sizes = {len(sequence) for sequence in x}
-                if len(sizes) > 1 or isinstance(x[0], np.ndarray):
-                    return pad_sequences(x)
+        if lengths is not None or not isinstance(x, (list, tuple)) or not len(x):
+            return x, lengths
+        # A list of vectors is no list of sequences, but one of tokens is.
+        if np.ndim(x[0]) > (0 if self.reads == "tokens" else 1):
+            sizes = {len(sequence) for sequence in x}
+            if len(sizes) > 1 or isinstance(x[0], np.ndarray):
+                return pad_sequences(x)
         return x, lengths
 
-    def forward(self, x, *, lengths=None, training=True, memory="gates"):
+    def forward(
+        self, x: Any, *, lengths: Any = None, training: bool = True, memory: Any = "gates"
+    ) -> tuple[Floats, list[Any]]:
         """Return the output and the tape that :meth:`backward` needs.
 
         Parameters
@@ -116,10 +170,18 @@ class Sequential(Composite):
         memory
             What the tape of every GRU keeps, as for :meth:`GRU.forward`.
         """
-        y, _, tape = self._run(x, None, lengths, training, memory)
+        y, _, tape = self.run(x, lengths=lengths, training=training, memory=memory)
         return y, tape
 
-    def forward_from(self, states, x, *, lengths=None, training=True, memory="gates"):
+    def forward_from(
+        self,
+        states: Sequence[Any] | None,
+        x: Any,
+        *,
+        lengths: Any = None,
+        training: bool = True,
+        memory: Any = "gates",
+    ) -> tuple[Floats, list[Any], list[Any]]:
         """Return the output, the states that follow and the tape, for one piece of sequences.
 
         A long sequence can be run piece by piece: the states that one piece ends with are
@@ -128,8 +190,8 @@ class Sequential(Composite):
         Parameters
         ----------
         states : sequence of ndarray or None
-            One (num_layers, B, hidden_size) per GRU, in order; None is zeros for all, or
-            their learned ``h0``.
+            One per recurrent layer, in order, (num_layers, B, hidden_size) for a GRU; None is
+            zeros for all, or their learned ``h0``.
         x, lengths, training, memory
             As for :meth:`forward`.
 
@@ -156,34 +218,50 @@ class Sequential(Composite):
         >>> np.allclose(np.hstack([first, second]), model(x), atol=1e-6)
         True
         """
-        recurrent = [layer for layer in self.layers if isinstance(layer, GRU)]
-        if any(layer.bidirectional for layer in recurrent):
-            raise ValueError("a bidirectional GRU cannot run over pieces of a sequence")
+        recurrent = self._recurrent
+        for layer in recurrent:
+            if layer.needs_whole_sequences:
+                raise ValueError(
+                    f"a bidirectional {type(layer).__name__} cannot run over pieces of a "
+                    "sequence"
+                )
         if states is not None and len(states) != len(recurrent):
             raise ValueError(
-                f"states must hold one array per GRU, {len(recurrent)}, got {len(states)}"
+                f"states must hold one state per recurrent layer, {len(recurrent)}, "
+                f"got {len(states)}"
             )
-        return self._run(x, states, lengths, training, memory)
+        return self.run(x, states, lengths=lengths, training=training, memory=memory)
 
-    def _run(self, x, states, lengths, training, memory):
+    def run(
+        self,
+        x: Any,
+        state: Any = None,
+        *,
+        lengths: Any = None,
+        training: bool = True,
+        memory: Any = "gates",
+    ) -> tuple[Floats, list[Any], list[Any]]:
+        """Do what :meth:`forward_from` does, without its checks of ``state``."""
         x, lengths = self._padded(x, lengths)
         following, tapes = [], []
         for layer in self.layers:
-            if isinstance(layer, GRU):
-                h0 = None if states is None else states[len(following)]
-                x, h_n, tape = layer.forward(
-                    x, h0, lengths=lengths, training=training, memory=memory
-                )
-                following.append(h_n)
-            else:
-                x, tape = layer.forward(x, lengths=lengths, training=training)
+            before = None
+            if layer.is_recurrent and state is not None:
+                before = state[len(following)]
+            x, after, tape = layer.run(
+                x, before, lengths=lengths, training=training, memory=memory
+            )
+            if layer.is_recurrent:
+                following.append(after)
             tapes.append(tape)
         return x, following, tapes
 
-    def backward(self, tape, d_y):
+    def backward(self, tape: list[Any], d_y: Any) -> Floats | None:
         """Add to the gradients of all layers; return that of x, None for integer input."""
         for layer, kept in zip(reversed(self.layers), reversed(tape), strict=True):
-            d_y = layer.backward(kept, d_y)
-            if isinstance(layer, GRU):
-                d_y = d_y[0]
+            d_y = layer.run_backward(kept, d_y)
         return d_y
+
+    def run_backward(self, tape: Any, d_y: Any) -> Floats | None:
+        """Do what :meth:`backward` does."""
+        return self.backward(tape, d_y)

@@ -4,10 +4,8 @@ import warnings
 from collections.abc import Mapping
 
 from pygru.core import validation
-from pygru.gru import GRU
-from pygru.nn.embedding import Embedding
-from pygru.nn.layers import Last, Layer
 from pygru.nn.losses import LOSSES
+from pygru.nn.model import Model
 from pygru.train.batches import dataset_of
 from pygru.train.callbacks import Callback
 
@@ -44,31 +42,29 @@ def callbacks_of(callbacks):
 
 def check_model(model):
     """Refuse what cannot be trained."""
-    if not hasattr(model, "flat_pairs"):
+    if not isinstance(model, Model):
         raise TypeError(f"model must be a pygru model, got {describe(model)}")
-    if isinstance(model, GRU) and not model.batch_first:
-        raise ValueError("model must be a GRU with batch_first=True")
+    if not model.batch_first:
+        raise ValueError(f"model must be a {type(model).__name__} with batch_first=True")
 
 
 def layers_of(model):
     """The layers of a model of layers, or the model itself."""
-    return getattr(model, "layers", (model,))
-
-
-def predicts_every_step(model):
-    """Whether a model's output has a time axis, as far as that can be seen."""
-    return not any(isinstance(layer, Last) for layer in layers_of(model))
+    return model.layers or (model,)
 
 
 def check_windows(model):
     """Refuse models that cannot be trained in windows of a sequence."""
-    if not predicts_every_step(model):
+    if not model.predicts_steps:
         raise ValueError("bptt_steps needs a model that predicts every step (without Last)")
-    if any(isinstance(layer, GRU) and layer.bidirectional for layer in layers_of(model)):
-        raise ValueError(
-            "bptt_steps needs GRUs that are not bidirectional: a reverse direction begins at "
-            "the end of the sequence"
-        )
+    for layer in layers_of(model):
+        if layer.bidirectional:
+            raise ValueError(
+                f"bptt_steps needs layers that are not bidirectional, got {layer}: a reverse "
+                "direction begins at the end of the sequence"
+            )
+        if layer.needs_whole_sequences and layer.reads != "pairs":  # the data refuse those
+            raise ValueError(f"bptt_steps must be None: {layer} needs whole sequences")
 
 
 def data_for(model, X, y, lengths):
@@ -76,19 +72,19 @@ def data_for(model, X, y, lengths):
 
     y is None for data that are only to be predicted.
     """
-    first = next(iter(layers_of(model)), None)
-    if isinstance(X, Mapping) and isinstance(first, (GRU, Layer)):
+    if isinstance(X, Mapping) and model.reads != "pairs":
         raise TypeError(f"X must be an array or a list of arrays, got {describe(X)}")
     data = dataset_of(
         X,
         y,
         lengths,
-        per_step=predicts_every_step(model),
-        features=0 if isinstance(first, Embedding) else 1,
+        per_step=model.predicts_steps,
+        features=0 if model.reads == "tokens" else 1,
     )
-    if isinstance(first, GRU) and data.ndim != 3:
+    first = layers_of(model)[0]
+    if first.is_recurrent and first.reads == "features" and data.ndim != 3:
         # A GRU would take it for one sequence, its steps for samples.
-        F = first.input_size
+        F = getattr(first, "input_size", "features")
         raise ValueError(
             f"X must have shape (N, T, {F}) or be a list of N arrays (T_i, {F}), got an "
             f"array of {data.ndim} dimensions; one sequence is X[np.newaxis]"

@@ -17,7 +17,7 @@ import numpy as np
 from pygru.core import validation
 from pygru.errors import FormatError
 from pygru.io.files import write_atomically
-from pygru.io.native import CHECKPOINT, describe, read_file, to_bytes
+from pygru.io.native import CHECKPOINT, classes_of, describe, read_file, to_bytes
 from pygru.train.history import History
 from pygru.train.position import Event, Position
 
@@ -211,7 +211,7 @@ def _name(value):
 
 def read(trainer, path):
     """Return the :class:`Checkpoint` in a file, after all checks; nothing is changed."""
-    description, shapes, _, notes, arrays = read_file(path)
+    description, shapes, _, notes, arrays = read_file(path, classes_of(trainer.model))
     if "checkpoint" not in notes:
         raise FormatError("the file holds a model but no checkpoint: use pygru.load")
     if notes["checkpoint"] != str(VERSION):
@@ -371,8 +371,6 @@ def _position(state, settings, callbacks, trainer):
             index for index, saved in matched if not saved["told"]
         }
         state["event"] = Event(method, tuple(arguments), told)
-    if state["states"] is not None:
-        state["states"] = tuple(state["states"])
     return Position(**state)
 
 

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 
-from pygru.gru import GRU
 from pygru.train.arguments import describe
 from pygru.train.batches import step_mask
 
@@ -37,10 +36,7 @@ def predict_batches(model, data, batch_size):
     for first in range(0, len(data), batch_size):
         index = np.arange(first, min(first + batch_size, len(data)))
         X, y, lengths = data.take(index)
-        prediction = model(X, lengths=lengths)
-        if isinstance(model, GRU):
-            prediction = prediction[0]
-        yield prediction, y, lengths
+        yield model.infer(X, lengths=lengths), y, lengths
 
 
 def mean_loss(model, loss, data, batch_size):

@@ -22,7 +22,7 @@ class Position(NamedTuple):
     order: np.ndarray | None = None  # of the samples, in the epoch under way
     batch: int = 0  # batches of that epoch which are done
     window: int = 0  # windows of the next batch which are done
-    states: tuple | None = None  # of the GRUs at the end of the last of them
+    states: object = None  # of the model at the end of the last of them, as its run returned it
     total: float = 0.0  # the losses of the epoch, each times its weight
     weight: float = 0.0  # the sum of these weights
     seconds: float = 0.0

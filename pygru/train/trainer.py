@@ -13,11 +13,8 @@ import numpy as np
 
 from pygru.checkpointing import check_memory
 from pygru.core import threads
-from pygru.core.validation import check_bool, check_choice, check_int, check_number, type_name
+from pygru.core.validation import check_bool, check_int, check_number, type_name
 from pygru.errors import DivergenceError
-from pygru.gru import GRU
-from pygru.nn.seq2seq import Seq2Seq
-from pygru.nn.sequential import Sequential
 from pygru.train import checkpoints
 from pygru.train.arguments import (
     batch_size_for,
@@ -97,10 +94,7 @@ class Trainer:
             raise ValueError(f"clip_norm must be > 0 or None, got {clip_norm}")
         threads.resolve(n_threads)
         check_memory(memory)
-        if isinstance(model, Seq2Seq):
-            check_choice("memory", memory, ("gates", "outputs"))
-        elif memory != "gates" and not isinstance(model, (GRU, Sequential)):
-            raise ValueError(f"memory must be 'gates' for a {type(model).__name__}")
+        model.check_memory(memory)
         optimizer = Adam() if optimizer is None else optimizer
         if not isinstance(optimizer, Optimizer):
             raise TypeError(f"optimizer must be a pygru optimizer, got {type_name(optimizer)}")
@@ -440,7 +434,7 @@ class Trainer:
         following = position._replace(
             batch=position.batch + window.is_last,
             window=0 if window.is_last else window.number + 1,
-            states=None if window.is_last else tuple(states),
+            states=None if window.is_last else states,
             total=position.total + value * weight,
             weight=position.weight + weight,
             seconds=time.perf_counter() - begin,
@@ -452,20 +446,12 @@ class Trainer:
         return following
 
     def _forward(self, window, states):
-        """Return prediction, states of the GRUs and tape of one window of a batch."""
-        model, lengths = self.model, window.lengths
-        if isinstance(model, GRU):
-            h0 = None if states is None else states[0]
-            output, h_n, tape = model.forward(window.X, h0, lengths=lengths, memory=self.memory)
-            return output, (h_n,), tape
-        options = {"lengths": lengths}
-        if isinstance(model, (Sequential, Seq2Seq)):
-            options["memory"] = self.memory
-        if window.is_last and states is None:
-            prediction, tape = model.forward(window.X, **options)
-            return prediction, None, tape
-        prediction, states, tape = model.forward_from(states, window.X, **options)
-        if prediction.shape[:2] != window.X.shape[:2]:
+        """Return prediction, state of the model and tape of one window of a batch."""
+        is_piece = states is not None or not window.is_last
+        prediction, states, tape = self.model.run(
+            window.X, states, lengths=window.lengths, memory=self.memory
+        )
+        if is_piece and prediction.shape[:2] != window.X.shape[:2]:
             raise ValueError("bptt_steps needs a model that predicts every step (without Last)")
         return prediction, states, tape
 

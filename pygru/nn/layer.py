@@ -1,0 +1,223 @@
+"""The base classes of layers, pygru's own and those of users: ``Layer`` and ``RecurrentLayer``.
+
+A subclass says what its arguments and parameters are, and how it runs forward and backward.
+The base class allocates and names the parameters, and makes the layer fit into
+:class:`Sequential`, :class:`Trainer`, model files and checkpoints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pygru.core.parameters import Parameters
+from pygru.nn.model import Model
+from pygru.typing import Floats, Seed
+
+
+class Layer(Parameters, Model):
+    """Base class of a layer of your own: one input, one output, parameters or none.
+
+    A subclass defines
+
+    * ``__init__``, which keeps its arguments and then calls :meth:`create_parameters`;
+    * ``get_config()``: the constructor's arguments but the seed as JSON, among them the
+      ``dtype`` of the parameters if it is not float32;
+    * ``parameter_shapes(config)``, a static method: the shape of each parameter by name;
+    * ``initialize(generator)``: the initial values, if they are not zeros;
+    * ``forward(x, *, lengths=None, training=True)``, which returns the output and a tape;
+    * ``backward(tape, d_y)``, which adds to ``self.grads`` and returns the gradient of x.
+
+    A layer that draws numbers in training keeps the generator of ``initialize`` as
+    ``self.generator``; checkpoints then hold its state. Class attributes say what is special:
+    ``reads = "tokens"`` if a step of x is an integer, ``predicts_steps = False`` if the output
+    has one entry per sequence. A layer that carries a state from step to step derives from
+    :class:`RecurrentLayer`.
+
+    In ``backward``, add to the gradients only after everything that can fail, so that an error
+    leaves them as they were.
+
+    Attributes
+    ----------
+    parameters, grads : mapping of str to ndarray
+        Views into ``flat_parameters`` and ``flat_grads``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pygru
+    >>> class Scale(pygru.Layer):
+    ...     def __init__(self, features):
+    ...         self.features = features
+    ...         self.create_parameters()
+    ...
+    ...     def get_config(self):
+    ...         return {"features": self.features}
+    ...
+    ...     @staticmethod
+    ...     def parameter_shapes(config):
+    ...         return {"scale": (config["features"],)}
+    ...
+    ...     def initialize(self, generator):
+    ...         self.parameters["scale"] = np.ones(self.features)
+    ...
+    ...     def forward(self, x, *, lengths=None, training=True):
+    ...         return x * self.parameters["scale"], x
+    ...
+    ...     def backward(self, tape, d_y):
+    ...         self.grads["scale"][...] += (d_y * tape).reshape(-1, self.features).sum(axis=0)
+    ...         return d_y * self.parameters["scale"]
+    >>> model = pygru.Sequential(Scale(3), pygru.GRU(3, 4, batch_first=True, seed=0))
+    >>> model(np.ones((2, 5, 3))).shape
+    (2, 5, 4)
+    """
+
+    def create_parameters(self, seed: Seed = None, *, dtype: Any = np.float32) -> None:
+        """Allocate parameters and gradients, zeros at first, and call :meth:`initialize`.
+
+        Parameters
+        ----------
+        seed : int, sequence of int, SeedSequence, Generator or None
+            What the generator that ``initialize`` is given is made from.
+        dtype : dtype
+            float32 or float64, of the parameters.
+        """
+        self._create_parameters(self.parameter_shapes(self.get_config()), dtype)
+        self.reseed(seed)
+
+    def reseed(self, seed: Seed) -> None:
+        """Draw the initial parameters anew; numbers drawn in training follow ``seed`` too."""
+        self.initialize(np.random.default_rng(seed))
+
+    def initialize(self, generator: np.random.Generator) -> None:
+        """Give the parameters their initial values; here they stay zeros."""
+
+    @staticmethod
+    def parameter_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each parameter that ``config`` makes: here there are none."""
+        return {}
+
+    def __call__(self, x: Any, *, lengths: Any = None) -> Floats:
+        """Return the output for inference: no tape, no dropout."""
+        return self.infer(x, lengths=lengths)
+
+    def forward(
+        self, x: Any, *, lengths: Any = None, training: bool = True
+    ) -> tuple[Floats, Any]:
+        """Return the output, and the tape that :meth:`backward` needs.
+
+        Parameters
+        ----------
+        x : array_like
+            (B, T, ...) the input of this layer.
+        lengths : array_like of int, optional
+            (B,) the valid steps of each sequence. What stands past them may be anything; what
+            the output holds there is not read.
+        training : bool
+            Whether the layer acts as in training.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define forward()")
+
+    def backward(self, tape: Any, d_y: Any) -> Floats | None:
+        """Add the gradients of the parameters to ``grads``; return that of x."""
+        raise NotImplementedError(f"{type(self).__name__} must define backward()")
+
+    def infer(self, x: Any, *, lengths: Any = None) -> Floats:
+        """Return the output for inference, as Sequential and Trainer ask for it."""
+        return self.run(x, lengths=lengths, training=False)[0]
+
+    def run(
+        self,
+        x: Any,
+        state: Any = None,
+        *,
+        lengths: Any = None,
+        training: bool = True,
+        memory: Any = "gates",
+    ) -> tuple[Floats, Any, Any]:
+        """Return the output, no state and the tape, as Sequential and Trainer ask for them."""
+        y, tape = self.forward(x, lengths=lengths, training=training)
+        return y, None, tape
+
+    def run_backward(self, tape: Any, d_y: Any) -> Floats | None:
+        """Do what :meth:`backward` does."""
+        return self.backward(tape, d_y)
+
+
+class RecurrentLayer(Layer):
+    """Base class of a layer of your own that carries a state from step to step.
+
+    A subclass defines what one of :class:`Layer` does, but ``run`` in place of ``forward``::
+
+        def run(self, x, state=None, *, lengths=None, training=True, memory="gates"):
+            ...
+            return y, state, tape
+
+    ``state`` is what the call for the piece before has returned, None at the beginning of the
+    sequences; it is an array (B, ...), or a list of such. A sequence of length 0 keeps its
+    state. ``memory`` may be ignored. ``backward(tape, d_y)`` treats the state that a piece
+    began with as a constant. The layer then works in training with ``bptt_steps`` too.
+
+    Examples
+    --------
+    A sum over the steps so far, with nothing to learn:
+
+    >>> import numpy as np
+    >>> import pygru
+    >>> class RunningSum(pygru.RecurrentLayer):
+    ...     def __init__(self):
+    ...         self.create_parameters()
+    ...
+    ...     def get_config(self):
+    ...         return {}
+    ...
+    ...     def run(self, x, state=None, *, lengths=None, training=True, memory="gates"):
+    ...         y = x.cumsum(axis=1) + (0 if state is None else state[:, np.newaxis])
+    ...         return y, y[:, -1], None
+    ...
+    ...     def backward(self, tape, d_y):
+    ...         return d_y[:, ::-1].cumsum(axis=1)[:, ::-1]
+    >>> model = pygru.Sequential(RunningSum())
+    >>> x = np.ones((1, 6, 1))
+    >>> first, states, tape = model.forward_from(None, x[:, :4])
+    >>> second, states, tape = model.forward_from(states, x[:, 4:])
+    >>> second.tolist()
+    [[[5.0], [6.0]]]
+    """
+
+    is_recurrent = True
+
+    def forward(
+        self, x: Any, *, lengths: Any = None, training: bool = True
+    ) -> tuple[Floats, Any]:
+        """Return the output and the tape of whole sequences; see :meth:`run`."""
+        y, _, tape = self.run(x, lengths=lengths, training=training)
+        return y, tape
+
+    def run(
+        self,
+        x: Any,
+        state: Any = None,
+        *,
+        lengths: Any = None,
+        training: bool = True,
+        memory: Any = "gates",
+    ) -> tuple[Floats, Any, Any]:
+        """Return the output, the state that follows and the tape, for one piece of sequences.
+
+        Parameters
+        ----------
+        x : array_like
+            (B, T, ...) the input of this layer.
+        state : optional
+            What the call for the piece before has returned; None at the beginning.
+        lengths : array_like of int, optional
+            (B,) the valid steps of each sequence; one of length 0 keeps its state.
+        training : bool
+            Whether the layer acts as in training.
+        memory
+            What the tape keeps; a layer without a choice ignores it.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define run()")
