@@ -35,6 +35,7 @@ CORE = [
 ]
 HEADERS = [
     "float_state.h",
+    "gate_order.h",
     "kernels/both_precisions.h",
     "kernels/kernels.h",
     "parallel.h",

@@ -1,11 +1,9 @@
 /* cell.tpl.c - the equations of one GRU step and their derivatives, on a block of rows, without
  * layer normalisation, which is in norm.tpl.c.
  *
- * A row of `gates` has four columns of H: n | r | z | hn. Before the step it holds W x and the
- * biases; after it, the values that backward needs: the candidate n, the gates r and z, and in
- * the fourth column hn = U_n h + b_hn (reset after) or r*h (reset before). This order keeps
- * both n|r|z (what multiplies x) and r|z|hn (what multiplies h) contiguous. The equations are
- * those of docs/math.md; h is the state before the step. The products are here, by BLAS
+ * A row of `gates` has the four columns of gate_order.h. Before the step it holds W x and the
+ * biases; after it, the values that backward needs. The equations are those of docs/math.md; h
+ * is the state before the step. The products are here, by BLAS
  * (blas_*) or with packed weights (simd_*); the elementwise part is in kernels/gates.tpl.c. */
 
 typedef struct NAME(cell) {
@@ -27,7 +25,7 @@ typedef struct NAME(cell) {
     const REAL *ut; /* (H, 3H) its transpose, for few rows and many steps; may be NULL */
 
     /* SIMD engine: NULL on the other, and where a call does not need them */
-    const REAL *packed_w;  /* (I, 3H) panels of n, r, z */
+    const REAL *packed_w;  /* (I, 3H) panels of r, z, n */
     const REAL *packed_u;  /* (H, 3H) panels of r, z, n, or of r, z and then of n */
     const REAL *packed_ut; /* (3H, H) panels of one block, for the way back */
     const REAL *packed_wt; /* (3H, I) the same of the input weights */
@@ -37,18 +35,19 @@ typedef struct NAME(cell) {
 /* The bias of each column of a gates row; zeros without bias. */
 static void NAME(combine_biases)(int64_t H, int after, const REAL *b_ih, const REAL *b_hh,
                                  REAL *bias) {
+    const int64_t r = at_gate(H, GATE_R), z = at_gate(H, GATE_Z), n = at_gate(H, GATE_N);
     int64_t j;
     if (b_ih == NULL) {
-        memset(bias, 0, (size_t)(4 * H) * sizeof(REAL));
+        memset(bias, 0, (size_t)all_columns(H) * sizeof(REAL));
         return;
     }
     INDEPENDENT
     for (j = 0; j < H; j++) {
-        const REAL b_hn = b_hh[2 * H + j];
-        bias[j] = after ? b_ih[2 * H + j] : b_ih[2 * H + j] + b_hn;
-        bias[H + j] = b_ih[j] + b_hh[j];
-        bias[2 * H + j] = b_ih[H + j] + b_hh[H + j];
-        bias[3 * H + j] = after ? b_hn : (REAL)0;
+        const REAL b_hn = b_hh[n + j];
+        bias[at_column(H, COLUMN_N) + j] = after ? b_ih[n + j] : b_ih[n + j] + b_hn;
+        bias[at_column(H, COLUMN_R) + j] = b_ih[r + j] + b_hh[r + j];
+        bias[at_column(H, COLUMN_Z) + j] = b_ih[z + j] + b_hh[z + j];
+        bias[at_column(H, COLUMN_HN) + j] = after ? b_hn : (REAL)0;
     }
 }
 
@@ -57,38 +56,41 @@ static void NAME(combine_biases)(int64_t H, int after, const REAL *b_ih, const R
 /* gates (rows, 4H) = bias + X W^T in the columns n | r | z */
 static void NAME(blas_project_input)(const NAME(cell) *cell, int64_t rows, const REAL *x,
                                      REAL *gates) {
-    const int64_t H = cell->H, I = cell->I;
+    const int64_t H = cell->H, I = cell->I, row = all_columns(H);
     const NAME(matrix) inputs = {x, I};
     const NAME(matrix) w_rz = {cell->w, I};
-    const NAME(matrix) w_n = {cell->w + 2 * H * I, I};
+    const NAME(matrix) w_n = {cell->w + at_gate(H, GATE_N) * I, I};
     int64_t i;
     for (i = 0; i < rows; i++) {
-        memcpy(gates + i * 4 * H, cell->bias, (size_t)(4 * H) * sizeof(REAL));
+        memcpy(gates + at_row(H, i), cell->bias, (size_t)row * sizeof(REAL));
     }
-    NAME(multiply_nt)(cell->blas, rows, 2 * H, I, inputs, w_rz, 1, gates + H, 4 * H);
-    NAME(multiply_nt)(cell->blas, rows, H, I, inputs, w_n, 1, gates, 4 * H);
+    NAME(multiply_nt)(cell->blas, rows, R_Z.count * H, I, inputs, w_rz, 1,
+                      gates + at_run(H, R_Z), row);
+    NAME(multiply_nt)(cell->blas, rows, H, I, inputs, w_n, 1, gates + at_run(H, ONLY_N), row);
 }
 
 /* ut (H, 3H) = U^T */
 static void NAME(transpose_recurrent)(int64_t H, const REAL *u, REAL *RESTRICT ut) {
+    const int64_t rows = all_gates(H);
     int64_t row, column;
     for (column = 0; column < H; column++) {
-        for (row = 0; row < 3 * H; row++) {
-            ut[column * 3 * H + row] = u[row * H + column];
+        for (row = 0; row < rows; row++) {
+            ut[column * rows + row] = u[row * H + column];
         }
     }
 }
 
-/* out (rows, n H of 4H) += A U_g^T for n gates from `first` on (0 r, 1 z, 2 n) */
-static void NAME(recurrent_product)(const NAME(cell) *cell, int64_t rows, int64_t first,
-                                    int64_t n, NAME(matrix) a, REAL *out) {
-    const int64_t H = cell->H;
+/* The sums of a run of gates += A U_g^T, in rows of gates. */
+static void NAME(recurrent_product)(const NAME(cell) *cell, int64_t rows, gate_run run,
+                                    NAME(matrix) a, REAL *gates) {
+    const int64_t H = cell->H, n = run.count * H, first = at_gate(H, run.first);
+    REAL *out = gates + at_run(H, run);
     if (cell->ut != NULL) {
-        const NAME(matrix) ut = {cell->ut + first * H, 3 * H};
-        NAME(multiply_nn)(cell->blas, rows, n * H, H, a, ut, 1, out, 4 * H);
+        const NAME(matrix) ut = {cell->ut + first, all_gates(H)};
+        NAME(multiply_nn)(cell->blas, rows, n, H, a, ut, 1, out, all_columns(H));
     } else {
-        const NAME(matrix) u = {cell->u + first * H * H, H};
-        NAME(multiply_nt)(cell->blas, rows, n * H, H, a, u, 1, out, 4 * H);
+        const NAME(matrix) u = {cell->u + first * H, H};
+        NAME(multiply_nt)(cell->blas, rows, n, H, a, u, 1, out, all_columns(H));
     }
 }
 
@@ -96,14 +98,14 @@ static void NAME(blas_cell_forward)(const NAME(cell) *cell, int64_t rows, REAL *
                                     const REAL *h, const REAL *h_in, REAL *h_next) {
     const int64_t H = cell->H;
     const NAME(matrix) states = {h_in, H};
-    const NAME(matrix) rh = {gates + 3 * H, 4 * H};
+    const NAME(matrix) rh = {gates + at_column(H, COLUMN_HN), all_columns(H)};
     /* All units at once; the sums stand where the gates will. */
     NAME(pygru_units)
     units = {.rows = rows,
              .units = H,
              .H = H,
-             .sums = gates + H,
-             .sums_row = 4 * H,
+             .sums = gates + at_run(H, R_Z_N),
+             .sums_row = all_columns(H),
              .sums_units = H,
              .gate = H,
              .gates = gates,
@@ -112,16 +114,16 @@ static void NAME(blas_cell_forward)(const NAME(cell) *cell, int64_t rows, REAL *
              .keeps = cell->keeps,
              .stores = 1};
     if (cell->after) {
-        NAME(recurrent_product)(cell, rows, 0, 3, states, gates + H);
+        NAME(recurrent_product)(cell, rows, R_Z_N, states, gates);
         cell->kernels->after_forward(&units);
         return;
     }
-    NAME(recurrent_product)(cell, rows, 0, 2, states, gates + H);
+    NAME(recurrent_product)(cell, rows, R_Z, states, gates);
     units.h = h_in;
     cell->kernels->before_reset(&units);
-    NAME(recurrent_product)(cell, rows, 2, 1, rh, gates);
+    NAME(recurrent_product)(cell, rows, ONLY_N, rh, gates);
     units.h = h;
-    units.sums = gates;
+    units.sums = gates + at_run(H, ONLY_N);
     cell->kernels->before_candidate(&units);
 }
 
@@ -184,18 +186,22 @@ static void NAME(simd_project_input)(const NAME(cell) *cell, NAME(panels) panels
     const int64_t H = cell->H, I = cell->I, lanes = cell->kernels->lanes;
     const int64_t unit = panels.first * lanes;
     const int64_t units = H - unit < panels.count * lanes ? H - unit : panels.count * lanes;
-    REAL *bias = (REAL *)cell->bias + unit; /* only read */
+    const int64_t panel = all_gates(lanes) * I;
+    enum gate gate;
     NAME(pygru_product)
-    p = {
-        .m = rows,
-        .NV = 3,
-        .K = I,
-        .a = x,
-        .lda = I,
-        .w = cell->packed_w + panels.first * 3 * I * lanes,
-        .panel = 3 * I * lanes,
-        .from = {{bias, bias + H, bias + 2 * H}, {0, 0, 0}},
-        .out = {{gates + unit, gates + H + unit, gates + 2 * H + unit}, {4 * H, 4 * H, 4 * H}}};
+    p = {.m = rows,
+         .NV = GATES,
+         .K = I,
+         .a = x,
+         .lda = I,
+         .w = cell->packed_w + panels.first * panel,
+         .panel = panel};
+    for (gate = GATE_R; gate < GATES; gate++) {
+        const int64_t at = at_column(H, column_of(gate)) + unit;
+        p.from.at[gate] = (REAL *)cell->bias + at; /* only read */
+        p.out.at[gate] = gates + at;
+        p.out.row[gate] = all_columns(H);
+    }
     NAME(product_within)(cell, units, &p);
 }
 
@@ -269,12 +275,14 @@ static void NAME(slab_first)(const NAME(cell) *cell, NAME(panels) panels,
     NAME(pygru_units) units = NAME(units_of)(cell, slab, cell->after ? slab->h : slab->h_in);
     NAME(pygru_product)
     p = {.m = slab->rows,
-         .NV = cell->after ? 3 : 2,
+         .NV = cell->after ? R_Z_N.count : R_Z.count,
          .K = H,
          .a = slab->h_in,
          .lda = H,
          .w = cell->packed_u,
-         .from = {{slab->gates + H, slab->gates + 2 * H, bias + 3 * H}, {4 * H, 4 * H, 0}}};
+         .from = {{slab->gates + at_column(H, COLUMN_R), slab->gates + at_column(H, COLUMN_Z),
+                   bias + at_column(H, COLUMN_HN)},
+                  {all_columns(H), all_columns(H), 0}}};
     NAME(product_and_gates)(cell, panels, &p, &units,
                             cell->after ? cell->kernels->after_forward
                                         : cell->kernels->before_reset);
@@ -290,10 +298,10 @@ static void NAME(slab_second)(const NAME(cell) *cell, NAME(panels) panels,
     p = {.m = slab->rows,
          .NV = 1,
          .K = H,
-         .a = slab->gates + 3 * H,
-         .lda = 4 * H,
-         .w = cell->packed_u + 2 * NAME(blocks_of)(cell, H) * lanes * H,
-         .from = {{slab->gates}, {4 * H}}};
+         .a = slab->gates + at_column(H, COLUMN_HN),
+         .lda = all_columns(H),
+         .w = cell->packed_u + at_gate(NAME(blocks_of)(cell, H) * lanes * H, GATE_N),
+         .from = {{slab->gates + at_column(H, COLUMN_N)}, {all_columns(H)}}};
     NAME(product_and_gates)(cell, panels, &p, &units, cell->kernels->before_candidate);
 }
 
@@ -303,7 +311,7 @@ static void NAME(simd_cell_forward)(const NAME(cell) *cell, int64_t rows, REAL *
     int64_t row;
     for (row = 0; row < rows; row += PYGRU_SLAB) {
         const NAME(slab) slab = {rows - row < PYGRU_SLAB ? rows - row : PYGRU_SLAB,
-                                 gates + row * 4 * H,
+                                 gates + at_row(H, row),
                                  h + row * H,
                                  h_in + row * H,
                                  h_next + row * H,
@@ -315,20 +323,19 @@ static void NAME(simd_cell_forward)(const NAME(cell) *cell, int64_t rows, REAL *
     }
 }
 
-/* d (rows, columns) += A M_g, A (rows, n H of 4H) and M (3H, columns) the packed rows r, z, n
- * of W or U, for n gates from `first` on (0 r, 1 z, 2 n) */
+/* d (rows, columns) += A M_g for a run of gates: A is the run in rows of gates, and M (3H,
+ * columns) the packed rows of W or U. */
 static void NAME(simd_back_product)(const NAME(cell) *cell, const REAL *packed, int64_t columns,
-                                    int64_t rows, int64_t first, int64_t n, const REAL *a,
-                                    REAL *d) {
+                                    int64_t rows, gate_run run, const REAL *gates, REAL *d) {
     const int64_t H = cell->H, lanes = cell->kernels->lanes;
     NAME(pygru_product)
     p = {.m = rows,
          .NV = 1,
-         .K = n * H,
-         .a = a,
-         .lda = 4 * H,
-         .w = packed + first * H * lanes,
-         .panel = 3 * H * lanes,
+         .K = run.count * H,
+         .a = gates + at_run(H, run),
+         .lda = all_columns(H),
+         .w = packed + at_gate(H, run.first) * lanes,
+         .panel = all_gates(H) * lanes,
          .from = {{d}, {columns}},
          .out = {{d}, {columns}}};
     NAME(product_within)(cell, columns, &p);
@@ -356,25 +363,25 @@ static void NAME(plain_forward)(const NAME(cell) *cell, int64_t rows, REAL *gate
     }
 }
 
-/* d (rows, H) += A U_g, A (rows, n H of 4H), for n gates from `first` on (0 r, 1 z, 2 n) */
-static void NAME(back_product)(const NAME(cell) *cell, int64_t rows, int64_t first, int64_t n,
-                               const REAL *a, REAL *d) {
+/* d (rows, H) += A U_g for a run of gates, A in rows of gates. */
+static void NAME(back_product)(const NAME(cell) *cell, int64_t rows, gate_run run,
+                               const REAL *gates, REAL *d) {
     const int64_t H = cell->H;
     if (cell->packed_ut != NULL) {
-        NAME(simd_back_product)(cell, cell->packed_ut, H, rows, first, n, a, d);
+        NAME(simd_back_product)(cell, cell->packed_ut, H, rows, run, gates, d);
     } else {
-        const NAME(matrix) gradients = {a, 4 * H};
-        const NAME(matrix) u = {cell->u + first * H * H, H};
-        NAME(multiply_nn)(cell->blas, rows, H, n * H, gradients, u, 1, d, H);
+        const NAME(matrix) gradients = {gates + at_run(H, run), all_columns(H)};
+        const NAME(matrix) u = {cell->u + at_gate(H, run.first) * H, H};
+        NAME(multiply_nn)(cell->blas, rows, H, run.count * H, gradients, u, 1, d, H);
     }
 }
 
 /* What layer normalisation leaves for backward: the standardised sums of every column, and what
  * they were multiplied by. All NULL where nobody wants it. */
 typedef struct NAME(norm_record) {
-    REAL *x_hat;      /* (rows, 3H) of the inputs n | r | z */
-    REAL *h_hat;      /* (rows, 3H) of the states r | z | n */
-    REAL *scale;      /* (6, distance) of the columns of both */
+    REAL *x_hat;      /* (rows, 3H) of the inputs, r | z | n */
+    REAL *h_hat;      /* (rows, 3H) of the states, r | z | n */
+    REAL *scale;      /* (6, distance) of the inputs' gates and of the states' */
     int64_t distance; /* rows of everything that is recorded */
 } NAME(norm_record);
 
@@ -405,32 +412,32 @@ static void NAME(plain_backward)(const NAME(cell) *cell, int64_t rows,
     if (cell->after) {
         /* d_h_in += [da_r da_z da_hn] U */
         kernels->after_backward(rows, H, s->gates, s->h, s->d_h, s->d_gates, cell->keeps);
-        NAME(back_product)(cell, rows, 0, 3, s->d_gates + H, s->d_h_in);
+        NAME(back_product)(cell, rows, R_Z_N, s->d_gates, s->d_h_in);
         return;
     }
     /* d_rh = da_n U_n */
     kernels->before_backward(rows, H, s->gates, s->h, s->d_h, s->d_gates, cell->keeps);
     memset(s->d_rh, 0, (size_t)(rows * H) * sizeof(REAL));
-    NAME(back_product)(cell, rows, 2, 1, s->d_gates, s->d_rh);
+    NAME(back_product)(cell, rows, ONLY_N, s->d_gates, s->d_rh);
     /* d_h_in += d_rh r + [da_r da_z] U_rz */
     kernels->reset_backward(rows, H, s->gates, s->h_in, s->d_rh, s->d_h_in, s->d_gates);
-    NAME(back_product)(cell, rows, 0, 2, s->d_gates + H, s->d_h_in);
+    NAME(back_product)(cell, rows, R_Z, s->d_gates, s->d_h_in);
 }
 
 /* d_x (rows, I) = da_rz W_rz + da_n W_n, the gradient of the inputs of `rows` rows. */
 static void NAME(input_gradient)(const NAME(cell) *cell, int64_t rows, const REAL *d_gates,
                                  REAL *d_x) {
     const int64_t H = cell->H, I = cell->I;
-    const NAME(matrix) da_n = {d_gates, 4 * H};
-    const NAME(matrix) da_rz = {d_gates + H, 4 * H};
+    const NAME(matrix) da_n = {d_gates + at_run(H, ONLY_N), all_columns(H)};
+    const NAME(matrix) da_rz = {d_gates + at_run(H, R_Z), all_columns(H)};
     const NAME(matrix) w_rz = {cell->w, I};
-    const NAME(matrix) w_n = {cell->w + 2 * H * I, I};
+    const NAME(matrix) w_n = {cell->w + at_gate(H, GATE_N) * I, I};
     if (cell->packed_wt != NULL) {
         memset(d_x, 0, (size_t)(rows * I) * sizeof(REAL));
-        NAME(simd_back_product)(cell, cell->packed_wt, I, rows, 0, 2, d_gates + H, d_x);
-        NAME(simd_back_product)(cell, cell->packed_wt, I, rows, 2, 1, d_gates, d_x);
+        NAME(simd_back_product)(cell, cell->packed_wt, I, rows, R_Z, d_gates, d_x);
+        NAME(simd_back_product)(cell, cell->packed_wt, I, rows, ONLY_N, d_gates, d_x);
         return;
     }
-    NAME(multiply_nn)(cell->blas, rows, I, 2 * H, da_rz, w_rz, 0, d_x, I);
+    NAME(multiply_nn)(cell->blas, rows, I, R_Z.count * H, da_rz, w_rz, 0, d_x, I);
     NAME(multiply_nn)(cell->blas, rows, I, H, da_n, w_n, 1, d_x, I);
 }

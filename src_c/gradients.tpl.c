@@ -33,14 +33,14 @@ static REAL *NAME(gathered_inputs)(const NAME(backward_call) *call, int64_t laye
 static REAL *NAME(gate_gradients)(const NAME(backward_call) *call, int32_t direction) {
     const pygru_plan *plan = call->args->plan;
     return call->shared + call->layout.d_gates +
-           direction * plan->rows * 4 * plan->config.hidden_size;
+           direction * at_row(plan->config.hidden_size, plan->rows);
 }
 
 /* The same before layer normalisation of the states' products; without it they are one. */
 static REAL *NAME(product_gradients)(const NAME(backward_call) *call, int32_t direction) {
     const pygru_plan *plan = call->args->plan;
     return call->shared + call->layout.d_products +
-           direction * plan->rows * 4 * plan->config.hidden_size;
+           direction * at_row(plan->config.hidden_size, plan->rows);
 }
 
 /* The gradients of one chunk for what normalises, (PYGRU_NORM, H). */
@@ -64,13 +64,13 @@ static REAL *NAME(dropped_states)(const NAME(backward_call) *call, int32_t direc
 /* The weights of a cell packed for the way back, on the SIMD engine. */
 static REAL *NAME(packed_ut)(const NAME(backward_call) *call, int64_t cell) {
     const int64_t H = call->args->plan->config.hidden_size;
-    return call->shared + call->layout.u + cell * 3 * H * pygru_padded(H);
+    return call->shared + call->layout.u + cell * all_gates(H) * pygru_padded(H);
 }
 
 static REAL *NAME(packed_wt)(const NAME(backward_call) *call, int64_t cell) {
     const pygru_config *c = &call->args->plan->config;
     return call->shared + call->layout.w +
-           cell * 3 * c->hidden_size * pygru_padded(pygru_widest_input(c));
+           cell * all_gates(c->hidden_size) * pygru_padded(pygru_widest_input(c));
 }
 
 static NAME(cell) NAME(backward_cell)(const NAME(backward_call) *call, int64_t layer,
@@ -182,7 +182,7 @@ static void NAME(d_x_task)(const NAME(backward_call) *call, int64_t layer, int64
         const REAL *d_gates = NAME(gate_gradients)(call, d);
         const NAME(cell) cell = NAME(backward_cell)(call, layer, d, slot);
         for (t0 = 0; t0 < chunk->steps && !pygru_should_stop(run, slot); t0 = t1) {
-            const REAL *block = d_gates + (chunk->row0 + start[t0]) * 4 * H;
+            const REAL *block = d_gates + at_row(H, chunk->row0 + start[t0]);
             for (t1 = t0 + 1; t1 < chunk->steps; t1++) {
                 if (start[t1 + 1] - start[t0] > plan->block_rows) {
                     break;
@@ -232,10 +232,10 @@ static void NAME(weight_tile_task)(const NAME(backward_call) *call, int64_t laye
     const NAME(pygru_backward_args) *args = call->args;
     const pygru_plan *plan = args->plan;
     const int64_t H = plan->config.hidden_size;
-    const int64_t tiles_rz = pygru_tiles(2 * H);
+    const int64_t tiles_rz = pygru_tiles(at_gate(H, GATE_N));
     const int is_n = tile >= tiles_rz;
     const int64_t first = (is_n ? tile - tiles_rz : tile) * PYGRU_TILE;
-    const int64_t part = is_n ? H : 2 * H;
+    const int64_t part = is_n ? H : at_gate(H, GATE_N);
     const int64_t m = part - first < PYGRU_TILE ? part - first : PYGRU_TILE;
     const REAL *d_gates = recurrent ? NAME(product_gradients)(call, direction)
                                     : NAME(gate_gradients)(call, direction);
@@ -246,8 +246,8 @@ static void NAME(weight_tile_task)(const NAME(backward_call) *call, int64_t laye
     int64_t n;
     (void)pygru_cell_of(&plan->config, layer, direction, &at);
     pygru_tape_view_of(plan, layer, direction, &view);
-    a.data = d_gates + (is_n ? 0 : H) + first;
-    a.ld = 4 * H;
+    a.data = d_gates + at_run(H, is_n ? ONLY_N : R_Z) + first;
+    a.ld = all_columns(H);
     if (!recurrent) {
         const REAL *gathered = NAME(gathered_inputs)(call, layer, direction);
         n = at.input_size;
@@ -261,12 +261,12 @@ static void NAME(weight_tile_task)(const NAME(backward_call) *call, int64_t laye
     }
     b.ld = n;
     if (recurrent && is_n && plan->config.reset == PYGRU_RESET_AFTER) {
-        a.data = d_gates + 3 * H + first; /* da_hn */
+        a.data = d_gates + at_column(H, COLUMN_HN) + first; /* da_hn */
     } else if (recurrent && is_n) {
-        b.data = d_gates + 3 * H; /* r*h */
-        b.ld = 4 * H;
+        b.data = d_gates + at_column(H, COLUMN_HN); /* r*h */
+        b.ld = all_columns(H);
     }
-    out += ((is_n ? 2 * H : 0) + first) * n;
+    out += (at_gate(H, is_n ? GATE_N : GATE_R) + first) * n;
     NAME(product_over_rows)(call, m, n, a, b, out, slot, run);
 }
 
@@ -279,11 +279,15 @@ static int NAME(has_vectors)(const pygru_config *c) {
 static void NAME(store_bias_gradients)(const pygru_config *c, const pygru_cell *at,
                                        const REAL *sums, REAL *d_parameters) {
     const int64_t H = c->hidden_size;
-    const REAL *d_hn = c->reset == PYGRU_RESET_AFTER ? sums + 3 * H : sums;
-    NAME(copy_row)(2 * H, sums + H, d_parameters + at->bias_ih);
-    NAME(copy_row)(H, sums, d_parameters + at->bias_ih + 2 * H);
-    NAME(copy_row)(2 * H, sums + H, d_parameters + at->bias_hh);
-    NAME(copy_row)(H, d_hn, d_parameters + at->bias_hh + 2 * H);
+    const enum column of_n = c->reset == PYGRU_RESET_AFTER ? COLUMN_HN : COLUMN_N;
+    REAL *d_ih = d_parameters + at->bias_ih, *d_hh = d_parameters + at->bias_hh;
+    enum gate gate;
+    for (gate = GATE_R; gate < GATES; gate++) {
+        const enum column column = column_of(gate);
+        const enum column of_state = gate == GATE_N ? of_n : column;
+        NAME(copy_row)(H, sums + at_column(H, column), d_ih + at_gate(H, gate));
+        NAME(copy_row)(H, sums + at_column(H, of_state), d_hh + at_gate(H, gate));
+    }
 }
 
 /* Bias gradients: column sums of the gate gradients, in blocks so that the error of a long
@@ -292,23 +296,23 @@ static void NAME(bias_task)(const NAME(backward_call) *call, int64_t layer, int3
                             int32_t slot, pygru_run *run) {
     enum { BLOCK = 256 };
     const pygru_plan *plan = call->args->plan;
-    const int64_t H = plan->config.hidden_size;
+    const int64_t H = plan->config.hidden_size, columns = all_columns(H);
     const REAL *d_gates = NAME(gate_gradients)(call, direction);
     REAL *total = call->threads + slot * call->layout.thread_total + call->layout.d_bias;
-    REAL *partial = total + 4 * H;
+    REAL *partial = total + columns;
     REAL *d_parameters = call->shared + call->layout.d_parameters;
     pygru_cell at;
     int64_t row, j;
     (void)pygru_cell_of(&plan->config, layer, direction, &at);
-    NAME(zero_row)(4 * H, total);
-    NAME(zero_row)(4 * H, partial);
+    NAME(zero_row)(columns, total);
+    NAME(zero_row)(columns, partial);
     for (row = 0; row < plan->rows; row++) {
-        const REAL *d_row = d_gates + row * 4 * H;
-        for (j = 0; j < 4 * H; j++) {
+        const REAL *d_row = d_gates + at_row(H, row);
+        for (j = 0; j < columns; j++) {
             partial[j] += d_row[j];
         }
         if (row % BLOCK == BLOCK - 1 || row == plan->rows - 1) {
-            for (j = 0; j < 4 * H; j++) {
+            for (j = 0; j < columns; j++) {
                 total[j] += partial[j];
                 partial[j] = 0;
             }
@@ -338,10 +342,9 @@ static void NAME(norm_task)(const NAME(backward_call) *call, int64_t layer, int3
             total[j] += of_chunk[j];
         }
     }
-    NAME(copy_row)(2 * H, total + H, d_parameters + at.gain_ih);
-    NAME(copy_row)(H, total, d_parameters + at.gain_ih + 2 * H);
-    NAME(copy_row)(3 * H, total + NAME(H_GAINS) *H, d_parameters + at.gain_hh);
+    NAME(copy_row)(all_gates(H), total + PYGRU_X_GAINS * H, d_parameters + at.gain_ih);
+    NAME(copy_row)(all_gates(H), total + PYGRU_H_GAINS * H, d_parameters + at.gain_hh);
     if (c->has_bias) {
-        NAME(store_bias_gradients)(c, &at, total + NAME(NORM_BIAS) *H, d_parameters);
+        NAME(store_bias_gradients)(c, &at, total + PYGRU_NORM_BIAS * H, d_parameters);
     }
 }

@@ -11,7 +11,7 @@ static char *NAME(align)(void *memory) {
 /* BLAS takes row lengths as its own integers; longer rows cannot be expressed at all. */
 static int NAME(rows_fit_blas)(const pygru_config *c, const pygru_blas *blas) {
     const int64_t widest = pygru_widest_input(c);
-    return 4 * c->hidden_size <= blas->max_int && widest <= blas->max_int;
+    return all_columns(c->hidden_size) <= blas->max_int && widest <= blas->max_int;
 }
 
 /* ---- forward ------------------------------------------------------------------------ */
@@ -42,7 +42,7 @@ static int64_t NAME(forward_count)(int32_t phase, void *context) {
 
 static REAL *NAME(transposed_weights)(const NAME(forward_call) *call, int64_t cell) {
     const int64_t H = call->args->plan->config.hidden_size;
-    return call->shared + call->layout.ut + cell * 3 * H * H;
+    return call->shared + call->layout.ut + cell * all_gates(H) * H;
 }
 
 /* Where the states of a layer and direction are kept during this call: on the tape, or, in
@@ -86,7 +86,7 @@ static NAME(norm_record)
     NAME(record_on_tape)(const pygru_plan *plan, const pygru_tape_view *view, REAL *tape) {
     NAME(norm_record) record = {0};
     if (view->norm >= 0) {
-        const int64_t columns = plan->rows * 3 * plan->config.hidden_size;
+        const int64_t columns = plan->rows * all_gates(plan->config.hidden_size);
         record.x_hat = tape + view->norm;
         record.h_hat = record.x_hat + columns;
         record.scale = record.h_hat + columns;
@@ -380,9 +380,9 @@ pygru_status NAME(pygru_step)(const NAME(pygru_step_args) *args) {
     const int64_t B = args->B;
     REAL *bias = args->workspace;
     REAL *gates = bias + pygru_vectors_of_cell(c);
-    REAL *h = gates + B * 4 * H;
+    REAL *h = gates + at_row(H, B);
     REAL *products = h + B * H;
-    REAL *sums = products + (pygru_normalises(c) ? B * 3 * H : 0);
+    REAL *sums = products + (pygru_normalises(c) ? B * all_gates(H) : 0);
     const NAME(norm_record) record = {0};
     const NAME(cell_noise) noise = {.zoneout_rate = args->zoneout_rate};
     int64_t layer, elements;

@@ -6,18 +6,15 @@ static void NAME(fill_vectors)(const pygru_config *c, const REAL *parameters,
                                const pygru_cell *at, REAL *bias, REAL *norm) {
     const int64_t H = c->hidden_size;
     const int normalises = pygru_normalises(c);
-    REAL *h_gains = norm + NAME(H_GAINS) *H;
     NAME(combine_biases)(H, c->reset == PYGRU_RESET_AFTER,
                          c->has_bias ? parameters + at->bias_ih : NULL,
                          c->has_bias ? parameters + at->bias_hh : NULL,
-                         normalises ? norm + NAME(NORM_BIAS) *H : bias);
+                         normalises ? norm + PYGRU_NORM_BIAS * H : bias);
     if (normalises) {
-        const REAL *gain = parameters + at->gain_ih;
-        const size_t bytes = (size_t)H * sizeof(REAL);
-        memset(bias, 0, 4 * bytes);
-        memcpy(norm, gain + 2 * H, bytes);
-        memcpy(norm + H, gain, 2 * bytes);
-        memcpy(h_gains, parameters + at->gain_hh, 3 * bytes);
+        const size_t bytes = (size_t)all_gates(H) * sizeof(REAL);
+        memset(bias, 0, (size_t)all_columns(H) * sizeof(REAL));
+        memcpy(norm + PYGRU_X_GAINS * H, parameters + at->gain_ih, bytes);
+        memcpy(norm + PYGRU_H_GAINS * H, parameters + at->gain_hh, bytes);
     }
 }
 
@@ -51,12 +48,23 @@ static NAME(cell)
     cell.w = parameters + at.weight_ih;
     cell.u = parameters + at.weight_hh;
     cell.bias = bias;
-    cell.norm = pygru_normalises(c) ? bias + 4 * cell.H : NULL;
-    NAME(fill_vectors)(c, parameters, &at, bias, bias + 4 * cell.H);
+    cell.norm = pygru_normalises(c) ? bias + all_columns(cell.H) : NULL;
+    NAME(fill_vectors)(c, parameters, &at, bias, bias + all_columns(cell.H));
     return cell;
 }
 
 /* ---- packed parameters -------------------------------------------------------------- */
+
+/* The rows of a run of gates of a weight matrix (3H, K), as panels. */
+static void NAME(pack_gates)(const NAME(pygru_table) *table, gate_run run, int64_t H, int64_t K,
+                             const REAL *weights, REAL *packed) {
+    const REAL *gates[GATES] = {NULL};
+    int v;
+    for (v = 0; v < run.count; v++) {
+        gates[v] = weights + (at_gate(H, run.first) + v * H) * K;
+    }
+    table->pack(run.count, H, K, gates, K, 1, packed);
+}
 
 pygru_status NAME(pygru_pack)(const pygru_config *c, const pygru_kernels *kernels,
                               const REAL *parameters, REAL *packed) {
@@ -82,16 +90,15 @@ pygru_status NAME(pygru_pack)(const pygru_config *c, const pygru_kernels *kernel
             w = parameters + at.weight_ih;
             u = parameters + at.weight_hh;
             NAME(fill_vectors)(c, parameters, &at, packed + to.bias, packed + to.norm);
-            memset(packed + to.bias + 4 * H, 0, PYGRU_SLACK * sizeof(REAL));
+            memset(packed + to.bias + all_columns(H), 0, PYGRU_SLACK * sizeof(REAL));
             {
-                const REAL *const n_r_z[3] = {w + 2 * H * I, w, w + H * I};
-                const REAL *const r_z_n[3] = {u, u + H * H, u + 2 * H * H};
                 const int64_t lanes = table->lanes;
                 const int64_t padded = (H + lanes - 1) / lanes * lanes;
-                table->pack(3, H, I, n_r_z, I, 1, packed + to.w);
-                table->pack(after ? 3 : 2, H, H, r_z_n, H, 1, packed + to.u);
+                NAME(pack_gates)(table, R_Z_N, H, I, w, packed + to.w);
+                NAME(pack_gates)(table, after ? R_Z_N : R_Z, H, H, u, packed + to.u);
                 if (!after) {
-                    table->pack(1, H, H, r_z_n + 2, H, 1, packed + to.u + 2 * padded * H);
+                    NAME(pack_gates)(table, ONLY_N, H, H, u,
+                                     packed + to.u + at_gate(padded * H, GATE_N));
                 }
             }
         }
@@ -103,7 +110,7 @@ pygru_status NAME(pygru_pack)(const pygru_config *c, const pygru_kernels *kernel
 /* W or U for the way back: packed (3H, columns), its rows in the order r, z, n. */
 static void NAME(pack_back)(const NAME(pygru_table) *table, int64_t H, int64_t columns,
                             const REAL *weights, REAL *packed) {
-    table->pack(1, columns, 3 * H, &weights, 1, columns, packed);
+    table->pack(1, columns, all_gates(H), &weights, 1, columns, packed);
 }
 
 /* Whether a call has what the engine of its plan needs. */

@@ -73,7 +73,7 @@ static int config_is_valid(const pygru_config *c) {
 
 static int64_t cell_size(const pygru_config *c, int64_t input_size) {
     const int64_t vectors = (c->has_bias ? 2 : 0) + (pygru_normalises(c) ? 2 : 0);
-    return times(times(3, c->hidden_size), plus(plus(input_size, c->hidden_size), vectors));
+    return times(times(GATES, c->hidden_size), plus(plus(input_size, c->hidden_size), vectors));
 }
 
 pygru_status pygru_cell_of(const pygru_config *config, int64_t layer, int32_t direction,
@@ -92,13 +92,13 @@ pygru_status pygru_cell_of(const pygru_config *config, int64_t layer, int32_t di
                 ? times(direction, first)
                 : plus(times(D, first), times(plus(times(layer - 1, D), direction), upper));
     cell->weight_ih = above;
-    cell->weight_hh = plus(above, times(times(3, H), cell->input_size));
-    bias = plus(cell->weight_hh, times(times(3, H), H));
+    cell->weight_hh = plus(above, times(times(GATES, H), cell->input_size));
+    bias = plus(cell->weight_hh, times(times(GATES, H), H));
     cell->bias_ih = config->has_bias ? bias : -1;
-    cell->bias_hh = config->has_bias ? plus(bias, times(3, H)) : -1;
-    gain = config->has_bias ? plus(bias, times(6, H)) : bias;
+    cell->bias_hh = config->has_bias ? plus(bias, times(GATES, H)) : -1;
+    gain = config->has_bias ? plus(bias, times(2 * GATES, H)) : bias;
     cell->gain_ih = pygru_normalises(config) ? gain : -1;
-    cell->gain_hh = pygru_normalises(config) ? plus(gain, times(3, H)) : -1;
+    cell->gain_hh = pygru_normalises(config) ? plus(gain, times(GATES, H)) : -1;
     cell->end = plus(above, layer == 0 ? first : upper);
     return times(cell->end, 8) < 0 ? PYGRU_SIZE_OVERFLOW : PYGRU_OK;
 }
@@ -256,10 +256,10 @@ pygru_status pygru_plan_init(const pygru_config *config, int32_t engine, int64_t
             fill_starts(sorted + chunk->sequence0, chunk->n, chunk->steps, starts + start0);
         start0 += chunk->steps + 1;
     }
-    plan->block_rows = at_most(
-        plan->rows,
-        at_least(plan->chunk_rows,
-                 BLOCK_BYTES / at_least(1, times(4 * element_size, config->hidden_size))));
+    plan->block_rows =
+        at_most(plan->rows, at_least(plan->chunk_rows,
+                                     BLOCK_BYTES / at_least(1, times(COLUMNS * element_size,
+                                                                     config->hidden_size))));
     return PYGRU_OK;
 }
 
@@ -284,7 +284,7 @@ int pygru_plan_splits(const pygru_plan *plan) {
     const int64_t H = plan->config.hidden_size;
     return plan->engine == PYGRU_ENGINE_SIMD && plan->n_chunks == 1 &&
            plan->config.num_directions == 1 && !pygru_normalises(&plan->config) &&
-           times(times(3, times(H, H)), plan->element_size) > SPLIT_BYTES;
+           times(times(GATES, times(H, H)), plan->element_size) > SPLIT_BYTES;
 }
 
 int64_t pygru_most_parts(const pygru_plan *plan, int64_t lanes) {
@@ -294,7 +294,7 @@ int64_t pygru_most_parts(const pygru_plan *plan, int64_t lanes) {
 /* ---- layouts ------------------------------------------------------------------------ */
 
 int64_t pygru_vectors_of_cell(const pygru_config *c) {
-    return times(pygru_normalises(c) ? 4 + PYGRU_NORM : 4, c->hidden_size);
+    return times(pygru_normalises(c) ? COLUMNS + PYGRU_NORM : COLUMNS, c->hidden_size);
 }
 
 pygru_tape_layout pygru_layout_tape(const pygru_plan *plan) {
@@ -309,7 +309,8 @@ pygru_tape_layout pygru_layout_tape(const pygru_plan *plan) {
     a.h_last = reserve(&a.total, times(LD, times(plan->B, c->hidden_size)));
     a.cell_size = times(plan->rows, times(columns, c->hidden_size));
     if (pygru_normalises(c) && plan->keep == PYGRU_KEEP_GATES) {
-        a.cell_size = plus(a.cell_size, times(6, times(plan->rows, plus(c->hidden_size, 1))));
+        a.cell_size =
+            plus(a.cell_size, times(2 * GATES, times(plan->rows, plus(c->hidden_size, 1))));
     }
     a.cells = reserve(&a.total, times(LD, a.cell_size));
     (void)reserve(&a.total, PYGRU_SLACK);
@@ -328,7 +329,7 @@ void pygru_tape_view_of(const pygru_plan *plan, int64_t layer, int32_t direction
     view->h_prev = a.cells + cell * a.cell_size;
     view->gates = plan->keep == PYGRU_KEEP_GATES ? view->h_prev + plan->rows * H : -1;
     view->norm = view->gates >= 0 && pygru_normalises(&plan->config)
-                     ? view->gates + plan->rows * 4 * H
+                     ? view->gates + at_row(H, plan->rows)
                      : -1;
     view->h_last = a.h_last + cell * plan->B * H;
 }
@@ -342,22 +343,23 @@ pygru_forward_layout pygru_layout_forward(const pygru_plan *plan) {
     pygru_forward_layout a = {0};
     a.ut = reserve(
         &a.shared_total,
-        simd ? 0 : times(times(c->num_layers, c->num_directions), times(3, times(H, H))));
+        simd ? 0 : times(times(c->num_layers, c->num_directions), times(GATES, times(H, H))));
     a.states =
         reserve(&a.shared_total, times(2, times(c->num_directions, times(rows_of_states, H))));
     if (pygru_plan_splits(plan)) {
-        a.split_gates = reserve_vectors(&a.shared_total, times(plan->block_rows, times(4, H)));
+        a.split_gates =
+            reserve_vectors(&a.shared_total, times(plan->block_rows, times(COLUMNS, H)));
         a.split_h = reserve_vectors(&a.shared_total, times(2, times(plan->chunk_rows, H)));
     }
     a.shared_total = a.shared_total < 0 ? -1 : pygru_padded(a.shared_total);
     a.bias = reserve(&a.thread_total, simd ? 0 : pygru_vectors_of_cell(c));
     a.x = reserve(&a.thread_total, times(plan->block_rows, pygru_widest_input(c)));
-    a.gates = reserve_vectors(&a.thread_total, times(plan->block_rows, times(4, H)));
+    a.gates = reserve_vectors(&a.thread_total, times(plan->block_rows, times(COLUMNS, H)));
     a.sums = reserve_vectors(&a.thread_total, simd * PYGRU_SUMS);
     a.h = reserve_vectors(&a.thread_total, times(2, times(plan->chunk_rows, H)));
     a.h_in = reserve_vectors(&a.thread_total, times(c->drops_states * plan->chunk_rows, H));
-    a.products = reserve_vectors(&a.thread_total,
-                                 times(pygru_normalises(c) * plan->chunk_rows, times(3, H)));
+    a.products = reserve_vectors(
+        &a.thread_total, times(pygru_normalises(c) * plan->chunk_rows, times(GATES, H)));
     return a;
 }
 
@@ -374,15 +376,15 @@ pygru_backward_layout pygru_layout_backward(const pygru_plan *plan) {
     pygru_backward_layout a = {0};
     pygru_cell last = {0};
     (void)pygru_cell_of(c, c->num_layers - 1, c->num_directions - 1, &last);
-    a.u = reserve(&a.shared_total,
-                  times(times(c->num_layers, simd * D), times(times(3, H), pygru_padded(H))));
+    a.u = reserve(&a.shared_total, times(times(c->num_layers, simd * D),
+                                         times(times(GATES, H), pygru_padded(H))));
     a.w = reserve(&a.shared_total, times(times(c->num_layers, simd * D),
-                                         times(times(3, H), pygru_padded(widest))));
+                                         times(times(GATES, H), pygru_padded(widest))));
     a.d_parameters = reserve(&a.shared_total, last.end);
-    a.d_gates = reserve(&a.shared_total, times(D, times(plan->rows, times(4, H))));
-    a.d_products = norm == 0
-                       ? a.d_gates
-                       : reserve(&a.shared_total, times(D, times(plan->rows, times(4, H))));
+    a.d_gates = reserve(&a.shared_total, times(D, times(plan->rows, times(COLUMNS, H))));
+    a.d_products =
+        norm == 0 ? a.d_gates
+                  : reserve(&a.shared_total, times(D, times(plan->rows, times(COLUMNS, H))));
     a.d_norm =
         reserve(&a.shared_total, times(norm * D, times(plan->n_chunks, times(PYGRU_NORM, H))));
     a.x = reserve(&a.shared_total, times(gathers * D, times(plan->rows, widest)));
@@ -390,20 +392,20 @@ pygru_backward_layout pygru_layout_backward(const pygru_plan *plan) {
     a.d_y = reserve(&a.shared_total, times(2, times(between, times(D, H))));
     a.shared_total = a.shared_total < 0 ? -1 : pygru_padded(a.shared_total);
     a.bias = reserve(&a.thread_total, simd ? 0 : pygru_vectors_of_cell(c));
-    a.gates = reserve_vectors(&a.thread_total, times(recomputed, times(4, H)));
+    a.gates = reserve_vectors(&a.thread_total, times(recomputed, times(COLUMNS, H)));
     a.sums = reserve_vectors(&a.thread_total, simd * PYGRU_SUMS);
     a.h_next = reserve_vectors(&a.thread_total, times(recomputed, H));
     a.d_x = reserve_vectors(&a.thread_total, times(plan->block_rows, widest));
     a.sum = reserve_vectors(&a.thread_total, simd * PYGRU_SUM_SCRATCH);
-    a.d_bias = reserve(&a.thread_total, times(2, times(4, H)));
+    a.d_bias = reserve(&a.thread_total, times(2, times(COLUMNS, H)));
     a.d_h = reserve_vectors(&a.thread_total, times(plan->chunk_rows, H));
     a.d_h_in = reserve_vectors(&a.thread_total, times(c->drops_states * plan->chunk_rows, H));
     a.d_kept = reserve(&a.thread_total, times(plan->chunk_rows, H));
     a.d_rh = reserve_vectors(&a.thread_total, times(plan->chunk_rows, H));
-    a.products = reserve_vectors(&a.thread_total, times(norm * recomputed, times(3, H)));
-    a.x_hat = reserve_vectors(&a.thread_total, times(norm * recomputed, times(3, H)));
-    a.h_hat = reserve_vectors(&a.thread_total, times(norm * recomputed, times(3, H)));
-    a.scale = reserve(&a.thread_total, times(norm * 6, recomputed));
+    a.products = reserve_vectors(&a.thread_total, times(norm * recomputed, times(GATES, H)));
+    a.x_hat = reserve_vectors(&a.thread_total, times(norm * recomputed, times(GATES, H)));
+    a.h_hat = reserve_vectors(&a.thread_total, times(norm * recomputed, times(GATES, H)));
+    a.scale = reserve(&a.thread_total, times(norm * 2 * GATES, recomputed));
     a.d_norm_block = reserve_vectors(&a.thread_total, times(norm * PYGRU_NORM, H));
     return a;
 }
@@ -443,7 +445,7 @@ pygru_status pygru_plan_sizes(const pygru_plan *plan, int32_t n_threads, pygru_s
     /* Backward multiplies over all rows at once, forward over one block of them. */
     sizes->largest_product =
         times(plan->keep == PYGRU_KEEP_NOTHING ? plan->block_rows : plan->rows,
-              times(times(3, H), widest));
+              times(times(GATES, H), widest));
     sizes->operations = times(plan->rows, last.end);
     sizes->max_threads = plan->n_chunks * c->num_directions;
     if (plan->keep != PYGRU_KEEP_NOTHING) {
@@ -474,7 +476,7 @@ pygru_status pygru_step_workspace(const pygru_config *config, int64_t B, int64_t
     }
     /* bias and norm, gates (B, 4H), h (B, H), products (B, 3H), sums */
     *elements = plus(plus(pygru_vectors_of_cell(config),
-                          times(B, times(pygru_normalises(config) ? 8 : 5, H))),
+                          times(B, times(COLUMNS + 1 + pygru_normalises(config) * GATES, H))),
                      PYGRU_SUMS + PYGRU_SLACK);
     return times(*elements, 8) < 0 ? PYGRU_SIZE_OVERFLOW : PYGRU_OK;
 }
@@ -485,9 +487,9 @@ pygru_packed_cell pygru_packed_cell_of(const pygru_config *c, int64_t layer,
                                        int32_t direction) {
     const int64_t H = c->hidden_size;
     const int64_t D = c->num_directions;
-    const int64_t bias = pygru_padded(plus(times(4, H), PYGRU_SLACK));
+    const int64_t bias = pygru_padded(plus(times(COLUMNS, H), PYGRU_SLACK));
     const int64_t norm = pygru_normalises(c) ? pygru_padded(times(PYGRU_NORM, H)) : 0;
-    const int64_t fixed = plus(plus(bias, norm), times(times(3, pygru_padded(H)), H));
+    const int64_t fixed = plus(plus(bias, norm), times(times(GATES, pygru_padded(H)), H));
     const int64_t inputs = layer == 0 ? c->input_size : times(D, H);
     const int64_t before = layer == 0
                                ? times(direction, c->input_size)
@@ -495,11 +497,11 @@ pygru_packed_cell pygru_packed_cell_of(const pygru_config *c, int64_t layer,
                                       times(times(layer - 1, D) + direction, times(D, H)));
     pygru_packed_cell a;
     a.bias =
-        plus(times(layer * D + direction, fixed), times(times(3, pygru_padded(H)), before));
+        plus(times(layer * D + direction, fixed), times(times(GATES, pygru_padded(H)), before));
     a.norm = plus(a.bias, bias);
     a.w = plus(a.norm, norm);
-    a.u = plus(a.w, times(times(3, pygru_padded(H)), inputs));
-    a.end = plus(a.u, times(times(3, pygru_padded(H)), H));
+    a.u = plus(a.w, times(times(GATES, pygru_padded(H)), inputs));
+    a.end = plus(a.u, times(times(GATES, pygru_padded(H)), H));
     return a;
 }
 

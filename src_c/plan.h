@@ -7,6 +7,7 @@
 #ifndef PYGRU_PLAN_H
 #define PYGRU_PLAN_H
 
+#include "gate_order.h"
 #include "pygru.h"
 
 typedef struct pygru_chunk {
@@ -43,7 +44,7 @@ enum { PYGRU_TILE = 128 };
 static inline int64_t pygru_tiles(int64_t rows) { return (rows - 1) / PYGRU_TILE + 1; }
 
 static inline int64_t pygru_tiles_of_matrix(int64_t H) {
-    return pygru_tiles(2 * H) + pygru_tiles(H);
+    return pygru_tiles(at_gate(H, GATE_N)) + pygru_tiles(H);
 }
 
 /* What arrays that are read in whole vectors have beyond their last element. */
@@ -57,10 +58,14 @@ static inline int64_t pygru_padded(int64_t n) {
 
 static inline int pygru_normalises(const pygru_config *config) { return config->norm_eps > 0; }
 
-/* What normalises the sums of a cell, in columns of H: the gains of the inputs n | r | z, those
- * of the states r | z | n, and the biases n | r | z | hn. Their gradients stand the same way.
- */
-enum { PYGRU_NORM = 3 + 3 + 4 };
+/* What normalises the sums of a cell, in vectors of H: the gains of the inputs r | z | n, those
+ * of the states r | z | n, and the biases n | r | z | hn. Their gradients stand the same way. */
+enum {
+    PYGRU_X_GAINS = 0,
+    PYGRU_H_GAINS = PYGRU_X_GAINS + GATES,
+    PYGRU_NORM_BIAS = PYGRU_H_GAINS + GATES,
+    PYGRU_NORM = PYGRU_NORM_BIAS + COLUMNS
+};
 
 /* Elements of what stands beside the products of a cell: their bias, and what normalises them;
  * negative if that is too many. */
@@ -68,7 +73,7 @@ int64_t pygru_vectors_of_cell(const pygru_config *config);
 
 /* Rows that go through a product together, and elements of the buffer where their sums stand
  * until the gates are applied: three columns of the widest vector for each row. */
-enum { PYGRU_SLAB = 64, PYGRU_SUMS = PYGRU_SLAB * 3 * 16 };
+enum { PYGRU_SLAB = 64, PYGRU_SUMS = PYGRU_SLAB * GATES * 16 };
 
 /* Where the arrays of a tape stand, in elements. */
 typedef struct pygru_tape_layout {
@@ -143,7 +148,7 @@ pygru_backward_layout pygru_layout_backward(const pygru_plan *plan);
 typedef struct pygru_packed_cell {
     int64_t bias; /* (4H) n | r | z | hn, see cell.tpl.c, and PYGRU_SLACK */
     int64_t norm; /* (PYGRU_NORM, H) with layer normalisation; the biases are here then */
-    int64_t w;    /* panels n, r, z of the input weights, K = the layer's input size */
+    int64_t w;    /* panels r, z, n of the input weights, K = the layer's input size */
     int64_t u;    /* panels r, z, n (reset after), or r, z and then n (before), K = H */
     int64_t end;
 } pygru_packed_cell;

@@ -151,7 +151,7 @@ typedef struct pygru_tape_view {
     int64_t gates;  /* (R, 4H) columns n | r | z | hn (reset after) or r*h (before) */
     int64_t h_last; /* (B, H) state after the last valid step, batch order */
     int64_t norm;   /* with layer normalisation, beside the gates: the standardised sums of the
-                       inputs n | r | z (R, 3H) and of the states r | z | n (R, 3H), and what
+                       inputs r | z | n (R, 3H) and of the states r | z | n (R, 3H), and what
                        they were multiplied by (6, R) */
 } pygru_tape_view;
 

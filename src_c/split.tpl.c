@@ -114,9 +114,9 @@ static void NAME(split_task)(const NAME(split) *split, int64_t phase, int64_t pa
         return;
     }
     h = t % 2 == 0 ? s->h : s->h_next;
-    gates = s->tape_gates != NULL ? s->tape_gates + start[begin] * 4 * H : s->gates;
+    gates = s->tape_gates != NULL ? s->tape_gates + at_row(H, start[begin]) : s->gates;
     slab.rows = start[t + 1] - start[t];
-    slab.gates = gates + (start[t] - start[begin]) * 4 * H;
+    slab.gates = gates + at_row(H, start[t] - start[begin]);
     slab.h = h;
     slab.h_next = t % 2 == 0 ? s->h_next : s->h;
     slab.stores = s->tape_gates != NULL;

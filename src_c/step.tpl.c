@@ -5,8 +5,8 @@ static NAME(norm_record)
     NAME(record_at)(const NAME(norm_record) *record, int64_t H, int64_t row) {
     NAME(norm_record) at = *record;
     if (at.x_hat != NULL) {
-        at.x_hat += row * 3 * H;
-        at.h_hat += row * 3 * H;
+        at.x_hat += row * all_gates(H);
+        at.h_hat += row * all_gates(H);
         at.scale += row;
     }
     return at;

@@ -268,7 +268,7 @@ static void NAME(sweep_forward)(const NAME(sweep) *s) {
     NAME(store_last_states)(s, steps > 0 ? start[1] : 0, s->chunk->n, h);
     for (t0 = 0; t0 < steps && !pygru_should_stop(s->run, s->slot); t0 = t1) {
         REAL *gates =
-            s->tape_gates != NULL ? s->tape_gates + (row0 + start[t0]) * 4 * H : s->gates;
+            s->tape_gates != NULL ? s->tape_gates + at_row(H, row0 + start[t0]) : s->gates;
         const NAME(norm_record) record = NAME(block_record)(s, row0 + start[t0]);
         t1 = NAME(block_end)(s, t0);
         NAME(project_input)(&s->cell, start[t1] - start[t0], NAME(block_inputs)(s, t0, t1),
@@ -282,7 +282,7 @@ static void NAME(sweep_forward)(const NAME(sweep) *s) {
                 memcpy(s->h_prev + (row0 + start[t]) * H, h,
                        (size_t)(active * H) * sizeof(REAL));
             }
-            NAME(cell_forward)(&s->cell, active, gates + (start[t] - start[t0]) * 4 * H, h,
+            NAME(cell_forward)(&s->cell, active, gates + at_row(H, start[t] - start[t0]), h,
                                NAME(states_in_products)(s, active, h, s->h_in), h_next,
                                s->tape_gates != NULL, &of_step);
             if (NAME(zones_out)(&s->noise)) {
@@ -327,7 +327,7 @@ static NAME(block) NAME(block_of)(const NAME(sweep) *s, int64_t t0, int64_t t1) 
     const int64_t H = s->cell.H;
     NAME(block) block = {s->gates, NAME(block_record)(s, first)};
     if (s->tape_gates != NULL) {
-        block.gates = s->tape_gates + first * 4 * H;
+        block.gates = s->tape_gates + at_row(H, first);
         return block;
     }
     NAME(project_input)(&s->cell, rows, NAME(inputs_from)(s, first), s->gates, &block.record);
@@ -367,16 +367,16 @@ static void NAME(step_backward)(const NAME(sweep) *s, int64_t row, int64_t at, i
     const int zones_out = NAME(zones_out)(&s->noise);
     int64_t j;
     NAME(step_gradient)
-    step = {.gates = block->gates + at * 4 * H,
+    step = {.gates = block->gates + at_row(H, at),
             .h = s->h_prev + row * H,
             .h_in = NAME(states_from)(s, row),
             .d_h = s->d_h,
             .d_h_in = drops ? s->d_h_in : s->d_h,
-            .d_gates = s->d_gates + row * 4 * H,
+            .d_gates = s->d_gates + at_row(H, row),
             .d_rh = s->d_rh};
     if (s->cell.norm != NULL) {
         step.norm.record = NAME(record_at)(&block->record, H, at);
-        step.norm.d_products = s->d_products + row * 4 * H;
+        step.norm.d_products = s->d_products + at_row(H, row);
         step.norm.d_norm = s->d_norm_block;
     }
     if (zones_out) {

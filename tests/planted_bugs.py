@@ -49,20 +49,20 @@ BUGS = [
     Bug(
         "gate swap (r and z)",
         "src_c",
-        "*r = u->sums[0], *z = u->sums[1], *hn = u->sums[2];",
-        "*r = u->sums[1], *z = u->sums[0], *hn = u->sums[2];",
+        "*r = u->sums[GATE_R], *z = u->sums[GATE_Z], *hn",
+        "*r = u->sums[GATE_Z], *z = u->sums[GATE_R], *hn",
     ),
     Bug(
         "transposed U (BLAS engine)",
         "src_c",
-        "ut[column * 3 * H + row] = u[row * H + column];",
-        "ut[column * 3 * H + row] = u[(row / H * H + column) * H + row % H];",
+        "ut[column * rows + row] = u[row * H + column];",
+        "ut[column * rows + row] = u[(row / H * H + column) * H + row % H];",
     ),
     Bug(
         "transposed U (SIMD engine)",
         "src_c",
-        "table->pack(after ? 3 : 2, H, H, r_z_n, H, 1, packed + to.u);",
-        "table->pack(after ? 3 : 2, H, H, r_z_n, 1, H, packed + to.u);",
+        "table->pack(run.count, H, K, gates, K, 1, packed);",
+        "table->pack(run.count, H, K, gates, H == K ? 1 : K, H == K ? K : 1, packed);",
     ),
     Bug(
         "reset before computed as after",
@@ -80,16 +80,16 @@ BUGS = [
         "b_hn outside r",
         "src_c",
         """\
-        bias[j] = after ? b_ih[2 * H + j] : b_ih[2 * H + j] + b_hn;
-        bias[H + j] = b_ih[j] + b_hh[j];
-        bias[2 * H + j] = b_ih[H + j] + b_hh[H + j];
-        bias[3 * H + j] = after ? b_hn : (REAL)0;
+        bias[at_column(H, COLUMN_N) + j] = after ? b_ih[n + j] : b_ih[n + j] + b_hn;
+        bias[at_column(H, COLUMN_R) + j] = b_ih[r + j] + b_hh[r + j];
+        bias[at_column(H, COLUMN_Z) + j] = b_ih[z + j] + b_hh[z + j];
+        bias[at_column(H, COLUMN_HN) + j] = after ? b_hn : (REAL)0;
 """,
         """\
-        bias[j] = b_ih[2 * H + j] + b_hn;
-        bias[H + j] = b_ih[j] + b_hh[j];
-        bias[2 * H + j] = b_ih[H + j] + b_hh[H + j];
-        bias[3 * H + j] = after ? (REAL)0 : (REAL)0;
+        bias[at_column(H, COLUMN_N) + j] = b_ih[n + j] + b_hn;
+        bias[at_column(H, COLUMN_R) + j] = b_ih[r + j] + b_hh[r + j];
+        bias[at_column(H, COLUMN_Z) + j] = b_ih[z + j] + b_hh[z + j];
+        bias[at_column(H, COLUMN_HN) + j] = after ? (REAL)0 : (REAL)0;
 """,
     ),
     Bug(
@@ -140,10 +140,10 @@ self.lengths = validation.as_lengths(lengths, self.B, self.T)
         "out[i * ld_out + j] = sums[i * 3 * LANES + j];",
     ),
     Bug(
-        "z and n swapped in the packed recurrent weights",
+        "z and n swapped in the packed weights",
         "src_c",
-        "r_z_n[3] = {u, u + H * H, u + 2 * H * H};",
-        "r_z_n[3] = {u, u + 2 * H * H, u + H * H};",
+        "gates[v] = weights + (at_gate(H, run.first) + v * H) * K;",
+        "gates[v] = weights + (at_gate(H, run.first) + (v > 0 ? GATES - v : 0) * H) * K;",
     ),
     Bug(
         "one unit too few from the last columns of a product",
@@ -197,8 +197,8 @@ self.lengths = validation.as_lengths(lengths, self.B, self.T)
     Bug(
         "layer normalisation: the gains of r and z swapped",
         "src_c",
-        "memcpy(norm + H, gain, 2 * bytes);",
-        "memcpy(norm + H, gain + H, bytes), memcpy(norm + 2 * H, gain, bytes);",
+        "return cell->norm + PYGRU_X_GAINS * cell->H + at_gate(cell->H, gate);",
+        "return cell->norm + at_gate(cell->H, gate == GATE_N ? GATE_N : GATE_Z - gate);",
     ),
     Bug(
         "layer normalisation: the gradients of the last block of steps only",

@@ -1,8 +1,8 @@
 /* gates.tpl.c - the elementwise part of a step and of its derivative, on a block of rows.
  *
  * Plain loops that the compiler vectorises; each file of an instruction set includes them once
- * per precision. A row of `gates` is n | r | z | hn (reset after) or n | r | z | r*h (before),
- * 4H; see cell.tpl.c. Before the step, n, r and z hold what the input contributes; `sums` holds
+ * per precision. A row of `gates` has the columns of gate_order.h; the last one is hn (reset
+ * after) or r*h (before). Before the step, n, r and z hold what the input contributes; `sums` holds
  * the rest, as pygru_units in kernels.h says. No function here is inlined into a product: the
  * constants of the activations would push sums out of the registers. */
 
@@ -31,20 +31,21 @@ static void NAME(activate_r_and_z)(const NAME(pygru_units) *p) {
 
 /* What some units of one row read and write. */
 typedef struct NAME(unit_arrays) {
-    const REAL *sums[3];
+    const REAL *sums[GATES]; /* in their order; n of the states is hn, with the reset after */
     const REAL *in_n;
     const REAL *in_z;
     const REAL *h;
-    REAL *gates[4]; /* n r z hn|rh */
+    REAL *gates[COLUMNS];
     REAL *h_next;
 } NAME(unit_arrays);
 
 /* Reset after the product: r and z stand where their sums stood, the third sum is hn. */
 ALWAYS_INLINE void NAME(units_after)(int count, const NAME(unit_arrays) *u, int keeps,
                                      int stores) {
-    const REAL *r = u->sums[0], *z = u->sums[1], *hn = u->sums[2];
+    const REAL *r = u->sums[GATE_R], *z = u->sums[GATE_Z], *hn = u->sums[GATE_N];
     const REAL *in_n = u->in_n, *h = u->h;
-    REAL *to_n = u->gates[0], *to_r = u->gates[1], *to_z = u->gates[2], *to_hn = u->gates[3];
+    REAL *to_n = u->gates[COLUMN_N], *to_r = u->gates[COLUMN_R];
+    REAL *to_z = u->gates[COLUMN_Z], *to_hn = u->gates[COLUMN_HN];
     REAL *h_next = u->h_next;
     int j;
     INDEPENDENT
@@ -64,8 +65,8 @@ ALWAYS_INLINE void NAME(units_after)(int count, const NAME(unit_arrays) *u, int 
 
 /* Reset before: first r, z and r*h, */
 ALWAYS_INLINE void NAME(units_before_reset)(int count, const NAME(unit_arrays) *u) {
-    const REAL *r = u->sums[0], *z = u->sums[1], *h = u->h;
-    REAL *to_r = u->gates[1], *to_z = u->gates[2], *rh = u->gates[3];
+    const REAL *r = u->sums[GATE_R], *z = u->sums[GATE_Z], *h = u->h;
+    REAL *to_r = u->gates[COLUMN_R], *to_z = u->gates[COLUMN_Z], *rh = u->gates[COLUMN_HN];
     int j;
     INDEPENDENT
     for (j = 0; j < count; j++) {
@@ -76,11 +77,11 @@ ALWAYS_INLINE void NAME(units_before_reset)(int count, const NAME(unit_arrays) *
     }
 }
 
-/* then n and the new state. */
+/* then n, whose sums are the only ones, and the new state. */
 ALWAYS_INLINE void NAME(units_before_candidate)(int count, const NAME(unit_arrays) *u,
                                                 int keeps) {
     const REAL *sum_n = u->sums[0], *z = u->in_z, *h = u->h;
-    REAL *n = u->gates[0], *h_next = u->h_next;
+    REAL *n = u->gates[COLUMN_N], *h_next = u->h_next;
     int j;
     INDEPENDENT
     for (j = 0; j < count; j++) {
@@ -94,13 +95,16 @@ ALWAYS_INLINE void NAME(units_before_candidate)(int count, const NAME(unit_array
 ALWAYS_INLINE NAME(unit_arrays)
     NAME(arrays_of)(const NAME(pygru_units) *p, int64_t row, int64_t at) {
     const REAL *sums = p->sums + row * p->sums_row + at;
-    REAL *gates = p->gates + row * 4 * p->H + at;
-    const NAME(unit_arrays) u = {{sums, sums + p->gate, sums + 2 * p->gate},
-                                 gates,
-                                 gates + 2 * p->H,
-                                 p->h + row * p->H + at,
-                                 {gates, gates + p->H, gates + 2 * p->H, gates + 3 * p->H},
-                                 p->h_next + row * p->H + at};
+    REAL *gates = p->gates + at_row(p->H, row) + at;
+    REAL *n = gates + at_column(p->H, COLUMN_N), *r = gates + at_column(p->H, COLUMN_R);
+    REAL *z = gates + at_column(p->H, COLUMN_Z), *hn = gates + at_column(p->H, COLUMN_HN);
+    const NAME(unit_arrays) u = {
+        .sums = {sums, sums + at_gate(p->gate, GATE_Z), sums + at_gate(p->gate, GATE_N)},
+        .in_n = n,
+        .in_z = z,
+        .h = p->h + row * p->H + at,
+        .gates = {[COLUMN_N] = n, [COLUMN_R] = r, [COLUMN_Z] = z, [COLUMN_HN] = hn},
+        .h_next = p->h_next + row * p->H + at};
     return u;
 }
 
@@ -131,21 +135,23 @@ ALWAYS_INLINE void NAME(pass_units)(enum pass pass, int count, const NAME(unit_a
 /* The last units of a row, too few for a vector: on copies whose other lanes are zeros. */
 ALWAYS_INLINE void NAME(pass_last_units)(enum pass pass, int64_t count,
                                          const NAME(unit_arrays) *row, int keeps, int stores) {
-    const int first = pass == BEFORE_CANDIDATE ? 0 : 1; /* gates that the pass writes */
-    const int last = pass == BEFORE_CANDIDATE ? 0 : 3;
-    REAL copy[11][LANES] = {{0}};
+    /* The columns that the pass writes, and how many gates have sums. */
+    const int first = pass == BEFORE_RESET ? COLUMN_R : COLUMN_N;
+    const int last = pass == BEFORE_CANDIDATE ? COLUMN_N : COLUMN_HN;
+    const int n_sums = pass == AFTER ? 3 : pass == BEFORE_RESET ? 2 : 1;
+    REAL copy[GATES + 3 + COLUMNS + 1][LANES] = {{0}};
     const NAME(unit_arrays) u = {
         {copy[0], copy[1], copy[2]},          copy[3], copy[4], copy[5],
         {copy[6], copy[7], copy[8], copy[9]}, copy[10]};
     int i;
-    for (i = 0; i < (pass == AFTER ? 3 : pass == BEFORE_RESET ? 2 : 1); i++) {
+    for (i = 0; i < n_sums; i++) {
         NAME(copy_units)(count, row->sums[i], copy[i]);
     }
     NAME(copy_units)(count, row->in_n, copy[3]);
     NAME(copy_units)(count, row->in_z, copy[4]);
     NAME(copy_units)(count, row->h, copy[5]);
     NAME(pass_units)(pass, LANES, &u, keeps, stores);
-    for (i = pass == AFTER ? 0 : first; stores && i <= last; i++) {
+    for (i = first; stores && i <= last; i++) {
         NAME(copy_units)(count, u.gates[i], row->gates[i]);
     }
     if (pass != BEFORE_RESET) {
@@ -223,15 +229,16 @@ ALWAYS_INLINE NAME(unit_gradient)
  * d_h: in the gradient of the new state, out the straight part. */
 ALWAYS_INLINE void NAME(row_after_backward)(int64_t H, const REAL *gates, const REAL *h,
                                             REAL *d_h, REAL *d_gates, int keeps) {
-    const REAL *n = gates, *r = gates + H, *z = gates + 2 * H, *hn = gates + 3 * H;
+    const REAL *n = gates + at_column(H, COLUMN_N), *r = gates + at_column(H, COLUMN_R);
+    const REAL *z = gates + at_column(H, COLUMN_Z), *hn = gates + at_column(H, COLUMN_HN);
     int64_t j;
     INDEPENDENT
     for (j = 0; j < H; j++) {
         const NAME(unit_gradient) g = NAME(unit_backward)(d_h[j], n[j], z[j], h[j], keeps);
-        d_gates[j] = g.da_n;
-        d_gates[H + j] = g.da_n * hn[j] * (r[j] * ((REAL)1 - r[j]));
-        d_gates[2 * H + j] = g.da_z;
-        d_gates[3 * H + j] = g.da_n * r[j];
+        d_gates[at_column(H, COLUMN_N) + j] = g.da_n;
+        d_gates[at_column(H, COLUMN_R) + j] = g.da_n * hn[j] * (r[j] * ((REAL)1 - r[j]));
+        d_gates[at_column(H, COLUMN_Z) + j] = g.da_z;
+        d_gates[at_column(H, COLUMN_HN) + j] = g.da_n * r[j];
         d_h[j] = g.straight;
     }
 }
@@ -240,14 +247,15 @@ ALWAYS_INLINE void NAME(row_after_backward)(int64_t H, const REAL *gates, const 
  * r*h, which the gradient of U_n needs. */
 ALWAYS_INLINE void NAME(row_before_backward)(int64_t H, const REAL *gates, const REAL *h,
                                              REAL *d_h, REAL *d_gates, int keeps) {
-    const REAL *n = gates, *z = gates + 2 * H, *rh = gates + 3 * H;
+    const REAL *n = gates + at_column(H, COLUMN_N), *z = gates + at_column(H, COLUMN_Z);
+    const REAL *rh = gates + at_column(H, COLUMN_HN);
     int64_t j;
     INDEPENDENT
     for (j = 0; j < H; j++) {
         const NAME(unit_gradient) g = NAME(unit_backward)(d_h[j], n[j], z[j], h[j], keeps);
-        d_gates[j] = g.da_n;
-        d_gates[2 * H + j] = g.da_z;
-        d_gates[3 * H + j] = rh[j];
+        d_gates[at_column(H, COLUMN_N) + j] = g.da_n;
+        d_gates[at_column(H, COLUMN_Z) + j] = g.da_z;
+        d_gates[at_column(H, COLUMN_HN) + j] = rh[j];
         d_h[j] = g.straight;
     }
 }
@@ -255,11 +263,11 @@ ALWAYS_INLINE void NAME(row_before_backward)(int64_t H, const REAL *gates, const
 /* Second half, from d_rh = da_n U_n:  da_r = d_rh h r (1-r);  d_h += d_rh r. */
 ALWAYS_INLINE void NAME(row_reset_backward)(int64_t H, const REAL *gates, const REAL *h,
                                             const REAL *d_rh, REAL *d_h, REAL *d_gates) {
-    const REAL *r = gates + H;
+    const REAL *r = gates + at_column(H, COLUMN_R);
     int64_t j;
     INDEPENDENT
     for (j = 0; j < H; j++) {
-        d_gates[H + j] = d_rh[j] * h[j] * (r[j] * ((REAL)1 - r[j]));
+        d_gates[at_column(H, COLUMN_R) + j] = d_rh[j] * h[j] * (r[j] * ((REAL)1 - r[j]));
         d_h[j] += d_rh[j] * r[j];
     }
 }
@@ -268,8 +276,9 @@ ALWAYS_INLINE void NAME(row_reset_backward)(int64_t H, const REAL *gates, const 
 
 static void NAME(after_backward)(int64_t rows, int64_t H, const REAL *gates, const REAL *h,
                                  REAL *d_h, REAL *d_gates, int keeps) {
+    const int64_t row = all_columns(H);
     int64_t i;
-    for (i = 0; i < rows; i++, gates += 4 * H, h += H, d_h += H, d_gates += 4 * H) {
+    for (i = 0; i < rows; i++, gates += row, h += H, d_h += H, d_gates += row) {
         if (keeps) {
             NAME(row_after_backward)(H, gates, h, d_h, d_gates, 1);
         } else {
@@ -280,8 +289,9 @@ static void NAME(after_backward)(int64_t rows, int64_t H, const REAL *gates, con
 
 static void NAME(before_backward)(int64_t rows, int64_t H, const REAL *gates, const REAL *h,
                                   REAL *d_h, REAL *d_gates, int keeps) {
+    const int64_t row = all_columns(H);
     int64_t i;
-    for (i = 0; i < rows; i++, gates += 4 * H, h += H, d_h += H, d_gates += 4 * H) {
+    for (i = 0; i < rows; i++, gates += row, h += H, d_h += H, d_gates += row) {
         if (keeps) {
             NAME(row_before_backward)(H, gates, h, d_h, d_gates, 1);
         } else {
@@ -292,8 +302,9 @@ static void NAME(before_backward)(int64_t rows, int64_t H, const REAL *gates, co
 
 static void NAME(reset_backward)(int64_t rows, int64_t H, const REAL *gates, const REAL *h,
                                  const REAL *d_rh, REAL *d_h, REAL *d_gates) {
+    const int64_t row = all_columns(H);
     int64_t i;
-    for (i = 0; i < rows; i++, gates += 4 * H, h += H, d_rh += H, d_h += H, d_gates += 4 * H) {
+    for (i = 0; i < rows; i++, gates += row, h += H, d_rh += H, d_h += H, d_gates += row) {
         NAME(row_reset_backward)(H, gates, h, d_rh, d_h, d_gates);
     }
 }

@@ -1,11 +1,12 @@
 /* kernels.h - the table of kernels that each instruction set fills: products with packed
  * weights, and the elementwise part of a step.
  *
- * The layout of a row of gates is that of cell.tpl.c; the equations stand in gates.tpl.c, the
+ * The layout of a row of gates is that of gate_order.h; the equations stand in gates.tpl.c, the
  * layout of packed weights in product.tpl.c. */
 #ifndef PYGRU_KERNELS_H
 #define PYGRU_KERNELS_H
 
+#include "../gate_order.h"
 #include "../pygru.h"
 
 /* The tiles and their packed weights are written with the vector types of gcc and clang. */
