@@ -88,7 +88,7 @@ def run_core(gru, plan, sizes, team, **arrays):
     arrays["parameters"] = gru._parameters_owner.borrow()
     arrays["workspace"] = workspace
     with _blas_limit(sizes):
-        _core.forward(plan, arrays, BLAS, KERNELS, team, threads.on_main_thread())
+        _core.forward(plan, BLAS, KERNELS, team, threads.on_main_thread(), **arrays)
     POOL.give(workspace)
 
 
@@ -257,7 +257,7 @@ def run_core_backward(gru, plan, team, **arrays):
     arrays["parameters"] = gru._parameters_owner.borrow()
     arrays["workspace"] = workspace
     with threads.single_threaded_blas(sizes["largest_product"]):
-        _core.backward(plan, arrays, BLAS, KERNELS, team, threads.on_main_thread())
+        _core.backward(plan, BLAS, KERNELS, team, threads.on_main_thread(), **arrays)
     POOL.give(workspace)
 
 

@@ -659,10 +659,10 @@ def test_core_refuses_packed_weights_that_are_missing(simd):
     }
     kernels = _core.Kernels(SETS[-1], _core.ENGINE_SIMD)
     with pytest.raises(pygru.InternalError):
-        _core.forward(plan, arrays, pygru.passes.BLAS, kernels, 1, True)
+        _core.forward(plan, pygru.passes.BLAS, kernels, 1, True, **arrays)
     arrays["packed"] = gru._packed.current()[0][:-1]
     with pytest.raises(pygru.InternalError, match=r"expected \d+ elements"):
-        _core.forward(plan, arrays, pygru.passes.BLAS, kernels, 1, True)
+        _core.forward(plan, pygru.passes.BLAS, kernels, 1, True, **arrays)
     arrays["packed"] = gru._packed.current()[0]
-    _core.forward(plan, arrays, pygru.passes.BLAS, kernels, 1, True)
+    _core.forward(plan, pygru.passes.BLAS, kernels, 1, True, **arrays)
     same(arrays["y"][:, 0], gru(X)[0])

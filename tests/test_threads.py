@@ -253,9 +253,9 @@ def team_sizes(monkeypatch):
     for name in ("forward", "backward"):
         original = getattr(_core, name)
 
-        def spy(plan, arrays, blas, kernels, n_threads, on_main, original=original):
+        def spy(plan, blas, kernels, n_threads, on_main, *, original=original, **arrays):
             seen.append(n_threads)
-            return original(plan, arrays, blas, kernels, n_threads, on_main)
+            return original(plan, blas, kernels, n_threads, on_main, **arrays)
 
         monkeypatch.setattr(_core, name, spy)
     return seen
@@ -331,9 +331,9 @@ def limit_seen(monkeypatch, blas_library):
     for name in ("forward", "backward"):
         original = getattr(_core, name)
 
-        def spy(*arguments, original=original):
+        def spy(*arguments, original=original, **arrays):
             seen.append(blas_library.get_num_threads())
-            original(*arguments)
+            original(*arguments, **arrays)
             seen.append(blas_library.get_num_threads())
             if seen.error is not None:
                 raise seen.error

@@ -431,7 +431,12 @@ cdef class Plan:
                  int keep):
         cdef Borrowed borrowed = Borrowed()
         cdef int64_t size
-        cdef int64_t *c_lengths = <int64_t *>borrowed.dense(lengths, B, b"l", False)
+        cdef int64_t *c_lengths
+        if lengths is not None:
+            # The core checks the lengths and then reads them again as indices: in between,
+            # nobody else may change them.
+            lengths = lengths.copy()
+        c_lengths = <int64_t *>borrowed.dense(lengths, B, b"l", False)
         check(pygru_plan_size(&config.config, engine, T, B, c_lengths, &size))
         memory = allocate(size, "uint8", f"the plan of {T} steps of {B} sequences")
         self.memory = Borrowed()
@@ -591,92 +596,97 @@ cdef int set_noise(noise *to, Borrowed borrowed, pygru_sizes *sizes,
     return 0
 
 
-cdef int fill_forward(forward_args *args, Borrowed borrowed, Plan plan, dict arrays,
-                      Blas blas, Kernels kernels, Interrupt interrupt,
-                      int n_threads) except -1:
+cdef int fill_forward(forward_args *args, Borrowed borrowed, Plan plan, Blas blas,
+                      Kernels kernels, Interrupt interrupt, int n_threads,
+                      object parameters, object packed, object x, object h0, object y,
+                      object h_n, object tape, object noise, object workspace) except -1:
     cdef pygru_config *config = &plan.config
     cdef pygru_sizes sizes
     check(pygru_plan_sizes(plan.plan, n_threads, &sizes))
     memset(args, 0, cython.sizeof(args[0]))
     args.plan = plan.plan
-    args.parameters = borrowed.dense(arrays["parameters"], sizes.parameters, plan.kind, False)
-    args.packed = packed_in(borrowed, plan, arrays["packed"])
-    set_input(&args.x, borrowed, plan, arrays["x"], config.input_size)
-    args.h0 = borrowed.dense(arrays["h0"], plan.states(), plan.kind, False)
-    set_output(&args.y, borrowed, plan, arrays["y"],
+    args.parameters = borrowed.dense(parameters, sizes.parameters, plan.kind, False)
+    args.packed = packed_in(borrowed, plan, packed)
+    set_input(&args.x, borrowed, plan, x, config.input_size)
+    args.h0 = borrowed.dense(h0, plan.states(), plan.kind, False)
+    set_output(&args.y, borrowed, plan, y,
                config.num_directions * config.hidden_size)
-    args.h_n = borrowed.dense(arrays["h_n"], plan.states(), plan.kind, True)
-    args.tape = borrowed.dense(arrays["tape"], sizes.tape, plan.kind, True)
-    set_noise(&args.noise, borrowed, &sizes, arrays["noise"])
-    args.workspace = borrowed.dense(arrays["workspace"], sizes.forward_workspace, b"B", True)
+    args.h_n = borrowed.dense(h_n, plan.states(), plan.kind, True)
+    args.tape = borrowed.dense(tape, sizes.tape, plan.kind, True)
+    set_noise(&args.noise, borrowed, &sizes, noise)
+    args.workspace = borrowed.dense(workspace, sizes.forward_workspace, b"B", True)
     args.blas = &blas.table
     args.kernels = kernels.kernels
     args.team = &interrupt.team
     return 0
 
 
-def forward(Plan plan, dict arrays, Blas blas, Kernels kernels, int n_threads,
-            bint on_main_thread):
-    """Run ``pygru_forward``; ``arrays`` holds the members of its arguments by name."""
+def forward(Plan plan, Blas blas, Kernels kernels, int n_threads, bint on_main_thread, *,
+            parameters, packed, x, h0, y, h_n, tape, noise, workspace):
+    """Run ``pygru_forward``; the keywords are the members of its arguments."""
     cdef Borrowed borrowed = Borrowed()
     cdef Interrupt interrupt = Interrupt(n_threads, on_main_thread)
     cdef pygru_forward_args_f32 args32
     cdef pygru_forward_args_f64 args64
     cdef int status
     if plan.kind == b"f":
-        fill_forward(&args32, borrowed, plan, arrays, blas, kernels, interrupt,
-                     n_threads)
+        fill_forward(&args32, borrowed, plan, blas, kernels, interrupt, n_threads,
+                     parameters, packed, x, h0, y, h_n, tape, noise, workspace)
         with nogil:
             status = pygru_forward_f32(&args32)
     else:
-        fill_forward(&args64, borrowed, plan, arrays, blas, kernels, interrupt,
-                     n_threads)
+        fill_forward(&args64, borrowed, plan, blas, kernels, interrupt, n_threads,
+                     parameters, packed, x, h0, y, h_n, tape, noise, workspace)
         with nogil:
             status = pygru_forward_f64(&args64)
     interrupt.check(status)
 
 
-cdef int fill_backward(backward_args *args, Borrowed borrowed, Plan plan, dict arrays,
-                       Blas blas, Kernels kernels, Interrupt interrupt,
-                       int n_threads) except -1:
+cdef int fill_backward(backward_args *args, Borrowed borrowed, Plan plan, Blas blas,
+                       Kernels kernels, Interrupt interrupt, int n_threads,
+                       object parameters, object packed, object tape, object noise,
+                       object d_y, object d_h_n, object d_x, object d_h0, object grads,
+                       object workspace) except -1:
     cdef pygru_config *config = &plan.config
     cdef int64_t width = config.num_directions * config.hidden_size
     cdef pygru_sizes sizes
     check(pygru_plan_sizes(plan.plan, n_threads, &sizes))
     memset(args, 0, cython.sizeof(args[0]))
     args.plan = plan.plan
-    args.parameters = borrowed.dense(arrays["parameters"], sizes.parameters, plan.kind, False)
-    args.packed = packed_in(borrowed, plan, arrays["packed"])
-    args.tape = borrowed.dense(arrays["tape"], sizes.tape, plan.kind, False)
-    set_noise(&args.noise, borrowed, &sizes, arrays["noise"])
-    set_input(&args.d_y, borrowed, plan, arrays["d_y"], width)
-    args.d_h_n = borrowed.dense(arrays["d_h_n"], plan.states(), plan.kind, False)
-    set_output(&args.d_x, borrowed, plan, arrays["d_x"], config.input_size)
-    args.d_h0 = borrowed.dense(arrays["d_h0"], plan.states(), plan.kind, True)
-    args.grads = borrowed.dense(arrays["grads"], sizes.parameters, plan.kind, True)
-    args.workspace = borrowed.dense(arrays["workspace"], sizes.backward_workspace, b"B", True)
+    args.parameters = borrowed.dense(parameters, sizes.parameters, plan.kind, False)
+    args.packed = packed_in(borrowed, plan, packed)
+    args.tape = borrowed.dense(tape, sizes.tape, plan.kind, False)
+    set_noise(&args.noise, borrowed, &sizes, noise)
+    set_input(&args.d_y, borrowed, plan, d_y, width)
+    args.d_h_n = borrowed.dense(d_h_n, plan.states(), plan.kind, False)
+    set_output(&args.d_x, borrowed, plan, d_x, config.input_size)
+    args.d_h0 = borrowed.dense(d_h0, plan.states(), plan.kind, True)
+    args.grads = borrowed.dense(grads, sizes.parameters, plan.kind, True)
+    args.workspace = borrowed.dense(workspace, sizes.backward_workspace, b"B", True)
     args.blas = &blas.table
     args.kernels = kernels.kernels
     args.team = &interrupt.team
     return 0
 
 
-def backward(Plan plan, dict arrays, Blas blas, Kernels kernels, int n_threads,
-             bint on_main_thread):
-    """Run ``pygru_backward``; ``arrays`` holds the members of its arguments by name."""
+def backward(Plan plan, Blas blas, Kernels kernels, int n_threads, bint on_main_thread, *,
+             parameters, packed, tape, noise, d_y, d_h_n, d_x, d_h0, grads, workspace):
+    """Run ``pygru_backward``; the keywords are the members of its arguments."""
     cdef Borrowed borrowed = Borrowed()
     cdef Interrupt interrupt = Interrupt(n_threads, on_main_thread)
     cdef pygru_backward_args_f32 args32
     cdef pygru_backward_args_f64 args64
     cdef int status
     if plan.kind == b"f":
-        fill_backward(&args32, borrowed, plan, arrays, blas, kernels, interrupt,
-                      n_threads)
+        fill_backward(&args32, borrowed, plan, blas, kernels, interrupt, n_threads,
+                      parameters, packed, tape, noise, d_y, d_h_n, d_x, d_h0, grads,
+                      workspace)
         with nogil:
             status = pygru_backward_f32(&args32)
     else:
-        fill_backward(&args64, borrowed, plan, arrays, blas, kernels, interrupt,
-                      n_threads)
+        fill_backward(&args64, borrowed, plan, blas, kernels, interrupt, n_threads,
+                      parameters, packed, tape, noise, d_y, d_h_n, d_x, d_h0, grads,
+                      workspace)
         with nogil:
             status = pygru_backward_f64(&args64)
     interrupt.check(status)
