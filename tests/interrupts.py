@@ -23,9 +23,10 @@ CHECKED = {
 class _Tracer:
     """Counts the points that a run passes, and raises at one of them."""
 
-    def __init__(self, stop_at, inside):
+    def __init__(self, stop_at, inside, handler):
         self.stop_at = stop_at
         self.inside = inside
+        self.handler = handler
         self.count = 0
         self.where = None
         self._last = {}
@@ -54,16 +55,21 @@ class _Tracer:
             self.where = f"{frame.f_code.co_qualname}:{frame.f_lineno}"
             sys.settrace(None)
             frame.f_trace = None
-            raise KeyboardInterrupt(self.where)
+            self.handler(self.where)
 
 
-def run_to(function, point, inside=""):
-    """Run ``function`` and interrupt it at a point, counted from 1.
+def interrupt(where):
+    """What Python's own handler of Ctrl-C does."""
+    raise KeyboardInterrupt(where)
+
+
+def run_to(function, point, inside="", handler=interrupt):
+    """Run ``function`` and call ``handler(where)`` at a point, counted from 1.
 
     Only Python functions whose file's name begins with ``inside`` count. Returns where the
     interrupt came ("function:line"), or None if the function ended before.
     """
-    tracer = _Tracer(point, inside)
+    tracer = _Tracer(point, inside, handler)
     before = sys.gettrace()
     try:
         sys.settrace(tracer)
@@ -77,7 +83,7 @@ def run_to(function, point, inside=""):
     return tracer.where
 
 
-def at_every_point(prepare, check, inside="", step=1):
+def at_every_point(prepare, check, inside="", step=1, handler=interrupt):
     """Interrupt a function at every point; return how many there were.
 
     Parameters
@@ -90,10 +96,12 @@ def at_every_point(prepare, check, inside="", step=1):
         Only files whose name begins so.
     step : int
         Try only every so many points.
+    handler : callable
+        ``handler(where)`` is called at the point; by default it raises KeyboardInterrupt.
     """
     point = 1
     while True:
-        where = run_to(prepare(), point, inside)
+        where = run_to(prepare(), point, inside, handler)
         if where is None:
             return point - 1
         check(where)

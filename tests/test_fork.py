@@ -17,6 +17,7 @@ import pytest
 
 import pygru
 from pygru import GRU
+from pygru.core.threads import single_threaded_blas
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork"),
@@ -92,6 +93,21 @@ def test_many_children_at_once(model):
         return b"".join(in_child(lambda: compute(*model)) for _ in range(3))
 
     assert in_child(several) == expected * 3
+
+
+def test_child_leaves_the_limit_of_blas_that_its_parent_entered(model):
+    expected = compute(*model)
+
+    def leave_and_compute():
+        limit.__exit__(None, None, None)
+        results = compute(*model)
+        with limit, limit:
+            return results + compute(*model)
+
+    limit = single_threaded_blas()
+    with limit:
+        assert in_child(leave_and_compute) == expected * 2
+    assert compute(*model) == expected
 
 
 def test_child_reports_one_thread(model):

@@ -1,4 +1,3 @@
-from collections.abc import Iterable
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
@@ -16,7 +15,7 @@ class Setting:
     ) -> None: ...
 
 class BlasLimit:
-    def __init__(self, functions: Iterable[tuple[int, int]]) -> None: ...
+    def __init__(self, functions: list[tuple[int, int]]) -> None: ...
     def __enter__(self) -> None: ...
     def __exit__(
         self,

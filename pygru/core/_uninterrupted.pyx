@@ -27,10 +27,10 @@ def apply(tuple actions):
     has failed 100 times is given up.
     """
     cdef BaseException first = None
-    cdef int attempt
+    cdef int _attempt
     for action in actions:
         function, arguments = action[0], action[1:]
-        for attempt in range(ATTEMPTS):
+        for _attempt in range(ATTEMPTS):
             try:
                 function(*arguments)
                 break
@@ -61,7 +61,8 @@ cdef class Setting:
 
 
 ctypedef int (*get_threads)() noexcept
-ctypedef void (*set_threads)(Py_ssize_t) noexcept  # BLIS takes 64 bits; others read the lower 32
+# BLIS takes 64 bits; the other libraries read the lower 32 of them.
+ctypedef void (*set_threads)(Py_ssize_t) noexcept
 
 
 cdef class BlasLimit:
@@ -70,7 +71,7 @@ cdef class BlasLimit:
     The settings are the process's. Whoever enters first saves them, and whoever leaves last
     restores them, so calls in several Python threads do not restore them under each other.
 
-    ``functions`` holds the addresses of each library's C functions: ``int get(void)`` and
+    ``functions`` lists the addresses of each library's C functions, ``int get(void)`` and
     ``void set(int)``. They are called with the GIL held: no other Python thread sees a limit
     that is half applied.
     """
@@ -81,7 +82,7 @@ cdef class BlasLimit:
     cdef int count
     cdef int users
 
-    def __init__(self, functions):
+    def __init__(self, list functions):
         cdef uintptr_t get, set_
         self.count = 0
         self.users = 0

@@ -11,7 +11,7 @@ from pygru.core.kernels import ENGINE, KERNELS
 
 
 def _blas_info():
-    library = threads.blas_limit.libraries[0].info()
+    library = threads.blas_libraries.controllers[0].info()
     return {
         "library": library["internal_api"],
         "version": library["version"],

@@ -8,16 +8,24 @@ container's CPU quota allow.
 
 import contextlib
 import contextvars
+import ctypes
 import itertools
+import math
 import os
 import threading
 import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Self, SupportsIndex
 
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from pygru.core import _core
+from pygru.core._uninterrupted import BlasLimit, Setting
 from pygru.core.validation import type_name
+
+if TYPE_CHECKING:
+    from threadpoolctl import LibController
 
 # SciPy's OpenBLAS has buffers for 128 callers at once; stay far away from that.
 MOST_THREADS = 64
@@ -28,11 +36,13 @@ SERIAL_OPERATIONS = 1_000_000
 # OpenBLAS runs a product with m*n*k up to this in the calling thread, without being told.
 OPENBLAS_SERIAL_PRODUCT = 4 * 65536
 
-_in_block = contextvars.ContextVar("pygru_num_threads", default=None)
-_process_wide = None
+_in_block: contextvars.ContextVar[int | None] = contextvars.ContextVar(
+    "pygru_num_threads", default=None
+)
+_process_wide: int | None = None
 
 
-def _check(n_threads):
+def _check(n_threads: object) -> int:
     if isinstance(n_threads, bool) or not isinstance(n_threads, (int, np.integer)):
         raise TypeError(f"n_threads must be an int or None, got {type_name(n_threads)}")
     if int(n_threads) == 0:
@@ -40,7 +50,7 @@ def _check(n_threads):
     return int(n_threads)
 
 
-def set_num_threads(n_threads):
+def set_num_threads(n_threads: SupportsIndex | None) -> None:
     """Set how many threads pygru uses in this process when a call does not say.
 
     Parameters
@@ -58,9 +68,10 @@ def set_num_threads(n_threads):
     _process_wide = None if n_threads is None else _check(n_threads)
 
 
-@contextlib.contextmanager
-def num_threads(n_threads):
+class num_threads(Setting, contextlib.ContextDecorator):
     """Set how many threads pygru uses inside a ``with`` block, in this thread or task.
+
+    It also serves as a decorator of a function.
 
     Parameters
     ----------
@@ -74,14 +85,19 @@ def num_threads(n_threads):
     ...     pygru.get_num_threads()
     1
     """
-    token = _in_block.set(_check(n_threads))
-    try:
-        yield
-    finally:
-        _in_block.reset(token)
+
+    def __init__(self, n_threads: SupportsIndex) -> None:
+        self.n_threads = _check(n_threads)
+        super().__init__(_in_block, self.n_threads)
+
+    def _recreate_cm(self) -> Self:
+        return type(self)(self.n_threads)  # each call of a decorated function has its own
+
+    def __repr__(self) -> str:
+        return f"num_threads({self.n_threads})"
 
 
-def get_num_threads():
+def get_num_threads() -> int:
     """Return how many threads a call would use here if its work allows.
 
     Examples
@@ -93,7 +109,7 @@ def get_num_threads():
     return resolve(None)
 
 
-def _cgroup_quota():
+def _cgroup_quota() -> int | None:
     """Whole CPUs that the container's quota allows, or None."""
     try:
         with open("/sys/fs/cgroup/cpu.max") as file:
@@ -103,7 +119,7 @@ def _cgroup_quota():
         return None
 
 
-def _from_environment():
+def _from_environment() -> int | None:
     """PYGRU_NUM_THREADS as a positive int, or None with a warning."""
     text = os.environ.get("PYGRU_NUM_THREADS")
     if text is None:
@@ -123,7 +139,7 @@ _ENVIRONMENT = _from_environment()
 _QUOTA = _cgroup_quota()
 
 
-def available():
+def available() -> int:
     """Threads that make sense here: OpenMP's limit, the CPU affinity and the quota."""
     limits = [_core.available_threads(), _QUOTA or MOST_THREADS, MOST_THREADS]
     if hasattr(os, "sched_getaffinity"):
@@ -131,7 +147,7 @@ def available():
     return max(1, min(limits))
 
 
-def resolve(n_threads):
+def resolve(n_threads: SupportsIndex | None) -> int:
     """Return the number of threads that an ``n_threads`` argument stands for."""
     for wanted in (n_threads, _in_block.get(), _process_wide, _ENVIRONMENT):
         if wanted is not None:
@@ -142,103 +158,105 @@ def resolve(n_threads):
     return available()
 
 
-def threads_for(n_threads, sizes):
+def threads_for(n_threads: SupportsIndex | None, sizes: Mapping[str, int]) -> int:
     """Return how many threads a planned call gets, from its argument and its size."""
     if sizes["operations"] < SERIAL_OPERATIONS:
         return 1
     return min(resolve(n_threads), sizes["max_threads"])
 
 
-def on_main_thread():
+def on_main_thread() -> bool:
     """Whether Python handles signals in the calling thread."""
     return threading.current_thread() is threading.main_thread()
 
 
 # ---- BLAS ----------------------------------------------------------------------------------
 
+# The C functions that read and set a library's number of threads, by threadpoolctl's name of
+# the library. threadpoolctl finds the libraries, but its own functions for OpenBLAS obey only
+# one Python thread at a time; and MKL's that it calls are for the calling thread alone.
+_FUNCTIONS = {
+    "openblas": [
+        (
+            f"{prefix}openblas_get_num_threads{suffix}",
+            f"{prefix}openblas_set_num_threads{suffix}",
+        )
+        for prefix, suffix in itertools.product(("scipy_", ""), ("", "64_", "_64"))
+    ],
+    "mkl": [("MKL_Get_Max_Threads", "MKL_Set_Num_Threads")],
+    "blis": [("bli_thread_get_num_threads", "bli_thread_set_num_threads")],
+    "flexiblas": [("flexiblas_get_num_threads", "flexiblas_set_num_threads")],
+}
 
-class _BlasLimit:
-    """Keeps every BLAS of the process single-threaded while any call of pygru is inside.
 
-    The first to enter saves the settings and the last to leave restores them: they are the
-    process's, so calls and training runs in several Python threads must not restore them
-    under each other.
+class _BlasLibraries:
+    """The BLAS libraries of this process, SciPy's first, and the limit on their threads.
+
+    They are looked for at the first question, which takes milliseconds.
     """
 
-    def __init__(self):
-        self._forget()
-        self._libraries = None
+    def _find(self) -> tuple[list["LibController"], BlasLimit]:
+        found: tuple[list[LibController], BlasLimit] | None = self.__dict__.get("_found")
+        if found is not None:
+            return found
+        libraries = ThreadpoolController().select(user_api="blas").lib_controllers
+        libraries = sorted(libraries, key=_is_numpys_own)
+        limit = BlasLimit([each for each in map(_functions_of, libraries) if each])
         if hasattr(os, "register_at_fork"):
-            # In the child no other thread exists that could be inside or hold the lock. A
-            # limit that the parent had lowered stays lowered: fewer threads, same results.
-            os.register_at_fork(after_in_child=self._forget)
-
-    def _forget(self):
-        self._lock = threading.Lock()
-        self._users = 0
-        self._saved = []
+            os.register_at_fork(after_in_child=limit.forget)
+        # One limit for all: another thread may have looked at the same time.
+        return self.__dict__.setdefault("_found", (libraries, limit))  # type: ignore[no-any-return]
 
     @property
-    def libraries(self):
-        """Controllers of the BLAS libraries of this process, SciPy's first."""
-        if self._libraries is None:
-            found = ThreadpoolController().select(user_api="blas").lib_controllers
-            found = sorted(found, key=_is_numpys_own)
-            self._setters = [_setter_of(library) for library in found]
-            self._libraries = found
-        return self._libraries
+    def controllers(self) -> list["LibController"]:
+        """What threadpoolctl knows about each library."""
+        return self._find()[0]
 
-    def is_needed(self, largest_product):
+    @property
+    def limit(self) -> BlasLimit:
+        """The context in which each library has one thread."""
+        return self._find()[1]
+
+    def may_use_threads(self, largest_product: float) -> bool:
         """Whether SciPy's BLAS could use threads for m*n*k = ``largest_product``."""
         return largest_product > OPENBLAS_SERIAL_PRODUCT or any(
-            library.internal_api != "openblas" for library in self.libraries
+            library.internal_api != "openblas" for library in self.controllers
         )
 
-    def __enter__(self):
-        with self._lock:
-            if self._users == 0:
-                self._saved = [
-                    (set_threads, library.get_num_threads())
-                    for library, set_threads in zip(self.libraries, self._setters, strict=True)
-                ]
-                self._apply(lambda count: 1)
-            self._users += 1
 
-    def __exit__(self, *exception):
-        with self._lock:
-            self._users -= 1
-            if self._users == 0:
-                self._apply(lambda count: count)
-
-    def _apply(self, limit_of):
-        for set_threads, count in self._saved:
-            if count != 1:
-                set_threads(limit_of(count))
-
-
-def _is_numpys_own(library):
+def _is_numpys_own(library: "LibController") -> bool:
     """Whether a BLAS is the one in NumPy's wheel; SciPy's wheel has another."""
     name = os.path.basename(library.filepath)
     return "64_" in name or "numpy" in name
 
 
-def _setter_of(library):
-    """The function that sets a library's threads, whichever Python thread calls it.
+def _functions_of(library: "LibController") -> tuple[int, int] | None:
+    """The addresses of the functions that read and set a library's threads, if known."""
+    for names in _FUNCTIONS.get(library.internal_api, []):
+        if all(hasattr(library.dynlib, name) for name in names):
+            get, set_ = (
+                ctypes.cast(getattr(library.dynlib, name), ctypes.c_void_p).value
+                for name in names
+            )
+            return (get, set_) if get and set_ else None
+    return None
 
-    threadpoolctl finds the libraries, but for OpenBLAS it obeys only one Python thread at a
-    time and ignores the others; there the library's own function is called.
+
+blas_libraries = _BlasLibraries()
+_NOTHING = contextlib.nullcontext()
+
+
+def single_threaded_blas(
+    largest_product: float = math.inf,
+) -> contextlib.AbstractContextManager[None]:
+    """A context in which BLAS multiplies in the calling thread only.
+
+    Parameters
+    ----------
+    largest_product : float
+        The largest m*n*k that BLAS is asked for. Nothing is limited if it would run in one
+        thread anyway.
     """
-    if library.internal_api == "openblas":
-        for prefix, suffix in itertools.product(("scipy_", ""), ("", "64_", "_64")):
-            name = f"{prefix}openblas_set_num_threads{suffix}"
-            if hasattr(library.dynlib, name):
-                return getattr(library.dynlib, name)
-    return library.set_num_threads
-
-
-blas_limit = _BlasLimit()
-
-
-def single_threaded_blas(largest_product):
-    """A context in which BLAS multiplies in the calling thread only."""
-    return blas_limit if blas_limit.is_needed(largest_product) else contextlib.nullcontext()
+    if blas_libraries.may_use_threads(largest_product):
+        return blas_libraries.limit
+    return _NOTHING

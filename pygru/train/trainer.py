@@ -372,7 +372,10 @@ class Trainer:
     @contextlib.contextmanager
     def _threads(self):
         """Give pygru this trainer's threads, and NumPy's products one, for a while."""
-        with threads.blas_limit, threads.num_threads(threads.resolve(self.n_threads)):
+        with (
+            threads.single_threaded_blas(),
+            threads.num_threads(threads.resolve(self.n_threads)),
+        ):
             yield
 
     def _run_epoch(self, position, data, held_out, callbacks):
