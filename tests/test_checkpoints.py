@@ -78,7 +78,7 @@ def trainer_of(*more, kind="adam", seed=0, hidden=4, before=()):
         GRU(2, hidden, 2, batch_first=True, learn_h0=True, seed=seed, **noise),
         Dropout(0.2, seed=seed),
         Last(),
-        Linear(hidden, 1, seed=seed),
+        Linear(hidden, 1, seed=seed + 1),
     )
     callbacks = [*before, EarlyStopping(patience=2), WeightAverage(0.8), *more]
     return Trainer(model, optimizer=optimizer_of(kind), callbacks=callbacks, seed=seed)

@@ -17,6 +17,7 @@ from pygru.core.parameters import Parameters
 from pygru.nn import ragged
 from pygru.nn.model import Configured
 from pygru.nn.scores import SCORES
+from pygru.nn.seeds import generator_for
 
 
 class PreparedKeys(NamedTuple):
@@ -87,7 +88,7 @@ class Attention(Configured, Parameters):
         How well a query fits a key.
     dtype : dtype
         float32 or float64.
-    seed : int, Generator or None
+    seed : int, sequence of int, SeedSequence, Generator or None
         Seed of the initial parameters: uniform in +-1/sqrt(n) with n the inputs of a product.
 
     Attributes
@@ -141,7 +142,7 @@ class Attention(Configured, Parameters):
         self.attention_size = attention_size
         self.dtype = validation.check_dtype(dtype)
         self._create_parameters(self.parameter_shapes(self.get_config()), self.dtype)
-        generator = np.random.default_rng(seed)
+        generator = generator_for(seed, "Attention")
         for name, view in self.parameters.items():
             bound = 1 / np.sqrt(view.shape[-1])
             self.parameters[name] = generator.uniform(-bound, bound, view.shape)

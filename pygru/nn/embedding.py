@@ -27,7 +27,7 @@ class Embedding(Layer):
         clipping do not see it. It is saved and loaded like any other.
     dtype : dtype
         float32 or float64.
-    seed : int, Generator or None
+    seed : int, sequence of int, SeedSequence, Generator or None
         Seed of the initial table, standard normal as in PyTorch.
 
     Raises

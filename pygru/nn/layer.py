@@ -14,6 +14,7 @@ import numpy as np
 
 from pygru.core.parameters import Parameters
 from pygru.nn.model import Model
+from pygru.nn.seeds import generator_for
 from pygru.typing import Floats, Seed
 
 
@@ -80,7 +81,8 @@ class Layer(Parameters, Model):
         Parameters
         ----------
         seed : int, sequence of int, SeedSequence, Generator or None
-            What the generator that ``initialize`` is given is made from.
+            What the generator that ``initialize`` is given is made from. An integer gives
+            every class numbers of its own.
         dtype : dtype
             float32 or float64, of the parameters.
         """
@@ -89,7 +91,7 @@ class Layer(Parameters, Model):
 
     def reseed(self, seed: Seed) -> None:
         """Draw the initial parameters anew; numbers drawn in training follow ``seed`` too."""
-        self.initialize(np.random.default_rng(seed))
+        self.initialize(generator_for(seed, type(self).__name__))
 
     def initialize(self, generator: np.random.Generator) -> None:
         """Give the parameters their initial values; here they stay zeros."""

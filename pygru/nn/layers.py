@@ -39,7 +39,7 @@ class Linear(Layer):
         Whether there is a ``b``.
     dtype : dtype
         float32 or float64.
-    seed : int, Generator or None
+    seed : int, sequence of int, SeedSequence, Generator or None
         Seed of the initial parameters, uniform in +-1/sqrt(in_features) as in PyTorch.
 
     Examples
@@ -113,7 +113,7 @@ class Dropout(Layer):
     ----------
     p : float
         Probability in [0, 1]; kept elements are multiplied by 1 / (1 - p).
-    seed : int, Generator or None
+    seed : int, sequence of int, SeedSequence, Generator or None
         Seed of the masks.
 
     Examples

@@ -19,6 +19,7 @@ from pygru.nn.composite import Composite
 from pygru.nn.decoding import DecoderSteps, replace_with_own
 from pygru.nn.embedding import Embedding
 from pygru.nn.layers import Dropout, Linear
+from pygru.nn.seeds import spawn
 from pygru.nn.tokens import as_tokens, both_sides, padded
 from pygru.variant import Variant
 
@@ -118,7 +119,7 @@ class Seq2Seq(Composite):
         of passes; checkpoints hold the count.
     dtype : dtype
         float32 or float64.
-    seed : int, Generator or None
+    seed : int, sequence of int, SeedSequence, Generator or None
         Seed of the initial parameters, of dropout and of drawn tokens.
 
     Attributes
@@ -200,7 +201,7 @@ class Seq2Seq(Composite):
         self.teacher_forcing = teacher_forcing
         self.training_steps = 0
         specifications = _parts(self.get_config())
-        seeds = np.random.default_rng(seed).spawn(len(specifications) + 2)
+        seeds = spawn(seed, len(specifications) + 2)
         parts = {
             name: cls.from_config({**config, "seed": part_seed})
             for (name, (cls, config)), part_seed in zip(

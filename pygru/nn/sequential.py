@@ -16,7 +16,8 @@ from pygru.core import validation
 from pygru.data.padding import pad_sequences, unpad_sequences
 from pygru.nn.composite import Composite
 from pygru.nn.model import Model
-from pygru.typing import Floats
+from pygru.nn.seeds import spawn
+from pygru.typing import Floats, Seed
 
 
 class Sequential(Composite):
@@ -30,6 +31,10 @@ class Sequential(Composite):
     ----------
     *layers : GRU, Embedding, Linear, Dropout, Last, or a Layer of your own
         In order.
+    seed : int, sequence of int, SeedSequence, Generator or None
+        If it is given, the initial parameters of all layers are drawn anew, and every layer
+        gets a generator of its own that is spawned from this seed. Equal layers then have
+        different weights. The table of an :class:`Embedding` that was given one stays.
 
     Attributes
     ----------
@@ -49,14 +54,14 @@ class Sequential(Composite):
     --------
     >>> import numpy as np
     >>> from pygru import GRU, Last, Linear, Sequential
-    >>> model = Sequential(GRU(3, 8, batch_first=True, seed=0), Last(), Linear(8, 2, seed=1))
+    >>> model = Sequential(GRU(3, 8, batch_first=True), Last(), Linear(8, 2), seed=0)
     >>> model(np.ones((5, 7, 3))).shape
     (5, 2)
     """
 
     layers: tuple[Model, ...]
 
-    def __init__(self, *layers: Model) -> None:
+    def __init__(self, *layers: Model, seed: Seed = None) -> None:
         recurrent = None
         for index, layer in enumerate(layers):
             name = f"layers[{index}]"
@@ -79,9 +84,17 @@ class Sequential(Composite):
                 recurrent = layer
         self.layers = layers
         self._create_parts({str(index): layer for index, layer in enumerate(layers)})
+        if seed is not None:
+            self.reseed(seed)
 
     def __repr__(self) -> str:
         return f"Sequential({', '.join(repr(layer) for layer in self.layers)})"
+
+    def reseed(self, seed: Seed) -> None:
+        """Draw the initial parameters of all layers anew, each from a generator of its own."""
+        generators = spawn(seed, len(self._unique))
+        for layer, generator in zip(self._unique, generators, strict=True):
+            layer.reseed(generator)
 
     # ---- what it is, as the sum of its layers ----------------------------------------------
 
