@@ -32,5 +32,3 @@ Seed: TypeAlias = (
 
 #: The name of a file.
 Path: TypeAlias = str | os.PathLike[str]
-
-__all__ = ["Booleans", "Floats", "Integers", "Path", "Seed"]
