@@ -2,23 +2,26 @@
 The update gate decides what stays
 ==================================
 
-Two classic tests of memory, at 50, 200 and 500 steps. In the *adding problem* (Hochreiter and
-Schmidhuber 1997) a sequence holds a random number at each step; two of them are marked, one in
-each half, and their sum is asked for at the end. In the *copy problem* three symbols of four
-kinds come first, then T blank steps, then a marker, and the three have to be said again.
+This example uses two classic tests of memory, at 50, 200 and 500 steps. In the *adding problem*
+(Hochreiter and Schmidhuber 1997) a sequence has a random number at each step. Two of the
+numbers are marked, one in each half, and the answer at the end is their sum. In the *copy
+problem* the sequence begins with three symbols of four kinds. T blank steps and a marker
+follow, and then the model must repeat the three symbols.
 
-How long a state lives is decided by the update gate: with z at every step, it halves in ln 2 /
--ln(1 - z) steps. New weights make z about 0.5, a half-life of one step. So there is a second
-GRU here, whose biases start the update gate at z between 1/2 and 1/T, so that its units forget
-over one to T steps (the initialisation of Tallec and Ollivier 2018, arXiv:1804.11188), and an
-LSTM with the same done to its forget and input gates.
+The update gate determines how long a unit remembers: if it is z at every step, the state halves
+in ln 2 / -ln(1 - z) steps. With new weights z is about 0.5, so the half-life is one step.
+Therefore there is a second GRU here, with a *slow start*: its biases are set so that z begins
+between 1/2 and 1/T, and its units forget over one to T steps (the initialisation of Tallec and
+Ollivier 2018, arXiv:1804.11188). There is also an LSTM whose forget and input gates are
+initialised in the same way.
 
-**Data**: synthetic, new at every step, so that nothing can be learnt by heart. **Rivals**: a
-plain tanh RNN and an LSTM of PyTorch, of the same hidden size 64, batches of 32, Adam with
-learning rate 0.005 (adding) or 0.01 (copy), gradients clipped at 1, seed 0. *Learned* means:
-over the last 50 batches a squared error below 0.01 (always saying 1 gives 0.167), or more than
-99 % of the symbols right (chance is 25 %). A model that has not learned at one length within
-1,500 steps is not tried at a longer one. Without PyTorch its three models are left out.
+**Data**: synthetic, and new at every training step, so that nothing can be learned by heart.
+**Rivals**: a plain tanh RNN and an LSTM, both of PyTorch. All models have hidden size 64,
+batches of 32, Adam with learning rate 0.005 (adding) or 0.01 (copy), gradients clipped at 1,
+and seed 0. *Learned* means that over the last 50 batches the squared error is below 0.01
+(always answering 1 gives 0.167), or that more than 99 % of the symbols are right (chance is 25
+%). A model that has not learned the problem at one length within 1,500 steps is not tried at a
+longer one. Without PyTorch its three models are left out.
 
 The full run takes about nine minutes on two cores.
 """
@@ -48,7 +51,7 @@ pygru.set_num_threads(1)
 # %%
 # The two problems
 # ----------------
-# Each returns inputs (B, T, I) and the targets of the last steps.
+# Each function returns the inputs (B, T, I) and the targets of the last steps.
 
 
 def adding(rng, T):
@@ -85,8 +88,9 @@ def time_scales(T):
 # %%
 # The models
 # ----------
-# Each is made for a problem and a length, and returns a function that makes one training step
-# and gives its score: the squared error, or the share of symbols that were right.
+# Each function makes a model for one problem and one length. It returns a function that makes
+# one training step and returns its score: the squared error, or the share of the symbols that
+# were right.
 
 
 def gru(problem, T, slow=False):
@@ -205,7 +209,7 @@ for problem in PROBLEMS:
         print(f"{name:20}" + "".join(f"{cell:>14}" for cell in cells))
 
 # %%
-# Learning curves, means over 50 steps.
+# The learning curves are means over 50 steps.
 
 COLOURS = {
     "GRU": "#d1495b",
@@ -243,7 +247,8 @@ figure.legend(
 )
 
 # %%
-# On 26 November 2026, seed 0 (pygru 0.1.0, PyTorch 2.13.0), steps until learned:
+# On 26 November 2026, with seed 0 (pygru 0.1.0, PyTorch 2.13.0), the models needed these
+# numbers of steps until they had learned the adding problem:
 #
 # ======================  ======  =======  =======
 # adding problem          T = 50  T = 200  T = 500
@@ -255,24 +260,25 @@ figure.legend(
 # RNN                          -        -        -
 # ======================  ======  =======  =======
 #
-# A slow start costs the GRU steps at 50 and saves it a quarter of them at 500, and it lets the
-# LSTM learn all three lengths.
+# With a slow start the GRU needs more steps at T = 50, but a quarter fewer at T = 500. The LSTM
+# learns all three lengths only with a slow start.
 #
-# The copy problem is harder. With their usual initial weights the GRU learns it at 50 steps
-# (1,371) and not at 200, the RNN and the LSTM at neither. With a slow start it is the LSTM that
-# wins: it copies over 50, 200 and 500 steps after 1,192, 1,307 and 1,294. The GRU with a slow
-# start was still getting better at 50 after the 1,500 steps (91 %). An explanation that fits: a
-# GRU that lets little in also writes little, since one gate decides both, while an LSTM has one
-# for each, and shows only what its output gate lets out.
+# The copy problem is harder. With its usual initial weights the GRU learns it at 50 steps
+# (after 1,371 training steps) but not at 200. The RNN and the LSTM do not learn it at all. With
+# a slow start the LSTM is the best: it copies over 50, 200 and 500 steps after 1,192, 1,307 and
+# 1,294 training steps. The GRU with a slow start reached 91 % at 50 steps after 1,500 training
+# steps, and was still improving. A possible explanation: in a GRU one gate decides both how
+# much is kept and how much is written, so a unit that keeps much also writes little. An LSTM
+# has one gate for each, and its output gate decides what is visible.
 #
-# One seed is not a ranking; other seeds need other numbers of steps, and so does another CPU,
-# whose BLAS rounds differently: two days before, on one with AVX2, the GRU needed 1,086 steps
-# for the copy problem at 50, and all other counts were within 15 % of these.
+# One seed does not give a ranking. Other seeds need other numbers of steps. So does another
+# CPU, because its BLAS rounds differently: two days before, on a CPU with AVX2, the GRU needed
+# 1,086 steps for the copy problem at T = 50. All other numbers were within 15 % of these.
 #
 # What the gate has learned
 # -------------------------
-# One sequence of the adding problem, T = 50, in the trained GRU that started slow: its update
-# gate at every step, and the two marks.
+# The figure shows one sequence of the adding problem with T = 50, in the trained GRU with a
+# slow start: its update gate at every step, and the two marks.
 
 name, T = "GRU, slow start", LENGTHS[0]
 layer = layers["adding", name, T]
@@ -297,5 +303,5 @@ for unit in order[:3]:
 plt.show()
 
 # %%
-# The gate stays shut but at the two marks, where these units take in a new value: z of unit 63
-# is 0.43 there and 0.027 elsewhere, a half-life of 25 steps.
+# The gate is closed except at the two marks, where these units store a new value. For unit 63,
+# z is 0.43 at the marks and 0.027 elsewhere, which is a half-life of 25 steps.

@@ -2,15 +2,16 @@
 Gradients survive
 =================
 
-A recurrent network learns from what lies d steps back only if the gradient of the loss gets
-there. In a plain RNN it is multiplied at every step by the recurrent matrix and the slope of
-tanh, and shrinks exponentially (Bengio, Simard and Frasconi 1994). In a GRU there is a second
-way back: where the update gate is shut, h_t = h_{t-1}, and the gradient passes unchanged.
+A recurrent network can learn from an input d steps back only if the gradient of the loss
+arrives there. In a plain RNN the gradient is multiplied at every step by the recurrent matrix
+and by the slope of tanh, so it shrinks exponentially (Bengio, Simard and Frasconi 1994). In a
+GRU there is a second way back: where the update gate is closed, h_t = h_{t-1}, and the gradient
+passes unchanged.
 
-Measured here: the norm of dL/dh_t against the distance T - t, relative to its value at the last
-step, for an RNN, an LSTM (of both h and c) and a GRU, before training and after training on the
-adding problem (the sum of two marked numbers out of 100). A second GRU begins with an update
-gate that is nearly shut, see :doc:`plot_02_the_update_gate_decides`.
+This example measures the norm of dL/dh_t against the distance T - t, relative to its value at
+the last step. It does so for an RNN, an LSTM (for h and c together) and a GRU, before and after
+training on the adding problem (the sum of two marked numbers out of 100). A second GRU begins
+with an update gate that is nearly closed, see :doc:`plot_02_the_update_gate_decides`.
 
 **Data**: synthetic, new at every step; 64 sequences for the measurement. Hidden size 64, 800
 steps of Adam with learning rate 0.005, batches of 32, gradients clipped at 1, seed 0.
@@ -54,9 +55,10 @@ measured = adding(np.random.default_rng(1), 64)
 # %%
 # The gradient at every step
 # --------------------------
-# With pygru: run the sequence as windows of one step each, and hand the gradient of the state
-# from window to window. This is the whole backward pass, exactly, and shows what is in between.
-# In float64, because an RNN's gradients soon leave the range of float32.
+# With pygru, the sequence is run as windows of one step each, and the gradient of the state is
+# passed from window to window. This is exactly the whole backward pass, and it shows the
+# gradient at every step. It is computed in float64, because the gradients of an RNN soon become
+# too small for float32.
 
 
 def state_gradients(gru, head, x, y):
@@ -103,8 +105,8 @@ def state_gradients_of_rival(layer, head, x, y):
 
 
 # %%
-# The check that this is the gradient: its value before the first step is what one backward pass
-# over the whole sequence gives for h0.
+# This checks that the result is the right gradient: before the first step it must equal the
+# gradient of h0 from one backward pass over the whole sequence.
 
 gru = GRU(2, HIDDEN_SIZE, batch_first=True, seed=0)
 head = Linear(HIDDEN_SIZE, 1, seed=0)
@@ -177,7 +179,7 @@ if torch is not None:
 # %%
 # The figure
 # ----------
-# Geometric means over the 64 sequences.
+# The curves are geometric means over the 64 sequences.
 
 
 def against_distance(norms):
@@ -215,12 +217,14 @@ for name, (before, after, error) in results.items():
 plt.show()
 
 # %%
-# On 26 November 2026, seed 0 (pygru 0.1.0, PyTorch 2.13.0): before training all three kinds
-# lose about four tenths of the gradient at every step. New weights make a GRU's update gate and
-# an LSTM's forget gate about 0.5, so neither is better than an RNN: after 99 steps 1e-20 is
-# left. What the gates give is not long memory but the possibility to learn it. The GRU took it:
-# it solved the problem (squared error 0.002; always saying 1 gives 0.167), and a fifth of the
-# gradient now reaches the beginning. The LSTM had not learned the problem within these 800
-# steps and the RNN had not either; its units ended in saturation, where the slope of tanh is 0,
-# and nothing passes (4e-63). A GRU that begins with a nearly shut update gate lets a fifth
-# through from the first step. One seed: with others a model may learn sooner or later.
+# On 26 November 2026, with seed 0 (pygru 0.1.0, PyTorch 2.13.0), all three kinds of networks
+# lost about four tenths of the gradient at every step before training. With new weights, the
+# update gate of a GRU and the forget gate of an LSTM are about 0.5. So neither is better than
+# an RNN: after 99 steps 1e-20 of the gradient is left. The gates do not give a network long
+# memory, they make it possible to learn it. The GRU did learn it: it solved the problem
+# (squared error 0.002; always answering 1 gives 0.167), and a fifth of the gradient now reaches
+# the beginning. The LSTM had not learned the problem within these 800 steps. The RNN had not
+# learned it either: its units were in saturation, where the slope of tanh is 0, so that nothing
+# passes (4e-63). The GRU that begins with a nearly closed update gate lets a fifth of the
+# gradient through from the beginning. This is one seed; with others a model may learn sooner or
+# later.

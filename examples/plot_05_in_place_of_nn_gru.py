@@ -2,16 +2,16 @@
 pygru in place of nn.GRU
 ========================
 
-An encoder as it stands in many tutorials: an embedding and
-``nn.GRU(embedding_dim, enc_units, batch_first=True)``. Here the layer is replaced by
-:class:`pygru.GRU` with ``variant="pytorch"``, first for inference, then inside autograd, where
-PyTorch's own optimiser trains pygru's weights.
+Many tutorials have an encoder that consists of an embedding and ``nn.GRU(embedding_dim,
+enc_units, batch_first=True)``. This example replaces the layer by :class:`pygru.GRU` with
+``variant="pytorch"``, first for inference, and then inside autograd, where PyTorch's own
+optimiser trains pygru's weights.
 
-**Data**: random token ids, seed 0; there is nothing to learn, only to compare. **Baseline**:
-``torch.nn.GRU`` with the same weights, float32. Without PyTorch the comparison is left out, and
-the second half, on context, still runs.
+**Data**: random token ids, seed 0. There is nothing to learn; the two layers are only compared.
+**Baseline**: ``torch.nn.GRU`` with the same weights, in float32. Without PyTorch the comparison
+is left out, and the second half, which is about context, still runs.
 
-The full run takes about 5 s on two cores, most of it the import of PyTorch.
+The full run takes about 5 s on two cores. Most of this is the import of PyTorch.
 """
 
 import os
@@ -41,10 +41,10 @@ targets = rng.standard_normal((32, ENC_UNITS), dtype=np.float32)
 # %%
 # The layer
 # ---------
-# A module that can stand where ``nn.GRU`` stood. Its parameters are pygru's own arrays, seen by
-# PyTorch as tensors: an optimiser that changes them in place changes pygru's weights, and
-# nothing is ever copied back and forth. Names and shapes are those of ``nn.GRU``, so its
-# ``state_dict`` loads as it is.
+# This module can be used wherever ``nn.GRU`` was used. Its parameters are pygru's own arrays,
+# which PyTorch sees as tensors. An optimiser that changes them in place changes pygru's
+# weights, and nothing is copied. Names and shapes are those of ``nn.GRU``, so its
+# ``state_dict`` can be loaded directly.
 
 if torch is not None:
 
@@ -87,9 +87,9 @@ if torch is not None:
 # %%
 # The same numbers
 # ----------------
-# Both encoders get the same weights. Compared are the output at every step, the last state,
-# every gradient, and the losses of a training run with Adam, which would drift apart if the
-# gradients were not the same.
+# Both encoders get the same weights. The program compares the output at every step, the last
+# state, every gradient, and the losses of a training run with Adam. These losses would drift
+# apart if the gradients were not the same.
 
 
 def train(encoder, x, y):
@@ -141,17 +141,17 @@ if torch is not None:
     assert max(differences.values()) < 1e-6
 
 # %%
-# On 26 November 2026 (pygru 0.1.0, PyTorch 2.13.0, one thread, AMD EPYC): outputs and states
-# agree to 1.8e-7, gradients to 5.6e-7 of the largest, the losses of 50 steps to 1.2e-7. That is
-# the rounding of float32. A training step of the whole encoder took 4.2 ms with ``nn.GRU`` and
-# 2.1 ms with pygru.
+# On 26 November 2026 (pygru 0.1.0, PyTorch 2.13.0, one thread, AMD EPYC), outputs and states
+# agreed to 1.8e-7, gradients to 5.6e-7 of the largest one, and the losses of 50 steps to
+# 1.2e-7. These differences are the rounding of float32. A training step of the whole encoder
+# took 4.2 ms with ``nn.GRU`` and 2.1 ms with pygru.
 #
 # Every output carries context
 # ----------------------------
-# An embedding knows one word; the output of the GRU at a step depends on all words so far, and
-# with ``bidirectional=True`` on those to come as well. To see it, one word of a sentence is
-# exchanged, and the change of the output at every step is measured, as a mean over 200
-# sentences, relative to the size of the output. The weights are the initial ones.
+# An embedding knows only one word. The output of the GRU at a step depends on all words so far,
+# and with ``bidirectional=True`` also on the words that follow. To show this, one word of a
+# sentence is exchanged, and the change of the output is measured at every step. It is a mean
+# over 200 sentences, relative to the size of the output. The weights are the initial ones.
 
 PLACE, LENGTH = 6, 20
 sentences = rng.integers(0, VOCABULARY, (200, LENGTH))
@@ -204,7 +204,8 @@ for step in (0, PLACE - 1, PLACE, PLACE + 1, PLACE + 5, LENGTH - 1):
 plt.show()
 
 # %%
-# Before the exchanged word the output of one direction is unchanged, to the last bit. From
-# there on it differs at every step, by about four tenths less each: these weights are
-# untrained, and an untrained GRU forgets fast (see :doc:`plot_01_a_sentence_flows_through`).
-# With two directions the change is seen on both sides.
+# With one direction, the output before the exchanged word does not change in a single bit. From
+# this word on it differs at every step, and the difference shrinks by about four tenths per
+# step. These weights are untrained, and an untrained GRU forgets fast (see
+# :doc:`plot_01_a_sentence_flows_through`). With two directions the output changes on both
+# sides.

@@ -2,17 +2,19 @@
 Classify series of different lengths
 ====================================
 
-Nine men say the Japanese vowels /ae/; from 7 to 29 frames of 12 LPC cepstrum coefficients,
-which of them was it? (Kudo, Toyama and Shimbo 1999.) The sequences go in as a list: the GRU
-spends no work on padding, and the reverse direction starts at each sequence's own end.
+Nine men say the Japanese vowels /ae/. Each recording has from 7 to 29 frames of 12 LPC cepstrum
+coefficients. Which of the men was it? (Kudo, Toyama and Shimbo 1999.) The sequences are given
+to the model as a list. The GRU spends no work on padding, and its reverse direction starts at
+each sequence's own end.
 
-**Data**: JapaneseVowels as the archive of multivariate time series classification has it, read
-from the text files in the package ``sktime`` or ``aeon`` (``pip install "pygru[examples]"``;
-nothing of the packages is imported). **Split**: the archive's, 270 to train on and 370 to test
-on. Channels are standardised with the mean and spread of the training part. **Seeds**: 0 to 4,
-of weights, dropout and order. Nothing was tuned on the test part: the number of epochs is
-fixed, the last weights count. **Baselines**: the nearest neighbour by the mean of each channel,
-and by dynamic time warping over all channels together, both computed here.
+**Data**: JapaneseVowels from the archive of multivariate time series classification. It is read
+from the text files in the package ``sktime`` or ``aeon`` (``pip install "pygru[examples]"``);
+the packages are not imported. **Split**: that of the archive, 270 sequences for training and
+370 for testing. Channels are standardised with the mean and the standard deviation of the
+training data. **Seeds**: 0 to 4, for weights, dropout and the order of samples. Nothing was
+tuned on the test data: the number of epochs is fixed, and the last weights are used.
+**Baselines**: the nearest neighbour by the mean of each channel, and by dynamic time warping
+over all channels together. Both are computed here.
 
 The full run takes about 15 s on two cores.
 """
@@ -142,8 +144,8 @@ print(f"parameters: {parameters:,}; {seconds:.1f} s of CPU time a seed")
 # %%
 # How early is it clear?
 # ----------------------
-# The same models, but they hear only the first frames of each test sequence: ``lengths`` says
-# how many, nothing is copied or trained again.
+# Now the same models get only the first frames of each test sequence. ``lengths`` says how
+# many. Nothing is copied or trained again.
 
 padded, test_lengths = pygru.pad_sequences(test, batch_first=True)
 heard = np.arange(1, padded.shape[1] + 1)
@@ -191,8 +193,9 @@ print("accuracy     " + "".join(f"{value:8.1%}" for value in early.mean(0)[::4])
 plt.show()
 
 # %%
-# On 26 November 2026 (pygru 0.1.0): 97.0 % with a standard deviation of 0.8 points over five
-# seeds, against 95.9 % for dynamic time warping and 95.1 % for the channel means. The best seed
-# is 1.9 points above warping, the worst is equal to it: with 370 test sequences, one of them is
-# 0.27 points. What the order of the frames adds to their mean is little, as the strong second
-# baseline says. Thirteen frames are enough for 96.3 %, when most sequences are still going on.
+# On 26 November 2026 (pygru 0.1.0) the GRU had an accuracy of 97.0 %, with a standard deviation
+# of 0.8 points over five seeds. Dynamic time warping has 95.9 % and the channel means have 95.1
+# %. The best seed is 1.9 points above warping, and the worst is equal to it. With 370 test
+# sequences, one sequence is 0.27 points. The channel means ignore the order of the frames and
+# are nearly as good, so the order adds only little here. The first thirteen frames are enough
+# for 96.3 %, although most sequences are longer.

