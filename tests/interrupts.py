@@ -38,7 +38,6 @@ class _Tracer:
                 return None
             frame.f_trace_opcodes = True
             frame.f_trace_lines = False
-            self._point(frame)
         elif event == "opcode":
             code, at = frame.f_code.co_code, frame.f_lasti
             before = self._last.get(frame)

@@ -6,11 +6,13 @@ been computed and nothing has changed.
 
 import math
 import sys
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
 
-def allocate(shape, dtype, purpose):
+def allocate(shape: int | tuple[int, ...], dtype: DTypeLike, purpose: str) -> NDArray[Any]:
     """Return an uninitialised array, or raise a MemoryError that says what it was for."""
     count = math.prod(map(int, shape)) if isinstance(shape, tuple) else int(shape)
     size = count * np.dtype(dtype).itemsize
@@ -22,7 +24,7 @@ def allocate(shape, dtype, purpose):
         raise MemoryError(f"pygru: cannot allocate {size} bytes for {purpose}") from None
 
 
-def _holders(array):
+def _holders(array: NDArray[Any]) -> int:
     """How many references the memory behind a view has, those of this function included."""
     buffer = array.base
     return sys.getrefcount(buffer)
@@ -45,16 +47,16 @@ class Pool:
     # methods (garbage collection) and in a process forked from it. The methods of a list that
     # are used here are atomic.
 
-    def __init__(self, most):
+    def __init__(self, most: int) -> None:
         self.most = most
-        self._kept = []
+        self._kept: list[NDArray[Any]] = []
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Bytes that are kept now."""
         return sum(buffer.nbytes for buffer in tuple(self._kept))
 
-    def take(self, count, dtype, purpose):
+    def take(self, count: int, dtype: DTypeLike, purpose: str) -> NDArray[Any]:
         """Return an uninitialised array of ``count`` elements, to be given back."""
         size = count * np.dtype(dtype).itemsize
         if size < self.SMALL:
@@ -72,7 +74,7 @@ class Pool:
             self.clear()
             return allocate(size, np.uint8, purpose).view(dtype)
 
-    def give(self, array):
+    def give(self, array: NDArray[Any]) -> None:
         """Take an array back, unless somebody still has a view of it."""
         if array.nbytes < self.SMALL or _holders(array) > HOLDERS_OF_ONE_VIEW:
             return
@@ -80,14 +82,14 @@ class Pool:
         while self.nbytes > self.most and self._oldest() is not None:
             pass
 
-    def _oldest(self):
+    def _oldest(self) -> NDArray[Any] | None:
         """Take the buffer out that has been kept longest; None if there is none."""
         try:
             return self._kept.pop(0)
         except IndexError:  # another thread was faster
             return None
 
-    def clear(self):
+    def clear(self) -> None:
         """Let go of everything."""
         self._kept.clear()
 

@@ -5,11 +5,14 @@ saving, clipping and counting trivial. Names and shapes are views; writing throu
 assigning to a name changes the flat array in place.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from pygru.core._core import Owner
+from pygru.core.atomic import Action, assignment, commit
 from pygru.core.fixed import FixedAttributes
 from pygru.core.memory import allocate
 from pygru.core.validation import (
@@ -19,41 +22,74 @@ from pygru.core.validation import (
     is_torch,
     unexpected_key,
 )
+from pygru.typing import Floats
 
 
-class NamedViews(Mapping):
+class Views(Protocol):
+    """What the parameters of one layer and those of a model of several have in common."""
+
+    def place_of(self, name: str) -> tuple["NamedViews", str]:
+        """Return the views of the layer that has a parameter, and its name there."""
+
+    def __iter__(self) -> Iterator[str]: ...
+
+    def __contains__(self, name: object, /) -> bool: ...
+
+
+class NamedViews(Mapping[str, Floats]):
     """An ordered mapping from names to views into one flat array.
 
     ``views[name]`` is the view; ``views[name] = array`` copies into it after checking the
     shape. Names can neither be added nor removed.
     """
 
-    def __init__(self, owner, shapes):
+    def __init__(self, owner: Owner, shapes: Mapping[str, tuple[int, ...]]) -> None:
         self._owner = owner
-        self._places = {}
+        self._places: dict[str, tuple[slice, tuple[int, ...]]] = {}
         begin = 0
         for name, shape in shapes.items():
             end = begin + int(np.prod(shape))
             self._places[name] = (slice(begin, end), shape)
             begin = end
 
-    def __getitem__(self, name):
-        if name not in self._places:
-            raise KeyError(unexpected_key(name, self._places))
-        place, shape = self._places[name]
-        return self._owner.view()[place].reshape(shape)
+    def __getitem__(self, name: str) -> Floats:
+        return self._in(self._owner.view(), name)
 
-    def __setitem__(self, name, value):
+    def __setitem__(self, name: str, value: ArrayLike) -> None:
         view = self[name]
         view[...] = self.check(name, value)
 
-    def weight_slices(self):
+    def _in(self, flat: Floats, name: str) -> Floats:
+        """The view ``name`` of a flat array that is laid out as the owner's is."""
+        if name not in self._places:
+            raise KeyError(unexpected_key(name, self._places))
+        place, shape = self._places[name]
+        return flat[place].reshape(shape)
+
+    def place_of(self, name: str) -> tuple[Self, str]:
+        """Return these views and the name; see :class:`Views`."""
+        return self, name
+
+    def actions_to_load(self, arrays: Mapping[str, Floats]) -> list[Action]:
+        """Return the actions that copy ``arrays``, which have been checked, into the views.
+
+        The values are copied aside first: they may be views of these parameters themselves,
+        one in the place of the other.
+        """
+        flat = self._owner.view()
+        prepared = allocate(flat.shape, flat.dtype, "a copy of the parameters")
+        prepared[...] = flat
+        for name, array in arrays.items():
+            self._in(prepared, name)[...] = array
+        return [assignment(flat, prepared)]
+
+    def weight_slices(self) -> list[slice]:
         """Where in the flat array there are weights: the slices of all but biases.
 
         A parameter of fewer than two axes is a bias (or a gain), and so is a learned initial
         state; neighbours are one slice.
         """
-        merged = []
+        merged: list[slice] = []
         for name, (place, shape) in self._places.items():
             if len(shape) < 2 or name == "h0":
                 continue
@@ -62,21 +98,23 @@ class NamedViews(Mapping):
             merged.append(place)
         return merged
 
-    def check(self, name, value):
-        """Return ``value`` as an array that fits the view ``name``, or raise."""
+    def check(self, name: str, value: ArrayLike, shown: str | None = None) -> Floats:
+        """Return ``value`` as an array that fits the view ``name``, or raise.
+
+        Messages call the parameter ``shown``, by default ``name``.
+        """
         view = self[name]
-        array = as_real(name, value, view.dtype)
-        if array.shape != view.shape:
-            raise ValueError(f"{name} must have shape {view.shape}, got {array.shape}")
+        array = as_real(shown or name, value, view.dtype)
+        check_shape(shown or name, array, view.shape, str(view.shape))
         return array
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self._places)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._places)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         shapes = ", ".join(f"{name}: {shape}" for name, (_, shape) in self._places.items())
         return f"{type(self).__name__}({shapes})"
 
@@ -87,7 +125,9 @@ class Parameters(FixedAttributes):
     A class calls ``_create_parameters(shapes, dtype)`` once; ``shapes`` is an ordered dict.
     """
 
-    def _create_parameters(self, shapes, dtype):
+    def _create_parameters(
+        self, shapes: Mapping[str, tuple[int, ...]], dtype: DTypeLike
+    ) -> None:
         count = sum(int(np.prod(shape, dtype=object)) for shape in shapes.values())
         purpose = f"{type(self).__name__} weights"
         flat_parameters = allocate(count, dtype, purpose)
@@ -101,13 +141,13 @@ class Parameters(FixedAttributes):
             grads=NamedViews(self._grads_owner, shapes),
         )
 
-    def _share_parameters(self, other):
+    def _share_parameters(self, other: "Parameters") -> None:
         """Have the same parameters and gradients as ``other``, in the same memory."""
         self._parameters_owner = other._parameters_owner
         self._grads_owner = other._grads_owner
         self._fix(parameters=other.parameters, grads=other.grads)
 
-    def _how_to_change(self, name, value):
+    def _how_to_change(self, name: str, value: Any) -> str:
         if name in ("parameters", "grads"):
             return f"assign to its arrays, as in layer.{name}[name] = array"
         return super()._how_to_change(name, value)
@@ -115,53 +155,53 @@ class Parameters(FixedAttributes):
     # Views, streams and optimisers hold on to these two arrays: assigning copies into them.
 
     @property
-    def flat_parameters(self):
+    def flat_parameters(self) -> Floats:
         """All parameters as one array, a view; assigning copies into it."""
         return self._parameters_owner.view()
 
     @flat_parameters.setter
-    def flat_parameters(self, values):
+    def flat_parameters(self, values: ArrayLike) -> None:
         flat = self._parameters_owner.view()
         flat[...] = _like("flat_parameters", values, flat)
 
     @property
-    def flat_grads(self):
+    def flat_grads(self) -> Floats:
         """The gradients of all parameters as one array, a view; assigning copies into it."""
         return self._grads_owner.view()
 
     @flat_grads.setter
-    def flat_grads(self, values):
+    def flat_grads(self, values: ArrayLike) -> None:
         flat = self._grads_owner.view()
         flat[...] = _like("flat_grads", values, flat)
 
     @property
-    def flat_pairs(self):
+    def flat_pairs(self) -> list[tuple[Floats, Floats]]:
         """List of (values, gradients): the flat arrays that an optimiser updates."""
         return [(self.flat_parameters, self.flat_grads)]
 
     @property
-    def weight_slices(self):
+    def weight_slices(self) -> list[list[slice]]:
         """For each of ``flat_pairs`` the slices that weight decay acts on: all but biases."""
         return [self.parameters.weight_slices() for _ in self.flat_pairs]
 
     @property
-    def generators(self):
+    def generators(self) -> list[np.random.Generator]:
         """List of the random generators that training moves."""
         return [self.generator] if hasattr(self, "generator") else []
 
-    def zero_grad(self):
+    def zero_grad(self) -> None:
         """Set every gradient to zero."""
         self.flat_grads.fill(0)
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Floats]:
         """Return a dict from parameter names to copies of the parameters."""
         return {name: view.copy() for name, view in self.parameters.items()}
 
-    def load_state_dict(self, mapping):
+    def load_state_dict(self, mapping: Mapping[str, Any]) -> None:
         """Copy parameters from a mapping of names to arrays.
 
-        All names must be there and no others, every shape must fit; if anything is wrong,
-        nothing is changed.
+        All names must be there and no others, and every shape must fit. After an error or an
+        interrupt either nothing or everything has been copied.
 
         Parameters
         ----------
@@ -174,18 +214,28 @@ class Parameters(FixedAttributes):
             If a name is missing or unknown.
         ValueError
             If a shape does not fit.
+        MemoryError
+            If there is no room for a copy of the parameters.
         """
         load_into(self.parameters, mapping)
 
 
-def _like(name, values, target):
+def _like(name: str, values: ArrayLike, target: Floats) -> Floats:
     array = as_real(name, values, target.dtype)
     check_shape(name, array, target.shape, str(target.shape))
     return array
 
 
-def load_into(parameters, mapping):
-    """Copy ``mapping`` into named views, all or nothing."""
+def actions_to_load(parameters: Views, mapping: Mapping[str, Any]) -> list[Action]:
+    """Return the actions, for one commit, that copy ``mapping`` into named views.
+
+    Raises
+    ------
+    TypeError, KeyError, ValueError
+        If ``mapping`` is not a mapping with all names and no others, or an array does not fit.
+    MemoryError
+        If there is no room for a copy of the parameters.
+    """
     check_mapping("mapping", mapping)
     for name in mapping:
         if name not in parameters:
@@ -193,9 +243,16 @@ def load_into(parameters, mapping):
     missing = [name for name in parameters if name not in mapping]
     if missing:
         raise KeyError(f"missing parameters: {', '.join(missing)}")
-    checked = {
-        name: parameters.check(name, value.detach() if is_torch(value) else value)
-        for name, value in mapping.items()
-    }
-    for name, array in checked.items():
-        parameters[name] = array
+    layers: dict[int, tuple[NamedViews, dict[str, Floats]]] = {}
+    for name, value in mapping.items():
+        views, own_name = parameters.place_of(name)
+        array = views.check(own_name, value.detach() if is_torch(value) else value, name)
+        layers.setdefault(id(views), (views, {}))[1][own_name] = array
+    return [
+        action for views, arrays in layers.values() for action in views.actions_to_load(arrays)
+    ]
+
+
+def load_into(parameters: Views, mapping: Mapping[str, Any]) -> None:
+    """Copy ``mapping`` into named views; an error or an interrupt leaves no part of it."""
+    commit(actions_to_load(parameters, mapping))

@@ -23,18 +23,19 @@ class PrefixedViews(Mapping):
             for name in getattr(layer, attribute)
         }
 
-    def _place_of(self, key):
+    def place_of(self, key):
+        """Return the views of the layer that has a parameter, and its name there."""
         if key not in self._places:
             raise KeyError(validation.unexpected_key(key, self._places))
         layer, name = self._places[key]
         return getattr(layer, self._attribute), name
 
     def __getitem__(self, key):
-        views, name = self._place_of(key)
+        views, name = self.place_of(key)
         return views[name]
 
     def __setitem__(self, key, value):
-        views, name = self._place_of(key)
+        views, name = self.place_of(key)
         views[name] = value
 
     def __iter__(self):
@@ -48,8 +49,8 @@ class PrefixedViews(Mapping):
 
     def check(self, key, value):
         """Return ``value`` as an array that fits, or raise."""
-        views, name = self._place_of(key)
-        return views.check(name, value)
+        views, name = self.place_of(key)
+        return views.check(name, value, key)
 
 
 class Composite(Model):

@@ -1,0 +1,130 @@
+"""Loading parameters: all or nothing, whatever happens on the way.
+
+A loader that copies one array after another leaves a mixture when an interrupt comes, or when
+a value is a view of another parameter that has been overwritten already.
+"""
+
+import os
+
+import numpy as np
+import pytest
+from interrupts import at_every_point
+
+import pygru
+from pygru import GRU, Attention, Dropout, Last, Linear, Seq2Seq, Sequential
+from pygru.core import memory
+from pygru.core.parameters import load_into
+
+INSIDE = os.path.dirname(pygru.__file__)
+
+
+def shared():
+    """A model in which one layer stands in two places."""
+    linear = Linear(3, 3, seed=0)
+    return Sequential(linear, Dropout(0.1, seed=0), GRU(3, 3, batch_first=True, seed=0), linear)
+
+
+MODELS = {
+    "gru": lambda: GRU(3, 4, 2, bidirectional=True, learn_h0=True, seed=0),
+    "layer": lambda: Attention(3, 4, score="additive", seed=0),
+    "sequential": lambda: Sequential(
+        GRU(3, 4, batch_first=True, seed=0), Last(), Linear(4, 2, seed=0)
+    ),
+    "shared": shared,
+    "seq2seq": lambda: Seq2Seq(5, 6, 2, 3, seed=0),
+}
+
+
+@pytest.fixture(params=MODELS.values(), ids=MODELS)
+def make(request):
+    """A function that makes a model."""
+    return request.param
+
+
+def flat(model):
+    """All parameters in one array."""
+    return np.concatenate([values for values, _ in model.flat_pairs])
+
+
+def other_state(model):
+    """Parameters of the same shapes with other values, as float64."""
+    return {name: np.full(view.shape, 7.0) for name, view in model.parameters.items()}
+
+
+def test_interrupt_at_every_point_leaves_old_or_new(make):
+    old = flat(make())
+    seen = set()
+
+    def prepare():
+        nonlocal model
+        model = make()
+        return lambda: model.load_state_dict(other_state(model))
+
+    def check(where):
+        found = flat(model)
+        is_new = bool((found == 7).all())
+        assert is_new or np.array_equal(found, old), where
+        seen.add(is_new)
+
+    model = None
+    assert at_every_point(prepare, check, INSIDE) > 20
+    assert seen == {False, True}
+
+
+def test_values_may_be_views_of_the_parameters_themselves():
+    gru = GRU(4, 4, seed=0)  # whose two weights have equal shapes
+    before = gru.state_dict()
+    swapped = dict(gru.parameters)
+    names = "weight_ih_l0", "weight_hh_l0"
+    swapped |= dict(zip(names, map(swapped.get, reversed(names)), strict=True))
+    gru.load_state_dict(swapped)
+    for name, other in zip(names, reversed(names), strict=True):
+        np.testing.assert_array_equal(gru.parameters[name], before[other])
+
+
+def test_last_of_two_values_for_a_shared_layer_counts():
+    model = shared()
+    state = model.state_dict()
+    state["3.weight"] = np.full((3, 3), 5)
+    model.load_state_dict(state)
+    np.testing.assert_array_equal(model.parameters["0.weight"], np.full((3, 3), 5))
+
+
+def test_message_names_the_parameter_of_the_whole_model():
+    model = Sequential(Linear(3, 4, seed=0), Linear(4, 2, seed=0))
+    before = flat(model)
+    state = model.state_dict() | {"1.weight": np.zeros((4, 2))}
+    with pytest.raises(ValueError, match=r"^1\.weight must have shape \(2, 4\), got \(4, 2\)"):
+        model.load_state_dict(state)
+    with pytest.raises(TypeError, match=r"^1\.weight must be numeric"):
+        model.load_state_dict(state | {"1.weight": np.array([["a"]])})
+    np.testing.assert_array_equal(flat(model), before)
+
+
+@pytest.mark.parametrize("refused", [1, 2, 3])
+def test_nothing_changes_when_memory_runs_out(monkeypatch, refused):
+    model = MODELS["seq2seq"]()
+    before, state = flat(model), other_state(model)
+    allocate, calls = memory.allocate, []
+
+    def refuse_one(shape, dtype, purpose):
+        calls.append(purpose)
+        if len(calls) == refused:
+            raise MemoryError(f"pygru: cannot allocate 1 bytes for {purpose}")
+        return allocate(shape, dtype, purpose)
+
+    monkeypatch.setattr("pygru.core.parameters.allocate", refuse_one)
+    with pytest.raises(MemoryError, match="for a copy of the parameters"):
+        model.load_state_dict(state)
+    np.testing.assert_array_equal(flat(model), before)
+    monkeypatch.undo()
+    model.load_state_dict(state)
+    assert (flat(model) == 7).all()
+
+
+def test_gradients_are_loaded_in_the_same_way():
+    gru = MODELS["gru"]()
+    load_into(gru.grads, other_state(gru))
+    assert (gru.flat_grads == 7).all()
+    with pytest.raises(KeyError, match="missing parameters: h0"):
+        load_into(gru.grads, {name: view for name, view in gru.grads.items() if name != "h0"})
