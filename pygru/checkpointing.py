@@ -76,14 +76,14 @@ _ONE_DIRECTION = (
 
 
 def _bytes_of_whole(gru, batch, keep, n_threads):
-    plan, sizes = passes.plan_of(gru, batch.T, batch.B, batch.lengths, keep)
+    plan, sizes = gru._runner.plan(batch.T, batch.B, batch.lengths, keep)
     sizes = plan.sizes(threads.threads_for(n_threads, sizes))
     return sizes["tape"] * gru.dtype.itemsize + sizes["backward_workspace"]
 
 
 def _bytes_in_windows(gru, batch, window, n_threads):
     """Of the longest window, and of what is kept between the passes."""
-    plan, sizes = passes.plan_of(gru, window, batch.B, None, _core.KEEP_GATES)
+    plan, sizes = gru._runner.plan(window, batch.B, None, _core.KEEP_GATES)
     sizes = plan.sizes(threads.threads_for(n_threads, sizes))
     states = math.prod(batch.state_shape())
     elements = (
@@ -113,9 +113,9 @@ class _Window:
     def plan(self, keep, n_threads):
         """The window's plan, its sizes and the number of threads."""
         T = self.end - self.begin
-        plan, sizes = passes.plan_of(self.gru, T, self.B, self.lengths, keep)
-        team = threads.threads_for(n_threads, sizes)
-        return plan, plan.sizes(team), team
+        plan, sizes = self.gru._runner.plan(T, self.B, self.lengths, keep)
+        n_used = threads.threads_for(n_threads, sizes)
+        return plan, plan.sizes(n_used), n_used
 
     def of(self, array):
         """The window of a (T, B, ...) array, None of None."""
@@ -203,19 +203,18 @@ def forward(gru, batch, size, training, n_threads):
     # The flat state before each window, and after the last.
     shape = (len(windows) + 1, math.prod(batch.state_shape()))
     states = allocate(shape, gru.dtype, "the states between windows")
-    packed, fingerprint = passes.weights_of(gru)
+    packed, fingerprint = gru._runner.packed_weights_and_fingerprint()
     h0, learned = passes.initial_state(gru, batch)
     states[0] = 0 if h0 is None else h0
     y = batch.time_major(output)
     noise = _WindowNoise(gru, training)
     with passes.drawing(gru, training):
         for number, window in enumerate(windows):
-            plan, sizes, team = window.plan(_core.KEEP_NOTHING, n_threads)
-            passes.run_core(
-                gru,
+            plan, sizes, n_used = window.plan(_core.KEEP_NOTHING, n_threads)
+            gru._runner.forward(
                 plan,
                 sizes,
-                team,
+                n_used,
                 x=window.of(x),
                 h0=states[number],
                 y=window.of(y),
@@ -268,15 +267,14 @@ def backward(gru, tape, d_output, d_h_n):
 
 def _window_backward(gru, tape, number, packed, *, x, **arrays):
     """Run a window again, keeping its gates, and go back through it."""
-    plan, sizes, team = tape.windows[number].plan(_core.KEEP_GATES, tape.n_threads)
+    plan, sizes, n_used = tape.windows[number].plan(_core.KEEP_GATES, tape.n_threads)
     memory = POOL.take(sizes["tape"], gru.dtype, "the tape of a window")
     width = gru.num_directions * gru.hidden_size
     noise = tape.noise.draw_again(number, sizes)
-    passes.run_core(
-        gru,
+    gru._runner.forward(
         plan,
         sizes,
-        team,
+        n_used,
         x=x,
         h0=tape.states[number],
         y=allocate((*x.shape[:2], width), gru.dtype, "the output of a window"),
@@ -285,5 +283,5 @@ def _window_backward(gru, tape, number, packed, *, x, **arrays):
         noise=noise,
         packed=packed,
     )
-    passes.run_core_backward(gru, plan, team, packed=packed, tape=memory, noise=noise, **arrays)
+    gru._runner.backward(plan, n_used, packed=packed, tape=memory, noise=noise, **arrays)
     POOL.give(memory)

@@ -6,7 +6,6 @@ backward) and ``checkpointing.py`` (the same in windows, for long sequences).
 """
 
 import copy
-import threading
 import warnings
 from collections.abc import Mapping
 from typing import Any, Self
@@ -18,12 +17,12 @@ from pygru import checkpointing, concatenated, passes
 from pygru.batch import Batch
 from pygru.checkpointing import CheckpointTape, check_memory
 from pygru.core import _core, validation
-from pygru.core.kernels import KERNELS
 from pygru.core.parameters import Parameters, load_into
 from pygru.gates import gates_of
 from pygru.nn.initializers import INITIALIZERS
 from pygru.nn.model import Model
 from pygru.options import GRUOptions
+from pygru.runner import Runner
 from pygru.stream import Stream, one_step
 from pygru.tape import Tape
 from pygru.typing import Seed
@@ -211,24 +210,11 @@ class GRU(Parameters, Model):
         """Make everything but the values of weights: zeros, or those of ``shared``."""
         self._fix(options=options, num_directions=options.num_directions, **vars(options))
         self.generator = generator
-        self._config = _core.Config(
-            self.input_size,
-            self.hidden_size,
-            self.num_layers,
-            self.num_directions,
-            self.bias,
-            self.variant.reset == "after",
-            self.variant.update == "keep",
-            self.recurrent_dropout > 0,
-            self.layer_norm_eps if self.layer_norm else 0.0,
-        )
         if shared is None:
             self._create_parameters(options.parameter_shapes(), self.dtype)
         else:
             self._share_parameters(shared)
-        self._plans = {}
-        self._packed = _core.Packed(self._config, KERNELS, self._parameters_owner)
-        self._local = threading.local()  # one single-step workspace per Python thread
+        self._runner = Runner(options, self._parameters_owner)
 
     @classmethod
     def from_options(cls, options: GRUOptions, *, seed: Seed = None) -> Self:

@@ -12,50 +12,15 @@ import numpy as np
 
 from pygru import noise as noises
 from pygru.core import _core, threads, validation
-from pygru.core.blas import BLAS
-from pygru.core.kernels import KERNELS
 from pygru.core.memory import POOL, allocate
 from pygru.data.padding import pad_sequences
 from pygru.tape import Tape
-
-# Shapes of batches whose plans a GRU remembers.
-MOST_PLANS = 16
-NO_PLAN = None, None
 
 # Multiply-adds of a call that ends within about a millisecond.
 SHORT = 20_000_000
 
 
 # ---- what both passes use ----------------------------------------------------------------
-
-
-def _is_simd():
-    return KERNELS.engine == _core.ENGINE_SIMD
-
-
-def plan_of(gru, T, B, lengths, keep):
-    """The plan of a batch, and its sizes for one thread; batches of one shape share it."""
-    key = (T, B, keep)
-    made = gru._plans.get(key) if lengths is None else None
-    if made is not None:
-        return made
-    kind = gru.dtype.char.encode()
-    plan = _core.Plan(gru._config, KERNELS.engine, T, B, lengths, kind, keep)
-    made = plan, plan.sizes(1)
-    if lengths is None:
-        if len(gru._plans) >= MOST_PLANS:
-            gru._plans.clear()
-        gru._plans[key] = made
-    return made
-
-
-def weights_of(gru, want_fingerprint=True):
-    """The packed weights (None on the BLAS engine), and the fingerprint of the weights."""
-    if _is_simd():
-        return gru._packed.current()
-    if want_fingerprint:
-        return None, _core.fingerprint(gru._parameters_owner.borrow())
-    return None, None
 
 
 def initial_state(gru, batch):
@@ -73,23 +38,6 @@ def refuse_huge(gru, batch):
     width = gru.num_directions * gru.hidden_size
     if batch.T * batch.B * width * gru.dtype.itemsize > sys.maxsize:
         raise ValueError(f"output of shape {batch.shape_of(width)} is too big")
-
-
-def _blas_limit(sizes):
-    """A context for forward: only the BLAS engine calls BLAS there."""
-    if _is_simd():
-        return contextlib.nullcontext()
-    return threads.single_threaded_blas(sizes["largest_product"])
-
-
-def run_core(gru, plan, sizes, team, **arrays):
-    """Call the core's forward pass; ``arrays`` are x, h0, y, h_n, tape, noise and packed."""
-    workspace = POOL.take(sizes["forward_workspace"], np.uint8, "the workspace of forward")
-    arrays["parameters"] = gru._parameters_owner.borrow()
-    arrays["workspace"] = workspace
-    with _blas_limit(sizes):
-        _core.forward(plan, BLAS, KERNELS, team, threads.on_main_thread(), **arrays)
-    POOL.give(workspace)
 
 
 @contextlib.contextmanager
@@ -111,25 +59,28 @@ def forward(gru, batch, keep, training, out, n_threads):
     """Run a batch; return output, h_n and, if something is kept, a tape."""
     threads.resolve(n_threads)  # refuse a bad argument before anything is allocated
     refuse_huge(gru, batch)
-    plan, sizes = plan_of(gru, batch.T, batch.B, batch.lengths, keep)
-    team = threads.threads_for(n_threads, sizes)
-    if team > 1:
-        sizes = plan.sizes(team)
+    runner = gru._runner
+    plan, sizes = runner.plan(batch.T, batch.B, batch.lengths, keep)
+    n_used = threads.threads_for(n_threads, sizes)
+    if n_used > 1:
+        sizes = plan.sizes(n_used)
     output = new_output(gru, batch, out)
     target = output if out is None else _writable(gru, out, batch)
     h_n = allocate(math.prod(batch.state_shape()), gru.dtype, "h_n")
     tape = POOL.take(sizes["tape"], gru.dtype, f"the tape of {batch.T} steps")
-    packed, fingerprint = weights_of(gru, keep != _core.KEEP_NOTHING)
+    if keep == _core.KEEP_NOTHING:
+        packed, fingerprint = runner.packed_weights(), None
+    else:
+        packed, fingerprint = runner.packed_weights_and_fingerprint()
     h0, learned = initial_state(gru, batch)
     noise = noises.allocate_noise(gru, sizes) if training else noises.expected(gru)
     with drawing(gru, training and noise is not None):
         if training:
             noises.draw(gru, noise, gru.generator)
-        run_core(
-            gru,
+        runner.forward(
             plan,
             sizes,
-            team,
+            n_used,
             x=batch.x,
             h0=h0,
             y=batch.time_major(target),
@@ -160,19 +111,20 @@ def run_short(gru, x):
     if gru.batch_first:
         x = x.swapaxes(0, 1)
     T, B, I = x.shape
-    plan, sizes = gru._plans.get((T, B, _core.KEEP_NOTHING), NO_PLAN)
-    if plan is None or gru.input_size != I or x.dtype != gru.dtype or gru.learn_h0:
+    runner = gru._runner
+    planned = runner.known_plan(T, B, _core.KEEP_NOTHING)
+    if planned is None or gru.input_size != I or x.dtype != gru.dtype or gru.learn_h0:
         return None
+    plan, sizes = planned
     alone = sizes["max_threads"] == 1 or sizes["operations"] < threads.SERIAL_OPERATIONS
-    if not alone or sizes["operations"] > SHORT or not _is_simd():
+    if not alone or sizes["operations"] > SHORT or not runner.is_simd:
         return None
     count, H = gru.num_layers * gru.num_directions, gru.hidden_size
     width = gru.num_directions * H
     shape = (B, T, width) if gru.batch_first else (T, B, width)
     output = allocate(shape, gru.dtype, "the output")
     h_n = allocate((count, B, H), gru.dtype, "h_n")
-    run_core(
-        gru,
+    runner.forward(
         plan,
         sizes,
         1,
@@ -182,7 +134,7 @@ def run_short(gru, x):
         h_n=h_n.reshape(-1),
         tape=None,
         noise=noises.expected(gru),
-        packed=gru._packed.current()[0],
+        packed=runner.packed_weights(),
     )
     return output, h_n
 
@@ -220,13 +172,12 @@ def backward(gru, tape, d_output, d_h_n):
     batch, plan = tape.batch, tape.plan
     d_y = output_gradient(gru, batch, d_output)
     d_h_n = batch.state("d_h_n", d_h_n)
-    team = threads.threads_for(tape.n_threads, plan.sizes(1))
+    n_used = threads.threads_for(tape.n_threads, plan.sizes(1))
     d_x = allocate(batch.shape_of(gru.input_size), gru.dtype, "d_x")
     d_h0 = allocate(math.prod(batch.state_shape()), gru.dtype, "d_h0")
-    run_core_backward(
-        gru,
+    gru._runner.backward(
         plan,
-        team,
+        n_used,
         packed=packed,
         tape=tape.memory,
         noise=tape.noise,
@@ -244,21 +195,10 @@ def check_tape(gru, tape):
     """Raise if a tape is of other weights or another GRU; return the packed weights."""
     if tape.gru is not gru:
         raise ValueError("tape belongs to another GRU")
-    packed, fingerprint = weights_of(gru)
+    packed, fingerprint = gru._runner.packed_weights_and_fingerprint()
     if tape.fingerprint != fingerprint:
         raise RuntimeError("weights changed since forward: the tape no longer fits them")
     return packed
-
-
-def run_core_backward(gru, plan, team, **arrays):
-    """Call the core's backward pass; ``arrays`` by the names of ``pygru_backward_args``."""
-    sizes = plan.sizes(team)
-    workspace = POOL.take(sizes["backward_workspace"], np.uint8, "the workspace of backward")
-    arrays["parameters"] = gru._parameters_owner.borrow()
-    arrays["workspace"] = workspace
-    with threads.single_threaded_blas(sizes["largest_product"]):
-        _core.backward(plan, BLAS, KERNELS, team, threads.on_main_thread(), **arrays)
-    POOL.give(workspace)
 
 
 def add_h0_gradient(gru, tape, d_h0):

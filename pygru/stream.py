@@ -4,17 +4,11 @@ All memory is allocated when a stream is made (or at the first ``step`` of a thr
 size); after that a step allocates no buffer.
 """
 
-import contextlib
-
 import numpy as np
 
-from pygru.core import _core, threads, validation
-from pygru.core.blas import BLAS
-from pygru.core.kernels import KERNELS
+from pygru.core import threads, validation
 from pygru.core.memory import allocate
-
-IS_SIMD = KERNELS.engine == _core.ENGINE_SIMD
-AT_ONCE = contextlib.nullcontext()
+from pygru.runner import NO_LIMIT
 
 
 def _refuse_bidirectional(gru, what):
@@ -36,32 +30,23 @@ class _Buffers:
         self.x_shape = (*middle, gru.input_size)
         self.h_shape = (gru.num_layers, *middle, gru.hidden_size)
         self.h_next = allocate(states, gru.dtype, "the state")
-        self.stepper = _core.Stepper(
-            gru._config,
-            BLAS,
-            KERNELS,
-            gru.dtype.char.encode(),
+        self.stepper = gru._runner.stepper(
             batch,
-            None if IS_SIMD else gru._parameters_owner.borrow(),
-            gru._packed if IS_SIMD else None,
-            allocate(rows * gru.input_size, gru.dtype, "the input of a step"),
-            allocate(states, gru.dtype, "the state") if separate_state else None,
-            self.h_next,
-            allocate(gru._config.step_workspace(rows), gru.dtype, "the step workspace"),
-            gru.zoneout,
+            x=allocate(rows * gru.input_size, gru.dtype, "the input of a step"),
+            h=allocate(states, gru.dtype, "the state") if separate_state else None,
+            h_next=self.h_next,
         )
-        if IS_SIMD:
-            gru._packed.current()  # allocates, so that the first step need not
+        self._is_simd = gru._runner.is_simd
         self._product = rows * 3 * gru.hidden_size * max(gru.input_size, gru.hidden_size)
 
     def limit(self):
-        """A context for a step: the SIMD engine multiplies in the calling thread anyway."""
-        return AT_ONCE if IS_SIMD else threads.single_threaded_blas(self._product)
+        """A context for a step; only the BLAS engine needs one, the other multiplies itself."""
+        return NO_LIMIT if self._is_simd else threads.single_threaded_blas(self._product)
 
 
 def one_step(gru, x_t, h, out):
     """Implement ``GRU.step``; see there."""
-    buffers = getattr(gru._local, "buffers", None)
+    buffers = getattr(gru._runner.of_thread, "buffers", None)
     if buffers is not None:  # the usual case first: arrays like those of the last step
         result = np.empty(buffers.h_shape, gru.dtype) if out is None else out
         with buffers.limit():
@@ -84,7 +69,7 @@ def one_step(gru, x_t, h, out):
     if out is not None:
         validation.check_out("out", out, gru.dtype, shape)
     if buffers is None or buffers.batch != batch:
-        gru._local.buffers = buffers = _Buffers(gru, batch, separate_state=True)
+        gru._runner.of_thread.buffers = buffers = _Buffers(gru, batch, separate_state=True)
     result = np.empty(shape, gru.dtype)
     with buffers.limit():
         buffers.stepper.step(np.ascontiguousarray(x_t), np.ascontiguousarray(h), result)
@@ -114,6 +99,7 @@ class Stream:
         self._gru = gru
         self._buffers = _Buffers(gru, self._batch, separate_state=False)
         self._advance = self._buffers.stepper.advance
+        self._is_simd = gru._runner.is_simd
         self._h = self._buffers.h_next.reshape(self._buffers.h_shape)
         self._y = self._h[-1]
         self.reset()
@@ -137,7 +123,7 @@ class Stream:
 
     def __call__(self, x_t):
         """Advance by one step and return its output, a view that the next call overwrites."""
-        if IS_SIMD and self._advance(x_t):
+        if self._is_simd and self._advance(x_t):
             return self._y
         shape = self._buffers.x_shape
         x_t = validation.as_real("x_t", x_t, self._gru.dtype)

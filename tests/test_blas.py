@@ -14,13 +14,11 @@ import types
 
 import numpy as np
 import pytest
-from engines import HAS_SIMD, use_engine
+from engines import HAS_SIMD, use, use_blas_for, use_engine
 from scipy.linalg import cython_blas
 
-import pygru.gru
-import pygru.stream
 from pygru import GRU
-from pygru.core import _core, blas
+from pygru.core import _core, backend, blas
 
 NAMES = ("sgemm", "dgemm", "sgemv", "dgemv")
 REAL = "__pyx_t_5scipy_6linalg_11cython_blas_"
@@ -267,15 +265,10 @@ def wide_blas(library, monkeypatch):
     """Make pygru use the compiled BLAS; check that it did, with sane arguments."""
     calls, bad = (ctypes.c_int64.in_dll(library, name) for name in ("calls", "bad"))
     calls.value = bad.value = 0
-    use(monkeypatch, _core.Blas(wide_capsules(library), 8, 2**63 - 1))
+    use(monkeypatch, blas=_core.Blas(wide_capsules(library), 8, 2**63 - 1))
     yield
     assert calls.value > 0
     assert bad.value == 0
-
-
-def use(monkeypatch, table):
-    monkeypatch.setattr(pygru.passes, "BLAS", table)
-    monkeypatch.setattr(pygru.stream, "BLAS", table)
 
 
 def results(dtype, rows, batch, **options):
@@ -340,7 +333,7 @@ def test_blas_with_64_bit_integers_gives_the_same_results(arguments, request):
 def test_simd_engine_calls_no_blas(arguments, library, monkeypatch):
     """What it computes has the same bits in any batch; a product of BLAS would not."""
     use_engine(monkeypatch, "simd")
-    use(monkeypatch, _core.Blas(wide_capsules(library), 8, 2**63 - 1))
+    use(monkeypatch, blas=_core.Blas(wide_capsules(library), 8, 2**63 - 1))
     calls = ctypes.c_int64.in_dll(library, "calls")
     calls.value = 0
     results(**arguments)
@@ -352,7 +345,7 @@ def test_simd_engine_calls_no_blas(arguments, library, monkeypatch):
 
 def limited(max_int):
     """SciPy's own BLAS, said to take no integer above ``max_int``."""
-    table = blas.BLAS
+    table = backend.current().blas
     return _core.Blas(dict(cython_blas.__pyx_capi__), table.int_bytes, max_int)
 
 
@@ -360,13 +353,13 @@ def limited(max_int):
 def test_products_longer_than_the_limit_are_cut(arguments, monkeypatch):
     """4H = 40 is the longest row; every case but the first has more than 40 rows."""
     expected = results(**arguments)
-    use(monkeypatch, limited(40))
+    use(monkeypatch, blas=limited(40))
     assert_close(results(**arguments), expected, arguments["dtype"])
 
 
 def test_no_argument_exceeds_the_limit(library, monkeypatch):
     expected = results("float64", 30, 7)
-    use(monkeypatch, _core.Blas(wide_capsules(library), 8, 40))
+    use(monkeypatch, blas=_core.Blas(wide_capsules(library), 8, 40))
     largest = ctypes.c_int64.in_dll(library, "largest")
     largest.value = 0
     assert_close(results("float64", 30, 7), expected, "float64")
@@ -386,22 +379,22 @@ def test_row_longer_than_the_limit_is_refused(options, limit, monkeypatch):
     gru = GRU(hidden_size=10, seed=0, **options)
     x = np.ones((4, 3, gru.input_size), np.float32)
     output, _, tape = gru.forward(x)
-    use(monkeypatch, limited(limit))
+    use_blas_for(monkeypatch, gru, limited(limit))
     weights = gru.flat_parameters.copy()
     for call in (lambda: gru(x), lambda: gru.forward(x), lambda: gru.backward(tape, output)):
         with pytest.raises(ValueError, match=MATCH):
             call()
     assert not gru.flat_grads.any()
     np.testing.assert_array_equal(gru.flat_parameters, weights)
-    use(monkeypatch, limited(limit + 1))
+    use_blas_for(monkeypatch, gru, limited(limit + 1))
     np.testing.assert_allclose(gru(x)[0], output, rtol=1e-5, atol=1e-6)
     gru.backward(tape, output)
 
 
 @pytest.mark.parametrize("batch", [None, 3])
 def test_step_with_rows_longer_than_the_limit_is_refused(batch, monkeypatch):
+    use(monkeypatch, blas=limited(39))
     gru = GRU(6, 10, seed=0)
-    use(monkeypatch, limited(39))
     shape = () if batch is None else (batch,)
     with pytest.raises(ValueError, match=MATCH):
         gru.step(np.ones((*shape, 6)), np.zeros((1, *shape, 10)))
@@ -411,9 +404,9 @@ def test_step_with_rows_longer_than_the_limit_is_refused(batch, monkeypatch):
 
 def test_refused_row_leaves_the_generator_of_dropout(monkeypatch):
     """Whatever forward raises, the next dropout mask is what it would have been."""
+    use(monkeypatch, blas=limited(39))
     gru = GRU(6, 10, 2, dropout=0.5, seed=0)
     before = repr(gru.generator.bit_generator.state)
-    use(monkeypatch, limited(39))
     with pytest.raises(ValueError, match=MATCH):
         gru.forward(np.ones((4, 3, 6)))
     assert repr(gru.generator.bit_generator.state) == before

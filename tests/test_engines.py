@@ -19,7 +19,7 @@ from engines import ENGINES, FUSED_SETS, HAS_SIMD, SETS, use_engine
 
 import pygru
 from pygru import GRU, SGD, Variant
-from pygru.core import _core
+from pygru.core import _core, backend
 
 VARIANTS = ["chung", "cho", "pytorch", Variant("after", "replace")]
 DTYPES = ["float32", "float64"]
@@ -467,12 +467,12 @@ def test_unchanged_weights_are_packed_once(use, look, simd):
     gru = GRU(3, 4, seed=0)
     call = USES[use](gru)
     expected = call().copy()
-    packed = gru._packed.current()[0]
+    packed = gru._runner.packed_weights()
     right = packed.copy()
     packed[...] = np.nan
     look(gru)
     assert np.isnan(call()).any()
-    assert gru._packed.current()[0] is packed
+    assert gru._runner.packed_weights() is packed
     packed[...] = right
     same(call(), expected)
 
@@ -645,7 +645,9 @@ def test_rounding_of_the_caller_matters_not_and_is_kept(engine, libm, monkeypatc
 def test_core_refuses_packed_weights_that_are_missing(simd):
     """Without the check the core would read from address 0."""
     gru = GRU(3, 4, seed=0)
-    plan = _core.Plan(gru._config, _core.ENGINE_SIMD, 6, 1, None, b"f", _core.KEEP_NOTHING)
+    plan = _core.Plan(
+        gru._runner.config, _core.ENGINE_SIMD, 6, 1, None, b"f", _core.KEEP_NOTHING
+    )
     arrays = {
         "parameters": gru.flat_parameters,
         "packed": None,
@@ -659,10 +661,10 @@ def test_core_refuses_packed_weights_that_are_missing(simd):
     }
     kernels = _core.Kernels(SETS[-1], _core.ENGINE_SIMD)
     with pytest.raises(pygru.InternalError):
-        _core.forward(plan, pygru.passes.BLAS, kernels, 1, True, **arrays)
-    arrays["packed"] = gru._packed.current()[0][:-1]
+        _core.forward(plan, backend.current().blas, kernels, 1, True, **arrays)
+    arrays["packed"] = gru._runner.packed_weights()[:-1]
     with pytest.raises(pygru.InternalError, match=r"expected \d+ elements"):
-        _core.forward(plan, pygru.passes.BLAS, kernels, 1, True, **arrays)
-    arrays["packed"] = gru._packed.current()[0]
-    _core.forward(plan, pygru.passes.BLAS, kernels, 1, True, **arrays)
+        _core.forward(plan, backend.current().blas, kernels, 1, True, **arrays)
+    arrays["packed"] = gru._runner.packed_weights()
+    _core.forward(plan, backend.current().blas, kernels, 1, True, **arrays)
     same(arrays["y"][:, 0], gru(X)[0])

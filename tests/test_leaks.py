@@ -16,8 +16,6 @@ import pytest
 import pygru
 from pygru import GRU
 from pygru.core import _core
-from pygru.core.blas import BLAS
-from pygru.core.kernels import KERNELS
 
 REPETITIONS = 300
 MOST_GROWTH = 8 * 2**20
@@ -163,20 +161,20 @@ def test_errors_do_not_leak(gru, x):
 
 def test_calls_stopped_by_a_failing_array_do_not_leak(gru, x):
     """The core's own checks raise after other arrays were borrowed: all are given back."""
-    plan = _core.Plan(gru._config, KERNELS.engine, 48, B, None, b"f", _core.KEEP_NOTHING)
-    is_simd = KERNELS.engine == _core.ENGINE_SIMD
+    runner = gru._runner
+    plan, _ = runner.plan(48, B, None, _core.KEEP_NOTHING)
 
     def call():
         arrays = {
             "parameters": gru.flat_parameters,
-            "packed": gru._packed.current()[0] if is_simd else None,
+            "packed": runner.packed_weights(),
             "x": np.tile(x, (4, 1, 1)),
             "h0": None,
             "y": np.empty((48, B, 63), np.float32),
             **dict.fromkeys(("h_n", "tape", "noise", "workspace")),
         }
         with pytest.raises(pygru.InternalError, match="expected shape"):
-            _core.forward(plan, BLAS, KERNELS, 1, True, **arrays)
+            _core.forward(plan, runner.backend.blas, runner.backend.kernels, 1, True, **arrays)
 
     assert grown_by(call) < MOST_GROWTH
 

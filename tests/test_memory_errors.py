@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 
 from pygru import GRU
-from pygru.core import _core, memory
-from pygru.core.kernels import KERNELS
+from pygru.core import backend, memory
 
 MESSAGE = r"pygru: cannot allocate \d+ bytes for \w+"
 
@@ -205,7 +204,7 @@ def test_messages_name_the_purposes(numpy, gru, x):
         fail_every_allocation(numpy, call)
     wanted = {"the output", "h_n", "the tape of 6 steps", "the workspace of forward"}
     assert wanted | {"the dropout mask"} <= purposes
-    assert ("the packed weights" in purposes) == (KERNELS.engine == _core.ENGINE_SIMD)
+    assert ("the packed weights" in purposes) == backend.current().is_simd
 
 
 # ---- memory that really is not there ---------------------------------------------------

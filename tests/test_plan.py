@@ -139,7 +139,7 @@ def test_parameters_stand_where_the_core_looks_for_them(I, H, L, bidirectional, 
     begin = gru.flat_parameters.__array_interface__["data"][0]
     seen = []
     for layer, direction in itertools.product(range(L), range(gru.num_directions)):
-        cell = gru._config.cell(layer, direction)
+        cell = gru._runner.config.cell(layer, direction)
         width = I if layer == 0 else gru.num_directions * H
         assert cell["input_size"] == width
         shapes = {"weight_ih": (3 * H, width), "weight_hh": (3 * H, H)}

@@ -84,6 +84,3 @@ def blas_table(module=cython_blas):
         raise ImportError("pygru cannot use a BLAS whose functions differ in integer width")
     int_bytes = widths.pop()
     return _core.Blas(capsules, int_bytes, 2 ** (8 * int_bytes - 1) - 1)
-
-
-BLAS = blas_table()

@@ -5,9 +5,7 @@ import platform
 import numpy
 import scipy
 
-from pygru.core import _core, threads
-from pygru.core.blas import BLAS
-from pygru.core.kernels import ENGINE, KERNELS
+from pygru.core import _core, backend, threads
 
 
 def _blas_info():
@@ -33,7 +31,7 @@ def config():
     """
     from importlib import metadata  # which takes longer to import than the rest of pygru's core
 
-    date = _core.openmp_version()
+    date, used = _core.openmp_version(), backend.current()
     return {
         "pygru": metadata.version("pygru"),
         "python": platform.python_version(),
@@ -41,9 +39,9 @@ def config():
         "scipy": scipy.__version__,
         "compiler": _core.compiler(),
         "openmp": {"enabled": date > 0, "date": date},
-        "blas": {**_blas_info(), "int_bytes": BLAS.int_bytes},
-        "engine": ENGINE,
-        "kernels": KERNELS.name,
+        "blas": {**_blas_info(), "int_bytes": used.blas.int_bytes},
+        "engine": used.engine,
+        "kernels": used.kernels.name,
         "threads": threads.get_num_threads(),
     }
 

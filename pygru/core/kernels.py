@@ -1,11 +1,9 @@
 """Which kernels run, and which engine calls them: the best that this CPU has, or what is asked.
 
-``PYGRU_SIMD`` names the instruction set, ``PYGRU_ENGINE`` the engine: "simd" (packed weights,
-pygru's own products) or "blas". Both exist for tests and measurements and are read once, when
-pygru is imported.
+The environment variable ``PYGRU_SIMD`` names the instruction set, and ``PYGRU_ENGINE`` the
+engine: "simd" (packed weights, pygru's own products) or "blas". Both exist for tests and
+measurements; ``backend.py`` reads them once, when pygru is imported.
 """
-
-import os
 
 from pygru.core import _core
 
@@ -33,7 +31,3 @@ def choose(wanted=None, engine=None):
             f"(it has: {', '.join(engines)})"
         )
     return _core.Kernels(wanted or usable[-1], ENGINES[engine or engines[-1]])
-
-
-KERNELS = choose(os.environ.get("PYGRU_SIMD"), os.environ.get("PYGRU_ENGINE"))
-ENGINE = next(name for name, number in ENGINES.items() if number == KERNELS.engine)

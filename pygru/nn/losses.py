@@ -10,8 +10,7 @@ import operator
 
 import numpy as np
 
-from pygru.core import _core, validation
-from pygru.core.kernels import KERNELS
+from pygru.core import _core, backend, validation
 from pygru.core.memory import allocate
 
 
@@ -325,7 +324,7 @@ def cross_entropy(
         share = share / logits.dtype.type(of_classes) if total > 0 else np.zeros_like(share)
     gradient = allocate(logits.shape, logits.dtype, "the gradient of the logits")
     value = _core.cross_entropy(
-        KERNELS,
+        backend.current().kernels,
         np.ascontiguousarray(logits).reshape(-1),
         target.reshape(-1),
         np.ascontiguousarray(share).reshape(-1),

@@ -5,8 +5,7 @@ import weakref
 
 import numpy as np
 
-from pygru.core import _core, validation
-from pygru.core.kernels import KERNELS
+from pygru.core import _core, backend, validation
 
 
 class Optimizer:
@@ -200,7 +199,8 @@ class SGD(Optimizer):
         }
 
     def _update(self, parts, rate):
-        _core.sgd(KERNELS, parts, self._count, rate, self.momentum, self.nesterov)
+        kernels = backend.current().kernels
+        _core.sgd(kernels, parts, self._count, rate, self.momentum, self.nesterov)
 
 
 class RMSprop(Optimizer):
@@ -265,7 +265,8 @@ class RMSprop(Optimizer):
         }
 
     def _update(self, parts, rate):
-        _core.rmsprop(KERNELS, parts, self._count, rate, self.alpha, self.eps, self.momentum)
+        kernels = backend.current().kernels
+        _core.rmsprop(kernels, parts, self._count, rate, self.alpha, self.eps, self.momentum)
 
 
 class Adam(Optimizer):
@@ -307,7 +308,8 @@ class Adam(Optimizer):
         return {"betas": list(self.betas), "eps": self.eps, **super().get_config()}
 
     def _update(self, parts, rate):
-        _core.adam(KERNELS, parts, self._count, rate, *self.betas, self.eps, self._decoupled)
+        kernels = backend.current().kernels
+        _core.adam(kernels, parts, self._count, rate, *self.betas, self.eps, self._decoupled)
 
 
 class AdamW(Adam):
@@ -364,8 +366,9 @@ def clip_grad_norm(model, max_norm):
         max_norm = validation.check_number("max_norm", max_norm)
         if not max_norm > 0:
             raise ValueError(f"max_norm must be > 0 or None, got {max_norm}")
+    kernels = backend.current().kernels
     norm = math.sqrt(
-        sum(_core.sum_of_squares(KERNELS, gradients) for _, gradients in model.flat_pairs)
+        sum(_core.sum_of_squares(kernels, gradients) for _, gradients in model.flat_pairs)
     )
     if max_norm is not None and math.isfinite(norm) and norm > max_norm:
         for _, gradients in model.flat_pairs:

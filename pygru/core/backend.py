@@ -1,0 +1,47 @@
+"""What computes in this process: kernels with the engine that calls them, and BLAS functions.
+
+Both are chosen once, when pygru is imported. Whoever calls the core asks :func:`current` for
+them, so that tests replace them in one place for everything. A GRU keeps those that were
+current when it was made, because its packed weights fit only their kernels.
+"""
+
+import os
+from typing import NamedTuple
+
+from pygru.core import _core
+from pygru.core.blas import blas_table
+from pygru.core.kernels import ENGINES, choose
+
+
+class Backend(NamedTuple):
+    """The kernels, which also say which engine calls them, and the table of BLAS functions."""
+
+    kernels: _core.Kernels
+    blas: _core.Blas
+
+    @property
+    def is_simd(self) -> bool:
+        """Whether the SIMD engine runs, with packed weights and products of its own."""
+        return self.kernels.engine == _core.ENGINE_SIMD
+
+    @property
+    def engine(self) -> str:
+        """The name of the engine, "simd" or "blas"."""
+        return next(name for name, number in ENGINES.items() if number == self.kernels.engine)
+
+
+_current = Backend(
+    choose(os.environ.get("PYGRU_SIMD"), os.environ.get("PYGRU_ENGINE")), blas_table()
+)
+
+
+def current() -> Backend:
+    """Return what computes now.
+
+    Examples
+    --------
+    >>> from pygru.core import backend
+    >>> backend.current().engine in ("simd", "blas")
+    True
+    """
+    return _current

@@ -1,0 +1,205 @@
+"""Runs the core for one GRU: it owns the plans, the packed weights and the workspaces.
+
+``passes.py``, ``checkpointing.py`` and ``stream.py`` bring a call's arrays to the form of the
+core and then come here. No argument of a user is checked here.
+"""
+
+import contextlib
+import threading
+from typing import NamedTuple
+
+import numpy as np
+
+from pygru.core import _core, backend, threads
+from pygru.core.memory import POOL, allocate
+from pygru.noise import Noise
+from pygru.options import GRUOptions
+from pygru.typing import Floats, Integers
+
+# Shapes of batches whose plans are remembered.
+MOST_PLANS = 16
+
+NO_LIMIT = contextlib.nullcontext()
+
+
+class Planned(NamedTuple):
+    """A plan of the core, and the sizes that follow from it for a call in one thread."""
+
+    plan: _core.Plan
+    sizes: dict[str, int]
+
+
+class Runner:
+    """The core as one GRU uses it, with the kernels that are current when it is made.
+
+    Parameters
+    ----------
+    options : GRUOptions
+        Which GRU.
+    parameters : Owner
+        Its flat parameters. They may change at any time; every call uses those of the moment.
+    """
+
+    def __init__(self, options: GRUOptions, parameters: _core.Owner) -> None:
+        self.backend = backend.current()
+        self.is_simd = self.backend.is_simd
+        self.dtype = options.dtype
+        self.config = _core.Config(
+            options.input_size,
+            options.hidden_size,
+            options.num_layers,
+            options.num_directions,
+            options.bias,
+            options.variant.reset == "after",
+            options.variant.update == "keep",
+            options.recurrent_dropout > 0,
+            options.layer_norm_eps if options.layer_norm else 0.0,
+        )
+        self._parameters = parameters
+        self._packed = _core.Packed(self.config, self.backend.kernels, parameters)
+        self._zoneout = options.zoneout
+        self._plans: dict[tuple[int, int, int], Planned] = {}
+        self.of_thread = threading.local()  # where each Python thread keeps memory for steps
+
+    # ---- plans and weights ------------------------------------------------------------------
+
+    def known_plan(self, T: int, B: int, keep: int) -> Planned | None:
+        """Return the plan of a batch without lengths if an earlier call has made it."""
+        return self._plans.get((T, B, keep))
+
+    def plan(self, T: int, B: int, lengths: Integers | None, keep: int) -> Planned:
+        """Return the plan of a batch; batches of one shape and without lengths share it."""
+        made = self.known_plan(T, B, keep) if lengths is None else None
+        if made is not None:
+            return made
+        kernels, kind = self.backend.kernels, self.dtype.char.encode()
+        plan = _core.Plan(self.config, kernels.engine, T, B, lengths, kind, keep)
+        made = Planned(plan, plan.sizes(1))
+        if lengths is None:
+            if len(self._plans) >= MOST_PLANS:
+                self._plans.clear()
+            self._plans[T, B, keep] = made
+        return made
+
+    def packed_weights(self) -> Floats | None:
+        """Return the parameters of this moment packed for the SIMD engine; None on BLAS."""
+        return self._packed.current()[0] if self.is_simd else None
+
+    def packed_weights_and_fingerprint(self) -> tuple[Floats | None, int]:
+        """Return the same, and a number that tells these parameters from others."""
+        if self.is_simd:
+            return self._packed.current()
+        return None, _core.fingerprint(self._parameters.borrow())
+
+    # ---- whole sequences --------------------------------------------------------------------
+
+    def forward(
+        self,
+        plan: _core.Plan,
+        sizes: dict[str, int],
+        n_threads: int,
+        *,
+        x: Floats,
+        h0: Floats | None,
+        y: Floats,
+        h_n: Floats,
+        tape: Floats | None,
+        noise: Noise | None,
+        packed: Floats | None,
+    ) -> None:
+        """Run a planned batch; ``sizes`` are those of the plan for ``n_threads``.
+
+        The arrays are the members of ``pygru_forward_args`` in the C headers.
+        """
+        largest = sizes["largest_product"]
+        workspace = POOL.take(sizes["forward_workspace"], np.uint8, "the workspace of forward")
+        # The SIMD engine multiplies by itself, so BLAS is not called and needs no limit.
+        limit = NO_LIMIT if self.is_simd else threads.single_threaded_blas(largest)
+        with limit:
+            _core.forward(
+                plan,
+                self.backend.blas,
+                self.backend.kernels,
+                n_threads,
+                threads.on_main_thread(),
+                parameters=self._parameters.borrow(),
+                packed=packed,
+                x=x,
+                h0=h0,
+                y=y,
+                h_n=h_n,
+                tape=tape,
+                noise=noise,
+                workspace=workspace,
+            )
+        POOL.give(workspace)
+
+    def backward(
+        self,
+        plan: _core.Plan,
+        n_threads: int,
+        *,
+        packed: Floats | None,
+        tape: Floats,
+        noise: Noise | None,
+        d_y: Floats | None,
+        d_h_n: Floats | None,
+        d_x: Floats,
+        d_h0: Floats,
+        grads: Floats,
+    ) -> None:
+        """Go back through a planned batch and add to ``grads``.
+
+        The arrays are the members of ``pygru_backward_args`` in the C headers.
+        """
+        sizes = plan.sizes(n_threads)
+        workspace = POOL.take(
+            sizes["backward_workspace"], np.uint8, "the workspace of backward"
+        )
+        with threads.single_threaded_blas(sizes["largest_product"]):
+            _core.backward(
+                plan,
+                self.backend.blas,
+                self.backend.kernels,
+                n_threads,
+                threads.on_main_thread(),
+                parameters=self._parameters.borrow(),
+                packed=packed,
+                tape=tape,
+                noise=noise,
+                d_y=d_y,
+                d_h_n=d_h_n,
+                d_x=d_x,
+                d_h0=d_h0,
+                grads=grads,
+                workspace=workspace,
+            )
+        POOL.give(workspace)
+
+    # ---- single steps -----------------------------------------------------------------------
+
+    def stepper(
+        self, batch: int | None, *, x: Floats, h: Floats | None, h_next: Floats
+    ) -> _core.Stepper:
+        """Return what runs single steps from ``x`` and ``h`` to ``h_next``, all flat.
+
+        ``batch`` is the number of rows, or None without a batch axis. With ``h`` None, a step
+        starts from ``h_next`` itself. Nothing is allocated by a step, the first one included.
+        """
+        elements = self.config.step_workspace(1 if batch is None else batch)
+        if self.is_simd:
+            self._packed.current()  # which allocates the packed weights
+        return _core.Stepper(
+            self.config,
+            self.backend.blas,
+            self.backend.kernels,
+            self.dtype.char.encode(),
+            batch,
+            None if self.is_simd else self._parameters.borrow(),
+            self._packed if self.is_simd else None,
+            x,
+            h,
+            h_next,
+            allocate(elements, self.dtype, "the step workspace"),
+            self._zoneout,
+        )
