@@ -4,14 +4,23 @@ All memory is allocated when a stream is made (or at the first ``step`` of a thr
 size); after that a step allocates no buffer.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from pygru.core import threads, validation
 from pygru.core.memory import allocate
-from pygru.runner import NO_LIMIT
+from pygru.typing import Floats
+
+if TYPE_CHECKING:
+    from pygru.gru import GRU
 
 
-def _refuse_bidirectional(gru, what):
+def _refuse_bidirectional(gru: GRU, what: str) -> None:
     if gru.bidirectional:
         raise ValueError(
             f"{what} needs a GRU of one direction; the reverse direction of this one starts at "
@@ -19,10 +28,27 @@ def _refuse_bidirectional(gru, what):
         )
 
 
-class _Buffers:
-    """The memory of single steps of one GRU for one batch size; None has no batch axis."""
+def _with_one_blas_thread(
+    function: Callable[..., bool], largest_product: int
+) -> Callable[..., bool]:
+    """Return ``function`` as the BLAS engine must call it: BLAS uses the calling thread."""
 
-    def __init__(self, gru, batch, separate_state):
+    def limited(*arrays: NDArray[Any]) -> bool:
+        with threads.single_threaded_blas(largest_product):
+            return function(*arrays)
+
+    return limited
+
+
+class _Buffers:
+    """The memory of single steps of one GRU for one batch size; None has no batch axis.
+
+    ``step(x_t, h, out)`` and ``advance(x_t)`` run a step, the second one from the bound state
+    to itself. They return False, having done nothing, where an array is not dense or not of
+    the right shape and dtype.
+    """
+
+    def __init__(self, gru: GRU, batch: int | None, separate_state: bool) -> None:
         rows = 1 if batch is None else batch
         middle = () if batch is None else (batch,)
         states = gru.num_layers * rows * gru.hidden_size
@@ -30,28 +56,27 @@ class _Buffers:
         self.x_shape = (*middle, gru.input_size)
         self.h_shape = (gru.num_layers, *middle, gru.hidden_size)
         self.h_next = allocate(states, gru.dtype, "the state")
-        self.stepper = gru._runner.stepper(
+        stepper = gru._runner.stepper(
             batch,
             x=allocate(rows * gru.input_size, gru.dtype, "the input of a step"),
             h=allocate(states, gru.dtype, "the state") if separate_state else None,
             h_next=self.h_next,
         )
-        self._is_simd = gru._runner.is_simd
-        self._product = rows * 3 * gru.hidden_size * max(gru.input_size, gru.hidden_size)
+        self.step: Callable[..., bool] = stepper.step
+        self.advance: Callable[..., bool] = stepper.advance
+        if not gru._runner.is_simd:
+            product = rows * 3 * gru.hidden_size * max(gru.input_size, gru.hidden_size)
+            self.step = _with_one_blas_thread(self.step, product)
+            self.advance = _with_one_blas_thread(self.advance, product)
 
-    def limit(self):
-        """A context for a step; only the BLAS engine needs one, the other multiplies itself."""
-        return NO_LIMIT if self._is_simd else threads.single_threaded_blas(self._product)
 
-
-def one_step(gru, x_t, h, out):
+def one_step(gru: GRU, x_t: ArrayLike, h: ArrayLike, out: Floats | None) -> Floats:
     """Implement ``GRU.step``; see there."""
-    buffers = getattr(gru._runner.of_thread, "buffers", None)
+    buffers: _Buffers | None = getattr(gru._runner.of_thread, "buffers", None)
     if buffers is not None:  # the usual case first: arrays like those of the last step
         result = np.empty(buffers.h_shape, gru.dtype) if out is None else out
-        with buffers.limit():
-            if buffers.stepper.step(x_t, h, result):
-                return result
+        if buffers.step(x_t, h, result):
+            return result
     _refuse_bidirectional(gru, "step")
     x_t = validation.as_real("x_t", x_t, gru.dtype)
     if x_t.ndim not in (1, 2) or x_t.shape[-1] != gru.input_size:
@@ -71,8 +96,7 @@ def one_step(gru, x_t, h, out):
     if buffers is None or buffers.batch != batch:
         gru._runner.of_thread.buffers = buffers = _Buffers(gru, batch, separate_state=True)
     result = np.empty(shape, gru.dtype)
-    with buffers.limit():
-        buffers.stepper.step(np.ascontiguousarray(x_t), np.ascontiguousarray(h), result)
+    buffers.step(np.ascontiguousarray(x_t), np.ascontiguousarray(h), result)
     if out is None:
         return result
     out[...] = result
@@ -83,56 +107,82 @@ class Stream:
     """Single steps of a GRU with the state kept inside; made by :meth:`GRU.stream`.
 
     Calling it with the input of one step, (B, I) or (I,), returns the output of that step,
-    (B, H) or (H,). The returned array is a view of the state, overwritten by the next call:
-    copy it to keep it. The weights are the GRU's own, at every step. Not for use from several
-    threads at once; make one stream for each.
+    (B, H) or (H,). The returned array is a view of the state, which the next call overwrites:
+    copy it to keep it. Every step uses the GRU's weights of that moment. Several threads must
+    not use one stream at once; make one for each.
 
     Attributes
     ----------
     h : ndarray
         The state, (L, B, H) or (L, H). Assigning copies into it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pygru import GRU
+    >>> stream = GRU(2, 3, seed=0).stream(batch=4)
+    >>> stream(np.ones((4, 2))).shape, stream.h.shape
+    ((4, 3), (1, 4, 3))
     """
 
-    def __init__(self, gru, batch=None):
+    # No __dict__: a misspelt attribute cannot be assigned, only h can.
+    __slots__ = ("__weakref__", "_advance", "_batch", "_gru", "_h", "_x_shape", "_y")
+
+    def __init__(self, gru: GRU, batch: int | None = None) -> None:
         _refuse_bidirectional(gru, "stream")
         self._batch = None if batch is None else validation.check_int("batch", batch, 1)
         self._gru = gru
-        self._buffers = _Buffers(gru, self._batch, separate_state=False)
-        self._advance = self._buffers.stepper.advance
-        self._is_simd = gru._runner.is_simd
-        self._h = self._buffers.h_next.reshape(self._buffers.h_shape)
+        buffers = _Buffers(gru, self._batch, separate_state=False)
+        self._advance = buffers.advance
+        self._x_shape = buffers.x_shape
+        self._h = buffers.h_next.reshape(buffers.h_shape)
         self._y = self._h[-1]
         self.reset()
 
-    def _initial_state(self):
-        """The state of a stream that begins: zeros, or the GRU's own h0."""
+    def _initial_state(self) -> Floats | int:
+        """Return the state of a stream that begins: zeros, or the GRU's own h0."""
         if not self._gru.learn_h0:
             return 0
         h0 = self._gru.parameters["h0"]
         return h0 if self._batch is None else h0[:, np.newaxis]
 
     @property
-    def h(self):
+    def h(self) -> Floats:
+        """The state, (L, B, H) or (L, H), a view; assigning copies into it."""
         return self._h
 
     @h.setter
-    def h(self, value):
+    def h(self, value: ArrayLike) -> None:
         shape = self._h.shape
         validation.refuse_foreign("h", value)
         self._h[...] = validation.as_state("h", value, self._gru.dtype, shape, str(shape))
 
-    def __call__(self, x_t):
-        """Advance by one step and return its output, a view that the next call overwrites."""
-        if self._is_simd and self._advance(x_t):
+    def __call__(self, x_t: ArrayLike) -> Floats:
+        """Advance by one step and return its output, a view that the next call overwrites.
+
+        Parameters
+        ----------
+        x_t : array_like
+            (B, I), or (I,) without a batch axis: the input of this step.
+
+        Returns
+        -------
+        ndarray
+            (B, H) or (H,) the state of the last layer.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If ``x_t`` does not fit; the state is then what it was.
+        """
+        if self._advance(x_t):
             return self._y
-        shape = self._buffers.x_shape
         x_t = validation.as_real("x_t", x_t, self._gru.dtype)
-        validation.check_shape("x_t", x_t, shape, str(shape))
-        with self._buffers.limit():
-            self._advance(np.ascontiguousarray(x_t))
+        validation.check_shape("x_t", x_t, self._x_shape, str(self._x_shape))
+        self._advance(np.ascontiguousarray(x_t))
         return self._y
 
-    def reset(self, rows=None):
+    def reset(self, rows: Any = None) -> None:
         """Set the state to zero, or to the GRU's ``h0`` if it has learned one.
 
         Parameters
@@ -144,6 +194,8 @@ class Stream:
         ------
         ValueError
             If ``rows`` is given for a stream without a batch axis.
+        IndexError
+            If ``rows`` is beyond the batch.
         """
         if rows is None:
             self._h[...] = self._initial_state()
