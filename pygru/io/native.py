@@ -52,8 +52,8 @@ def save(model, path, metadata=None):
     TypeError
         If the model is of an unknown class, or its configuration or the metadata is not JSON.
     ValueError
-        If the parameters of a layer of your own are not those that its ``parameter_shapes``
-        says of its ``get_config``.
+        If a layer of your own could not be loaded: its parameters are not those that its
+        ``parameter_shapes`` makes of its ``get_config``, or ``from_config`` refuses that.
     OSError
         If the file cannot be written.
 
@@ -217,6 +217,12 @@ def _check_own(model, description):
             f"cannot save a {name}: its parameters are {found}, but parameter_shapes and the "
             f"dtype of its get_config() make {expected}"
         )
+    try:
+        type(model).from_config(description["config"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"cannot save a {name}: its get_config() does not make a new one: {error}"
+        ) from None
 
 
 def _with_own(layers):

@@ -72,7 +72,7 @@ class Embedding(Layer):
         self.frozen = validation.check_bool("frozen", frozen)
         self.dtype = validation.check_dtype(dtype)
         self._is_drawn = weight is None
-        self.create_parameters(seed, dtype=self.dtype)
+        self.create_parameters(seed)
         if weight is not None:
             self.parameters["weight"] = weight
         self._clear_padding()

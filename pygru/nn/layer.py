@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from pygru.core.parameters import Parameters
+from pygru.core.validation import check_dtype
 from pygru.nn.model import Model
 from pygru.nn.seeds import generator_for
 from pygru.typing import Floats, Seed
@@ -24,8 +25,8 @@ class Layer(Parameters, Model):
     A subclass defines
 
     * ``__init__``, which keeps its arguments and then calls :meth:`create_parameters`;
-    * ``get_config()``: the constructor's arguments but the seed as JSON, among them the
-      ``dtype`` of the parameters if it is not float32;
+    * ``get_config()``: the constructor's arguments but the seed as JSON; an argument ``dtype``
+      is the dtype of the parameters, which are float32 without one;
     * ``parameter_shapes(config)``, a static method: the shape of each parameter by name;
     * ``initialize(generator)``: the initial values, if they are not zeros;
     * ``forward(x, *, lengths=None, training=True)``, which returns the output and a tape;
@@ -75,18 +76,20 @@ class Layer(Parameters, Model):
     (2, 5, 4)
     """
 
-    def create_parameters(self, seed: Seed = None, *, dtype: Any = np.float32) -> None:
+    def create_parameters(self, seed: Seed = None) -> None:
         """Allocate parameters and gradients, zeros at first, and call :meth:`initialize`.
+
+        Their shapes are those that ``parameter_shapes`` makes of ``get_config``, and their
+        dtype is the one that ``get_config`` names.
 
         Parameters
         ----------
         seed : int, sequence of int, SeedSequence, Generator or None
             What the generator that ``initialize`` is given is made from. An integer gives
-            every class numbers of its own.
-        dtype : dtype
-            float32 or float64, of the parameters.
-        """
-        self._create_parameters(self.parameter_shapes(self.get_config()), dtype)
+            every class numbers of its own."""
+        config = self.get_config()
+        dtype = check_dtype(config.get("dtype", "float32"))
+        self._create_parameters(self.parameter_shapes(config), dtype)
         self.reseed(seed)
 
     def reseed(self, seed: Seed) -> None:

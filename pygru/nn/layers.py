@@ -55,7 +55,7 @@ class Linear(Layer):
         self.out_features = validation.check_int("out_features", out_features, 1)
         self.bias = validation.check_bool("bias", bias)
         self.dtype = validation.check_dtype(dtype)
-        self.create_parameters(seed, dtype=self.dtype)
+        self.create_parameters(seed)
 
     def get_config(self):
         """Return the constructor's arguments but the seed, ready for JSON."""

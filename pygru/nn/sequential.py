@@ -160,14 +160,16 @@ class Sequential(Composite):
 
     def _padded(self, x: Any, lengths: Any) -> tuple[Any, Any]:
         """A list of sequences as one array and its lengths; anything else unchanged."""
-        if lengths is not None or not isinstance(x, (list, tuple)) or not len(x):
-            return x, lengths
+        if lengths is not None:
+            return x, np.array(lengths)  # a copy, so that every layer reads the same numbers
+        if not isinstance(x, (list, tuple)) or not len(x):
+            return x, None
         # A list of vectors is no list of sequences, but one of tokens is.
         if np.ndim(x[0]) > (0 if self.reads == "tokens" else 1):
             sizes = {len(sequence) for sequence in x}
             if len(sizes) > 1 or isinstance(x[0], np.ndarray):
                 return pad_sequences(x)
-        return x, lengths
+        return x, None
 
     def forward(
         self, x: Any, *, lengths: Any = None, training: bool = True, memory: Any = "gates"
