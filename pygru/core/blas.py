@@ -6,6 +6,7 @@ widths of BLAS integers. docs/decisions/0001-blas-by-table.md says why.
 """
 
 import re
+from typing import Any
 
 import scipy
 from scipy.linalg import cython_blas
@@ -22,7 +23,7 @@ INTEGERS = {"int": 4, "int32_t": 4, "int64_t": 8, "npy_int64": 8}
 ANY_WIDTH = ("blas_int", "__pyx_t_5scipy_6linalg_11cython_blas_blas_int")
 
 
-def int_bytes_of(function, signature, blas_int_bytes=4):
+def int_bytes_of(function: str, signature: str, blas_int_bytes: int = 4) -> int:
     """Return the width of a BLAS function's integers, 4 or 8 bytes.
 
     Parameters
@@ -42,18 +43,18 @@ def int_bytes_of(function, signature, blas_int_bytes=4):
     found = re.fullmatch(r"void \((.*)\)", signature)
     arguments = found.group(1).split(", ") if found else []
     pattern = PATTERNS[function[1:]]
-    widths = set()
+    widths: set[int] = set()  # 0 stands for an argument that does not fit
     for letter, argument in zip(pattern, arguments, strict=False):
         kind = argument.removeprefix("const ").removesuffix(" *")
         if not argument.endswith(" *"):
-            widths.add(None)
+            widths.add(0)
         elif letter == "c":
-            widths.update([] if kind == "char" else [None])
+            widths.update([] if kind == "char" else [0])
         elif letter == "r":
-            widths.update([] if kind in REALS[function[0]] else [None])
+            widths.update([] if kind in REALS[function[0]] else [0])
         else:
-            widths.add(blas_int_bytes if kind in ANY_WIDTH else INTEGERS.get(kind))
-    if len(arguments) != len(pattern) or len(widths) != 1 or None in widths:
+            widths.add(blas_int_bytes if kind in ANY_WIDTH else INTEGERS.get(kind, 0))
+    if len(arguments) != len(pattern) or len(widths) != 1 or 0 in widths:
         raise ImportError(
             f"pygru cannot use scipy.linalg.cython_blas.{function} from SciPy "
             f"{scipy.__version__}: unexpected signature {signature!r}"
@@ -61,7 +62,7 @@ def int_bytes_of(function, signature, blas_int_bytes=4):
     return widths.pop()
 
 
-def blas_table(module=cython_blas):
+def blas_table(module: Any = cython_blas) -> _core.Blas:
     """Build the table from a module with Cython exports.
 
     Raises

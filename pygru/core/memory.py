@@ -6,7 +6,7 @@ been computed and nothing has changed.
 
 import math
 import sys
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -78,7 +78,7 @@ class Pool:
         """Take an array back, unless somebody still has a view of it."""
         if array.nbytes < self.SMALL or _holders(array) > HOLDERS_OF_ONE_VIEW:
             return
-        self._kept.append(array.base)
+        self._kept.append(cast(NDArray[Any], array.base))
         while self.nbytes > self.most and self._oldest() is not None:
             pass
 

@@ -125,6 +125,11 @@ class Parameters(FixedAttributes):
     A class calls ``_create_parameters(shapes, dtype)`` once; ``shapes`` is an ordered dict.
     """
 
+    parameters: NamedViews
+    grads: NamedViews
+    _parameters_owner: Owner
+    _grads_owner: Owner
+
     def _create_parameters(
         self, shapes: Mapping[str, tuple[int, ...]], dtype: DTypeLike
     ) -> None:

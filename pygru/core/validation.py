@@ -1,44 +1,67 @@
-"""What users pass in, checked once: every message names the argument, what was expected
-and what came. Nothing here changes its input.
+"""What users pass in, checked once: every message names the argument, what was expected and
+what came. Nothing here changes its input.
+
+An array whose values become indices or lengths is copied first, and the copy is checked and
+used: another thread or process may write the original at any time.
 """
 
 import difflib
 import math
 import operator
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from pygru.typing import Floats
 
 # float64 holds every integer up to here; a larger one would silently become another number.
 EXACT_INTEGERS = 2**53
 
+# Python refuses to write out integers of thousands of digits. Messages describe long ones, and
+# an argument that is longer than any that code behind this may want to show is refused here.
+SHOWN_BITS = 256
+MOST_BITS = 4096
 
-def type_name(value):
+ChoiceT = TypeVar("ChoiceT")
+
+
+def type_name(value: object) -> str:
     """The name of a value's type, as messages show it."""
     return type(value).__name__
 
 
-def check_int(name, value, minimum):
+def shown_number(value: Any) -> str:
+    """A number as messages show it; a very long integer is described."""
+    if isinstance(value, int) and value.bit_length() > SHOWN_BITS:
+        return f"an integer of {value.bit_length()} bits"
+    return str(value)
+
+
+def check_int(name: str, value: object, minimum: int) -> int:
     """Return ``value`` as an int that is at least ``minimum``."""
     if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be an int, got bool")
     try:
-        result = operator.index(value)
+        result = operator.index(value)  # type: ignore[arg-type]
     except TypeError:
         raise TypeError(f"{name} must be an int, got {type_name(value)}") from None
     if result < minimum:
-        raise ValueError(f"{name} must be >= {minimum}, got {result}")
+        raise ValueError(f"{name} must be >= {minimum}, got {shown_number(result)}")
+    if result.bit_length() > MOST_BITS:
+        raise ValueError(f"{name} is too large: {shown_number(result)}")
     return result
 
 
-def check_bool(name, value):
+def check_bool(name: str, value: object) -> bool:
     """Return ``value`` as a bool; numbers and strings are refused."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be a bool, got {type_name(value)}")
     return bool(value)
 
 
-def check_number(name, value):
+def check_number(name: str, value: object) -> float:
     """Return ``value`` as a float, maybe NaN or infinite; a huge int is infinite."""
     if isinstance(value, (bool, np.bool_)) or not isinstance(
         value, (int, float, np.integer, np.floating)
@@ -50,68 +73,76 @@ def check_number(name, value):
         return math.inf if value > 0 else -math.inf
 
 
-def check_positive(name, value):
+def check_positive(name: str, value: object) -> float:
     """Return ``value`` as a finite float above 0."""
     number = check_number(name, value)
     if not (math.isfinite(number) and number > 0):
-        raise ValueError(f"{name} must be a finite number > 0, got {value}")
+        raise ValueError(f"{name} must be a finite number > 0, got {shown_number(value)}")
     return number
 
 
-def check_not_negative(name, value):
+def check_not_negative(name: str, value: object) -> float:
     """Return ``value`` as a finite float of at least 0."""
     number = check_number(name, value)
     if not (math.isfinite(number) and number >= 0):
-        raise ValueError(f"{name} must be a finite number >= 0, got {value}")
+        raise ValueError(f"{name} must be a finite number >= 0, got {shown_number(value)}")
     return number
 
 
-def check_fraction(name, value):
+def check_fraction(name: str, value: object) -> float:
     """Return ``value`` as a float in [0, 1]."""
     number = check_number(name, value)
     if not 0 <= number <= 1:
-        raise ValueError(f"{name} must be a number in [0, 1], got {value}")
+        raise ValueError(f"{name} must be a number in [0, 1], got {shown_number(value)}")
     return number
 
 
-def check_choice(name, value, choices):
-    """Return ``value`` if it is one of ``choices``."""
-    if value not in choices:
-        listed = ", ".join(repr(choice) for choice in choices)
-        raise ValueError(f"{name} must be one of {listed}, got {value!r}")
-    return value
+def check_choice(name: str, value: object, choices: Sequence[ChoiceT]) -> ChoiceT:
+    """Return the one of ``choices`` that ``value`` is."""
+    for choice in choices:
+        # An array, for which == has no single answer, is none of them.
+        if isinstance(value, type(choice)) and value == choice:
+            return choice
+    listed = ", ".join(repr(choice) for choice in choices)
+    raise ValueError(f"{name} must be one of {listed}, got {_shown(value)}")
 
 
-def check_mapping(name, value):
+def _shown(value: object) -> str:
+    """A value as messages show it, cut after 200 characters."""
+    text = shown_number(value) if isinstance(value, int) else repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+def check_mapping(name: str, value: object) -> None:
     """Raise unless ``value`` is a mapping."""
     if not isinstance(value, Mapping):
         raise TypeError(f"{name} must be a mapping of names to arrays, got {type_name(value)}")
 
 
-def check_dtype(dtype):
+def check_dtype(dtype: DTypeLike | None) -> np.dtype[np.floating[Any]]:
     """Return float32 or float64 as a native NumPy dtype."""
     # np.dtype(None) would be float64, which is not this library's default.
-    result = None if dtype is None else np.dtype(dtype)
-    if result not in (np.dtype(np.float32), np.dtype(np.float64)):
+    result: np.dtype[Any] | None = None if dtype is None else np.dtype(dtype)
+    if result is None or result not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise ValueError(f"dtype must be float32 or float64, got {result}")
     return result
 
 
-def unexpected_key(key, known):
+def unexpected_key(key: object, known: Iterable[str]) -> str:
     """The text for a name that does not exist, with the nearest one that does."""
     near = difflib.get_close_matches(str(key), list(known), n=1)
-    return f"unexpected key {key!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+    return f"unexpected key {_shown(key)}" + (f"; did you mean {near[0]!r}?" if near else "")
 
 
 # ---- arrays ------------------------------------------------------------------------------
 
 
-def is_torch(value):
+def is_torch(value: object) -> bool:
     """Whether a value is a PyTorch tensor; PyTorch is not imported for the question."""
     return type(value).__module__.split(".")[0] == "torch" and hasattr(value, "detach")
 
 
-def refuse_foreign(name, value):
+def refuse_foreign(name: str, value: Any) -> None:
     """Raise for containers that NumPy would convert wrongly or with an obscure message."""
     if value is None:
         raise TypeError(f"{name} must be array-like of numbers, got NoneType")
@@ -135,7 +166,7 @@ def refuse_foreign(name, value):
             raise TypeError(f"{name} requires grad; pass {name}.detach()")
 
 
-def as_numeric(name, value):
+def as_numeric(name: str, value: ArrayLike) -> NDArray[Any]:
     """Return ``value`` as an ndarray of real numbers, of whatever dtype it has."""
     refuse_foreign(name, value)
     try:
@@ -154,7 +185,7 @@ def as_numeric(name, value):
     return array
 
 
-def as_real(name, value, dtype):
+def as_real(name: str, value: ArrayLike, dtype: DTypeLike) -> Floats:
     """Return ``value`` as an aligned native array of ``dtype``, no copy where none is needed.
 
     Integers, booleans and other float types are converted; float64 beyond the range of
@@ -174,7 +205,7 @@ def as_real(name, value, dtype):
     return array if array.flags.aligned else array.copy()
 
 
-def dense_last_axis(array):
+def dense_last_axis(array: Floats) -> Floats:
     """Return an array that the core can walk: last axis contiguous, strides whole elements."""
     item = array.itemsize
     if array.shape[-1] > 1 and array.strides[-1] != item:
@@ -184,13 +215,15 @@ def dense_last_axis(array):
     return array
 
 
-def check_shape(name, array, shape, meaning):
+def check_shape(name: str, array: NDArray[Any], shape: tuple[int, ...], meaning: str) -> None:
     """Raise unless ``array`` has ``shape``; ``meaning`` names the axes, '{}' for the sizes."""
     if array.shape != tuple(shape):
         raise ValueError(f"{name} must have shape {meaning}, got {array.shape}")
 
 
-def as_state(name, value, dtype, shape, meaning):
+def as_state(
+    name: str, value: ArrayLike | None, dtype: DTypeLike, shape: tuple[int, ...], meaning: str
+) -> Floats | None:
     """Return ``value`` as a contiguous array of exactly ``shape``; None stays None."""
     if value is None:
         return None
@@ -205,11 +238,13 @@ def as_state(name, value, dtype, shape, meaning):
     return np.ascontiguousarray(array)
 
 
-def as_lengths(lengths, batch, steps, name="lengths"):
-    """Return the lengths as a contiguous int64 array of (batch,), each in [0, steps]."""
+def as_lengths(
+    lengths: ArrayLike, batch: int, steps: int, name: str = "lengths"
+) -> NDArray[np.int64]:
+    """Return a copy of the lengths: contiguous int64 of (batch,), each in [0, steps]."""
     refuse_foreign(name, lengths)
-    array = np.asarray(lengths)
-    if array.size == 0 and array.dtype.kind == "f":  # np.asarray([]) is float64
+    array = np.array(lengths)  # a copy: what is checked here is what will be used
+    if array.size == 0 and array.dtype.kind == "f":  # np.array([]) is float64
         array = array.astype(np.int64)
     if array.dtype.kind not in "iu":
         raise TypeError(f"{name} must be integers, got {array.dtype}")
@@ -224,7 +259,7 @@ def as_lengths(lengths, batch, steps, name="lengths"):
     return np.require(array, np.int64, ["C", "A"])
 
 
-def check_out(name, out, dtype, shape):
+def check_out(name: str, out: object, dtype: DTypeLike, shape: tuple[int, ...]) -> None:
     """Raise unless ``out`` can receive a result of ``shape`` and ``dtype``."""
     if not isinstance(out, np.ndarray):
         raise TypeError(f"{name} must be a numpy.ndarray, got {type_name(out)}")
