@@ -1,9 +1,9 @@
-"""pygru beside its rivals and beside the machine's limits: ``python -m benchmarks --help``."""
+"""pygru compared with other libraries and with the limits of the machine."""
 
 import sys
 from pathlib import Path
 
-# Run from the checkout, Python would find the source folder pygru/, which holds no compiled
-# module, before the installed package.
+# In the checkout Python would import the source folder pygru/, which has no compiled module,
+# instead of the installed package.
 _root = Path(__file__).resolve().parent.parent
 sys.path[:] = [entry for entry in sys.path if Path(entry or ".").resolve() != _root]

@@ -4,8 +4,9 @@
     python -m benchmarks training step trainer    other kinds
     python -m benchmarks --dtype float64 --threads 2 --json results.json --picture results.png
 
-One thread is pinned to one core. The functions take turns; a figure is the median. Leave
-OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE unset: they change which kernels SciPy's BLAS uses.
+With one thread, the process is pinned to one core. The libraries take turns, and every figure
+is a median. Leave OPENBLAS_CORETYPE and OPENBLAS_L2_SIZE unset, because they change which
+kernels SciPy's BLAS uses.
 """
 
 import argparse
@@ -38,7 +39,7 @@ def parse(arguments):
 
 
 def prepare(threads):
-    """Set what libraries read when they are imported; pin one thread to one core."""
+    """Set the variables that libraries read at import; pin a single thread to one core."""
     if threads == 1 and hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):

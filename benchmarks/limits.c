@@ -1,5 +1,5 @@
 /* limits.c - what one core of this machine can do: multiply-adds per second from registers, and
- * bytes per second read from a buffer of any size. Built by limits.py for this very CPU. */
+ * bytes per second read from a buffer of any size. limits.py compiles it for this CPU. */
 #include <stddef.h>
 #include <stdint.h>
 #include <time.h>
@@ -14,7 +14,7 @@ enum { BYTES = 16 };
 
 typedef float vector_f32 __attribute__((vector_size(BYTES)));
 typedef double vector_f64 __attribute__((vector_size(BYTES)));
-enum { CHAINS = 12 }; /* more than latency times ports, fewer than registers */
+enum { CHAINS = 12 }; /* more than latency times ports, fewer than the registers */
 
 static double now(void) {
     struct timespec t;
@@ -22,7 +22,7 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* Operations per second, a multiply-add being two; the best of several tries. */
+/* Operations per second, where a multiply-add counts as two; the best of several tries. */
 #define DEFINE_PEAK(NAME, VECTOR, REAL)                                                        \
     double NAME(void) {                                                                        \
         double best = 0;                                                                       \
@@ -33,7 +33,7 @@ static double now(void) {
                 x[i] = (REAL)0.999;                                                            \
                 y[i] = (REAL)1e-3;                                                             \
             }                                                                                  \
-            for (int i = 0; i < CHAINS; i++) { /* equal ones would be computed once */         \
+            for (int i = 0; i < CHAINS; i++) { /* equal chains: computed once */               \
                 sum[i] = x * (REAL)i;                                                          \
             }                                                                                  \
             const double begin = now();                                                        \
@@ -55,7 +55,7 @@ static double now(void) {
 DEFINE_PEAK(peak_f32, vector_f32, float)
 DEFINE_PEAK(peak_f64, vector_f64, double)
 
-/* Bytes per second of reading `bytes` again and again, from wherever they end up. */
+/* Bytes per second when `bytes` are read again and again, from whichever cache holds them. */
 double read_bandwidth(const void *memory, size_t bytes) {
     const vector_f32 *v = memory;
     const size_t n = bytes / BYTES / 8 * 8;
@@ -68,7 +68,7 @@ double read_bandwidth(const void *memory, size_t bytes) {
             for (size_t i = 0; i < n; i += 8) {
                 _Pragma("GCC unroll 8") for (size_t k = 0; k < 8; k++) { sum[k] += v[i + k]; }
             }
-            __asm__ volatile("" : : "r"(v) : "memory"); /* read again */
+            __asm__ volatile("" : : "r"(v) : "memory"); /* the compiler must read again */
         }
         const double seconds = now() - begin;
         volatile float used = 0;

@@ -1,4 +1,4 @@
-"""The machine's limits, measured in this process, and the time that no GRU can go below."""
+"""The limits of the machine, measured in this process, and a lower bound for a GRU's time."""
 
 import ctypes
 import os
@@ -12,8 +12,8 @@ import numpy as np
 SIZES = [2**exponent for exponent in range(14, 27)]  # 16 KiB to 64 MiB
 FLAGS = ["-O3", "-march=native", "-ffp-contract=fast", "-std=gnu11", "-shared", "-fPIC"]
 
-# Cycles that the activations and the blend of one vector of units take, and their derivatives:
-# three exponentials of about a dozen multiply-adds each, two or three divisions.
+# Cycles for the activations and the new state of one vector of units, or for their derivatives:
+# three exponentials of about a dozen multiply-adds each, and two or three divisions.
 FORWARD_CYCLES = 50
 BACKWARD_CYCLES = 14
 
@@ -27,15 +27,16 @@ class Limits:
     lanes: dict  # dtype name -> lanes of a vector
 
     def read_time(self, size):
-        """Seconds to read ``size`` bytes once when they are read again and again."""
+        """Seconds for one pass over ``size`` bytes that are read again and again."""
         fitting = min((s for s in self.bandwidth if s >= size), default=max(self.bandwidth))
         return size / self.bandwidth[fitting]
 
     def seconds(self, p, kind):
-        """The least time of one call on one core, by operations and weights read.
+        """The least time of one call on one core, from its operations and the weights it reads.
 
-        A step costs the larger of its multiply-adds and of reading the recurrent weights, and
-        the activations; the products over all steps are pure arithmetic.
+        A step takes the time of its multiply-adds or the time to read the recurrent weights,
+        whichever is longer, plus the activations. The products over all steps are limited by
+        their arithmetic only.
         """
         itemsize = np.dtype(p.dtype).itemsize
         peak = self.peak[p.dtype]
@@ -75,7 +76,7 @@ def measure():
 
 
 def _vector_bytes():
-    """What the compiler's own choice in limits.c comes to on this CPU."""
+    """The lanes of a vector as limits.c is compiled on this CPU."""
     macros = subprocess.run(
         [os.environ.get("CC", "cc"), "-march=native", "-dM", "-E", "-"],
         input="",

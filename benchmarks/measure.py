@@ -1,4 +1,4 @@
-"""Runs the cells: the same work in pygru and in each rival, checked to be the same."""
+"""Runs the cases: pygru and each rival do the same work, and the outputs are compared."""
 
 import numpy as np
 
@@ -20,7 +20,7 @@ def grid(kind, options, bounds):
             function = getattr(runner, kind)(p)
             if function is not None:
                 functions[runner.name] = function
-        if kind != "step":  # a stream goes on from its state: nothing to compare
+        if kind != "step":  # a stream continues from its state, so outputs differ
             check(functions, AGREEMENT[options.dtype])
         for variant in VARIANTS:
             same = rivals.Problem(*cell, dtype=options.dtype, variant=variant)
@@ -48,7 +48,7 @@ def check(functions, tolerance):
 
 
 def trainer(options):
-    """Yield one row: a whole training step of a small model, loss and optimiser included."""
+    """Yield one row: a whole training step of a small model, with loss and optimiser."""
     B, T, I, H = 32, 50, 16, 64
     functions = {"pygru": rivals.pygru_trainer(B, T, I, H, options.threads)}
     if options.only is None or "torch" in options.only:

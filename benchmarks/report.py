@@ -1,4 +1,4 @@
-"""Prints tables, draws the picture, and says which machine and versions they are from."""
+"""Prints tables, draws the picture, and lists the machine and the versions."""
 
 import datetime
 import importlib.metadata
@@ -11,7 +11,7 @@ RIVALS = ("torch", "onnxruntime", "openvino", "jax")
 
 
 def machine(threads):
-    """What the figures depend on, as a dict of strings."""
+    """The machine and the versions that the figures depend on, as a dict of strings."""
     config = pygru.show_config(mode="dicts")
     versions = {"pygru": config["pygru"], "numpy": config["numpy"], "scipy": config["scipy"]}
     for name in RIVALS:
@@ -41,7 +41,7 @@ def _cpu():
 
 
 def print_limits(bounds):
-    """Print what one core can do, and return it ready for JSON."""
+    """Print the limits of one core, and return them ready for JSON."""
     peak = {name: round(value / 1e9, 1) for name, value in bounds.peak.items()}
     read = {f"{s // 1024} KiB": round(b / 1e9) for s, b in bounds.bandwidth.items()}
     print(f"{'peak':<12} " + ", ".join(f"{v} GFLOP/s {k}" for k, v in peak.items()))

@@ -1,8 +1,9 @@
 """The same GRU layer in pygru and in each rival that is installed.
 
-A runner has ``name`` and builds, from one set of weights (PyTorch's names, variant "pytorch"),
-a function of no arguments that runs the layer over ``x`` (T, B, I) once and returns its output.
-What a rival cannot do (float64, training) it says by returning None.
+A runner has a ``name``. From one set of weights (PyTorch's names, variant "pytorch") it builds
+a function of no arguments, which runs the layer over ``x`` (T, B, I) once and returns its
+output. If a rival cannot do something (float64, training), its runner returns None instead of a
+function.
 """
 
 import importlib.util

@@ -1,7 +1,7 @@
 """Derivatives without rounding error: an imaginary step of 1e-30 through complex arithmetic.
 
-The function must be written in plain NumPy that takes complex arrays: no absolute value, no
-comparison, no transposed conjugate.
+The function must be written in plain NumPy that accepts complex arrays: without absolute
+values, comparisons or conjugate transposes.
 """
 
 import numpy as np

@@ -2,9 +2,10 @@
 
     python tests/instruction_counts.py [--write]
 
-A slow-down of the code itself is seen here without a clock, on a machine however noisy. The
-counts belong to one compiler; with another the program prints them and compares nothing. Exit
-status 1: a call takes more instructions than stored, beyond the tolerance.
+This finds code that has become slower without measuring time, so other work on the machine does
+not matter. The counts belong to one compiler. With another compiler the program prints its
+counts and compares nothing. The exit status is 1 if a call takes more instructions than stored,
+beyond the tolerance.
 """
 
 import argparse
@@ -26,7 +27,7 @@ CASES = {
     "inference_f64": "pygru_forward_f64",
     "step": "pygru_step_f32",
 }
-KERNELS = "avx2"  # valgrind knows these, and not AVX-512
+KERNELS = "avx2"  # valgrind does not support AVX-512
 TOLERANCE = 1.03
 # The product's flags, from setup.py.
 FLAGS = ["-std=c11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"]
@@ -49,7 +50,7 @@ def build(folder):
 
 
 def instructions(program, case, folder):
-    """The instructions of one case, within the public call alone; None if it cannot run."""
+    """The instructions of one case inside the public call only; None if it cannot run."""
     command = ["valgrind", "--tool=callgrind", f"--toggle-collect={CASES[case]}"]
     command += [f"--callgrind-out-file={folder}/out", program, case, KERNELS]
     result = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -2,9 +2,10 @@
 
     python tests/make_torch_vectors.py
 
-Each configuration holds an input, initial states, lengths where they are ragged, weights, a
-gradient of the output and of h_n, and torch's output, h_n and all gradients. Weights and
-inputs come from NumPy, so that a run with the same versions writes the same bytes.
+Each configuration has an input, initial states, lengths if the sequences differ in length,
+weights, and gradients of the output and of h_n. It also has torch's output, h_n and all
+gradients. Weights and inputs are drawn by NumPy, so a run with the same versions writes the
+same bytes.
 """
 
 import itertools

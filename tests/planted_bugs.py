@@ -2,15 +2,16 @@
 
     python tests/planted_bugs.py [--quick]
 
-With --quick only every fourth bug, and the unmodified tree is taken to pass: for CI, where
-the tests have just run. All of them take less than twenty minutes on two cores.
+With --quick only every fourth bug is planted, and the tests are not run on the unmodified tree
+first. CI uses this, because there the tests have just run. Without it the program takes less
+than twenty minutes on two cores.
 
-Needs git, a C compiler, and the requirements to build and to test. The checkout is copied to
-a temporary folder, where the unmodified tree must pass; then every bug, one replacement in the
-source of the core or of the GRU class, must make a test fail. The first ones are bugs that
-real libraries had, and that shape checks, ONNX's or Keras' test vectors let pass; the others
-are what packed weights and tiles invite. Exit status 1 if the unmodified tree fails or if a
-bug survives.
+It needs git, a C compiler, and the requirements to build and to test. It copies the checkout to
+a temporary folder, where the tests must pass on the unmodified tree. Then each bug must make a
+test fail. A bug is one replacement in the source of the core or of the GRU class. The first
+ones are bugs that real libraries had, and that tests of shapes and the test vectors of ONNX or
+Keras do not find. The others are typical mistakes with packed weights and tiles. The exit
+status is 1 if the unmodified tree fails or if no test finds a bug.
 """
 
 import os
@@ -227,8 +228,9 @@ self.lengths = validation.as_lengths(lengths, self.B, self.T)
 ]
 
 
-# A compiler that compiles equal preprocessed sources only once: a bug changes one or two of a
-# dozen, and the kernels take a while each. Usage: COMPILE_ONCE CACHE COMPILER ARGUMENTS...
+# A compiler that compiles equal preprocessed sources only once, because a bug changes only one
+# or two of a dozen sources, and the kernels take long to compile.
+# Usage: COMPILE_ONCE CACHE COMPILER ARGUMENTS...
 COMPILE_ONCE = """
 import hashlib, os, shutil, subprocess, sys
 cache, *command = sys.argv[1:]
@@ -312,7 +314,7 @@ def copy_checkout(folder):
     ).stdout
     for name in filter(None, listed.split("\0")):
         source, target = ROOT / name, folder / name
-        if source.is_file():  # a file may have been removed since
+        if source.is_file():  # git may list a file that was removed
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
 
@@ -339,12 +341,12 @@ def plant(bug, folder):
 
 def try_bug(bug, clean, folder):
     """Return whether the tests find a bug, and how pytest says so."""
-    shutil.copytree(clean, folder)  # with what is built already: setup.py compiles the rest
+    shutil.copytree(clean, folder)  # with all objects, so setup.py compiles only changes
     if plant(bug, folder):
         build(folder)
     status, line = test(folder)
     shutil.rmtree(folder)
-    # 1: a test failed; negative: Python crashed or never ended. Anything else found nothing.
+    # 1: a test failed. Negative: Python crashed or did not end. Otherwise nothing was found.
     return status == 1 or status < 0, line
 
 
@@ -354,7 +356,7 @@ def main():
     with tempfile.TemporaryDirectory() as temporary:
         clean = Path(temporary, "clean").resolve()
         copy_checkout(clean)
-        for bug in BUGS:  # before anything takes time
+        for bug in BUGS:  # fail early if a text is missing
             find_text(bug, clean)
         build(clean)
         if not quick:

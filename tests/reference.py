@@ -1,8 +1,8 @@
 """A GRU written from the mathematics: NumPy, loops over sequences, time, layers, directions.
 
-It shares no code with pygru and knows nothing of it; names and layouts of the parameters are
-torch's. Every array may be complex: no function here takes an absolute value, compares or
-rounds, so an imaginary step of 1e-30 comes out as a derivative without rounding error.
+It shares no code with pygru and does not use it. Names and layouts of the parameters are those
+of torch. Every array may be complex. No function here takes an absolute value, compares or
+rounds, so an imaginary step of 1e-30 gives a derivative without rounding error.
 
     r = sigma(W_r x + b_ir + U_r h + b_hr)
     z = sigma(W_z x + b_iz + U_z h + b_hz)
@@ -11,18 +11,19 @@ rounds, so an imaginary step of 1e-30 comes out as a derivative without rounding
     h' = (1 - z) h + z n                             update replaces
     h' = z h + (1 - z) n                             update keeps
 
-With gains g, g (W x - mean) / sqrt(variance + eps) stands for W x in every gate, and likewise
-for U h, with U_n (r h) among them; mean and variance are over the H units of the gate.
+If there are gains g, W x is replaced by g (W x - mean) / sqrt(variance + eps) in every gate.
+The products U h and U_n (r h) are replaced in the same way. Mean and variance are over the H
+units of the gate.
 
-With recurrent dropout, m * h stands for h in U h and in r h; with zoneout, the new state is
-d h + (1 - d) h'. See :class:`Noise`.
+Recurrent dropout replaces h by m * h in U h and in r h. With zoneout the new state is d h + (1
+- d) h'. See :class:`Noise`.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-# What the names mean, (reset, update), and the combination that has no name.
+# The names of (reset, update), and the combination without a name.
 VARIANTS = {
     "chung": ("before", "replace"),
     "cho": ("before", "keep"),
@@ -32,7 +33,7 @@ VARIANTS = {
 
 
 class Gates(NamedTuple):
-    """What one layer and direction computed, (T, B, H) each; 0 past a sequence's end."""
+    """The results of one layer and direction, (T, B, H) each; 0 after a sequence's end."""
 
     r: np.ndarray
     z: np.ndarray
@@ -41,7 +42,7 @@ class Gates(NamedTuple):
 
 
 class Noise(NamedTuple):
-    """What multiplies what, all None by default.
+    """The masks of dropout and zoneout; all are None by default.
 
     recurrent (L*D, B, H) is m; zoneout (L*D, T, B, H), or a number, is d; dropout
     (L-1, T, B, D*H) multiplies the output of every layer but the last.
@@ -179,7 +180,7 @@ def _run(parameters, x, h0, lengths, num_layers, bidirectional, reset, update, n
 def random_parameters(
     rng, input_size, hidden_size, num_layers=1, bidirectional=False, bias=True
 ):
-    """Uniform parameters of about the size that keeps gates off their limits."""
+    """Uniform parameters of such a size that gates do not come near 0 or 1."""
     H = hidden_size
     limit = 1.5 / np.sqrt(H)
     suffixes = ("", "_reverse") if bidirectional else ("",)

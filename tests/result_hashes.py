@@ -1,6 +1,7 @@
-"""Print a hash of outputs and gradients of many configurations.
+"""Print a hash of the outputs and gradients of many configurations.
 
-``.ci/run`` runs it with and without OpenMP and compares: threads must not change a bit.
+``.ci/run`` runs this program with and without OpenMP and compares the outputs, because the
+number of threads must not change a single bit.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """sigmoid and tanh of the core: within 2 ULP, and right at every special value.
 
-A coefficient that was mistyped, an argument that is not reduced, or an instruction set that
-computes in another order makes these fail.
+These tests fail if a coefficient is mistyped, if an argument is not reduced, or if an
+instruction set computes in another order.
 """
 
 import numpy as np
@@ -36,7 +36,7 @@ def any_bits(dtype):
 @every_dtype
 @every_function
 def test_sets_that_fuse_give_the_same_bits(name, dtype, kernels):
-    """One of them that rounds a product before adding, or sums in another order, differs."""
+    """A set of kernels differs if it rounds a product before adding, or sums otherwise."""
     values = any_bits(dtype)
     expected = activate(name, values, FUSED_SETS[0])
     assert np.array_equal(activate(name, values, kernels), expected, equal_nan=True)
@@ -53,7 +53,7 @@ def test_only_nan_gives_nan(name, dtype, kernels):
 @every_set
 @every_function
 def test_float32_is_within_2_ulp(name, kernels):
-    # Every 997th bit pattern, NaNs left out; float64 is truth enough.
+    # Every 997th bit pattern, without NaN. float64 is exact enough to compare with.
     bits = np.arange(0, 2**32, 997, dtype=np.uint64).astype(np.uint32)
     values = bits.view(np.float32)
     values = values[~np.isnan(values)]

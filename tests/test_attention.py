@@ -1,8 +1,9 @@
-"""Attention against plain loops over sequences, queries and keys, gradients by complex step.
+"""Attention, compared with plain loops over sequences, queries and keys.
 
-A missing transpose, a softmax over the wrong axis, a padded key that is read, counted or given
-a gradient, a gradient that is set rather than added, or keys that serve as values and lose one
-of their two gradients makes these fail.
+The gradients are compared with complex-step derivatives. These tests fail if a transpose is
+missing; if the softmax runs over the wrong axis; if a padded key is read, counted or given a
+gradient; if a gradient is set instead of added; or if keys that are also the values lose one of
+their two gradients.
 """
 
 import complex_step
@@ -91,9 +92,9 @@ def test_gradients_by_complex_step(score, lengths):
     expected = complex_step.gradients(functional, {**tensors, **layer.state_dict()})
     keys, values = (with_holes(tensors[name], lengths) for name in ("keys", "values"))
     _, weights, tape = layer.forward(tensors["queries"], keys, values, lengths=lengths)
-    weights[...] = 0  # the tape has its own
+    weights[...] = 0  # the tape has a copy of its own
     holed = with_holes(d_weights.swapaxes(1, 2), lengths).swapaxes(1, 2)
-    for times in (1, 2):  # a tape serves twice; parameters' gradients are added
+    for times in (1, 2):  # a tape can be used twice; gradients of parameters are added
         gradients = layer.backward(tape, d_context, holed)
         for name, gradient in zip(names, gradients, strict=True):
             complex_step.assert_close(gradient, expected[name], name)
@@ -249,7 +250,7 @@ def test_backward_refuses_shapes_that_do_not_fit():
 
 
 def ragged_problem(score, price, monkeypatch, seed=0):
-    """Fourteen sequences of all lengths; past their ends stand NaN."""
+    """Fourteen sequences of all lengths, with NaN after their ends."""
     rng = np.random.default_rng(seed)
     B, Tq, Tk = 14, 9, 11
     monkeypatch.setattr("pygru.nn.attention.PRICE", price)
@@ -270,7 +271,7 @@ def ragged_problem(score, price, monkeypatch, seed=0):
 @pytest.mark.parametrize("price", [0, 1000, 100_000], ids=["many", "some", "one"])
 @pytest.mark.parametrize("score", ["dot", "general", "additive"])
 def test_a_ragged_batch_is_its_sequences_one_by_one(score, price, monkeypatch):
-    """Values and gradients; a block that mixed up rows, ends or masks would differ."""
+    """Values and gradients. They would differ if a block confused rows, ends or masks."""
     layer, arrays, ends = ragged_problem(score, price, monkeypatch)
     rng = np.random.default_rng(2)
     context, weights, tape = layer.forward(**arrays, **ends)
@@ -315,12 +316,12 @@ def test_padding_costs_at_most_a_quarter_of_the_work():
     layer(queries, keys, lengths=lengths, query_lengths=query_lengths)
     needed, blocks = (lengths * query_lengths).sum(), len(seen)
     assert needed <= sum(seen) <= 1.25 * needed + 200 * blocks
-    assert 1 < blocks < 100  # not one by one either
+    assert 1 < blocks < 100  # more than one, but not one per sequence
     seen.clear()
     layer(queries, keys)
     layer(queries, keys, lengths=[40] * 200, query_lengths=[30] * 200)
     assert seen == [200 * 30 * 40] * 2
-    seen.clear()  # what costs less than another block is not cut
+    seen.clear()  # a small piece of work is not cut into blocks
     small = Counting(2, 2, score="dot")
     small(queries[:9, :, :2], keys[:9, :, :2], lengths=range(1, 10), query_lengths=range(9))
     assert len(seen) == 1

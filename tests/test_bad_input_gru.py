@@ -1,9 +1,9 @@
 """Bad input to the GRU, row by row of the project's table B-01 to B-75.
 
-Every row of the table that concerns the layer is one or more cases here, with the row in the
-test's id. A refused input must raise the right type with a message that names the argument, and
-must leave parameters, gradients and the random generator as they were; an input that must be
-accepted must give the bits that its plain equivalent gives.
+Every row of the table that concerns the layer has one or more cases here, with the row in the
+test's id. A refused input must raise the right type of error with a message that names the
+argument. It must leave parameters, gradients and the random generator as they were. An input
+that must be accepted must give the same bits as its plain equivalent.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from pygru import GRU
 from pygru.core import blas
 
 T, B, I, H, L = 6, 3, 4, 5, 2
-BIG = 10**400  # a Python int that no float holds
+BIG = 10**400  # a Python int that is too large for a float
 
 
 def state_hash(gru):
@@ -35,7 +35,7 @@ def state_hash(gru):
 
 
 def make_gru(**options):
-    """A GRU with gradients that are not zero, so that a lost one is seen."""
+    """A GRU with gradients that are not zero, so that a test notices lost ones."""
     gru = GRU(I, H, L, seed=0, **options)
     gru.flat_grads[...] = np.arange(gru.flat_grads.size)
     return gru
@@ -56,7 +56,7 @@ def x():
 
 
 def check_refused(gru, call, exception, match):
-    """``call`` must raise, and the GRU must be what it was."""
+    """``call`` must raise, and the GRU must not have changed."""
     before = state_hash(gru)
     with pytest.raises(exception, match=match):
         call()
@@ -154,7 +154,7 @@ class RaisingArray:
 
 
 class LyingArray:
-    """Says one shape and converts to another."""
+    """Has one shape, and another one after conversion."""
 
     shape = (T, B, I)
     ndim = 3
@@ -729,7 +729,7 @@ def test_weight_that_does_not_fit_is_refused(gru, which, item, exception, match)
 
 
 def changed(state, **changes):
-    """A state dict with every value 1, and then the changes; None removes a name."""
+    """A state dict of ones with these changes; None removes a name."""
     state = {name: np.ones_like(value) for name, value in state.items()} | changes
     return {name: value for name, value in state.items() if value is not None}
 
@@ -798,7 +798,7 @@ def test_torch_weights_need_the_variant_of_torch(gru, row):
 def test_concatenated_weights_that_do_not_fit_change_nothing(gru, change, exception, match):
     cells = [
         cell._replace(W_r=cell.W_r + 1) for cell in gru.concatenated_weights()
-    ]  # so that a partial load would be seen
+    ]  # so that the test would notice a partial load
     check_refused(gru, lambda: gru.load_concatenated_weights(change(cells)), exception, match)
 
 
@@ -813,7 +813,7 @@ def test_weight_may_be_nan(gru, x, row):
 
 @pytest.mark.parametrize("count", [-1, -2, -(10**9), 10**9, 2**70, np.int64(2)])
 def test_any_other_thread_count_is_accepted(gru, x, count):
-    """B-69 and B-71; what each stands for is checked in test_threads.py."""
+    """B-69 and B-71; test_threads.py checks what each value means."""
     np.testing.assert_array_equal(gru(x, n_threads=count)[0], gru(x)[0])
 
 
@@ -837,9 +837,10 @@ def test_process_wide_thread_count_is_refused(bad, exception, match):
 
 @pytest.mark.parametrize("row", ["B-74"])
 def test_threads_that_cannot_be_created_end_the_process_cleanly(tmp_path, row):
-    """libgomp cannot report that a thread was refused: it prints a message and exits with 1.
+    """If the system refuses a thread, libgomp prints a message and exits with 1.
 
-    That is the documented limit; what must not happen is a crash, a hang or a wrong result.
+    pygru cannot change that, and the documentation says so. But the process must not crash or
+    hang, and no result may be wrong.
     """
     if not sys.platform.startswith("linux"):
         pytest.skip("needs RLIMIT_AS")

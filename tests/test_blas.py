@@ -1,9 +1,10 @@
 """The BLAS that pygru finds at run time: signatures, 64-bit integers, small integer limits.
 
-A signature that is misread would pass 32-bit integers where 64 bits are read, which shows here
-as an exception for a good one, none for a bad one, or wrong results with the small BLAS that
-the tests compile. Real BLAS cannot show what happens beyond its limit with arrays of a sane
-size: a table with a limit of 40 does.
+If a signature is read wrongly, pygru passes 32-bit integers where BLAS reads 64 bits. Here this
+shows as an exception for a good signature, no exception for a bad one, or wrong results with
+the small BLAS that the tests compile. What happens beyond the limit of BLAS's integers cannot
+be tested with a real BLAS and arrays of a reasonable size, so the tests use a table with a
+limit of 40.
 """
 
 import ctypes
@@ -26,7 +27,7 @@ REAL = "__pyx_t_5scipy_6linalg_11cython_blas_"
 
 @pytest.fixture(autouse=True)
 def engine(monkeypatch):
-    """The engine that calls BLAS, whichever is the default."""
+    """Use the engine that calls BLAS, also if it is not the default."""
     use_engine(monkeypatch, "blas")
 
 
@@ -133,7 +134,7 @@ def test_other_signatures_are_refused(change, function):
 PyCapsule_New = ctypes.pythonapi.PyCapsule_New
 PyCapsule_New.restype = ctypes.py_object
 PyCapsule_New.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
-_names = []  # a capsule borrows its name
+_names = []  # a capsule only borrows its name
 
 
 def capsule(address, signature):
@@ -142,7 +143,7 @@ def capsule(address, signature):
 
 
 def module_with(signatures):
-    """A module like cython_blas with functions of these signatures, never called."""
+    """A module like cython_blas with functions of these signatures; they are never called."""
     exports = {name: capsule(1, signature) for name, signature in signatures.items()}
     return types.SimpleNamespace(__pyx_capi__=exports)
 
@@ -331,7 +332,7 @@ def test_blas_with_64_bit_integers_gives_the_same_results(arguments, request):
 @pytest.mark.skipif(not HAS_SIMD, reason="needs the SIMD engine")
 @pytest.mark.parametrize("arguments", CASES, ids=title)
 def test_simd_engine_calls_no_blas(arguments, library, monkeypatch):
-    """What it computes has the same bits in any batch; a product of BLAS would not."""
+    """The result has the same bits in any batch, which a product of BLAS would not have."""
     use_engine(monkeypatch, "simd")
     use(monkeypatch, blas=_core.Blas(wide_capsules(library), 8, 2**63 - 1))
     calls = ctypes.c_int64.in_dll(library, "calls")
@@ -344,14 +345,14 @@ def test_simd_engine_calls_no_blas(arguments, library, monkeypatch):
 
 
 def limited(max_int):
-    """SciPy's own BLAS, said to take no integer above ``max_int``."""
+    """SciPy's own BLAS, which is said to accept no integer above ``max_int``."""
     table = backend.current().blas
     return _core.Blas(dict(cython_blas.__pyx_capi__), table.int_bytes, max_int)
 
 
 @pytest.mark.parametrize("arguments", CASES, ids=title)
 def test_products_longer_than_the_limit_are_cut(arguments, monkeypatch):
-    """4H = 40 is the longest row; every case but the first has more than 40 rows."""
+    """4H = 40 is the longest row. All cases except the first have more than 40 rows."""
     expected = results(**arguments)
     use(monkeypatch, blas=limited(40))
     assert_close(results(**arguments), expected, arguments["dtype"])
@@ -403,7 +404,7 @@ def test_step_with_rows_longer_than_the_limit_is_refused(batch, monkeypatch):
 
 
 def test_refused_row_leaves_the_generator_of_dropout(monkeypatch):
-    """Whatever forward raises, the next dropout mask is what it would have been."""
+    """Also after forward has raised, the next dropout mask is the one expected."""
     use(monkeypatch, blas=limited(39))
     gru = GRU(6, 10, 2, dropout=0.5, seed=0)
     before = repr(gru.generator.bit_generator.state)

@@ -78,7 +78,7 @@ def test_weight_average_by_hand(first):
     np.testing.assert_allclose(flat(model), expected, rtol=1e-5, atol=1e-7)
     plain = model_of()
     fit(Trainer(plain, optimizer=SGD(0.1), callbacks=[], seed=0))
-    assert np.array_equal(recorder.weights[-1], flat(plain))  # training itself is the same
+    assert np.array_equal(recorder.weights[-1], flat(plain))  # callbacks do not change training
 
 
 def test_validation_and_early_stopping_use_the_average():
@@ -100,7 +100,7 @@ def test_validation_and_early_stopping_use_the_average():
     history = fit(Trainer(model, optimizer=SGD(0.8), callbacks=callbacks, seed=0), 6)
     assert history["val_loss"] == validate.losses
     best = int(np.argmin(validate.losses))
-    assert best < 5  # else the last average would do
+    assert best < 5  # otherwise the last average would be the right one
     assert np.array_equal(flat(model), validate.averages[best])
 
 
@@ -256,14 +256,14 @@ def test_the_finder_leaves_everything_as_it_was(stop):
 
 
 def test_the_suggestion_trains():
-    """It lies between a rate that does nothing and one that explodes."""
+    """It lies between a rate that changes nothing and one with which the loss explodes."""
     many = np.random.default_rng(2).standard_normal((200, 6, 2))
     targets = many[:, :, :1].sum(axis=1)
     trainer = Trainer(model_of(), optimizer=SGD(), seed=0)
     found = find_learning_rate(
         trainer, many, targets, batch_size=20, start=1e-6, stop=1e6, steps=120
     )
-    assert len(found.rates) == len(found.losses) < 120  # ended when the loss was too large
+    assert len(found.rates) == len(found.losses) < 120  # it ended when the loss was too large
     assert 1e-3 < found.suggestion < 1
     trainer.optimizer.learning_rate = found.suggestion
     history = trainer.fit(many, targets, epochs=10, batch_size=20)
@@ -312,7 +312,7 @@ def test_what_is_monitored_must_be_there(callback):
 
 
 class Losses(Callback):
-    """Puts made-up losses into the records before the callbacks behind it see them."""
+    """Puts invented losses into the records before the callbacks after it see them."""
 
     def __init__(self, values):
         self.values = values
@@ -413,7 +413,7 @@ def test_a_bar_moves_within_an_epoch(capsys, monkeypatch):
 
 
 def test_the_finder_trains_as_the_trainer_would():
-    """With its memory, in its windows, and a Seq2Seq's count of steps is put back."""
+    """It trains with the memory and the windows of fit, and restores the count of steps."""
     seen = set()
 
     class Watched(GRU):

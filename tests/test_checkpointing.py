@@ -1,7 +1,8 @@
-"""memory=: the same results from less memory, budgets that are kept, and a clear refusal.
+"""memory=: the same results from less memory, budgets that are kept, and clear errors.
 
-A window that begins at the wrong state, noise that is drawn anew for backward, a gradient that
-is not carried from window to window, or a budget that is not counted right makes these fail.
+These tests fail if a window begins at the wrong state, if other noise is drawn for backward, if
+a gradient is not carried from window to window, or if the memory of a budget is counted
+wrongly.
 """
 
 import tracemalloc
@@ -16,7 +17,7 @@ from pygru.checkpointing import CheckpointTape
 from pygru.core.memory import POOL
 
 T, B, I, H = 23, 5, 3, 6
-LENGTHS = [23, 0, 7, 12, 5]  # ends within windows, at their ends, and before the first
+LENGTHS = [23, 0, 7, 12, 5]  # inside a window, at its end, before the first
 
 
 def make(dtype="float64", **options):
@@ -70,7 +71,7 @@ def test_windows_of_every_form_of_input(form, batch_first):
 
 
 def test_gradients_with_noise_equal_those_of_a_long_tape(monkeypatch):
-    """Noise is drawn window by window; with one sequence the order is that of one call."""
+    """Noise is drawn per window. With one sequence this is the order of a whole call."""
     gru = GRU(I, H, dtype="float64", zoneout=0.3, recurrent_dropout=0.4, seed=0)
     x = np.random.default_rng(0).standard_normal((T, 1, I))
     results = []
@@ -81,7 +82,7 @@ def test_gradients_with_noise_equal_those_of_a_long_tape(monkeypatch):
         after = gru.generator.bit_generator.state
         d_x, d_h0 = gru.backward(tape, output, h_n)
         again = gru.backward(tape, output, h_n)
-        np.testing.assert_array_equal(again[0], d_x)  # a tape serves twice
+        np.testing.assert_array_equal(again[0], d_x)  # a tape can be used twice
         assert gru.generator.bit_generator.state == after
         results.append((output, h_n, d_x, d_h0, gru.flat_grads.copy()))
     for array, right in zip(*results, strict=True):
@@ -122,7 +123,7 @@ def test_results_do_not_depend_on_the_number_of_threads():
 
 
 def long_call(memory):
-    """Peak of traced memory while a long sequence goes forward and backward."""
+    """Peak of traced memory during forward and backward of a long sequence."""
     POOL.clear()
     gru = GRU(4, 64, seed=0)
     x = np.random.default_rng(0).standard_normal((20_000, 1, 4)).astype(np.float32)
@@ -136,7 +137,7 @@ def long_call(memory):
     peak = tracemalloc.get_traced_memory()[1] - before
     tracemalloc.stop()
     POOL.clear()
-    return peak - 2 * x.nbytes, gru.flat_grads.copy()  # d_x is a result
+    return peak - 2 * x.nbytes, gru.flat_grads.copy()  # x and d_x do not count
 
 
 def test_a_budget_is_kept_and_changes_no_gradient():

@@ -1,6 +1,7 @@
-"""Checkpoints: training that was stopped anywhere goes on with the same bits.
+"""Checkpoints: training that was stopped at any point continues with the same bits.
 
-Rows B-94 to B-115 of the bad-input list that concern checkpoints have their id in a test.
+Tests of the rows B-94 to B-115 of the bad-input list that concern checkpoints have the row in
+their id.
 """
 
 import copy
@@ -45,7 +46,7 @@ X, y = data_of()
 
 
 class Interrupt(Callback):
-    """Raises after so many batches, or at the end of so many epochs."""
+    """Raises after a number of batches, or at the end of a number of epochs."""
 
     def __init__(self, batches=None, epochs=None, error=KeyboardInterrupt):
         self.left = {"batches": batches, "epochs": epochs}
@@ -91,7 +92,7 @@ def fit(trainer, epochs=EPOCHS):
 
 
 def outcome(trainer, history):
-    """All that must not depend on a stop: weights, state, records, random numbers."""
+    """Everything that must not depend on a stop: weights, states, records, random numbers."""
     records = [
         {k: v for k, v in record.items() if k != "seconds"} for record in history.records
     ]
@@ -115,7 +116,7 @@ def whole(request):
 
 
 def resumed(path, kind, seed=7):
-    """Made with other seeds: everything random must come from the checkpoint."""
+    """Use other seeds, because everything random must come from the checkpoint."""
     trainer = trainer_of(Callback(), kind=kind, seed=seed)
     trainer.resume(path)
     return trainer
@@ -173,7 +174,7 @@ def test_a_checkpoint_of_a_checkpoint(whole, tmp_path):
 
 
 def test_fit_can_be_tried_again_after_resume(whole, tmp_path):
-    """The first one fails before it has done anything, but ends like every fit."""
+    """The first fit fails before it has done anything, but ends like every fit."""
 
     class Fail(Callback):
         def load_state_dict(self, state):
@@ -200,7 +201,7 @@ def test_a_checkpoint_may_be_made_before_training(tmp_path):
 
 
 class SaveAt(Callback):
-    """Saves after one batch, before or after the other callbacks know of it."""
+    """Saves after one batch, before or after the other callbacks are told of it."""
 
     def __init__(self, path, at):
         self.path, self.at, self.seen = path, at, 0
@@ -227,7 +228,7 @@ def test_saved_by_a_callback_wherever_it_stands(first, at, tmp_path):
 
 
 class Told(Callback):
-    """Counts what it is told; the counts go into checkpoints."""
+    """Counts its calls; the counts are stored in checkpoints."""
 
     def __init__(self):
         self.counts = {"batches": 0, "epochs": 0}
@@ -253,9 +254,9 @@ def test_callbacks_are_told_everything_once(at, tmp_path):
 
     fit(trainer([SaveAt(tmp_path / "c", at)]))
     other = trainer([])
-    other.callbacks.append(SaveAt(tmp_path / "d", None))  # new here, and in another place
+    other.callbacks.append(SaveAt(tmp_path / "d", None))  # a new one, which saves elsewhere
     other.resume(tmp_path / "c")
-    other.save_checkpoint(tmp_path / "c")  # also when it has been saved once more
+    other.save_checkpoint(tmp_path / "c")  # also after a second checkpoint
     other.resume(tmp_path / "c")
     fit(other)
     for callback in other.callbacks[:2]:
@@ -274,7 +275,7 @@ def test_early_stopping_remembers_the_best_and_that_it_has_stopped(tmp_path):
     history = fit_to(-y, plain)
     best = plain.callbacks[0].best_epoch
     assert len(history) == best + 5 < 30
-    for epoch in (best + 2, best + 4):  # inside the patience, and when it is over
+    for epoch in (best + 2, best + 4):  # while it waits, and after its patience has ended
         other = trainer(ModelCheckpoint(tmp_path / "other"))
         other.resume(tmp_path / str(epoch))
         assert fit_to(-y, other)["loss"] == history["loss"]
@@ -336,7 +337,7 @@ def interrupted_fit(trainer, tracer):
     ("kind", "function", "every"), [("opcode", None, 307), ("line", "_run_epoch", 1)]
 )
 def test_ctrl_c_anywhere(kind, function, every, tmp_path):
-    """Two epochs of four steps, interrupted at one place after the other."""
+    """Two epochs of four steps, interrupted at every place in turn."""
     plain = small_trainer()
     history = small_fit(plain)
     at = 1
@@ -356,7 +357,7 @@ def test_ctrl_c_anywhere(kind, function, every, tmp_path):
 
 
 def test_a_checkpoint_is_a_model_file(tmp_path):
-    """During fit with the average; afterwards with what the model has."""
+    """During fit it uses the average, afterwards the weights of the model."""
     trainer = trainer_of(ModelCheckpoint(tmp_path / "{epoch}"))
     fit(trainer, 2)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1"]
@@ -496,7 +497,7 @@ def test_an_epoch_goes_on_with_the_same_batches_only(checkpoint, change, message
         trainer.fit(arguments.pop("X"), arguments.pop("y"), **arguments)
 
     unchanged_by(trainer, call, ValueError, message)
-    fit(trainer)  # and the right ones still can
+    fit(trainer)  # the right data are still accepted
 
 
 def test_b107_truncated_anywhere(checkpoint, tmp_path):
@@ -519,7 +520,7 @@ def test_b108_one_bit_flipped_in_the_arrays(checkpoint, tmp_path):
 
 
 def test_b108_one_bit_flipped_in_the_header(checkpoint, tmp_path):
-    """It is refused, or it was in a text that training does not need."""
+    """It is refused, unless the damage is in a text that training does not need."""
     data, trainer = checkpoint.read_bytes(), trainer_of()
     (header,) = struct.unpack("<Q", data[:8])
     rng = np.random.default_rng(1)
@@ -667,7 +668,7 @@ def test_between_epochs_the_data_may_be_others(tmp_path):
 
 
 def test_a_copy_of_a_trainer_is_at_its_own_position(tmp_path):
-    """A bookmark that looked at the original's generators would write the wrong ones."""
+    """A position that used the original's generators would store the wrong ones."""
     trainer = trainer_of(Callback())
     fit(trainer, 1)
     other = copy.deepcopy(trainer)
@@ -698,7 +699,7 @@ def test_padding_is_not_part_of_the_data_and_lengths_are(tmp_path):
 
 
 def test_a_start_that_fails_changes_no_weights(tmp_path):
-    """Callbacks that have not begun are not told of an end: they remember another fit."""
+    """A callback that was not told of a beginning is not told of an end either."""
     folder = tmp_path / "logs"
     folder.mkdir()
     model = Sequential(GRU(2, 4, batch_first=True, seed=0), Last(), Linear(4, 1, seed=0))

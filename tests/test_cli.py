@@ -1,6 +1,6 @@
 """The command ``pygru`` as a user runs it: in a process of its own, from another folder.
 
-Rows B-120 to B-123 of the bad-input list.
+These tests cover the rows B-120 to B-123 of the bad-input list.
 """
 
 import csv
@@ -27,7 +27,7 @@ def run(*arguments, cwd, **options):
 
 
 def fails(process, code, message):
-    """Check exit code, and that the error is one line and no traceback."""
+    """Check the exit code, and that the error is one line without a traceback."""
     assert process.returncode == code, process.stderr
     lines = process.stderr.strip().splitlines()
     assert len(lines) == 1, process.stderr

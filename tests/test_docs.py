@@ -1,8 +1,9 @@
-"""Every example in a docstring, the README and docs/ runs, and every public name has one.
+"""All code in docstrings, the README and docs/ runs, and every public name has a docstring.
 
-Also: what a page shows as printed is what is printed; the changelog, the citation and the
-package agree on the version; links between pages lead somewhere; every page can be reached from
-the first one, and every public name has its place in the reference. None of it needs Sphinx.
+The tests also check that a page shows what its code prints; that the changelog, the citation
+and the package agree on the version; that links between pages lead somewhere; that every page
+can be reached from the first one; and that every public name has its place in the reference.
+None of this needs Sphinx.
 """
 
 import contextlib
@@ -21,7 +22,7 @@ import pygru
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
-MADE = {DOCS / "gallery", DOCS / "reference"}  # by a build of the site, if there was one
+MADE = {DOCS / "gallery", DOCS / "reference"}  # made by a build of the site, if there was one
 SITE = sorted(page for page in DOCS.glob("**/*.md") if not MADE & set(page.parents))
 PAGES = [ROOT / "README.md", *SITE]
 MODULES = sorted(
@@ -41,15 +42,15 @@ def relative(page):
     return str(page.relative_to(ROOT))
 
 
-# A block of code, and what it prints if a block of text follows at once.
+# A block of code, and the block of text that may follow it: what the code prints.
 BLOCK = re.compile(r"```python\n(.*?)```(?:\n\n```text\n(.*?)```)?", re.S)
 NUMBER = re.compile(r"-?\b\d+(?:\.(\d+))?")
 
 
 def check_output(shown, printed):
-    """The same words; the same integers; other numbers to 5 %, or the last digit shown.
+    """Compare words and integers exactly, and other numbers to 5 % or the last digit shown.
 
-    A CPU without fused multiply-adds rounds differently, and training magnifies that.
+    A CPU without fused multiply-adds rounds differently, and training makes this larger.
     """
     assert NUMBER.sub("#", printed).split() == NUMBER.sub("#", shown).split()
     for wanted, got in zip(NUMBER.finditer(shown), NUMBER.finditer(printed), strict=True):
@@ -68,7 +69,7 @@ def test_code_blocks_run_in_order(page, tmp_path, monkeypatch):
     for code, shown in BLOCK.findall(page.read_text(encoding="utf-8")):
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed), pygru.num_threads(1):
-            exec(compile(code, str(page), "exec"), names)  # an exception or assert fails
+            exec(compile(code, str(page), "exec"), names)  # any exception fails
         if shown:
             check_output(shown, printed.getvalue())
 
@@ -81,7 +82,7 @@ def test_a_wrong_output_is_seen():
 
 
 def anchors(page):
-    """The names that a host of Markdown gives to a page's headings."""
+    """The anchors that GitHub and similar hosts give to the headings of a page."""
     headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.M)
     return {re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in headings}
 
@@ -96,7 +97,7 @@ def test_links_lead_somewhere(page):
         target = page.parent / path if path else page
         assert target.is_file(), link
         assert not anchor or anchor in anchors(target), link
-        # The site has the pages of docs/ only; a program is offered for download there.
+        # The site has only the pages of docs/; programs can be downloaded from it.
         assert page.parent == ROOT or target.suffix != ".md" or target.resolve() in SITE, link
 
 

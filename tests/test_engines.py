@@ -1,8 +1,8 @@
 """The two engines: same bits in any batch, agreement, packed weights, floating-point state.
 
-A sum whose order depends on the batch, a gate computed by another formula in the last units, a
-packed weight that is not the weight of this moment, or a floating-point state that leaks out
-of a call makes these fail.
+These tests fail if the order of a sum depends on the batch, if a gate is computed by a formula
+that differs in the last bits, if packed weights are out of date, or if a change of the
+floating-point state remains after a call.
 """
 
 import ctypes
@@ -38,9 +38,9 @@ def same(actual, expected):
 # ---- the same bits in any batch --------------------------------------------------------
 
 T = 5
-MOST = 70  # sequences: more than fit into one chunk, and into one slab of rows
+MOST = 70  # sequences: more than fit into one chunk, or into one block of rows
 SHAPES = [(5, 1), (2, 3), (1, 7), (3, 8), (20, 15), (5, 16), (40, 17), (6, 33), (9, 64)]
-SHAPES += [(30, 100), (600, 300)]  # the last: more weights than the first-level cache holds
+SHAPES += [(30, 100), (600, 300)]  # the last has more weights than the first-level cache holds
 
 
 def model(I, H, variant, dtype, **options):
@@ -59,7 +59,7 @@ def one_by_one(gru, x, h0):
 
 
 def check_batches(gru, x, h0, sizes):
-    """Compare batches of these sizes, whole and ragged, with every sequence alone."""
+    """Compare batches, of equal and of different lengths, with single sequences."""
     rng = np.random.default_rng(2)
     output, h_n = one_by_one(gru, x, h0)
     shorter = [one_by_one(gru, x[:length], h0) for length in range(1, T + 1)]
@@ -156,7 +156,7 @@ def test_training_has_the_bits_of_inference(bidirectional, variant, dtype, monke
 @every_variant
 @pytest.mark.parametrize("batch_first", [False, True])
 def test_short_call_like_one_before_has_its_bits(batch_first, variant, dtype, monkeypatch):
-    """The second call of a shape takes a shorter way through Python."""
+    """The second call with the same shape takes a shorter way through Python."""
     use_engine(monkeypatch, "simd")
     options = {"num_layers": 2, "bidirectional": True, "batch_first": batch_first}
     gru, x, h0 = model(5, 16, variant, dtype, **options)
@@ -241,7 +241,7 @@ def test_engines_agree(bidirectional, memory, variant, dtype, kernels, monkeypat
 @every_dtype
 @every_variant
 def test_sets_that_fuse_give_the_same_bits(variant, dtype, kernels, monkeypatch):
-    """Their vectors differ in length: a remainder that is computed otherwise is seen."""
+    """Their vectors differ in length, so remainders that are computed otherwise show."""
     arguments = (variant, dtype, "gates")
     found = everything(monkeypatch, "simd", kernels, *arguments)
     expected = everything(monkeypatch, "simd", FUSED_SETS[0], *arguments)
@@ -384,7 +384,7 @@ def from_gradients(gru):
     return call
 
 
-# From a GRU to a function that computes something with the weights of the moment.
+# For a GRU, functions that compute something with its current weights.
 USES = {
     "call": lambda gru: lambda: gru(X, H0)[0],
     "short call": lambda gru: lambda: gru(X[:, None])[0],
@@ -404,7 +404,7 @@ def with_the_weights_of(gru):
 @pytest.mark.parametrize("use", USES)
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 def test_changed_weights_are_used_at_once(change, use, simd):
-    """The first result after the change is looked at: it is what nothing else has helped."""
+    """Look at the first result after the change, before any other call could repack."""
     gru = GRU(3, 4, seed=0)
     call = USES[use](gru)
     before = call().copy()
@@ -428,7 +428,7 @@ def test_view_that_is_kept_may_be_written_at_any_time(use, simd):
 
 @pytest.mark.parametrize("use", USES)
 def test_view_may_be_written_and_let_go(use, simd):
-    """It is there at one look and gone at the next, and was written in between."""
+    """The view exists at one check and not at the next; it was written in between."""
     gru = GRU(3, 4, seed=0)
     call = USES[use](gru)
     view = gru.flat_parameters
@@ -463,7 +463,7 @@ def test_weights_that_return_give_the_old_result(simd):
 @pytest.mark.parametrize("look", [lambda gru: None, lambda gru: gru.flat_parameters.copy()])
 @pytest.mark.parametrize("use", USES)
 def test_unchanged_weights_are_packed_once(use, look, simd):
-    """Packed again, they would overwrite the mark that is left in the packed ones."""
+    """Packing again would overwrite the mark that the test leaves in the packed weights."""
     gru = GRU(3, 4, seed=0)
     call = USES[use](gru)
     expected = call().copy()
@@ -507,7 +507,7 @@ def no_denormals(array):
 @every_dtype
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_states_and_gradients_that_decay_end_at_zero(n_threads, dtype, engine, monkeypatch):
-    """On every thread of the team."""
+    """On every thread of the call."""
     use_engine(monkeypatch, engine)
     gru, x, h0 = halving(dtype)
     output, h_n, tape = gru.forward(x, h0, n_threads=n_threads)
@@ -546,7 +546,7 @@ def extreme():
 
 
 def call_everything(gru, x):
-    """Every way into the core, results by name."""
+    """The results of every function of the core, by name."""
     output, h_n, tape = gru.forward(x, n_threads=2)
     d_x, d_h0 = gru.backward(tape, output, h_n)
     return {
@@ -599,7 +599,7 @@ def test_denormals_of_the_caller_survive(engine, monkeypatch):
 
 @pytest.fixture
 def libm():
-    """The C library's access to flags and rounding, and that both are as they were."""
+    """Set flags and rounding through the C library, and check them afterwards."""
     name = ctypes.util.find_library("m")
     if platform.machine() != "x86_64" or name is None or sys.platform == "win32":
         pytest.skip("the numbers of the flags are those of x86-64")
@@ -612,7 +612,7 @@ def libm():
 
 @every_engine
 def test_flags_of_the_caller_are_kept(engine, libm, monkeypatch):
-    """Neither set by what the core computes, nor cleared; 0x20 (inexact) is set by anything."""
+    """The core neither sets nor clears them. (0x20, inexact, is set by any computation.)"""
     use_engine(monkeypatch, engine)
     gru, x = GRU(3, 40, seed=0), extreme()
     stream = gru.stream(64)

@@ -1,4 +1,4 @@
-"""The examples are built and run; those in C and Cython give pygru's results bit for bit."""
+"""The examples are built and run. Those in C and Cython give the same bits as pygru."""
 
 import importlib.util
 import os
@@ -49,7 +49,7 @@ def test_headers_and_sources_are_installed():
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):
-    """The C program, compiled with the core in it: no Python and no BLAS in its process."""
+    """The C program, compiled together with the core, without Python and BLAS."""
     folder = tmp_path_factory.mktemp("c")
     sources = [str(EXAMPLES / "c" / "stream.c"), *pygru.get_sources()]
     command = [COMPILER, *FLAGS, f"-I{pygru.get_include()}", *sources, "-lm", "-lpthread"]
@@ -112,7 +112,7 @@ np.save("outputs.npy", outputs)
         np.testing.assert_array_equal(found, right)
 
 
-# The packages, if any, whose data an example reads; of those in a tuple, one is enough.
+# The packages whose data an example reads, if any. Of those in a tuple one is enough.
 DATA = {
     "plot_04_fewer_parameters_faster": ["mnist1d"],
     "plot_06_classify_ragged_series": [("sktime", "aeon")],
@@ -130,7 +130,7 @@ DATA = {
 GALLERY = sorted(EXAMPLES.glob("plot_*.py"))
 QUICK = {"PYGRU_EXAMPLES": "quick", "MPLBACKEND": "agg"}
 
-# Runs an example and draws its figures: there are some, and no axes are empty.
+# Runs an example and draws its figures. There must be some, and no axes may be empty.
 LOOK = """
 import runpy, sys
 for name in {missing}:

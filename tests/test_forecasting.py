@@ -1,4 +1,4 @@
-"""Forecasting: baselines by hand, nothing used from the future, and a season it must learn."""
+"""Forecasting: baselines by hand, no use of the future, and a season that must be learned."""
 
 import itertools
 
@@ -67,7 +67,7 @@ def test_forecasts_beyond_a_season_build_on_forecasts():
     values = wave(noise=0)
     forecaster = Forecaster(Task.create(30, 12), hidden_size=4, seed=0)
     forecaster.fit(values, Split(250, 320, 400), epochs=1)
-    forecaster.model.layers[-1].flat_parameters[:] = 0  # the change is then the anchor alone
+    forecaster.model.layers[-1].flat_parameters[:] = 0  # so the forecast is the anchor alone
     forecast = forecaster.predict(values)
     np.testing.assert_allclose(forecast[12:], forecast[:-12] + 0.02 * 12, rtol=1e-6)
 

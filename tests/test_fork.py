@@ -1,7 +1,7 @@
 """Fork after a parallel region: the child must finish, serially, with the parent's bits.
 
-The OpenMP runtime does not survive a fork; without the core's guard every test here hangs
-until its alarm of 20 seconds kills the child.
+The OpenMP runtime does not survive a fork. Without the core's guard every test here hangs until
+its alarm kills the child after 20 seconds.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from pygru.core.threads import single_threaded_blas
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork"),
-    # Python 3.12 and newer warn about forks while threads run; that is what is tested.
+    # Python 3.12 and newer warn about forks while threads run, which is what we test.
     pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
 ]
 
@@ -72,7 +72,7 @@ def in_child(function):
 def test_child_gives_the_bits_of_the_parent(model):
     expected = compute(*model)
     assert in_child(lambda: compute(*model)) == expected
-    assert compute(*model) == expected  # the parent still works, with its threads
+    assert compute(*model) == expected  # the parent still works, with several threads
 
 
 def test_child_of_a_child(model):
@@ -117,7 +117,7 @@ def test_child_reports_one_thread(model):
 
 
 def test_child_of_a_parent_that_never_ran_a_team(tmp_path):
-    """The first call of all happens in the child, which may then use threads."""
+    """The first call of pygru happens in the child, which may then use threads."""
     code = """
 import os, signal, numpy as np, pygru
 gru = pygru.GRU(16, 64, seed=0)
@@ -218,7 +218,7 @@ assert compute(model, x) == expected
 
 
 def run_busy(tmp_path, arguments):
-    """Fork ten times while other threads are busy; in a process of its own, as it may hang."""
+    """Fork ten times while other threads are busy; in another process, as it may hang."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", WHILE_BUSY.format(arguments=arguments)],
         cwd=tmp_path,
@@ -230,7 +230,7 @@ def run_busy(tmp_path, arguments):
 
 
 def test_fork_while_another_thread_is_inside_a_call(tmp_path):
-    """Child and parent must both go on.
+    """Child and parent must both continue.
 
     The child makes small products only: OpenBLAS multiplies them without taking locks of its
     own, which pygru does not control.
@@ -239,5 +239,5 @@ def test_fork_while_another_thread_is_inside_a_call(tmp_path):
 
 
 def test_fork_while_other_threads_lower_the_limit_of_blas(tmp_path):
-    """Forked between lock and unlock, the child can still take the lock."""
+    """A child that was forked while the lock was held can still take it."""
     run_busy(tmp_path, "enter_and_leave, 3, big, x_big[:10]")

@@ -1,8 +1,9 @@
 """The GRU forward against reference.py: whole sequences, gates, single steps, weights' forms.
 
-A gate swap, a transposed matrix, a reset or update on the wrong side, a bias on the wrong side
-of the reset, a state that is lost between steps or blocks of steps, a reversed or shifted
-time axis, a wrong order of layers and directions, or padding that leaks makes these fail.
+These tests fail if gates are exchanged; if a matrix is transposed; if the reset, the update or
+a bias acts on the wrong side; if a state is lost between steps or blocks of steps; if the time
+axis is reversed or shifted; if layers or directions are in the wrong order; or if padding
+changes a result.
 """
 
 import numpy as np
@@ -11,13 +12,13 @@ import reference
 
 from pygru import GRU, Variant
 
-PRECISION = {"float64": 1e-13, "float32": 2e-6}  # absolute, of values bounded by 1
+PRECISION = {"float64": 1e-13, "float32": 2e-6}  # absolute error of values that are at most 1
 
 every_variant = pytest.mark.parametrize("variant", list(reference.VARIANTS))
 
 
 class Problem:
-    """A GRU with random weights and an input, and what the reference makes of them."""
+    """A GRU with random weights, an input, and the results of the reference."""
 
     def __init__(
         self,
@@ -66,7 +67,7 @@ class Problem:
         self.tolerance = PRECISION[dtype]
 
     def round_to(self, dtype):
-        """Give the reference the very numbers that a GRU of ``dtype`` sees."""
+        """Give the reference exactly the numbers that a GRU of ``dtype`` uses."""
         self.x = self.x.astype(dtype).astype(np.float64)
         self.h0 = self.h0.astype(dtype).astype(np.float64)
         for name, array in self.parameters.items():
@@ -86,7 +87,7 @@ class Problem:
 
 
 def close(actual, expected, tolerance):
-    """Same shape, and no element further from the expected one than ``tolerance``."""
+    """The shapes are equal, and no element differs by more than ``tolerance``."""
     assert actual.shape == expected.shape
     np.testing.assert_allclose(actual, expected, rtol=0, atol=tolerance)
 
@@ -134,7 +135,7 @@ def test_weights_larger_than_a_tile(variant):
 @every_variant
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_a_thousand_steps(variant, bidirectional):
-    # More rows than one block of steps holds: the state must pass from block to block.
+    # There are more rows than one time block holds, so the state must pass between blocks.
     Problem(variant, 1000, 3, 2, 9, bidirectional=bidirectional, ragged=True).check()
 
 
@@ -462,7 +463,7 @@ def test_dropout_of_everything_silences_the_layers_below(variant):
 
 
 def test_dropout_scales_what_it_keeps():
-    # The upper layer passes its input on: z = 1 at once, and tanh of a small input is linear.
+    # The upper layer returns its input: z = 1, and tanh of a small input is nearly linear.
     gru = GRU(2, 40, 2, dropout=0.3, dtype="float64", seed=0)
     x = np.random.default_rng(0).standard_normal((50, 20, 2))
     small = 1e-5

@@ -1,9 +1,9 @@
 """GRU.backward against complex-step derivatives of reference.py, and the rules of tapes.
 
-With a step of 1e-30 the imaginary part of the reference's result is its derivative to the last
-bits, so a sign, a missing term, a gradient of the wrong gate, a transposed matrix, a sum over
-steps or blocks that loses one, or padding that adds to a sum makes these fail. Nothing is
-compared by absolute value alone.
+With a step of 1e-30 the imaginary part of the reference's result is its derivative, exact to
+the last bits. So these tests fail if a sign is wrong, if a term is missing, if a gradient
+belongs to the wrong gate, if a matrix is transposed, if a sum over steps or blocks loses a
+part, or if padding adds to a sum. No test compares absolute values only.
 """
 
 import numpy as np
@@ -75,7 +75,7 @@ class Problem:
         return (self.d_output * output).sum() + (self.d_h_n * h_n).sum()
 
     def derivative(self, name, direction):
-        """The derivative of the functional as tensor ``name`` moves along ``direction``."""
+        """The derivative of the functional when ``name`` changes along ``direction``."""
         moved = self.tensors[name] + 1j * STEP * direction
         return self.functional({**self.tensors, name: moved}).imag / STEP
 
@@ -118,7 +118,7 @@ class Problem:
 
 
 def check_equal(actual, expected, precision):
-    """Every tensor: the norm of the difference, relative to that of the expected gradient."""
+    """Compare for every tensor the norm of the difference with that of the gradient."""
     assert set(actual) == set(expected)
     for name, wanted in expected.items():
         assert actual[name].shape == wanted.shape, name
@@ -171,7 +171,7 @@ def test_more_sequences_than_a_chunk(variant, memory):
 @every_variant
 @pytest.mark.parametrize("memory", ["gates", "outputs"])
 def test_a_thousand_steps(variant, memory):
-    # More rows than one block of steps and than one product of the weight gradients holds.
+    # There are more rows than one time block, or one product of the weight gradients, holds.
     lengths = (1000, 1000, 998, 1000, 700)
     Problem(variant, 1000, 5, 2, 7, lengths=lengths).check_directions(memory, count=1)
 
@@ -260,7 +260,7 @@ def test_gradients_that_are_not_given_are_zero(variant, given, lengths):
         assert not any(array.any() for array in actual.values())
     check_equal(actual, expected, 1e-15)
     if given == "d_h_n":
-        # One part alone also against the reference: d_h_n enters at each sequence's end.
+        # d_h_n alone, which enters at the end of each sequence, also against the reference.
         problem.check_directions("gates")
 
 

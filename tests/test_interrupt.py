@@ -1,8 +1,9 @@
 """Ctrl-C during a long call: it ends soon, nothing has changed, and the next call works.
 
-Each test runs in a process of its own: a call that takes seconds, and a thread that sends
-SIGINT after 0.3 s. The promise is an exception within 200 ms; the tests allow a second, so that
-a busy machine does not fail them. A core that never polls takes the rest of the call's time.
+Each test runs in a process of its own, with a call that takes seconds and a thread that sends
+SIGINT after 0.3 s. pygru promises an exception within 200 ms. The tests allow a second, so that
+a busy machine does not make them fail. If the core never looked for signals, the call would run
+to its end first.
 """
 
 import json
@@ -132,7 +133,7 @@ print(json.dumps([name, message, latency, unchanged(weights)]))
 
 
 def test_handler_that_returns_lets_the_call_complete(tmp_path):
-    """Its effect is seen during the call, and the result is that of an undisturbed one."""
+    """The handler acts during the call, and the result is that of a call without signal."""
     flagged, during, same = run_python(
         tmp_path,
         """
@@ -152,7 +153,7 @@ print(json.dumps([len(seen), seen[0] < end - 0.1, bool(np.array_equal(output, ex
 
 
 def test_call_from_another_thread_is_not_disturbed(tmp_path):
-    """The main thread is interrupted while it waits; the call goes on to its end."""
+    """The main thread is interrupted while it waits; the call in the other thread ends."""
     interrupted, same, errors = run_python(
         tmp_path,
         """

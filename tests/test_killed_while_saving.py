@@ -1,11 +1,11 @@
 """R-22: a process that is killed at any moment while it saves leaves the old or the new file.
 
-Never half of one, and what it has left beside it is gone after the next save. Writing to the
-file itself, a rename before the end, or temporary files that nobody removes make these fail.
-That a power failure leaves a whole file too cannot be tested like this: the order of fsync and
-rename, on which it rests, is looked at in test_model_files.py.
+It never leaves half a file, and its temporary files are gone after the next save. These tests
+fail if pygru writes to the file itself, renames before the end, or never removes temporary
+files. Whether a file is also whole after a power failure cannot be tested in this way. It
+follows from the order of fsync and rename, which test_model_files.py checks.
 
-PYGRU_KILLS=1000 kills as often; without it fifty times.
+PYGRU_KILLS=1000 kills a thousand times; the default is fifty times.
 """
 
 import itertools
@@ -29,12 +29,12 @@ pytestmark = [
 
 
 def small_gru():
-    """Return a GRU of some 160 kB, so that writing takes a while."""
+    """Return a GRU of about 160 kB, so that writing takes some time."""
     return GRU(30, 100, batch_first=True, seed=0)
 
 
 def save_for_ever(kind, path, first):
-    """Save models whose weights are all the number of the save, to a slow disk."""
+    """Save again and again to a slow disk; all weights are the number of the save."""
     fsync = os.fsync
     os.fsync = lambda descriptor: (time.sleep(0.002), fsync(descriptor))
     trainer = Trainer(small_gru())
@@ -57,11 +57,11 @@ def killed_after(seconds, *arguments):
     time.sleep(seconds)
     os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status)  # it did not end before
+    assert os.WIFSIGNALED(status)  # it had not ended before
 
 
 def number_in(kind, path):
-    """Return which save a file is of; all of it must be of the same one."""
+    """Return the number of the save in a file, which must be the same everywhere."""
     if kind == "checkpoint":
         trainer = Trainer(small_gru())
         trainer.resume(path)
@@ -76,7 +76,7 @@ def number_in(kind, path):
 @pytest.mark.parametrize("kind", ["checkpoint", "model"])
 def test_killed_at_any_moment(kind, tmp_path):
     path, rng = tmp_path / "m.safetensors", random.Random(0)
-    other = tmp_path / ".m.safetensors.bak"  # looks a little like what is removed
+    other = tmp_path / ".m.safetensors.bak"  # similar to the names that are removed
     other.touch()
     Trainer(small_gru()).save_checkpoint(path)
     last = interrupted = 0
@@ -88,8 +88,8 @@ def test_killed_at_any_moment(kind, tmp_path):
             assert found > last
             last = found
         interrupted += len(os.listdir(tmp_path)) > 2
-        assert len(os.listdir(tmp_path)) <= 3  # those of earlier kills are gone
-    assert last > 0 and interrupted > 0  # it did save, and some kills came while it did
+        assert len(os.listdir(tmp_path)) <= 3  # files of earlier kills are gone
+    assert last > 0 and interrupted > 0  # it did save, and some kills came during a save
     pygru.save(GRU(1, 1), path)
     assert sorted(os.listdir(tmp_path)) == sorted([path.name, other.name])
 
@@ -101,7 +101,7 @@ def test_a_temporary_file_in_use_is_left_alone(tmp_path):
     used, left = (tmp_path / f".m.tmp-1-{name}" for name in ("00000000", "0123abcd"))
     left.touch()
     others = [tmp_path / ".m.tmp-backup", tmp_path / ".m.tmp-1-0123abcd.old", tmp_path / "x"]
-    for other in others:  # of somebody else
+    for other in others:  # files of other programs
         other.touch()
     pipe = tmp_path / ".m.tmp-2-0123abcd"
     os.mkfifo(pipe)

@@ -1,8 +1,8 @@
 """Layer normalisation in the cell, against reference.py and against its own invariances.
 
-A mean or variance of the wrong row, gate or width, a missing eps, a bias inside the product, a
-gradient that ignores that the mean and the variance depend on every unit, or gains that the
-wrong gate uses make these fail.
+These tests fail if a mean or variance is that of a wrong row, gate or width; if eps is missing;
+if a bias is inside the product; if a gradient ignores that the mean and the variance depend on
+every unit; or if a gate uses the gains of another one.
 """
 
 import numpy as np
@@ -19,7 +19,7 @@ every_variant = pytest.mark.parametrize("variant", list(reference.VARIANTS))
 
 
 def normalised(variant="chung", seed=3, **options):
-    """A GRU whose gains and biases are of no value that hides a mistake."""
+    """A GRU whose gains and biases have no special values that could hide a mistake."""
     gru = make(variant, layer_norm=True, **options)
     gru.flat_parameters = np.random.default_rng(seed).uniform(-1, 1, gru.flat_parameters.size)
     return gru
@@ -120,7 +120,7 @@ def test_equal_sums_give_the_bias_and_no_nan(dtype):
 
 
 def test_a_matrix_of_any_scale_gives_the_same_output():
-    """What normalisation is for: without eps the scale of a gate's weights would not matter."""
+    """With a very small eps the scale of a gate's weights does not matter."""
     gru = normalised(layers=1, bidirectional=False, layer_norm_eps=1e-20)
     x, h0 = data(1, 1)
     before = gru(x, h0)[0].copy()

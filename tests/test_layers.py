@@ -1,7 +1,7 @@
 """Embedding, Linear, Dropout, Last and Sequential: values by hand, gradients by differences.
 
-A missing transpose, a wrong step picked, a gradient that is set rather than added, or a
-dropout mask that differs between the passes makes these fail.
+These tests fail if a transpose is missing, if the wrong step is picked, if a gradient is set
+instead of added, or if a dropout mask differs between the two passes.
 """
 
 import copy
@@ -102,10 +102,10 @@ def test_embedding_gradient_by_a_loop(padding_idx, lengths):
     x, d_y = rng.integers(0, 5, (4, 6)), rng.standard_normal((4, 6, 3))
     expected = table_gradient(x, lengths, d_y, padding_idx, (5, 3))
     past = np.arange(6) >= np.array(lengths)[:, np.newaxis]
-    x[past], d_y[past] = -1, np.nan  # whatever stands there is not read
+    x[past], d_y[past] = -1, np.nan  # padding is not read
     y, tape = layer.forward(x, lengths=lengths)
     assert not y[past].any()
-    x[...] = 0  # the tape has its own copy
+    x[...] = 0  # the tape has a copy of its own
     layer.grads["weight"] = np.ones((5, 3))  # gradients are added
     layer.backward(tape, d_y)
     np.testing.assert_allclose(layer.grads["weight"], expected + 1, rtol=1e-14)
@@ -425,7 +425,7 @@ TOKENS = np.random.default_rng(4).integers(0, 6, (4, 5))
     ids=["linear", "linear-no-bias", "embedding", "last", "last-both", "dropout"],
 )
 def test_values_and_gradients_by_complex_step(layer, x, by_hand, lengths):
-    """Against the layer written down once more, with NaN where nothing is to be read."""
+    """Against a plain form of the layer, with NaN where nothing may be read."""
     there = np.ones((4, 5), bool)
     if lengths is not None:
         there = np.arange(5) < np.array(lengths)[:, np.newaxis]

@@ -1,7 +1,7 @@
-"""Nothing is kept that a call does not need: memory of the process and reference counts.
+"""A call keeps nothing that it does not need: process memory and reference counts.
 
-A buffer view that is not given back keeps its array alive, a plan that is not freed grows the
-process: after 300 repetitions either is more than the limit.
+A buffer view that is not released keeps its array alive, and a plan that is not freed makes the
+process grow. After 300 repetitions either exceeds the limit.
 """
 
 import gc
@@ -28,7 +28,7 @@ def resident_bytes():
 
 
 def grown_by(call):
-    """Bytes by which 300 calls grow the process, after 30 to warm up."""
+    """By how many bytes the process grows during 300 calls, after 30 calls to warm up."""
     if not os.path.exists("/proc/self/statm"):
         pytest.skip("needs /proc")
     for _ in range(30):
@@ -43,7 +43,7 @@ def grown_by(call):
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """Two threads are asked for where they matter; elsewhere they would only take time."""
+    """Use two threads where they matter; elsewhere they would only take time."""
     with pygru.num_threads(1):
         yield
 
@@ -55,7 +55,7 @@ def gru():
 
 @pytest.fixture(scope="module")
 def x():
-    """24 kB; its output takes 96 kB: 300 lost ones are seen."""
+    """24 kB; its output takes 96 kB, so that 300 lost outputs exceed the limit."""
     return np.random.default_rng(0).standard_normal((12, B, 16)).astype(np.float32)
 
 
@@ -109,7 +109,7 @@ def test_construction_does_not_leak():
 
 
 def test_construction_with_steps_does_not_leak(x):
-    """A step makes buffers that hold the parameters, which hold nothing of the GRU."""
+    """The buffers of a step refer to the parameters, and these do not refer to the GRU."""
 
     def call():
         GRU(16, 64, seed=0).step(x[0], np.zeros((1, B, 64)))
@@ -160,7 +160,7 @@ def test_errors_do_not_leak(gru, x):
 
 
 def test_calls_stopped_by_a_failing_array_do_not_leak(gru, x):
-    """The core's own checks raise after other arrays were borrowed: all are given back."""
+    """If a check of the core raises after it borrowed arrays, all are given back."""
     runner = gru._runner
     plan, _ = runner.plan(48, B, None, _core.KEEP_NOTHING)
 
@@ -190,7 +190,7 @@ def test_reference_counts_of_inputs_are_unchanged(gru, x):
     d_h_n = np.ones((4, B, 32), np.float32)
     out = np.empty((12, B, 64), np.float32)
     arrays = [x, h0, lengths, d_output, d_h_n, out, gru.flat_parameters, gru.flat_grads]
-    gc.collect()  # of other tests: one that fails keeps x in its traceback
+    gc.collect()  # other tests: one that failed keeps x in its traceback
     before = [counted(array) for array in arrays]
     for _ in range(20):
         gru(x, h0, lengths=lengths, out=out)
@@ -228,7 +228,7 @@ def test_reference_counts_of_steps_are_unchanged(x):
 
 
 def test_parameters_are_freed_with_their_gru(x):
-    """Neither a step's buffers nor a stream keeps them once all are gone."""
+    """Parameters are freed when the GRU, its step buffers and its streams are gone."""
     gru = GRU(16, 32, seed=0)
     gru.step(x[0], np.zeros((1, B, 32)))
     gru.stream(2)

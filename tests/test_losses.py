@@ -1,4 +1,4 @@
-"""Losses: values by hand, signed gradients by differences, masks that hide what they mask."""
+"""Losses: values by hand, signed gradients by differences, and what masks leave out."""
 
 import copy
 import pickle
@@ -62,7 +62,7 @@ def test_masked_elements_are_not_read(loss):
 
 
 def plain_cross_entropy(logits, target, row_weights, class_weights, ignored, smoothing):
-    """PyTorch's definition, class by class in a loop: the value, by way of log-softmax."""
+    """The value by PyTorch's definition, from log-softmax, in a loop over the classes."""
     classes = logits.shape[-1]
     total = count = 0.0
     rows = logits.reshape(-1, classes), target.ravel(), row_weights.ravel()
@@ -146,7 +146,7 @@ def test_cross_entropy_options_in_float32_follow_float64():
 
 def test_quantile_by_hand():
     prediction, target = [[1.0, 4.0], [2.0, 2.0], [0.0, 9.0]], [3.0, 2.0, 1.0]
-    # 0.2 * 2, 0.9 * 0 ... each error times q above, 1 - q below
+    # each error times q if it is above, times 1 - q if below
     expected = [0.2 * 2, 0.1 * 1, 0, 0, 0.2 * 1, 0.1 * 8]
     value, gradient = losses.quantile(prediction, target, quantiles=[0.2, 0.9])
     assert value == pytest.approx(sum(expected) / 6)

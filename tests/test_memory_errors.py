@@ -1,8 +1,8 @@
 """Running out of memory: every buffer of every call is refused once.
 
 The k-th allocation fails, for k = 1, 2, ... until the call succeeds. Each failure must be a
-MemoryError that says how many bytes were wanted and what for; parameters, gradients and the
-random generator must be as before; and the object must work afterwards.
+MemoryError that says how many bytes were wanted and for what. Parameters, gradients and the
+random generator must be as before, and the object must work afterwards.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ MESSAGE = r"pygru: cannot allocate \d+ bytes for \w+"
 
 
 class FailingNumpy:
-    """NumPy as ``pygru.core.memory`` sees it; its k-th ``empty`` raises MemoryError."""
+    """A NumPy for ``pygru.core.memory`` whose k-th ``empty`` raises MemoryError."""
 
     def __init__(self):
         self.countdown = 0  # 0: nothing fails
@@ -118,7 +118,7 @@ def test_forward(numpy, gru, x, kept, training):
     def call():
         return gru.forward(x, memory=kept, training=training)
 
-    for _ in range(2):  # the first time what a GRU keeps between calls is made, too
+    for _ in range(2):  # the first time also makes what a GRU keeps between calls
         assert fail_every_allocation(numpy, call, unchanged(gru)) >= 4
     assert call()[0].shape == (6, 2, 4)
 
@@ -167,7 +167,7 @@ def test_step(numpy, gru):
 
 
 def test_step_of_another_batch_size(numpy, gru):
-    """The buffers of the first size stay in use if those of the second cannot be made."""
+    """The old buffers remain in use if those of another size cannot be made."""
     one, two = np.zeros((2, 4), np.float32), np.zeros((2, 5, 4), np.float32)
     expected = gru.step(np.ones(3), one)
 
@@ -198,8 +198,8 @@ def test_messages_name_the_purposes(numpy, gru, x):
             purposes.add(str(error).split(" bytes for ")[1])
             raise
 
-    # The first time the plan and the packed weights are made; what follows them in the same
-    # attempt is not refused before the second time.
+    # The first time the plan and the packed weights are made. The allocations after them are
+    # refused in the second round.
     for _ in range(2):
         fail_every_allocation(numpy, call)
     wanted = {"the output", "h_n", "the tape of 6 steps", "the workspace of forward"}
@@ -211,7 +211,7 @@ def test_messages_name_the_purposes(numpy, gru, x):
 
 
 def test_more_steps_than_memory_can_hold():
-    """The plan's own memory, made in the compiled module, is refused in the same words."""
+    """The plan allocates in the compiled module; its error has the same words."""
     gru = GRU(1, 1, seed=0)
     x = np.broadcast_to(np.zeros((1, 1, 1), np.float32), (2**46, 1, 1))
     before = state_hash(gru)

@@ -1,6 +1,6 @@
-"""Model files: bit-exact round trips, and every damaged or hostile file is refused in order.
+"""Model files: round trips keep every bit, and damaged or hostile files are refused in order.
 
-Rows B-94 to B-113 of the bad-input list; the id of a row stands in the test's name.
+These tests cover the rows B-94 to B-113 of the bad-input list. The row is in the test's name.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ def models():
         GRU(2, 3, 2, bidirectional=True, dropout=0.5, bias=False, dtype="float64", seed=0),
         GRU(2, 3, variant=pygru.Variant("after", "replace"), batch_first=True, seed=0),
         Linear(3, 2, seed=0),
-        Last(),  # without any parameter
+        Last(),  # a layer without parameters
         Embedding(5, 2, padding_idx=3, frozen=True, dtype="float64", seed=0),
         Sequential(
             Embedding(5, 4, seed=0),
@@ -237,7 +237,7 @@ def test_b108_flipped_bits_load_or_are_refused(valid, tmp_path):
         data = bytearray(valid)
         data[rng.integers(len(data))] ^= 1 << rng.integers(8)
         with contextlib.suppress(FormatError):
-            # Whatever a damaged file gives is a usable model of its own configuration.
+            # If a damaged file is accepted, its model works and fits its configuration.
             model = load_bytes(tmp_path, bytes(data))
             assert set(model.state_dict()) == set(model.parameter_shapes(model.get_config()))
 

@@ -1,9 +1,10 @@
 """Recurrent dropout, zoneout and the learned h0, against reference.py with the same masks.
 
-The masks that a call drew are read from its tape and put where the reference wants them; then
-outputs must agree, and gradients with complex-step derivatives. A mask of another sequence,
-step, layer or direction, a missing scale, a mask that acts on the blend, or a gradient that
-passes where it must not makes these fail.
+The masks that a call drew are read from its tape and given to the reference. Then the outputs
+must agree, and the gradients must agree with complex-step derivatives. These tests fail if a
+mask belongs to another sequence, step, layer or direction; if a scale is missing; if a mask
+acts on the part of the state that the update gate keeps; or if a gradient passes where it must
+not.
 """
 
 import numpy as np
@@ -50,7 +51,7 @@ def data(layers=2, directions=2, seed=0):
 
 
 def noise_of(tape):
-    """The noise of a call, as the reference wants it."""
+    """The noise of a call, in the form that the reference needs."""
     gru, noise = tape.gru, tape.noise
     if noise is None:
         return reference.Noise()
@@ -225,7 +226,7 @@ def test_step_and_stream_zone_out_like_a_sequence(engine, monkeypatch):
 def test_short_calls_zone_out_too():
     gru = GRU(2, 3, zoneout=0.5, seed=0)
     x = np.ones((4, 1, 2), np.float32)
-    first = gru(x)[0]  # the second call takes the short way
+    first = gru(x)[0]  # the second call takes a shorter way
     np.testing.assert_array_equal(gru(x)[0], first)
     np.testing.assert_array_equal(gru(x, n_threads=1)[0], first)
 
@@ -275,7 +276,7 @@ def test_gradient_of_the_learned_h0_is_the_sum_over_sequences(lengths):
     gru.zero_grad()
     output, h_n, tape = gru.forward(x, d_h0, lengths=lengths)
     gru.backward(tape, output, h_n)
-    assert not gru.grads["h0"].any()  # an h0 that was given is no parameter
+    assert not gru.grads["h0"].any()  # an h0 that was given is not the parameter
 
 
 def test_streams_begin_at_the_learned_h0():

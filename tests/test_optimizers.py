@@ -1,4 +1,4 @@
-"""Optimisers: plain loops of their formulas, weight decay that spares biases, whole steps."""
+"""Optimisers: their formulas in plain loops, weight decay without biases, whole steps."""
 
 import copy
 import pickle
@@ -187,7 +187,7 @@ def test_clip_grad_norm():
 def test_an_optimizer_serves_one_model(optimizer):
     optimizer = optimizer()
     optimizer.step(Linear(2, 8))
-    for other in (Linear(2, 9), Linear(2, 8)):  # also one of the same sizes
+    for other in (Linear(2, 9), Linear(2, 8)):  # also one with the same sizes
         before = other.flat_parameters.copy()
         with pytest.raises(ValueError, match="this optimizer belongs to another model"):
             optimizer.step(other)
@@ -236,7 +236,7 @@ def test_a_state_is_a_copy():
 
 
 def test_a_step_that_cannot_be_made_changes_nothing():
-    """The second flat array is read-only: the first must not have been updated."""
+    """The second flat array is read-only, so the first must not be updated either."""
 
     class Frozen:
         def __init__(self):

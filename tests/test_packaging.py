@@ -1,5 +1,7 @@
-"""How pygru is built and imported: OpenMP flags, a quiet import, no foreign symbols, no leaks
-of global state.
+"""How pygru is built and imported.
+
+The tests check the OpenMP flags, that the import prints nothing, that the module exports no
+foreign symbols, and that no global state is changed.
 """
 
 import json
@@ -49,7 +51,7 @@ def setup_functions():
 
 
 class TestOpenMPFlags:
-    """P-06, P-10: auto falls back, 1 insists, 0 does without; decided by a probe."""
+    """P-06, P-10: a trial program decides; auto falls back, 1 insists, 0 does without."""
 
     compiler = SimpleNamespace(compiler_type="unix")
 

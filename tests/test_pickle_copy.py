@@ -1,7 +1,7 @@
 """Pickles and copies: same results, nothing shared, and bad states refused.
 
-A copy whose weights are the original's, whose named views point nowhere, or that takes a state
-of the wrong shape and crashes later, makes these fail.
+These tests fail if a copy shares its weights with the original, if its named views do not point
+to its weights, or if it accepts a state of the wrong shape and crashes later.
 """
 
 import copy
@@ -61,7 +61,7 @@ def test_copy_gives_the_same_bits(gru, way, x):
 
 
 def test_copy_draws_the_same_dropout_and_gradients(gru, way, x):
-    """The generator is copied too: what the original draws does not move the copy's."""
+    """The generator is copied too, so draws of the original do not change the copy."""
     other = way(gru)
     results = []
     for model in (gru, other):
@@ -93,7 +93,7 @@ def test_named_views_of_a_copy_are_its_own(gru, way, x):
 
 
 def test_copy_works_in_every_way(way, x):
-    """After a step of the original, whose buffers must not travel with it."""
+    """After a step of the original, whose buffers must not be copied."""
     gru = GRU(3, 4, seed=0)
     h = np.zeros((1, 2, 4))
     expected = gru.step(x[0], h)

@@ -1,4 +1,4 @@
-"""Pictures: what is drawn is what was given, on the axes that were given."""
+"""Pictures: they show the data that were given, on the axes that were given."""
 
 import importlib.util
 

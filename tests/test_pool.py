@@ -1,7 +1,7 @@
-"""The pool of large buffers: nobody's memory is used again, and what it held does not matter.
+"""The pool of large buffers: memory in use is not used again, and old contents do not matter.
 
-A buffer that is given back while it is still read, that two calls use at once, or whose old
-contents are taken for zeros makes these fail.
+These tests fail if a buffer is given back while it is still read, if two calls use it at once,
+or if its old contents are taken for zeros.
 """
 
 import gc

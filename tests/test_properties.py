@@ -1,8 +1,9 @@
-"""What must hold for every GRU whatever its numbers: splits, permutations, layouts, threads.
+"""What must hold for every GRU with any weights: splits, permutations, layouts, threads.
 
-State that leaks between sequences, steps or threads, a padded value that is read, a stride
-that is ignored, a sum whose order depends on the team, or a size of zero that is forgotten
-makes these fail. "The same bits" compares bytes; everything else has a tolerance.
+These tests fail if state passes between sequences, steps or threads where it must not; if a
+padded value is read; if a stride is ignored; if the order of a sum depends on the number of
+threads; or if a size of zero is forgotten. "The same bits" compares bytes; everything else has
+a tolerance.
 """
 
 import itertools
@@ -24,7 +25,7 @@ every_memory = pytest.mark.parametrize("memory", ["gates", "outputs"])
 
 
 class Case:
-    """A GRU, an input and a gradient of everything that comes out, from a few numbers."""
+    """A GRU, an input and gradients of all outputs, made from a few numbers."""
 
     def __init__(
         self, variant, T, B, I, H, layers, bidirectional, bias=True, dtype="float64", seed=0
@@ -180,7 +181,7 @@ def test_a_permuted_batch_gives_permuted_results(case, memory, random):
 @checked
 @given(cases, memories)
 def test_reversed_input_swaps_the_directions(case, memory):
-    """A GRU of one layer with its two cells exchanged, on the input turned around."""
+    """A GRU of one layer with its two cells exchanged, on the reversed input."""
     gru = case.gru
     if not gru.bidirectional or gru.num_layers > 1:
         return
@@ -299,7 +300,7 @@ def transposed(array):
 
 
 def packed_in_a_record(array):
-    """Strides that are no multiple of the item size."""
+    """Strides that are not a multiple of the item size."""
     records = np.zeros(array.shape, [("flag", "i1"), ("value", array.dtype)])
     records["value"] = array
     return records["value"]
@@ -334,7 +335,7 @@ def layout_case(dtype, **options):
 
 
 def check_arguments(case, arguments, expected):
-    """``arguments`` must give the expected bits and stay what they are."""
+    """``arguments`` must give the expected bits and must not be changed."""
     before = {name: np.array(value).tobytes() for name, value in arguments.items()}
     actual = case.run(**arguments)
     same_bits(actual, expected)

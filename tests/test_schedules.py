@@ -1,4 +1,4 @@
-"""Schedules: tables by hand, the rates of PyTorch, and the optimiser that follows one."""
+"""Schedules: tables by hand, the rates of PyTorch, and an optimiser that follows a schedule."""
 
 import copy
 import math

@@ -1,10 +1,10 @@
-"""Seq2Seq against a plain NumPy one, its searches against loops and enumeration.
+"""Seq2Seq against a plain NumPy model, and its searches against loops and enumeration.
 
-The reference model is written from the equations with ``reference.py``'s GRU, one sequence and
-one step at a time, without padding; it takes complex arrays, so that gradients are exact. A
-context of the wrong source, a state in the wrong layer or direction, a token past an end that
-is read or trained, a beam that continues another one's state, or a score that is compared
-without its length makes these fail.
+The reference model is written from the equations, with the GRU of ``reference.py``. It
+processes one sequence and one step at a time, without padding. It takes complex arrays, so its
+gradients are exact. These tests fail if a context belongs to the wrong source; if a state is in
+the wrong layer or direction; if a token after an end is read or trained; if a beam continues
+the state of another beam; or if scores are compared without taking the length into account.
 """
 
 import copy
@@ -28,7 +28,7 @@ TARGETS = [[0, 4, 2], [0, 2, 5, 3, 3], [0, 1], [0]]  # as the decoder reads them
 def model_of(layers=1, score="general", seed=0, scale=0.5, **options):
     model = Seq2Seq(5, 6, 2, 3, layers, score=score, dtype="float64", seed=seed, **options)
     rng = np.random.default_rng(seed)
-    for values, _ in model.flat_pairs:  # larger than at first, so that nothing is linear
+    for values, _ in model.flat_pairs:  # large weights, so that nothing is nearly linear
         values += rng.standard_normal(values.shape) * scale
     return model
 
@@ -86,7 +86,7 @@ def log_softmax(logits):
 
 
 def padded_with(value, sequences):
-    """Sequences as an array with ``value`` past their ends, and the lengths."""
+    """Sequences as an array with ``value`` after their ends, and the lengths."""
     lengths = [len(sequence) for sequence in sequences]
     array = np.full((len(sequences), max(lengths)), value)
     for row, sequence in zip(array, sequences, strict=True):
@@ -200,10 +200,10 @@ BOTH = {"source": SOURCES, "target": TARGETS}
 
 
 def check_slope(**options):
-    """Backward of a model with noise against a difference, with the same masks every time."""
+    """Backward of a model with noise against differences, with the same masks each time."""
 
     def value(step):
-        """A functional of the logits of a model whose weights have moved, and the model."""
+        """A functional of the logits of a model with other weights, and the model."""
         moved = model_of(2, **options)
         for (values, _), direction in zip(moved.flat_pairs, directions, strict=True):
             values += step * direction
@@ -233,7 +233,7 @@ def test_dropout_acts_in_training_only_and_repeats_its_masks_in_backward():
 
 
 def test_noise_and_normalisation_inside_the_parts():
-    """Encoder and decoder get what they are to have; the gradients are those of the whole."""
+    """Encoder and decoder get their options, and the gradients are those of the whole."""
     noise = {"recurrent_dropout": 0.4, "zoneout": 0.2, "layer_norm": True}
     model = model_of(2, **noise)
     for gru in (model.encoder, model.decoder):
@@ -266,7 +266,7 @@ def test_the_seed_decides():
 
 
 def decided(model):
-    """The same model with logits so far apart that a drawn token is the most probable one."""
+    """The same model, with logits so far apart that the drawn token is the likeliest."""
     model.output.flat_parameters *= 1e4
     return model
 
@@ -281,7 +281,7 @@ def test_without_teacher_the_decoder_reads_its_own_tokens():
             logits, _ = logits_of(dict(model.parameters), source, own, 2)
             own.append(int(logits[-1].argmax()))
         assert tape.target[b, : len(target)].tolist() == own
-        assert not tape.target[b, len(target) :].any()  # padding stays
+        assert not tape.target[b, len(target) :].any()  # padding remains
 
 
 def test_drawn_tokens_are_constants_to_the_gradient():
@@ -289,7 +289,7 @@ def test_drawn_tokens_are_constants_to_the_gradient():
     model = model_of(teacher_forcing=0.5, dropout=0.3)
     logits, tape = model.forward(x)
     model.backward(tape, np.ones_like(logits))
-    rest = model_of(dropout=0.3)  # it draws the same masks of dropout
+    rest = model_of(dropout=0.3)  # it draws the same dropout masks
     lengths = {"source": None, "target": [len(target) for target in TARGETS]}
     expected, tape = rest.forward({"source": SOURCES, "target": tape.target}, lengths=lengths)
     rest.backward(tape, np.ones_like(expected))
@@ -304,8 +304,8 @@ def test_teacher_forcing_is_a_probability(truth):
     target = np.full((40, 60), 49)
     _, tape = model.forward({"source": np.ones((40, 2), int), "target": target})
     assert (tape.target[:, 0] == 49).all()
-    assert (target == 49).all()  # the caller's own
-    # A token stays by chance, or is drawn again.
+    assert (target == 49).all()  # the array of the caller has not changed
+    # A token is kept with a probability, or drawn again.
     expected = truth + (1 - truth) / 50
     assert abs((tape.target[:, 1:] == 49).mean() - expected) < 0.03
 
@@ -343,7 +343,7 @@ def test_a_schedule_is_asked_once_per_training_step():
     mixed = []
     for _ in range(3):
         mixed.append(model.forward(x)[1].target)
-        model(x)  # inference takes no step
+        model(x)  # inference does not count as a step
     assert asked == [0, 1, 2]
     assert model.training_steps == 3
     truth = padded_with(0, TARGETS)[0]
@@ -359,7 +359,7 @@ BATCH = [[3, 1, 2, 4], [0], [], [2, 2, 1], [4, 4], [1, 0, 1], [3]]
 
 
 def enumerate_best(model, source, max_length, length_penalty):
-    """The best target that ends, of all there are, and its score."""
+    """The best of all targets that end, and its score."""
     parameters = dict(model.parameters)
     best = None
     ends = model.bos_idx, model.eos_idx
@@ -391,10 +391,10 @@ def test_a_wide_beam_finds_the_best(seed, length_penalty):
 
 
 def search_by_hand(model, source, max_length, K, length_penalty, layers):
-    """Beam search of one source, hypothesis by hypothesis; slots of ended ones stay taken.
+    """Beam search of one source, hypothesis by hypothesis; ended ones keep their places.
 
-    Returns the tokens, their score, and how many hypotheses lived at each step until none of
-    them could become the best.
+    Returns the tokens, their score, and how many hypotheses were continued at each step, until
+    none of them could become the best.
     """
     parameters = dict(model.parameters)
     live, ended, counts = [([], 0.0)], [], []
@@ -419,7 +419,7 @@ def search_by_hand(model, source, max_length, K, length_penalty, layers):
 
 
 def searched(seed, layers=1):
-    """A model whose greedy targets are of several lengths, and not what a beam finds."""
+    """A model whose greedy targets have several lengths and differ from those of a beam."""
     return model_of(layers, ["general", "additive"][layers - 1], seed, scale=1.5)
 
 
@@ -443,7 +443,7 @@ def test_searches_by_hand(beam_size, layers, seed, length_penalty, monkeypatch):
         assert translation.tokens == expected[0]
         assert translation.score == pytest.approx(expected[1], rel=1e-11)
         live[: len(expected[2])] += expected[2]
-    assert rows == live[live > 0].tolist()  # what has ended has left the work
+    assert rows == live[live > 0].tolist()  # ended hypotheses are not computed
     tokens = model.translate(
         BATCH, max_length=6, beam_size=beam_size, length_penalty=length_penalty
     )
@@ -660,7 +660,7 @@ def test_the_trainer_pads_and_masks_both_sides():
 
 
 def test_the_loss_of_training_counts_pairs():
-    """Not the two sides of the mapping: it is the loss before the step, of all four pairs."""
+    """The mapping is not a pair of samples. This is the loss of all four, before the step."""
     model = Seq2Seq(5, 6, 2, 3, dtype="float64", seed=0)
     X, y = model.training_data(SOURCES, [target[1:] for target in TARGETS])
     seen = []
@@ -720,7 +720,7 @@ def test_a_loss_gets_the_mask_of_the_target():
 
 @pytest.mark.parametrize("counts", ["optimizer", "model"])
 def test_training_goes_on_after_a_checkpoint_with_the_same_bits(counts, tmp_path):
-    """A schedule of teacher forcing too, whichever steps it counts."""
+    """A schedule of teacher forcing too, also if it counts other steps."""
     rng = np.random.default_rng(0)
     sequences = [rng.integers(2, 6, size) for size in rng.integers(0, 5, 40)]
 
@@ -746,7 +746,7 @@ def test_training_goes_on_after_a_checkpoint_with_the_same_bits(counts, tmp_path
 
 
 def test_stopped_between_a_forward_pass_and_its_step(tmp_path):
-    """The pass that is repeated counts once, as its random numbers do."""
+    """A pass that is repeated counts once, and its random numbers are drawn once."""
     fail = [False]
 
     def loss(prediction, target, *, mask=None):

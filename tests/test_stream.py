@@ -1,7 +1,7 @@
 """Single steps: ``GRU.step`` and ``Stream`` against whole sequences, and their buffers.
 
-A buffer that is made anew in each step, a state that is shared where it must not be, weights
-that were copied when the stream was made, or a partial reset makes these fail.
+These tests fail if a step allocates a buffer, if a state is shared where it must not be, if the
+weights are copied when a stream is made, or if a reset of some sequences changes others.
 """
 
 import array
@@ -121,7 +121,7 @@ def grown_by(call):
 
 
 def peak_of(call):
-    """Most bytes that one call holds at once."""
+    """The peak of bytes that one call holds."""
     call()
     tracemalloc.start()
     try:
@@ -139,7 +139,7 @@ def test_steps_do_not_grow_memory(batch):
     stream = gru.stream(batch)
     h = stream.h.copy()
     x_t = x[0]
-    # Less than a byte each time: not even the smallest object is left behind.
+    # Less than a byte per call: not even the smallest object is left behind.
     assert grown_by(lambda: stream(x_t)) < 1000
     assert grown_by(lambda: gru.step(x_t, h)) < 1000
     assert grown_by(lambda: gru.step(x_t, h, out=h)) < 1000
@@ -395,7 +395,7 @@ X32 = np.ones((3, 3), np.float32)
     ],
 )
 def test_bad_input_of_step_is_refused(x_t, h, out, exception, match, warm):
-    """Whether or not buffers of this batch size are there already."""
+    """With and without existing buffers of this batch size."""
     gru, _ = make(3)
     expected = make(3)[0].step(X32, H)
     if warm:
@@ -407,7 +407,7 @@ def test_bad_input_of_step_is_refused(x_t, h, out, exception, match, warm):
 
 def test_empty_batch_of_step_is_empty():
     gru, _ = make(3)
-    for _ in range(2):  # the second time its buffers are there
+    for _ in range(2):  # the second time its buffers exist
         assert gru.step(np.ones((0, 3)), np.zeros((2, 0, 5))).shape == (2, 0, 5)
 
 
@@ -447,7 +447,7 @@ LAYOUTS = {
 @pytest.mark.parametrize("batch", [None, 3])
 @pytest.mark.parametrize("convert", LAYOUTS.values(), ids=LAYOUTS)
 def test_any_layout_gives_the_same_bits(convert, batch, warm):
-    """A buffer that is copied as if it were dense, or of another type, gives something else."""
+    """A buffer with gaps, or of another type, must not be copied as if it were dense."""
     gru, x = make(batch)
     h = np.random.default_rng(2).standard_normal((2, *x.shape[1:-1], 5)).astype(np.float32)
     stream = gru.stream(batch)
@@ -475,7 +475,7 @@ def test_input_may_be_any_buffer_of_the_right_form():
 @pytest.mark.parametrize("batch", [None, 3])
 @pytest.mark.parametrize("num_layers", [1, 2])
 def test_output_may_be_the_next_input(batch, num_layers):
-    """Generation: what a step reads must not be what it is writing."""
+    """In generation, a step must not read memory that it is writing."""
     gru = GRU(5, 5, num_layers, seed=0)
     shape = (5,) if batch is None else (batch, 5)
     x_t = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
@@ -518,7 +518,7 @@ def test_batch_size_may_change_with_every_step():
 
 @pytest.mark.parametrize(("H", "batch"), [(5, None), (256, 8)], ids=["short", "long"])
 def test_streams_in_many_threads(H, batch):
-    """The GIL is given away in the long steps only; no buffer is shared in either."""
+    """Only long steps release the GIL; neither kind shares a buffer."""
     gru = GRU(3, H, 2, seed=0)
     shape = (8, 30, 3) if batch is None else (8, 30, batch, 3)
     xs = np.random.default_rng(6).standard_normal(shape).astype(np.float32)

@@ -1,7 +1,8 @@
 """Threads: how many a call uses, that BLAS stays at one, and that no result depends on them.
 
-A wrong order of the settings, a BLAS limit that leaks out of a call, a buffer shared between
-Python threads or a sum whose order depends on the team makes these fail.
+These tests fail if the settings are looked up in a wrong order, if a limit of BLAS remains
+after a call, if Python threads share a buffer, or if the order of a sum depends on the number
+of threads.
 """
 
 import contextlib
@@ -32,7 +33,7 @@ def no_process_wide_setting():
 
 @contextlib.contextmanager
 def switching_often():
-    """Let Python threads take turns as often as possible."""
+    """Make Python switch between threads as often as possible."""
     kept = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
@@ -75,7 +76,7 @@ def digest(*arrays):
 
 
 def fresh_python(tmp_path, code, **variables):
-    """Run ``code`` in a new process; every thread setting of this one is left out."""
+    """Run ``code`` in a new process without the thread settings of this one."""
     environment = {
         name: value
         for name, value in os.environ.items()
@@ -107,7 +108,7 @@ for category, message in ours:
 
 @pytest.fixture(scope="module")
 def default_count(tmp_path_factory):
-    """What a process without any setting uses."""
+    """The number of threads in a process without any setting."""
     shown, _ = fresh_python(tmp_path_factory.mktemp("default"), SHOW)
     count, warned = shown.split()
     assert warned == "0"
@@ -157,7 +158,7 @@ def test_own_variable_beats_that_of_openmp(tmp_path):
 
 @pytest.mark.parametrize("text", ["abc", ""])
 def test_bad_openmp_variable_is_ignored(tmp_path, default_count, text):
-    """Row B-72; the message to stderr, if any, is libgomp's own."""
+    """Row B-72. A message on stderr, if there is one, comes from libgomp."""
     assert fresh_python(tmp_path, SHOW, OMP_NUM_THREADS=text)[0] == f"{default_count} 0"
 
 
@@ -320,7 +321,7 @@ def blas_library():
 def limit_seen(monkeypatch, blas_library):
     """The limits of BLAS while the core ran; set ``limit_seen.error`` to make it raise.
 
-    On the engine that calls BLAS, whichever is the default.
+    Uses the engine that calls BLAS, also if it is not the default.
     """
     use_engine(monkeypatch, "blas")
 
@@ -398,7 +399,7 @@ def test_blas_limit_is_restored_by_whoever_leaves_last(blas_library):
 
 @pytest.mark.skipif(not HAS_SIMD, reason="needs the SIMD engine")
 def test_simd_engine_needs_no_limit_for_inference(blas_library, limit_seen, monkeypatch):
-    """The limit is the process's: other code would lose its threads for nothing."""
+    """The limit is a setting of the whole process, so other code would lose its threads."""
     use_engine(monkeypatch, "simd")
     gru, x = large_model()
     gru(x)
@@ -438,7 +439,7 @@ def test_teams_of_many_threads_at_once_give_the_same_bits():
 @pytest.mark.parametrize("variant", ["chung", "pytorch"])
 @pytest.mark.parametrize(("B", "lengths"), [(1, None), (3, [9, 0, 4])])
 def test_threads_that_share_every_step_give_the_same_bits(variant, B, lengths):
-    """One or few rows, and weights that do not fit into one core's cache."""
+    """One or a few sequences, and weights that do not fit into the cache of one core."""
     gru = GRU(5, 301, 2, variant=variant, zoneout=0.3, recurrent_dropout=0.2, seed=0)
     rng = np.random.default_rng(0)
     x = rng.standard_normal((9, B, 5)).astype(np.float32)

@@ -1,8 +1,9 @@
-"""The pytorch variant against torch.nn.GRU: stored vectors, and torch itself where it is.
+"""The variant "pytorch" against torch.nn.GRU: stored vectors, and torch itself if installed.
 
-The stored file needs no torch; make_torch_vectors.py writes it. Every difference between the
-two libraries' equations, gate order, layer and direction order, treatment of ragged batches
-or gradients makes these fail, and so does loading torch's weights into another variant.
+The stored file needs no torch; make_torch_vectors.py writes it. These tests fail if the two
+libraries differ in the equations, the order of gates, layers or directions, the treatment of
+batches with different lengths, or the gradients; and if torch's weights can be loaded into
+another variant.
 """
 
 from pathlib import Path
@@ -25,7 +26,7 @@ CONFIGURATIONS = [
 
 @pytest.fixture(scope="module")
 def stored():
-    """A dict of configurations, each a dict of arrays; and the file's own entries."""
+    """A dict of configurations, each a dict of arrays; and the other entries of the file."""
     configurations = {}
     with np.load(FILE) as file:
         for key in file.files:
@@ -35,7 +36,7 @@ def stored():
 
 
 def pygru_of(parameters, batch_first=False):
-    """A GRU of the pytorch variant that fits torch's parameters, with them inside."""
+    """A GRU of the variant "pytorch" with torch's parameters."""
     gru = GRU(
         parameters["weight_ih_l0"].shape[1],
         parameters["weight_hh_l0"].shape[1],

@@ -1,6 +1,7 @@
 """Optimisers and Trainer: known steps, the same bits for any threads, and orderly failures.
 
-Rows B-76 to B-90 of the bad-input list that concern training have their id in the test's name.
+Tests of the rows B-76 to B-90 of the bad-input list that concern training have the row in their
+name.
 """
 
 import functools
@@ -336,7 +337,7 @@ def test_history_plots_both_losses():
 
 
 def test_a_loss_with_arguments_trains():
-    """Of a constant input the quantiles of the targets are all that can be learned."""
+    """From a constant input a model can learn only the quantiles of the targets."""
     targets = np.random.default_rng(4).exponential(size=(400, 1))
     model = Sequential(Linear(1, 2, dtype="float64", seed=0))
     loss = functools.partial(losses.quantile, quantiles=[0.25, 0.75])
@@ -386,7 +387,7 @@ def test_one_window_is_plain_training(bptt_steps, ragged):
 
 
 def test_windows_are_a_loop_by_hand():
-    """Each sequence alone, its states carried by hand; ended ones neither move nor count."""
+    """Each sequence alone, with its state passed on; ended ones do not change or count."""
     X, _ = ragged_data(11)
     y = [x[:, :1].cumsum(axis=0) for x in X]
     trained, model = per_step_model(), per_step_model()
@@ -483,7 +484,7 @@ def test_windows_are_refused_and_nothing_changes(model, arguments, message):
 
 
 def test_pieces_of_sequences_are_the_whole():
-    """Also where a sequence has ended: it keeps its state."""
+    """Also for a sequence that has ended, which keeps its state."""
     X = np.random.default_rng(0).standard_normal((3, 7, 2))
     model, lengths = per_step_model(), np.array([7, 2, 5])
     whole, _ = model.forward(X, lengths=lengths)

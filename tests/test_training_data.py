@@ -1,7 +1,8 @@
-"""What ``Trainer`` makes of data: which steps count, with what weight, and what is refused.
+"""How ``Trainer`` uses data: which steps count, with what weight, and what is refused.
 
-A loss that depends on how the data were cut into batches, targets padded with zeros that nobody
-gave, a horizon taken for time steps, or a sequence taken for samples makes these fail.
+These tests fail if a loss depends on how the data were divided into batches, if targets are
+padded with zeros that nobody gave, if a forecast horizon is taken for time steps, or if one
+sequence is taken for several samples.
 """
 
 import functools
@@ -72,7 +73,7 @@ def test_the_loss_of_classes_is_the_weighted_mean_over_all(options):
 
 @pytest.mark.parametrize("bptt_steps", [None, 3])
 def test_the_history_holds_the_mean_over_an_epoch(bptt_steps):
-    """With a learning rate of next to nothing the model is the same in every batch."""
+    """With a very small learning rate the model is the same in every batch."""
     X, y = ragged()
     trainer = Trainer(every_step(), optimizer=pygru.SGD(1e-30), seed=0)
     history = trainer.fit(
@@ -325,7 +326,7 @@ def test_a_loss_of_ones_own_is_checked(loss, error, message):
 
 @pytest.mark.parametrize("dtype", ["int64", "float64"])
 def test_series_of_integers_are_series(dtype):
-    """Not tokens: only an Embedding makes them that."""
+    """They are not tokens: only an Embedding makes tokens of integers."""
     X = np.random.default_rng(0).integers(0, 5, (8, 12, 2)).astype(dtype)
     y = X[..., :1].astype(float)
     trainer = Trainer(every_step(), optimizer=Adam(0.01), seed=0)
@@ -338,7 +339,7 @@ def test_series_of_integers_are_series(dtype):
 @pytest.mark.parametrize("dtype", ["int64", "float64"])
 @pytest.mark.parametrize("as_list", [False, True])
 def test_samples_without_steps(dtype, as_list):
-    """A linear model of vectors: nothing of them is time."""
+    """A linear model of vectors, which have no time axis."""
     X = np.arange(12).reshape(4, 3).astype(dtype)
     y = X.sum(axis=1, keepdims=True).astype(float)
     given = (X.tolist(), y.tolist()) if as_list else (X, y)
