@@ -284,4 +284,3 @@ def _window_backward(gru, tape, number, packed, *, x, **arrays):
         packed=packed,
     )
     gru._runner.backward(plan, n_used, packed=packed, tape=memory, noise=noise, **arrays)
-    POOL.give(memory)

@@ -132,7 +132,6 @@ class Runner:
                 noise=noise,
                 workspace=workspace,
             )
-        POOL.give(workspace)
 
     def backward(
         self,
@@ -174,7 +173,6 @@ class Runner:
                 grads=grads,
                 workspace=workspace,
             )
-        POOL.give(workspace)
 
     # ---- single steps -----------------------------------------------------------------------
 

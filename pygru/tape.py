@@ -1,35 +1,85 @@
 """What a forward call keeps for backward."""
 
-from pygru.core.memory import POOL
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn, Self
+
+from pygru.core import _core
+from pygru.core.fixed import FixedAttributes
+from pygru.noise import Noise
+from pygru.typing import Floats
+
+if TYPE_CHECKING:
+    from pygru.batch import Batch
+    from pygru.gru import GRU
 
 
-class Tape:
+class Tape(FixedAttributes):
     """What a forward call keeps for backward. Opaque; made by :meth:`GRU.forward`.
 
-    It owns copies of all it needs: changing ``x`` or the output afterwards does no harm.
+    It owns copies of all that it needs: changing ``x`` or the output afterwards does no harm.
+    It cannot be changed, so ``copy.copy`` returns the tape itself. It cannot be pickled and has
+    no deep copy, because it belongs to one GRU in this process.
+
+    Attributes
+    ----------
+    nbytes : int
+        Bytes of memory that this tape holds.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pygru import GRU
+    >>> gru = GRU(2, 3, seed=0)
+    >>> output, h_n, tape = gru.forward(np.ones((4, 1, 2)))
+    >>> tape.nbytes > output.nbytes
+    True
     """
 
-    def __init__(self, gru, batch, plan, memory, noise, n_threads, fingerprint, learned_h0):
-        self.gru = gru
-        self.batch = batch
-        self.plan = plan
-        self._memory = memory
-        self.noise = noise
-        self.n_threads = n_threads
-        self.fingerprint = fingerprint
-        self.learned_h0 = learned_h0
+    gru: GRU
+    batch: Batch
+    plan: _core.Plan
+    memory: Floats
+    noise: Noise | None
+    n_threads: int | None
+    fingerprint: int
+    learned_h0: bool
 
-    def __del__(self):
-        memory = self.__dict__.pop("_memory", None)  # a tape that failed to be made has none
-        if memory is not None and POOL is not None:  # None while the interpreter ends
-            POOL.give(memory)
+    def __init__(
+        self,
+        gru: GRU,
+        batch: Batch,
+        plan: _core.Plan,
+        memory: Floats,
+        noise: Noise | None,
+        n_threads: int | None,
+        fingerprint: int,
+        learned_h0: bool,
+    ) -> None:
+        self._fix(
+            gru=gru,
+            batch=batch,
+            plan=plan,
+            memory=memory,
+            noise=noise,
+            n_threads=n_threads,
+            fingerprint=fingerprint,
+            learned_h0=learned_h0,
+        )
+
+    def _how_to_change(self, name: str, value: object) -> str:
+        return "make a new tape with gru.forward()"
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError(
+            "a Tape can be neither pickled nor copied deeply: it belongs to one GRU in this "
+            "process; pickle the GRU and make a new tape with its forward()"
+        )
 
     @property
-    def memory(self):
-        """A view of the memory: whoever has one keeps it from being used again."""
-        return self._memory[:]
-
-    @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Bytes of memory that this tape holds."""
-        return self._memory.nbytes + (0 if self.noise is None else self.noise.nbytes)
+        return self.memory.nbytes + (0 if self.noise is None else self.noise.nbytes)

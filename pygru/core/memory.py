@@ -6,7 +6,7 @@ been computed and nothing has changed.
 
 import math
 import sys
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -24,74 +24,96 @@ def allocate(shape: int | tuple[int, ...], dtype: DTypeLike, purpose: str) -> ND
         raise MemoryError(f"pygru: cannot allocate {size} bytes for {purpose}") from None
 
 
-def _holders(array: NDArray[Any]) -> int:
-    """How many references the memory behind a view has, those of this function included."""
-    buffer = array.base
+def _references(buffer: NDArray[Any]) -> int:
+    """Return how many references an array has, those of this call included."""
     return sys.getrefcount(buffer)
 
 
-# Counted rather than known: Python versions differ in what a function's own variables add.
-HOLDERS_OF_ONE_VIEW = _holders(np.empty(2)[:1])
+def _references_of_one_owner() -> int:
+    """Return what ``_references`` says of an array that only a local variable refers to."""
+    buffer = np.empty(1)
+    return _references(buffer)
+
+
+# Measured rather than written down: Python versions differ in what a call itself adds.
+ONE_OWNER = _references_of_one_owner()
 
 
 class Pool:
-    """Large buffers that were used and may be used again.
+    """Large buffers that are used again when nobody uses them any more.
 
     The system clears every page that it hands out, which takes a tenth of the time of a
-    training step whose tape and workspace are new each time. At most ``most`` bytes are kept.
+    training step whose tape and workspace are new each time. The pool remembers the buffers
+    that it has handed out, up to ``most`` bytes, and forgets the oldest first.
+
+    Nobody gives a buffer back. A buffer is free when no reference to it is left but the pool's:
+    every view, memoryview or other object that uses the memory of a NumPy array holds a
+    reference to the array that owns it, directly or through others, however it was made. So
+    nothing that copies, pickles or finalizes the objects of a user can free it too early.
     """
 
     SMALL = 1 << 20  # below this, the allocator of the C library keeps buffers itself
 
-    # Without a lock: a tape may end, and give its memory back, in the middle of any of these
-    # methods (garbage collection) and in a process forked from it. The methods of a list that
-    # are used here are atomic.
+    # Without a lock: any of these methods may be interrupted by garbage collection, and a
+    # process may be forked in the middle of it. A buffer is taken out of the list while it is
+    # looked at, so that no two threads look at the same one; the methods of a list that are
+    # used here are atomic.
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self._kept: list[NDArray[Any]] = []
+        self._remembered: list[NDArray[np.uint8]] = []
 
     @property
     def nbytes(self) -> int:
-        """Bytes that are kept now."""
-        return sum(buffer.nbytes for buffer in tuple(self._kept))
+        """Bytes that are remembered now, in use or free."""
+        return sum(buffer.nbytes for buffer in tuple(self._remembered))
 
     def take(self, count: int, dtype: DTypeLike, purpose: str) -> NDArray[Any]:
-        """Return an uninitialised array of ``count`` elements, to be given back."""
+        """Return an uninitialised array of ``count`` elements.
+
+        Raises
+        ------
+        MemoryError
+            If there is no room for it, even after the pool has forgotten every buffer.
+        """
         size = count * np.dtype(dtype).itemsize
         if size < self.SMALL:
             return allocate(count, dtype, purpose)
-        for _ in range(len(self._kept)):
+        buffer = self._free_buffer(size)
+        if buffer is None:
+            try:
+                buffer = allocate(size, np.uint8, purpose)
+            except MemoryError:
+                self.clear()
+                buffer = allocate(size, np.uint8, purpose)
+        array: NDArray[Any] = buffer[:size].view(dtype)
+        if buffer.nbytes <= self.most:
+            self._remembered.append(buffer)
+            while self.nbytes > self.most and self._oldest() is not None:
+                pass
+        return array
+
+    def _free_buffer(self, size: int) -> NDArray[np.uint8] | None:
+        """Take out a free buffer of ``size`` to ``2 * size`` bytes; None if there is none."""
+        for _ in range(len(self._remembered)):
             buffer = self._oldest()
             if buffer is None:
                 break
-            if size <= buffer.nbytes <= 2 * size:
-                return buffer[:size].view(dtype)
-            self._kept.append(buffer)
-        try:
-            return allocate(size, np.uint8, purpose).view(dtype)
-        except MemoryError:
-            self.clear()
-            return allocate(size, np.uint8, purpose).view(dtype)
+            if size <= buffer.nbytes <= 2 * size and _references(buffer) == ONE_OWNER:
+                return buffer
+            self._remembered.append(buffer)
+        return None
 
-    def give(self, array: NDArray[Any]) -> None:
-        """Take an array back, unless somebody still has a view of it."""
-        if array.nbytes < self.SMALL or _holders(array) > HOLDERS_OF_ONE_VIEW:
-            return
-        self._kept.append(cast(NDArray[Any], array.base))
-        while self.nbytes > self.most and self._oldest() is not None:
-            pass
-
-    def _oldest(self) -> NDArray[Any] | None:
-        """Take the buffer out that has been kept longest; None if there is none."""
+    def _oldest(self) -> NDArray[np.uint8] | None:
+        """Take out the buffer that was remembered first; None if there is none."""
         try:
-            return self._kept.pop(0)
+            return self._remembered.pop(0)
         except IndexError:  # another thread was faster
             return None
 
     def clear(self) -> None:
-        """Let go of everything."""
-        self._kept.clear()
+        """Forget everything; what is in use stays with those who use it."""
+        self._remembered.clear()
 
 
 POOL = Pool(1 << 28)
