@@ -1,4 +1,4 @@
-"""How fast pygru is here: what ``pygru bench`` prints, and the stopwatch of ``benchmarks/``."""
+"""Times of pygru on this machine, for ``pygru bench``; the timer that ``benchmarks/`` uses."""
 
 import time
 from statistics import median
@@ -8,11 +8,11 @@ import numpy as np
 from pygru.gru import GRU
 
 CELLS = [(1, 100, 64), (8, 100, 128), (32, 100, 128), (64, 100, 256)]  # batch, steps, size
-LEAST_SECONDS = 2e-3  # of one sample: below that the clock itself would count
+LEAST_SECONDS = 2e-3  # of one sample: below that, reading the clock takes part of the time
 
 
 def medians(functions, repeats=9):
-    """Median seconds of one call of each function; they take turns.
+    """Return the median seconds of one call of each function; the functions take turns.
 
     Parameters
     ----------
@@ -49,8 +49,8 @@ def medians(functions, repeats=9):
 def rows(variant="chung", dtype="float32", n_threads=None, cells=CELLS):
     """Yield ``(cell, kind, seconds, operations per second)`` of a few calls.
 
-    ``kind`` is "step", "inference" or "training"; a cell is (batch, steps, size), with the
-    input as wide as the state.
+    ``kind`` is "step", "inference" or "training". A cell is (batch, steps, size), where size is
+    both the input size and the hidden size.
     """
     generator = np.random.default_rng(0)
     for B, T, H in cells:

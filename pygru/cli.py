@@ -1,7 +1,7 @@
-"""The command ``pygru``: train a forecaster, use it, and say what this installation is.
+"""The command ``pygru``: train a forecaster, use it, and describe this installation.
 
-Exit codes: 0 done, 1 the run failed, 2 the command line was wrong. An error is one line on
-standard error; ``--debug`` shows where it came from.
+Exit codes: 0 if all is done, 1 if the run failed, 2 if the command line was wrong. An error is
+one line on standard error. ``--debug`` shows the traceback too.
 """
 
 import argparse
@@ -17,15 +17,15 @@ MODEL, HISTORY, PICTURE = "model.safetensors", "history.json", "forecast.png"
 
 
 class CommandError(Exception):
-    """A run that failed for a reason that one line explains."""
+    """A run failed for a reason that one line explains."""
 
 
 class UsageError(Exception):
-    """A command line that is wrong in a way that argparse cannot know."""
+    """The command line is wrong in a way that argparse cannot know."""
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse with errors of one line."""
+    """argparse whose errors are one line."""
 
     def error(self, message):
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
@@ -181,7 +181,7 @@ def _split(n, task, test_size):
 
 
 def _outputs(folder, names, force):
-    """The files to write, after making sure now that each can be written later."""
+    """The files to write, after checking that each of them can be written."""
     if not folder.is_dir():
         raise CommandError(f"{folder} is not a folder")
     if not os.access(folder, os.W_OK):
@@ -265,7 +265,7 @@ def _next_labels_name(series):
 
 
 def _next_labels(series, count):
-    """Go on with the dates at the interval of the last two, or with the row numbers."""
+    """Continue the dates at the interval of the last two, or continue the row numbers."""
     positions = series.positions()
     if isinstance(positions[0], int) or len(positions) < 2:
         return [len(positions) + step for step in range(count)]
@@ -321,7 +321,8 @@ def main(arguments=None):
         options.run(options)
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader went away: not an error. Nothing more can be written, at exit neither.
+        # The reader of the output has ended, which is not an error. Nothing more can be
+        # written, also not at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except UsageError as error:
         parser.error(str(error))

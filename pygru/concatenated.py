@@ -1,4 +1,4 @@
-"""The textbook's form of the weights: one matrix per gate on the concatenation ``[h, x]``."""
+"""The weights as textbooks write them: one matrix per gate for the concatenation ``[h, x]``."""
 
 from typing import NamedTuple
 
@@ -8,17 +8,18 @@ from pygru.core import validation
 
 
 class ConcatenatedWeights(NamedTuple):
-    """One cell in the textbook's form: one matrix per gate on the concatenation ``[h, x]``.
+    """One cell as textbooks write it: one matrix per gate for the concatenation ``[h, x]``.
 
     Attributes
     ----------
     W_r, W_z, W_n : ndarray
-        (H, H + I) each; the first H columns multiply the state, the others the input. With
-        the reset before, ``W_n`` multiplies ``[r * h, x]``.
+        (H, H + I) each. The first H columns multiply the state, the others the input. With
+        the reset before the product, ``W_n`` multiplies ``[r * h, x]``.
     b_r, b_z, b_n : ndarray
-        (H,) each, the two biases of a gate added up; zeros without bias.
+        (H,) each, the sum of the two biases of a gate; zeros without bias.
     b_hn : ndarray or None
-        (H,) the bias inside the reset, ``r * (U h + b_hn)``; None with the reset before.
+        (H,) the bias that r multiplies, ``r * (U h + b_hn)``. None with the reset before the
+        product.
     """
 
     W_r: np.ndarray
@@ -105,6 +106,6 @@ def state_from(gru, cells):
             state[f"bias_ih_{name}"], state[f"bias_hh_{name}"] = b_i, b_h
         elif b_i.any() or b_h.any():
             raise ValueError("the cells have biases, but this GRU was made with bias=False")
-    if gru.learn_h0:  # which is no part of this form, and stays
+    if gru.learn_h0:  # it is not part of this form and does not change
         state["h0"] = gru.parameters["h0"]
     return state

@@ -2,11 +2,11 @@
 
 
 class InternalError(RuntimeError):
-    """A check inside pygru failed: a bug in pygru, not in the caller's code."""
+    """A check inside pygru failed. This is a bug in pygru, not in the caller's code."""
 
 
 class FormatError(ValueError):
-    """A file is not what it claims to be: not a pygru model, damaged, or too new."""
+    """A file is not a pygru model, or is damaged, or was written by a newer pygru."""
 
 
 class DivergenceError(ArithmeticError):

@@ -1,9 +1,10 @@
 """Forecasting one series, gaps and season included, with a GRU: what ``pygru train`` runs.
 
-The GRU does not see the raw values. With a season of S steps it sees and predicts the change
-over one season, d_t = y_t - y_{t-S}; without one, the values themselves. Both relative to an
-anchor that is known at the time of the forecast. So the model starts from the naive forecast
-and learns what it misses. Nothing that is used at time t comes from after t.
+The GRU does not read the raw values. With a season of S steps it reads and predicts the change
+over one season, d_t = y_t - y_{t-S}. Without a season it reads and predicts the values. In both
+cases they are relative to an anchor, a value that is known at the time of the forecast. So the
+model only has to learn how the truth differs from the naive forecast. A forecast made at time t
+never uses a value from after t.
 """
 
 from dataclasses import asdict, dataclass
@@ -53,10 +54,11 @@ def seasonal_naive(values, origin, horizon, season, drift=False):
 
 @dataclass(frozen=True)
 class Split:
-    """Where a series is cut: training up to ``validation``, then validation, then test.
+    """Where a series is divided: training up to ``validation``, then validation, then test.
 
-    All are indices of the first step of a part; every forecast that is scored lies wholly in
-    its part, and every origin before it.
+    ``validation`` and ``test`` are the indices of the first step of their part, and ``end`` is
+    one past the last step. Every forecast that is scored lies completely in its part. Its
+    origin is the step before it.
     """
 
     validation: int
@@ -65,13 +67,13 @@ class Split:
 
 
 def _loss(prediction, target, mask=None):
-    """Mean squared error over the observed steps; target holds values and whether observed."""
+    """Mean squared error over the observed steps; target has values, and 1 if observed."""
     return mse(prediction, target[..., 0], mask=target[..., 1] > 0)
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is forecast, and from what.
+    """The horizon of a forecast, the season, and what the GRU reads.
 
     Attributes
     ----------
@@ -102,7 +104,7 @@ class Task:
         return self.window + (self.season or 0)
 
     def differences(self, values):
-        """The series that the GRU sees, NaN where it is unknown."""
+        """The series that the GRU reads, with NaN where a value is unknown."""
         if self.season is None:
             return values.copy()
         result = np.full(len(values), np.nan)
@@ -118,7 +120,7 @@ class Forecaster:
     task : Task
         Horizon, season and window.
     hidden_size, num_layers, variant, seed
-        Of the GRU.
+        Options of the GRU.
 
     Examples
     --------
@@ -142,7 +144,7 @@ class Forecaster:
         )
 
     def _windows(self, values, origins):
-        """What the GRU sees at each origin (M, window, 2), and the anchors (M,)."""
+        """The inputs at each origin (M, window, 2), and the anchors (M,)."""
         task = self.task
         differences = task.differences(values)
         observed = ~np.isnan(differences)
@@ -154,7 +156,7 @@ class Forecaster:
         return inputs.astype(np.float32), anchors
 
     def _targets(self, values, origins, anchors):
-        """What should come out (M, horizon, 2): scaled differences, and whether observed."""
+        """The targets (M, horizon, 2): scaled differences, and 1 if observed."""
         steps = np.asarray(origins)[:, np.newaxis] + np.arange(1, self.task.horizon + 1)
         wanted = (self.task.differences(values)[steps] - anchors[:, np.newaxis]) / self.scale
         observed = ~np.isnan(wanted)
@@ -177,9 +179,9 @@ class Forecaster:
         n_threads=None,
         progress=None,
     ):
-        """Train on the part before ``split.validation``, stop by the validation part.
+        """Train on the part before ``split.validation``; the validation part chooses the epoch.
 
-        The scale comes from the training part too. Returns the :class:`History`.
+        The scale is computed from the training part too. Returns the :class:`History`.
 
         Raises
         ------
@@ -254,7 +256,7 @@ class Forecaster:
         return forecasts[0] if single else forecasts
 
     def _one_season_before(self, values, origins, changes):
-        """The value that each predicted change adds to: observed, or forecast already."""
+        """The value to which each predicted change is added: observed, or forecast before."""
         task = self.task
         result = np.empty_like(changes)
         for row, origin in enumerate(origins):
@@ -268,7 +270,7 @@ class Forecaster:
         return result
 
     def save(self, path, target):
-        """Save to a ``.safetensors`` file; ``target`` is the name of the series' column."""
+        """Save to a ``.safetensors`` file; ``target`` is the name of the column in the data."""
         note = {"task": asdict(self.task), "scale": self.scale, "target": target}
         save(self.model, path, {"forecaster": note})
 
@@ -279,7 +281,7 @@ class Forecaster:
         Raises
         ------
         FormatError
-            If the file holds no forecaster, or a damaged one.
+            If the file contains no forecaster, or is damaged.
         """
         note = read_metadata(path).get("forecaster")
         if not isinstance(note, dict):

@@ -1,4 +1,4 @@
-"""The gates made visible: what a tape holds, unpacked into arrays like the output."""
+"""The values of the gates, unpacked from a tape into arrays like the output."""
 
 import math
 from typing import NamedTuple
@@ -7,13 +7,14 @@ import numpy as np
 
 
 class Gates(NamedTuple):
-    """What one layer and direction computed at every step, shaped like the output.
+    """What one layer computed at every step in one direction, shaped like the output.
 
     Attributes
     ----------
     r, z, n, h : ndarray
-        Reset gate, update gate, candidate and new state, (T, B, H), or as ``batch_first`` and
-        unbatched input make the output; 0 past a sequence's end.
+        Reset gate, update gate, candidate and new state, (T, B, H). With ``batch_first`` or
+        unbatched input their axes are those of the output. After the end of a sequence they
+        are 0.
     """
 
     r: np.ndarray
@@ -23,7 +24,7 @@ class Gates(NamedTuple):
 
 
 def gates_of(tape):
-    """Unpack a tape that holds gates; see ``GRU.gates``."""
+    """Unpack a tape that contains gates; see ``GRU.gates``."""
     gru, batch = tape.gru, tape.batch
     rows = tape.plan.sizes(1)["rows"]
     step, sequence = np.empty(rows, np.int64), np.empty(rows, np.int64)
@@ -51,7 +52,7 @@ def _cell_gates(tape, layer, direction, step, sequence, length):
     result = Gates(*(np.zeros(batch.shape_of(H), tape.gru.dtype) for _ in Gates._fields))
     for array, column in zip(result, (1, 2, 0), strict=False):
         batch.time_major(array)[time, sequence] = gates[:, column]
-    # The state after a step is the state before the next one; the last is kept apart.
+    # The state after a step is the state before the next one. The last one is stored apart.
     h = batch.time_major(result.h)
     later = step > 0
     h[(time + 1 if direction else time - 1)[later], sequence[later]] = h_prev[later]

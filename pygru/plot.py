@@ -1,7 +1,7 @@
-"""Pictures, with matplotlib: axes in, axes out. matplotlib is imported when one is drawn.
+"""Pictures with matplotlib, which is imported only when a picture is drawn.
 
-Every function draws on the axes it is given, or on those of a new figure, and returns them; it
-shows and saves nothing.
+Every function draws on the axes it is given, or on those of a new figure, and returns the axes.
+It neither shows the figure nor saves it.
 
 >>> import numpy as np
 >>> import pygru
@@ -71,7 +71,7 @@ def _heat_map(ax, values, x_labels, y_labels, *, colours, limits, meaning):
     if x_labels is not None and (longest + 1) * len(x_labels) > 70:
         ax.set_xticks(np.arange(len(x_labels)), x_labels, rotation=90)
         ax.tick_params(axis="x", length=0)
-    elif x_labels is not None:  # on one line, whether or not a label has accents
+    elif x_labels is not None:  # align labels with and without accents
         ax.set_xticks(np.arange(len(x_labels)), x_labels, va="baseline")
         ax.tick_params(axis="x", length=0, pad=13)
     bar = ax.figure.colorbar(image, ax=ax, pad=0.02)
@@ -81,7 +81,7 @@ def _heat_map(ax, values, x_labels, y_labels, *, colours, limits, meaning):
     return ax
 
 
-# What the rows of a heat map of gates are called, and the range of their values.
+# The names of the gates in a heat map, and the range of their values.
 _GATES = {
     "r": ("reset gate r", "viridis", (0, 1)),
     "z": ("update gate z", "viridis", (0, 1)),
@@ -91,21 +91,21 @@ _GATES = {
 
 
 def gates(gates, gate="z", *, labels=None, units=None, ax=None):
-    """Draw what a gate did: one row per unit, one column per step.
+    """Draw the values of a gate: one row per unit, one column per step.
 
-    r and z lie in [0, 1]; the candidate n and the state h in [-1, 1], unless the first state
-    was larger, and their colours are white at 0.
+    r and z are between 0 and 1. The candidate n and the state h are between -1 and 1, unless
+    the first state was larger, and their colours are white at 0.
 
     Parameters
     ----------
     gates : Gates
-        Of one sequence, arrays (T, H): an element of what :meth:`GRU.gates` returns for x
-        (T, I), or one sequence of a batch.
+        The gates of one sequence, arrays (T, H): an element of the list that :meth:`GRU.gates`
+        returns for x (T, I), or one sequence of a batch.
     gate : {"z", "r", "n", "h"}
         What to draw.
     labels : sequence of str, optional
-        One per step, such as the words of a sentence. For scripts that matplotlib's font lacks
-        set ``matplotlib.rcParams["font.family"]`` to one that has them.
+        One per step, such as the words of a sentence. If matplotlib's font lacks the
+        script, set ``matplotlib.rcParams["font.family"]`` to a font that has it.
     units : array_like of int, optional
         Which units to draw, from top to bottom; all by default.
     ax : matplotlib.axes.Axes, optional
@@ -170,14 +170,14 @@ def gates(gates, gate="z", *, labels=None, units=None, ax=None):
 
 
 def attention(weights, source, target, *, ax=None):
-    """Draw attention weights: which source each target looked at.
+    """Draw attention weights: which source tokens each target token used.
 
     Parameters
     ----------
     weights : array_like
         (targets, sources) in [0, 1], a row for each target.
     source, target : sequence of str
-        What the columns and the rows stand for, such as letters and phonemes.
+        Labels of the columns and of the rows, such as letters and phonemes.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure by default.
 
@@ -218,7 +218,7 @@ def attention(weights, source, target, *, ax=None):
 
 
 def forecast(history, prediction, *, quantiles=None, truth=None, x=None, ax=None):
-    """Draw a forecast behind what was known: a line, its bands and, if known, the truth.
+    """Draw a forecast after the known values: a line, its bands and, if known, the truth.
 
     Parameters
     ----------
@@ -228,13 +228,13 @@ def forecast(history, prediction, *, quantiles=None, truth=None, x=None, ax=None
         (K,) one value per step ahead, or (K, Q) quantiles of each.
     quantiles : sequence of float, optional
         The Q levels in ascending order within (0, 1), for a prediction (K, Q). The first and
-        last bound one band, the second and last but one the next; the middle one is a line if
-        Q is odd.
+        the last are the limits of one band, the second and the last but one those of the next.
+        If Q is odd, the middle one is drawn as a line.
     truth : array_like, optional
-        (K,) what happened; NaN leaves a gap.
+        (K,) the true values; NaN leaves a gap.
     x : array_like, optional
-        (T + K,) positions of history and prediction, such as dates; by default steps, 0 at
-        the last of the history.
+        (T + K,) positions of history and prediction, such as dates. By default the positions
+        are step numbers, and the last value of the history has number 0.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure by default.
 
@@ -289,17 +289,17 @@ def forecast(history, prediction, *, quantiles=None, truth=None, x=None, ax=None
             columns[:, low],
             columns[:, high],
             color=GRU_COLOUR,
-            alpha=min(0.18 * (low + 1), 0.6),  # told apart in the legend, too
+            alpha=min(0.18 * (low + 1), 0.6),  # so that the legend shows different bands
             lw=0,
             label=f"{100 * (levels[high] - levels[low]):.3g} % band",
         )
-        if K == 1:  # a band of no width: a bar
+        if K == 1:  # a band of one step has no width: draw a bar
             ax.vlines(ahead, columns[:, low], columns[:, high], color=GRU_COLOUR, lw=1.4)
     return _tidy(ax)
 
 
 def _line_with_gaps(ax, x, values, colour, label, lw=1.4):
-    """Draw a line that NaN interrupts; a value between two of them is a dot, not nothing."""
+    """Draw a line that NaN interrupts; a single value between two NaN becomes a dot."""
     ax.plot(x, values, color=colour, lw=lw, label=label)
     there = np.concatenate([[False], np.isfinite(values), [False]])
     alone = there[1:-1] & ~there[:-2] & ~there[2:]
@@ -312,7 +312,7 @@ def _name_of(level):
 
 
 def _check_levels(quantiles, prediction):
-    """The levels of the columns of ``prediction``, None if it has no columns."""
+    """The levels of the columns of ``prediction``; None if it has no columns."""
     if quantiles is None:
         if prediction.ndim != 1:
             raise ValueError(
@@ -360,7 +360,7 @@ def plot_learning_rates(found, ax=None):
     ax.plot(found.rates, found.losses, color=MUTED, lw=1, label="loss of each step")
     ax.plot(found.rates, found.smoothed, color=INK, lw=1.8, label="smoothed")
     ax.axvline(found.suggestion, color=GRU_COLOUR, lw=1.4, ls="--", label="suggestion")
-    # What lies far above the first losses says only that training has failed there.
+    # Losses far above the first ones show only that training has failed there.
     first = np.median(found.losses[: max(1, len(found.losses) // 4)])
     lowest, highest = found.losses.min(), 2 * first - found.losses.min()
     margin = 0.1 * (highest - lowest)
@@ -374,9 +374,9 @@ def plot_learning_rates(found, ax=None):
 def plot_forecast(series, forecaster, split, scores, path):
     """Draw a forecaster's test part and its errors, and save the picture.
 
-    Above: the last of the history, the truth, and forecasts one after another, each made
-    without looking beyond its beginning. Below: the mean absolute error at each step ahead,
-    beside the baselines.
+    The upper part shows the end of the history, the truth, and several forecasts one after the
+    other. Each forecast uses only values from before its beginning. The lower part shows the
+    mean absolute error at each step ahead, together with that of the baselines.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Which GRU: where the reset gate acts, and which state the update gate multiplies."""
+"""The variants of the GRU: where the reset gate acts, and which state z multiplies."""
 
 from dataclasses import dataclass
 
@@ -16,8 +16,8 @@ class Variant:
         ``tanh(W x + U (r * h) + b)``, or on the product,
         ``tanh(W x + b_i + r * (U h + b_h))``.
     update : {"replace", "keep"}
-        Whether the update gate weighs the new state, ``(1 - z) * h + z * n``, or the old one,
-        ``z * h + (1 - z) * n``.
+        Whether the update gate multiplies the candidate, ``(1 - z) * h + z * n``, or the old
+        state, ``z * h + (1 - z) * n``.
 
     Notes
     -----
@@ -55,7 +55,7 @@ class Variant:
 
     @property
     def name(self):
-        """The name that people use for this variant, or None for the fourth combination."""
+        """The usual name of this variant, or None for the fourth combination."""
         return next((name for name, known in VARIANTS.items() if known == self), None)
 
 

@@ -1,11 +1,11 @@
-"""Attention: weighted means of a sequence's vectors, the weights chosen by a query.
+"""Attention: weighted means of the vectors of a sequence, with weights from a query.
 
-A score says how well a query fits a key; the softmax of the scores over the keys of a sequence
-are the weights, and the weighted sum of the values is the context. Keys past a sequence's end
-are not read and have weight 0. The score functions stand in ``scores.py``.
+A score says how well a query fits a key. The weights are the softmax of the scores over the
+keys of a sequence, and the context is the weighted sum of the values. Keys after the end of a
+sequence are not read and have weight 0. The score functions are in ``scores.py``.
 
-Work grows with queries times keys, so padding costs more here than anywhere else. A batch with
-lengths is therefore taken in blocks of sequences that are about as long as each other.
+The work grows with queries times keys, so padding costs more here than anywhere else.
+Therefore a batch with lengths is divided into blocks of sequences of about equal length.
 """
 
 from typing import NamedTuple
@@ -21,14 +21,14 @@ from pygru.nn.seeds import generator_for
 
 
 class PreparedKeys(NamedTuple):
-    """Keys and values that are to be attended to again and again, their padding zeroed."""
+    """Keys and values for several calls of ``attend``, with zeros as padding."""
 
     projected: np.ndarray
     values: np.ndarray
-    valid: np.ndarray | None  # (B, 1, Tk), None if all keys are
+    valid: np.ndarray | None  # (B, 1, Tk), None if all keys are valid
 
     def select(self, index):
-        """The same for some of the sequences only."""
+        """Return the same for some of the sequences only."""
         return PreparedKeys(
             self.projected[index],
             self.values[index],
@@ -37,19 +37,19 @@ class PreparedKeys(NamedTuple):
 
 
 class _Block(NamedTuple):
-    """Some sequences of a batch, cut after their longest queries and keys."""
+    """Some sequences of a batch, without the steps after their longest queries and keys."""
 
     rows: np.ndarray | slice  # which
     queries: slice
     keys: slice
-    past_queries: np.ndarray | None  # (n, Tq) where there is no query any more
+    past_queries: np.ndarray | None  # (n, Tq) True after the last query
     valid_keys: np.ndarray | None  # (n, 1, Tk)
 
     def queries_of(self, array):
-        """The block's part of an array (B, Tq, ...), zeros past the end."""
+        """The block's part of an array (B, Tq, ...), with zeros after the end."""
         part = array[self.rows, self.queries]
         if self.past_queries is not None:
-            part[self.past_queries] = 0  # a copy, since rows is an array then
+            part[self.past_queries] = 0  # part is a copy, because rows is an array here
         return part
 
     def keys_of(self, array):
@@ -60,7 +60,7 @@ class _Block(NamedTuple):
 class _Tape(NamedTuple):
     queries: np.ndarray
     rows: np.ndarray  # the keys that hold data
-    steps: np.ndarray | None  # where they stand
+    steps: np.ndarray | None  # their positions
     prepared: PreparedKeys
     values_are_keys: bool
     shape: tuple  # of the weights
@@ -85,7 +85,7 @@ class Attention(Configured, Parameters):
     attention_size : int, optional
         Units of the additive score, A; ``query_size`` by default. Only for that score.
     score : {"dot", "general", "additive"}
-        How well a query fits a key.
+        The function that says how well a query fits a key.
     dtype : dtype
         float32 or float64.
     seed : int, sequence of int, SeedSequence, Generator or None
@@ -149,7 +149,7 @@ class Attention(Configured, Parameters):
         self._score = SCORES[score]
 
     def get_config(self):
-        """Return the constructor's arguments but the seed, ready for JSON."""
+        """Return the constructor's arguments except the seed, ready for JSON."""
         return {
             "query_size": self.query_size,
             "key_size": self.key_size,
@@ -183,17 +183,17 @@ class Attention(Configured, Parameters):
         queries : array_like
             (B, Tq, Q), for each sequence any number of queries.
         keys : array_like
-            (B, Tk, K) what the queries are compared with.
+            (B, Tk, K) the vectors that the queries are compared with.
         values : array_like, optional
-            (B, Tk, V) what is averaged; the keys themselves by default.
+            (B, Tk, V) the vectors that are averaged; by default the keys.
         lengths : array_like of int, optional
-            (B,) the valid steps of keys and values; what stands past them is not read. A
-            sequence of length 0 gives a context of zeros and weights of zero.
+            (B,) the valid steps of keys and values; later steps are not read. A sequence of
+            length 0 gives a context of zeros and weights of zero.
         query_lengths : array_like of int, optional
             (B,) the valid queries of each sequence. Others are not read, and their contexts
             and weights are 0.
         training : bool
-            Ignored: attention does the same in training and inference.
+            Ignored, because attention does the same in training and in inference.
 
         Returns
         -------
@@ -248,18 +248,19 @@ class Attention(Configured, Parameters):
         tape
             From :meth:`forward`.
         d_context : array_like
-            (B, Tq, V) gradient of the loss with respect to the context. Not read past the end
-            of the queries.
+            (B, Tq, V) gradient of the loss with respect to the context. It is not read after
+            the last query of a sequence.
         d_weights : array_like, optional
-            (B, Tq, Tk) gradient with respect to the weights; zeros by default. Not read past
-            the end of queries and keys.
+            (B, Tq, Tk) gradient with respect to the weights; zeros by default. It is not read
+            after the last query and the last key of a sequence.
 
         Returns
         -------
         d_queries, d_keys : ndarray
             (B, Tq, Q) and (B, Tk, K); 0 past a sequence's end.
         d_values : ndarray or None
-            (B, Tk, V), or None if the values were the keys: ``d_keys`` then holds both.
+            (B, Tk, V), or None if the values were the keys. Then ``d_keys`` is the sum of
+            both gradients.
         """
         projected, values, _ = tape.prepared
         d_context = validation.as_real("d_context", d_context, self.dtype)
@@ -304,9 +305,9 @@ class Attention(Configured, Parameters):
     # ---- a decoder that runs step by step ----------------------------------------------------
 
     def prepare(self, keys, values=None, *, lengths=None):
-        """Return keys and values in the form that :meth:`attend` takes again and again.
+        """Return keys and values in the form that :meth:`attend` needs.
 
-        What the scores need of the keys is computed here, once for all steps of a decoder.
+        What the scores need from the keys is computed here, once for all steps of a decoder.
 
         Parameters
         ----------
@@ -336,7 +337,7 @@ class Attention(Configured, Parameters):
         return self._attend(self._check_queries(queries, prepared), prepared)[:2]
 
     def _prepare(self, keys, values, lengths):
-        """The keys that hold data, where they stand, and the prepared keys."""
+        """The keys that hold data, their positions, and the prepared keys."""
         keys = self._sequences("keys", keys)
         _check_size("keys", keys, "key_size", self.key_size)
         steps = ragged.steps_of(lengths, keys.shape[:2])
@@ -388,23 +389,23 @@ class Attention(Configured, Parameters):
 
 
 _WHOLE = _Block(slice(None), slice(None), slice(None), None, None)
-MOST_PADDING = 0.25  # of the work of a block's sequences may be spent on padding,
-PRICE = 100_000  # or as many numbers as cost about as much as another block does
+MOST_PADDING = 0.25  # the share of a block's work that may be spent on padding,
+PRICE = 100_000  # or so many numbers, which cost about as much as another block
 
 
 def _blocks(shape, query_lengths, key_lengths, width):
-    """Cut a batch (B, Tq, Tk) of vectors of ``width`` numbers into blocks."""
+    """Divide a batch (B, Tq, Tk) of vectors of ``width`` numbers into blocks."""
     B, Tq, Tk = shape
     of_queries = np.full(B, Tq) if query_lengths is None else np.asarray(query_lengths)
     of_keys = np.full(B, Tk) if key_lengths is None else np.asarray(key_lengths)
     order = np.lexsort((of_queries, of_keys))[::-1]
-    order = order[(of_queries[order] > 0) & (of_keys[order] > 0)]  # the others have zeros
+    order = order[(of_queries[order] > 0) & (of_keys[order] > 0)]  # the others are zeros
     cuts, work, widest = [0], 0, 0
     for place, (q, k) in enumerate(
         zip(of_queries[order].tolist(), of_keys[order].tolist(), strict=True)
     ):
         if place == cuts[-1]:
-            longest = k  # keys come longest first
+            longest = k  # sorted by the number of keys, longest first
         work, widest = work + q * k, max(widest, q)
         padding = (place + 1 - cuts[-1]) * widest * longest - work
         if padding > max(MOST_PADDING * work, PRICE / width):

@@ -1,9 +1,10 @@
 """Beam search over all sources of a batch at once.
 
-Each source has ``beam_size`` slots. A hypothesis that ends keeps its slot, so that fewer are
-left for the others, and leaves the work; a source leaves it when all of its hypotheses have
-ended, or when none that goes on could become better than the best that has ended. Only rows of
-live hypotheses go through the decoder, and nothing loops over them in Python.
+Each source has ``beam_size`` slots, and each hypothesis takes one of them. A hypothesis that
+has ended keeps its slot, so the others have fewer, but it is not computed any more. The search
+of a source ends when all of its hypotheses have ended, or when none of those that continue
+could become better than the best ended one. Only the live hypotheses are rows of the decoder's
+batch, and no Python loop runs over them.
 """
 
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from pygru.core import validation
 
 
 class _Step(NamedTuple):
-    """What was chosen at one step: for each source still searched and each slot."""
+    """The choices of one step: for each source still searched and each slot."""
 
     sources: np.ndarray  # (n,) ascending
     parents: np.ndarray  # (n, K) the slot that a hypothesis continues
@@ -22,16 +23,16 @@ class _Step(NamedTuple):
 
 
 class BeamSearch:
-    """What is searched for; ``run`` searches.
+    """The options of a search; ``run`` performs it.
 
     Parameters
     ----------
     max_length : int
-        Most tokens of a target, its end included.
+        The largest number of tokens of a target, including its end token.
     beam_size : int
-        Slots of a source.
+        The number of slots of each source.
     length_penalty : float
-        Exponent of the length that log-probabilities are divided by.
+        Log-probabilities are divided by the length to the power of this.
     bos_idx, eos_idx : int
         The token before the first, and the one that ends a target.
     """
@@ -48,7 +49,7 @@ class BeamSearch:
         self.eos_idx = eos_idx
 
     def divisor(self, length):
-        """What the log-probability of a hypothesis of ``length`` tokens is divided by."""
+        """The number by which the log-probability of ``length`` tokens is divided."""
         return float(length) ** self.length_penalty
 
     def run(self, steps, n_sources):
@@ -57,7 +58,7 @@ class BeamSearch:
         Parameters
         ----------
         steps : DecoderSteps
-            Of the sources, at the beginning.
+            The sources, at the beginning.
         n_sources : int
         """
         progress = _Progress(self, steps, n_sources)
@@ -69,7 +70,7 @@ class BeamSearch:
 
 
 class _Progress:
-    """How far a search has come."""
+    """The state of a search."""
 
     def __init__(self, search, steps, n_sources):
         self._search = search
@@ -77,9 +78,9 @@ class _Progress:
         # Live hypotheses, one row each.
         self._tokens = np.full(n_sources, search.bos_idx)
         self._scores = np.zeros(n_sources)
-        self._source = np.arange(n_sources)  # among those still searched
+        self._source = np.arange(n_sources)  # index among the sources still searched
         self._slot = np.zeros(n_sources, np.int64)
-        # Sources still searched, and how many of their slots no ended hypothesis holds.
+        # Sources still searched, and how many of their slots are free of ended hypotheses.
         self._searched = np.arange(n_sources)
         self._width = np.full(n_sources, search.beam_size)
         # The best hypothesis of every source that has ended: its score, last step and slot.
@@ -103,10 +104,11 @@ class _Progress:
         self._width -= ended.sum(axis=1)
         alive = np.where(live, scores, -np.inf)
         if step + 1 == self._search.max_length:
-            # A source without any hypothesis that has ended is cut off.
+            # If no hypothesis of a source has ended, the live ones are cut off.
             missing = self.best[self._searched] == -np.inf
             self._note_best(step, np.where(missing[:, np.newaxis], alive, -np.inf))
-        # A score is at most 0: no continuation beats it divided by the largest divisor.
+        # Log-probabilities are at most 0 and only fall. So no continuation can have a better
+        # score than the present log-probability divided by the largest divisor.
         reachable = alive.max(axis=1) / self._search.divisor(self._search.max_length)
         going_on = reachable > self.best[self._searched]
         self._go_on(live & going_on[:, np.newaxis], going_on, scores, parents, tokens)
@@ -115,9 +117,9 @@ class _Progress:
         """The best continuations of each source, best first: scores, parents, tokens (n, K)."""
         logits = self._steps.advance(self._tokens, self._source, self._slot)
         log_total = _log_sum_exp(logits)
-        logits[:, self._search.bos_idx] = -np.inf  # no target holds it
+        logits[:, self._search.bos_idx] = -np.inf  # it is never part of a target
         n, K = len(self._searched), self._search.beam_size
-        # No more than K tokens of a hypothesis can be among the K best continuations.
+        # At most K tokens of one hypothesis can be among the K best continuations.
         C = min(K, logits.shape[1])
         top = np.argpartition(logits, -C, axis=1)[:, -C:]
         gains = np.take_along_axis(logits, top, axis=1) - log_total
@@ -134,7 +136,7 @@ class _Progress:
         return scores, order // C, np.take_along_axis(tokens, order, axis=1)
 
     def _note_best(self, step, ended):
-        """Remember hypotheses that have ended, (n, K) scores, if they are the best so far."""
+        """Store hypotheses that have ended, (n, K) scores, if they are the best so far."""
         slot = ended.argmax(axis=1)
         scores = ended[np.arange(len(slot)), slot] / self._search.divisor(step + 1)
         better = scores > self.best[self._searched]
@@ -144,7 +146,7 @@ class _Progress:
         self._last_slot[sources] = slot[better]
 
     def _go_on(self, live, going_on, scores, parents, tokens):
-        """Make the chosen hypotheses that live, (n, K), the rows of the next step."""
+        """Make the chosen live hypotheses, (n, K), the rows of the next step."""
         row_of = np.zeros(live.shape, np.int64)
         row_of[self._source, self._slot] = np.arange(len(self._source))
         source, slot = np.nonzero(live)
@@ -170,7 +172,7 @@ class _Progress:
 
 
 def _log_sum_exp(logits):
-    """Return log(sum(exp(logits))) over the last axis, which stays, in double precision."""
+    """Return log(sum(exp(logits))) over the last axis, which is kept, in double precision."""
     largest = logits.max(axis=1, keepdims=True)
     total = np.exp(logits - largest).sum(axis=1, keepdims=True, dtype=np.float64)
     return largest + np.log(total)

@@ -1,4 +1,4 @@
-"""Models that are made of layers: all their parameters under one roof."""
+"""Models that consist of layers, with all their parameters in one mapping."""
 
 from collections.abc import Mapping
 
@@ -10,8 +10,8 @@ from pygru.nn.model import Model
 class PrefixedViews(Mapping):
     """Parameters of all parts under ``"<part>.<name>"``; assigning copies into the view.
 
-    Views are made when they are asked for: one that was kept here would look to a GRU as if
-    somebody could change its weights at any time. The layers are kept rather than their
+    A view is made at each access. If one were kept here, a GRU would have to assume that
+    somebody may change its weights at any time. This object keeps the layers instead of their
     mappings, so that a copy of a model refers to the copies of its layers.
     """
 
@@ -24,7 +24,7 @@ class PrefixedViews(Mapping):
         }
 
     def place_of(self, key):
-        """Return the views of the layer that has a parameter, and its name there."""
+        """Return the mapping of the layer that has a parameter, and its name there."""
         if key not in self._places:
             raise KeyError(validation.unexpected_key(key, self._places))
         layer, name = self._places[key]
@@ -60,7 +60,7 @@ class Composite(Model):
     """
 
     def _create_parts(self, parts):
-        # A layer that stands in two places counts once.
+        # A layer that is used in two places counts once.
         self._unique = tuple({id(part): part for part in parts.values()}.values())
         self.parameters = PrefixedViews(parts, "parameters")
         self.grads = PrefixedViews(parts, "grads")
@@ -72,12 +72,12 @@ class Composite(Model):
 
     @property
     def weight_slices(self):
-        """For each of ``flat_pairs`` the slices that weight decay acts on: all but biases."""
+        """For each of ``flat_pairs`` the slices with weight decay: all except biases."""
         return [slices for part in self._unique for slices in part.weight_slices]
 
     @property
     def generators(self):
-        """List of the random generators that training moves."""
+        """List of the random generators that training uses."""
         return [each for part in self._unique for each in part.generators]
 
     def zero_grad(self):
@@ -90,7 +90,7 @@ class Composite(Model):
         return {name: view.copy() for name, view in self.parameters.items()}
 
     def load_state_dict(self, mapping):
-        """Copy parameters from a mapping of names to arrays, all or nothing.
+        """Copy parameters from a mapping of names to arrays: all of them, or none on an error.
 
         Raises
         ------

@@ -6,8 +6,8 @@ import numpy as np
 class DecoderSteps:
     """The states of hypotheses, and the sources they belong to.
 
-    A row is a hypothesis; each source has ``slots`` places for its own, so that no row needs a
-    copy of its source. At first there is one row per source, all in slot 0.
+    A row is a hypothesis. Each source has ``slots`` places for its hypotheses, so that no row
+    needs a copy of its source. At first there is one row per source, in slot 0.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class DecoderSteps:
         return model.output(np.tanh(model.combine(joined)))
 
     def keep(self, rows, sources):
-        """Go on with some rows of the last step, in this order, and with some sources."""
+        """Continue with some rows of the last step, in this order, and with some sources."""
         self._h = self._h[:, rows]
         self._prepared = self._prepared.select(sources)
 
@@ -52,26 +52,27 @@ class DecoderSteps:
 def replace_with_own(target, lengths, truth, steps, generator):
     """Return the target with tokens replaced by ones that the model draws: scheduled sampling.
 
-    Each token but the first stays with probability ``truth``. What the model draws at a step
-    depends on the tokens before, drawn ones included; nothing is dropped. Drawn tokens are
-    constants to the gradient, so what is differentiated is one pass over the mixed target.
+    Each token except the first is kept with probability ``truth``. A token that the model draws
+    depends on the tokens before it, including drawn ones; there is no dropout. For the
+    gradient, drawn tokens are constants: backward differentiates one pass over the mixed
+    target.
 
     Parameters
     ----------
     target : ndarray of int
         (B, T).
     lengths : ndarray or None
-        (B,) of the targets; tokens past them are not read.
+        (B,) of the targets; tokens after them are not read.
     truth : float
     steps : DecoderSteps
-        Of the sources, at the beginning.
+        The sources, at the beginning.
     generator : numpy.random.Generator
     """
     B, T = target.shape
     own = generator.random(target.shape) >= truth
     mixed = target.copy()
     ends = np.full(B, T) if lengths is None else lengths
-    order = np.argsort(-ends, kind="stable")  # those that go on longest come first
+    order = np.argsort(-ends, kind="stable")  # the longest come first
     steps.keep(order, order)
     for t in range(T - 1):
         going_on = np.count_nonzero(ends > t + 1)
@@ -79,7 +80,7 @@ def replace_with_own(target, lengths, truth, steps, generator):
         steps.keep(slice(going_on), slice(going_on))
         source = np.arange(going_on)
         logits = steps.advance(mixed[order, t], source, np.zeros_like(source))
-        # The largest of the logits with Gumbel noise is a draw from their softmax.
+        # The largest of logits plus Gumbel noise is a draw from their softmax.
         drawn = (logits + generator.gumbel(size=logits.shape)).argmax(axis=1)
         replaced = own[order, t + 1]
         mixed[order[replaced], t + 1] = drawn[replaced]

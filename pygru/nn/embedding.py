@@ -18,13 +18,13 @@ class Embedding(Layer):
     embedding_dim : int
         Size of a vector.
     padding_idx : int, optional
-        An index that stands for nothing: it gives zeros, and its row is never trained.
+        The index of padding: it gives zeros, and its row is never trained.
     weight : array_like, optional
-        (num_embeddings, embedding_dim) the initial table, pretrained vectors for example. It
-        is copied.
+        (num_embeddings, embedding_dim) the initial table, for example of pretrained vectors.
+        It is copied.
     frozen : bool
-        Whether the table stays as it is: it gets no gradient, and optimisers and gradient
-        clipping do not see it. It is saved and loaded like any other.
+        Whether training leaves the table unchanged. Then it has no gradient, and optimisers
+        and gradient clipping ignore it. It is saved and loaded like any other table.
     dtype : dtype
         float32 or float64.
     seed : int, sequence of int, SeedSequence, Generator or None
@@ -78,7 +78,7 @@ class Embedding(Layer):
         self._clear_padding()
 
     def initialize(self, generator):
-        """Draw the table, standard normal; one that was given stays."""
+        """Draw the table from the standard normal distribution; a given table is kept."""
         if self._is_drawn:
             self.parameters["weight"] = generator.standard_normal(
                 (self.num_embeddings, self.embedding_dim)
@@ -90,7 +90,7 @@ class Embedding(Layer):
             self.parameters["weight"][self.padding_idx] = 0
 
     def get_config(self):
-        """Return the constructor's arguments but seed and weight, ready for JSON."""
+        """Return the constructor's arguments except seed and weight, ready for JSON."""
         return {
             "num_embeddings": self.num_embeddings,
             "embedding_dim": self.embedding_dim,
@@ -112,8 +112,8 @@ class Embedding(Layer):
     def forward(self, x, *, lengths=None, training=True):
         """Look up ``x``, integers of any shape: (...) gives (..., embedding_dim).
 
-        With ``lengths``, x is (B, T, ...); what stands past a sequence's end is not read and
-        gives zeros.
+        With ``lengths``, x is (B, T, ...). Steps after the end of a sequence are not read and
+        give zeros.
         """
         x = validation.as_numeric("x", x)
         if x.dtype.kind not in "iu":
@@ -139,7 +139,7 @@ class Embedding(Layer):
         )
 
     def backward(self, tape, d_y):
-        """Add to the gradient of the rows that were looked up; integers have none."""
+        """Add to the gradient of the rows that were looked up; x itself has no gradient."""
         if self.frozen:
             return
         index, steps, shape = tape
@@ -157,8 +157,8 @@ class Embedding(Layer):
 def _sums_by_index(index, rows):
     """Return the different indices, and for each the sum of its rows.
 
-    A sparse matrix with a one per row does the sum, in the order of the rows: several times
-    as fast as ``np.add.at``.
+    The sum is a product with a sparse matrix that has a single 1 per row. It adds in the order
+    of the rows, and is several times as fast as ``np.add.at``.
     """
     from scipy.sparse import csc_array
 

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def _fixed(name):
-    """Initial value of what no initialiser draws: gains 1, biases and h0 zero."""
+    """The initial value of parameters that are not drawn: 1 for gains, 0 for biases and h0."""
     return 1 if name.startswith("gain") else 0
 
 
@@ -21,7 +21,7 @@ def torch_uniform(gru):
 
 
 def keras_glorot_orthogonal(gru):
-    """Fill input weights glorot-uniform, recurrent ones orthogonal, biases zero, as Keras does.
+    """Fill weights as Keras does: input Glorot-uniform, recurrent orthogonal, biases zero.
 
     The bound of the input weights is sqrt(6 / (I + 3H)) (Glorot and Bengio 2010); the columns
     of the recurrent matrix are orthonormal (Saxe et al. 2014).

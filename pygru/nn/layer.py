@@ -25,8 +25,8 @@ class Layer(Parameters, Model):
     A subclass defines
 
     * ``__init__``, which keeps its arguments and then calls :meth:`create_parameters`;
-    * ``get_config()``: the constructor's arguments but the seed as JSON; an argument ``dtype``
-      is the dtype of the parameters, which are float32 without one;
+    * ``get_config()``: the constructor's arguments except the seed, ready for JSON. An argument
+      ``dtype`` is the dtype of the parameters; without it they are float32;
     * ``parameter_shapes(config)``, a static method: the shape of each parameter by name;
     * ``initialize(generator)``: the initial values, if they are not zeros;
     * ``forward(x, *, lengths=None, training=True)``, which returns the output and a tape;
@@ -97,7 +97,7 @@ class Layer(Parameters, Model):
         self.initialize(generator_for(seed, type(self).__name__))
 
     def initialize(self, generator: np.random.Generator) -> None:
-        """Give the parameters their initial values; here they stay zeros."""
+        """Give the parameters their initial values; here they remain zeros."""
 
     @staticmethod
     def parameter_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
@@ -118,8 +118,8 @@ class Layer(Parameters, Model):
         x : array_like
             (B, T, ...) the input of this layer.
         lengths : array_like of int, optional
-            (B,) the valid steps of each sequence. What stands past them may be anything; what
-            the output holds there is not read.
+            (B,) the valid steps of each sequence. Later steps of x may contain anything, and
+            those of the output are not read.
         training : bool
             Whether the layer acts as in training.
         """
@@ -130,7 +130,7 @@ class Layer(Parameters, Model):
         raise NotImplementedError(f"{type(self).__name__} must define backward()")
 
     def infer(self, x: Any, *, lengths: Any = None) -> Floats:
-        """Return the output for inference, as Sequential and Trainer ask for it."""
+        """Return the output for inference, in the form for Sequential and Trainer."""
         return self.run(x, lengths=lengths, training=False)[0]
 
     def run(
@@ -142,7 +142,7 @@ class Layer(Parameters, Model):
         training: bool = True,
         memory: Any = "gates",
     ) -> tuple[Floats, Any, Any]:
-        """Return the output, no state and the tape, as Sequential and Trainer ask for them."""
+        """Return the output, no state and the tape, in the form for Sequential and Trainer."""
         y, tape = self.forward(x, lengths=lengths, training=training)
         return y, None, tape
 
@@ -160,10 +160,11 @@ class RecurrentLayer(Layer):
             ...
             return y, state, tape
 
-    ``state`` is what the call for the piece before has returned, None at the beginning of the
-    sequences; it is an array (B, ...), or a list of such. A sequence of length 0 keeps its
-    state. ``memory`` may be ignored. ``backward(tape, d_y)`` treats the state that a piece
-    began with as a constant. The layer then works in training with ``bptt_steps`` too.
+    ``state`` is the state that the call for the piece before has returned, and None at the
+    beginning of the sequences. It is an array (B, ...), or a list of such arrays. A sequence of
+    length 0 keeps its state. ``memory`` may be ignored. ``backward(tape, d_y)`` treats the
+    state at the beginning of a piece as a constant. Such a layer also works in training with
+    ``bptt_steps``.
 
     Examples
     --------
@@ -217,7 +218,7 @@ class RecurrentLayer(Layer):
         x : array_like
             (B, T, ...) the input of this layer.
         state : optional
-            What the call for the piece before has returned; None at the beginning.
+            The state that the call for the piece before has returned; None at the beginning.
         lengths : array_like of int, optional
             (B,) the valid steps of each sequence; one of length 0 keeps its state.
         training : bool

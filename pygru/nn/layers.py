@@ -1,11 +1,10 @@
-"""The layers around a GRU: Linear, Dropout and Last; Embedding stands in ``embedding.py``.
+"""The layers around a GRU: Linear, Dropout and Last; Embedding is in ``embedding.py``.
 
 All follow one protocol: ``forward(x) -> y, tape`` and ``backward(tape, d_y) -> d_x``, which
 adds the parameters' gradients to ``grads``. ``lengths`` and ``training`` may be passed to any
-of them; a layer that does not need them ignores them. Arrays are batch first. With
-``lengths`` and an x of (B, T, F), what stands past a sequence's end is not read: outputs and
-gradients are 0 there. A tape refers to x itself where no copy is needed: leave x as it is until
-``backward``.
+of them; a layer that does not need them ignores them. Arrays are batch first. With ``lengths``
+and an x of (B, T, F), steps after the end of a sequence are not read, and outputs and gradients
+are 0 there. A tape may refer to x instead of a copy, so do not change x before ``backward``.
 """
 
 import numpy as np
@@ -16,13 +15,13 @@ from pygru.nn.layer import Layer
 
 
 def _floating(x):
-    """x as it is, integers as float64: gradients are fractions."""
+    """Return x unchanged, but integers as float64, because gradients are fractions."""
     x = validation.as_numeric("x", x)
     return x if x.dtype.kind == "f" else x.astype(np.float64)
 
 
 def gradient_like(name, value, shape, dtype):
-    """Return the gradient of an output of ``shape``: one of another shape is a mistake."""
+    """Return the gradient of an output of ``shape``; raise if it has another shape."""
     array = validation.as_real(name, value, dtype)
     validation.check_shape(name, array, shape, f"{shape} of the output")
     return array
@@ -58,7 +57,7 @@ class Linear(Layer):
         self.create_parameters(seed)
 
     def get_config(self):
-        """Return the constructor's arguments but the seed, ready for JSON."""
+        """Return the constructor's arguments except the seed, ready for JSON."""
         return {
             "in_features": self.in_features,
             "out_features": self.out_features,
@@ -129,7 +128,7 @@ class Dropout(Layer):
         self.create_parameters(seed)
 
     def get_config(self):
-        """Return the constructor's arguments but the seed, ready for JSON."""
+        """Return the constructor's arguments except the seed, ready for JSON."""
         return {"p": self.p}
 
     def initialize(self, generator):
@@ -157,13 +156,13 @@ class Dropout(Layer):
 
 
 class Last(Layer):
-    """Picks the last valid step of each sequence: (B, T, F) becomes (B, F).
+    """Takes the last valid step of each sequence: (B, T, F) becomes (B, F).
 
     Parameters
     ----------
     bidirectional : bool
-        For the output of a bidirectional GRU: the second half of the features comes from the
-        first step, where the reverse direction has read the whole sequence.
+        Use this for the output of a bidirectional GRU. The second half of the features is then
+        taken from the first step, where the reverse direction has read the whole sequence.
 
     Examples
     --------
@@ -184,7 +183,7 @@ class Last(Layer):
         return {"bidirectional": self.bidirectional}
 
     def check_follows(self, recurrent):
-        """Raise if the recurrent layer before has other directions than this one expects."""
+        """Raise if the recurrent layer before this one has another number of directions."""
         if self.bidirectional != recurrent.bidirectional:
             raise ValueError(
                 f"must be Last(bidirectional={recurrent.bidirectional}), like the "
@@ -192,7 +191,7 @@ class Last(Layer):
             )
 
     def forward(self, x, *, lengths=None, training=True):
-        """Pick from x (B, T, F); a sequence of length 0 gives zeros."""
+        """Take the last steps of x (B, T, F); a sequence of length 0 gives zeros."""
         x = _floating(x)
         if x.ndim != 3:
             raise ValueError(f"x must have 3 dimensions (batch, time, features), got {x.ndim}")
@@ -206,7 +205,7 @@ class Last(Layer):
         return y, (x.shape, lengths, x.dtype)
 
     def backward(self, tape, d_y):
-        """Return d_x, zero but at the steps that were picked."""
+        """Return d_x, which is zero except at the steps that were taken."""
         shape, lengths, dtype = tape
         d_y = gradient_like("d_y", d_y, (shape[0], shape[2]), dtype)
         half = shape[2] // 2 if self.bidirectional else shape[2]

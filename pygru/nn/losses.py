@@ -1,9 +1,9 @@
 """Losses: each returns its value and its gradient with respect to the first argument.
 
 Every loss is a weighted mean over elements. ``mask`` and ``weights`` have the shape of the
-losses of single elements (the target's), or of all but its last axis; elements with mask
-False are not read, so padding may hold anything. The value is a float that knows the total
-weight behind it, so that the mean of several batches can be taken: see :class:`Mean`.
+target, or its shape without the last axis. Elements whose mask is False are not read, so
+padding may contain anything. The value is a float with an attribute ``weight``, the total of
+the weights, so that the mean of several batches can be computed: see :class:`Mean`.
 """
 
 import operator
@@ -60,9 +60,9 @@ def _bool(name, values):
 
 
 def _weighting(shape, mask, weights, dtype):
-    """The weight of each element divided by their sum, and the sum.
+    """Return the weights divided by their sum, and the sum.
 
-    The mean is then a plain sum.
+    With these weights the mean is a plain sum.
     """
     result = np.ones(shape, dtype)
     for name, given in (("mask", mask), ("weights", weights)):
@@ -102,11 +102,11 @@ def mse(prediction, target, *, mask=None, weights=None):
     Parameters
     ----------
     prediction, target : array_like
-        Of the same shape.
+        Two arrays of the same shape.
     mask : array_like of bool, optional
         Which elements count.
     weights : array_like, optional
-        How much each element counts, >= 0.
+        The weight of each element, >= 0.
 
     Returns
     -------
@@ -188,20 +188,20 @@ def bce_with_logits(logits, target, *, mask=None, weights=None):
 def quantile(prediction, target, *, quantiles, mask=None, weights=None):
     """Quantile loss ("pinball loss"), the mean of ``max(q * d, (q - 1) * d)``.
 
-    ``d = target - prediction``; what makes it least is the conditional quantile q (Koenker and
-    Bassett 1978, "Regression Quantiles"). The gradient is 0 where d is.
+    Here ``d = target - prediction``. The conditional quantile q makes this loss smallest
+    (Koenker and Bassett 1978, "Regression Quantiles"). The gradient is 0 where d is 0.
 
     Parameters
     ----------
     prediction : array_like
-        (..., Q), the predictions of the Q quantiles of each target; or (..., F * Q) for
-        targets (..., F), the Q of one target side by side.
+        (..., Q), the predictions of the Q quantiles of each target. For targets (..., F) it is
+        (..., F * Q), with the Q predictions of one target side by side.
     target : array_like
         (...) or (..., F).
     quantiles : sequence of float
         The Q quantiles, each in (0, 1).
     mask, weights : array_like, optional
-        In the shape of the target, or of all but its last axis, as in :func:`mse`.
+        In the shape of the target, or in this shape without the last axis; see :func:`mse`.
 
     Returns
     -------
@@ -238,7 +238,7 @@ def quantile(prediction, target, *, quantiles, mask=None, weights=None):
     share, total = _weighting(target.shape, mask, weights, prediction.dtype)
     share = share[..., np.newaxis] / len(q)
     grid = prediction.reshape(*target.shape, len(q))
-    # Where nothing counts nothing is read: there the difference is 0.
+    # Elements that do not count are not read. Their difference is 0.
     d = np.where(share > 0, target[..., np.newaxis], 0) - np.where(share > 0, grid, 0)
     slope = np.where(d > 0, q, np.where(d < 0, q - 1, 0))
     value = (slope * d * share).sum(dtype=np.float64)
@@ -264,8 +264,8 @@ def cross_entropy(
 ):
     """Cross-entropy of ``softmax(logits)`` with the target classes, in nats.
 
-    Class weights, ignored classes and smoothing mean what they mean in PyTorch: the loss is
-    the sum over rows divided by the sum of the class weights of their targets.
+    Class weights, ignored classes and smoothing work as in PyTorch: the loss is the sum over
+    rows, divided by the sum of the class weights of their targets.
 
     Parameters
     ----------
@@ -276,12 +276,12 @@ def cross_entropy(
     mask, weights : array_like, optional
         (...) as in :func:`mse`.
     class_weight : array_like, optional
-        (C,) how much each class counts, >= 0.
+        (C,) the weight of each class, >= 0.
     ignore_index : int, optional
-        Rows with this target do not count and are not read; it need not be a class.
+        Rows with this target do not count and are not read. It need not be one of the classes.
     label_smoothing : float
-        In [0, 1]: this much of the target is spread evenly over all classes (Szegedy et al.
-        2016, arXiv:1512.00567).
+        A number in [0, 1]: this part of the target's probability is distributed evenly over all
+        classes (Szegedy et al. 2016, arXiv:1512.00567).
 
     Returns
     -------
@@ -356,7 +356,7 @@ def _classes(target, logits):
 
 
 def _checked_classes(target, used, classes):
-    """The target as contiguous int64, 0 where it is not used; those used are classes."""
+    """Return the target as contiguous int64, 0 where it is not used, after checking it."""
     outside = np.argwhere(used & ((target < 0) | (target >= classes)))
     if len(outside):
         at = tuple(outside[0].tolist())

@@ -1,9 +1,10 @@
-"""The protocol that everything trainable follows, and nothing else: no layer is in here.
+"""The protocol of everything that can be trained. No layer is defined in this file.
 
-:class:`Sequential`, :class:`Trainer` and the model files know a GRU, a layer of pygru, a layer
-of the user's own, a Sequential and a Seq2Seq only by what stands in :class:`Model`. They ask
-what a model reads and gives, and they run it through ``infer``, ``run`` and ``run_backward``.
-The public methods of a class may look different, as those of a GRU do; the protocol's do not.
+:class:`Sequential`, :class:`Trainer` and the model files use a GRU, a layer of pygru or of the
+user, a Sequential and a Seq2Seq only through the attributes and methods of :class:`Model`. They
+ask what a model reads and returns, and run it with ``infer``, ``run`` and ``run_backward``. The
+public methods of a class may differ, as those of a GRU do, but the methods of the protocol are
+the same for all.
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ from pygru.typing import Floats
 
 
 class Configured:
-    """Mixin for what is made from the arguments that its ``get_config`` returns."""
+    """Mixin for classes that can be made from the arguments that ``get_config`` returns."""
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments but the seed, ready for JSON."""
+        """Return the constructor's arguments except the seed, ready for JSON."""
         raise NotImplementedError(f"{type(self).__name__} must define get_config()")
 
     @classmethod
@@ -32,9 +33,9 @@ class Configured:
 
 
 class Model(Configured):
-    """What can be trained: the questions it answers, and the three ways to run it.
+    """Base class of everything that can be trained: its properties, and three ways to run it.
 
-    The attributes below are the answers of the simplest layer; a class or an instance sets
+    The attributes below have the values of the simplest layer. A class or an instance sets
     those that differ.
 
     Attributes
@@ -43,17 +44,17 @@ class Model(Configured):
         What a step of the input is: a vector of numbers, one integer, or (for a whole model
         only) a mapping of source and target.
     predicts_steps : bool
-        Whether the output has an entry for every step, rather than one for every sequence.
+        Whether the output has one entry per step, not one per sequence.
     is_recurrent : bool
         Whether ``run`` takes and returns a state, so that a sequence can be run in pieces.
     bidirectional : bool
-        Whether the second half of the output's features was computed from a sequence's end to
-        its beginning.
+        Whether the second half of the output's features was computed from the end of a sequence
+        to its beginning.
     batch_first : bool
-        Whether arrays are (B, T, ...). Sequential and Trainer take nothing else.
+        Whether arrays are (B, T, ...). Sequential and Trainer require this.
     layers : tuple of Model or None
-        The layers that run one after the other; None for a model that ``get_config`` describes
-        alone.
+        The layers that run one after the other; None for a model that is completely described
+        by its ``get_config``.
     """
 
     reads: Literal["features", "tokens", "pairs"] = "features"
@@ -69,14 +70,14 @@ class Model(Configured):
         return self.bidirectional or not self.predicts_steps
 
     def check_memory(self, memory: object) -> None:
-        """Raise unless ``run`` has this choice of what its tape keeps."""
+        """Raise unless ``run`` accepts this value of ``memory``."""
         if memory != "gates":
             raise ValueError(f"memory must be 'gates' for a {type(self).__name__}")
 
     def check_follows(self, recurrent: Model) -> None:
-        """Raise unless this layer can read what the nearest recurrent layer before it gives.
+        """Raise unless this layer can read the output of the nearest recurrent layer before it.
 
-        The text of the ValueError is put behind this layer's name.
+        The caller puts the name of this layer before the text of the ValueError.
         """
 
     def reseed(self, seed: Any) -> None:
@@ -84,7 +85,7 @@ class Model(Configured):
         raise NotImplementedError
 
     def infer(self, x: Any, *, lengths: Any = None) -> Floats:
-        """Return the output for inference: no tape, nothing at random."""
+        """Return the output for inference, without a tape and without random noise."""
         raise NotImplementedError
 
     def run(
@@ -103,18 +104,19 @@ class Model(Configured):
         x
             A batch: (B, T, ...) numbers or tokens, or whatever a whole model reads.
         state
-            What a call for the piece before has returned; None at a sequence's beginning. A
-            state consists of arrays, alone or in lists, so that a checkpoint can hold it.
+            The state that the call for the piece before has returned; None at the beginning of
+            the sequences. A state is an array, or a list of arrays, so that a checkpoint can
+            store it.
         lengths : array_like of int, optional
             (B,) the valid steps of each sequence; a sequence of length 0 keeps its state.
         training : bool
-            Whether what acts at random in training acts.
+            Whether dropout and other random noise act.
         memory
-            What the tape keeps, one of the choices that ``check_memory`` allows. Layers
-            without a choice ignore it.
+            What the tape keeps, one of the values that ``check_memory`` allows. Layers without
+            a choice ignore it.
         """
         raise NotImplementedError
 
     def run_backward(self, tape: Any, d_y: Any) -> Floats | None:
-        """Add to the gradients; return that of x, None where x holds integers."""
+        """Add to the gradients of the parameters; return that of x, None for integer x."""
         raise NotImplementedError

@@ -1,8 +1,8 @@
-"""Rows of a padded batch that hold data: layers compute on these, and on nothing else.
+"""The rows of a padded batch that hold data. Layers compute only these rows.
 
 A batch of sequences is an array (B, T, ...) whose sequence b ends after ``lengths[b]`` steps.
-``steps`` says where the data are, as positions in the (B * T) rows of the batch; None stands
-for everywhere, and then nothing is copied.
+``steps`` contains the positions of the data in the (B * T) rows of the batch. None means that
+all rows hold data; then nothing is copied.
 """
 
 import numpy as np
@@ -13,7 +13,7 @@ from pygru.core import validation
 def steps_of(lengths, shape):
     """Return the rows that hold data in a batch of ``shape``, (B, T, ...); None for all.
 
-    Without a time axis, or without lengths, all of them do.
+    Without a time axis, or without lengths, all rows hold data.
     """
     if lengths is None or len(shape) < 2:
         return None

@@ -1,9 +1,9 @@
-"""Scores of attention: how well queries fit keys, in two stages, each with its gradient.
+"""Scores of attention: how well queries fit keys. Two stages, each with its gradient.
 
-``project(keys)`` is what the scores need of the keys; a decoder that runs step by step computes
-it once. ``scores(queries, projected)`` are (B, Tq, Tk), and come with what their gradient needs
-again. Queries are (B, Tq, Q), keys (B, Tk, K) or rows of them; parameters and gradients are
-mappings by name, and gradients are added.
+``project(keys)`` computes what the scores need from the keys; a decoder that runs step by step
+does this once. ``scores(queries, projected)`` returns the scores (B, Tq, Tk) and what their
+gradient needs. Queries are (B, Tq, Q), keys (B, Tk, K) or rows of them. Parameters and
+gradients are mappings by name, and gradients are added.
 """
 
 import numpy as np

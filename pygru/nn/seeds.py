@@ -1,10 +1,11 @@
 """Random generators of layers: one integer seed gives every class numbers of its own.
 
-A GRU draws from ``default_rng(seed)`` itself, since its results keep their bits. Every other
-class draws from a :class:`numpy.random.SeedSequence` whose key holds the class's name, so that
-``GRU(4, 4, seed=0)``, ``Linear(4, 4, seed=0)`` and ``Embedding(4, 4, seed=0)`` have nothing in
-common. Two layers of one class with one integer seed are still equal; ``Sequential(...,
-seed=n)`` gives every layer a child of ``n`` instead. Nothing is drawn here.
+A GRU draws from ``default_rng(seed)`` itself. Every other class draws from a
+:class:`numpy.random.SeedSequence` whose key contains the name of the class. So
+``GRU(4, 4, seed=0)``, ``Linear(4, 4, seed=0)`` and ``Embedding(4, 4, seed=0)`` draw unrelated
+numbers. Two layers of one class with the same integer seed are equal. ``Sequential(...,
+seed=n)`` gives every layer a child of ``n`` instead. This module only makes generators and
+draws no numbers.
 """
 
 import zlib

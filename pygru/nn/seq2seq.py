@@ -1,9 +1,9 @@
 """Seq2Seq: an encoder-decoder with attention, from sequences of tokens to sequences of tokens.
 
-The decoder is Luong's: the GRU runs over the target first, attention looks at the source from
-every state of it afterwards. In Bahdanau's form the context of a step goes into the GRU's next
-one, so that training is a loop over steps; here it is one call per layer for the whole batch,
-and the gradients are too.
+The decoder is that of Luong: first the GRU runs over the whole target, and then each of its
+states attends to the source. In Bahdanau's form the context of a step is an input of the GRU's
+next step, so training needs a loop over the steps. Here forward and backward are one call per
+layer for the whole batch.
 """
 
 from typing import NamedTuple
@@ -25,15 +25,15 @@ from pygru.variant import Variant
 
 
 class Translation(NamedTuple):
-    """What :meth:`Seq2Seq.beam_search` found for one source.
+    """The target that :meth:`Seq2Seq.beam_search` found for one source.
 
     Attributes
     ----------
     tokens : list of int
-        Without begin and end.
+        The target without begin token and end token.
     score : float
-        Its log-probability, divided by ``length ** length_penalty``; the length counts the
-        end token.
+        Its log-probability, divided by ``length ** length_penalty``. The end token counts in
+        the length.
     attention : ndarray
         (len(tokens), source length) the attention weights with which each token was chosen.
 
@@ -52,9 +52,9 @@ class Translation(NamedTuple):
 
 
 class _Tape(NamedTuple):
-    """The tapes of the parts, and what stands between them."""
+    """The tapes of the parts, and the arrays between them."""
 
-    target: np.ndarray  # the tokens that went into the decoder
+    target: np.ndarray  # the input tokens of the decoder
     source_embedding: tuple
     source_dropout: tuple
     encoder: object
@@ -64,7 +64,7 @@ class _Tape(NamedTuple):
     target_dropout: tuple
     decoder: object
     attention: tuple
-    steps: np.ndarray  # of the target that hold data
+    steps: np.ndarray  # positions in the target that hold data
     combine: tuple
     attentional: np.ndarray
     attentional_dropout: tuple
@@ -72,7 +72,7 @@ class _Tape(NamedTuple):
 
 
 class _Encoded(NamedTuple):
-    """The source as the decoder sees it."""
+    """The encoded source, as the decoder uses it."""
 
     memory: np.ndarray  # (B, Ts, 2H)
     h0: np.ndarray  # (L, B, H)
@@ -82,15 +82,16 @@ class _Encoded(NamedTuple):
 class Seq2Seq(Composite):
     """An encoder-decoder with attention (Luong et al. 2015).
 
-    A bidirectional GRU reads the source. A linear layer with tanh makes the decoder's initial
-    state from the encoder's final states. The decoder GRU reads the target behind a begin
-    token; each of its states ``h`` attends to the encoder's states with context ``c``, and
-    ``output(tanh(combine([c, h])))`` are the logits of the next token.
+    A bidirectional GRU, the encoder, reads the source. A linear layer with tanh computes the
+    decoder's initial state from the encoder's final states. The decoder, another GRU, reads a
+    begin token and then the target. Each of its states ``h`` attends to the states of the
+    encoder, which gives a context ``c``. The logits of the next token are
+    ``output(tanh(combine([c, h])))``.
 
     Parameters
     ----------
     source_vocab_size, target_vocab_size : int
-        Numbers of different tokens; a token is an integer below.
+        Numbers of different tokens. A token is an integer >= 0 below this number.
     embedding_dim : int
         Size of the embeddings of source and target.
     hidden_size : int
@@ -107,16 +108,16 @@ class Seq2Seq(Composite):
     score : {"general", "additive"}
         The attention's score; see :class:`Attention`.
     bos_idx, eos_idx : int
-        Tokens of the target that stand before its beginning and for its end.
+        The tokens that mark the beginning and the end of a target.
     variant : {"chung", "cho", "pytorch"} or Variant
-        Of encoder and decoder; see :class:`GRU`.
+        The variant of encoder and decoder; see :class:`GRU`.
     teacher_forcing : float or function
-        Probability with which the decoder, in training, sees the true previous token rather
-        than one drawn from its own prediction; or a function from the number of forward
-        passes in training so far to it, for scheduled sampling [2]_. Below 1, the decoder
-        runs step by step first, to draw; drawn tokens are constants to the gradient. It
-        belongs to the training, not to the model: model files hold neither it nor the count
-        of passes; checkpoints hold the count.
+        Probability with which the decoder, in training, reads the true previous token instead
+        of one drawn from its own prediction. For scheduled sampling [2]_ it may be a function
+        from the number of forward passes in training so far to this probability. If it is below
+        1, the decoder first runs step by step to draw the tokens. For the gradient, drawn
+        tokens are constants. This option belongs to the training, not to the model: model files
+        store neither the option nor the count of passes, and checkpoints store the count.
     dtype : dtype
         float32 or float64.
     seed : int, sequence of int, SeedSequence, Generator or None
@@ -132,7 +133,8 @@ class Seq2Seq(Composite):
     parameters, grads : mapping of str to ndarray
         Views of all parts' parameters and gradients, named ``"<part>.<name>"``.
     training_steps : int
-        Forward passes in training so far, what a ``teacher_forcing`` function is given.
+        The number of forward passes in training so far, the argument of a
+        ``teacher_forcing`` function.
 
     Raises
     ------
@@ -234,11 +236,11 @@ class Seq2Seq(Composite):
 
     @property
     def generators(self):
-        """List of the random generators that training moves."""
+        """List of the random generators that training uses."""
         return [self.generator, *super().generators]
 
     def get_config(self):
-        """Return the constructor's arguments but seed and teacher forcing, ready for JSON."""
+        """Return the constructor's arguments for JSON, without seed and teacher forcing."""
         return {
             "source_vocab_size": self.source_vocab_size,
             "target_vocab_size": self.target_vocab_size,
@@ -278,8 +280,8 @@ class Seq2Seq(Composite):
     def training_data(self, sources, targets):
         """Return X and y for :meth:`Trainer.fit` from pairs of token sequences.
 
-        The decoder's input is a target behind the begin token; what it learns to predict is
-        the target with the end token behind it.
+        The input of the decoder is the begin token followed by the target. It learns to predict
+        the target followed by the end token.
 
         Parameters
         ----------
@@ -312,11 +314,11 @@ class Seq2Seq(Composite):
         validation.check_choice("memory", memory, ("gates", "outputs"))
 
     def infer(self, x, *, lengths=None):
-        """Return the logits for inference, as the trainer asks for them."""
+        """Return the logits for inference, in the form for the trainer."""
         return self(x, lengths=lengths)
 
     def run(self, x, state=None, *, lengths=None, training=True, memory="gates"):
-        """Return the logits, no state and the tape, as the trainer asks for them."""
+        """Return the logits, no state and the tape, in the form for the trainer."""
         logits, tape = self.forward(x, lengths=lengths, training=training, memory=memory)
         return logits, None, tape
 
@@ -327,7 +329,7 @@ class Seq2Seq(Composite):
     # ---- whole targets -----------------------------------------------------------------------
 
     def __call__(self, x, *, lengths=None):
-        """Return the logits for inference, given the true previous tokens; nothing is dropped.
+        """Return the logits for inference, given the true previous tokens, without dropout.
 
         Parameters and result as for :meth:`forward`, without the tape. To let the model choose
         the tokens, use :meth:`translate`.
@@ -340,11 +342,13 @@ class Seq2Seq(Composite):
         Parameters
         ----------
         x : mapping
-            ``"source"`` (B, Ts) and ``"target"`` (B, Tt), integers: the tokens to read, and
-            those before the ones to predict, from the begin token on. Or lists of B sequences.
+            ``"source"`` (B, Ts) and ``"target"`` (B, Tt), integers, or two lists of B
+            sequences. The source is what the encoder reads. The target is the input of the
+            decoder: it begins with the begin token, and at each step the decoder predicts the
+            next token.
         lengths : mapping, optional
-            ``"source"`` and ``"target"``, each (B,) valid steps or None; of arrays. What
-            stands past them is not read.
+            ``"source"`` and ``"target"``, each (B,) valid steps or None, for arrays. Later
+            steps are not read.
         training : bool
             Whether dropout acts, and ``teacher_forcing``.
         memory : {"gates", "outputs"}
@@ -353,7 +357,7 @@ class Seq2Seq(Composite):
         Returns
         -------
         logits : ndarray
-            (B, Tt, target_vocab_size), 0 past the end of a target.
+            (B, Tt, target_vocab_size), 0 after the end of a target.
         tape
             To be given to :meth:`backward`.
 
@@ -386,7 +390,8 @@ class Seq2Seq(Composite):
         context, weights, tape_of_attention = self.attention.forward(
             states, encoded.memory, lengths=source_lengths, query_lengths=target_lengths
         )
-        # From here on every step is for itself: only those that hold data go on.
+        # From here on the steps do not depend on each other. Only those that hold data are
+        # used.
         steps = ragged.steps_of(target_lengths, target.shape)
         joined = np.concatenate((context, states), axis=2)
         combined, tape_of_combine = self.combine.forward(ragged.take(joined, steps))
@@ -411,15 +416,15 @@ class Seq2Seq(Composite):
         return ragged.put(logits, steps, target.shape), tape, weights
 
     def backward(self, tape, d_logits):
-        """Add to the gradients of all parts; tokens have none.
+        """Add to the gradients of all parts. Tokens have no gradient.
 
         Parameters
         ----------
         tape
             From :meth:`forward`, with the weights unchanged since.
         d_logits : array_like
-            (B, Tt, target_vocab_size) gradient of the loss with respect to the logits. Not
-            read past the end of a target.
+            (B, Tt, target_vocab_size) gradient of the loss with respect to the logits. It is
+            not read after the end of a target.
         """
         H = self.hidden_size
         d_logits = validation.as_real("d_logits", d_logits, self.dtype)
@@ -463,7 +468,7 @@ class Seq2Seq(Composite):
         return d_final.reshape(B, 2 * self.num_layers, self.hidden_size).swapaxes(0, 1)
 
     def _with_own_tokens(self, target, encoded, source_lengths, target_lengths):
-        """The target, some of its tokens replaced by the model's own if they are to be."""
+        """Return the target; with scheduled sampling, some tokens are drawn from the model."""
         truth = self._teacher_forcing
         if callable(truth):
             truth = validation.check_fraction(
@@ -484,13 +489,13 @@ class Seq2Seq(Composite):
         sources : list of array_like of int
             N sequences of tokens, searched together.
         max_length : int
-            Most tokens of a target, its end token included; one that has not ended by then is
-            cut off.
+            The largest number of tokens of a target, including its end token. A target that has
+            not ended by then is cut off.
         beam_size : int
-            Hypotheses per source that are followed; with 1 the search is greedy.
+            The number of hypotheses per source that are continued. With 1 the search is greedy.
         length_penalty : float
             Exponent alpha >= 0: hypotheses are compared by log-probability / length**alpha.
-            With 0, short ones have an advantage.
+            With 0, short hypotheses have an advantage.
 
         Returns
         -------
@@ -530,7 +535,7 @@ class Seq2Seq(Composite):
         return [Translation(*parts) for parts in zip(targets, scores, weights, strict=True)]
 
     def attention_weights(self, sources, targets):
-        """Return where the decoder looks at while it predicts given targets.
+        """Return the attention weights of the decoder while it predicts given targets.
 
         Parameters
         ----------
@@ -540,8 +545,8 @@ class Seq2Seq(Composite):
         Returns
         -------
         list of ndarray
-            For each pair (target length, source length) weights; rows sum to 1, but to 0
-            where the source is empty.
+            The weights of each pair, (target length, source length). Rows sum to 1, or to 0 if
+            the source is empty.
         """
         X, _ = self.training_data(sources, targets)
         found = self._forward(X, None, training=False, memory="gates")[2]

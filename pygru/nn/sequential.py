@@ -1,7 +1,7 @@
 """Sequential: layers one after the other, trained as one model.
 
-It knows its layers by the protocol of :class:`pygru.nn.model.Model` only, and asks none of
-them for its class.
+It uses its layers only through the protocol of :class:`pygru.nn.model.Model`, whatever their
+classes are.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from pygru.typing import Floats, Seed
 class Sequential(Composite):
     """Layers one after the other; the output of each is the input of the next.
 
-    A recurrent layer such as a :class:`GRU` passes on its output at every step; put a
-    :class:`Last` behind it to go on with the last one only. All arrays are batch first, so
-    every GRU must be made with ``batch_first=True``.
+    A recurrent layer such as a :class:`GRU` passes on its output at every step. Put a
+    :class:`Last` after it to pass on only the output of the last step. All arrays are batch
+    first, so every GRU must be made with ``batch_first=True``.
 
     Parameters
     ----------
     *layers : GRU, Embedding, Linear, Dropout, Last, or a Layer of your own
-        In order.
+        The layers, in order.
     seed : int, sequence of int, SeedSequence, Generator or None
-        If it is given, the initial parameters of all layers are drawn anew, and every layer
-        gets a generator of its own that is spawned from this seed. Equal layers then have
-        different weights. The table of an :class:`Embedding` that was given one stays.
+        If it is given, the initial parameters of all layers are drawn again, and every layer
+        gets its own generator, which is spawned from this seed. Then equal layers have
+        different weights. If an :class:`Embedding` was given a table, it keeps this table.
 
     Attributes
     ----------
@@ -100,12 +100,12 @@ class Sequential(Composite):
 
     @property
     def reads(self) -> Literal["features", "tokens", "pairs"]:  # type: ignore[override]
-        """What a step of the input is: what the first layer reads."""
+        """The kind of input, which is that of the first layer."""
         return self.layers[0].reads if self.layers else "features"
 
     @property
     def predicts_steps(self) -> bool:  # type: ignore[override]
-        """Whether the output has an entry for every step: no layer gives one per sequence."""
+        """Whether the output has one entry per step: no layer returns one per sequence."""
         return all(layer.predicts_steps for layer in self.layers)
 
     @property
@@ -115,7 +115,7 @@ class Sequential(Composite):
 
     @property
     def needs_whole_sequences(self) -> bool:
-        """Whether any layer does."""
+        """Whether any layer is bidirectional."""
         return any(layer.needs_whole_sequences for layer in self.layers)
 
     @property
@@ -131,19 +131,19 @@ class Sequential(Composite):
     # ---- forward and backward --------------------------------------------------------------
 
     def __call__(self, x: Any, *, lengths: Any = None) -> Floats | list[Floats]:
-        """Return the output for inference: nothing is kept, nothing dropped.
+        """Return the output for inference, without a tape and without dropout.
 
         Parameters
         ----------
         x : array_like or list of array_like
-            What the first layer takes, batch first; or a list of sequences.
+            The input of the first layer, batch first, or a list of sequences.
         lengths : array_like of int, optional
             (B,) the valid steps of each sequence.
 
         Returns
         -------
         ndarray or list of ndarray
-            For a list of sequences a list, if there is an output for every step.
+            A list if x is a list of sequences and there is an output for every step.
         """
         given = lengths
         x, lengths = self._padded(x, lengths)
@@ -155,16 +155,16 @@ class Sequential(Composite):
         return x
 
     def infer(self, x: Any, *, lengths: Any = None) -> Any:
-        """Return the output for inference, as the trainer asks for it."""
+        """Return the output for inference, in the form for the trainer."""
         return self(x, lengths=lengths)
 
     def _padded(self, x: Any, lengths: Any) -> tuple[Any, Any]:
         """A list of sequences as one array and its lengths; anything else unchanged."""
         if lengths is not None:
-            return x, np.array(lengths)  # a copy, so that every layer reads the same numbers
+            return x, np.array(lengths)  # a copy, so that all layers read the same numbers
         if not isinstance(x, (list, tuple)) or not len(x):
             return x, None
-        # A list of vectors is no list of sequences, but one of tokens is.
+        # A list of vectors is not a list of sequences, but a list of token sequences is.
         if np.ndim(x[0]) > (0 if self.reads == "tokens" else 1):
             sizes = {len(sequence) for sequence in x}
             if len(sizes) > 1 or isinstance(x[0], np.ndarray):
@@ -199,14 +199,14 @@ class Sequential(Composite):
     ) -> tuple[Floats, list[Any], list[Any]]:
         """Return the output, the states that follow and the tape, for one piece of sequences.
 
-        A long sequence can be run piece by piece: the states that one piece ends with are
-        those that the next begins with. A sequence whose length in a piece is 0 keeps its own.
+        A long sequence can be run piece by piece: the states at the end of one piece are the
+        initial states of the next one. A sequence whose length in a piece is 0 keeps its state.
 
         Parameters
         ----------
         states : sequence of ndarray or None
-            One per recurrent layer, in order, (num_layers, B, hidden_size) for a GRU; None is
-            zeros for all, or their learned ``h0``.
+            One state per recurrent layer, in order; for a GRU it is (num_layers, B,
+            hidden_size). None means that all begin with zeros, or with their learned ``h0``.
         x, lengths, training, memory
             As for :meth:`forward`.
 
@@ -215,7 +215,7 @@ class Sequential(Composite):
         output : ndarray
         states : list of ndarray
         tape : list
-            For :meth:`backward`, where gradients end at the states of the beginning.
+            For :meth:`backward`, which does not pass gradients back to ``states``.
 
         Raises
         ------

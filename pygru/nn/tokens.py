@@ -1,4 +1,4 @@
-"""Sequences of tokens as users pass them: checked, and padded to arrays with lengths."""
+"""Sequences of tokens from users: they are checked and padded to arrays with lengths."""
 
 from collections.abc import Mapping
 
@@ -11,7 +11,7 @@ SIDES = ("source", "target")
 
 
 def as_tokens(name, sequence):
-    """One sequence of tokens; an empty list holds integers too."""
+    """Return one sequence of tokens; an empty list counts as integers too."""
     tokens = validation.as_numeric(name, sequence)
     if tokens.ndim != 1:
         raise ValueError(f"{name} must be a sequence of tokens, got shape {tokens.shape}")
@@ -19,14 +19,14 @@ def as_tokens(name, sequence):
 
 
 def _as_integers(name, tokens):
-    """Tokens as int64, which holds the begin token and drawn ones too, whatever they are."""
+    """Return tokens as int64, which can also hold the begin token and all drawn tokens."""
     if tokens.dtype.kind not in "iu":
         raise TypeError(f"{name} must be integers, got dtype {tokens.dtype}")
     return tokens.astype(np.int64, copy=False)
 
 
 def padded(name, sequences, lengths):
-    """Tokens as an array (B, T), and its lengths."""
+    """Return tokens as an array (B, T), and the lengths."""
     if lengths is None and isinstance(sequences, (list, tuple)):
         if not sequences:
             raise ValueError(f"{name} must hold at least one sequence, got none")
@@ -42,7 +42,7 @@ def padded(name, sequences, lengths):
 
 
 def both_sides(x, lengths):
-    """Source, target and their lengths from what ``forward`` is given."""
+    """Return source, target and their lengths from the arguments of ``forward``."""
     for name, given in (("x", x), ("lengths", {} if lengths is None else lengths)):
         if not isinstance(given, Mapping):
             raise TypeError(
