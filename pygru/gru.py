@@ -616,6 +616,10 @@ class GRU(Parameters, Model):
 
     is_recurrent = True
 
+    def output_features(self, features: int | None) -> int | None:
+        """Return D*H, the features of the output."""
+        return self.options.output_size
+
     def check_memory(self, memory):
         """Raise unless a tape can keep ``memory``."""
         check_memory(memory)

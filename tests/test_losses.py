@@ -327,3 +327,127 @@ def test_complex_predictions_and_lists_of_ragged_ones_are_refused():
         losses.mse([[1.0], [1.0, 2.0]], [[1.0], [1.0, 2.0]])
     with pytest.raises(TypeError, match="ignore_index must be an int, got float"):
         losses.cross_entropy(np.zeros((1, 2)), [0], ignore_index=1.0)
+
+
+# ---- every layout, every size --------------------------------------------------------------
+
+
+def misaligned(array):
+    raw = np.zeros(array.nbytes + 1, np.uint8)
+    view = raw[1:].view(array.dtype).reshape(array.shape)
+    view[...] = array
+    assert not view.flags.aligned
+    return view
+
+
+def strided(array):
+    return np.repeat(np.repeat(array, 2, axis=-1), 2, axis=0)[::2, ..., ::2]
+
+
+LAYOUTS = {
+    "misaligned": misaligned,
+    "swapped": lambda array: array.astype(array.dtype.newbyteorder()),
+    "strided": strided,
+    "reversed": lambda array: array[::-1].copy()[::-1],
+    "fortran": np.asfortranarray,
+    "list": lambda array: array.tolist(),
+    "read-only": lambda array: np.frombuffer(array.tobytes(), array.dtype).reshape(array.shape),
+}
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    "loss",
+    [
+        losses.mse,
+        losses.bce_with_logits,
+        losses.cross_entropy,
+        lambda p, t, **options: losses.quantile(p, t, quantiles=[0.2, 0.6, 0.9], **options),
+    ],
+)
+def test_any_layout_gives_the_same_bits(loss, layout, dtype):
+    rng = np.random.default_rng(2)
+    prediction = rng.standard_normal((4, 5, 3)).astype(dtype)
+    target, shape = rng.random((4, 5, 3)).astype(dtype), (4, 5)
+    if loss is losses.cross_entropy:
+        target = rng.integers(0, 3, shape)
+    elif loss not in (losses.mse, losses.bce_with_logits):
+        target = target[..., 0]
+    weights = rng.random(shape)
+    mask = rng.random(shape) < 0.8
+    plain = loss(prediction, target, weights=weights, mask=mask)
+    change = LAYOUTS[layout]
+    if layout == "list":  # numbers of Python are float64
+        plain = loss(prediction.astype(np.float64), target, weights=weights, mask=mask)
+    value, gradient = loss(
+        change(prediction),
+        change(target),
+        weights=change(weights),
+        mask=change(mask) if layout not in ("misaligned", "swapped") else mask,
+    )
+    assert value == plain[0]
+    assert gradient.dtype == plain[1].dtype
+    assert np.array_equal(gradient, plain[1])
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 4), (3, 0), (0, 0)])
+@pytest.mark.parametrize("loss", [*ELEMENTWISE, losses.cross_entropy])
+def test_a_loss_of_nothing_is_zero(loss, shape):
+    """An empty batch, or one without steps: the gradient is zeros of the right shape."""
+    prediction = np.zeros((*shape, 2), np.float32)
+    target = np.zeros(shape, int) if loss is losses.cross_entropy else prediction
+    value, gradient = loss(prediction, target, mask=np.zeros(shape, bool))
+    assert (value, value.weight) == (0, 0)
+    assert gradient.shape == prediction.shape
+    assert gradient.dtype == np.float32
+
+
+def test_quantiles_of_nothing():
+    value, gradient = losses.quantile(
+        np.zeros((0, 3, 2)), np.zeros((0, 3)), quantiles=[0.1, 0.9]
+    )
+    assert (value, value.weight, gradient.shape) == (0, 0, (0, 3, 2))
+
+
+# ---- weights of any size -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("scale", [1e-300, 1e-40, 1e38, 3e38, 1e60, 8e306])
+def test_only_the_ratio_of_weights_counts(scale, dtype):
+    """Also where their sum, or they themselves, are beyond float32."""
+    prediction, target = np.array([1.0, 2.0, 3.0], dtype), np.zeros(3, dtype)
+    weights = np.array([2.0, 1.0, 1.0])
+    value, gradient = losses.mse(prediction, target, weights=weights * scale)
+    assert value == pytest.approx((2 * 1 + 4 + 9) / 4, rel=1e-6)
+    np.testing.assert_allclose(gradient, [1.0, 1.0, 1.5], rtol=1e-6)
+    assert value.weight == pytest.approx(4 * scale)
+    logits = np.array([[0.0, 1.0], [2.0, 0.0], [0.5, 0.0]], dtype)
+    plain = losses.cross_entropy(logits, [0, 1, 1], weights=weights)
+    scaled = losses.cross_entropy(logits, [0, 1, 1], weights=weights * scale)
+    assert scaled[0] == pytest.approx(plain[0], rel=1e-6)
+    np.testing.assert_allclose(scaled[1], plain[1], rtol=1e-6)
+    plain = losses.cross_entropy(logits, [0, 1, 1], class_weight=[1.0, 3.0])
+    scaled = losses.cross_entropy(logits, [0, 1, 1], class_weight=[scale, 3 * scale])
+    assert scaled[0] == pytest.approx(plain[0], rel=1e-6)
+    np.testing.assert_allclose(scaled[1], plain[1], rtol=1e-6)
+
+
+def test_weights_without_a_finite_sum_are_refused():
+    with pytest.raises(ValueError, match="weights must have a sum that is finite"):
+        losses.mse([1.0, 2.0], [0.0, 0.0], weights=[1.7e308, 1.7e308])
+    with pytest.raises(
+        ValueError, match="class_weight must have a sum over the targets that is"
+    ):
+        losses.cross_entropy(np.zeros((2, 2)), [0, 0], class_weight=[1.7e308, 1.0])
+
+
+def test_weights_of_float32_keep_their_bits():
+    """Shares are computed in double precision, and rounded once."""
+    rng = np.random.default_rng(1)
+    weights = rng.integers(0, 9, 1000).astype(np.float32)
+    prediction = rng.standard_normal(1000).astype(np.float32)
+    _, gradient = losses.mse(prediction, np.zeros(1000, np.float32), weights=weights)
+    expected = 2 * prediction * (weights / weights.sum())
+    assert np.array_equal(gradient, expected)

@@ -77,6 +77,10 @@ class Embedding(Layer):
             self.parameters["weight"] = weight
         self._clear_padding()
 
+    def output_features(self, features):
+        """Return ``embedding_dim``."""
+        return self.embedding_dim
+
     def initialize(self, generator):
         """Draw the table from the standard normal distribution; a given table is kept."""
         if self._is_drawn:

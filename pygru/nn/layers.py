@@ -73,6 +73,10 @@ class Linear(Layer):
             shapes["bias"] = (config["out_features"],)
         return shapes
 
+    def output_features(self, features):
+        """Return ``out_features``."""
+        return self.out_features
+
     def initialize(self, generator):
         """Draw all parameters uniformly in +-1/sqrt(in_features)."""
         bound = 1 / np.sqrt(self.in_features)
@@ -131,6 +135,10 @@ class Dropout(Layer):
         """Return the constructor's arguments except the seed, ready for JSON."""
         return {"p": self.p}
 
+    def output_features(self, features):
+        """Return the features of the input."""
+        return features
+
     def initialize(self, generator):
         """Keep the generator that the masks are drawn from."""
         self.generator = generator
@@ -181,6 +189,10 @@ class Last(Layer):
     def get_config(self):
         """Return the constructor's arguments, ready for JSON."""
         return {"bidirectional": self.bidirectional}
+
+    def output_features(self, features):
+        """Return the features of the input."""
+        return features
 
     def check_follows(self, recurrent):
         """Raise if the recurrent layer before this one has another number of directions."""

@@ -6,97 +6,72 @@ padding may contain anything. The value is a float with an attribute ``weight``,
 the weights, so that the mean of several batches can be computed: see :class:`Mean`.
 """
 
+from __future__ import annotations
+
+import functools
 import operator
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from pygru.core import _core, backend, validation
 from pygru.core.memory import allocate
+from pygru.nn import targets
+from pygru.nn.weighting import Mean, as_mask, class_weights, shares
+from pygru.typing import Floats, Integers
+
+#: Value and slope of each element, from prediction and target.
+Element: TypeAlias = Callable[[Floats, Floats], tuple[Floats, Floats]]
 
 
-class Mean(float):
-    """A weighted mean: a float, with the total of the weights in ``weight``.
+def _floating(name: str, prediction: ArrayLike) -> Floats:
+    """A prediction as a native array: float32 of any byte order stays float32."""
+    array = validation.as_numeric(name, prediction)
+    is_single = array.dtype.kind == "f" and array.dtype.itemsize == 4
+    return _as_real(name, array, np.dtype(np.float32 if is_single else np.float64))
 
-    Examples
-    --------
-    >>> from pygru import losses
-    >>> value, gradient = losses.mse([1.0, 3.0], [0.0, 3.0], weights=[1.0, 3.0])
-    >>> value, value.weight
-    (0.25, 4.0)
+
+def _as_real(name: str, value: ArrayLike, dtype: np.dtype[Any]) -> Floats:
+    """Numbers of ``dtype`` in C order: sums then have one order, whatever the layout."""
+    return np.asarray(validation.as_real(name, value, dtype), order="C")
+
+
+def _reduce(
+    prediction: ArrayLike,
+    target: ArrayLike,
+    mask: ArrayLike | None,
+    weights: ArrayLike | None,
+    element: Element,
+    rule: targets.Rule | None = None,
+) -> tuple[Mean, Floats]:
+    """Value and gradient of the weighted mean of ``element(prediction, target)``.
+
+    ``rule`` says which targets can be learned; elements that do not count are not looked at.
     """
-
-    def __new__(cls, value, weight):
-        self = super().__new__(cls, value)
-        self.weight = float(weight)
-        return self
-
-    def __getnewargs__(self):
-        return float(self), self.weight
-
-
-def _floating(name, prediction):
-    prediction = validation.as_numeric(name, prediction)
-    if prediction.dtype not in (np.float32, np.float64):
-        prediction = prediction.astype(np.float64)
-    return prediction
-
-
-def _arrays(prediction, target):
-    prediction = _floating("prediction", prediction)
-    target = validation.as_real("target", target, prediction.dtype)
-    if target.shape != prediction.shape:
+    p = _floating("prediction", prediction)
+    t = _as_real("target", target, p.dtype)
+    if t.shape != p.shape:
         raise ValueError(
-            f"target must have the shape of the prediction {prediction.shape}, "
-            f"got {target.shape}"
+            f"target must have the shape of the prediction {p.shape}, got {t.shape}"
         )
-    return prediction, target
-
-
-def _bool(name, values):
-    array = np.asarray(values)
-    if array.dtype != np.bool_:
-        raise TypeError(f"{name} must be an array of bool, got dtype {array.dtype}")
-    return array
-
-
-def _weighting(shape, mask, weights, dtype):
-    """Return the weights divided by their sum, and the sum.
-
-    With these weights the mean is a plain sum.
-    """
-    result = np.ones(shape, dtype)
-    for name, given in (("mask", mask), ("weights", weights)):
-        if given is None:
-            continue
-        if name == "mask":
-            array = _bool(name, given)
-        else:
-            array = validation.as_real(name, given, dtype)
-            if not (np.isfinite(array) & (array >= 0)).all():
-                raise ValueError("weights must be finite and >= 0")
-        if array.shape == shape[:-1] and array.ndim == len(shape) - 1:
-            array = array[..., np.newaxis]
-        elif array.shape != shape:
-            raise ValueError(
-                f"{name} must have shape {shape} or {shape[:-1]}, got {array.shape}"
-            )
-        result = result * array
-    total = result.sum(dtype=np.float64)
-    share = result / dtype.type(total) if total > 0 else np.zeros(shape, dtype)
-    return share, total
-
-
-def _reduce(prediction, target, mask, weights, element):
-    """Value and gradient of the weighted mean of ``element(prediction, target)``."""
-    prediction, target = _arrays(prediction, target)
-    share, total = _weighting(prediction.shape, mask, weights, prediction.dtype)
+    share, total = shares(p.shape, mask, weights, p.dtype)
     used = share > 0
-    difference = np.where(used, prediction, 0), np.where(used, target, 0)
-    value, slope = element(*difference)
+    p, t = np.where(used, p, 0), np.where(used, t, 0)
+    if rule is not None:
+        targets.refuse_first("target", t, rule("target", t, {}, None))
+    value, slope = element(p, t)
     return Mean((value * share).sum(dtype=np.float64), total), slope * share
 
 
-def mse(prediction, target, *, mask=None, weights=None):
+def mse(
+    prediction: ArrayLike,
+    target: ArrayLike,
+    *,
+    mask: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+) -> tuple[Mean, Floats]:
     """Mean squared error, the mean of ``(prediction - target)**2``.
 
     Parameters
@@ -123,14 +98,20 @@ def mse(prediction, target, *, mask=None, weights=None):
     (0.5, [1.0, 0.0])
     """
 
-    def element(p, t):
+    def element(p: Floats, t: Floats) -> tuple[Floats, Floats]:
         d = p - t
         return d * d, 2 * d
 
     return _reduce(prediction, target, mask, weights, element)
 
 
-def mae(prediction, target, *, mask=None, weights=None):
+def mae(
+    prediction: ArrayLike,
+    target: ArrayLike,
+    *,
+    mask: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+) -> tuple[Mean, Floats]:
     """Mean absolute error; the gradient is 0 where prediction and target are equal.
 
     Parameters and results as in :func:`mse`.
@@ -144,7 +125,14 @@ def mae(prediction, target, *, mask=None, weights=None):
     return _reduce(prediction, target, mask, weights, lambda p, t: (abs(p - t), np.sign(p - t)))
 
 
-def huber(prediction, target, *, delta=1.0, mask=None, weights=None):
+def huber(
+    prediction: ArrayLike,
+    target: ArrayLike,
+    *,
+    delta: float = 1.0,
+    mask: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+) -> tuple[Mean, Floats]:
     """Huber's loss: ``d**2 / 2`` for ``|d| <= delta`` and ``delta * (|d| - delta / 2)`` beyond.
 
     Parameters and results as in :func:`mse`; ``delta`` is a float > 0.
@@ -157,7 +145,7 @@ def huber(prediction, target, *, delta=1.0, mask=None, weights=None):
     """
     delta = validation.check_positive("delta", delta)
 
-    def element(p, t):
+    def element(p: Floats, t: Floats) -> tuple[Floats, Floats]:
         d = p - t
         inside = np.clip(d, -delta, delta)
         return inside * (d - inside / 2), inside
@@ -165,10 +153,22 @@ def huber(prediction, target, *, delta=1.0, mask=None, weights=None):
     return _reduce(prediction, target, mask, weights, element)
 
 
-def bce_with_logits(logits, target, *, mask=None, weights=None):
+def bce_with_logits(
+    logits: ArrayLike,
+    target: ArrayLike,
+    *,
+    mask: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+) -> tuple[Mean, Floats]:
     """Binary cross-entropy of ``sigmoid(logits)`` with targets in [0, 1].
 
     Parameters and results as in :func:`mse`.
+
+    Raises
+    ------
+    ValueError
+        If a target that counts is not in [0, 1]. Labels 1 and 2, for example, would train to a
+        loss without a lower bound.
 
     Examples
     --------
@@ -177,15 +177,22 @@ def bce_with_logits(logits, target, *, mask=None, weights=None):
     0.6931
     """
 
-    def element(p, t):
+    def element(p: Floats, t: Floats) -> tuple[Floats, Floats]:
         e = np.exp(-abs(p))
         sigmoid = np.where(p >= 0, 1, e) / (1 + e)
         return np.maximum(p, 0) - p * t + np.log1p(e), sigmoid - t
 
-    return _reduce(logits, target, mask, weights, element)
+    return _reduce(logits, target, mask, weights, element, targets.probabilities)
 
 
-def quantile(prediction, target, *, quantiles, mask=None, weights=None):
+def quantile(
+    prediction: ArrayLike,
+    target: ArrayLike,
+    *,
+    quantiles: Sequence[float],
+    mask: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+) -> tuple[Mean, Floats]:
     """Quantile loss ("pinball loss"), the mean of ``max(q * d, (q - 1) * d)``.
 
     Here ``d = target - prediction``. The conditional quantile q makes this loss smallest
@@ -226,7 +233,7 @@ def quantile(prediction, target, *, quantiles, mask=None, weights=None):
     """
     prediction = _floating("prediction", prediction)
     q = _quantiles(quantiles, prediction.dtype)
-    target = validation.as_real("target", target, prediction.dtype)
+    target = _as_real("target", target, prediction.dtype)
     wide = (*target.shape[:-1], target.shape[-1] * len(q)) if target.ndim else None
     if prediction.shape not in ((*target.shape, len(q)), wide):
         raise ValueError(
@@ -235,7 +242,7 @@ def quantile(prediction, target, *, quantiles, mask=None, weights=None):
             + (f", or {wide}" if wide else "")
             + f", got {prediction.shape}"
         )
-    share, total = _weighting(target.shape, mask, weights, prediction.dtype)
+    share, total = shares(target.shape, mask, weights, prediction.dtype)
     share = share[..., np.newaxis] / len(q)
     grid = prediction.reshape(*target.shape, len(q))
     # Elements that do not count are not read. Their difference is 0.
@@ -245,7 +252,7 @@ def quantile(prediction, target, *, quantiles, mask=None, weights=None):
     return Mean(value, total), (-slope * share).reshape(prediction.shape)
 
 
-def _quantiles(values, dtype):
+def _quantiles(values: Sequence[float], dtype: np.dtype[Any]) -> Floats:
     array = validation.as_real("quantiles", values, np.dtype(np.float64))
     if array.ndim != 1 or not array.size or not ((array > 0) & (array < 1)).all():
         raise ValueError(f"quantiles must be a list of numbers in (0, 1), got {values}")
@@ -253,15 +260,15 @@ def _quantiles(values, dtype):
 
 
 def cross_entropy(
-    logits,
-    target,
+    logits: ArrayLike,
+    target: ArrayLike,
     *,
-    mask=None,
-    weights=None,
-    class_weight=None,
-    ignore_index=None,
-    label_smoothing=0.0,
-):
+    mask: ArrayLike | None = None,
+    weights: ArrayLike | None = None,
+    class_weight: ArrayLike | None = None,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+) -> tuple[Mean, Floats]:
     """Cross-entropy of ``softmax(logits)`` with the target classes, in nats.
 
     Class weights, ignored classes and smoothing work as in PyTorch: the loss is the sum over
@@ -293,7 +300,7 @@ def cross_entropy(
     Raises
     ------
     ValueError
-        If a class is out of bounds, or the shapes do not fit.
+        If a class is out of bounds, if there is only one class, or the shapes do not fit.
 
     Examples
     --------
@@ -306,29 +313,33 @@ def cross_entropy(
     >>> round(value, 4), gradient.round(3).tolist()
     (0.6931, [[0.45, -0.45], [0.0, 0.0]])
     """
-    logits = _floating("logits", logits)
-    if logits.ndim == 0 or logits.shape[-1] == 0:
-        raise ValueError(f"logits must have shape (..., classes), got {logits.shape}")
-    classes = logits.shape[-1]
+    x = _floating("logits", logits)
+    if x.ndim == 0 or x.shape[-1] == 0:
+        raise ValueError(f"logits must have shape (..., classes), got {x.shape}")
+    classes = x.shape[-1]
+    targets.check_classes(classes)
     label_smoothing = validation.check_fraction("label_smoothing", label_smoothing)
-    target = _classes(target, logits)
+    t = _classes(target, x)
     if ignore_index is not None:
-        counts = target != _index("ignore_index", ignore_index)
-        mask = counts if mask is None else _bool("mask", mask) & counts
-    share, total = _weighting(target.shape, mask, weights, logits.dtype)
-    target = _checked_classes(target, share > 0, classes)
+        counts = t != _index("ignore_index", ignore_index)
+        mask = counts if mask is None else as_mask("mask", mask) & counts
+    share, total = shares(t.shape, mask, weights, x.dtype)
+    t = np.where(share > 0, t, 0)
+    targets.refuse_first("target", t, targets.class_numbers("target", t, {}, classes))
+    factors = None
     if class_weight is not None:
-        class_weight = _class_weight(class_weight, classes, logits.dtype)
-        of_classes = (share * class_weight[target]).sum(dtype=np.float64)
-        total *= of_classes
-        share = share / logits.dtype.type(of_classes) if total > 0 else np.zeros_like(share)
-    gradient = allocate(logits.shape, logits.dtype, "the gradient of the logits")
+        factors, divisor = class_weights(class_weight, classes, x.dtype)
+        share, of_classes = _with_class_weights(share, factors[t])
+        total *= of_classes * divisor
+        if not np.isfinite(total):
+            raise ValueError("class_weight must have a sum over the targets that is finite")
+    gradient: Floats = allocate(x.shape, x.dtype, "the gradient of the logits")
     value = _core.cross_entropy(
         backend.current().kernels,
-        np.ascontiguousarray(logits).reshape(-1),
-        target.reshape(-1),
+        x.reshape(-1),
+        t.astype(np.int64).reshape(-1),
         np.ascontiguousarray(share).reshape(-1),
-        class_weight,
+        factors,
         label_smoothing,
         gradient.reshape(-1),
         classes,
@@ -336,46 +347,95 @@ def cross_entropy(
     return Mean(value, total), gradient
 
 
-def _index(name, value):
+def _with_class_weights(share: Floats, factors: Floats) -> tuple[Floats, float]:
+    """Shares divided by their sum times the factors of their classes, and that sum."""
+    total = float((share * factors).sum(dtype=np.float64))
+    if total == 0:
+        return np.zeros_like(share), total
+    return share / share.dtype.type(total), total
+
+
+def _index(name: str, value: Any) -> int:
     try:
         return operator.index(value)
     except TypeError:
         raise TypeError(f"{name} must be an int, got {validation.type_name(value)}") from None
 
 
-def _classes(target, logits):
-    target = validation.as_numeric("target", target)
-    if target.dtype.kind not in "iu":
-        raise TypeError(f"target must be integers, got dtype {target.dtype}")
-    if target.shape != logits.shape[:-1]:
+def _classes(target: ArrayLike, logits: Floats) -> Integers:
+    array = validation.as_numeric("target", target)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"target must be integers, got dtype {array.dtype}")
+    if array.shape != logits.shape[:-1]:
         raise ValueError(
             f"target must have shape {logits.shape[:-1]} like logits without its last axis, "
-            f"got {target.shape}"
+            f"got {array.shape}"
         )
-    return target
+    return array.copy()  # what is checked is what the core reads, whoever writes to it
 
 
-def _checked_classes(target, used, classes):
-    """Return the target as contiguous int64, 0 where it is not used, after checking it."""
-    outside = np.argwhere(used & ((target < 0) | (target >= classes)))
-    if len(outside):
-        at = tuple(outside[0].tolist())
-        raise ValueError(
-            f"target[{', '.join(map(str, at))}] = {target[at]} is out of bounds for "
-            f"{classes} classes"
-        )
-    return np.where(used, target, 0).astype(np.int64)
+def check_targets(
+    loss: Callable[..., Any],
+    y: Any,
+    *,
+    lengths: ArrayLike | None = None,
+    classes: int | None = None,
+    name: str = "y",
+) -> None:
+    """Raise for the first target of a data set that a loss cannot learn.
+
+    Parameters
+    ----------
+    loss : callable
+        A loss of this module, or a :func:`functools.partial` of one. Targets of any other
+        function are not looked at: it may mean something by NaN. Nor are they if the partial
+        holds a mask or weights, since those say what counts.
+    y : ndarray or list of array_like
+        Targets of N samples.
+    lengths : array_like of int, optional
+        (N,) how many steps of each sample's targets count.
+    classes : int, optional
+        How many outputs the model has, if that is known.
+    name : str
+        What to call the targets in the error.
+
+    Raises
+    ------
+    TypeError
+        If classes are not integers.
+    ValueError
+        If a target cannot be learned; the text names its sample and its place.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from pygru import losses
+    >>> losses.check_targets(losses.bce_with_logits, np.array([[0.0], [1.0], [2.0]]))
+    Traceback (most recent call last):
+        ...
+    ValueError: y[2, 0] = 2.0 must be in [0, 1] for bce_with_logits
+    """
+    options: dict[str, Any] = {}
+    while isinstance(loss, functools.partial):
+        options = {**loss.keywords, **options}
+        loss = loss.func
+    rule = next((rule for known, rule in _RULES.items() if known is loss), None)
+    if rule is None or not options.keys().isdisjoint(("mask", "weights")):
+        return
+    array = None if lengths is None else np.array(lengths)
+    targets.check_all(rule, options, y, array, classes, name)
 
 
-def _class_weight(values, classes, dtype):
-    array = np.ascontiguousarray(validation.as_real("class_weight", values, dtype))
-    validation.check_shape("class_weight", array, (classes,), f"(classes={classes},)")
-    if not (np.isfinite(array) & (array >= 0)).all():
-        raise ValueError("class_weight must be finite and >= 0")
-    return array
+_RULES: dict[Callable[..., Any], targets.Rule] = {
+    mse: targets.finite,
+    mae: targets.finite,
+    huber: targets.finite,
+    quantile: targets.finite,
+    bce_with_logits: targets.probabilities,
+    cross_entropy: targets.class_numbers,
+}
 
-
-LOSSES = {
+LOSSES: dict[str, Callable[..., tuple[Mean, Floats]]] = {
     "mse": mse,
     "mae": mae,
     "huber": huber,

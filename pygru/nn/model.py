@@ -69,6 +69,10 @@ class Model(Configured):
         """Whether a sequence cannot be run piece by piece, from its beginning to its end."""
         return self.bidirectional or not self.predicts_steps
 
+    def output_features(self, features: int | None) -> int | None:
+        """Return the features of the output for an input of so many; None if unknown."""
+        return None
+
     def check_memory(self, memory: object) -> None:
         """Raise unless ``run`` accepts this value of ``memory``."""
         if memory != "gates":

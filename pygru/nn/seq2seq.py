@@ -309,6 +309,10 @@ class Seq2Seq(Composite):
 
     needs_whole_sequences = True
 
+    def output_features(self, features):
+        """Return ``target_vocab_size``."""
+        return self.target_vocab_size
+
     def check_memory(self, memory):
         """Raise unless the tapes of encoder and decoder can keep ``memory``."""
         validation.check_choice("memory", memory, ("gates", "outputs"))

@@ -1,0 +1,124 @@
+"""Which targets a loss can learn, and where the first one stands that it cannot.
+
+The rules here look at targets only. They are asked for all targets of a data set before the
+first step of training, and losses ask them for the elements that count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from pygru.core import validation
+from pygru.typing import Booleans, Integers
+
+
+class Verdict(NamedTuple):
+    """What a rule says of an array of targets."""
+
+    bad: Booleans  # which of them cannot be learned
+    reason: Callable[[str, Any], str]  # the text for one of them, from its place and its value
+
+
+#: A rule: targets, options of the loss, and the number of classes if it is known.
+Rule: TypeAlias = Callable[[str, Any, Mapping[str, Any], "int | None"], Verdict]
+
+
+def finite(name: str, values: Any, options: Mapping[str, Any], classes: int | None) -> Verdict:
+    """Refuse NaN and infinities."""
+
+    def reason(place: str, value: Any) -> str:
+        kind = "NaN" if np.isnan(value) else "infinity"
+        return f"Input {name} contains {kind}: {place} = {value}"
+
+    if values.dtype.kind != "f":
+        return Verdict(np.zeros(values.shape, bool), reason)
+    return Verdict(~np.isfinite(values), reason)
+
+
+def probabilities(
+    name: str, values: Any, options: Mapping[str, Any], classes: int | None
+) -> Verdict:
+    """Refuse what is not in [0, 1], NaN included."""
+    return Verdict(
+        ~((values >= 0) & (values <= 1)),
+        lambda place, value: f"{place} = {value} must be in [0, 1] for bce_with_logits",
+    )
+
+
+def class_numbers(
+    name: str, values: Any, options: Mapping[str, Any], classes: int | None
+) -> Verdict:
+    """Refuse what is no class in [0, classes), unless it is the class that is ignored."""
+    if values.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be integers, got dtype {values.dtype}")
+    if classes is not None:
+        check_classes(classes)
+    bad = values < 0
+    if classes is not None:
+        bad = bad | (values >= classes)
+    if options.get("ignore_index") is not None:
+        bad = bad & (values != options["ignore_index"])
+
+    def reason(place: str, value: Any) -> str:
+        known = (
+            "must be a class >= 0"
+            if classes is None
+            else (f"is out of bounds for {classes} classes")
+        )
+        return f"{place} = {value} {known}"
+
+    return Verdict(bad, reason)
+
+
+def check_classes(classes: int) -> None:
+    """Refuse a single class: every prediction of it is right, and nothing can be learned."""
+    if classes == 1:
+        raise ValueError(
+            "cross_entropy needs logits of at least 2 classes, got 1: the loss would always be "
+            "0. For one logit per target use bce_with_logits"
+        )
+
+
+def refuse_first(name: str, values: Any, verdict: Verdict, sample: int | None = None) -> None:
+    """Raise a ValueError for the first bad element, with its place; do nothing without one.
+
+    ``sample`` is the number of the sample in a list that ``values`` is.
+    """
+    if not verdict.bad.any():
+        return
+    at = tuple(np.argwhere(verdict.bad)[0].tolist())
+    place = name if sample is None else f"{name}[{sample}]"
+    if at:
+        place += f"[{', '.join(map(str, at))}]"
+    raise ValueError(verdict.reason(place, values[at]))
+
+
+def check_all(
+    rule: Rule,
+    options: Mapping[str, Any],
+    targets: Any,
+    lengths: Integers | None,
+    classes: int | None,
+    name: str,
+) -> None:
+    """Apply a rule to the targets of all samples, up to the length of each."""
+    if isinstance(targets, np.ndarray) and (lengths is None or targets.ndim < 2):
+        refuse_first(name, targets, rule(name, targets, options, classes))
+        return
+    for number, values in _samples(name, targets, lengths):
+        refuse_first(name, values, rule(name, values, options, classes), number)
+
+
+def _samples(
+    name: str, targets: Iterable[Any], lengths: Integers | None
+) -> Iterable[tuple[int, Any]]:
+    """The number and the valid steps of each sample."""
+    for number, sample in enumerate(targets):
+        values = validation.as_numeric(f"{name}[{number}]", sample)
+        yield (
+            number,
+            values if lengths is None or not values.ndim else values[: lengths[number]],
+        )
