@@ -1,1 +1,1 @@
-"""The compiled boundary and what stands directly before it."""
+"""The compiled boundary, and the Python code that is called directly before it."""

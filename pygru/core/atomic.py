@@ -2,16 +2,17 @@
 
 Ctrl-C, or any other signal whose Python handler raises, can end a Python function between two
 of its instructions. A method that changes several arrays and attributes one after another
-would then leave a mixture of old and new. The remedy has two parts: first every new value is
-computed, converted and checked aside; then :func:`commit` applies all of them.
+would then leave a mixture of old and new. This module prevents that in two steps: first every
+new value is computed, converted and checked, without changing any object; then :func:`commit`
+applies all of them.
 
 CPython runs signal handlers only where its interpreter loop looks for signals: when a Python
 function begins, after a call from Python code, and when a loop jumps back. ``commit`` makes one
 call of a compiled function, which applies all changes. The exception of a handler that runs
 nevertheless, because a function that was called looks for signals, waits until all is done.
 
-What this module does not do: it undoes nothing, so an action must not fail; the functions here
-that make actions check that in advance. Other threads may see some changes before the others.
+This module cannot undo anything, so an action must not fail. The functions here that make
+actions check this in advance. Other threads may see some of the changes before the others.
 """
 
 import operator
@@ -81,7 +82,7 @@ def assignment(array: NDArray[Any], value: NDArray[Any]) -> Action:
 def attributes(obj: object, **values: object) -> Action:
     """Return the action that sets attributes of ``obj``, all of them in its ``__dict__``.
 
-    ``__setattr__`` is passed over, so this works for frozen dataclasses too.
+    ``__setattr__`` is not called, so this works for frozen dataclasses too.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""What computes in this process: kernels with the engine that calls them, and BLAS functions.
+"""The kernels, the engine that calls them, and the BLAS functions of this process.
 
-Both are chosen once, when pygru is imported. Whoever calls the core asks :func:`current` for
-them, so that tests replace them in one place for everything. A GRU keeps those that were
+They are chosen once, when pygru is imported. All code that calls the core gets them from
+:func:`current`, so tests can replace them in one place. A GRU keeps those that were
 current when it was made, because its packed weights fit only their kernels.
 """
 
@@ -36,7 +36,7 @@ _current = Backend(
 
 
 def current() -> Backend:
-    """Return what computes now.
+    """Return the current kernels and BLAS functions.
 
     Examples
     --------

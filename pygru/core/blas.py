@@ -33,7 +33,7 @@ def int_bytes_of(function: str, signature: str, blas_int_bytes: int = 4) -> int:
     signature : str
         Its C signature, as the capsule's name gives it.
     blas_int_bytes : int
-        What the typedef ``blas_int`` means in this SciPy, where a signature uses it.
+        The size of the typedef ``blas_int`` in this SciPy, which some signatures use.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def int_bytes_of(function: str, signature: str, blas_int_bytes: int = 4) -> int:
     found = re.fullmatch(r"void \((.*)\)", signature)
     arguments = found.group(1).split(", ") if found else []
     pattern = PATTERNS[function[1:]]
-    widths: set[int] = set()  # 0 stands for an argument that does not fit
+    widths: set[int] = set()  # 0 means that an argument does not fit
     for letter, argument in zip(pattern, arguments, strict=False):
         kind = argument.removeprefix("const ").removesuffix(" *")
         if not argument.endswith(" *"):

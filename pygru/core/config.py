@@ -1,4 +1,4 @@
-"""What this installation of pygru consists of: versions, compiler, OpenMP, BLAS, threads."""
+"""The configuration of this installation: versions, compiler, OpenMP, BLAS, threads."""
 
 import platform
 
@@ -29,7 +29,7 @@ def config():
         ``threading_layer`` and ``int_bytes``), ``engine``, ``kernels`` (the instruction set in
         use) and ``threads``.
     """
-    from importlib import metadata  # which takes longer to import than the rest of pygru's core
+    from importlib import metadata  # its import takes longer than that of pygru's core
 
     date, used = _core.openmp_version(), backend.current()
     return {
@@ -47,7 +47,7 @@ def config():
 
 
 def show_config(mode="stdout"):
-    """Print what this pygru consists of, or return it.
+    """Print the configuration of this pygru, or return it.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
-"""Where the C core is, for programs that compile it in."""
+"""The places of the C core's files, for programs that are compiled with it."""
 
 from pathlib import Path
 
-# As installed; in a checkout the sources stand beside the package.
+# In an installed package; in a checkout the sources are beside the package.
 _FOLDERS = [Path(__file__).parent.parent / "src_c", Path(__file__).parents[2] / "src_c"]
 
 
@@ -26,7 +26,7 @@ def get_include():
 def get_sources():
     """Return the C files of the core, to be compiled into a program that uses it.
 
-    They need neither Python nor BLAS: the SIMD engine multiplies by itself.
+    They need neither Python nor BLAS, because the SIMD engine has its own products.
 
     Examples
     --------

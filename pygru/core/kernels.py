@@ -1,4 +1,4 @@
-"""Which kernels run, and which engine calls them: the best that this CPU has, or what is asked.
+"""The choice of kernels and engine: the best for this CPU, or what the environment asks for.
 
 The environment variable ``PYGRU_SIMD`` names the instruction set, and ``PYGRU_ENGINE`` the
 engine: "simd" (packed weights, pygru's own products) or "blas". Both exist for tests and

@@ -1,4 +1,4 @@
-"""Where pygru's buffers come from: one place, so that running out of memory is one case.
+"""The allocation of all buffers, in one place, with one way to run out of memory.
 
 Everything a call needs is allocated here before the core starts. If that fails, nothing has
 been computed and nothing has changed.
@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 
 
 def allocate(shape: int | tuple[int, ...], dtype: DTypeLike, purpose: str) -> NDArray[Any]:
-    """Return an uninitialised array, or raise a MemoryError that says what it was for."""
+    """Return an uninitialised array, or raise a MemoryError that names its purpose."""
     count = math.prod(map(int, shape)) if isinstance(shape, tuple) else int(shape)
     size = count * np.dtype(dtype).itemsize
     if size > sys.maxsize:
@@ -25,17 +25,17 @@ def allocate(shape: int | tuple[int, ...], dtype: DTypeLike, purpose: str) -> ND
 
 
 def _references(buffer: NDArray[Any]) -> int:
-    """Return how many references an array has, those of this call included."""
+    """Return how many references an array has, including those of this call."""
     return sys.getrefcount(buffer)
 
 
 def _references_of_one_owner() -> int:
-    """Return what ``_references`` says of an array that only a local variable refers to."""
+    """Return the result of ``_references`` for an array with one local reference."""
     buffer = np.empty(1)
     return _references(buffer)
 
 
-# Measured rather than written down: Python versions differ in what a call itself adds.
+# Measured at import, because the references of a call itself depend on the Python version.
 ONE_OWNER = _references_of_one_owner()
 
 
@@ -112,7 +112,7 @@ class Pool:
             return None
 
     def clear(self) -> None:
-        """Forget everything; what is in use stays with those who use it."""
+        """Forget all buffers; those in use remain valid for their users."""
         self._remembered.clear()
 
 

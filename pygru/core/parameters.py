@@ -1,8 +1,8 @@
-"""Named parameters as views into one flat array: how every trainable layer stores its weights.
+"""Named parameters as views of one flat array; every trainable layer stores its weights so.
 
-One flat array for the values and one for the gradients make an optimiser step one pass, and
-saving, clipping and counting trivial. Names and shapes are views; writing through a view or
-assigning to a name changes the flat array in place.
+Because all values are in one flat array and all gradients in another, a step of an optimiser
+is one pass over two arrays. Each named parameter is a view. Writing to a view or assigning to
+a name changes the flat array in place.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,10 +26,10 @@ from pygru.typing import Floats
 
 
 class Views(Protocol):
-    """What the parameters of one layer and those of a model of several have in common."""
+    """Base class of the parameters of one layer, and of those of a model of several layers."""
 
     def place_of(self, name: str) -> tuple["NamedViews", str]:
-        """Return the views of the layer that has a parameter, and its name there."""
+        """Return the mapping of the layer that has a parameter, and its name there."""
 
     def __iter__(self) -> Iterator[str]: ...
 
@@ -60,7 +60,7 @@ class NamedViews(Mapping[str, Floats]):
         view[...] = self.check(name, value)
 
     def _in(self, flat: Floats, name: str) -> Floats:
-        """The view ``name`` of a flat array that is laid out as the owner's is."""
+        """The view ``name`` of a flat array with the same layout as the owner's."""
         if name not in self._places:
             raise KeyError(unexpected_key(name, self._places))
         place, shape = self._places[name]
@@ -73,8 +73,8 @@ class NamedViews(Mapping[str, Floats]):
     def actions_to_load(self, arrays: Mapping[str, Floats]) -> list[Action]:
         """Return the actions that copy ``arrays``, which have been checked, into the views.
 
-        The values are copied aside first: they may be views of these parameters themselves,
-        one in the place of the other.
+        The values are copied first, because they may be views of these parameters themselves,
+        in another order.
         """
         flat = self._owner.view()
         prepared = allocate(flat.shape, flat.dtype, "a copy of the parameters")
@@ -84,10 +84,10 @@ class NamedViews(Mapping[str, Floats]):
         return [assignment(flat, prepared)]
 
     def weight_slices(self) -> list[slice]:
-        """Where in the flat array there are weights: the slices of all but biases.
+        """Return the slices of the flat array that are weights: everything except biases.
 
-        A parameter of fewer than two axes is a bias (or a gain), and so is a learned initial
-        state; neighbours are one slice.
+        Parameters with fewer than two axes count as biases (they may be gains), and so does a
+        learned initial state. Neighbouring weights are one slice.
         """
         merged: list[slice] = []
         for name, (place, shape) in self._places.items():
@@ -101,7 +101,7 @@ class NamedViews(Mapping[str, Floats]):
     def check(self, name: str, value: ArrayLike, shown: str | None = None) -> Floats:
         """Return ``value`` as an array that fits the view ``name``, or raise.
 
-        Messages call the parameter ``shown``, by default ``name``.
+        Error messages use the name ``shown``, by default ``name``.
         """
         view = self[name]
         array = as_real(shown or name, value, view.dtype)
@@ -120,7 +120,7 @@ class NamedViews(Mapping[str, Floats]):
 
 
 class Parameters(FixedAttributes):
-    """Mixin: ``parameters``, ``grads`` and what follows from them.
+    """Mixin with ``parameters``, ``grads``, and the methods that need only these.
 
     A class calls ``_create_parameters(shapes, dtype)`` once; ``shapes`` is an ordered dict.
     """
@@ -147,7 +147,7 @@ class Parameters(FixedAttributes):
         )
 
     def _share_parameters(self, other: "Parameters") -> None:
-        """Have the same parameters and gradients as ``other``, in the same memory."""
+        """Use the parameters and gradients of ``other``, in the same memory."""
         self._parameters_owner = other._parameters_owner
         self._grads_owner = other._grads_owner
         self._fix(parameters=other.parameters, grads=other.grads)
@@ -157,11 +157,11 @@ class Parameters(FixedAttributes):
             return f"assign to its arrays, as in layer.{name}[name] = array"
         return super()._how_to_change(name, value)
 
-    # Views, streams and optimisers hold on to these two arrays: assigning copies into them.
+    # Views, streams and optimisers keep these two arrays, so an assignment copies into them.
 
     @property
     def flat_parameters(self) -> Floats:
-        """All parameters as one array, a view; assigning copies into it."""
+        """All parameters as one array, a view. An assignment copies into it."""
         return self._parameters_owner.view()
 
     @flat_parameters.setter
@@ -171,7 +171,7 @@ class Parameters(FixedAttributes):
 
     @property
     def flat_grads(self) -> Floats:
-        """The gradients of all parameters as one array, a view; assigning copies into it."""
+        """All gradients as one array, a view. An assignment copies into it."""
         return self._grads_owner.view()
 
     @flat_grads.setter
@@ -186,12 +186,12 @@ class Parameters(FixedAttributes):
 
     @property
     def weight_slices(self) -> list[list[slice]]:
-        """For each of ``flat_pairs`` the slices that weight decay acts on: all but biases."""
+        """For each of ``flat_pairs`` the slices with weight decay: all except biases."""
         return [self.parameters.weight_slices() for _ in self.flat_pairs]
 
     @property
     def generators(self) -> list[np.random.Generator]:
-        """List of the random generators that training moves."""
+        """List of the random generators that training uses."""
         return [self.generator] if hasattr(self, "generator") else []
 
     def zero_grad(self) -> None:
@@ -205,8 +205,8 @@ class Parameters(FixedAttributes):
     def load_state_dict(self, mapping: Mapping[str, Any]) -> None:
         """Copy parameters from a mapping of names to arrays.
 
-        All names must be there and no others, and every shape must fit. After an error or an
-        interrupt either nothing or everything has been copied.
+        The mapping must have exactly the names of the parameters, and every shape must fit.
+        After an error or an interrupt, either nothing or everything has been copied.
 
         Parameters
         ----------

@@ -27,13 +27,13 @@ from pygru.core.validation import type_name
 if TYPE_CHECKING:
     from threadpoolctl import LibController
 
-# SciPy's OpenBLAS has buffers for 128 callers at once; stay far away from that.
+# SciPy's OpenBLAS has buffers for 128 callers at once. This is far below that.
 MOST_THREADS = 64
 
-# Starting threads costs microseconds; below this many multiply-adds one is faster.
+# Starting threads takes microseconds. With fewer multiply-adds than this, one is faster.
 SERIAL_OPERATIONS = 1_000_000
 
-# OpenBLAS runs a product with m*n*k up to this in the calling thread, without being told.
+# OpenBLAS computes a product with m*n*k up to this in the calling thread, whatever its limit.
 OPENBLAS_SERIAL_PRODUCT = 4 * 65536
 
 _in_block: contextvars.ContextVar[int | None] = contextvars.ContextVar(
@@ -51,12 +51,12 @@ def _check(n_threads: object) -> int:
 
 
 def set_num_threads(n_threads: SupportsIndex | None) -> None:
-    """Set how many threads pygru uses in this process when a call does not say.
+    """Set how many threads the calls of this process use, unless a call says otherwise.
 
     Parameters
     ----------
     n_threads : int or None
-        1 or more; -1 is all available, -2 all but one, and so on; None is the default again.
+        1 or more; -1 means all available, -2 all but one, and so on. None restores the default.
 
     Examples
     --------
@@ -98,7 +98,7 @@ class num_threads(Setting, contextlib.ContextDecorator):
 
 
 def get_num_threads() -> int:
-    """Return how many threads a call would use here if its work allows.
+    """Return how many threads a call would use here if it has enough work.
 
     Examples
     --------
@@ -110,7 +110,7 @@ def get_num_threads() -> int:
 
 
 def _cgroup_quota() -> int | None:
-    """Whole CPUs that the container's quota allows, or None."""
+    """The number of whole CPUs that the container's quota allows, or None."""
     try:
         with open("/sys/fs/cgroup/cpu.max") as file:
             quota, period = file.read().split()
@@ -120,11 +120,11 @@ def _cgroup_quota() -> int | None:
 
 
 def _from_environment() -> int | None:
-    """PYGRU_NUM_THREADS as a positive int, or None with a warning."""
+    """PYGRU_NUM_THREADS as a positive int; None, with a warning, if it is not one."""
     text = os.environ.get("PYGRU_NUM_THREADS")
     if text is None:
         return None
-    with contextlib.suppress(ValueError):  # no number, or one of thousands of digits
+    with contextlib.suppress(ValueError):  # not a number, or one with thousands of digits
         if int(text) > 0:
             return int(text)
     warnings.warn(
@@ -140,7 +140,7 @@ _QUOTA = _cgroup_quota()
 
 
 def available() -> int:
-    """Threads that make sense here: OpenMP's limit, the CPU affinity and the quota."""
+    """The available threads: the least of OpenMP's limit, the CPU affinity and the quota."""
     limits = [_core.available_threads(), _QUOTA or MOST_THREADS, MOST_THREADS]
     if hasattr(os, "sched_getaffinity"):
         limits.append(len(os.sched_getaffinity(0)))
@@ -192,7 +192,7 @@ _FUNCTIONS = {
 class _BlasLibraries:
     """The BLAS libraries of this process, SciPy's first, and the limit on their threads.
 
-    They are looked for at the first question, which takes milliseconds.
+    They are searched when they are first needed, which takes milliseconds.
     """
 
     def _find(self) -> tuple[list["LibController"], BlasLimit]:
@@ -204,12 +204,12 @@ class _BlasLibraries:
         limit = BlasLimit([each for each in map(_functions_of, libraries) if each])
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=limit.forget)
-        # One limit for all: another thread may have looked at the same time.
+        # Another thread may have searched at the same time. All use one result.
         return self.__dict__.setdefault("_found", (libraries, limit))  # type: ignore[no-any-return]
 
     @property
     def controllers(self) -> list["LibController"]:
-        """What threadpoolctl knows about each library."""
+        """What threadpoolctl reports about each library."""
         return self._find()[0]
 
     @property
