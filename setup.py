@@ -22,6 +22,7 @@ PACKAGES = [
     "pygru.train",
 ]
 CORE = [
+    "calls.c",
     "core_f32.c",
     "core_f64.c",
     "fingerprint.c",
@@ -34,22 +35,28 @@ CORE = [
     "status.c",
 ]
 HEADERS = [
+    "calls.h",
     "float_state.h",
     "gate_order.h",
     "kernels/both_precisions.h",
     "kernels/kernels.h",
+    "kernels/table.tpl.h",
+    "optimizers.def",
     "parallel.h",
     "plan.h",
+    "precisions.def",
     "pygru.h",
-    "pygru_calls.h",
     "status.def",
     "template.h",
     "template_macros.h",
+    "vectors.h",
 ]
 TEMPLATES = [
     f"{name}.tpl.c"
     for name in (
+        "arguments",
         "cell",
+        "functions",
         "gemm",
         "gradients",
         "kernels/activations",

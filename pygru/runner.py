@@ -43,7 +43,6 @@ class Runner:
     def __init__(self, options: GRUOptions, parameters: _core.Owner) -> None:
         self.backend = backend.current()
         self.is_simd = self.backend.is_simd
-        self.dtype = options.dtype
         self.config = _core.Config(
             options.input_size,
             options.hidden_size,
@@ -54,6 +53,7 @@ class Runner:
             options.variant.update == "keep",
             options.recurrent_dropout > 0,
             options.layer_norm_eps if options.layer_norm else 0.0,
+            options.dtype.name,
         )
         self._parameters = parameters
         self._packed = _core.Packed(self.config, self.backend.kernels, parameters)
@@ -72,8 +72,7 @@ class Runner:
         made = self.known_plan(T, B, keep) if lengths is None else None
         if made is not None:
             return made
-        kernels, kind = self.backend.kernels, self.dtype.char.encode()
-        plan = _core.Plan(self.config, kernels.engine, T, B, lengths, kind, keep)
+        plan = _core.Plan(self.config, self.backend.kernels.engine, T, B, lengths, keep)
         made = Planned(plan, plan.sizes(1))
         if lengths is None:
             if len(self._plans) >= MOST_PLANS:
@@ -184,20 +183,19 @@ class Runner:
         ``batch`` is the number of rows, or None without a batch axis. With ``h`` None, a step
         starts from ``h_next`` itself. Nothing is allocated by a step, the first one included.
         """
-        elements = self.config.step_workspace(1 if batch is None else batch)
+        size = self.config.step_workspace(1 if batch is None else batch)
         if self.is_simd:
             self._packed.current()  # which allocates the packed weights
         return _core.Stepper(
             self.config,
             self.backend.blas,
             self.backend.kernels,
-            self.dtype.char.encode(),
             batch,
             None if self.is_simd else self._parameters.borrow(),
             self._packed if self.is_simd else None,
             x,
             h,
             h_next,
-            allocate(elements, self.dtype, "the step workspace"),
+            allocate(size, np.uint8, "the step workspace"),
             self._zoneout,
         )

@@ -25,10 +25,10 @@ typedef struct NAME(cell) {
     const REAL *ut; /* (H, 3H) its transpose, for few rows and many steps; may be NULL */
 
     /* SIMD engine: NULL on the other, and where a call does not need them */
-    const REAL *packed_w;  /* (I, 3H) panels of r, z, n */
-    const REAL *packed_u;  /* (H, 3H) panels of r, z, n, or of r, z and then of n */
-    const REAL *packed_ut; /* (3H, H) panels of one block, for the way back */
-    const REAL *packed_wt; /* (3H, I) the same of the input weights */
+    const void *packed_w;  /* (I, 3H) panels of r, z, n */
+    const void *packed_u;  /* (H, 3H) panels of r, z, n, or of r, z and then of n */
+    const void *packed_ut; /* (3H, H) panels of one block, for the way back */
+    const void *packed_wt; /* (3H, I) the same of the input weights */
     REAL *sums;            /* PYGRU_SUMS, scratch */
 } NAME(cell);
 
@@ -162,7 +162,7 @@ static void NAME(product_within)(const NAME(cell) *cell, int64_t n, NAME(pygru_p
         return;
     }
     last.panels = 1;
-    last.w += all * p->panel;
+    last.w = NAME(pygru_weights_at)(cell->kernels, p->w, all * p->panel);
     for (row = 0; row < rows; row += PYGRU_SLAB) {
         last.m = rows - row < PYGRU_SLAB ? rows - row : PYGRU_SLAB;
         last.a = p->a + row * p->lda;
@@ -194,7 +194,7 @@ static void NAME(simd_project_input)(const NAME(cell) *cell, NAME(panels) panels
          .K = I,
          .a = x,
          .lda = I,
-         .w = cell->packed_w + panels.first * panel,
+         .w = NAME(pygru_weights_at)(cell->kernels, cell->packed_w, panels.first * panel),
          .panel = panel};
     for (gate = GATE_R; gate < GATES; gate++) {
         const int64_t at = at_column(H, column_of(gate)) + unit;
@@ -231,7 +231,7 @@ static void NAME(product_and_gates)(const NAME(cell) *cell, NAME(panels) panels,
         const int64_t unit = at * lanes;
         const int64_t left = H - unit;
         p->panels = end - at < group ? end - at : group;
-        p->w = whole.w + at * p->panel;
+        p->w = NAME(pygru_weights_at)(cell->kernels, whole.w, at * p->panel);
         for (v = 0; v < p->NV; v++) {
             p->from.at[v] = whole.from.at[v] + unit;
         }
@@ -300,7 +300,8 @@ static void NAME(slab_second)(const NAME(cell) *cell, NAME(panels) panels,
          .K = H,
          .a = slab->gates + at_column(H, COLUMN_HN),
          .lda = all_columns(H),
-         .w = cell->packed_u + at_gate(NAME(blocks_of)(cell, H) * lanes * H, GATE_N),
+         .w = NAME(pygru_weights_at)(cell->kernels, cell->packed_u,
+                                     at_gate(NAME(blocks_of)(cell, H) * lanes * H, GATE_N)),
          .from = {{slab->gates + at_column(H, COLUMN_N)}, {all_columns(H)}}};
     NAME(product_and_gates)(cell, panels, &p, &units, cell->kernels->before_candidate);
 }
@@ -325,7 +326,7 @@ static void NAME(simd_cell_forward)(const NAME(cell) *cell, int64_t rows, REAL *
 
 /* d (rows, columns) += A M_g for a run of gates: A is the run in rows of gates, and M (3H,
  * columns) the packed rows of W or U. */
-static void NAME(simd_back_product)(const NAME(cell) *cell, const REAL *packed, int64_t columns,
+static void NAME(simd_back_product)(const NAME(cell) *cell, const void *packed, int64_t columns,
                                     int64_t rows, gate_run run, const REAL *gates, REAL *d) {
     const int64_t H = cell->H, lanes = cell->kernels->lanes;
     NAME(pygru_product)
@@ -334,7 +335,7 @@ static void NAME(simd_back_product)(const NAME(cell) *cell, const REAL *packed, 
          .K = run.count * H,
          .a = gates + at_run(H, run),
          .lda = all_columns(H),
-         .w = packed + at_gate(H, run.first) * lanes,
+         .w = NAME(pygru_weights_at)(cell->kernels, packed, at_gate(H, run.first) * lanes),
          .panel = all_gates(H) * lanes,
          .from = {{d}, {columns}},
          .out = {{d}, {columns}}};

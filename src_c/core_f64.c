@@ -1,14 +1,16 @@
 /* core_f64.c - the whole core in float64. Each template may use those above it only. */
-#define REAL_BITS 64
-#include "template.h"
-
 #include <string.h>
 
+#include "calls.h"
 #include "float_state.h"
 #include "kernels/kernels.h"
 #include "parallel.h"
 #include "plan.h"
 
+#define REAL_BITS 64
+#include "template.h"
+
+#include "arguments.tpl.c"
 #include "gemm.tpl.c"
 #include "cell.tpl.c"
 #include "norm.tpl.c"
@@ -20,3 +22,4 @@
 #include "gradients.tpl.c"
 #include "network.tpl.c"
 #include "training.tpl.c"
+#include "functions.tpl.c"

@@ -14,13 +14,16 @@ static uint64_t mix(uint64_t state, uint64_t word) {
     return (state << 29) | (state >> 35);
 }
 
-uint64_t pygru_fingerprint(const void *data, int64_t bytes) {
+pygru_status pygru_fingerprint(const void *data, int64_t bytes, uint64_t *fingerprint) {
     const unsigned char *p = data;
     uint64_t lane[LANES] = {1, 2, 3, 4};
     uint64_t word;
     uint64_t result = (uint64_t)bytes;
     int64_t at = 0;
     int k;
+    if (bytes < 0 || (data == NULL && bytes > 0) || fingerprint == NULL) {
+        return PYGRU_BAD_ARGUMENT;
+    }
     for (; at + LANES * 8 <= bytes; at += LANES * 8) {
         for (k = 0; k < LANES; k++) {
             memcpy(&word, p + at + 8 * k, 8);
@@ -33,5 +36,6 @@ uint64_t pygru_fingerprint(const void *data, int64_t bytes) {
     for (k = 0; k < LANES; k++) {
         result = mix(result, lane[k]);
     }
-    return result;
+    *fingerprint = result;
+    return PYGRU_OK;
 }

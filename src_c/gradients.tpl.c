@@ -9,7 +9,7 @@
 enum { NAME(INNER) = 4096 };
 
 typedef struct NAME(backward_call) {
-    const NAME(pygru_backward_args) *args;
+    const NAME(backward_args) *args;
     pygru_tape_layout tape;
     pygru_backward_layout layout;
     REAL *shared;
@@ -75,15 +75,14 @@ static REAL *NAME(packed_wt)(const NAME(backward_call) *call, int64_t cell) {
 
 static NAME(cell) NAME(backward_cell)(const NAME(backward_call) *call, int64_t layer,
                                       int32_t direction, int32_t slot) {
-    const NAME(pygru_backward_args) *args = call->args;
+    const NAME(backward_args) *args = call->args;
     const pygru_plan *plan = args->plan;
     const int simd = plan->engine == PYGRU_ENGINE_SIMD;
     REAL *scratch = call->threads + slot * call->layout.thread_total;
     NAME(cell)
-    cell =
-        NAME(cell_at)(&plan->config, args->kernels, args->blas, args->parameters,
-                      simd ? args->packed : NULL, layer, direction, scratch + call->layout.bias,
-                      scratch + call->layout.sums, scratch + call->layout.products);
+    cell = NAME(cell_at)(&plan->config, args->kernels, args->blas, args->parameters,
+                         args->packed, layer, direction, scratch + call->layout.bias,
+                         scratch + call->layout.sums, scratch + call->layout.products);
     if (simd) {
         const int64_t index = layer * plan->config.num_directions + direction;
         cell.packed_ut = NAME(packed_ut)(call, index);
@@ -94,7 +93,7 @@ static NAME(cell) NAME(backward_cell)(const NAME(backward_call) *call, int64_t l
 
 /* The gradient of a layer's output: the caller's for the top layer. */
 static NAME(rows) NAME(output_gradient)(const NAME(backward_call) *call, int64_t layer) {
-    const NAME(pygru_backward_args) *args = call->args;
+    const NAME(backward_args) *args = call->args;
     const pygru_plan *plan = args->plan;
     const int64_t width = plan->config.num_directions * plan->config.hidden_size;
     if (layer == plan->config.num_layers - 1) {
@@ -106,7 +105,7 @@ static NAME(rows) NAME(output_gradient)(const NAME(backward_call) *call, int64_t
 
 static void NAME(backward_source)(const NAME(backward_call) *call, int64_t layer,
                                   NAME(source) *source) {
-    const NAME(pygru_backward_args) *args = call->args;
+    const NAME(backward_args) *args = call->args;
     const pygru_plan *plan = args->plan;
     const pygru_config *c = &plan->config;
     int32_t d;
@@ -163,7 +162,7 @@ static void NAME(scatter_d_x)(const pygru_plan *plan, const pygru_chunk *chunk,
 /* d_X (rows, I) = da_rz W_rz + da_n W_n of one chunk, summed over the directions. */
 static void NAME(d_x_task)(const NAME(backward_call) *call, int64_t layer, int64_t task,
                            int32_t slot, pygru_run *run) {
-    const NAME(pygru_backward_args) *args = call->args;
+    const NAME(backward_args) *args = call->args;
     const pygru_plan *plan = args->plan;
     const pygru_config *c = &plan->config;
     const pygru_chunk *chunk = pygru_plan_chunk(plan, task);
@@ -203,7 +202,7 @@ static void NAME(d_x_task)(const NAME(backward_call) *call, int64_t layer, int64
 static void NAME(product_over_rows)(const NAME(backward_call) *call, int64_t m, int64_t n,
                                     NAME(matrix) a, NAME(matrix) b, REAL *out, int32_t slot,
                                     pygru_run *run) {
-    const NAME(pygru_table) *table = NAME(pygru_table_of)(call->args->kernels);
+    const NAME(pygru_table) *table = NAME(table_of_call)(call->args->plan, call->args->kernels);
     const pygru_blas *blas = call->args->blas;
     const int simd = call->args->plan->engine == PYGRU_ENGINE_SIMD;
     const int64_t rows = call->args->plan->rows;
@@ -229,7 +228,7 @@ static void NAME(product_over_rows)(const NAME(backward_call) *call, int64_t m, 
 static void NAME(weight_tile_task)(const NAME(backward_call) *call, int64_t layer,
                                    int32_t direction, int recurrent, int64_t tile, int32_t slot,
                                    pygru_run *run) {
-    const NAME(pygru_backward_args) *args = call->args;
+    const NAME(backward_args) *args = call->args;
     const pygru_plan *plan = args->plan;
     const int64_t H = plan->config.hidden_size;
     const int64_t tiles_rz = pygru_tiles(at_gate(H, GATE_N));

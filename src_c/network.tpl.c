@@ -8,16 +8,10 @@ static char *NAME(align)(void *memory) {
     return (char *)(((uintptr_t)memory + 63) & ~(uintptr_t)63);
 }
 
-/* BLAS takes row lengths as its own integers; longer rows cannot be expressed at all. */
-static int NAME(rows_fit_blas)(const pygru_config *c, const pygru_blas *blas) {
-    const int64_t widest = pygru_widest_input(c);
-    return all_columns(c->hidden_size) <= blas->max_int && widest <= blas->max_int;
-}
-
 /* ---- forward ------------------------------------------------------------------------ */
 
 typedef struct NAME(forward_call) {
-    const NAME(pygru_forward_args) *args;
+    const NAME(forward_args) *args;
     int64_t parts; /* of a split call; 0 for tasks of whole chunks */
     pygru_tape_layout tape;
     pygru_forward_layout layout;
@@ -64,7 +58,7 @@ static REAL *NAME(states_of)(const NAME(forward_call) *call, int64_t layer, int3
 
 static void NAME(forward_source)(const NAME(forward_call) *call, int64_t layer,
                                  NAME(source) *source) {
-    const NAME(pygru_forward_args) *args = call->args;
+    const NAME(forward_args) *args = call->args;
     const pygru_plan *plan = args->plan;
     const pygru_config *c = &plan->config;
     const int64_t H = c->hidden_size;
@@ -95,15 +89,11 @@ static NAME(norm_record)
     return record;
 }
 
-static const REAL *NAME(packed_of)(const NAME(pygru_forward_args) *args) {
-    return args->plan->engine == PYGRU_ENGINE_SIMD ? args->packed : NULL;
-}
-
 /* The sweep of one chunk of a layer in one direction, on the scratch of a thread. */
 static NAME(sweep)
     NAME(forward_sweep)(const NAME(forward_call) *call, int64_t layer, int64_t chunk,
                         int32_t direction, int32_t slot, pygru_run *run) {
-    const NAME(pygru_forward_args) *args = call->args;
+    const NAME(forward_args) *args = call->args;
     const pygru_plan *plan = args->plan;
     const pygru_config *c = &plan->config;
     const int64_t state_size = plan->B * c->hidden_size;
@@ -115,9 +105,9 @@ static NAME(sweep)
     s.plan = plan;
     s.chunk = pygru_plan_chunk(plan, chunk);
     s.direction = direction;
-    s.cell = NAME(cell_at)(c, args->kernels, args->blas, args->parameters,
-                           NAME(packed_of)(args), layer, direction, scratch + layout->bias,
-                           scratch + layout->sums, scratch + layout->products);
+    s.cell = NAME(cell_at)(c, args->kernels, args->blas, args->parameters, args->packed, layer,
+                           direction, scratch + layout->bias, scratch + layout->sums,
+                           scratch + layout->products);
     if (plan->engine == PYGRU_ENGINE_BLAS) {
         s.cell.ut = NAME(transposed_weights)(call, index);
     }
@@ -163,7 +153,7 @@ static NAME(split) NAME(forward_split)(const NAME(forward_call) *call, int64_t l
 static void NAME(forward_task)(int32_t phase, int64_t task, int32_t slot, pygru_run *run,
                                void *context) {
     const NAME(forward_call) *call = context;
-    const NAME(pygru_forward_args) *args = call->args;
+    const NAME(forward_args) *args = call->args;
     const pygru_plan *plan = args->plan;
     const pygru_config *c = &plan->config;
     const int64_t D = c->num_directions;
@@ -183,32 +173,28 @@ static void NAME(forward_task)(int32_t phase, int64_t task, int32_t slot, pygru_
     }
 }
 
-pygru_status NAME(pygru_forward)(const NAME(pygru_forward_args) *args) {
-    const pygru_plan *plan = args->plan;
+static pygru_status NAME(forward)(const pygru_forward_args *given) {
+    const pygru_plan *plan = given->plan;
+    NAME(forward_args) args;
     NAME(forward_call) call;
     pygru_work work = {(int32_t)plan->config.num_layers + 1, NAME(forward_count),
                        NAME(forward_task), &call, 0};
-    if (plan->element_size != sizeof(REAL) || args->team == NULL || args->parameters == NULL ||
-        args->h_n == NULL || args->workspace == NULL || args->y.data == NULL ||
-        args->x.data == NULL || !NAME(noise_has_room)(plan, &args->noise) ||
-        (plan->keep != PYGRU_KEEP_NOTHING && args->tape == NULL) ||
-        !NAME(engine_is_ready)(plan, args->blas, args->kernels, args->packed)) {
-        return PYGRU_BAD_ARGUMENT;
-    }
-    if (plan->engine == PYGRU_ENGINE_BLAS && !NAME(rows_fit_blas)(&plan->config, args->blas)) {
-        return PYGRU_BLAS_LIMIT;
-    }
-    call.args = args;
-    call.tape = pygru_layout_tape(plan);
+    pygru_status status;
     call.layout = pygru_layout_forward(plan);
-    call.shared = (REAL *)NAME(align)(args->workspace);
+    status = NAME(read_forward)(given, &call.layout, &args);
+    if (status != PYGRU_OK) {
+        return status;
+    }
+    call.args = &args;
+    call.tape = pygru_layout_tape(plan);
+    call.shared = (REAL *)NAME(align)(args.workspace);
     call.threads = call.shared + call.layout.shared_total;
-    call.parts = NAME(parts_of)(plan, args->team, args->kernels);
+    call.parts = NAME(parts_of)(plan, args.team, args.kernels);
     if (call.parts > 0) {
         work.n_phases = (int32_t)(plan->config.num_layers * NAME(phases_of_layer)(plan));
         work.meets_often = 1;
     }
-    return pygru_parallel_run(args->team, &work);
+    return pygru_parallel_run(args.team, &work);
 }
 
 /* ---- backward ----------------------------------------------------------------------- */
@@ -236,10 +222,10 @@ static int64_t NAME(backward_count)(int32_t phase, void *context) {
 }
 
 static void NAME(pack_task)(const NAME(backward_call) *call, int64_t task) {
-    const NAME(pygru_backward_args) *args = call->args;
+    const NAME(backward_args) *args = call->args;
     const pygru_config *c = &args->plan->config;
     const int64_t D = c->num_directions;
-    const NAME(pygru_table) *table = NAME(pygru_table_of)(args->kernels);
+    const NAME(pygru_table) *table = NAME(table_of_call)(args->plan, args->kernels);
     pygru_cell at;
     (void)pygru_cell_of(c, task / D, (int32_t)(task % D), &at);
     NAME(pack_back)(table, c->hidden_size, c->hidden_size, args->parameters + at.weight_hh,
@@ -252,7 +238,7 @@ static void NAME(pack_task)(const NAME(backward_call) *call, int64_t task) {
 
 static void NAME(backward_sweep_task)(const NAME(backward_call) *call, int64_t layer,
                                       int64_t task, int32_t slot, pygru_run *run) {
-    const NAME(pygru_backward_args) *args = call->args;
+    const NAME(backward_args) *args = call->args;
     const pygru_plan *plan = args->plan;
     const pygru_config *c = &plan->config;
     const int64_t D = c->num_directions;
@@ -333,31 +319,26 @@ static void NAME(backward_task)(int32_t phase, int64_t task, int32_t slot, pygru
     }
 }
 
-pygru_status NAME(pygru_backward)(const NAME(pygru_backward_args) *args) {
-    const pygru_plan *plan = args->plan;
+static pygru_status NAME(backward)(const pygru_backward_args *given) {
+    const pygru_plan *plan = given->plan;
     const int32_t phases = 1 + 2 * (int32_t)plan->config.num_layers;
+    NAME(backward_args) args;
     NAME(backward_call) call;
     const pygru_work work = {phases, NAME(backward_count), NAME(backward_task), &call, 0};
     pygru_status status;
     pygru_cell last;
     uint64_t float_state;
     int64_t j;
-    if (plan->element_size != sizeof(REAL) || args->team == NULL ||
-        plan->keep == PYGRU_KEEP_NOTHING || args->parameters == NULL || args->tape == NULL ||
-        args->grads == NULL || args->d_h0 == NULL || args->workspace == NULL ||
-        !NAME(noise_has_room)(plan, &args->noise) ||
-        !NAME(engine_is_ready)(plan, args->blas, args->kernels, args->packed)) {
-        return PYGRU_BAD_ARGUMENT;
-    }
-    if (plan->engine == PYGRU_ENGINE_BLAS && !NAME(rows_fit_blas)(&plan->config, args->blas)) {
-        return PYGRU_BLAS_LIMIT;
-    }
-    call.args = args;
-    call.tape = pygru_layout_tape(plan);
     call.layout = pygru_layout_backward(plan);
-    call.shared = (REAL *)NAME(align)(args->workspace);
+    status = NAME(read_backward)(given, &call.layout, &args);
+    if (status != PYGRU_OK) {
+        return status;
+    }
+    call.args = &args;
+    call.tape = pygru_layout_tape(plan);
+    call.shared = (REAL *)NAME(align)(args.workspace);
     call.threads = call.shared + call.layout.shared_total;
-    status = pygru_parallel_run(args->team, &work);
+    status = pygru_parallel_run(args.team, &work);
     if (status != PYGRU_OK) {
         return status;
     }
@@ -366,7 +347,7 @@ pygru_status NAME(pygru_backward)(const NAME(pygru_backward_args) *args) {
                         plan->config.num_directions - 1, &last);
     float_state = pygru_enter_float_state();
     for (j = 0; j < last.end; j++) {
-        args->grads[j] += call.shared[call.layout.d_parameters + j];
+        args.grads[j] += call.shared[call.layout.d_parameters + j];
     }
     pygru_leave_float_state(float_state);
     return PYGRU_OK;
@@ -374,37 +355,36 @@ pygru_status NAME(pygru_backward)(const NAME(pygru_backward_args) *args) {
 
 /* ---- one step ----------------------------------------------------------------------- */
 
-pygru_status NAME(pygru_step)(const NAME(pygru_step_args) *args) {
-    const pygru_config *c = args->config;
-    const int64_t H = c->hidden_size;
-    const int64_t B = args->B;
-    REAL *bias = args->workspace;
-    REAL *gates = bias + pygru_vectors_of_cell(c);
-    REAL *h = gates + at_row(H, B);
-    REAL *products = h + B * H;
-    REAL *sums = products + (pygru_normalises(c) ? B * all_gates(H) : 0);
+static pygru_status NAME(step)(const pygru_step_args *given) {
+    NAME(step_args) args;
+    const pygru_status status = NAME(read_step)(given, &args);
+    const pygru_config *c = given->config;
+    int64_t states, layer;
+    REAL *bias, *gates, *h, *products, *sums;
     const NAME(norm_record) record = {0};
-    const NAME(cell_noise) noise = {.zoneout_rate = args->zoneout_rate};
-    int64_t layer, elements;
     uint64_t float_state;
-    const pygru_status status = pygru_step_workspace(c, B, &elements);
-    if (status != PYGRU_OK) {
+    if (status != PYGRU_OK || args.B == 0) {
         return status;
     }
-    if (args->packed == NULL && !NAME(rows_fit_blas)(c, args->blas)) {
-        return PYGRU_BLAS_LIMIT;
-    }
+    states = args.B * c->hidden_size;
+    bias = args.workspace;
+    gates = bias + pygru_vectors_of_cell(c);
+    h = gates + COLUMNS * states;
+    products = h + states;
+    sums = products + (pygru_normalises(c) ? GATES * states : 0);
     float_state = pygru_enter_float_state();
-    for (layer = 0; layer < c->num_layers && B > 0; layer++) {
-        const NAME(cell) cell = NAME(cell_at)(c, args->kernels, args->blas, args->parameters,
-                                              args->packed, layer, 0, bias, sums, products);
-        const REAL *x = layer == 0 ? args->x : args->h_next + (layer - 1) * B * H;
+    for (layer = 0; layer < c->num_layers; layer++) {
+        const NAME(cell_noise) noise = {.zoneout_rate = args.zoneout_rate};
+        const NAME(cell) cell = NAME(cell_at)(c, args.kernels, args.blas, args.parameters,
+                                              args.packed, layer, 0, bias, sums, products);
+        const REAL *x = layer == 0 ? args.x : args.h_next + (layer - 1) * states;
+        REAL *h_next = args.h_next + layer * states;
         /* h_next may be h, and a step reads all of the old state until its end */
-        memcpy(h, args->h + layer * B * H, (size_t)(B * H) * sizeof(REAL));
-        NAME(project_input)(&cell, B, x, gates, &record);
-        NAME(cell_forward)(&cell, B, gates, h, h, args->h_next + layer * B * H, 0, &record);
+        memcpy(h, args.h + layer * states, (size_t)states * sizeof(REAL));
+        NAME(project_input)(&cell, args.B, x, gates, &record);
+        NAME(cell_forward)(&cell, args.B, gates, h, h, h_next, 0, &record);
         if (NAME(zones_out)(&noise)) {
-            NAME(zone_out)(&noise, 0, B * H, h, args->h_next + layer * B * H);
+            NAME(zone_out)(&noise, 0, states, h, h_next);
         }
     }
     pygru_leave_float_state(float_state);

@@ -17,7 +17,7 @@ typedef struct NAME(cell_noise) {
 
 /* The part of a call's noise that belongs to one layer and direction. */
 static NAME(cell_noise)
-    NAME(noise_of_cell)(const NAME(pygru_noise) *noise, const pygru_plan *plan, int64_t cell) {
+    NAME(noise_of_cell)(const NAME(noise) *noise, const pygru_plan *plan, int64_t cell) {
     const int64_t H = plan->config.hidden_size;
     const NAME(cell_noise) of_cell = {
         noise->recurrent == NULL ? NULL : noise->recurrent + cell * plan->B * H,
@@ -25,11 +25,6 @@ static NAME(cell_noise)
         noise->zoneout == NULL ? NULL : noise->zoneout + cell * plan->rows * H,
         noise->zoneout_rate};
     return of_cell;
-}
-
-/* Whether the plan has reserved what recurrent dropout needs. */
-static int NAME(noise_has_room)(const pygru_plan *plan, const NAME(pygru_noise) *noise) {
-    return noise->recurrent == NULL || plan->config.drops_states;
 }
 
 /* ---- recurrent dropout ---------------------------------------------------------------- */

@@ -39,7 +39,9 @@ static void NAME(multiply_states)(const NAME(cell) *cell, int64_t rows, gate_run
              .K = H,
              .a = a.data,
              .lda = a.ld,
-             .w = cell->packed_u + at_gate(NAME(blocks_of)(cell, H) * lanes * H, run.first),
+             .w = NAME(pygru_weights_at)(
+                 cell->kernels, cell->packed_u,
+                 at_gate(NAME(blocks_of)(cell, H) * lanes * H, run.first)),
              .panel = n * lanes};
         for (v = 0; v < run.count; v++) {
             p.from.at[v] = (REAL *)cell->bias; /* zeros; only read */

@@ -23,7 +23,7 @@ static void NAME(fill_vectors)(const pygru_config *c, const REAL *parameters,
  * round. `products` may be NULL without layer normalisation. */
 static NAME(cell)
     NAME(cell_at)(const pygru_config *c, const pygru_kernels *kernels, const pygru_blas *blas,
-                  const REAL *parameters, const REAL *packed, int64_t layer, int32_t direction,
+                  const REAL *parameters, const void *packed, int64_t layer, int32_t direction,
                   REAL *bias, REAL *sums, REAL *products) {
     NAME(cell) cell = {0};
     pygru_cell at;
@@ -32,16 +32,17 @@ static NAME(cell)
     cell.H = c->hidden_size;
     cell.after = c->reset == PYGRU_RESET_AFTER;
     cell.keeps = c->update == PYGRU_UPDATE_KEEPS;
-    cell.kernels = NAME(pygru_table_of)(kernels);
+    cell.kernels = NAME(pygru_table_of)(kernels, c->precision);
     cell.blas = blas;
     cell.norm_eps = (REAL)c->norm_eps;
     cell.products = products;
     if (packed != NULL) {
         const pygru_packed_cell in = pygru_packed_cell_of(c, layer, direction);
-        cell.bias = packed + in.bias;
-        cell.norm = pygru_normalises(c) ? packed + in.norm : NULL;
-        cell.packed_w = packed + in.w;
-        cell.packed_u = packed + in.u;
+        const char *base = packed;
+        cell.bias = (const REAL *)(base + in.bias);
+        cell.norm = pygru_normalises(c) ? (const REAL *)(base + in.norm) : NULL;
+        cell.packed_w = base + in.w;
+        cell.packed_u = base + in.u;
         cell.sums = sums;
         return cell;
     }
@@ -57,7 +58,7 @@ static NAME(cell)
 
 /* The rows of a run of gates of a weight matrix (3H, K), as panels. */
 static void NAME(pack_gates)(const NAME(pygru_table) *table, gate_run run, int64_t H, int64_t K,
-                             const REAL *weights, REAL *packed) {
+                             const REAL *weights, void *packed) {
     const REAL *gates[GATES] = {NULL};
     int v;
     for (v = 0; v < run.count; v++) {
@@ -66,41 +67,46 @@ static void NAME(pack_gates)(const NAME(pygru_table) *table, gate_run run, int64
     table->pack(run.count, H, K, gates, K, 1, packed);
 }
 
-pygru_status NAME(pygru_pack)(const pygru_config *c, const pygru_kernels *kernels,
-                              const REAL *parameters, REAL *packed) {
-    const NAME(pygru_table) *table = NAME(pygru_table_of)(kernels);
-    const int64_t H = c->hidden_size;
+/* One cell: what stands beside its products, then the panels of W and U. */
+static void NAME(pack_cell)(const pygru_config *c, const NAME(pygru_table) *table,
+                            const REAL *parameters, int64_t layer, int32_t direction,
+                            char *packed) {
+    const pygru_packed_cell to = pygru_packed_cell_of(c, layer, direction);
     const int after = c->reset == PYGRU_RESET_AFTER;
+    const int64_t H = c->hidden_size;
+    const int64_t blocks = (H + table->lanes - 1) / table->lanes;
+    REAL *bias = (REAL *)(packed + to.bias);
+    pygru_cell at;
+    (void)pygru_cell_of(c, layer, direction, &at);
+    NAME(fill_vectors)(c, parameters, &at, bias, (REAL *)(packed + to.norm));
+    memset(bias + all_columns(H), 0, PYGRU_SLACK * sizeof(REAL));
+    NAME(pack_gates)(table, R_Z_N, H, at.input_size, parameters + at.weight_ih, packed + to.w);
+    NAME(pack_gates)(table, after ? R_Z_N : R_Z, H, H, parameters + at.weight_hh,
+                     packed + to.u);
+    if (!after) {
+        NAME(pack_gates)(table, ONLY_N, H, H, parameters + at.weight_hh,
+                         packed + to.u +
+                             at_gate(blocks * table->lanes * H, GATE_N) * table->weight_bytes);
+    }
+}
+
+/* The public call: the configuration has been checked. */
+static pygru_status NAME(pack_parameters)(const pygru_config *c, const pygru_kernels *kernels,
+                                          const void *parameters, void *packed) {
+    const NAME(pygru_table) *table = NAME(pygru_table_of)(kernels, c->precision);
     uint64_t float_state;
-    int64_t layer, elements;
+    int64_t layer;
     int32_t d;
-    const pygru_status status = pygru_packed_size(c, &elements);
-    if (status != PYGRU_OK || table->lanes == 0) {
-        return status != PYGRU_OK ? status : PYGRU_BAD_CONFIG;
+    if (table->lanes == 0) {
+        return PYGRU_BAD_CONFIG;
+    }
+    if (!NAME(fits)(parameters) || packed == NULL || (uintptr_t)packed % PYGRU_ALIGNMENT != 0) {
+        return PYGRU_BAD_ARGUMENT;
     }
     float_state = pygru_enter_float_state(); /* biases are added up */
     for (layer = 0; layer < c->num_layers; layer++) {
         for (d = 0; d < c->num_directions; d++) {
-            const pygru_packed_cell to = pygru_packed_cell_of(c, layer, d);
-            const REAL *w, *u;
-            pygru_cell at;
-            int64_t I;
-            (void)pygru_cell_of(c, layer, d, &at);
-            I = at.input_size;
-            w = parameters + at.weight_ih;
-            u = parameters + at.weight_hh;
-            NAME(fill_vectors)(c, parameters, &at, packed + to.bias, packed + to.norm);
-            memset(packed + to.bias + all_columns(H), 0, PYGRU_SLACK * sizeof(REAL));
-            {
-                const int64_t lanes = table->lanes;
-                const int64_t padded = (H + lanes - 1) / lanes * lanes;
-                NAME(pack_gates)(table, R_Z_N, H, I, w, packed + to.w);
-                NAME(pack_gates)(table, after ? R_Z_N : R_Z, H, H, u, packed + to.u);
-                if (!after) {
-                    NAME(pack_gates)(table, ONLY_N, H, H, u,
-                                     packed + to.u + at_gate(padded * H, GATE_N));
-                }
-            }
+            NAME(pack_cell)(c, table, parameters, layer, d, packed);
         }
     }
     pygru_leave_float_state(float_state);
@@ -109,15 +115,12 @@ pygru_status NAME(pygru_pack)(const pygru_config *c, const pygru_kernels *kernel
 
 /* W or U for the way back: packed (3H, columns), its rows in the order r, z, n. */
 static void NAME(pack_back)(const NAME(pygru_table) *table, int64_t H, int64_t columns,
-                            const REAL *weights, REAL *packed) {
+                            const REAL *weights, void *packed) {
     table->pack(1, columns, all_gates(H), &weights, 1, columns, packed);
 }
 
-/* Whether a call has what the engine of its plan needs. */
-static int NAME(engine_is_ready)(const pygru_plan *plan, const pygru_blas *blas,
-                                 const pygru_kernels *kernels, const REAL *packed) {
-    if (plan->engine == PYGRU_ENGINE_BLAS) {
-        return blas != NULL;
-    }
-    return packed != NULL && NAME(pygru_table_of)(kernels)->lanes > 0;
+/* The kernels that a call is given, for the precision of its plan. */
+static const NAME(pygru_table) *NAME(table_of_call)(const pygru_plan *plan,
+                                                    const pygru_kernels *kernels) {
+    return NAME(pygru_table_of)(kernels, plan->config.precision);
 }

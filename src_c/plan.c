@@ -21,7 +21,7 @@ static const struct {
 
 /* Recurrent weights of more bytes than this are split over threads if there is only one chunk,
  * into parts of at least so many vectors of units. */
-enum { SPLIT_BYTES = 512 * 1024, PANELS_PER_PART = 4, WIDEST_LANES = 16 };
+enum { SPLIT_BYTES = 512 * 1024, PANELS_PER_PART = 4 };
 
 /* One time block of gate pre-activations should stay in the second-level cache. */
 enum { BLOCK_BYTES = 128 * 1024 };
@@ -65,7 +65,8 @@ static int64_t reserve_vectors(int64_t *total, int64_t n) {
 /* ---- the model ---------------------------------------------------------------------- */
 
 static int config_is_valid(const pygru_config *c) {
-    return c->input_size >= 1 && c->hidden_size >= 1 && c->num_layers >= 1 &&
+    return c->precision >= 0 && c->precision < PYGRU_PRECISIONS_END_ && c->input_size >= 1 &&
+           c->hidden_size >= 1 && c->num_layers >= 1 &&
            (c->num_directions == 1 || c->num_directions == 2) && (c->has_bias >> 1) == 0 &&
            (c->reset >> 1) == 0 && (c->update >> 1) == 0 && (c->drops_states >> 1) == 0 &&
            c->norm_eps >= 0 && c->norm_eps <= 1;
@@ -78,9 +79,12 @@ static int64_t cell_size(const pygru_config *c, int64_t input_size) {
 
 pygru_status pygru_cell_of(const pygru_config *config, int64_t layer, int32_t direction,
                            pygru_cell *cell) {
-    const int64_t H = config->hidden_size;
-    const int64_t D = config->num_directions;
-    int64_t first, upper, above, bias, gain;
+    int64_t H, D, first, upper, above, bias, gain;
+    if (config == NULL || cell == NULL) {
+        return PYGRU_BAD_ARGUMENT;
+    }
+    H = config->hidden_size;
+    D = config->num_directions;
     if (!config_is_valid(config) || layer < 0 || layer >= config->num_layers || direction < 0 ||
         direction >= config->num_directions) {
         return PYGRU_BAD_CONFIG;
@@ -134,6 +138,9 @@ pygru_status pygru_plan_size(const pygru_config *config, int32_t engine, int64_t
     pygru_cell last;
     pygru_status status;
     int64_t b, integers;
+    if (config == NULL || bytes == NULL || (uintptr_t)lengths % sizeof *lengths != 0) {
+        return PYGRU_BAD_ARGUMENT;
+    }
     if (!config_is_valid(config) || (engine >> 1) != 0 ||
         (engine == PYGRU_ENGINE_SIMD && !pygru_has_simd_engine())) {
         return PYGRU_BAD_CONFIG;
@@ -209,29 +216,31 @@ static int64_t fill_starts(const int64_t *sorted, int64_t n, int64_t steps, int6
 }
 
 pygru_status pygru_plan_init(const pygru_config *config, int32_t engine, int64_t T, int64_t B,
-                             const int64_t *lengths, int32_t element_size, int32_t keep,
-                             void *memory) {
+                             const int64_t *lengths, int32_t keep, void *memory,
+                             int64_t bytes) {
     pygru_plan *plan = memory;
-    int64_t bytes, c, step, start0 = 0;
+    int64_t needed, c, step, start0 = 0;
     int64_t *order, *sorted, *starts;
     pygru_chunk *chunks;
-    const pygru_status status = pygru_plan_size(config, engine, T, B, lengths, &bytes);
+    const pygru_status status = pygru_plan_size(config, engine, T, B, lengths, &needed);
     if (status != PYGRU_OK) {
         return status;
     }
-    if ((element_size != 4 && element_size != 8) || keep < PYGRU_KEEP_NOTHING ||
-        keep > PYGRU_KEEP_GATES) {
+    if (keep < PYGRU_KEEP_NOTHING || keep > PYGRU_KEEP_GATES) {
         return PYGRU_BAD_CONFIG;
+    }
+    if (memory == NULL || (uintptr_t)memory % sizeof(int64_t) != 0 || bytes < needed) {
+        return PYGRU_BAD_ARGUMENT;
     }
     step = chunk_rows_for(config, engine, B);
     memset(plan, 0, sizeof *plan);
+    plan->mark = PYGRU_PLAN_MARK;
     plan->config = *config;
     plan->T = T;
     plan->B = B;
     plan->n_chunks = count_chunks(config, engine, B);
     plan->chunk_rows = B == 0 ? 0 : step;
     plan->engine = engine;
-    plan->element_size = element_size;
     plan->keep = keep;
     plan->order = (int64_t)sizeof *plan;
     plan->lengths = plan->order + 8 * B;
@@ -257,15 +266,21 @@ pygru_status pygru_plan_init(const pygru_config *config, int32_t engine, int64_t
         start0 += chunk->steps + 1;
     }
     plan->block_rows =
-        at_most(plan->rows, at_least(plan->chunk_rows,
-                                     BLOCK_BYTES / at_least(1, times(COLUMNS * element_size,
-                                                                     config->hidden_size))));
+        at_most(plan->rows,
+                at_least(plan->chunk_rows,
+                         BLOCK_BYTES / at_least(1, times(COLUMNS * pygru_value_bytes(config),
+                                                         config->hidden_size))));
     return PYGRU_OK;
 }
 
-void pygru_plan_rows(const pygru_plan *plan, int64_t *step, int64_t *sequence) {
-    const int64_t *order = pygru_plan_order(plan);
+pygru_status pygru_plan_rows(const pygru_plan *plan, int64_t *step, int64_t *sequence) {
+    const int64_t *order;
     int64_t c, t, i;
+    if (!pygru_is_plan(plan) || step == NULL || sequence == NULL ||
+        ((uintptr_t)step | (uintptr_t)sequence) % sizeof(int64_t) != 0) {
+        return PYGRU_BAD_ARGUMENT;
+    }
+    order = pygru_plan_order(plan);
     for (c = 0; c < plan->n_chunks; c++) {
         const pygru_chunk *chunk = pygru_plan_chunk(plan, c);
         const int64_t *start = pygru_plan_starts(plan, chunk);
@@ -276,6 +291,7 @@ void pygru_plan_rows(const pygru_plan *plan, int64_t *step, int64_t *sequence) {
             }
         }
     }
+    return PYGRU_OK;
 }
 
 /* ---- split units --------------------------------------------------------------------- */
@@ -284,7 +300,7 @@ int pygru_plan_splits(const pygru_plan *plan) {
     const int64_t H = plan->config.hidden_size;
     return plan->engine == PYGRU_ENGINE_SIMD && plan->n_chunks == 1 &&
            plan->config.num_directions == 1 && !pygru_normalises(&plan->config) &&
-           times(times(GATES, times(H, H)), plan->element_size) > SPLIT_BYTES;
+           times(times(GATES, times(H, H)), pygru_value_bytes(&plan->config)) > SPLIT_BYTES;
 }
 
 int64_t pygru_most_parts(const pygru_plan *plan, int64_t lanes) {
@@ -317,14 +333,20 @@ pygru_tape_layout pygru_layout_tape(const pygru_plan *plan) {
     return a;
 }
 
-void pygru_tape_view_of(const pygru_plan *plan, int64_t layer, int32_t direction,
-                        pygru_tape_view *view) {
-    const pygru_tape_layout a = pygru_layout_tape(plan);
-    const int64_t H = plan->config.hidden_size;
-    const int64_t cell = layer * plan->config.num_directions + direction;
+pygru_status pygru_tape_view_of(const pygru_plan *plan, int64_t layer, int32_t direction,
+                                pygru_tape_view *view) {
+    pygru_tape_layout a;
+    int64_t H, cell;
+    if (!pygru_is_plan(plan) || view == NULL || layer < 0 || layer >= plan->config.num_layers ||
+        direction < 0 || direction >= plan->config.num_directions) {
+        return PYGRU_BAD_ARGUMENT;
+    }
+    a = pygru_layout_tape(plan);
+    H = plan->config.hidden_size;
+    cell = layer * plan->config.num_directions + direction;
     if (plan->keep == PYGRU_KEEP_NOTHING) {
         view->h_prev = view->gates = view->h_last = view->norm = -1;
-        return;
+        return PYGRU_OK;
     }
     view->h_prev = a.cells + cell * a.cell_size;
     view->gates = plan->keep == PYGRU_KEEP_GATES ? view->h_prev + plan->rows * H : -1;
@@ -332,6 +354,7 @@ void pygru_tape_view_of(const pygru_plan *plan, int64_t layer, int32_t direction
                      ? view->gates + at_row(H, plan->rows)
                      : -1;
     view->h_last = a.h_last + cell * plan->B * H;
+    return PYGRU_OK;
 }
 
 pygru_forward_layout pygru_layout_forward(const pygru_plan *plan) {
@@ -412,26 +435,33 @@ pygru_backward_layout pygru_layout_backward(const pygru_plan *plan) {
 
 /* ---- sizes -------------------------------------------------------------------------- */
 
-/* 64 bytes more, so that the core can align the buffer itself. */
-static int64_t workspace_bytes(const pygru_plan *plan, int32_t n_threads, int64_t shared,
-                               int64_t per_thread) {
+int64_t pygru_workspace_bytes(const pygru_plan *plan, int32_t n_threads, int64_t shared,
+                              int64_t per_thread) {
     const int64_t elements = plus(shared, times(n_threads, per_thread));
-    return plus(64, times(elements, plan->element_size));
+    return plus(64, times(elements, pygru_value_bytes(&plan->config)));
 }
 
 pygru_status pygru_plan_sizes(const pygru_plan *plan, int32_t n_threads, pygru_sizes *sizes) {
-    const pygru_config *c = &plan->config;
-    const int64_t H = c->hidden_size;
-    const pygru_tape_layout tape = pygru_layout_tape(plan);
-    const pygru_forward_layout forward = pygru_layout_forward(plan);
-    const pygru_backward_layout backward = pygru_layout_backward(plan);
-    const int64_t widest = at_least(pygru_widest_input(c), H);
+    const pygru_config *c;
+    int64_t H, widest;
+    pygru_tape_layout tape;
+    pygru_forward_layout forward;
+    pygru_backward_layout backward;
     pygru_cell last;
-    const pygru_status status =
-        pygru_cell_of(c, c->num_layers - 1, c->num_directions - 1, &last);
+    pygru_status status;
+    if (!pygru_is_plan(plan) || n_threads < 1 || sizes == NULL) {
+        return PYGRU_BAD_ARGUMENT;
+    }
+    c = &plan->config;
+    status = pygru_cell_of(c, c->num_layers - 1, c->num_directions - 1, &last);
     if (status != PYGRU_OK) {
         return status;
     }
+    H = c->hidden_size;
+    widest = at_least(pygru_widest_input(c), H);
+    tape = pygru_layout_tape(plan);
+    forward = pygru_layout_forward(plan);
+    backward = pygru_layout_backward(plan);
     sizes->rows = plan->rows;
     sizes->parameters = last.end;
     sizes->tape = tape.total;
@@ -439,9 +469,9 @@ pygru_status pygru_plan_sizes(const pygru_plan *plan, int32_t n_threads, pygru_s
     sizes->recurrent = times(times(c->num_layers, c->num_directions), times(plan->B, H));
     sizes->zoneout = times(times(c->num_layers, c->num_directions), times(plan->rows, H));
     sizes->forward_workspace =
-        workspace_bytes(plan, n_threads, forward.shared_total, forward.thread_total);
+        pygru_workspace_bytes(plan, n_threads, forward.shared_total, forward.thread_total);
     sizes->backward_workspace =
-        workspace_bytes(plan, n_threads, backward.shared_total, backward.thread_total);
+        pygru_workspace_bytes(plan, n_threads, backward.shared_total, backward.thread_total);
     /* Backward multiplies over all rows at once, forward over one block of them. */
     sizes->largest_product =
         times(plan->keep == PYGRU_KEEP_NOTHING ? plan->block_rows : plan->rows,
@@ -452,12 +482,13 @@ pygru_status pygru_plan_sizes(const pygru_plan *plan, int32_t n_threads, pygru_s
         sizes->max_threads += 2 * c->num_directions * pygru_tiles_of_matrix(H);
     }
     if (pygru_plan_splits(plan)) {
-        sizes->max_threads = at_least(sizes->max_threads, pygru_most_parts(plan, WIDEST_LANES));
+        sizes->max_threads =
+            at_least(sizes->max_threads, pygru_most_parts(plan, PYGRU_MOST_LANES));
     }
     sizes->max_threads = at_least(1, sizes->max_threads);
     if (sizes->dropout < 0 || sizes->recurrent < 0 || sizes->zoneout < 0 ||
-        times(sizes->tape, plan->element_size) < 0 || sizes->forward_workspace < 0 ||
-        sizes->backward_workspace < 0) {
+        times(sizes->tape, pygru_value_bytes(&plan->config)) < 0 ||
+        sizes->forward_workspace < 0 || sizes->backward_workspace < 0) {
         return PYGRU_SIZE_OVERFLOW;
     }
     if (sizes->operations < 0) {
@@ -469,53 +500,74 @@ pygru_status pygru_plan_sizes(const pygru_plan *plan, int32_t n_threads, pygru_s
     return PYGRU_OK;
 }
 
-pygru_status pygru_step_workspace(const pygru_config *config, int64_t B, int64_t *elements) {
-    const int64_t H = config->hidden_size;
+pygru_status pygru_step_workspace(const pygru_config *config, int64_t B, int64_t *bytes) {
+    int64_t elements;
+    if (config == NULL || bytes == NULL) {
+        return PYGRU_BAD_ARGUMENT;
+    }
     if (!config_is_valid(config) || config->num_directions != 1 || B < 0) {
         return PYGRU_BAD_CONFIG;
     }
     /* bias and norm, gates (B, 4H), h (B, H), products (B, 3H), sums */
-    *elements = plus(plus(pygru_vectors_of_cell(config),
-                          times(B, times(COLUMNS + 1 + pygru_normalises(config) * GATES, H))),
-                     PYGRU_SUMS + PYGRU_SLACK);
-    return times(*elements, 8) < 0 ? PYGRU_SIZE_OVERFLOW : PYGRU_OK;
+    elements = plus(plus(pygru_vectors_of_cell(config),
+                         times(B, times(COLUMNS + 1 + pygru_normalises(config) * GATES,
+                                        config->hidden_size))),
+                    PYGRU_SUMS + PYGRU_SLACK);
+    *bytes = times(elements, pygru_value_bytes(config));
+    return *bytes < 0 ? PYGRU_SIZE_OVERFLOW : PYGRU_OK;
 }
 
 /* ---- packed parameters ------------------------------------------------------------------ */
 
-pygru_packed_cell pygru_packed_cell_of(const pygru_config *c, int64_t layer,
-                                       int32_t direction) {
+/* n elements in bytes, rounded up so that what follows is aligned. */
+static int64_t aligned_bytes(int64_t n, int64_t bytes) {
+    const int64_t rounded = plus(times(n, bytes), PYGRU_ALIGNMENT - 1);
+    return rounded < 0 ? -1 : rounded / PYGRU_ALIGNMENT * PYGRU_ALIGNMENT;
+}
+
+/* The parts of a cell that begins at `begin`. */
+static pygru_packed_cell packed_cell_from(const pygru_config *c, int64_t inputs,
+                                          int64_t begin) {
     const int64_t H = c->hidden_size;
-    const int64_t D = c->num_directions;
-    const int64_t bias = pygru_padded(plus(times(COLUMNS, H), PYGRU_SLACK));
-    const int64_t norm = pygru_normalises(c) ? pygru_padded(times(PYGRU_NORM, H)) : 0;
-    const int64_t fixed = plus(plus(bias, norm), times(times(GATES, pygru_padded(H)), H));
-    const int64_t inputs = layer == 0 ? c->input_size : times(D, H);
-    const int64_t before = layer == 0
-                               ? times(direction, c->input_size)
-                               : plus(times(D, c->input_size),
-                                      times(times(layer - 1, D) + direction, times(D, H)));
+    const int64_t values = pygru_value_bytes(c), weights = pygru_weight_bytes(c);
+    const int64_t columns = times(GATES, pygru_padded(H));
     pygru_packed_cell a;
-    a.bias =
-        plus(times(layer * D + direction, fixed), times(times(GATES, pygru_padded(H)), before));
-    a.norm = plus(a.bias, bias);
-    a.w = plus(a.norm, norm);
-    a.u = plus(a.w, times(times(GATES, pygru_padded(H)), inputs));
-    a.end = plus(a.u, times(times(GATES, pygru_padded(H)), H));
+    a.bias = begin;
+    a.norm = plus(a.bias, aligned_bytes(plus(times(COLUMNS, H), PYGRU_SLACK), values));
+    a.w = plus(a.norm, aligned_bytes(pygru_normalises(c) ? times(PYGRU_NORM, H) : 0, values));
+    a.u = plus(a.w, aligned_bytes(times(columns, inputs), weights));
+    a.end = plus(a.u, aligned_bytes(times(columns, H), weights));
     return a;
 }
 
-pygru_status pygru_packed_size(const pygru_config *config, int64_t *elements) {
+pygru_packed_cell pygru_packed_cell_of(const pygru_config *c, int64_t layer,
+                                       int32_t direction) {
+    const int64_t D = c->num_directions;
+    const int64_t outputs = times(D, c->hidden_size);
+    int64_t first, upper;
+    if (layer == 0 && direction == 0) {
+        return packed_cell_from(c, c->input_size, 0);
+    }
+    first = packed_cell_from(c, c->input_size, 0).end;
+    if (layer == 0) {
+        return packed_cell_from(c, c->input_size, times(direction, first));
+    }
+    upper = packed_cell_from(c, outputs, 0).end;
+    return packed_cell_from(
+        c, outputs, plus(times(D, first), times(times(layer - 1, D) + direction, upper)));
+}
+
+pygru_status pygru_packed_size(const pygru_config *config, int64_t *bytes) {
     pygru_cell last;
     pygru_status status;
-    if (!config_is_valid(config)) {
-        return PYGRU_BAD_CONFIG;
+    if (config == NULL || bytes == NULL) {
+        return PYGRU_BAD_ARGUMENT;
     }
     status = pygru_cell_of(config, config->num_layers - 1, config->num_directions - 1, &last);
     if (status != PYGRU_OK) {
         return status;
     }
-    *elements =
+    *bytes =
         pygru_packed_cell_of(config, config->num_layers - 1, config->num_directions - 1).end;
-    return times(*elements, 8) < 0 ? PYGRU_SIZE_OVERFLOW : PYGRU_OK;
+    return *bytes < 0 ? PYGRU_SIZE_OVERFLOW : PYGRU_OK;
 }

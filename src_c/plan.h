@@ -7,8 +7,9 @@
 #ifndef PYGRU_PLAN_H
 #define PYGRU_PLAN_H
 
+#include "calls.h"
 #include "gate_order.h"
-#include "pygru.h"
+#include "vectors.h"
 
 typedef struct pygru_chunk {
     int64_t n;         /* sequences in this chunk */
@@ -18,7 +19,11 @@ typedef struct pygru_chunk {
     int64_t start0;    /* where this chunk's start table begins; it has steps+1 entries */
 } pygru_chunk;
 
+/* What a plan begins with, so that memory which holds none is told apart. */
+#define PYGRU_PLAN_MARK UINT64_C(0x7079677275706C05)
+
 struct pygru_plan {
+    uint64_t mark;
     pygru_config config;
     int64_t T;
     int64_t B;
@@ -27,7 +32,6 @@ struct pygru_plan {
     int64_t chunk_rows; /* sequences in the largest chunk */
     int64_t block_rows; /* rows of one time block: the products before the recurrence */
     int32_t engine;
-    int32_t element_size;
     int32_t keep;
     /* Byte offsets from the plan itself, so that it may be copied. */
     int64_t order;   /* int64 (B): batch index of the i-th sorted sequence */
@@ -35,6 +39,21 @@ struct pygru_plan {
     int64_t chunks;  /* pygru_chunk (n_chunks) */
     int64_t starts;  /* int64: the start tables */
 };
+
+/* Whether a pointer from outside leads to a plan. */
+static inline int pygru_is_plan(const pygru_plan *plan) {
+    return plan != NULL && (uintptr_t)plan % sizeof(int64_t) == 0 &&
+           plan->mark == PYGRU_PLAN_MARK;
+}
+
+/* Bytes of a value and of a packed weight of a valid configuration. */
+static inline int64_t pygru_value_bytes(const pygru_config *config) {
+    return pygru_calls_of(config->precision)->traits.value_bytes;
+}
+
+static inline int64_t pygru_weight_bytes(const pygru_config *config) {
+    return pygru_calls_of(config->precision)->traits.weight_bytes;
+}
 
 /* Rows of one weight-gradient product: enough for BLAS to be efficient, few enough that
  * several threads find work. */
@@ -48,7 +67,7 @@ static inline int64_t pygru_tiles_of_matrix(int64_t H) {
 }
 
 /* What arrays that are read in whole vectors have beyond their last element. */
-enum { PYGRU_SLACK = 16 };
+enum { PYGRU_SLACK = PYGRU_MOST_LANES };
 
 /* Elements, or columns of a packed matrix, rounded up to whole vectors of any instruction set.
  * Negative, for an overflow, if that is too many. */
@@ -73,7 +92,7 @@ int64_t pygru_vectors_of_cell(const pygru_config *config);
 
 /* Rows that go through a product together, and elements of the buffer where their sums stand
  * until the gates are applied: three columns of the widest vector for each row. */
-enum { PYGRU_SLAB = 64, PYGRU_SUMS = PYGRU_SLAB * GATES * 16 };
+enum { PYGRU_SLAB = 64, PYGRU_SUMS = PYGRU_SLAB * GATES * PYGRU_MOST_LANES };
 
 /* Where the arrays of a tape stand, in elements. */
 typedef struct pygru_tape_layout {
@@ -140,11 +159,17 @@ int pygru_plan_splits(const pygru_plan *plan);
 /* Into how many parts at most: each has a few vectors of `lanes` units. */
 int64_t pygru_most_parts(const pygru_plan *plan, int64_t lanes);
 
+/* Bytes of a workspace of so many elements, shared and per thread; negative if that is too many.
+ * 64 bytes more, so that the core can align the buffer itself. */
+int64_t pygru_workspace_bytes(const pygru_plan *plan, int32_t n_threads, int64_t shared,
+                              int64_t per_thread);
+
 pygru_tape_layout pygru_layout_tape(const pygru_plan *plan);
 pygru_forward_layout pygru_layout_forward(const pygru_plan *plan);
 pygru_backward_layout pygru_layout_backward(const pygru_plan *plan);
 
-/* Where the parts of one packed cell stand, in elements; every part begins on 64 bytes. */
+/* Where the parts of one packed cell stand, in bytes; every part begins on PYGRU_ALIGNMENT.
+ * Biases and what normalises are values; the panels are packed weights. */
 typedef struct pygru_packed_cell {
     int64_t bias; /* (4H) n | r | z | hn, see cell.tpl.c, and PYGRU_SLACK */
     int64_t norm; /* (PYGRU_NORM, H) with layer normalisation; the biases are here then */

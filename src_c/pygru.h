@@ -1,9 +1,19 @@
 /* pygru.h - the contract of the C core: gated recurrent units, forward and backward.
  *
  * What it does: describes a GRU (pygru_config), cuts one batch into work (pygru_plan),
- * then runs it (pygru_forward, pygru_backward, pygru_step; _f32 and _f64).
+ * then runs it (pygru_forward, pygru_backward, pygru_step).
  * What it refuses to do: allocate, print, exit, start Python, keep state between calls.
  * The caller owns every buffer: ask for the size, provide the memory, compute.
+ *
+ * Every call serves every precision. An array of values is a `void *`; the precision that the
+ * call is given, or that the configuration or the plan of the call holds, says what it points
+ * to. Scalars are doubles.
+ *
+ * Every call checks every argument before it uses it, as far as C allows: NULL where that is not
+ * allowed, sizes that are negative or overflow, unknown codes, memory that is misaligned or, where
+ * the call is told its size, too small. It then returns BAD_ARGUMENT, unless the call names
+ * another error, and has written nothing. Whether an array is as long as the call says is up to
+ * the caller.
  *
  * Dimension letters, used in every file:
  *   T  time steps of the longest sequence        I  input size of the first layer
@@ -30,7 +40,7 @@ extern "C" {
 #define PYGRU_API __attribute__((visibility("default")))
 #endif
 
-#define PYGRU_ABI_VERSION 4
+#define PYGRU_ABI_VERSION 5
 
 /* ---- status ---------------------------------------------------------------------- */
 
@@ -46,6 +56,26 @@ PYGRU_API const char *pygru_status_text(int status);
 
 /* The name of the Python exception for a status code, as status.def gives it. */
 PYGRU_API const char *pygru_status_exception(int status);
+
+/* ---- precision ------------------------------------------------------------------- */
+
+typedef enum pygru_precision {
+#define PYGRU_PRECISION(code, name, ...) PYGRU_##name = code,
+#include "precisions.def"
+#undef PYGRU_PRECISION
+    PYGRU_PRECISIONS_END_ /* one past the last */
+} pygru_precision;
+
+/* What a precision means for memory; static memory of the core. */
+typedef struct pygru_traits {
+    const char *name;     /* "float32" */
+    const char *format;   /* of a value in Python's buffer protocol: "f" */
+    int32_t value_bytes;  /* of a value: inputs, states, biases, gradients, .. */
+    int32_t weight_bytes; /* of a packed weight, see pygru_pack */
+} pygru_traits;
+
+/* NULL for an unknown precision. */
+PYGRU_API const pygru_traits *pygru_traits_of(int32_t precision);
 
 /* ---- the model ------------------------------------------------------------------- */
 
@@ -64,6 +94,7 @@ typedef struct pygru_config {
     int32_t reset;          /* PYGRU_RESET_BEFORE or PYGRU_RESET_AFTER */
     int32_t update;         /* PYGRU_UPDATE_REPLACES or PYGRU_UPDATE_KEEPS */
     int32_t drops_states;   /* 0 or 1: calls may have noise.recurrent; reserves room for it */
+    int32_t precision;      /* a pygru_precision; 0 is float32 */
     double norm_eps;        /* > 0: layer normalisation of every gate's sums, with this added to
                                their variance; 0: none */
 } pygru_config;
@@ -84,7 +115,7 @@ typedef struct pygru_cell {
 
 /* Fills *cell for 0 <= layer < L, 0 <= direction < D. The cells follow one another, layer
  * by layer, direction by direction; the last cell's `end` is the parameter count.
- * Errors: BAD_CONFIG, SIZE_OVERFLOW. */
+ * Errors: BAD_CONFIG (also for another layer or direction), SIZE_OVERFLOW. */
 PYGRU_API pygru_status pygru_cell_of(const pygru_config *config, int64_t layer,
                                      int32_t direction, pygru_cell *cell);
 
@@ -113,19 +144,18 @@ typedef struct pygru_plan pygru_plan;
 PYGRU_API pygru_status pygru_plan_size(const pygru_config *config, int32_t engine, int64_t T,
                                        int64_t B, const int64_t *lengths, int64_t *bytes);
 
-/* Builds the plan in `memory` (8-byte aligned, of pygru_plan_size bytes). element_size is 4 for
- * the _f32 calls and 8 for the _f64 ones; keep is one of PYGRU_KEEP_*. The arrays are copied:
- * nothing is referenced. Errors: as pygru_plan_size; BAD_CONFIG for another element_size or
- * keep. */
+/* Builds the plan in `memory` (8-byte aligned), which has `bytes` bytes: at least as many as
+ * pygru_plan_size says. keep is one of PYGRU_KEEP_*. The arrays are copied: nothing is
+ * referenced. Errors: as pygru_plan_size; BAD_CONFIG for another keep. */
 PYGRU_API pygru_status pygru_plan_init(const pygru_config *config, int32_t engine, int64_t T,
-                                       int64_t B, const int64_t *lengths, int32_t element_size,
-                                       int32_t keep, void *memory);
+                                       int64_t B, const int64_t *lengths, int32_t keep,
+                                       void *memory, int64_t bytes);
 
 /* Sizes that follow from a plan. */
 typedef struct pygru_sizes {
     int64_t rows;              /* R */
-    int64_t parameters;        /* elements of the flat parameter array */
-    int64_t tape;              /* elements of the tape; 0 with KEEP_NOTHING */
+    int64_t parameters;        /* values of the flat parameter array */
+    int64_t tape;              /* values of the tape; 0 with KEEP_NOTHING */
     int64_t dropout;           /* elements of the masks of pygru_noise: (L-1, R, D*H), */
     int64_t recurrent;         /* (L*D, B, H), */
     int64_t zoneout;           /* (L*D, R, H) */
@@ -142,10 +172,11 @@ PYGRU_API pygru_status pygru_plan_sizes(const pygru_plan *plan, int32_t n_thread
 
 /* Where each row of the packed order belongs: step (R) is the position inside its own
  * sequence, sequence (R) its index in the batch. Out arrays, caller's memory. */
-PYGRU_API void pygru_plan_rows(const pygru_plan *plan, int64_t *step, int64_t *sequence);
+PYGRU_API pygru_status pygru_plan_rows(const pygru_plan *plan, int64_t *step,
+                                       int64_t *sequence);
 
-/* Element offsets into the tape of one layer and direction; packed rows in the order in
- * which that direction visits them. -1 where the tape does not hold it. */
+/* Where the arrays of one layer and direction stand on the tape, as offsets in values; packed
+ * rows in the order in which that direction visits them. -1 where the tape does not hold it. */
 typedef struct pygru_tape_view {
     int64_t h_prev; /* (R, H) state before the step */
     int64_t gates;  /* (R, 4H) columns n | r | z | hn (reset after) or r*h (before) */
@@ -155,15 +186,17 @@ typedef struct pygru_tape_view {
                        they were multiplied by (6, R) */
 } pygru_tape_view;
 
-PYGRU_API void pygru_tape_view_of(const pygru_plan *plan, int64_t layer, int32_t direction,
-                                  pygru_tape_view *view);
+/* 0 <= layer < L, 0 <= direction < D. */
+PYGRU_API pygru_status pygru_tape_view_of(const pygru_plan *plan, int64_t layer,
+                                          int32_t direction, pygru_tape_view *view);
 
-/* Elements of workspace for pygru_step. Errors: BAD_CONFIG, SIZE_OVERFLOW. */
+/* Bytes of workspace for pygru_step. Errors: BAD_CONFIG (also for two directions or B < 0),
+ * SIZE_OVERFLOW. */
 PYGRU_API pygru_status pygru_step_workspace(const pygru_config *config, int64_t B,
-                                            int64_t *elements);
+                                            int64_t *bytes);
 
-/* Elements of packed parameters, see pygru_pack. Errors: BAD_CONFIG, SIZE_OVERFLOW. */
-PYGRU_API pygru_status pygru_packed_size(const pygru_config *config, int64_t *elements);
+/* Bytes of packed parameters, see pygru_pack. Errors: BAD_CONFIG, SIZE_OVERFLOW. */
+PYGRU_API pygru_status pygru_packed_size(const pygru_config *config, int64_t *bytes);
 
 /* ---- what the core is given ------------------------------------------------------ */
 
@@ -177,37 +210,6 @@ typedef struct pygru_blas {
     int64_t max_int;   /* no dimension above this is passed: products are tiled by rows, and
                           4H or an input wider than this is BLAS_LIMIT */
 } pygru_blas;
-
-/* What an optimiser is told for one step; decay is the weight decay d.
- * g' = g + d p;  v = momentum v + g';  p -= rate v, or rate (g' + momentum v) with nesterov */
-typedef struct pygru_sgd_settings {
-    double rate;
-    double momentum;
-    double decay;
-    int nesterov;
-} pygru_sgd_settings;
-
-/* g' = g + d p;  m = beta1 m + (1-beta1) g';  v = beta2 v + (1-beta2) g'^2;
- * p = kept p - rate m / (root sqrt(v) + eps) */
-typedef struct pygru_adam_settings {
-    double beta1;
-    double beta2;
-    double rate; /* with the bias correction of m */
-    double root; /* the bias correction of v */
-    double eps;
-    double decay;
-    double kept; /* 1, or 1 - learning rate * decoupled decay */
-} pygru_adam_settings;
-
-/* g' = g + d p;  s = alpha s + (1-alpha) g'^2;  a = alpha a + (1-alpha) g', 0 if not centred;
- * v = momentum v + g' / (sqrt(s - a^2) + eps);  p -= rate v */
-typedef struct pygru_rmsprop_settings {
-    double rate;
-    double alpha;
-    double eps;
-    double momentum;
-    double decay;
-} pygru_rmsprop_settings;
 
 /* The kernels for one instruction set; static tables of the core. Those with a fused
  * multiply-add (all but "baseline") give the same bits. */
@@ -235,19 +237,199 @@ typedef struct pygru_team {
     void *poll_context;
 } pygru_team;
 
-/* ---- the calls, once per precision ----------------------------------------------- */
+/* A (T, B, features) array of the caller: step t of sequence b starts t*step + b*sequence values
+ * after `data`. Strides may be negative or, for inputs, 0; the features of one step are
+ * contiguous. */
+typedef struct pygru_input {
+    const void *data; /* may be NULL where the call says so */
+    ptrdiff_t step;
+    ptrdiff_t sequence;
+} pygru_input;
 
-#define PYGRU_REAL_BITS 32
-#include "pygru_calls.h"
-#undef PYGRU_REAL_BITS
-#define PYGRU_REAL_BITS 64
-#include "pygru_calls.h"
-#undef PYGRU_REAL_BITS
+typedef struct pygru_output {
+    void *data;
+    ptrdiff_t step;
+    ptrdiff_t sequence;
+} pygru_output;
 
-/* A 64-bit fingerprint of `bytes` bytes: equal contents give equal fingerprints, one changed
- * weight always another one, several by all but contrivance. Guards tapes and packed weights
- * against weights that moved; not cryptographic. */
-PYGRU_API uint64_t pygru_fingerprint(const void *data, int64_t bytes);
+/* ---- packed parameters ----------------------------------------------------------- */
+
+/* Lays the parameters out for the SIMD engine of these kernels (NULL: the best that this CPU
+ * has): pygru_packed_size bytes, 64-byte aligned. Whoever keeps the result packs again when a
+ * parameter has changed. Errors: BAD_CONFIG (also for kernels without that engine),
+ * SIZE_OVERFLOW. */
+PYGRU_API pygru_status pygru_pack(const pygru_config *config, const pygru_kernels *kernels,
+                                  const void *parameters, void *packed);
+
+/* ---- forward, backward and single steps ------------------------------------------ */
+
+/* What regularises a call: random masks of one byte per element, NULL where there is none. Rows
+ * are those of pygru_plan_rows, in the order in which a direction visits them. */
+typedef struct pygru_noise {
+    const uint8_t *dropout;   /* (L-1, R, D*H) between the layers: 1 keeps, 0 drops */
+    double dropout_scale;     /* what a kept element is multiplied by, 1/(1-p) */
+    const uint8_t *recurrent; /* (L*D, B, H) of the old state where weights multiply it, the
+                                 same at every step: 1 keeps, 0 drops. Needs drops_states */
+    double recurrent_scale;
+    const uint8_t *zoneout; /* (L*D, R, H) 1: the unit keeps its old state at this step */
+    double zoneout_rate;    /* in [0, 1]; without such a mask: the share of its old state that
+                               every unit keeps at every step; 0 for none */
+} pygru_noise;
+
+typedef struct pygru_forward_args {
+    const pygru_plan *plan;
+    const void *parameters; /* flat, see pygru_cell_of; not modified */
+    const void *packed;     /* the same by pygru_pack; only the SIMD engine reads it */
+    pygru_input x;          /* (T, B, I); only valid steps are read */
+    const void *h0;         /* (L*D, B, H); NULL is zeros */
+    pygru_output y;         /* out (T, B, D*H); 0 past a sequence's end */
+    void *h_n;              /* out (L*D, B, H); may be h0 itself */
+    void *tape;             /* out, pygru_sizes.tape values; NULL if 0 */
+    pygru_noise noise;
+    void *workspace;              /* any alignment */
+    int64_t workspace_bytes;      /* at least pygru_sizes.forward_workspace of this team */
+    const pygru_blas *blas;       /* may be NULL on the SIMD engine */
+    const pygru_kernels *kernels; /* NULL: the best that this CPU has */
+    const pygru_team *team;
+} pygru_forward_args;
+
+/* Runs all layers, directions and steps. What is written must overlap nothing else but h_n with
+ * h0, and the strides of y must give every row a place of its own. Errors: BAD_ARGUMENT (a
+ * pointer is NULL that may not be, also where T or B is 0, or the configuration of the plan has no
+ * room for noise.recurrent), BLAS_LIMIT, CANCELLED (then y, h_n and tape are undefined). */
+PYGRU_API pygru_status pygru_forward(const pygru_forward_args *args);
+
+typedef struct pygru_backward_args {
+    const pygru_plan *plan;  /* the plan of the forward call */
+    const void *parameters;  /* as in the forward call */
+    const void *packed;      /* as in the forward call */
+    const void *tape;        /* of the forward call; not modified */
+    pygru_noise noise;       /* as in the forward call */
+    pygru_input d_y;         /* (T, B, D*H), data may be NULL (zeros); only valid steps are
+                               read */
+    const void *d_h_n;       /* (L*D, B, H); NULL is zeros */
+    pygru_output d_x;        /* out (T, B, I), data may be NULL; 0 past the end */
+    void *d_h0;              /* out (L*D, B, H); not NULL */
+    void *grads;             /* flat like parameters; the gradient is ADDED, and only when the
+                               call succeeds */
+    void *workspace;         /* any alignment */
+    int64_t workspace_bytes; /* at least pygru_sizes.backward_workspace of this team */
+    const pygru_blas *blas;  /* may be NULL on the SIMD engine */
+    const pygru_kernels *kernels; /* NULL: the best that this CPU has */
+    const pygru_team *team;
+} pygru_backward_args;
+
+/* What is written must overlap nothing else. Errors: BAD_ARGUMENT (as above, or a plan that
+ * keeps nothing), BLAS_LIMIT, CANCELLED (then d_x and d_h0 are undefined). */
+PYGRU_API pygru_status pygru_backward(const pygru_backward_args *args);
+
+typedef struct pygru_step_args {
+    const pygru_config *config; /* num_directions must be 1 */
+    const void *parameters;     /* flat; not modified. NULL if packed is not */
+    const void *packed;         /* by pygru_pack: SIMD engine; NULL: BLAS engine */
+    int64_t B;
+    const void *x;                /* (B, I) */
+    const void *h;                /* (L, B, H) */
+    void *h_next;                 /* out (L, B, H); may be h itself */
+    void *workspace;              /* aligned like its values */
+    int64_t workspace_bytes;      /* at least what pygru_step_workspace says */
+    double zoneout_rate;          /* as in pygru_noise */
+    const pygru_blas *blas;       /* may be NULL if packed is not */
+    const pygru_kernels *kernels; /* NULL: the best that this CPU has */
+} pygru_step_args;
+
+/* One time step of all layers on the calling thread; the output is h_next of the top layer. x
+ * must not overlap h_next. Errors: BAD_CONFIG (also for B < 0), SIZE_OVERFLOW, BLAS_LIMIT. */
+PYGRU_API pygru_status pygru_step(const pygru_step_args *args);
+
+/* ---- activations, optimisers and losses ------------------------------------------ */
+
+/* In these calls kernels may be NULL: the best that this CPU has. */
+
+/* The two activations, element by element: out[i] = f(in[i]); in and out may be the same. */
+PYGRU_API pygru_status pygru_sigmoid(int32_t precision, const pygru_kernels *kernels, int64_t n,
+                                     const void *in, void *out);
+PYGRU_API pygru_status pygru_tanh(int32_t precision, const pygru_kernels *kernels, int64_t n,
+                                  const void *in, void *out);
+
+/* The optimisers, rows of optimizers.def: PYGRU_OPTIMIZER_sgd and so on, and the settings of
+ * each, doubles in the order of its row. kernels/optimizers.tpl.c has the formulas. */
+enum {
+#define PYGRU_OPTIMIZER(name, ...) PYGRU_OPTIMIZER_##name,
+#include "optimizers.def"
+#undef PYGRU_OPTIMIZER
+    PYGRU_OPTIMIZERS_END_ /* one past the last */
+};
+
+#define PYGRU_OPTIMIZER(name, least, most, ...)                                                \
+    typedef struct pygru_##name##_settings {                                                   \
+        double __VA_ARGS__;                                                                    \
+    } pygru_##name##_settings;
+#include "optimizers.def"
+#undef PYGRU_OPTIMIZER
+
+enum { PYGRU_MOST_STATES = 3 }; /* of any optimiser */
+
+/* What an optimiser needs; static memory of the core. */
+typedef struct pygru_optimizer {
+    const char *name;
+    int32_t least_states; /* arrays of state; those beyond this many may be NULL */
+    int32_t most_states;
+    int32_t n_settings;
+    const char *settings; /* their names, separated by commas and blanks */
+} pygru_optimizer;
+
+/* NULL for an unknown optimiser. */
+PYGRU_API const pygru_optimizer *pygru_optimizer_of(int32_t optimizer);
+
+typedef struct pygru_update_args {
+    int32_t optimizer; /* PYGRU_OPTIMIZER_* */
+    int32_t precision;
+    const pygru_kernels *kernels;
+    int64_t n;
+    void *parameters;                /* (n), changed in place */
+    const void *gradients;           /* (n) */
+    void *states[PYGRU_MOST_STATES]; /* (n) each, zeros before the first step */
+    const double *settings;          /* the optimiser's own struct of settings */
+    double decay;                    /* weight decay of these parameters */
+    int64_t step;                    /* 1 for the first step, 2 for the next, .. */
+} pygru_update_args;
+
+/* One step of an optimiser over n parameters. Arrays must not overlap. */
+PYGRU_API pygru_status pygru_update(const pygru_update_args *args);
+
+typedef struct pygru_cross_entropy_args {
+    int32_t precision;
+    const pygru_kernels *kernels;
+    int64_t rows;
+    int64_t classes;       /* > 0 */
+    const void *logits;    /* (rows, classes) */
+    const int64_t *target; /* (rows), each in [0, classes) */
+    const void *share;     /* (rows), what each counts; 0: the row is not read */
+    const void *weights;   /* (classes), what each counts; NULL: 1 */
+    double smoothing;      /* of the target, in [0, 1] */
+    void *gradient;        /* out (rows, classes) */
+    double *loss;          /* out, one number */
+} pygru_cross_entropy_args;
+
+/* Softmax and cross-entropy with their gradient: the sum over rows of share * sum_j q_j
+ * -log(softmax_j), where q_j = weights_j ((1 - smoothing) [j is the target] + smoothing /
+ * classes). What is written must overlap nothing else. Errors: SIZE_OVERFLOW, BAD_ARGUMENT (also
+ * for a target out of range; then the gradient is undefined). */
+PYGRU_API pygru_status pygru_cross_entropy(const pygru_cross_entropy_args *args);
+
+/* *sum = the sum of x[i]^2, in float64. */
+PYGRU_API pygru_status pygru_sum_of_squares(int32_t precision, const pygru_kernels *kernels,
+                                            int64_t n, const void *x, double *sum);
+
+/* ---- about memory and this build -------------------------------------------------- */
+
+/* A 64-bit fingerprint of `bytes` bytes, which guards tapes and packed weights against weights
+ * that were changed. Equal contents have equal fingerprints. Contents that differ in one weight
+ * always have different ones; contents that differ in several weights have different ones unless
+ * somebody made them to collide. It is not cryptographic. */
+PYGRU_API pygru_status pygru_fingerprint(const void *data, int64_t bytes,
+                                         uint64_t *fingerprint);
 
 /* Name and version of the compiler that built the core; static memory. */
 PYGRU_API const char *pygru_compiler(void);

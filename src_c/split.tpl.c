@@ -25,7 +25,7 @@ static int64_t NAME(phases_of_layer)(const pygru_plan *plan) {
 /* How many parts a call is split into; 0 for tasks of whole chunks. */
 static int64_t NAME(parts_of)(const pygru_plan *plan, const pygru_team *team,
                               const pygru_kernels *kernels) {
-    const int64_t lanes = NAME(pygru_table_of)(kernels)->lanes;
+    const int64_t lanes = NAME(table_of_call)(plan, kernels)->lanes;
     if (team->n_threads < 2 || !pygru_plan_splits(plan) ||
         NAME(phases_of_layer)(plan) > PYGRU_MOST_PHASES / plan->config.num_layers) {
         return 0;

@@ -21,11 +21,11 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 STORED = Path(__file__).parent / "data" / "instruction_counts.json"
 CASES = {
-    "inference": "pygru_forward_f32",
-    "one_row": "pygru_forward_f32",
-    "training": "pygru_*ward_f32",
-    "inference_f64": "pygru_forward_f64",
-    "step": "pygru_step_f32",
+    "inference": "pygru_forward",
+    "one_row": "pygru_forward",
+    "training": "pygru_*ward",
+    "inference_f64": "pygru_forward",
+    "step": "pygru_step",
 }
 KERNELS = "avx2"  # valgrind does not support AVX-512
 TOLERANCE = 1.03

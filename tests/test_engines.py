@@ -469,7 +469,7 @@ def test_unchanged_weights_are_packed_once(use, look, simd):
     expected = call().copy()
     packed = gru._runner.packed_weights()
     right = packed.copy()
-    packed[...] = np.nan
+    packed.view(gru.dtype)[...] = np.nan
     look(gru)
     assert np.isnan(call()).any()
     assert gru._runner.packed_weights() is packed
@@ -645,9 +645,7 @@ def test_rounding_of_the_caller_matters_not_and_is_kept(engine, libm, monkeypatc
 def test_core_refuses_packed_weights_that_are_missing(simd):
     """Without the check the core would read from address 0."""
     gru = GRU(3, 4, seed=0)
-    plan = _core.Plan(
-        gru._runner.config, _core.ENGINE_SIMD, 6, 1, None, b"f", _core.KEEP_NOTHING
-    )
+    plan = _core.Plan(gru._runner.config, _core.ENGINE_SIMD, 6, 1, None, _core.KEEP_NOTHING)
     arrays = {
         "parameters": gru.flat_parameters,
         "packed": None,

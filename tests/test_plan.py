@@ -122,8 +122,8 @@ def test_config_refuses_integers_beyond_64_bits():
 @given(sizes, sizes, sizes, st.one_of(st.just(0), sizes), st.booleans())
 def test_step_workspace_equals_python_or_raises(I, H, L, B, norm):
     config = _core.Config(I, H, L, 1, True, False, False, False, EPS * norm)
-    expected = (4 + NORM * norm) * H + (5 + 3 * norm) * B * H + SUMS + SLACK
-    if expected * 8 > LARGEST:
+    expected = 4 * ((4 + NORM * norm) * H + (5 + 3 * norm) * B * H + SUMS + SLACK)
+    if expected > LARGEST:
         with pytest.raises(ValueError, match="the sizes overflow"):
             config.step_workspace(B)
     else:
@@ -166,10 +166,10 @@ def padded(n):
 
 
 def packed_size_of(I, H, L, D, norm):
-    """Elements of the packed parameters: vectors and the columns of three gates, padded."""
+    """Bytes of packed float32 parameters: vectors and the columns of three gates, padded."""
     inputs = D * (I + (L - 1) * D * H)
     vectors = padded(4 * H + SLACK) + padded(NORM * norm * H)
-    return L * D * vectors + 3 * padded(H) * (inputs + L * D * H)
+    return 4 * (L * D * vectors + 3 * padded(H) * (inputs + L * D * H))
 
 
 @EXAMPLES
@@ -179,7 +179,7 @@ def test_packed_size_equals_python_or_raises(I, H, L, D, bias, norm):
     config = _core.Config(I, H, L, D, bias, False, False, False, EPS * norm)
     count = cell_of(I, H, D, bias, L - 1, D - 1, norm)["end"]
     expected = packed_size_of(I, H, L, D, norm)
-    if max(expected, count) * 8 > LARGEST:
+    if max(expected, 8 * count) > LARGEST:
         with pytest.raises(ValueError, match="the sizes overflow"):
             config.packed_size()
     else:
@@ -297,22 +297,22 @@ def sizes_of(engine, I, H, L, D, bias, T, B, item, keep, n_threads, drops, norm)
     st.booleans(),
     st.integers(0, 40),
     st.integers(0, 200),
-    st.sampled_from([(b"f", 4), (b"d", 8)]),
+    st.sampled_from([("float32", 4), ("float64", 8)]),
     st.sampled_from(KEEPS),
     st.integers(1, 64),
     st.booleans(),
     st.booleans(),
 )
-@example(ENGINES[-1], 1, 2**28, 1, 1, True, 40, 200, (b"d", 8), KEEPS[2], 64, True, False)
-@example(ENGINES[0], 1, 2**28, 1, 1, True, 40, 200, (b"d", 8), KEEPS[2], 64, False, False)
-@example(ENGINES[-1], 2**40, 2, 2, 2, True, 40, 200, (b"f", 4), KEEPS[1], 1, True, False)
-@example(ENGINES[-1], 3, 300, 2, 2, True, 40, 200, (b"f", 4), KEEPS[1], 4, True, True)
-@example(ENGINES[0], 3, 300, 2, 2, False, 40, 200, (b"d", 8), KEEPS[2], 4, False, True)
+@example(ENGINES[-1], 1, 2**28, 1, 1, True, 40, 200, ("float64", 8), KEEPS[2], 64, True, False)
+@example(ENGINES[0], 1, 2**28, 1, 1, True, 40, 200, ("float64", 8), KEEPS[2], 64, False, False)
+@example(ENGINES[-1], 2**40, 2, 2, 2, True, 40, 200, ("float32", 4), KEEPS[1], 1, True, False)
+@example(ENGINES[-1], 3, 300, 2, 2, True, 40, 200, ("float32", 4), KEEPS[1], 4, True, True)
+@example(ENGINES[0], 3, 300, 2, 2, False, 40, 200, ("float64", 8), KEEPS[2], 4, False, True)
 def test_plan_sizes_equal_python_or_raise(
     engine, I, H, L, D, bias, T, B, kind, keep, n_threads, drops, norm
 ):
-    config = _core.Config(I, H, L, D, bias, False, False, drops, EPS * norm)
-    arguments = (config, number_of(engine), T, B, None, kind[0], keep)
+    config = _core.Config(I, H, L, D, bias, False, False, drops, EPS * norm, kind[0])
+    arguments = (config, number_of(engine), T, B, None, keep)
     if cell_of(I, H, D, bias, L - 1, D - 1, norm)["end"] * 8 > LARGEST or L > MOST_LAYERS:
         with pytest.raises(ValueError, match="the sizes overflow"):
             _core.Plan(*arguments)
@@ -346,7 +346,7 @@ def test_plan_that_cannot_be_held_raises(engine, T, B):
     """Only batches whose plan fits into no memory, or into little: none is half of it."""
     config = _core.Config(1, 1, 1, 1, True, False, False)
     entries = 2 * B + (T + 1) * -(-B // 64)
-    arguments = (config, number_of(engine), T, B, None, b"f", _core.KEEP_NOTHING)
+    arguments = (config, number_of(engine), T, B, None, _core.KEEP_NOTHING)
     if entries > 2**47 or T * B > LARGEST:
         with pytest.raises((ValueError, MemoryError)):
             _core.Plan(*arguments)
@@ -359,7 +359,7 @@ def test_plan_that_cannot_be_held_raises(engine, T, B):
 @pytest.mark.parametrize("T", [0, 2**62])
 def test_plan_without_sequences_has_no_rows(T, engine):
     config = _core.Config(3, 4, 1, 1, True, False, False)
-    plan = _core.Plan(config, number_of(engine), T, 0, None, b"f", _core.KEEP_GATES)
+    plan = _core.Plan(config, number_of(engine), T, 0, None, _core.KEEP_GATES)
     assert plan.sizes(2)["rows"] == 0
 
 
@@ -367,7 +367,7 @@ def test_plan_without_sequences_has_no_rows(T, engine):
 def test_plan_refuses_an_engine_that_does_not_exist(engine):
     config = _core.Config(3, 4, 1, 1, True, False, False)
     with pytest.raises(InternalError, match="configuration is out of range"):
-        _core.Plan(config, engine, 3, 2, None, b"f", _core.KEEP_GATES)
+        _core.Plan(config, engine, 3, 2, None, _core.KEEP_GATES)
 
 
 @pytest.mark.parametrize(
@@ -378,14 +378,14 @@ def test_plan_refuses_a_bad_batch(T, B, lengths):
     config = _core.Config(3, 4, 1, 1, True, False, False)
     lengths = None if lengths is None else np.array(lengths, np.int64)
     with pytest.raises(InternalError, match="a length is negative or exceeds"):
-        _core.Plan(config, _core.ENGINE_BLAS, T, B, lengths, b"f", _core.KEEP_GATES)
+        _core.Plan(config, _core.ENGINE_BLAS, T, B, lengths, _core.KEEP_GATES)
 
 
 @pytest.mark.parametrize("lengths", [np.ones(1, np.int64), np.ones(2, np.float64)])
 def test_plan_refuses_lengths_of_another_form(lengths):
     config = _core.Config(3, 4, 1, 1, True, False, False)
     with pytest.raises(InternalError, match="expected"):
-        _core.Plan(config, _core.ENGINE_BLAS, 3, 2, lengths, b"f", _core.KEEP_GATES)
+        _core.Plan(config, _core.ENGINE_BLAS, 3, 2, lengths, _core.KEEP_GATES)
 
 
 # ---- rows ------------------------------------------------------------------------------
@@ -393,7 +393,7 @@ def test_plan_refuses_lengths_of_another_form(lengths):
 
 def rows_of(engine, T, B, lengths, H=4):
     config = _core.Config(3, H, 1, 1, True, False, False)
-    plan = _core.Plan(config, number_of(engine), T, B, lengths, b"f", _core.KEEP_GATES)
+    plan = _core.Plan(config, number_of(engine), T, B, lengths, _core.KEEP_GATES)
     n = plan.sizes(1)["rows"]
     step, sequence = np.full(n, -7, np.int64), np.full(n, -7, np.int64)
     plan.rows(step, sequence)
@@ -449,7 +449,7 @@ def test_chunks_hold_the_sequences_from_long_to_short(engine, lengths):
 
 def test_rows_refuses_arrays_that_are_too_short():
     config = _core.Config(3, 4, 1, 1, True, False, False)
-    plan = _core.Plan(config, _core.ENGINE_BLAS, 3, 2, None, b"f", _core.KEEP_GATES)
+    plan = _core.Plan(config, _core.ENGINE_BLAS, 3, 2, None, _core.KEEP_GATES)
     with pytest.raises(InternalError, match="expected 6 elements, got 5"):
         plan.rows(np.empty(5, np.int64), np.empty(6, np.int64))
 

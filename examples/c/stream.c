@@ -22,14 +22,22 @@ static void fail(const char *what) {
     exit(1);
 }
 
-static float *floats(int64_t n) {
+static void *bytes(int64_t n) {
     /* 64-byte aligned, as packed weights must be; sizes are rounded up as C11 wants it */
-    const size_t bytes = ((size_t)n * sizeof(float) + 63) / 64 * 64;
-    float *memory = aligned_alloc(64, bytes);
+    void *memory = aligned_alloc(64, ((size_t)n + 63) / 64 * 64);
     if (memory == NULL) {
         fail("out of memory");
     }
     return memory;
+}
+
+static float *floats(int64_t n) { return bytes(n * (int64_t)sizeof(float)); }
+
+/* Every call of the core says whether it has done what it was asked. */
+static void check(pygru_status status) {
+    if (status != PYGRU_OK) {
+        fail(pygru_status_text(status));
+    }
 }
 
 int main(int argc, char **argv) {
@@ -37,8 +45,9 @@ int main(int argc, char **argv) {
     int64_t sizes[5], n_parameters, n_packed, n_workspace, n_states, i;
     pygru_config config = {0};
     pygru_cell last;
-    pygru_step_args_f32 step = {0};
-    float *parameters, *packed, *x, *h;
+    pygru_step_args step = {0};
+    float *parameters, *x, *h;
+    void *packed;
     if (file == NULL || fread(sizes, sizeof sizes[0], 5, file) != 5) {
         fail("usage: stream weights.bin < inputs > outputs");
     }
@@ -46,6 +55,7 @@ int main(int argc, char **argv) {
     config.hidden_size = sizes[1];
     config.num_layers = sizes[2];
     config.num_directions = 1;
+    config.precision = PYGRU_FLOAT32;
     config.has_bias = 1;
     config.reset = (int32_t)sizes[3];
     config.update = (int32_t)sizes[4];
@@ -57,14 +67,14 @@ int main(int argc, char **argv) {
     n_parameters = last.end;
     n_states = config.num_layers * config.hidden_size;
     parameters = floats(n_parameters);
-    packed = floats(n_packed);
+    packed = bytes(n_packed);
     x = floats(config.input_size);
     h = floats(n_states);
     if (fread(parameters, sizeof(float), (size_t)n_parameters, file) != (size_t)n_parameters) {
         fail("the file is too short");
     }
     (void)fclose(file);
-    (void)pygru_pack_f32(&config, NULL, parameters, packed);
+    check(pygru_pack(&config, NULL, parameters, packed));
     for (i = 0; i < n_states; i++) {
         h[i] = 0;
     }
@@ -75,10 +85,11 @@ int main(int argc, char **argv) {
     step.x = x;
     step.h = h;
     step.h_next = h;
-    step.workspace = floats(n_workspace);
+    step.workspace = bytes(n_workspace);
+    step.workspace_bytes = n_workspace;
     while (fread(x, sizeof(float), (size_t)config.input_size, stdin) ==
            (size_t)config.input_size) {
-        (void)pygru_step_f32(&step);
+        check(pygru_step(&step));
         (void)fwrite(h + n_states - config.hidden_size, sizeof(float),
                      (size_t)config.hidden_size, stdout);
     }

@@ -6,11 +6,12 @@ from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
 from pygru.core.cpygru cimport (
+    PYGRU_FLOAT32,
     pygru_config,
-    pygru_pack_f32,
+    pygru_pack,
     pygru_packed_size,
-    pygru_step_args_f32,
-    pygru_step_f32,
+    pygru_step,
+    pygru_step_args,
     pygru_step_workspace,
 )
 
@@ -18,8 +19,8 @@ cdef extern from "stdlib.h" nogil:
     void *aligned_alloc(size_t alignment, size_t size)
 
 
-cdef void *vectors(int64_t count) except NULL:
-    cdef void *memory = aligned_alloc(64, (count * sizeof(float) + 63) // 64 * 64)
+cdef void *vectors(int64_t size) except NULL:
+    cdef void *memory = aligned_alloc(64, (size + 63) // 64 * 64)
     if memory == NULL:
         raise MemoryError()
     return memory
@@ -29,11 +30,11 @@ cdef class Filter:
     """The weights of a float32 GRU of one layer, and a state."""
 
     cdef pygru_config config
-    cdef pygru_step_args_f32 args
-    cdef float *packed
+    cdef pygru_step_args args
+    cdef void *packed
     cdef float *x
     cdef float *h
-    cdef float *workspace
+    cdef void *workspace
 
     def __cinit__(self, gru):
         cdef const float[::1] parameters = gru.flat_parameters
@@ -42,6 +43,7 @@ cdef class Filter:
         self.config.hidden_size = gru.hidden_size
         self.config.num_layers = 1
         self.config.num_directions = 1
+        self.config.precision = PYGRU_FLOAT32
         self.config.has_bias = gru.bias
         self.config.reset = gru.variant.reset == "after"
         self.config.update = gru.variant.update == "keep"
@@ -49,11 +51,12 @@ cdef class Filter:
         if pygru_packed_size(&self.config, &size) or \
                 pygru_step_workspace(&self.config, 1, &workspace):
             raise ValueError("this GRU is too large")
-        self.packed = <float *>vectors(size)
-        self.x = <float *>vectors(gru.input_size)
-        self.h = <float *>vectors(gru.hidden_size)
-        self.workspace = <float *>vectors(workspace)
-        pygru_pack_f32(&self.config, NULL, &parameters[0], self.packed)
+        self.packed = vectors(size)
+        self.x = <float *>vectors(gru.input_size * sizeof(float))
+        self.h = <float *>vectors(gru.hidden_size * sizeof(float))
+        self.workspace = vectors(workspace)
+        if pygru_pack(&self.config, NULL, &parameters[0], self.packed):
+            raise ValueError("these parameters cannot be packed")
         memset(self.h, 0, gru.hidden_size * sizeof(float))
         self.args.config = &self.config
         self.args.packed = self.packed
@@ -62,6 +65,7 @@ cdef class Filter:
         self.args.h = self.h
         self.args.h_next = self.h
         self.args.workspace = self.workspace
+        self.args.workspace_bytes = workspace
 
     def __dealloc__(self):
         free(self.packed)
@@ -72,6 +76,7 @@ cdef class Filter:
     def run(self, const float[:, ::1] samples, float[:, ::1] outputs):
         """Feed the rows of ``samples`` (T, I); row t of ``outputs`` (T, H) is the state."""
         cdef Py_ssize_t t
+        cdef int status = 0
         cdef size_t in_bytes = self.config.input_size * sizeof(float)
         cdef size_t out_bytes = self.config.hidden_size * sizeof(float)
         if samples.shape[1] != self.config.input_size or samples.shape[0] != outputs.shape[0] \
@@ -80,5 +85,7 @@ cdef class Filter:
         with nogil:
             for t in range(samples.shape[0]):
                 memcpy(self.x, &samples[t, 0], in_bytes)
-                pygru_step_f32(&self.args)
+                status = pygru_step(&self.args) or status
                 memcpy(&outputs[t, 0], self.h, out_bytes)
+        if status != 0:
+            raise RuntimeError(f"a step failed with status {status}")

@@ -17,9 +17,8 @@ from cpython.buffer cimport (
 )
 from cpython.object cimport PyObject
 from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
-from libc.math cimport sqrt
-from libc.stdint cimport int64_t, uint8_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.string cimport memcpy, memset, strcmp
 
 from pygru.core.cpygru cimport (
     PYGRU_ENGINE_BLAS,
@@ -27,72 +26,55 @@ from pygru.core.cpygru cimport (
     PYGRU_KEEP_GATES,
     PYGRU_KEEP_NOTHING,
     PYGRU_KEEP_OUTPUTS,
+    PYGRU_MOST_STATES,
     PYGRU_STATUS_END_,
-    pygru_adam_f32,
-    pygru_adam_f64,
-    pygru_adam_settings,
     pygru_available_threads,
-    pygru_backward_args_f32,
-    pygru_backward_args_f64,
-    pygru_backward_f32,
-    pygru_backward_f64,
+    pygru_backward,
+    pygru_backward_args,
     pygru_blas,
     pygru_cell,
     pygru_cell_of,
     pygru_compiler,
     pygru_config,
-    pygru_cross_entropy_args_f32,
-    pygru_cross_entropy_args_f64,
-    pygru_cross_entropy_f32,
-    pygru_cross_entropy_f64,
+    pygru_cross_entropy,
+    pygru_cross_entropy_args,
     pygru_fingerprint,
-    pygru_forward_args_f32,
-    pygru_forward_args_f64,
-    pygru_forward_f32,
-    pygru_forward_f64,
+    pygru_forward,
+    pygru_forward_args,
     pygru_has_simd_engine,
-    pygru_input_f32,
-    pygru_input_f64,
+    pygru_input,
     pygru_kernels,
     pygru_kernels_at,
     pygru_kernels_count,
     pygru_kernels_name,
-    pygru_noise_f32,
-    pygru_noise_f64,
+    pygru_noise,
     pygru_openmp_version,
-    pygru_output_f32,
-    pygru_output_f64,
-    pygru_pack_f32,
-    pygru_pack_f64,
+    pygru_optimizer,
+    pygru_optimizer_of,
+    pygru_output,
+    pygru_pack,
     pygru_packed_size,
     pygru_plan,
     pygru_plan_init,
     pygru_plan_rows,
     pygru_plan_size,
     pygru_plan_sizes,
-    pygru_rmsprop_f32,
-    pygru_rmsprop_f64,
-    pygru_rmsprop_settings,
-    pygru_sgd_f32,
-    pygru_sgd_f64,
-    pygru_sgd_settings,
-    pygru_sigmoid_f32,
-    pygru_sigmoid_f64,
+    pygru_sigmoid,
     pygru_sizes,
     pygru_status_exception,
     pygru_status_text,
-    pygru_step_args_f32,
-    pygru_step_args_f64,
-    pygru_step_f32,
-    pygru_step_f64,
+    pygru_step,
+    pygru_step_args,
     pygru_step_workspace,
-    pygru_sum_of_squares_f32,
-    pygru_sum_of_squares_f64,
-    pygru_tanh_f32,
-    pygru_tanh_f64,
+    pygru_sum_of_squares,
+    pygru_tanh,
     pygru_tape_view,
     pygru_tape_view_of,
     pygru_team,
+    pygru_traits,
+    pygru_traits_of,
+    pygru_update,
+    pygru_update_args,
 )
 
 from numpy import ndarray
@@ -112,6 +94,7 @@ KEEP_GATES = PYGRU_KEEP_GATES
 cdef enum:
     BORROWED_AT_MOST = 12
     LONG_STEP = 400_000  # multiply-adds; about 20 us, and the GIL is worth giving away
+    LONG_READ = 100_000  # bytes that one pass reads in about 10 us; the same
 
 cdef dict EXCEPTIONS = {
     "ValueError": ValueError,
@@ -143,9 +126,9 @@ def raise_status(int status):
 
 # ---- borrowed memory -------------------------------------------------------------------
 
-cdef bint same_format(const char *format, bytes kind):
+cdef bint same_format(const char *format, const char *kind) noexcept:
     """Whether a buffer's format is ``kind``; int64 has two names, one per platform."""
-    return format == kind or (kind == b"l" and format == b"q")
+    return strcmp(format, kind) == 0 or (strcmp(kind, b"l") == 0 and strcmp(format, b"q") == 0)
 
 
 cdef class Borrowed:
@@ -159,7 +142,8 @@ cdef class Borrowed:
         for i in range(self.count):
             PyBuffer_Release(&self.views[i])
 
-    cdef Py_buffer *add(self, object array, int ndim, bytes kind, bint writable) except NULL:
+    cdef Py_buffer *add(self, object array, int ndim, const char *kind,
+                        bint writable) except NULL:
         """Borrow an array of ``ndim`` axes and element format ``kind``, last axis dense."""
         cdef Py_buffer *view = &self.views[self.count]
         cdef int flags = PyBUF_STRIDES | PyBUF_FORMAT | (PyBUF_WRITABLE if writable else 0)
@@ -176,7 +160,8 @@ cdef class Borrowed:
             raise InternalError("the last axis is not contiguous")
         return view
 
-    cdef void *dense(self, object array, int64_t size, bytes kind, bint writable) except? NULL:
+    cdef void *dense(self, object array, int64_t size, const char *kind,
+                     bint writable) except? NULL:
         """Borrow a one-dimensional contiguous array of at least ``size`` elements."""
         cdef Py_buffer *view
         if array is None:
@@ -186,13 +171,53 @@ cdef class Borrowed:
             raise InternalError(f"expected {size} elements, got {view.shape[0]}")
         return view.buf
 
-    cdef void *vectors(self, object array, int64_t size, bytes kind,
-                       bint writable) except? NULL:
-        """The same for an array that begins on 64 bytes."""
-        cdef void *data = self.dense(array, size, kind, writable)
+    cdef void *vectors(self, object array, int64_t size, bint writable) except? NULL:
+        """The same for an array of bytes that begins on a multiple of 64."""
+        cdef void *data = self.dense(array, size, b"B", writable)
         if <size_t>data % 64:
             raise InternalError("an array of vectors is not aligned")
         return data
+
+
+# ---- precisions ------------------------------------------------------------------------
+
+def precisions():
+    """Name -> (buffer format, bytes of a value, bytes of a packed weight) of each precision."""
+    found = {}
+    cdef int32_t code = 0
+    cdef const pygru_traits *traits = pygru_traits_of(code)
+    while traits != NULL:
+        found[traits.name.decode()] = (
+            traits.format.decode(), traits.value_bytes, traits.weight_bytes
+        )
+        code += 1
+        traits = pygru_traits_of(code)
+    return found
+
+
+cdef int32_t precision_named(str name) except -1:
+    """The code of a precision."""
+    names = list(precisions())
+    if name not in names:
+        raise InternalError(f"there is no precision {name!r}, only {', '.join(names)}")
+    return names.index(name)
+
+
+cdef int32_t precision_of(object array) except -1:
+    """The code of the first precision whose values have the format of an array."""
+    cdef bytes format = memoryview(array).format.encode()
+    cdef int32_t code = 0
+    cdef const pygru_traits *traits = pygru_traits_of(code)
+    while traits != NULL:
+        if strcmp(traits.format, format) == 0:
+            return code
+        code += 1
+        traits = pygru_traits_of(code)
+    raise InternalError(f"there is no precision of format {format}")
+
+
+cdef const char *format_of(int32_t precision) noexcept:
+    return pygru_traits_of(precision).format
 
 
 # ---- BLAS ------------------------------------------------------------------------------
@@ -271,7 +296,7 @@ cdef class Config:
 
     def __init__(self, int64_t input_size, int64_t hidden_size, int64_t num_layers,
                  int num_directions, bint bias, bint reset_after, bint update_keeps,
-                 bint drops_states=False, double norm_eps=0):
+                 bint drops_states=False, double norm_eps=0, str precision="float32"):
         self.config.input_size = input_size
         self.config.hidden_size = hidden_size
         self.config.num_layers = num_layers
@@ -281,6 +306,7 @@ cdef class Config:
         self.config.update = update_keeps
         self.config.drops_states = drops_states
         self.config.norm_eps = norm_eps
+        self.config.precision = precision_named(precision)
 
     def cell(self, int64_t layer, int direction):
         """Offsets of one cell's parameters; see ``pygru_cell`` in pygru.h."""
@@ -289,16 +315,20 @@ cdef class Config:
         return cell
 
     def step_workspace(self, int64_t batch):
-        """Elements of workspace that one step of ``batch`` rows needs."""
-        cdef int64_t elements
-        check(pygru_step_workspace(&self.config, batch, &elements))
-        return elements
+        """Bytes of workspace that one step of ``batch`` rows needs."""
+        cdef int64_t size
+        check(pygru_step_workspace(&self.config, batch, &size))
+        return size
 
     def packed_size(self):
-        """Elements of packed parameters."""
-        cdef int64_t elements
-        check(pygru_packed_size(&self.config, &elements))
-        return elements
+        """Bytes of packed parameters."""
+        cdef int64_t size
+        check(pygru_packed_size(&self.config, &size))
+        return size
+
+    cdef const char *format(self) noexcept:
+        """The buffer format of its values."""
+        return format_of(self.config.precision)
 
 
 # ---- packed parameters -----------------------------------------------------------------
@@ -306,12 +336,12 @@ cdef class Config:
 cdef extern from *:
     """
     #ifdef Py_GIL_DISABLED
-    #define PYGRU_IS_ALONE(object) 0 /* its count of references is not one number */
+    #define PYGRU_HOLDERS(object) PY_SSIZE_T_MAX /* the count of references is not one number */
     #else
-    #define PYGRU_IS_ALONE(object) (Py_REFCNT(object) == 1)
+    #define PYGRU_HOLDERS(object) Py_REFCNT(object)
     #endif
     """
-    bint PYGRU_IS_ALONE(PyObject *)
+    Py_ssize_t PYGRU_HOLDERS(PyObject *)
 
 
 cdef class Owner:
@@ -338,20 +368,46 @@ cdef class Owner:
         return self.array[:]
 
     cdef bint unshared(self):
-        return PYGRU_IS_ALONE(<PyObject *>self.array)
+        return PYGRU_HOLDERS(<PyObject *>self.array) == 1
+
+
+cdef class Room:
+    """Memory for packed parameters. Who computes with it holds the object, or its array."""
+
+    cdef object array  # uint8
+    cdef Borrowed memory
+    cdef void *data
+    cdef int64_t size
+
+    def __init__(self, int64_t size):
+        raw = allocate(size + 64, "uint8", "the packed weights")
+        first = -raw.ctypes.data % 64
+        self.array = raw[first:first + size]
+        self.memory = Borrowed()
+        self.data = self.memory.vectors(self.array, size, True)
+
+
+cdef bint is_mine(Room room) noexcept:
+    """Whether nobody but one variable holds a room, and nobody but the room its array."""
+    return (
+        PYGRU_HOLDERS(<PyObject *>room) == 1
+        and PYGRU_HOLDERS(<PyObject *>room.array) == 2  # the room's own, and that of its buffer
+    )
 
 
 cdef class Packed:
-    """The parameters laid out for the SIMD engine, always those of this moment."""
+    """The parameters laid out for the SIMD engine, always those of this moment.
+
+    The GIL is released while many parameters are read or packed, so several threads may be here
+    at once. The memory therefore belongs to one of them at a time: a thread takes it out of the
+    object, and puts it back when it is done. Who finds none, or finds that a call still computes
+    with it, makes new memory.
+    """
 
     cdef Config config
     cdef Kernels kernels
     cdef Owner owner
-    cdef Borrowed memory
-    cdef object array
-    cdef bytes kind
-    cdef void *data
-    cdef int64_t count
+    cdef Room room          # None while a thread packs into it
     cdef uint64_t fingerprint
     cdef int64_t given_out  # by the owner at the last look; -1 if somebody could write since
     cdef bint is_packed
@@ -360,60 +416,67 @@ cdef class Packed:
         self.config = config
         self.kernels = kernels
         self.owner = owner
-        self.kind = memoryview(owner.array).format.encode()
-        self.count = len(owner.array)
-        self.array = None
+        self.room = None
 
-    cdef int make_room(self) except -1:
-        cdef int64_t size = self.config.packed_size()
-        item = 4 if self.kind == b"f" else 8
-        cdef Borrowed memory = Borrowed()
-        cdef void *data
-        raw = allocate(size + 64 // item, "f4" if item == 4 else "f8", "the packed weights")
-        first = -raw.ctypes.data % 64 // item
-        array = raw[first:first + size]
-        data = memory.vectors(array, size, self.kind, True)
-        # Another thread may have been here while this one allocated, and may have packed into
-        # its room already. From here on no other thread runs.
-        if self.array is None:
-            self.data = data
-            self.memory = memory
-            self.array = array
+    cdef Room now(self):
+        """The memory, packed again if a parameter has changed since the last time.
+
+        Who computes with it holds this reference until the end.
+        """
+        if self.is_packed and self.given_out == self.owner.given_out and self.owner.unshared():
+            return self.room
+        with cython.critical_section(self):
+            self.look()
+            return self.room
+
+    cdef int look(self) except -1:
+        cdef Borrowed borrowed = Borrowed()
+        # What is given out while the GIL is released counts as given out after this look.
+        cdef int64_t given_out = self.owner.given_out if self.owner.unshared() else -1
+        cdef int64_t count = len(self.owner.array)
+        cdef const void *source = borrowed.dense(
+            self.owner.array, count, self.config.format(), False)
+        cdef int64_t size = borrowed.views[0].len
+        cdef uint64_t fingerprint = fingerprint_of(source, size)
+        if not self.is_packed or fingerprint != self.fingerprint or self.room is None:
+            self.pack(source, size)
+        self.fingerprint = fingerprint
+        self.given_out = given_out
         return 0
 
-    cdef int ensure(self) except -1:
-        """Pack again if a parameter has changed since the last time."""
-        cdef Borrowed borrowed
-        cdef const void *source
-        cdef uint64_t fingerprint
+    cdef int pack(self, const void *source, int64_t size) except -1:
+        cdef Room room = self.room
         cdef int status
-        if self.is_packed and self.given_out == self.owner.given_out and self.owner.unshared():
-            return 0
-        with cython.critical_section(self):
-            if self.array is None:
-                self.make_room()
-            borrowed = Borrowed()
-            source = borrowed.dense(self.owner.array, self.count, self.kind, False)
-            item = 4 if self.kind == b"f" else 8
-            fingerprint = pygru_fingerprint(source, self.count * item)
-            if not self.is_packed or fingerprint != self.fingerprint:
-                if self.kind == b"f":
-                    status = pygru_pack_f32(&self.config.config, self.kernels.kernels, source,
-                                            self.data)
-                else:
-                    status = pygru_pack_f64(&self.config.config, self.kernels.kernels, source,
-                                            self.data)
-                check(status)
-                self.fingerprint = fingerprint
-                self.is_packed = True
-            borrowed = None  # its own reference to the array goes
-            self.given_out = self.owner.given_out if self.owner.unshared() else -1
+        self.room = None
+        if room is None or not is_mine(room):
+            room = Room(self.config.packed_size())
+        if size > LONG_READ:
+            with nogil:
+                status = pygru_pack(&self.config.config, self.kernels.kernels, source,
+                                    room.data)
+        else:
+            status = pygru_pack(&self.config.config, self.kernels.kernels, source, room.data)
+        check(status)
+        self.room = room
+        self.is_packed = True
         return 0
 
     def current(self):
         """The packed parameters as an array, and the fingerprint of the parameters."""
-        self.ensure()
-        return self.array, self.fingerprint
+        with cython.critical_section(self):
+            return self.now().array, self.fingerprint
+
+
+cdef uint64_t fingerprint_of(const void *data, int64_t size) except? 0:
+    cdef uint64_t fingerprint = 0
+    cdef int status
+    if size > LONG_READ:
+        with nogil:
+            status = pygru_fingerprint(data, size, &fingerprint)
+    else:
+        status = pygru_fingerprint(data, size, &fingerprint)
+    check(status)
+    return fingerprint
 
 
 cdef class Plan:
@@ -424,11 +487,10 @@ cdef class Plan:
     cdef readonly int64_t T
     cdef readonly int64_t B
     cdef readonly int keep
-    cdef readonly bytes kind  # b"f" or b"d"
     cdef pygru_config config
+    cdef const char *format
 
-    def __init__(self, Config config, int engine, int64_t T, int64_t B, lengths, bytes kind,
-                 int keep):
+    def __init__(self, Config config, int engine, int64_t T, int64_t B, lengths, int keep):
         cdef Borrowed borrowed = Borrowed()
         cdef int64_t size
         cdef int64_t *c_lengths
@@ -441,10 +503,10 @@ cdef class Plan:
         memory = allocate(size, "uint8", f"the plan of {T} steps of {B} sequences")
         self.memory = Borrowed()
         self.plan = <pygru_plan *>self.memory.dense(memory, size, b"B", True)
-        check(pygru_plan_init(&config.config, engine, T, B, c_lengths,
-                              4 if kind == b"f" else 8, keep, self.plan))
-        self.T, self.B, self.keep, self.kind = T, B, keep, kind
+        check(pygru_plan_init(&config.config, engine, T, B, c_lengths, keep, self.plan, size))
+        self.T, self.B, self.keep = T, B, keep
         self.config = config.config
+        self.format = config.format()
 
     def sizes(self, int n_threads):
         """The sizes that follow; see ``pygru_sizes`` in pygru.h."""
@@ -458,12 +520,12 @@ cdef class Plan:
         cdef int64_t n = self.sizes(1)["rows"]
         cdef int64_t *c_step = <int64_t *>borrowed.dense(step, n, b"l", True)
         cdef int64_t *c_sequence = <int64_t *>borrowed.dense(sequence, n, b"l", True)
-        pygru_plan_rows(self.plan, c_step, c_sequence)
+        check(pygru_plan_rows(self.plan, c_step, c_sequence))
 
     def tape_view(self, int64_t layer, int direction):
         """Offsets into the tape; see ``pygru_tape_view`` in pygru.h."""
         cdef pygru_tape_view view
-        pygru_tape_view_of(self.plan, layer, direction, &view)
+        check(pygru_tape_view_of(self.plan, layer, direction, &view))
         return view
 
     cdef int64_t parameters(self):
@@ -507,39 +569,14 @@ cdef int poll(void *context) noexcept with gil:
 
 # ---- the calls -------------------------------------------------------------------------
 
-ctypedef fused forward_args:
-    pygru_forward_args_f32
-    pygru_forward_args_f64
-
-ctypedef fused backward_args:
-    pygru_backward_args_f32
-    pygru_backward_args_f64
-
-ctypedef fused step_args:
-    pygru_step_args_f32
-    pygru_step_args_f64
-
-ctypedef fused noise:
-    pygru_noise_f32
-    pygru_noise_f64
-
-ctypedef fused input_rows:
-    pygru_input_f32
-    pygru_input_f64
-
-ctypedef fused output_rows:
-    pygru_output_f32
-    pygru_output_f64
-
-
-cdef int set_input(input_rows *rows, Borrowed borrowed, Plan plan, object array,
+cdef int set_input(pygru_input *rows, Borrowed borrowed, Plan plan, object array,
                    int64_t width) except -1:
     """Point ``rows`` at a (T, B, width) array; None is a NULL pointer."""
     cdef Py_buffer *view
     if array is None:
         rows.data = NULL
         return 0
-    view = borrowed.add(array, 3, plan.kind, False)
+    view = borrowed.add(array, 3, plan.format, False)
     check_shape(view, plan, width)
     rows.data = view.buf
     rows.step = view.strides[0] // view.itemsize
@@ -547,13 +584,13 @@ cdef int set_input(input_rows *rows, Borrowed borrowed, Plan plan, object array,
     return 0
 
 
-cdef int set_output(output_rows *rows, Borrowed borrowed, Plan plan, object array,
+cdef int set_output(pygru_output *rows, Borrowed borrowed, Plan plan, object array,
                     int64_t width) except -1:
     cdef Py_buffer *view
     if array is None:
         rows.data = NULL
         return 0
-    view = borrowed.add(array, 3, plan.kind, True)
+    view = borrowed.add(array, 3, plan.format, True)
     check_shape(view, plan, width)
     rows.data = view.buf
     rows.step = view.strides[0] // view.itemsize
@@ -573,16 +610,16 @@ cdef int check_shape(Py_buffer *view, Plan plan, int64_t width) except -1:
 
 
 cdef const void *packed_in(Borrowed borrowed, Plan plan, object array) except? NULL:
-    cdef int64_t elements
-    check(pygru_packed_size(&plan.config, &elements))
-    return borrowed.vectors(array, elements, plan.kind, False)
+    cdef int64_t size
+    check(pygru_packed_size(&plan.config, &size))
+    return borrowed.vectors(array, size, False)
 
 
 cdef const uint8_t *mask_in(Borrowed borrowed, object mask, int64_t size) except? NULL:
     return <const uint8_t *>borrowed.dense(mask, size, b"B", False)
 
 
-cdef int set_noise(noise *to, Borrowed borrowed, pygru_sizes *sizes,
+cdef int set_noise(pygru_noise *to, Borrowed borrowed, pygru_sizes *sizes,
                    object given) except -1:
     """Fill ``to`` from an object with attributes of the same names; None has no noise."""
     if given is None:
@@ -596,7 +633,7 @@ cdef int set_noise(noise *to, Borrowed borrowed, pygru_sizes *sizes,
     return 0
 
 
-cdef int fill_forward(forward_args *args, Borrowed borrowed, Plan plan, Blas blas,
+cdef int fill_forward(pygru_forward_args *args, Borrowed borrowed, Plan plan, Blas blas,
                       Kernels kernels, Interrupt interrupt, int n_threads,
                       object parameters, object packed, object x, object h0, object y,
                       object h_n, object tape, object noise, object workspace) except -1:
@@ -605,16 +642,17 @@ cdef int fill_forward(forward_args *args, Borrowed borrowed, Plan plan, Blas bla
     check(pygru_plan_sizes(plan.plan, n_threads, &sizes))
     memset(args, 0, cython.sizeof(args[0]))
     args.plan = plan.plan
-    args.parameters = borrowed.dense(parameters, sizes.parameters, plan.kind, False)
+    args.parameters = borrowed.dense(parameters, sizes.parameters, plan.format, False)
     args.packed = packed_in(borrowed, plan, packed)
     set_input(&args.x, borrowed, plan, x, config.input_size)
-    args.h0 = borrowed.dense(h0, plan.states(), plan.kind, False)
+    args.h0 = borrowed.dense(h0, plan.states(), plan.format, False)
     set_output(&args.y, borrowed, plan, y,
                config.num_directions * config.hidden_size)
-    args.h_n = borrowed.dense(h_n, plan.states(), plan.kind, True)
-    args.tape = borrowed.dense(tape, sizes.tape, plan.kind, True)
+    args.h_n = borrowed.dense(h_n, plan.states(), plan.format, True)
+    args.tape = borrowed.dense(tape, sizes.tape, plan.format, True)
     set_noise(&args.noise, borrowed, &sizes, noise)
     args.workspace = borrowed.dense(workspace, sizes.forward_workspace, b"B", True)
+    args.workspace_bytes = sizes.forward_workspace
     args.blas = &blas.table
     args.kernels = kernels.kernels
     args.team = &interrupt.team
@@ -626,23 +664,16 @@ def forward(Plan plan, Blas blas, Kernels kernels, int n_threads, bint on_main_t
     """Run ``pygru_forward``; the keywords are the members of its arguments."""
     cdef Borrowed borrowed = Borrowed()
     cdef Interrupt interrupt = Interrupt(n_threads, on_main_thread)
-    cdef pygru_forward_args_f32 args32
-    cdef pygru_forward_args_f64 args64
+    cdef pygru_forward_args args
     cdef int status
-    if plan.kind == b"f":
-        fill_forward(&args32, borrowed, plan, blas, kernels, interrupt, n_threads,
-                     parameters, packed, x, h0, y, h_n, tape, noise, workspace)
-        with nogil:
-            status = pygru_forward_f32(&args32)
-    else:
-        fill_forward(&args64, borrowed, plan, blas, kernels, interrupt, n_threads,
-                     parameters, packed, x, h0, y, h_n, tape, noise, workspace)
-        with nogil:
-            status = pygru_forward_f64(&args64)
+    fill_forward(&args, borrowed, plan, blas, kernels, interrupt, n_threads,
+                 parameters, packed, x, h0, y, h_n, tape, noise, workspace)
+    with nogil:
+        status = pygru_forward(&args)
     interrupt.check(status)
 
 
-cdef int fill_backward(backward_args *args, Borrowed borrowed, Plan plan, Blas blas,
+cdef int fill_backward(pygru_backward_args *args, Borrowed borrowed, Plan plan, Blas blas,
                        Kernels kernels, Interrupt interrupt, int n_threads,
                        object parameters, object packed, object tape, object noise,
                        object d_y, object d_h_n, object d_x, object d_h0, object grads,
@@ -653,16 +684,17 @@ cdef int fill_backward(backward_args *args, Borrowed borrowed, Plan plan, Blas b
     check(pygru_plan_sizes(plan.plan, n_threads, &sizes))
     memset(args, 0, cython.sizeof(args[0]))
     args.plan = plan.plan
-    args.parameters = borrowed.dense(parameters, sizes.parameters, plan.kind, False)
+    args.parameters = borrowed.dense(parameters, sizes.parameters, plan.format, False)
     args.packed = packed_in(borrowed, plan, packed)
-    args.tape = borrowed.dense(tape, sizes.tape, plan.kind, False)
+    args.tape = borrowed.dense(tape, sizes.tape, plan.format, False)
     set_noise(&args.noise, borrowed, &sizes, noise)
     set_input(&args.d_y, borrowed, plan, d_y, width)
-    args.d_h_n = borrowed.dense(d_h_n, plan.states(), plan.kind, False)
+    args.d_h_n = borrowed.dense(d_h_n, plan.states(), plan.format, False)
     set_output(&args.d_x, borrowed, plan, d_x, config.input_size)
-    args.d_h0 = borrowed.dense(d_h0, plan.states(), plan.kind, True)
-    args.grads = borrowed.dense(grads, sizes.parameters, plan.kind, True)
+    args.d_h0 = borrowed.dense(d_h0, plan.states(), plan.format, True)
+    args.grads = borrowed.dense(grads, sizes.parameters, plan.format, True)
     args.workspace = borrowed.dense(workspace, sizes.backward_workspace, b"B", True)
+    args.workspace_bytes = sizes.backward_workspace
     args.blas = &blas.table
     args.kernels = kernels.kernels
     args.team = &interrupt.team
@@ -674,21 +706,12 @@ def backward(Plan plan, Blas blas, Kernels kernels, int n_threads, bint on_main_
     """Run ``pygru_backward``; the keywords are the members of its arguments."""
     cdef Borrowed borrowed = Borrowed()
     cdef Interrupt interrupt = Interrupt(n_threads, on_main_thread)
-    cdef pygru_backward_args_f32 args32
-    cdef pygru_backward_args_f64 args64
+    cdef pygru_backward_args args
     cdef int status
-    if plan.kind == b"f":
-        fill_backward(&args32, borrowed, plan, blas, kernels, interrupt, n_threads,
-                      parameters, packed, tape, noise, d_y, d_h_n, d_x, d_h0, grads,
-                      workspace)
-        with nogil:
-            status = pygru_backward_f32(&args32)
-    else:
-        fill_backward(&args64, borrowed, plan, blas, kernels, interrupt, n_threads,
-                      parameters, packed, tape, noise, d_y, d_h_n, d_x, d_h0, grads,
-                      workspace)
-        with nogil:
-            status = pygru_backward_f64(&args64)
+    fill_backward(&args, borrowed, plan, blas, kernels, interrupt, n_threads,
+                  parameters, packed, tape, noise, d_y, d_h_n, d_x, d_h0, grads, workspace)
+    with nogil:
+        status = pygru_backward(&args)
     interrupt.check(status)
 
 
@@ -705,9 +728,8 @@ cdef class Stepper:
     cdef Blas blas
     cdef Kernels kernels
     cdef Packed packed  # None on the BLAS engine
-    cdef pygru_step_args_f32 args32
-    cdef pygru_step_args_f64 args64
-    cdef bytes kind
+    cdef pygru_step_args args
+    cdef const char *format
     cdef int64_t rows       # B, 1 where there is no batch axis
     cdef bint has_batch
     cdef bint is_long
@@ -717,45 +739,43 @@ cdef class Stepper:
     cdef void *h
     cdef void *h_next
 
-    def __init__(self, Config config, Blas blas, Kernels kernels, bytes kind, batch,
-                 parameters, Packed packed, x, h, h_next, workspace, double zoneout_rate):
+    def __init__(self, Config config, Blas blas, Kernels kernels, batch, parameters,
+                 Packed packed, x, h, h_next, workspace, double zoneout_rate):
         cdef pygru_config *c = &config.config
-        cdef size_t item = 4 if kind == b"f" else 8
+        cdef size_t item = pygru_traits_of(c.precision).value_bytes
         self.borrowed = Borrowed()
         self.config = config
         self.blas = blas
         self.kernels = kernels
         self.packed = packed
-        self.kind = kind
+        self.format = config.format()
         self.has_batch = batch is not None
         self.rows = batch if self.has_batch else 1
         self.x_bytes = self.rows * c.input_size * item
         self.state_bytes = c.num_layers * self.rows * c.hidden_size * item
         self.is_long = self.rows * config.cell(c.num_layers - 1, 0)["end"] > LONG_STEP
-        if kind == b"f":
-            self.fill(&self.args32, parameters, x, h, h_next, workspace)
-            self.args32.zoneout_rate = zoneout_rate
-        else:
-            self.fill(&self.args64, parameters, x, h, h_next, workspace)
-            self.args64.zoneout_rate = zoneout_rate
+        self.fill(parameters, x, h, h_next, workspace)
+        self.args.zoneout_rate = zoneout_rate
 
-    cdef int fill(self, step_args *args, parameters, x, h, h_next, workspace) except -1:
+    cdef int fill(self, parameters, x, h, h_next, workspace) except -1:
         cdef pygru_config *c = &self.config.config
+        cdef pygru_step_args *args = &self.args
         cdef int64_t count = self.config.cell(c.num_layers - 1, 0)["end"]
         cdef int64_t states = c.num_layers * self.rows * c.hidden_size
-        self.x = self.borrowed.dense(x, self.rows * c.input_size, self.kind, True)
-        self.h_next = self.borrowed.dense(h_next, states, self.kind, True)
+        cdef int64_t size = self.config.step_workspace(self.rows)
+        self.x = self.borrowed.dense(x, self.rows * c.input_size, self.format, True)
+        self.h_next = self.borrowed.dense(h_next, states, self.format, True)
         self.h = self.h_next
         if h is not None:
-            self.h = self.borrowed.dense(h, states, self.kind, True)
+            self.h = self.borrowed.dense(h, states, self.format, True)
         args.config = c
         args.B = self.rows
-        args.parameters = self.borrowed.dense(parameters, count, self.kind, False)
+        args.parameters = self.borrowed.dense(parameters, count, self.format, False)
         args.x = self.x
         args.h = self.h
         args.h_next = self.h_next
-        args.workspace = self.borrowed.dense(
-            workspace, self.config.step_workspace(self.rows), self.kind, True)
+        args.workspace = self.borrowed.dense(workspace, size, b"B", True)
+        args.workspace_bytes = size
         args.blas = &self.blas.table
         args.kernels = self.kernels.kernels
         return 0
@@ -767,8 +787,7 @@ cdef class Stepper:
         cdef pygru_config *c = &self.config.config
         return (
             view.ndim == axes
-            and view.format[0] == self.kind[0]
-            and view.format[1] == 0
+            and strcmp(view.format, self.format) == 0
             and view.shape[last] == (c.hidden_size if is_state else c.input_size)
             and (not self.has_batch or view.shape[last - 1] == self.rows)
             and (not is_state or view.shape[0] == c.num_layers)
@@ -791,21 +810,17 @@ cdef class Stepper:
         return fits
 
     cdef int run(self) except -1:
+        cdef Room room = None
         cdef int status
         if self.packed is not None:
-            self.packed.ensure()
-            self.args32.packed = self.args64.packed = self.packed.data
+            room = self.packed.now()
+            self.args.packed = room.data
         if self.is_long:
             with nogil:
-                status = self.compute()
+                status = pygru_step(&self.args)
         else:
-            status = self.compute()
+            status = pygru_step(&self.args)
         return check(status)
-
-    cdef int compute(self) noexcept nogil:
-        if self.args32.config != NULL:
-            return pygru_step_f32(&self.args32)
-        return pygru_step_f64(&self.args64)
 
     def advance(self, x_t):
         """One step from the bound state to itself; no if ``x_t`` does not fit as it stands."""
@@ -840,180 +855,142 @@ cdef class Stepper:
 # ---- optimisers ------------------------------------------------------------------------
 
 cdef enum:
-    MOST_ARRAYS = 5
+    MOST_SETTINGS = 16
+
+
+def optimizers():
+    """Name -> (least and most arrays of state, names of the settings), in the order of C."""
+    found = {}
+    cdef const pygru_optimizer *row = pygru_optimizer_of(0)
+    while row != NULL:
+        settings = tuple(row.settings.decode().replace(",", " ").split())
+        found[row.name.decode()] = (row.least_states, row.most_states, settings)
+        row = pygru_optimizer_of(len(found))
+    return found
+
+
+cdef dict OPTIMIZERS = optimizers()
 
 
 cdef class Part:
     """Flat arrays of one size, borrowed: values, gradients, states; and their weight decay."""
 
     cdef Borrowed memory
-    cdef void *arrays[MOST_ARRAYS]
-    cdef int64_t n
-    cdef bint is_f32
-    cdef double decay
+    cdef pygru_update_args args
 
     def __init__(self, tuple arrays, double decay):
-        cdef bytes kind = memoryview(arrays[0]).format.encode()
-        cdef int i
+        cdef int32_t precision = precision_of(arrays[0])
+        cdef const char *format = format_of(precision)
+        cdef int64_t n = len(arrays[0])
         self.memory = Borrowed()
-        self.n = len(arrays[0])
-        self.is_f32 = kind == b"f"
-        self.decay = decay
-        for i in range(MOST_ARRAYS):
-            array = arrays[i] if i < len(arrays) else None
-            self.arrays[i] = self.memory.dense(array, self.n, kind, i != 1)
+        self.args.precision = precision
+        self.args.n = n
+        self.args.decay = decay
+        self.args.parameters = self.memory.dense(arrays[0], n, format, True)
+        self.args.gradients = self.memory.dense(arrays[1], n, format, False)
+        for i, array in enumerate(arrays[2:]):
+            self.args.states[i] = self.memory.dense(array, n, format, True)
+        if type(None) in map(type, arrays):
+            raise InternalError("an array of an optimiser is None")
 
 
-cdef class Step:
+def update(str optimizer, Kernels kernels, parts, steps, dict settings):
     """One step of an optimiser over all its parts, and the count of its steps.
 
-    Nothing is changed before everything is borrowed, and no Python code runs from the first
-    change to the count: a step that Ctrl-C meets has been made wholly or not at all, and the
-    count says which.
+    ``parts`` is a list of ((values, gradients, states...), decay), ``steps`` an int64 array of
+    one element that counts. Nothing is changed before everything is borrowed and checked, and
+    no Python code runs from the first change to the count: a step that Ctrl-C meets has been
+    made wholly or not at all, and the count says which.
     """
-
-    cdef list parts
-    cdef Borrowed memory
-    cdef int64_t *count
-
-    def __init__(self, parts, steps):
-        self.parts = [Part(arrays, decay) for arrays, decay in parts]
-        self.memory = Borrowed()
-        self.count = <int64_t *>self.memory.dense(steps, 1, b"l", True)
-
-
-def sgd(Kernels kernels, parts, steps, double rate, double momentum, bint nesterov):
-    """One step of gradient descent; see pygru_sgd_settings in pygru.h.
-
-    ``parts`` is a list of ((values, gradients, velocity), decay), ``steps`` an int64 array of
-    one element that counts.
-    """
-    cdef Step step = Step(parts, steps)
-    cdef pygru_sgd_settings settings
+    cdef double values[MOST_SETTINGS]
+    cdef Borrowed memory = Borrowed()
+    cdef int64_t *count = <int64_t *>memory.dense(steps, 1, b"l", True)
+    cdef int status = 0
     cdef Part part
-    settings.rate, settings.momentum, settings.nesterov = rate, momentum, nesterov
-    for part in step.parts:
-        settings.decay = part.decay
-        p, g, v = part.arrays[0], part.arrays[1], part.arrays[2]
+    least, most, names = OPTIMIZERS[optimizer]
+    if tuple(settings) != names or len(names) > MOST_SETTINGS:
+        raise InternalError(f"{optimizer} has the settings {names}, got {tuple(settings)}")
+    for i, name in enumerate(names):
+        values[i] = settings[name]
+    borrowed = []
+    for arrays, decay in parts:
+        if not least <= len(arrays) - 2 <= most:
+            raise InternalError(f"{optimizer} has {least} to {most} states, got {arrays}")
+        part = Part(arrays, decay)
+        part.args.optimizer = list(OPTIMIZERS).index(optimizer)
+        part.args.kernels = kernels.kernels
+        part.args.settings = values
+        part.args.step = count[0] + 1
+        borrowed.append(part)
+    for part in borrowed:
         with nogil:
-            if part.is_f32:
-                pygru_sgd_f32(kernels.kernels, part.n, p, g, v, &settings)
-            else:
-                pygru_sgd_f64(kernels.kernels, part.n, p, g, v, &settings)
-    step.count[0] += 1
+            status = pygru_update(&part.args) or status
+    count[0] += 1
+    check(status)
 
 
-def adam(Kernels kernels, parts, steps, double rate, double beta1, double beta2, double eps,
-         bint decoupled):
-    """One step of Adam; see pygru_adam_settings in pygru.h.
+def cross_entropy(Kernels kernels, logits, target, share, weights, double smoothing,
+                  gradient, int64_t classes):
+    """Fill ``gradient`` and return the loss; see pygru_cross_entropy_args in pygru.h.
 
-    As :func:`sgd`, with parts of (values, gradients, first moment, second moment).
-    """
-    cdef Step step = Step(parts, steps)
-    cdef pygru_adam_settings settings
-    cdef Part part
-    settings.beta1, settings.beta2, settings.eps = beta1, beta2, eps
-    settings.rate = rate / (1 - beta1 ** (step.count[0] + 1))
-    settings.root = 1 / sqrt(1 - beta2 ** (step.count[0] + 1))
-    for part in step.parts:
-        settings.decay = 0 if decoupled else part.decay
-        settings.kept = 1 - rate * part.decay if decoupled else 1
-        p, g, m, v = part.arrays[0], part.arrays[1], part.arrays[2], part.arrays[3]
-        with nogil:
-            if part.is_f32:
-                pygru_adam_f32(kernels.kernels, part.n, p, g, m, v, &settings)
-            else:
-                pygru_adam_f64(kernels.kernels, part.n, p, g, m, v, &settings)
-    step.count[0] += 1
-
-
-def rmsprop(Kernels kernels, parts, steps, double rate, double alpha, double eps,
-            double momentum):
-    """One step of RMSprop; see pygru_rmsprop_settings in pygru.h.
-
-    As :func:`sgd`, with parts of (values, gradients, mean square, velocity) and, if it is
-    centred, the mean gradient.
-    """
-    cdef Step step = Step(parts, steps)
-    cdef pygru_rmsprop_settings settings
-    cdef Part part
-    settings.rate, settings.alpha = rate, alpha
-    settings.eps, settings.momentum = eps, momentum
-    for part in step.parts:
-        settings.decay = part.decay
-        p, g, s = part.arrays[0], part.arrays[1], part.arrays[2]
-        v, a = part.arrays[3], part.arrays[4]
-        with nogil:
-            if part.is_f32:
-                pygru_rmsprop_f32(kernels.kernels, part.n, p, g, s, v, a, &settings)
-            else:
-                pygru_rmsprop_f64(kernels.kernels, part.n, p, g, s, v, a, &settings)
-    step.count[0] += 1
-
-
-def cross_entropy(Kernels kernels, logits, target, share, weights, double smoothing, gradient,
-                  int64_t classes):
-    """The loss of flat logits (rows * classes) and, in ``gradient``, its derivative.
-
-    See pygru_cross_entropy_args in pygru_calls.h; ``weights`` may be None.
+    All arrays are flat; ``target`` is int64, and ``weights`` may be None.
     """
     cdef Borrowed borrowed = Borrowed()
-    cdef int64_t rows = len(target)
-    cdef bytes kind = memoryview(logits).format.encode()
-    cdef pygru_cross_entropy_args_f32 f32
-    cdef pygru_cross_entropy_args_f64 f64
-    cdef double value
-    f64.rows, f64.classes, f64.smoothing = rows, classes, smoothing
-    f64.logits = borrowed.dense(logits, rows * classes, kind, False)
-    f64.target = <const int64_t *>borrowed.dense(target, rows, b"l", False)
-    f64.share = borrowed.dense(share, rows, kind, False)
-    f64.weights = borrowed.dense(weights, classes, kind, False)
-    f64.gradient = borrowed.dense(gradient, rows * classes, kind, True)
-    if kind == b"f":
-        f32.rows, f32.classes, f32.smoothing = rows, classes, smoothing
-        f32.logits, f32.target, f32.share = f64.logits, f64.target, f64.share
-        f32.weights, f32.gradient = f64.weights, f64.gradient
+    cdef int64_t rows = len(share)
+    cdef int32_t precision = precision_of(logits)
+    cdef const char *format = format_of(precision)
+    cdef pygru_cross_entropy_args args
+    cdef double loss = 0
+    cdef int status
+    args.precision = precision
+    args.kernels = kernels.kernels
+    args.rows, args.classes, args.smoothing = rows, classes, smoothing
+    args.logits = borrowed.dense(logits, rows * classes, format, False)
+    args.target = <const int64_t *>borrowed.dense(target, rows, b"l", False)
+    args.share = borrowed.dense(share, rows, format, False)
+    args.weights = borrowed.dense(weights, classes, format, False)
+    args.gradient = borrowed.dense(gradient, rows * classes, format, True)
+    args.loss = &loss
     with nogil:
-        if kind == b"f":
-            value = pygru_cross_entropy_f32(kernels.kernels, &f32)
-        else:
-            value = pygru_cross_entropy_f64(kernels.kernels, &f64)
-    return value
+        status = pygru_cross_entropy(&args)
+    check(status)
+    return loss
 
 
 def sum_of_squares(Kernels kernels, values):
     """The sum of the squares of a flat array, in float64."""
     cdef Borrowed borrowed = Borrowed()
     cdef int64_t n = len(values)
-    cdef bytes kind = memoryview(values).format.encode()
-    cdef const void *x = borrowed.dense(values, n, kind, False)
-    if kind == b"f":
-        return pygru_sum_of_squares_f32(kernels.kernels, n, x)
-    return pygru_sum_of_squares_f64(kernels.kernels, n, x)
+    cdef int32_t precision = precision_of(values)
+    cdef const void *x = borrowed.dense(values, n, format_of(precision), False)
+    cdef double total = 0
+    cdef int status
+    with nogil:
+        status = pygru_sum_of_squares(precision, kernels.kernels, n, x, &total)
+    check(status)
+    return total
 
 
 def activate(str name, values, out, Kernels kernels):
     """Apply "sigmoid" or "tanh" to a flat float array; for the tests of their accuracy."""
     cdef Borrowed borrowed = Borrowed()
-    cdef bytes kind = memoryview(values).format.encode()
+    cdef int32_t precision = precision_of(values)
+    cdef const char *format = format_of(precision)
     cdef int64_t n = len(values)
-    cdef const void *source = borrowed.dense(values, n, kind, False)
-    cdef void *target = borrowed.dense(out, n, kind, True)
-    if name == "sigmoid" and kind == b"f":
-        pygru_sigmoid_f32(kernels.kernels, n, source, target)
-    elif name == "sigmoid":
-        pygru_sigmoid_f64(kernels.kernels, n, source, target)
-    elif kind == b"f":
-        pygru_tanh_f32(kernels.kernels, n, source, target)
+    cdef const void *source = borrowed.dense(values, n, format, False)
+    cdef void *target = borrowed.dense(out, n, format, True)
+    if name == "sigmoid":
+        check(pygru_sigmoid(precision, kernels.kernels, n, source, target))
     else:
-        pygru_tanh_f64(kernels.kernels, n, source, target)
+        check(pygru_tanh(precision, kernels.kernels, n, source, target))
 
 
 def fingerprint(array):
     """A 64-bit fingerprint of the contents of a flat float array."""
     cdef Borrowed borrowed = Borrowed()
-    cdef Py_buffer *view = borrowed.add(array, 1, memoryview(array).format.encode(), False)
-    return pygru_fingerprint(view.buf, view.len)
+    cdef bytes format = memoryview(array).format.encode()
+    cdef Py_buffer *view = borrowed.add(array, 1, format, False)
+    return fingerprint_of(view.buf, view.len)
 
 
 def compiler():

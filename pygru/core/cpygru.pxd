@@ -1,5 +1,4 @@
-# The declarations of src_c/pygru.h that Python needs. Pointers to REAL are declared as void:
-# the compiler checks the real types, and one piece of Cython serves both precisions.
+# The declarations of src_c/pygru.h that Python needs.
 from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
@@ -7,6 +6,17 @@ cdef extern from "pygru.h" nogil:
     const char *pygru_status_text(int status)
     const char *pygru_status_exception(int status)
     enum: PYGRU_STATUS_END_
+
+    enum: PYGRU_FLOAT32
+    enum: PYGRU_FLOAT64
+
+    ctypedef struct pygru_traits:
+        const char *name
+        const char *format
+        int32_t value_bytes
+        int32_t weight_bytes
+
+    const pygru_traits *pygru_traits_of(int32_t precision)
 
     enum: PYGRU_KEEP_NOTHING
     enum: PYGRU_KEEP_OUTPUTS
@@ -21,6 +31,7 @@ cdef extern from "pygru.h" nogil:
         int32_t reset
         int32_t update
         int32_t drops_states
+        int32_t precision
         double norm_eps
 
     ctypedef struct pygru_cell:
@@ -57,10 +68,9 @@ cdef extern from "pygru.h" nogil:
     int pygru_plan_size(const pygru_config *, int32_t engine, int64_t T, int64_t B,
                         const int64_t *lengths, int64_t *size)
     int pygru_plan_init(const pygru_config *, int32_t engine, int64_t T, int64_t B,
-                        const int64_t *lengths, int32_t element_size, int32_t keep,
-                        void *memory)
+                        const int64_t *lengths, int32_t keep, void *memory, int64_t size)
     int pygru_plan_sizes(const pygru_plan *, int32_t n_threads, pygru_sizes *)
-    void pygru_plan_rows(const pygru_plan *, int64_t *step, int64_t *sequence)
+    int pygru_plan_rows(const pygru_plan *, int64_t *step, int64_t *sequence)
 
     ctypedef struct pygru_tape_view:
         int64_t h_prev
@@ -68,10 +78,10 @@ cdef extern from "pygru.h" nogil:
         int64_t h_last
         int64_t norm
 
-    void pygru_tape_view_of(const pygru_plan *, int64_t layer, int32_t direction,
-                            pygru_tape_view *)
-    int pygru_step_workspace(const pygru_config *, int64_t B, int64_t *elements)
-    int pygru_packed_size(const pygru_config *, int64_t *elements)
+    int pygru_tape_view_of(const pygru_plan *, int64_t layer, int32_t direction,
+                           pygru_tape_view *)
+    int pygru_step_workspace(const pygru_config *, int64_t B, int64_t *size)
+    int pygru_packed_size(const pygru_config *, int64_t *size)
 
     ctypedef struct pygru_blas:
         void (*sgemm)() noexcept
@@ -94,50 +104,20 @@ cdef extern from "pygru.h" nogil:
         int (*poll)(void *) noexcept
         void *poll_context
 
-    ctypedef struct pygru_input_f32:
+    ctypedef struct pygru_input:
         const void *data
         ptrdiff_t step
         ptrdiff_t sequence
 
-    ctypedef struct pygru_output_f32:
+    ctypedef struct pygru_output:
         void *data
         ptrdiff_t step
         ptrdiff_t sequence
 
-    ctypedef struct pygru_input_f64:
-        const void *data
-        ptrdiff_t step
-        ptrdiff_t sequence
+    int pygru_pack(const pygru_config *, const pygru_kernels *, const void *parameters,
+                   void *packed)
 
-    ctypedef struct pygru_output_f64:
-        void *data
-        ptrdiff_t step
-        ptrdiff_t sequence
-
-    ctypedef struct pygru_noise_f32:
-        const uint8_t *dropout
-        float dropout_scale
-        const uint8_t *recurrent
-        float recurrent_scale
-        const uint8_t *zoneout
-        float zoneout_rate
-
-    ctypedef struct pygru_forward_args_f32:
-        const pygru_plan *plan
-        const void *parameters
-        const void *packed
-        pygru_input_f32 x
-        const void *h0
-        pygru_output_f32 y
-        void *h_n
-        void *tape
-        pygru_noise_f32 noise
-        void *workspace
-        const pygru_blas *blas
-        const pygru_kernels *kernels
-        const pygru_team *team
-
-    ctypedef struct pygru_noise_f64:
+    ctypedef struct pygru_noise:
         const uint8_t *dropout
         double dropout_scale
         const uint8_t *recurrent
@@ -145,65 +125,44 @@ cdef extern from "pygru.h" nogil:
         const uint8_t *zoneout
         double zoneout_rate
 
-    ctypedef struct pygru_forward_args_f64:
+    ctypedef struct pygru_forward_args:
         const pygru_plan *plan
         const void *parameters
         const void *packed
-        pygru_input_f64 x
+        pygru_input x
         const void *h0
-        pygru_output_f64 y
+        pygru_output y
         void *h_n
         void *tape
-        pygru_noise_f64 noise
+        pygru_noise noise
         void *workspace
+        int64_t workspace_bytes
         const pygru_blas *blas
         const pygru_kernels *kernels
         const pygru_team *team
 
-    int pygru_pack_f32(const pygru_config *, const pygru_kernels *, const void *parameters,
-                       void *packed)
-    int pygru_pack_f64(const pygru_config *, const pygru_kernels *, const void *parameters,
-                       void *packed)
+    int pygru_forward(const pygru_forward_args *)
 
-    int pygru_forward_f32(const pygru_forward_args_f32 *)
-    int pygru_forward_f64(const pygru_forward_args_f64 *)
-
-    ctypedef struct pygru_backward_args_f32:
+    ctypedef struct pygru_backward_args:
         const pygru_plan *plan
         const void *parameters
         const void *packed
         const void *tape
-        pygru_noise_f32 noise
-        pygru_input_f32 d_y
+        pygru_noise noise
+        pygru_input d_y
         const void *d_h_n
-        pygru_output_f32 d_x
+        pygru_output d_x
         void *d_h0
         void *grads
         void *workspace
+        int64_t workspace_bytes
         const pygru_blas *blas
         const pygru_kernels *kernels
         const pygru_team *team
 
-    ctypedef struct pygru_backward_args_f64:
-        const pygru_plan *plan
-        const void *parameters
-        const void *packed
-        const void *tape
-        pygru_noise_f64 noise
-        pygru_input_f64 d_y
-        const void *d_h_n
-        pygru_output_f64 d_x
-        void *d_h0
-        void *grads
-        void *workspace
-        const pygru_blas *blas
-        const pygru_kernels *kernels
-        const pygru_team *team
+    int pygru_backward(const pygru_backward_args *)
 
-    int pygru_backward_f32(const pygru_backward_args_f32 *)
-    int pygru_backward_f64(const pygru_backward_args_f64 *)
-
-    ctypedef struct pygru_step_args_f32:
+    ctypedef struct pygru_step_args:
         const pygru_config *config
         const void *parameters
         const void *packed
@@ -212,67 +171,44 @@ cdef extern from "pygru.h" nogil:
         const void *h
         void *h_next
         void *workspace
-        float zoneout_rate
-        const pygru_blas *blas
-        const pygru_kernels *kernels
-
-    ctypedef struct pygru_step_args_f64:
-        const pygru_config *config
-        const void *parameters
-        const void *packed
-        int64_t B
-        const void *x
-        const void *h
-        void *h_next
-        void *workspace
+        int64_t workspace_bytes
         double zoneout_rate
         const pygru_blas *blas
         const pygru_kernels *kernels
 
-    int pygru_step_f32(const pygru_step_args_f32 *)
-    int pygru_step_f64(const pygru_step_args_f64 *)
+    int pygru_step(const pygru_step_args *)
 
-    void pygru_sigmoid_f32(const pygru_kernels *, int64_t n, const void *, void *)
-    void pygru_sigmoid_f64(const pygru_kernels *, int64_t n, const void *, void *)
-    void pygru_tanh_f32(const pygru_kernels *, int64_t n, const void *, void *)
-    void pygru_tanh_f64(const pygru_kernels *, int64_t n, const void *, void *)
+    int pygru_sigmoid(int32_t precision, const pygru_kernels *, int64_t n, const void *, void *)
+    int pygru_tanh(int32_t precision, const pygru_kernels *, int64_t n, const void *, void *)
 
-    ctypedef struct pygru_sgd_settings:
-        double rate
-        double momentum
+    enum: PYGRU_MOST_STATES
+
+    ctypedef struct pygru_optimizer:
+        const char *name
+        int32_t least_states
+        int32_t most_states
+        int32_t n_settings
+        const char *settings
+
+    const pygru_optimizer *pygru_optimizer_of(int32_t optimizer)
+
+    ctypedef struct pygru_update_args:
+        int32_t optimizer
+        int32_t precision
+        const pygru_kernels *kernels
+        int64_t n
+        void *parameters
+        const void *gradients
+        void **states
+        const double *settings
         double decay
-        int nesterov
+        int64_t step
 
-    ctypedef struct pygru_adam_settings:
-        double beta1
-        double beta2
-        double rate
-        double root
-        double eps
-        double decay
-        double kept
+    int pygru_update(const pygru_update_args *)
 
-    ctypedef struct pygru_rmsprop_settings:
-        double rate
-        double alpha
-        double eps
-        double momentum
-        double decay
-
-    void pygru_sgd_f32(const pygru_kernels *, int64_t n, void *, const void *, void *,
-                       const pygru_sgd_settings *)
-    void pygru_sgd_f64(const pygru_kernels *, int64_t n, void *, const void *, void *,
-                       const pygru_sgd_settings *)
-    void pygru_adam_f32(const pygru_kernels *, int64_t n, void *, const void *, void *, void *,
-                        const pygru_adam_settings *)
-    void pygru_adam_f64(const pygru_kernels *, int64_t n, void *, const void *, void *, void *,
-                        const pygru_adam_settings *)
-    void pygru_rmsprop_f32(const pygru_kernels *, int64_t n, void *, const void *, void *,
-                           void *, void *, const pygru_rmsprop_settings *)
-    void pygru_rmsprop_f64(const pygru_kernels *, int64_t n, void *, const void *, void *,
-                           void *, void *, const pygru_rmsprop_settings *)
-
-    ctypedef struct pygru_cross_entropy_args_f32:
+    ctypedef struct pygru_cross_entropy_args:
+        int32_t precision
+        const pygru_kernels *kernels
         int64_t rows
         int64_t classes
         const void *logits
@@ -281,25 +217,13 @@ cdef extern from "pygru.h" nogil:
         const void *weights
         double smoothing
         void *gradient
+        double *loss
 
-    ctypedef struct pygru_cross_entropy_args_f64:
-        int64_t rows
-        int64_t classes
-        const void *logits
-        const int64_t *target
-        const void *share
-        const void *weights
-        double smoothing
-        void *gradient
+    int pygru_cross_entropy(const pygru_cross_entropy_args *)
+    int pygru_sum_of_squares(int32_t precision, const pygru_kernels *, int64_t n, const void *,
+                             double *sum)
 
-    double pygru_cross_entropy_f32(const pygru_kernels *,
-                                   const pygru_cross_entropy_args_f32 *)
-    double pygru_cross_entropy_f64(const pygru_kernels *,
-                                   const pygru_cross_entropy_args_f64 *)
-    double pygru_sum_of_squares_f32(const pygru_kernels *, int64_t n, const void *)
-    double pygru_sum_of_squares_f64(const pygru_kernels *, int64_t n, const void *)
-
-    uint64_t pygru_fingerprint(const void *data, int64_t size)
+    int pygru_fingerprint(const void *data, int64_t size, uint64_t *fingerprint)
     const char *pygru_compiler()
     int32_t pygru_openmp_version()
     int32_t pygru_available_threads()

@@ -23,4 +23,9 @@
 #include "precision.tpl.c"
 #undef REAL_BITS
 
-const pygru_kernels KERNELS = {&table_f32, &table_f64};
+const pygru_kernels KERNELS = {{
+#define PYGRU_PRECISION(code, name, text, format, value, weight, core, kernels)                \
+    [code] = &table_##kernels,
+#include "../precisions.def"
+#undef PYGRU_PRECISION
+}};

@@ -49,7 +49,8 @@ static double NAME(spread_loss)(int64_t n, const REAL *x, REAL largest, const RE
     return total;
 }
 
-static double NAME(cross_entropy)(const NAME(pygru_cross_entropy_args) *args) {
+/* 0 if a target is out of range. Each is read once, so that what is checked is what is used. */
+static int NAME(cross_entropy)(const NAME(pygru_cross_entropy) *args) {
     const int64_t classes = args->classes;
     const REAL *weights = args->weights;
     const double all = weights == NULL ? (double)classes : NAME(sum)(classes, weights);
@@ -61,12 +62,15 @@ static double NAME(cross_entropy)(const NAME(pygru_cross_entropy_args) *args) {
     for (i = 0; i < args->rows; i++, logits += classes, gradient += classes) {
         const int64_t target = args->target[i];
         const double share = (double)args->share[i];
-        const double own = (1 - args->smoothing) *
-                           (share == 0 || weights == NULL ? 1 : (double)weights[target]);
-        const double count = share * (own + even * all);
         REAL largest, scale;
-        double sum;
-        if (count == 0) {
+        double sum, own, count;
+        if (share != 0 && (target < 0 || target >= classes)) {
+            return 0;
+        }
+        own = (1 - args->smoothing) *
+              (share == 0 || weights == NULL ? 1 : (double)weights[target]);
+        count = share * (own + even * all);
+        if (share == 0 || count == 0) {
             memset(gradient, 0, (size_t)classes * sizeof(REAL));
             continue;
         }
@@ -92,5 +96,6 @@ static double NAME(cross_entropy)(const NAME(pygru_cross_entropy_args) *args) {
         }
         gradient[target] -= (REAL)(share * own);
     }
-    return total;
+    *args->loss = total;
+    return 1;
 }

@@ -9,6 +9,8 @@
 #define FUSE(a, b, c) ((a) * (b) + (c))
 #endif
 #define LANES ((int)(VECTOR_BYTES / sizeof(REAL)))
+_Static_assert(VECTOR_BYTES / sizeof(REAL) <= PYGRU_MOST_LANES, "see vectors.h");
+#define WEIGHT REAL /* the type of a packed weight */
 #if REAL_BITS == 32
 #define SQUARE_ROOT(x) sqrtf(x)
 #else
@@ -35,13 +37,17 @@ static const NAME(pygru_table) NAME(table) = {
     .normalise_backward = NAME(normalise_backward),
     .sigmoid = NAME(all_sigmoid),
     .tanh = NAME(all_tanh),
-    .sgd = NAME(sgd),
-    .adam = NAME(adam),
-    .rmsprop = NAME(rmsprop),
+    .updates =
+        {
+#define PYGRU_OPTIMIZER(name, ...) [PYGRU_OPTIMIZER_##name] = NAME(name),
+#include "../optimizers.def"
+#undef PYGRU_OPTIMIZER
+        },
     .sum_of_squares = NAME(sum_of_squares),
     .cross_entropy = NAME(cross_entropy),
 #if PYGRU_PACKED_PRODUCTS
     .lanes = LANES,
+    .weight_bytes = sizeof(WEIGHT),
     .product = NAME(product),
     .pack = NAME(pack),
     .sum_over_rows = NAME(sum_over_rows),
@@ -50,4 +56,5 @@ static const NAME(pygru_table) NAME(table) = {
 
 #undef FUSE
 #undef LANES
+#undef WEIGHT
 #undef SQUARE_ROOT

@@ -21,7 +21,7 @@ typedef struct NAME(pygru_walk) {
     const REAL *a;
     ptrdiff_t lda;
     ptrdiff_t step;
-    const REAL *w;
+    const WEIGHT *w;
     ptrdiff_t panel;
 } NAME(pygru_walk);
 
@@ -32,6 +32,9 @@ ALWAYS_INLINE VECTOR NAME(load)(const REAL *from) {
     memcpy(&v, from, sizeof v);
     return v;
 }
+
+/* The next LANES packed weights of a panel, which is aligned to a vector. */
+ALWAYS_INLINE VECTOR NAME(load_weights)(const WEIGHT *from) { return *(const VECTOR *)from; }
 
 ALWAYS_INLINE void NAME(store)(REAL *to, VECTOR v) { memcpy(to, &v, sizeof v); }
 
@@ -49,7 +52,8 @@ ALWAYS_INLINE void NAME(tile)(const int MR, const int NV, const int P, int64_t b
     int i, v;
     do {
         VECTOR sum[MOST_SUMS];
-        const REAL *a = rows, *w = walk->w;
+        const REAL *a = rows;
+        const WEIGHT *w = walk->w;
         int64_t k = walk->K;
         UNROLL for (i = 0; i < MR; i++) {
             UNROLL for (v = 0; v < NP; v++) {
@@ -61,7 +65,7 @@ ALWAYS_INLINE void NAME(tile)(const int MR, const int NV, const int P, int64_t b
             if (NP <= MR) {
                 VECTOR weight[MOST_SUMS];
                 UNROLL for (v = 0; v < NP; v++) {
-                    weight[v] = *(const VECTOR *)(w + v / NV * panel + v % NV * LANES);
+                    weight[v] = NAME(load_weights)(w + v / NV * panel + v % NV * LANES);
                 }
                 UNROLL for (i = 0; i < MR; i++) {
                     const VECTOR x = NAME(broadcast)(a + i * lda);
@@ -74,7 +78,7 @@ ALWAYS_INLINE void NAME(tile)(const int MR, const int NV, const int P, int64_t b
                 UNROLL for (i = 0; i < MR; i++) { x[i] = NAME(broadcast)(a + i * lda); }
                 UNROLL for (v = 0; v < NP; v++) {
                     const VECTOR weight =
-                        *(const VECTOR *)(w + v / NV * panel + v % NV * LANES);
+                        NAME(load_weights)(w + v / NV * panel + v % NV * LANES);
                     UNROLL for (i = 0; i < MR; i++) {
                         sum[i * NP + v] = NAME(multiply_add)(x[i], weight, sum[i * NP + v]);
                     }
@@ -165,7 +169,7 @@ static void NAME(move)(PLACE *place, int NV, int64_t rows, int64_t columns) {
 }
 
 /* All rows of a group of P panels, in blocks of nearly equal size. */
-static void NAME(all_rows)(const NAME(pygru_product) *p, int P, const REAL *w,
+static void NAME(all_rows)(const NAME(pygru_product) *p, int P, const WEIGHT *w,
                            const PLACE *from, const PLACE *out) {
     const int64_t blocks = (p->m - 1) / NAME(MOST_ROWS)[p->NV] + 1;
     const int64_t few = p->m / blocks,
@@ -195,6 +199,7 @@ static void NAME(product)(const NAME(pygru_product) *p) {
     const int64_t blocks = (p->m - 1) / NAME(MOST_ROWS)[p->NV] + 1;
     const int MR = (int)((p->m + blocks - 1) / blocks);
     PLACE from = p->from, out = p->out;
+    const WEIGHT *w = p->w;
     int64_t at;
     int P;
     for (at = 0; at < p->panels; at += P) {
@@ -202,7 +207,7 @@ static void NAME(product)(const NAME(pygru_product) *p) {
         if (p->m % MR != 0 && NAME(tiles)[p->NV][MR - 1][P] == NULL) {
             P = 1;
         }
-        NAME(all_rows)(p, P, p->w + at * p->panel, &from, &out);
+        NAME(all_rows)(p, P, w + at * p->panel, &from, &out);
         NAME(move)(&from, p->NV, 0, P * LANES);
         NAME(move)(&out, p->NV, 0, P * LANES);
     }
@@ -211,17 +216,18 @@ static void NAME(product)(const NAME(pygru_product) *p) {
 /* ---- packing ---------------------------------------------------------------------------- */
 
 static void NAME(pack)(int NV, int64_t H, int64_t K, const REAL *const *w, ptrdiff_t unit,
-                       ptrdiff_t step, REAL *packed) {
+                       ptrdiff_t step, void *to_packed) {
+    WEIGHT *packed = to_packed;
     int64_t first, j, k;
     int v;
     for (first = 0; first < H; first += LANES, packed += K * NV * LANES) {
         const int64_t units = H - first < LANES ? H - first : LANES;
         if (units < LANES) {
-            memset(packed, 0, (size_t)(K * NV * LANES) * sizeof(REAL));
+            memset(packed, 0, (size_t)(K * NV * LANES) * sizeof(WEIGHT));
         }
         for (v = 0; v < NV; v++) {
             const REAL *from = w[v] + first * unit;
-            REAL *to = packed + v * LANES;
+            WEIGHT *to = packed + v * LANES;
             if (unit == 1) {
                 for (k = 0; k < K; k++) {
                     memcpy(to + k * NV * LANES, from + k * step, (size_t)units * sizeof(REAL));

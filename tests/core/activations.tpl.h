@@ -66,12 +66,12 @@ static void NAME(measure)(int64_t n, const REAL *in, worst_error *worst) {
         const pygru_kernels *kernels = kernel_sets[set].kernels;
         fused = kernel_sets[set].fused;
         if (first_of_family(fused) == &kernel_sets[set]) {
-            NAME(pygru_sigmoid)(kernels, n, in, sigmoid[fused]);
-            NAME(pygru_tanh)(kernels, n, in, tangent[fused]);
+            CHECK_INT(pygru_sigmoid(PRECISION, kernels, n, in, sigmoid[fused]), PYGRU_OK);
+            CHECK_INT(pygru_tanh(PRECISION, kernels, n, in, tangent[fused]), PYGRU_OK);
         } else {
-            NAME(pygru_sigmoid)(kernels, n, in, otherwise);
+            CHECK_INT(pygru_sigmoid(PRECISION, kernels, n, in, otherwise), PYGRU_OK);
             NAME(check_equal)(n, otherwise, sigmoid[fused]);
-            NAME(pygru_tanh)(kernels, n, in, otherwise);
+            CHECK_INT(pygru_tanh(PRECISION, kernels, n, in, otherwise), PYGRU_OK);
             NAME(check_equal)(n, otherwise, tangent[fused]);
         }
     }
@@ -114,13 +114,13 @@ static worst_error NAME(sweep_activations)(uint64_t stride) {
 
 static REAL NAME(one_sigmoid)(const pygru_kernels *kernels, REAL x) {
     REAL out;
-    NAME(pygru_sigmoid)(kernels, 1, &x, &out);
+    CHECK_INT(pygru_sigmoid(PRECISION, kernels, 1, &x, &out), PYGRU_OK);
     return out;
 }
 
 static REAL NAME(one_tanh)(const pygru_kernels *kernels, REAL x) {
     REAL out;
-    NAME(pygru_tanh)(kernels, 1, &x, &out);
+    CHECK_INT(pygru_tanh(PRECISION, kernels, 1, &x, &out), PYGRU_OK);
     return out;
 }
 
@@ -161,19 +161,19 @@ static void NAME(check_every_length)(const kernel_set *set) {
             x[i] = (REAL)(i % 7 == 6 ? 1000 * random_unit() : 5 * random_unit());
         }
         set_case("activations, %s, f%d, n=%lld", set->name, REAL_BITS, (long long)n);
-        NAME(pygru_sigmoid)(kernels, n, x, f);
+        CHECK_INT(pygru_sigmoid(PRECISION, kernels, n, x, f), PYGRU_OK);
         for (i = 0; i < n; i++) {
             CHECK(NAME(bits_of)(f[i]) == NAME(bits_of)(NAME(one_sigmoid)(kernels, x[i])));
         }
-        NAME(pygru_tanh)(kernels, n, x, f);
+        CHECK_INT(pygru_tanh(PRECISION, kernels, n, x, f), PYGRU_OK);
         for (i = 0; i < n; i++) {
             CHECK(NAME(bits_of)(f[i]) == NAME(bits_of)(NAME(one_tanh)(kernels, x[i])));
             CHECK(NAME(bits_of)(f[i]) == NAME(bits_of)(-NAME(one_tanh)(kernels, -x[i])));
         }
-        NAME(pygru_tanh)(kernels, n, x, x);
+        CHECK_INT(pygru_tanh(PRECISION, kernels, n, x, x), PYGRU_OK);
         CHECK(n == 0 || memcmp(x, f, out.bytes) == 0);
-        NAME(pygru_sigmoid)(kernels, n, x, f);
-        NAME(pygru_sigmoid)(kernels, n, x, x);
+        CHECK_INT(pygru_sigmoid(PRECISION, kernels, n, x, f), PYGRU_OK);
+        CHECK_INT(pygru_sigmoid(PRECISION, kernels, n, x, x), PYGRU_OK);
         CHECK(n == 0 || memcmp(x, f, out.bytes) == 0);
         buffer_free(&in);
         buffer_free(&out);

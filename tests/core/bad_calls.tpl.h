@@ -6,13 +6,14 @@ typedef struct NAME(tiny_call) {
     pygru_config config;
     pygru_blas blas;
     pygru_team team;
-    NAME(pygru_forward_args) forward;
-    NAME(pygru_backward_args) backward;
-    NAME(pygru_step_args) step;
+    pygru_forward_args forward;
+    pygru_backward_args backward;
+    pygru_step_args step;
 } NAME(tiny_call);
 
 static void NAME(tiny_call_init)(NAME(tiny_call) *call, int32_t engine, int32_t keep) {
-    const pygru_config config = {3, 2, 1, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0, 0};
+    const pygru_config config = {3, 2,         1, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS,
+                                 0, PRECISION, 0};
     REAL *array;
     memset(call, 0, sizeof *call);
     call->memory = buffer_aligned(14 * AMPLE * (int64_t)sizeof(REAL), 64);
@@ -21,8 +22,8 @@ static void NAME(tiny_call_init)(NAME(tiny_call) *call, int32_t engine, int32_t 
     call->config = config;
     call->blas = naive_blas(4, 0);
     call->team.n_threads = 1;
-    CHECK_INT(pygru_plan_init(&config, engine, 2, 2, NULL, (int32_t)sizeof(REAL), keep,
-                              call->memory.data),
+    CHECK_INT(pygru_plan_init(&config, engine, 2, 2, NULL, keep, call->memory.data,
+                              AMPLE * (int64_t)sizeof(REAL)),
               PYGRU_OK);
 #define NEXT_ARRAY (array += AMPLE, array - AMPLE)
     call->forward.plan = call->memory.data;
@@ -30,9 +31,12 @@ static void NAME(tiny_call_init)(NAME(tiny_call) *call, int32_t engine, int32_t 
     call->forward.packed = NEXT_ARRAY;
     call->forward.x.data = NEXT_ARRAY;
     call->forward.y.data = NEXT_ARRAY;
+    call->forward.y.step = call->backward.d_x.step = 64;
+    call->forward.y.sequence = call->backward.d_x.sequence = 32;
     call->forward.h_n = NEXT_ARRAY;
     call->forward.tape = NEXT_ARRAY;
     call->forward.workspace = NEXT_ARRAY;
+    call->forward.workspace_bytes = AMPLE * (int64_t)sizeof(REAL);
     call->forward.blas = &call->blas;
     call->forward.team = &call->team;
     call->backward.plan = call->memory.data;
@@ -43,6 +47,7 @@ static void NAME(tiny_call_init)(NAME(tiny_call) *call, int32_t engine, int32_t 
     call->backward.d_h0 = NEXT_ARRAY;
     call->backward.grads = NEXT_ARRAY;
     call->backward.workspace = NEXT_ARRAY;
+    call->backward.workspace_bytes = AMPLE * (int64_t)sizeof(REAL);
     call->backward.blas = &call->blas;
     call->backward.team = &call->team;
     call->step.config = &call->config;
@@ -52,15 +57,16 @@ static void NAME(tiny_call_init)(NAME(tiny_call) *call, int32_t engine, int32_t 
     call->step.h = call->forward.h_n;
     call->step.h_next = NEXT_ARRAY;
     call->step.workspace = NEXT_ARRAY;
+    call->step.workspace_bytes = AMPLE * (int64_t)sizeof(REAL);
     call->step.blas = &call->blas;
 #undef NEXT_ARRAY
 }
 
 #define REFUSES_NULL(call_name, member)                                                        \
     do {                                                                                       \
-        const NAME(pygru_##call_name##_args) good = call.call_name;                            \
+        const pygru_##call_name##_args good = call.call_name;                                  \
         call.call_name.member = NULL;                                                          \
-        CHECK_INT(NAME(pygru_##call_name)(&call.call_name), PYGRU_BAD_ARGUMENT);               \
+        CHECK_INT(pygru_##call_name(&call.call_name), PYGRU_BAD_ARGUMENT);                     \
         call.call_name = good;                                                                 \
     } while (0)
 
@@ -68,8 +74,8 @@ static void NAME(check_null_pointers)(int32_t engine) {
     NAME(tiny_call) call;
     set_case("null pointers, f%d, engine %d", REAL_BITS, (int)engine);
     NAME(tiny_call_init)(&call, engine, PYGRU_KEEP_GATES);
-    CHECK_INT(NAME(pygru_forward)(&call.forward), PYGRU_OK);
-    CHECK_INT(NAME(pygru_backward)(&call.backward), PYGRU_OK);
+    CHECK_INT(pygru_forward(&call.forward), PYGRU_OK);
+    CHECK_INT(pygru_backward(&call.backward), PYGRU_OK);
     REFUSES_NULL(forward, parameters);
     REFUSES_NULL(forward, team);
     REFUSES_NULL(forward, x.data);
@@ -93,13 +99,13 @@ static void NAME(check_null_pointers)(int32_t engine) {
         call.forward.packed = call.backward.packed = NULL;
     }
     /* without what the other engine would need */
-    CHECK_INT(NAME(pygru_forward)(&call.forward), PYGRU_OK);
-    CHECK_INT(NAME(pygru_backward)(&call.backward), PYGRU_OK);
+    CHECK_INT(pygru_forward(&call.forward), PYGRU_OK);
+    CHECK_INT(pygru_backward(&call.backward), PYGRU_OK);
     buffer_free(&call.memory);
     NAME(tiny_call_init)(&call, engine, PYGRU_KEEP_NOTHING);
     call.forward.tape = NULL;
-    CHECK_INT(NAME(pygru_forward)(&call.forward), PYGRU_OK);
-    CHECK_INT(NAME(pygru_backward)(&call.backward), PYGRU_BAD_ARGUMENT);
+    CHECK_INT(pygru_forward(&call.forward), PYGRU_OK);
+    CHECK_INT(pygru_backward(&call.backward), PYGRU_BAD_ARGUMENT);
     buffer_free(&call.memory);
 }
 #undef REFUSES_NULL
@@ -112,21 +118,21 @@ static void NAME(check_blas_limit)(int32_t engine) {
     set_case("BLAS limit, f%d, engine %d", REAL_BITS, (int)engine);
     NAME(tiny_call_init)(&call, engine, PYGRU_KEEP_OUTPUTS);
     call.blas.max_int = 8;
-    CHECK_INT(NAME(pygru_forward)(&call.forward), PYGRU_OK);
-    CHECK_INT(NAME(pygru_backward)(&call.backward), PYGRU_OK);
-    CHECK_INT(NAME(pygru_step)(&call.step), PYGRU_OK);
+    CHECK_INT(pygru_forward(&call.forward), PYGRU_OK);
+    CHECK_INT(pygru_backward(&call.backward), PYGRU_OK);
+    CHECK_INT(pygru_step(&call.step), PYGRU_OK);
     call.blas.max_int = 7;
-    CHECK_INT(NAME(pygru_forward)(&call.forward), beyond);
-    CHECK_INT(NAME(pygru_backward)(&call.backward), beyond);
-    CHECK_INT(NAME(pygru_step)(&call.step), PYGRU_BLAS_LIMIT);
+    CHECK_INT(pygru_forward(&call.forward), beyond);
+    CHECK_INT(pygru_backward(&call.backward), beyond);
+    CHECK_INT(pygru_step(&call.step), PYGRU_BLAS_LIMIT);
     call.blas.max_int = 8;
     call.config.input_size = 9;
-    CHECK_INT(pygru_plan_init(&call.config, engine, 2, 2, NULL, (int32_t)sizeof(REAL),
-                              PYGRU_KEEP_OUTPUTS, call.memory.data),
+    CHECK_INT(pygru_plan_init(&call.config, engine, 2, 2, NULL, PYGRU_KEEP_OUTPUTS,
+                              call.memory.data, AMPLE * (int64_t)sizeof(REAL)),
               PYGRU_OK);
-    CHECK_INT(NAME(pygru_forward)(&call.forward), beyond);
-    CHECK_INT(NAME(pygru_backward)(&call.backward), beyond);
-    CHECK_INT(NAME(pygru_step)(&call.step), PYGRU_BLAS_LIMIT);
+    CHECK_INT(pygru_forward(&call.forward), beyond);
+    CHECK_INT(pygru_backward(&call.backward), beyond);
+    CHECK_INT(pygru_step(&call.step), PYGRU_BLAS_LIMIT);
     buffer_free(&call.memory);
 }
 
@@ -138,15 +144,15 @@ static void NAME(check_bad_steps)(void) {
     good = call.config;
     call.step.B = 0;
     set_case("bad steps, f%d", REAL_BITS);
-    CHECK_INT(NAME(pygru_step)(&call.step), PYGRU_OK);
+    CHECK_INT(pygru_step(&call.step), PYGRU_OK);
     call.config.num_directions = 2;
-    CHECK_INT(NAME(pygru_step)(&call.step), PYGRU_BAD_CONFIG);
+    CHECK_INT(pygru_step(&call.step), PYGRU_BAD_CONFIG);
     call.config = good;
     call.config.hidden_size = 0;
-    CHECK_INT(NAME(pygru_step)(&call.step), PYGRU_BAD_CONFIG);
+    CHECK_INT(pygru_step(&call.step), PYGRU_BAD_CONFIG);
     call.config = good;
     call.config.reset = 2;
-    CHECK_INT(NAME(pygru_step)(&call.step), PYGRU_BAD_CONFIG);
+    CHECK_INT(pygru_step(&call.step), PYGRU_BAD_CONFIG);
     buffer_free(&call.memory);
 }
 
@@ -157,27 +163,27 @@ static void NAME(check_step_engines)(void) {
     set_case("the engine of a step, f%d", REAL_BITS);
     NAME(tiny_call_init)(&call, PYGRU_ENGINE_BLAS, PYGRU_KEEP_NOTHING);
     call.step.packed = NULL;
-    CHECK_INT(NAME(pygru_step)(&call.step), PYGRU_OK);
+    CHECK_INT(pygru_step(&call.step), PYGRU_OK);
     call.step.packed = call.forward.packed;
     call.step.blas = NULL;
-    CHECK_INT(NAME(pygru_step)(&call.step), PYGRU_OK);
+    CHECK_INT(pygru_step(&call.step), PYGRU_OK);
     call.step.blas = &call.blas;
     call.blas.max_int = 1;
-    CHECK_INT(NAME(pygru_step)(&call.step), PYGRU_OK);
+    CHECK_INT(pygru_step(&call.step), PYGRU_OK);
     call.step.packed = NULL;
-    CHECK_INT(NAME(pygru_step)(&call.step), PYGRU_BLAS_LIMIT);
+    CHECK_INT(pygru_step(&call.step), PYGRU_BLAS_LIMIT);
     buffer_free(&call.memory);
 }
 
 /* A model too large to pack, and one that is none: nothing is read or written. */
 static void NAME(check_bad_packs)(void) {
-    pygru_config config = {
-        3, INT64_C(1) << 40, 1, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0, 0};
+    pygru_config config = {3, INT64_C(1) << 40, 1, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS,
+                           0, PRECISION,        0};
     buffer nothing = buffer_new(0);
     set_case("bad packs, f%d", REAL_BITS);
-    CHECK_INT(NAME(pygru_pack)(&config, NULL, nothing.data, nothing.data), PYGRU_SIZE_OVERFLOW);
+    CHECK_INT(pygru_pack(&config, NULL, nothing.data, nothing.data), PYGRU_SIZE_OVERFLOW);
     config.hidden_size = 0;
-    CHECK_INT(NAME(pygru_pack)(&config, NULL, nothing.data, nothing.data), PYGRU_BAD_CONFIG);
+    CHECK_INT(pygru_pack(&config, NULL, nothing.data, nothing.data), PYGRU_BAD_CONFIG);
     buffer_free(&nothing);
 }
 

@@ -34,23 +34,22 @@ static const pygru_kernels *kernels_named(const char *name) {
         }                                                                                      \
     } while (0)
 
-#define DEFINE_RUN(REAL, SUFFIX)                                                               \
+#define DEFINE_RUN(REAL, SUFFIX, PRECISION)                                                    \
     static int run_##SUFFIX(const pygru_kernels *kernels, int64_t T, int64_t B, int64_t H,     \
                             int32_t keep) {                                                    \
-        const pygru_config config = {H, H, 1, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS,     \
-                                     0, 0};                                                    \
+        const pygru_config config = {                                                          \
+            H, H, 1, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0, PRECISION, 0};            \
         const pygru_team team = {1, NULL, NULL};                                               \
         const int64_t size = (int64_t)sizeof(REAL);                                            \
-        pygru_forward_args_##SUFFIX f = {0};                                                   \
-        pygru_backward_args_##SUFFIX b = {0};                                                  \
+        pygru_forward_args f = {0};                                                            \
+        pygru_backward_args b = {0};                                                           \
         pygru_sizes sizes;                                                                     \
         int64_t bytes, packed;                                                                 \
         REAL *parameters, *x, *d_y;                                                            \
         void *plan;                                                                            \
         (void)pygru_plan_size(&config, PYGRU_ENGINE_SIMD, T, B, NULL, &bytes);                 \
         plan = memory(bytes);                                                                  \
-        (void)pygru_plan_init(&config, PYGRU_ENGINE_SIMD, T, B, NULL, (int32_t)size, keep,     \
-                              plan);                                                           \
+        (void)pygru_plan_init(&config, PYGRU_ENGINE_SIMD, T, B, NULL, keep, plan, bytes);      \
         (void)pygru_plan_sizes(plan, 1, &sizes);                                               \
         (void)pygru_packed_size(&config, &packed);                                             \
         parameters = memory(sizes.parameters * size);                                          \
@@ -61,8 +60,8 @@ static const pygru_kernels *kernels_named(const char *name) {
         FILL(d_y, T *B *H);                                                                    \
         f.plan = plan;                                                                         \
         f.parameters = parameters;                                                             \
-        f.packed = memory(packed * size);                                                      \
-        (void)pygru_pack_##SUFFIX(&config, kernels, parameters, (REAL *)f.packed);             \
+        f.packed = memory(packed);                                                             \
+        (void)pygru_pack(&config, kernels, parameters, (void *)f.packed);                      \
         f.x.data = x;                                                                          \
         f.x.step = f.y.step = B * H;                                                           \
         f.x.sequence = f.y.sequence = H;                                                       \
@@ -70,9 +69,10 @@ static const pygru_kernels *kernels_named(const char *name) {
         f.h_n = memory(B * H * size);                                                          \
         f.tape = memory(sizes.tape * size);                                                    \
         f.workspace = memory(sizes.forward_workspace);                                         \
+        f.workspace_bytes = sizes.forward_workspace;                                           \
         f.kernels = kernels;                                                                   \
         f.team = &team;                                                                        \
-        if (pygru_forward_##SUFFIX(&f) != PYGRU_OK) {                                          \
+        if (pygru_forward(&f) != PYGRU_OK) {                                                   \
             return 1;                                                                          \
         }                                                                                      \
         if (keep == PYGRU_KEEP_NOTHING) {                                                      \
@@ -89,18 +89,19 @@ static const pygru_kernels *kernels_named(const char *name) {
         b.d_h0 = memory(B * H * size);                                                         \
         b.grads = memory(sizes.parameters * size);                                             \
         b.workspace = memory(sizes.backward_workspace);                                        \
+        b.workspace_bytes = sizes.backward_workspace;                                          \
         b.kernels = kernels;                                                                   \
         b.team = &team;                                                                        \
-        return pygru_backward_##SUFFIX(&b) != PYGRU_OK;                                        \
+        return pygru_backward(&b) != PYGRU_OK;                                                 \
     }
 
-DEFINE_RUN(float, f32)
-DEFINE_RUN(double, f64)
+DEFINE_RUN(float, f32, PYGRU_FLOAT32)
+DEFINE_RUN(double, f64, PYGRU_FLOAT64)
 
 static int run_step(const pygru_kernels *kernels, int64_t H) {
     const pygru_config config = {H, H, 1, 1, 1, PYGRU_RESET_BEFORE, PYGRU_UPDATE_REPLACES,
-                                 0, 0};
-    pygru_step_args_f32 args = {0};
+                                 0, 0, 0};
+    pygru_step_args args = {0};
     pygru_cell cell;
     int64_t packed, workspace;
     float *parameters, *x;
@@ -112,14 +113,15 @@ static int run_step(const pygru_kernels *kernels, int64_t H) {
     FILL(parameters, cell.end);
     FILL(x, H);
     args.config = &config;
-    args.packed = memory(packed * 4);
-    (void)pygru_pack_f32(&config, kernels, parameters, (float *)args.packed);
+    args.packed = memory(packed);
+    (void)pygru_pack(&config, kernels, parameters, (void *)args.packed);
     args.B = 1;
     args.x = x;
     args.h = args.h_next = memory(H * 4);
-    args.workspace = memory(workspace * 4);
+    args.workspace = memory(workspace);
+    args.workspace_bytes = workspace;
     args.kernels = kernels;
-    return pygru_step_f32(&args) != PYGRU_OK;
+    return pygru_step(&args) != PYGRU_OK;
 }
 
 int main(int argc, char **argv) {

@@ -64,40 +64,35 @@ static const kernel_set *set_of(const pygru_kernels *kernels) {
 
 /* ---- kernels whose products are as slow as the BLAS is told to be --------------------- */
 
-static void napping_product_f32(const pygru_product_f32 *p) {
-    blas_nap();
-    pygru_kernels_baseline.f32->product(p);
-}
+#define DEFINE_NAPPING_KERNELS(REAL, SUFFIX, PRECISION)                                        \
+    static void napping_product_##SUFFIX(const pygru_product_##SUFFIX *p) {                    \
+        blas_nap();                                                                            \
+        pygru_table_of_##SUFFIX(&pygru_kernels_baseline, PRECISION)->product(p);               \
+    }                                                                                          \
+                                                                                               \
+    static void napping_sum_##SUFFIX(int64_t m, int64_t n, int64_t K, const REAL *a,           \
+                                     int64_t lda, const REAL *b, int64_t ldb, REAL *out,       \
+                                     int64_t ld_out, REAL *scratch) {                          \
+        blas_nap();                                                                            \
+        pygru_table_of_##SUFFIX(&pygru_kernels_baseline, PRECISION)                            \
+            ->sum_over_rows(m, n, K, a, lda, b, ldb, out, ld_out, scratch);                    \
+    }                                                                                          \
+                                                                                               \
+    static const pygru_table_##SUFFIX *napping_table_##SUFFIX(void) {                          \
+        static pygru_table_##SUFFIX table;                                                     \
+        table = *pygru_table_of_##SUFFIX(&pygru_kernels_baseline, PRECISION);                  \
+        table.product = napping_product_##SUFFIX;                                              \
+        table.sum_over_rows = napping_sum_##SUFFIX;                                            \
+        return &table;                                                                         \
+    }
 
-static void napping_product_f64(const pygru_product_f64 *p) {
-    blas_nap();
-    pygru_kernels_baseline.f64->product(p);
-}
-
-static void napping_sum_f32(int64_t m, int64_t n, int64_t K, const float *a, int64_t lda,
-                            const float *b, int64_t ldb, float *out, int64_t ld_out,
-                            float *scratch) {
-    blas_nap();
-    pygru_kernels_baseline.f32->sum_over_rows(m, n, K, a, lda, b, ldb, out, ld_out, scratch);
-}
-
-static void napping_sum_f64(int64_t m, int64_t n, int64_t K, const double *a, int64_t lda,
-                            const double *b, int64_t ldb, double *out, int64_t ld_out,
-                            double *scratch) {
-    blas_nap();
-    pygru_kernels_baseline.f64->sum_over_rows(m, n, K, a, lda, b, ldb, out, ld_out, scratch);
-}
+DEFINE_NAPPING_KERNELS(float, f32, PYGRU_FLOAT32)
+DEFINE_NAPPING_KERNELS(double, f64, PYGRU_FLOAT64)
 
 static const pygru_kernels *napping_kernels(void) {
-    static pygru_table_f32 f32;
-    static pygru_table_f64 f64;
-    static const pygru_kernels kernels = {&f32, &f64};
-    f32 = *pygru_kernels_baseline.f32;
-    f64 = *pygru_kernels_baseline.f64;
-    f32.product = napping_product_f32;
-    f64.product = napping_product_f64;
-    f32.sum_over_rows = napping_sum_f32;
-    f64.sum_over_rows = napping_sum_f64;
+    static pygru_kernels kernels;
+    kernels.tables[PYGRU_FLOAT32] = napping_table_f32();
+    kernels.tables[PYGRU_FLOAT64] = napping_table_f64();
     return &kernels;
 }
 

@@ -111,7 +111,7 @@ static const double *state_after(const problem *p, const results *r, const int64
 static void check_tape_gates(const problem *p, const precision *kind, const double *gates,
                              const double *h, const double *next) {
     const int64_t H = p->config.hidden_size;
-    const double rounding = kind->element_size == 4 ? 1e-6 : 1e-14;
+    const double rounding = kind->precision == PYGRU_FLOAT32 ? 1e-6 : 1e-14;
     int64_t j;
     for (j = 0; j < H; j++) {
         const double n = gates[j], r = gates[H + j], z = gates[2 * H + j];
@@ -283,7 +283,7 @@ static void check_added(const problem *p, const precision *kind, const options *
     o.grads_before = 0.75;
     for (i = 0; i < p->n_parameters; i++) {
         sums[i] = o.grads_before + expected->grads[i];
-        sums[i] = kind->element_size == 4 ? (double)(float)sums[i] : sums[i];
+        sums[i] = kind->precision == PYGRU_FLOAT32 ? (double)(float)sums[i] : sums[i];
     }
     describe(p, kind, &o, "gradients are added");
     kind->run(p, &o, &r);
@@ -370,7 +370,7 @@ static void check_problem(const problem *p, int64_t number, int each_array) {
 /* The n-th of 32 combinations of options; bit 5 of n is the caller's: lengths that differ. */
 static pygru_config nth_config(int n, shape s) {
     const pygru_config c = {
-        s.I, s.H, 1 + (n >> 2 & 1), 1 + (n >> 3 & 1), n >> 4 & 1, n & 1, n >> 1 & 1, 0, 0};
+        s.I, s.H, 1 + (n >> 2 & 1), 1 + (n >> 3 & 1), n >> 4 & 1, n & 1, n >> 1 & 1, 0, 0, 0};
     return c;
 }
 
@@ -454,7 +454,7 @@ static void check_large(void) {
 
 /* An array that may be NULL is zeros then; without d_x the rest is the same. */
 static void check_null_is_zero_on(const precision *kind, int32_t engine) {
-    const pygru_config c = {2, 3, 2, 2, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0, 0};
+    const pygru_config c = {2, 3, 2, 2, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0, 0, 0};
     problem p = problem_new(&c, 5, 20, 1, NO_NOISE);
     options o = plain_options;
     results some, others;

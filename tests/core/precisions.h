@@ -29,6 +29,7 @@ static long double true_sigmoid(long double x) {
 
 #define REAL float
 #define REAL_BITS 32
+#define PRECISION PYGRU_FLOAT32
 #define NAME(x) x##_f32
 #define FUSED_MULTIPLY_ADD fmaf
 #include "run_core.tpl.h"
@@ -38,10 +39,12 @@ static long double true_sigmoid(long double x) {
 #undef FUSED_MULTIPLY_ADD
 #undef REAL
 #undef REAL_BITS
+#undef PRECISION
 #undef NAME
 
 #define REAL double
 #define REAL_BITS 64
+#define PRECISION PYGRU_FLOAT64
 #define NAME(x) x##_f64
 #define FUSED_MULTIPLY_ADD fma
 #include "run_core.tpl.h"
@@ -51,11 +54,12 @@ static long double true_sigmoid(long double x) {
 #undef FUSED_MULTIPLY_ADD
 #undef REAL
 #undef REAL_BITS
+#undef PRECISION
 #undef NAME
 
 typedef struct precision {
     const char *name;
-    int32_t element_size;
+    int32_t precision;
     double tolerance; /* of results against the reference */
     void (*run)(const problem *p, const options *o, results *r);
     double *(*run_steps)(const problem *p, const options *o, int64_t n, pygru_status *status);
@@ -73,12 +77,12 @@ enum { N_PRECISIONS = 2 };
 
 /* float64 first: its gradients, once checked, are what those of float32 are compared with. */
 static const precision precisions[N_PRECISIONS] = {
-    {"f64", 8, 1e-12, run_f64, run_steps_f64, sweep_activations_f64, check_special_values_f64,
-     check_every_length_f64, check_products_f64, check_packing_f64, check_sums_f64,
-     check_bad_calls_f64, DBL_MIN},
-    {"f32", 4, 1e-5, run_f32, run_steps_f32, sweep_activations_f32, check_special_values_f32,
-     check_every_length_f32, check_products_f32, check_packing_f32, check_sums_f32,
-     check_bad_calls_f32, FLT_MIN},
+    {"f64", PYGRU_FLOAT64, 1e-12, run_f64, run_steps_f64, sweep_activations_f64,
+     check_special_values_f64, check_every_length_f64, check_products_f64, check_packing_f64,
+     check_sums_f64, check_bad_calls_f64, DBL_MIN},
+    {"f32", PYGRU_FLOAT32, 1e-5, run_f32, run_steps_f32, sweep_activations_f32,
+     check_special_values_f32, check_every_length_f32, check_products_f32, check_packing_f32,
+     check_sums_f32, check_bad_calls_f32, FLT_MIN},
 };
 
 #endif

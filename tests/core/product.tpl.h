@@ -17,7 +17,7 @@ typedef struct NAME(product_case) {
 } NAME(product_case);
 
 static const NAME(pygru_table) *NAME(table_of_set)(const kernel_set *set) {
-    return NAME(pygru_table_of)(set->kernels);
+    return NAME(pygru_table_of)(set->kernels, PRECISION);
 }
 
 static REAL *NAME(random_reals)(int64_t n) {

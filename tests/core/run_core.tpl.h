@@ -4,6 +4,13 @@
  * What it checks itself: nothing outside the buffers and in the gaps between rows is written,
  * and inputs are not modified. Everything else is up to the caller, on the results. */
 
+/* The configuration of a problem in this precision. */
+static pygru_config NAME(config_of)(const problem *p) {
+    pygru_config config = p->config;
+    config.precision = PRECISION;
+    return config;
+}
+
 /* A guarded copy of n numbers that nobody may modify. */
 static buffer NAME(input)(int64_t n, const double *from) {
     buffer b = buffer_new(n * (int64_t)sizeof(REAL));
@@ -106,18 +113,19 @@ static buffer NAME(packed_mask)(const problem *p, const pygru_plan *plan, int64_
 /* The packed parameters, read only; the BLAS engine gets memory that it may not even read. */
 static buffer NAME(packed_parameters)(const problem *p, const options *o,
                                       const buffer *parameters) {
-    int64_t elements = -1;
+    const pygru_config config = NAME(config_of)(p);
+    int64_t bytes = -1;
     caller_state state;
     pygru_status status;
     buffer b;
     if (o->engine != PYGRU_ENGINE_SIMD) {
         return buffer_new(0);
     }
-    CHECK_INT(pygru_packed_size(&p->config, &elements), PYGRU_OK);
-    b = buffer_aligned(elements * (int64_t)sizeof(REAL), 64);
+    CHECK_INT(pygru_packed_size(&config, &bytes), PYGRU_OK);
+    b = buffer_aligned(bytes, 64);
     CHECK((uintptr_t)b.data % 64 == 0);
     state = enter_state(o->state);
-    status = NAME(pygru_pack)(&p->config, o->kernels, parameters->data, b.data);
+    status = pygru_pack(&config, o->kernels, parameters->data, b.data);
     CHECK(leave_state(&state)); /* pygru_pack leaves the floating-point state alone */
     CHECK_INT(status, PYGRU_OK);
     buffer_read_only(&b);
@@ -139,12 +147,12 @@ typedef struct NAME(run_memory) {
     pygru_team team;
 } NAME(run_memory);
 
-static NAME(pygru_noise) NAME(noise_of)(const problem *p, const NAME(run_memory) *m) {
-    NAME(pygru_noise) noise = {0};
+static pygru_noise NAME(noise_of)(const problem *p, const NAME(run_memory) *m) {
+    pygru_noise noise = {0};
     noise.dropout = p->dropout != NULL && p->config.num_layers > 1 ? m->dropout.data : NULL;
-    noise.dropout_scale = (REAL)p->dropout_scale;
+    noise.dropout_scale = p->dropout_scale;
     noise.recurrent = p->recurrent != NULL ? m->recurrent.data : NULL;
-    noise.recurrent_scale = (REAL)p->recurrent_scale;
+    noise.recurrent_scale = p->recurrent_scale;
     noise.zoneout = p->zoneout != NULL ? m->zoneout.data : NULL;
     return noise;
 }
@@ -172,7 +180,7 @@ static void NAME(run_forward)(const problem *p, const options *o, NAME(run_memor
     buffer workspace = buffer_new(r->sizes.forward_workspace + 2 * o->odd_workspace);
     buffer h0, h_n;
     caller_state state;
-    NAME(pygru_forward_args) args = {0};
+    pygru_forward_args args = {0};
     if (o->in_place) {
         int64_t i;
         h0 = buffer_new(state_bytes);
@@ -201,11 +209,12 @@ static void NAME(run_forward)(const problem *p, const options *o, NAME(run_memor
     }
     args.noise = NAME(noise_of)(p, m);
     args.workspace = (char *)workspace.data + o->odd_workspace;
+    args.workspace_bytes = r->sizes.forward_workspace;
     args.blas = o->engine == PYGRU_ENGINE_SIMD ? NULL : &m->blas;
     args.kernels = o->kernels;
     args.team = &m->team;
     state = enter_state(o->state);
-    r->forward = NAME(pygru_forward)(&args);
+    r->forward = pygru_forward(&args);
     CHECK(leave_state(&state)); /* pygru_forward leaves the floating-point state alone */
     if (r->forward == PYGRU_OK) {
         r->y = NAME(take_rows)(p, width, &m->y_at, &y);
@@ -231,7 +240,7 @@ static void NAME(run_backward)(const problem *p, const options *o, NAME(run_memo
     buffer d_h0 = buffer_new(p->n_states * (int64_t)sizeof(REAL));
     buffer grads = buffer_new(p->n_parameters * (int64_t)sizeof(REAL));
     buffer workspace = buffer_new(r->sizes.backward_workspace + 2 * o->odd_workspace);
-    NAME(pygru_backward_args) args = {0};
+    pygru_backward_args args = {0};
     caller_state state;
     int64_t i;
     for (i = 0; i < p->n_parameters; i++) {
@@ -252,12 +261,13 @@ static void NAME(run_backward)(const problem *p, const options *o, NAME(run_memo
     args.d_h0 = d_h0.data;
     args.grads = grads.data;
     args.workspace = (char *)workspace.data + o->odd_workspace;
+    args.workspace_bytes = r->sizes.backward_workspace;
     args.blas = o->engine == PYGRU_ENGINE_SIMD ? NULL : &m->blas;
     args.kernels = o->kernels;
     args.team = &m->team;
     buffer_read_only(&m->tape);
     state = enter_state(o->state);
-    r->backward = NAME(pygru_backward)(&args);
+    r->backward = pygru_backward(&args);
     CHECK(leave_state(&state)); /* pygru_backward leaves the floating-point state alone */
     r->grads = NAME(as_doubles)(p->n_parameters, grads.data);
     if (r->backward == PYGRU_OK) {
@@ -276,15 +286,16 @@ static void NAME(run_backward)(const problem *p, const options *o, NAME(run_memo
 /* Forward, and backward if a tape is kept. */
 static void NAME(run)(const problem *p, const options *o, results *r) {
     const int64_t width = p->config.num_directions * p->config.hidden_size;
+    const pygru_config config = NAME(config_of)(p);
     NAME(run_memory) m = {0};
     int64_t plan_bytes = -1;
     buffer first_plan;
     memset(r, 0, sizeof *r);
-    CHECK_INT(pygru_plan_size(&p->config, o->engine, p->T, p->B, p->lengths, &plan_bytes),
+    CHECK_INT(pygru_plan_size(&config, o->engine, p->T, p->B, p->lengths, &plan_bytes),
               PYGRU_OK);
     first_plan = buffer_new(plan_bytes);
-    CHECK_INT(pygru_plan_init(&p->config, o->engine, p->T, p->B, p->lengths,
-                              (int32_t)sizeof(REAL), o->keep, first_plan.data),
+    CHECK_INT(pygru_plan_init(&config, o->engine, p->T, p->B, p->lengths, o->keep,
+                              first_plan.data, plan_bytes),
               PYGRU_OK);
     /* A plan may be moved, and no call modifies it. */
     m.plan = buffer_new(plan_bytes);
@@ -340,21 +351,22 @@ static double *NAME(run_steps)(const problem *p, const options *o, int64_t n,
     double *out = doubles(n * p->n_states);
     buffer parameters = NAME(input)(p->n_parameters, p->parameters);
     buffer packed = NAME(packed_parameters)(p, o, &parameters);
-    int64_t t, i, elements = -1;
+    const pygru_config config = NAME(config_of)(p);
+    int64_t t, i, bytes = -1;
     *status = PYGRU_OK;
-    CHECK_INT(pygru_step_workspace(&p->config, p->B, &elements), PYGRU_OK);
+    CHECK_INT(pygru_step_workspace(&config, p->B, &bytes), PYGRU_OK);
     for (t = 0; t < n && *status == PYGRU_OK; t++) {
         const double *before = t == 0 ? p->h0 : out + (t - 1) * p->n_states;
         buffer x = NAME(input)(in_x, p->x + t * in_x);
         buffer h = NAME(input)(p->n_states, before);
         buffer h_next = buffer_new(p->n_states * (int64_t)sizeof(REAL));
-        buffer workspace = buffer_new(elements * (int64_t)sizeof(REAL));
-        NAME(pygru_step_args) args = {0};
+        buffer workspace = buffer_new(bytes);
+        pygru_step_args args = {0};
         caller_state state;
         if (o->in_place) {
             memcpy(h_next.data, h.data, h.bytes);
         }
-        args.config = &p->config;
+        args.config = &config;
         args.parameters = parameters.data;
         args.packed = simd ? packed.data : NULL;
         args.B = p->B;
@@ -362,10 +374,11 @@ static double *NAME(run_steps)(const problem *p, const options *o, int64_t n,
         args.h = o->in_place ? h_next.data : h.data;
         args.h_next = h_next.data;
         args.workspace = workspace.data;
+        args.workspace_bytes = bytes;
         args.blas = simd ? NULL : &blas;
         args.kernels = o->kernels;
         state = enter_state(o->state);
-        *status = NAME(pygru_step)(&args);
+        *status = pygru_step(&args);
         CHECK(leave_state(&state)); /* pygru_step leaves the floating-point state alone */
         for (i = 0; i < p->n_states && *status == PYGRU_OK; i++) {
             out[t * p->n_states + i] = (double)((const REAL *)h_next.data)[i];

@@ -47,6 +47,12 @@ static void check_status_texts(void) {
 
 /* ---- the fingerprint ---------------------------------------------------------------- */
 
+static uint64_t fingerprint_of(const void *data, int64_t bytes) {
+    uint64_t fingerprint = 0;
+    CHECK_INT(pygru_fingerprint(data, bytes, &fingerprint), PYGRU_OK);
+    return fingerprint;
+}
+
 static void check_fingerprint(void) {
     enum { LONGEST = 100 };
     unsigned char contents[LONGEST];
@@ -63,16 +69,16 @@ static void check_fingerprint(void) {
             same[i] = contents[i];
         }
         set_case("fingerprint of %d bytes", n);
-        print = pygru_fingerprint(bytes, n);
-        CHECK(pygru_fingerprint(same, n) == print);
+        print = fingerprint_of(bytes, n);
+        CHECK(fingerprint_of(same, n) == print);
         for (i = 0; i < n; i++) {
             for (bit = 0; bit < 8; bit++) {
                 bytes[i] = (unsigned char)(contents[i] ^ 1 << bit);
-                CHECK(pygru_fingerprint(bytes, n) != print);
+                CHECK(fingerprint_of(bytes, n) != print);
             }
             bytes[i] = contents[i];
         }
-        CHECK(n == 0 || pygru_fingerprint(bytes, n - 1) != print);
+        CHECK(n == 0 || fingerprint_of(bytes, n - 1) != print);
         buffer_free(&b);
         buffer_free(&elsewhere);
     }
@@ -111,33 +117,42 @@ static wide exact_parameters(const pygru_config *c) {
                c->num_layers == 1 ? 0 : product(product(D, (wide)c->num_layers - 1), upper));
 }
 
-/* Elements rounded up to whole vectors of 64 bytes of float32. */
-static wide padded(wide n) { return product(add(n, 15) / 16, 16); }
+static wide value_bytes(const pygru_config *c) {
+    return (wide)pygru_traits_of(c->precision)->value_bytes;
+}
 
-/* Per cell: four biases, padded, with 16 elements that may be read beyond them, what
- * normalises, padded, then the columns of three gates, padded, for every input and every unit.
- */
+static wide rounded_up(wide n, wide to) { return product(add(n, to - 1) / to, to); }
+
+/* n elements in bytes, so many that the next array is aligned too. */
+static wide aligned(wide n, wide bytes) { return rounded_up(product(n, bytes), 64); }
+
+/* Per cell: four biases with 16 elements that may be read beyond them, what normalises, then the
+ * columns of three gates, padded to the widest vector, for every input and every unit. */
+static wide exact_packed_cell(const pygru_config *c, wide inputs) {
+    const wide H = (wide)c->hidden_size, values = value_bytes(c);
+    const wide weights = (wide)pygru_traits_of(c->precision)->weight_bytes;
+    const wide columns = product(3, rounded_up(H, 16));
+    const wide vectors = add(aligned(add(product(4, H), 16), values),
+                             aligned(c->norm_eps > 0 ? product(10, H) : 0, values));
+    return add(vectors, add(aligned(product(columns, inputs), weights),
+                            aligned(product(columns, H), weights)));
+}
+
 static wide exact_packed(const pygru_config *c) {
-    const wide H = (wide)c->hidden_size, D = (wide)c->num_directions;
-    const wide norm = c->norm_eps > 0 ? padded(product(10, H)) : 0;
-    const wide fixed =
-        add(add(padded(add(product(4, H), 16)), norm), product(3, product(padded(H), H)));
-    const wide inputs =
-        add((wide)c->input_size, product((wide)c->num_layers - 1, product(D, H)));
-    return add(product(product((wide)c->num_layers, D), fixed),
-               product(D, product(product(3, padded(H)), inputs)));
+    const wide D = (wide)c->num_directions, outputs = product(D, (wide)c->hidden_size);
+    return product(D, add(exact_packed_cell(c, (wide)c->input_size),
+                          product((wide)c->num_layers - 1, exact_packed_cell(c, outputs))));
 }
 
 static void check_packed_size(const pygru_config *c) {
-    int64_t elements = -1;
-    const pygru_status status = pygru_packed_size(c, &elements);
-    if (product(8, exact_packed(c)) >= TOO_MANY ||
-        product(8, exact_parameters(c)) >= TOO_MANY) {
+    int64_t bytes = -1;
+    const pygru_status status = pygru_packed_size(c, &bytes);
+    if (exact_packed(c) >= TOO_MANY || product(8, exact_parameters(c)) >= TOO_MANY) {
         CHECK_INT(status, PYGRU_SIZE_OVERFLOW);
     } else {
         CHECK_INT(status, PYGRU_OK);
-        CHECK((wide)elements == exact_packed(c));
-        CHECK(elements % 16 == 0);
+        CHECK((wide)bytes == exact_packed(c));
+        CHECK(bytes % 64 == 0);
     }
 }
 
@@ -163,7 +178,8 @@ static void check_sizes_of(const pygru_config *c, int32_t engine, int32_t keep,
     pygru_status status = pygru_plan_size(c, engine, T, B, NULL, &bytes);
     if (status == PYGRU_OK) {
         CHECK(bytes > 0 && bytes <= (int64_t)sizeof memory);
-        CHECK_INT(pygru_plan_init(c, engine, T, B, NULL, 8, keep, memory), PYGRU_OK);
+        CHECK_INT(pygru_plan_init(c, engine, T, B, NULL, keep, memory, sizeof memory),
+                  PYGRU_OK);
         status = pygru_plan_sizes((const pygru_plan *)memory, n_threads, &sizes);
     }
     CHECK(status == PYGRU_OK || status == PYGRU_SIZE_OVERFLOW);
@@ -175,9 +191,9 @@ static void check_sizes_of(const pygru_config *c, int32_t engine, int32_t keep,
         CHECK((wide)sizes.zoneout == zoneout);
         CHECK(sizes.tape >= 0 && sizes.forward_workspace > 0 && sizes.backward_workspace > 0);
         CHECK((wide)sizes.tape == (keep == PYGRU_KEEP_NOTHING ? 0 : tape));
-        CHECK((wide)sizes.forward_workspace >= product(8, scratch));
+        CHECK((wide)sizes.forward_workspace >= product(value_bytes(c), scratch));
         CHECK((wide)sizes.backward_workspace >=
-              product(8, add(scratch, (wide)sizes.parameters)));
+              product(value_bytes(c), add(scratch, (wide)sizes.parameters)));
         CHECK(sizes.largest_product > 0 && sizes.operations > 0 && sizes.max_threads > 0);
         CHECK(sizes.operations == INT64_MAX || (wide)sizes.operations >= R);
     }
@@ -190,10 +206,16 @@ static void check_huge_models(void) {
         for (h = 0; h < N_SIZES; h++) {
             for (l = 0; l < N_SIZES; l++) {
                 for (n = 0; n < 8; n++) {
-                    const pygru_config c = {
-                        sizes_to_try[i],  sizes_to_try[h],   sizes_to_try[l],    1 + (n & 1),
-                        n >> 1 & 1,       PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0,
-                        n >> 2 ? 1e-5 : 0};
+                    const pygru_config c = {sizes_to_try[i],
+                                            sizes_to_try[h],
+                                            sizes_to_try[l],
+                                            1 + (n & 1),
+                                            n >> 1 & 1,
+                                            PYGRU_RESET_AFTER,
+                                            PYGRU_UPDATE_KEEPS,
+                                            0,
+                                            (i + h + l) % PYGRU_PRECISIONS_END_,
+                                            n >> 2 ? 1e-5 : 0};
                     pygru_cell last = {0};
                     pygru_status status =
                         pygru_cell_of(&c, c.num_layers - 1, c.num_directions - 1, &last);
@@ -220,16 +242,16 @@ static void check_huge_models(void) {
 }
 
 static void check_huge_batches(void) {
-    const pygru_config c = {7, 8, 2, 2, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0, 0};
-    const pygru_config one = {7, 8, 2, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0, 0};
-    const pygru_config wide_step = {7, INT64_C(1) << 31, 1, 1, 1, 0, 0, 0, 0};
+    const pygru_config c = {7, 8, 2, 2, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0, 0, 0};
+    const pygru_config one = {7, 8, 2, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0, 0, 0};
+    const pygru_config wide_step = {7, INT64_C(1) << 31, 1, 1, 1, 0, 0, 0, 0, 0};
     int t, b;
     for (t = 0; t < N_SIZES; t++) {
         for (b = 0; b < N_SIZES; b++) {
             const wide T = (wide)sizes_to_try[t], B = (wide)sizes_to_try[b];
             const wide chunks = (B - 1) / 64 + 1; /* at least */
             const wide least = add(product(16, B), product(8, product(chunks, add(T, 1))));
-            int64_t bytes = -1, elements = -1;
+            int64_t bytes = -1, step_bytes = -1;
             pygru_status status = pygru_plan_size(&c, (t + b) % 2, sizes_to_try[t],
                                                   sizes_to_try[b], NULL, &bytes);
             set_case("huge batch: T=%lld B=%lld", (long long)T, (long long)B);
@@ -240,19 +262,19 @@ static void check_huge_batches(void) {
             } else {
                 CHECK(product(T, B) == TOO_MANY || product(32, least) == TOO_MANY);
                 CHECK_INT(pygru_plan_init(&c, (t + b) % 2, sizes_to_try[t], sizes_to_try[b],
-                                          NULL, 8, PYGRU_KEEP_GATES, NULL),
+                                          NULL, PYGRU_KEEP_GATES, NULL, 0),
                           PYGRU_SIZE_OVERFLOW);
             }
-            status = pygru_step_workspace(&one, sizes_to_try[b], &elements);
+            status = pygru_step_workspace(&one, sizes_to_try[b], &step_bytes);
             if (status == PYGRU_OK) {
-                CHECK((wide)elements >= product(B, 5 * 8));
+                CHECK((wide)step_bytes >= product(B, 4 * 5 * 8));
             } else {
                 CHECK_INT(status, PYGRU_SIZE_OVERFLOW);
-                CHECK(product(8, product(B, 8 * 8)) == TOO_MANY);
+                CHECK(product(4, product(B, 8 * 8)) == TOO_MANY);
             }
-            status = pygru_step_workspace(&wide_step, sizes_to_try[b], &elements);
+            status = pygru_step_workspace(&wide_step, sizes_to_try[b], &step_bytes);
             if (status == PYGRU_OK) {
-                CHECK((wide)elements >= product(B, product(5, (wide)1 << 31)));
+                CHECK((wide)step_bytes >= product(B, product(4 * 5, (wide)1 << 31)));
             } else {
                 CHECK_INT(status, PYGRU_SIZE_OVERFLOW);
             }
@@ -270,7 +292,8 @@ static void check_bad_config(const pygru_config *c) {
              (int)c->num_directions, (int)c->has_bias, (int)c->reset, (int)c->update);
     CHECK_INT(pygru_cell_of(c, 0, 0, &cell), PYGRU_BAD_CONFIG);
     CHECK_INT(pygru_plan_size(c, PYGRU_ENGINE_BLAS, 3, 2, NULL, &number), PYGRU_BAD_CONFIG);
-    CHECK_INT(pygru_plan_init(c, PYGRU_ENGINE_BLAS, 3, 2, NULL, 8, PYGRU_KEEP_GATES, memory),
+    CHECK_INT(pygru_plan_init(c, PYGRU_ENGINE_BLAS, 3, 2, NULL, PYGRU_KEEP_GATES, memory,
+                              sizeof memory),
               PYGRU_BAD_CONFIG);
     CHECK_INT(pygru_step_workspace(c, 2, &number), PYGRU_BAD_CONFIG);
     CHECK_INT(pygru_packed_size(c, &number), PYGRU_BAD_CONFIG);
@@ -281,7 +304,7 @@ static void check_bad_configs(void) {
     static const int32_t bad_flags[] = {-1, 2, INT32_MAX, INT32_MIN};
     static const double bad_eps[] = {-1e-5, 2, -INFINITY, INFINITY, NAN};
     static const int32_t bad_directions[] = {0, -1, 3, INT32_MAX, INT32_MIN};
-    const pygru_config good = {3, 2, 2, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0, 0};
+    const pygru_config good = {3, 2, 2, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0, 0, 0};
     int64_t memory[256], number;
     pygru_cell cell;
     pygru_config c;
@@ -289,7 +312,8 @@ static void check_bad_configs(void) {
     for (i = 0; i < 4; i++) {
         set_case("engine %d", (int)bad_flags[i]);
         CHECK_INT(pygru_plan_size(&good, bad_flags[i], 3, 2, NULL, &number), PYGRU_BAD_CONFIG);
-        CHECK_INT(pygru_plan_init(&good, bad_flags[i], 3, 2, NULL, 8, PYGRU_KEEP_GATES, memory),
+        CHECK_INT(pygru_plan_init(&good, bad_flags[i], 3, 2, NULL, PYGRU_KEEP_GATES, memory,
+                                  sizeof memory),
                   PYGRU_BAD_CONFIG);
     }
     for (i = 0; i < 4; i++) {
@@ -298,6 +322,7 @@ static void check_bad_configs(void) {
         c = good, c.num_layers = bad_sizes[i], check_bad_config(&c);
         c = good, c.has_bias = bad_flags[i], check_bad_config(&c);
         c = good, c.reset = bad_flags[i], check_bad_config(&c);
+        c = good, c.precision = bad_flags[i], check_bad_config(&c);
         c = good, c.update = bad_flags[i], check_bad_config(&c);
     }
     for (i = 0; i < 5; i++) {
@@ -316,7 +341,7 @@ static void check_bad_configs(void) {
 static void check_bad_batches(void) {
     static const int64_t bad_lengths[] = {-1, 4, INT64_MAX, INT64_MIN};
     static const int64_t negative[] = {-1, -(INT64_C(1) << 40), INT64_MIN};
-    const pygru_config c = {3, 2, 2, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0, 0};
+    const pygru_config c = {3, 2, 2, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0, 0, 0};
     int64_t memory[256], number, lengths[2];
     int i;
     for (i = 0; i < 8; i++) {
@@ -324,15 +349,16 @@ static void check_bad_batches(void) {
         lengths[1] = i < 4 ? 0 : bad_lengths[i - 4];
         set_case("bad lengths %lld, %lld", (long long)lengths[0], (long long)lengths[1]);
         CHECK_INT(pygru_plan_size(&c, i % 2, 3, 2, lengths, &number), PYGRU_BAD_BATCH);
-        CHECK_INT(pygru_plan_init(&c, i % 2, 3, 2, lengths, 8, 0, memory), PYGRU_BAD_BATCH);
+        CHECK_INT(pygru_plan_init(&c, i % 2, 3, 2, lengths, 0, memory, sizeof memory),
+                  PYGRU_BAD_BATCH);
     }
     for (i = 0; i < 3; i++) {
         set_case("negative T or B: %lld", (long long)negative[i]);
         CHECK_INT(pygru_plan_size(&c, i % 2, negative[i], 2, NULL, &number), PYGRU_BAD_BATCH);
         CHECK_INT(pygru_plan_size(&c, i % 2, 3, negative[i], NULL, &number), PYGRU_BAD_BATCH);
-        CHECK_INT(pygru_plan_init(&c, i % 2, negative[i], 2, NULL, 8, 0, memory),
+        CHECK_INT(pygru_plan_init(&c, i % 2, negative[i], 2, NULL, 0, memory, sizeof memory),
                   PYGRU_BAD_BATCH);
-        CHECK_INT(pygru_plan_init(&c, i % 2, 3, negative[i], NULL, 8, 0, memory),
+        CHECK_INT(pygru_plan_init(&c, i % 2, 3, negative[i], NULL, 0, memory, sizeof memory),
                   PYGRU_BAD_BATCH);
         CHECK_INT(pygru_step_workspace(&c, negative[i], &number), PYGRU_BAD_CONFIG);
     }
@@ -340,7 +366,7 @@ static void check_bad_batches(void) {
 
 /* "-1 where the tape does not hold it" */
 static void check_tape_views(void) {
-    pygru_config c = {3, 2, 2, 2, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0, 0};
+    pygru_config c = {3, 2, 2, 2, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0, 0, 0};
     int64_t memory[256];
     const pygru_plan *plan = (const pygru_plan *)memory;
     int64_t layer;
@@ -349,7 +375,8 @@ static void check_tape_views(void) {
         const int32_t keep = n % 3;
         pygru_sizes sizes;
         c.norm_eps = n < 3 ? 0 : 0.1;
-        CHECK_INT(pygru_plan_init(&c, keep % 2, 3, 2, NULL, 8, keep, memory), PYGRU_OK);
+        CHECK_INT(pygru_plan_init(&c, keep % 2, 3, 2, NULL, keep, memory, sizeof memory),
+                  PYGRU_OK);
         CHECK_INT(pygru_plan_sizes(plan, 1, &sizes), PYGRU_OK);
         for (layer = 0; layer < 2; layer++) {
             for (d = 0; d < 2; d++) {

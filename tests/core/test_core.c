@@ -34,7 +34,7 @@ static void check_activations(int quick) {
             kind->check_every_length(&kernel_sets[set]);
         }
         /* valgrind computes long double in 64 bits: no truth for float64 there */
-        if (!quick || kind->element_size == 4) {
+        if (!quick || kind->precision == PYGRU_FLOAT32) {
             const worst_error worst = kind->sweep_activations(quick ? 1000003 : 1999);
             set_case("error of the activations, %s", kind->name);
             CHECK_NEAR(worst.sigmoid, 0, MAX_ULPS);

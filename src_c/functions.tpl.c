@@ -1,0 +1,14 @@
+/* functions.tpl.c - what this build of the core hands out: the table that calls.c looks up. */
+
+extern const pygru_functions NAME(pygru_functions);
+const pygru_functions NAME(pygru_functions) = {
+    .pack = NAME(pack_parameters),
+    .forward = NAME(forward),
+    .backward = NAME(backward),
+    .step = NAME(step),
+    .sigmoid = NAME(sigmoid_of),
+    .tanh = NAME(tanh_of),
+    .update = NAME(update),
+    .cross_entropy = NAME(cross_entropy),
+    .sum_of_squares = NAME(sum_of_squares),
+};

@@ -1,0 +1,138 @@
+/* table.tpl.h - what the kernels of one precision are told, and the table that each instruction
+ * set fills. Included by kernels.h, once per precision. */
+
+/* Where up to three column blocks of a product begin, and the distance of their rows. */
+typedef struct NAME(pygru_place) {
+    REAL *at[3];
+    ptrdiff_t row[3];
+} NAME(pygru_place);
+
+/* out (m, panels*NV*lanes) = from + A (m, K) W with packed W. */
+typedef struct NAME(pygru_product) {
+    int64_t m;
+    int64_t panels;
+    int NV; /* column blocks of a panel: 1, 2 or 3 */
+    int64_t K;
+    const REAL *a;
+    ptrdiff_t lda;
+    const void *w;   /* the first panel, of packed weights */
+    ptrdiff_t panel; /* from one panel to the next, in packed weights */
+    NAME(pygru_place) from;
+    NAME(pygru_place) out; /* whole vectors are written */
+} NAME(pygru_product);
+
+/* Units [0, units) of `rows` rows after a product. sums: r | z | hn (reset after), r | z
+ * (before), or n (before, second half), `gate` apart. gates: the n column; the others are
+ * H apart and rows 4H. */
+typedef struct NAME(pygru_units) {
+    int64_t rows;
+    int64_t units;
+    int64_t H;
+    REAL *sums;
+    ptrdiff_t sums_row;
+    int64_t sums_units;
+    ptrdiff_t gate;
+    REAL *gates;
+    const REAL *h; /* rows of H */
+    REAL *h_next;  /* rows of H; may be h */
+    int keeps;
+    int stores; /* whether the gates are kept (reset after; before always does) */
+} NAME(pygru_units);
+
+/* The sums of one gate in `rows` rows, to be normalised: out = gain * standardised + add, where
+ * add_row is 0 for a vector that all rows share. out may be sums or add. The standardised sums
+ * and what they were multiplied by, scale (rows), may be NULL. */
+typedef struct NAME(pygru_normalisation) {
+    int64_t rows;
+    int64_t H;
+    REAL eps;
+    const REAL *sums;
+    ptrdiff_t sums_row;
+    const REAL *gain;
+    const REAL *add;
+    ptrdiff_t add_row;
+    REAL *out;
+    ptrdiff_t out_row;
+    REAL *standardised;
+    ptrdiff_t standardised_row;
+    REAL *scale;
+} NAME(pygru_normalisation);
+
+/* From d, the gradient of out, to d_sums, which may be d, and d_gain, which is added to. */
+typedef struct NAME(pygru_normalisation_gradient) {
+    int64_t rows;
+    int64_t H;
+    const REAL *gain;
+    const REAL *standardised;
+    ptrdiff_t standardised_row;
+    const REAL *scale;
+    const REAL *d;
+    REAL *d_sums;
+    ptrdiff_t d_row; /* of both */
+    REAL *d_gain;
+} NAME(pygru_normalisation_gradient);
+
+/* One step of an optimiser, as pygru_update_args says it. */
+typedef struct NAME(pygru_update) {
+    int64_t n;
+    REAL *parameters;
+    const REAL *gradients;
+    REAL *states[PYGRU_MOST_STATES];
+    const void *settings; /* the optimiser's own struct of settings */
+    double decay;
+    int64_t step;
+} NAME(pygru_update);
+
+/* As pygru_cross_entropy_args says it. */
+typedef struct NAME(pygru_cross_entropy) {
+    int64_t rows;
+    int64_t classes;
+    const REAL *logits;
+    const int64_t *target;
+    const REAL *share;
+    const REAL *weights;
+    double smoothing;
+    REAL *gradient;
+    double *loss;
+} NAME(pygru_cross_entropy);
+
+typedef struct NAME(pygru_table) {
+    void (*after_forward)(const NAME(pygru_units) *);
+    void (*before_reset)(const NAME(pygru_units) *);
+    void (*before_candidate)(const NAME(pygru_units) *);
+    void (*after_backward)(int64_t rows, int64_t H, const REAL *gates, const REAL *h, REAL *d_h,
+                           REAL *d_gates, int keeps);
+    void (*before_backward)(int64_t rows, int64_t H, const REAL *gates, const REAL *h,
+                            REAL *d_h, REAL *d_gates, int keeps);
+    void (*reset_backward)(int64_t rows, int64_t H, const REAL *gates, const REAL *h,
+                           const REAL *d_rh, REAL *d_h, REAL *d_gates);
+    void (*normalise)(const NAME(pygru_normalisation) *);
+    void (*normalise_backward)(const NAME(pygru_normalisation_gradient) *);
+    void (*sigmoid)(int64_t n, const REAL *in, REAL *out);
+    void (*tanh)(int64_t n, const REAL *in, REAL *out);
+    void (*updates[PYGRU_OPTIMIZERS_END_])(const NAME(pygru_update) *);
+    int (*cross_entropy)(const NAME(pygru_cross_entropy) *); /* 0: a target is out of range */
+    double (*sum_of_squares)(int64_t n, const REAL *x);
+    int lanes;        /* of a vector; 0 without packed products */
+    int weight_bytes; /* of a packed weight */
+    void (*product)(const NAME(pygru_product) *);
+    /* Packs columns [0, H) of NV matrices: element k of unit j of matrix v is
+     * w[v][j*unit + k*step]. */
+    void (*pack)(int NV, int64_t H, int64_t K, const REAL *const *w, ptrdiff_t unit,
+                 ptrdiff_t step, void *packed);
+    /* out (m, n) += A^T B, A (K, m), B (K, n); scratch: PYGRU_SUM_SCRATCH, aligned. */
+    void (*sum_over_rows)(int64_t m, int64_t n, int64_t K, const REAL *a, int64_t lda,
+                          const REAL *b, int64_t ldb, REAL *out, int64_t ld_out, REAL *scratch);
+} NAME(pygru_table);
+
+/* The kernels of a set for a precision with these values. */
+static inline const NAME(pygru_table) *NAME(pygru_table_of)(const pygru_kernels *kernels,
+                                                            int32_t precision) {
+    return pygru_chosen_kernels(kernels)->tables[precision];
+}
+
+/* Where packed weights begin that are `count` after others. */
+static inline const void *NAME(pygru_weights_at)(const NAME(pygru_table) *table,
+                                                 const void *weights, int64_t count) {
+    return (const char *)weights + count * table->weight_bytes;
+}
