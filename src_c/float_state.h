@@ -1,8 +1,9 @@
-/* float_state.h - the floating-point state that the core computes in, on each of its threads.
+/* float_state.h - the floating-point state in which the core computes, on each of its threads.
  *
- * Round to nearest, no exception traps, and denormals are zero: a state that decays, or a
- * gradient that vanishes, would otherwise pass through numbers that cost some CPUs a hundred
- * cycles each. What the caller had is put back, flags included. */
+ * It rounds to nearest, traps no exceptions, and treats denormals as zero. On some CPUs an
+ * operation on a denormal takes a hundred cycles, and a state that decays or a gradient that
+ * vanishes would consist of denormals for a while. Afterwards the state of the caller is
+ * restored, including its flags. */
 #ifndef PYGRU_FLOAT_STATE_H
 #define PYGRU_FLOAT_STATE_H
 
@@ -22,7 +23,7 @@ static inline void pygru_leave_float_state(uint64_t before) { _mm_setcsr((uint32
 
 #elif defined(__aarch64__) && defined(__GNUC__)
 
-/* FPCR: bit 24 flushes denormals; the flags in FPSR are the caller's too. */
+/* FPCR: bit 24 flushes denormals. The flags in FPSR are also saved and restored. */
 static inline uint64_t pygru_enter_float_state(void) {
     uint64_t control, flags;
     __asm__ volatile("mrs %0, fpcr" : "=r"(control));

@@ -1,9 +1,10 @@
 /* gemm.tpl.c - the three matrix products of a GRU, on row-major matrices, through the BLAS
  * table.
  *
- * The only place that knows that BLAS is column-major, that its pointers lack const, and how
- * wide its integers are. Row-major C = A B is column-major C' = B' A', so the operands swap.
- * Products longer than BLAS can index are cut into tiles of max_int rows. */
+ * Only this file depends on the facts that BLAS is column-major, that its pointers lack const,
+ * and how wide its integers are. The row-major product C = A B is the column-major product
+ * C' = B' A', so the operands are exchanged. Products with more rows than BLAS can index are cut
+ * into tiles of max_int rows. */
 
 typedef struct NAME(matrix) {
     const REAL *data;
@@ -54,8 +55,8 @@ static void NAME(blas_gemv)(const pygru_blas *blas, char ta, int64_t m, int64_t 
 }
 #undef BLAS_CALL
 
-/* C (m,n) = A (m,k) B^T + beta C, B (n,k) - inputs and states times weights. One row is a
- * matrix-vector product: gemm would move the whole weight matrix into its own buffers. */
+/* C (m,n) = A (m,k) B^T + beta C, B (n,k) - inputs and states times weights. One row is
+ * computed by gemv, because gemm would copy the whole weight matrix into its own buffers. */
 static void NAME(multiply_nt)(const pygru_blas *blas, int64_t m, int64_t n, int64_t k,
                               NAME(matrix) a, NAME(matrix) b, REAL beta, REAL *c, int64_t ldc) {
     int64_t row;
@@ -70,9 +71,9 @@ static void NAME(multiply_nt)(const pygru_blas *blas, int64_t m, int64_t n, int6
     }
 }
 
-/* OpenBLAS multiplies small problems (m n k up to a million) without first copying B into
- * its own layout. With few rows that copy costs more than the arithmetic, so B is cut into
- * panels of columns that stay below the limit: 1.2 to 3 times faster for 8 and 16 rows
+/* OpenBLAS computes small products (m n k up to a million) without copying B into its own layout
+ * first. With few rows this copy takes longer than the arithmetic, so B is cut into panels of
+ * columns that stay below the limit. This is 1.2 to 3 times faster for 8 and 16 rows
  * (docs/decisions/0003-chunks-by-shape.md). Any cut gives a correct product. */
 #define SMALL_PRODUCT 1000000
 enum { NAME(MANY_ROWS) = 48, NAME(LEAST_PANEL) = 48 };
@@ -102,8 +103,8 @@ static void NAME(multiply_nn)(const pygru_blas *blas, int64_t m, int64_t n, int6
     }
 }
 
-/* C (m,n) = A^T B + beta C, A (k,m), B (k,n) - weight gradients, k runs over all rows.
- * The caller keeps k within max_int. */
+/* C (m,n) = A^T B + beta C, A (k,m), B (k,n) - weight gradients, where k runs over all
+ * rows. The caller makes sure that k is at most max_int. */
 static void NAME(multiply_tn)(const pygru_blas *blas, int64_t m, int64_t n, int64_t k,
                               NAME(matrix) a, NAME(matrix) b, REAL beta, REAL *c, int64_t ldc) {
     NAME(blas_gemm)(blas, 'N', 'T', n, m, k, b.data, b.ld, a.data, a.ld, beta, c, ldc);

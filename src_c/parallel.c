@@ -1,7 +1,7 @@
-/* parallel.c - the only file that knows OpenMP, forks and clocks.
+/* parallel.c - the only file that uses OpenMP, forks and clocks.
  *
  * Without OpenMP, in a forked child (libgomp's pool does not survive a fork) and inside
- * another parallel region the same tasks run as a plain loop, in the same order. */
+ * another parallel region, the same tasks run in a plain loop, in the same order. */
 #define _POSIX_C_SOURCE 200809L
 #include "parallel.h"
 
@@ -25,8 +25,9 @@ enum {
     HELD_UP_NS = 50000
 };
 
-/* The next task is one number, phase and index together, so that one atomic addition takes a
- * task of the right phase. A phase has fewer than 2^40 tasks: they are chunks and tiles. */
+/* The phase and the index of the next task are stored in one number, the ticket. So one atomic
+ * addition takes a task, and the task belongs to the current phase. A phase has fewer than 2^40
+ * tasks, because tasks are chunks and tiles. */
 #define PHASE_SHIFT 40
 #define INDEX_MASK ((INT64_C(1) << PHASE_SHIFT) - 1)
 
@@ -37,8 +38,8 @@ struct pygru_run {
     int64_t done;         /* atomic: finished tasks of this phase */
     int32_t stop;         /* atomic flag */
     int32_t alone;        /* atomic flag: only the calling thread takes tasks from now on */
-    int64_t last_poll_ns; /* touched by the calling thread only */
-    uint64_t float_state; /* the caller's, for the poll */
+    int64_t last_poll_ns; /* used by the calling thread only */
+    uint64_t float_state; /* the state of the caller, for the poll */
 };
 
 #if defined(_MSC_VER)
@@ -56,7 +57,7 @@ struct pygru_run {
 #define ADD64(p, v) __atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL)
 #endif
 
-/* The one mutable global of the core: written once, in a child, before it runs anything. */
+/* The only mutable global of the core. A forked child sets it once, before it runs anything. */
 static int in_forked_child = 0;
 
 #if !defined(_WIN32)
@@ -84,13 +85,13 @@ static int64_t now_ns(void) {
 static void poll_if_due(pygru_run *run) {
     const pygru_team *team = run->team;
     const int64_t now = now_ns();
-    /* A clock that was set back must not silence the poll: compare the distance. */
+    /* Also poll if the clock was set back: compare the absolute distance. */
     const int64_t waited = now - run->last_poll_ns;
     if (waited >= 0 && waited < POLL_INTERVAL_NS) {
         return;
     }
     run->last_poll_ns = now;
-    /* What is polled is the caller's code. */
+    /* The poll is code of the caller, so it needs the caller's floating-point state. */
     pygru_leave_float_state(run->float_state);
     if (team->poll(team->poll_context)) {
         STORE32(&run->stop, 1);
@@ -105,7 +106,8 @@ int pygru_should_stop(pygru_run *run, int32_t slot) {
     return LOAD32(&run->stop);
 }
 
-/* Opens the first phase from `phase` on that has tasks; past the last one if there is none. */
+/* Opens the first phase from `phase` on that has tasks. If there is none, opens the phase after
+ * the last one. */
 static void open_phase(pygru_run *run, int32_t phase) {
     const pygru_work *work = run->work;
     while (phase < work->n_phases && work->count(phase, work->context) == 0) {
@@ -115,7 +117,7 @@ static void open_phase(pygru_run *run, int32_t phase) {
     STORE64(&run->ticket, (int64_t)phase << PHASE_SHIFT);
 }
 
-/* Tells the CPU that a loop only waits. */
+/* Tells the CPU that the thread is waiting in a loop. */
 static void relax(void) {
 #if defined(__x86_64__) || defined(__i386__)
     __builtin_ia32_pause();
@@ -124,9 +126,9 @@ static void relax(void) {
 #endif
 }
 
-/* Waits until another thread has finished the phase: for about a microsecond without the
- * system, then awake, then in short naps, so that a machine with other work gives its time to
- * whoever still has a task. */
+/* Waits until another thread has finished the phase. For about a microsecond it only executes
+ * pause instructions. Then it offers its processor to other threads, and later it sleeps for
+ * short times, so that a busy machine can run the threads that still have a task. */
 static void wait_for_next_phase(pygru_run *run, int32_t phase, int32_t slot, int64_t task_ns) {
     int64_t begin;
     int i;
@@ -152,10 +154,10 @@ static void wait_for_next_phase(pygru_run *run, int32_t phase, int32_t slot, int
     }
 }
 
-/* What every thread does: take tasks until there are none. Whoever finishes the last task of a
- * phase opens the next. There is no barrier: a thread that the system has not started yet, or
- * has put aside between two tasks, holds nobody up; one that is put aside within a task does.
- */
+/* Every thread runs this: it takes tasks until there are none. The thread that finishes the last
+ * task of a phase opens the next phase. There is no barrier, so a thread that the system has not
+ * started yet, or has interrupted between two tasks, does not delay the others. A thread that is
+ * interrupted within a task does. */
 static void take_tasks(pygru_run *run, int32_t slot) {
     const pygru_work *work = run->work;
     int64_t task_ns = 0;

@@ -1,13 +1,13 @@
 /* activations.tpl.c - sigmoid and tanh without libm, written so that the compiler can
  * vectorise a loop over them: no branch, no table, no call.
  *
- * Both rest on e^y = 2^k (1 + p(r)) with k = round(y / ln 2), r = y - k ln 2, |r| <= ln 2 / 2,
- * and p(r) = e^r - 1 by its Taylor series, whose coefficients are 1/j!. The last term left
- * out is below a quarter of a rounding error. What the rounding of r and of the larger sums
- * loses is kept and added to the smaller terms, so that the result is within 2 ULP; the
- * measured error stands in docs/math.md.
- * NaN gives NaN, +-inf the limits, -0.0 keeps its sign, denormal results are right.
- * FUSE(a, b, c) is a b + c, rounded once where the instruction set can. */
+ * Both use e^y = 2^k (1 + p(r)) with k = round(y / ln 2), r = y - k ln 2, |r| <= ln 2 / 2,
+ * and p(r) = e^r - 1 by its Taylor series, whose coefficients are 1/j!. The first term that is
+ * left out is smaller than a quarter of a rounding error. The rounding errors of r and of the
+ * larger sums are kept and added to the smaller terms, so that the result is within 2 ULP.
+ * docs/math.md has the measured error.
+ * NaN gives NaN, +-inf give the limits, -0.0 keeps its sign, denormal results are right.
+ * FUSE(a, b, c) is a b + c, rounded only once if the instruction set can do that. */
 
 #if REAL_BITS == 32
 typedef uint32_t NAME(bits);
@@ -48,7 +48,7 @@ ALWAYS_INLINE REAL NAME(power_of_two)(NAME(bits) exponent) {
     return NAME(from_bits)(exponent << MANTISSA_BITS);
 }
 
-/* y = k ln 2 + r + low, for y >= 0; `low` is what rounding r has lost. */
+/* y = k ln 2 + r + low, for y >= 0; `low` is the rounding error of r. */
 typedef struct NAME(reduced) {
     NAME(bits) k;
     REAL r;
@@ -100,7 +100,7 @@ ALWAYS_INLINE REAL NAME(sigmoid)(REAL x) {
     const NAME(reduced) a = NAME(reduce)(magnitude > SIGMOID_LIMIT ? SIGMOID_LIMIT : magnitude);
     const REAL r = positive ? -a.r : a.r;
     const REAL low = positive ? -a.low : a.low;
-    /* s may be denormal, so it is made of two factors that are not. */
+    /* s may be denormal, so it is the product of two factors that are not. */
     const NAME(bits) half = a.k >> 1;
     const REAL s = NAME(power_of_two)(EXPONENT_BIAS - half) *
                    NAME(power_of_two)(EXPONENT_BIAS - (a.k - half));
@@ -111,8 +111,8 @@ ALWAYS_INLINE REAL NAME(sigmoid)(REAL x) {
 }
 
 /* tanh(x) = sign(x) h / (1 + h) with h = (e^(2|x|) - 1) / 2 and e^y - 1 = (2^k - 1) + 2^k p(r),
- * which does not cancel. For small h the rounding of 1 + h would show; there
- * h / (1 + h) = h - h^2 / (1 + h). */
+ * which does not cancel. For small h the rounding of 1 + h would be
+ * visible, so there h / (1 + h) = h - h^2 / (1 + h) is used. */
 ALWAYS_INLINE REAL NAME(hyperbolic_tangent)(REAL x) {
     const REAL magnitude = x < (REAL)0 ? -x : x;
     const REAL y = (REAL)2 * (magnitude > TANH_LIMIT ? TANH_LIMIT : magnitude);

@@ -1,10 +1,11 @@
 /* gates.tpl.c - the elementwise part of a step and of its derivative, on a block of rows.
  *
- * Plain loops that the compiler vectorises; each file of an instruction set includes them once
- * per precision. A row of `gates` has the columns of gate_order.h; the last one is hn (reset
- * after) or r*h (before). Before the step, n, r and z hold what the input contributes; `sums` holds
- * the rest, as pygru_units in kernels.h says. No function here is inlined into a product: the
- * constants of the activations would push sums out of the registers. */
+ * These are plain loops, which the compiler vectorises. Each file of an instruction set includes
+ * them once per precision. A row of `gates` has the columns of gate_order.h; the last one is hn
+ * (reset after the product) or r*h (before). Before the step, the columns n, r and z contain what
+ * the input contributes, and `sums` contains the rest, see pygru_units in kernels.h. No function
+ * here is inlined into a product, because the constants of the activations would take the
+ * registers of the sums. */
 
 /* ---- forward ------------------------------------------------------------------------ */
 
@@ -13,8 +14,8 @@ ALWAYS_INLINE REAL NAME(blend)(REAL z, REAL n, REAL h, int keeps) {
     return keeps ? FUSE(z, h - n, n) : FUSE(z, n - h, h);
 }
 
-/* The sums of r and z become r and z where they stand. A loop of its own, because it has no
- * chain from one activation to the next: the CPU works on several vectors of it at a time. */
+/* Replaces the sums of r and z by r and z. This is a separate loop, because here no activation
+ * depends on another one, so that the CPU can work on several vectors at a time. */
 static void NAME(activate_r_and_z)(const NAME(pygru_units) *p) {
     int64_t row, j;
     int gate;
@@ -29,9 +30,9 @@ static void NAME(activate_r_and_z)(const NAME(pygru_units) *p) {
     }
 }
 
-/* What some units of one row read and write. */
+/* The arrays that some units of one row read and write. */
 typedef struct NAME(unit_arrays) {
-    const REAL *sums[GATES]; /* in their order; n of the states is hn, with the reset after */
+    const REAL *sums[GATES]; /* in their order; with the reset after, n of the states is hn */
     const REAL *in_n;
     const REAL *in_z;
     const REAL *h;
@@ -39,7 +40,7 @@ typedef struct NAME(unit_arrays) {
     REAL *h_next;
 } NAME(unit_arrays);
 
-/* Reset after the product: r and z stand where their sums stood, the third sum is hn. */
+/* Reset after the product: r and z are in the places of their sums, the third sum is hn. */
 ALWAYS_INLINE void NAME(units_after)(int count, const NAME(unit_arrays) *u, int keeps,
                                      int stores) {
     const REAL *r = u->sums[GATE_R], *z = u->sums[GATE_Z], *hn = u->sums[GATE_N];
@@ -91,7 +92,7 @@ ALWAYS_INLINE void NAME(units_before_candidate)(int count, const NAME(unit_array
     }
 }
 
-/* The arrays of a row, `at` units further. */
+/* The same arrays, `at` units further. */
 ALWAYS_INLINE NAME(unit_arrays)
     NAME(arrays_of)(const NAME(pygru_units) *p, int64_t row, int64_t at) {
     const REAL *sums = p->sums + row * p->sums_row + at;
@@ -132,7 +133,7 @@ ALWAYS_INLINE void NAME(pass_units)(enum pass pass, int count, const NAME(unit_a
     }
 }
 
-/* The last units of a row, too few for a vector: on copies whose other lanes are zeros. */
+/* The last units of a row, if they do not fill a vector: uses copies whose other lanes are 0. */
 ALWAYS_INLINE void NAME(pass_last_units)(enum pass pass, int64_t count,
                                          const NAME(unit_arrays) *row, int keeps, int stores) {
     /* The columns that the pass writes, and how many gates have sums. */
@@ -204,8 +205,9 @@ static void NAME(before_candidate)(const NAME(pygru_units) *p) {
 
 /* ---- backward ----------------------------------------------------------------------- */
 
-/* What both resets share, for one unit: from d_h the derivatives before the activations of
- * the candidate and the update gate, and the part of d_h that passes straight through.
+/* The common part of both resets, for one unit: from d_h come the derivatives before the
+ * activations of the candidate and the update gate, and the part of d_h that goes straight to
+ * the old state.
  *   replaces: d_z = d_h (n - h)   d_n = d_h z       straight = d_h (1-z)
  *   keeps:    d_z = d_h (h - n)   d_n = d_h (1-z)   straight = d_h z
  *   da_z = d_z z (1-z)            da_n = d_n (1 - n^2) */
@@ -226,7 +228,7 @@ ALWAYS_INLINE NAME(unit_gradient)
 }
 
 /* One row, reset after. d_hn = da_n r;  da_r = da_n hn r (1-r).
- * d_h: in the gradient of the new state, out the straight part. */
+ * d_h is the gradient of the new state at first, and the straight part afterwards. */
 ALWAYS_INLINE void NAME(row_after_backward)(int64_t H, const REAL *gates, const REAL *h,
                                             REAL *d_h, REAL *d_gates, int keeps) {
     const REAL *n = gates + at_column(H, COLUMN_N), *r = gates + at_column(H, COLUMN_R);
@@ -243,8 +245,8 @@ ALWAYS_INLINE void NAME(row_after_backward)(int64_t H, const REAL *gates, const 
     }
 }
 
-/* One row, reset before, first half: everything but the reset gate. The fourth column keeps
- * r*h, which the gradient of U_n needs. */
+/* One row, reset before, first half: everything except the reset gate. The fourth column keeps
+ * r*h, because the gradient of U_n needs it. */
 ALWAYS_INLINE void NAME(row_before_backward)(int64_t H, const REAL *gates, const REAL *h,
                                              REAL *d_h, REAL *d_gates, int keeps) {
     const REAL *n = gates + at_column(H, COLUMN_N), *z = gates + at_column(H, COLUMN_Z);

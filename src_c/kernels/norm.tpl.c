@@ -1,15 +1,15 @@
 /* norm.tpl.c - layer normalisation of the sums of one gate, and its derivative, on rows.
  *
- * A row of H sums v becomes (v - mean) / sqrt(variance + eps), the standardised sums, and gain
- * times them. Sums over a row are 16 partial ones, whatever the length of a vector: every
- * instruction set adds up in the same order. */
+ * From a row of H sums v come the standardised sums (v - mean) / sqrt(variance + eps), which are
+ * then multiplied by the gain. A sum over a row consists of 16 partial sums for every length of
+ * a vector, so all instruction sets add in the same order. */
 
 #ifndef PARTIAL_SUMS
 #define PARTIAL_SUMS 16
 #endif
 
-/* The total of partial sums, in pairs. Every width is a loop of its own, since one loop over
- * the widths is not unrolled into vectors. */
+/* The total of partial sums, added in pairs. Every width has its own loop, because the compiler
+ * does not unroll a single loop over the widths into vectors. */
 #define FOLD(width)                                                                            \
     for (k = 0; k < (width); k++) {                                                            \
         sums[k] += sums[k + (width)];                                                          \
@@ -58,8 +58,8 @@ static REAL NAME(row_variance)(int64_t H, const REAL *v, REAL mean) {
     return NAME(total_of)(sums) / (REAL)H;
 }
 
-/* out = gain * standardised + add; the standardised sums and what they were multiplied by are
- * stored where somebody wants them. */
+/* out = gain * standardised + add. If the pointers are not NULL, the standardised sums and their
+ * scale, 1 / sqrt(variance + eps), are stored too. */
 static void NAME(normalise)(const NAME(pygru_normalisation) *p) {
     int64_t row, j;
     for (row = 0; row < p->rows; row++) {
@@ -86,8 +86,8 @@ static void NAME(normalise)(const NAME(pygru_normalisation) *p) {
     }
 }
 
-/* From d, the gradient of gain * s for standardised sums s, to that of the sums; the gain's
- * is added to d_gain:
+/* d is the gradient of gain * s, where s are the standardised sums. Computes the gradient of the
+ * sums, and adds that of the gain to d_gain:
  *   e = gain d;  d_sums = scale (e - mean(e) - s mean(e s));  d_gain += d s */
 static void NAME(normalise_backward)(const NAME(pygru_normalisation_gradient) *p) {
     const REAL *gain = p->gain;

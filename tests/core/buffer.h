@@ -1,8 +1,8 @@
-/* buffer.h - memory in which no access out of bounds goes unnoticed.
+/* buffer.h - memory in which every access out of bounds is noticed.
  *
- * PAGES: the buffer ends where a page begins that nobody may touch, so reading one byte too
- * many is a fault without any tool; the bytes before it are compared when it is freed; it
- * begins as 0xFF bytes, which are NaN; an input can be made read only.
+ * PAGES: behind the end of the buffer begins a page that nobody may access, so reading one byte
+ * too many is a fault, without any tool. The bytes before the buffer are compared when it is
+ * freed. At first it contains 0xFF bytes, which are NaN. An input can be made read only.
  * MALLOC: exactly the bytes asked for, not initialised, for AddressSanitizer and memcheck. */
 #ifndef BUFFER_H
 #define BUFFER_H
@@ -25,7 +25,7 @@ typedef struct buffer {
     int read_only;
 } buffer;
 
-/* Mappings that wait to be used again: making new ones would take most of the time. */
+/* Mappings that will be used again, because making new ones would take most of the time. */
 enum { MOST_IDLE = 256, MOST_IDLE_BYTES = 4 << 20 };
 
 static struct {
@@ -81,7 +81,7 @@ static void map_free(unsigned char *map, size_t bytes) {
     }
 }
 
-/* `alignment` divides bytes, or is 1. */
+/* `alignment` divides `bytes`, or is 1. */
 static buffer buffer_aligned(int64_t bytes, size_t alignment) {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
     buffer b = {NULL, (size_t)bytes, NULL, 0, 0};

@@ -1,5 +1,5 @@
-/* check.h - the smallest test library that says what went wrong: counted checks, and a line
- * that tells which case was running. It never stops at a failure. */
+/* check.h - a very small test library: it counts checks, and prints for each failure what went
+ * wrong and which case was running. It never stops at a failure. */
 #ifndef CHECK_H
 #define CHECK_H
 
@@ -11,7 +11,7 @@
 
 enum { MAX_REPORTS = 60 };
 
-/* Every how many-th case of the long loops is run: 3 where the tools make everything slow. */
+/* The long loops run only one of so many cases: 3 if a tool makes everything slow. */
 static int every = 1;
 
 static long checks_passed;
@@ -55,7 +55,7 @@ static void check_near(double actual, double expected, double tolerance, const c
     }
 }
 
-/* Equal bit for bit, the sign of zero included; a NaN is never expected. */
+/* Equal bit for bit, including the sign of zero; a NaN is never expected. */
 static void check_same_bits(int64_t n, const double *actual, const double *expected,
                             const char *file, int line, const char *what) {
     int64_t i = 0;

@@ -1,5 +1,5 @@
-/* float_environment.h - floating-point states that a caller of the core may be in, and whether
- * a call has left them alone: rounding, traps, exception flags, what happens to denormals. */
+/* float_environment.h - floating-point states that a caller of the core may have, and a check
+ * that a call has not changed them: rounding, traps, exception flags, treatment of denormals. */
 #ifndef FLOAT_ENVIRONMENT_H
 #define FLOAT_ENVIRONMENT_H
 
@@ -26,7 +26,7 @@ typedef struct caller_state {
     uint64_t inside;
 } caller_state;
 
-/* Everything that the core could have changed. */
+/* Everything that the core could change. */
 static uint64_t float_environment(void) {
 #if defined(__SSE2__)
     return _mm_getcsr();
@@ -40,14 +40,14 @@ static uint64_t float_environment(void) {
 #endif
 }
 
-/* Out of line, so that no arithmetic of the caller moves into the state or out of it. */
+/* Not inlined, so that the compiler moves no arithmetic of the caller across the change. */
 __attribute__((noinline)) static caller_state enter_state(int state) {
     static const int rounding[] = {[STATE_ROUNDS_UP] = FE_UPWARD,
                                    [STATE_ROUNDS_DOWN] = FE_DOWNWARD,
                                    [STATE_ROUNDS_TO_ZERO] = FE_TOWARDZERO};
     caller_state s;
     (void)fegetenv(&s.before);
-    if (state != STATE_AS_IS) { /* so that an inexact result of the core shows */
+    if (state != STATE_AS_IS) { /* so that the check notices an inexact result of the core */
         (void)feclearexcept(FE_ALL_EXCEPT);
     }
     if (state >= STATE_ROUNDS_UP && state <= STATE_ROUNDS_TO_ZERO) {
@@ -63,14 +63,14 @@ __attribute__((noinline)) static caller_state enter_state(int state) {
     return s;
 }
 
-/* Whether the state is still the one that was entered; then back to the one before. */
+/* Whether the state is still the one that was entered. Restores the one before. */
 __attribute__((noinline)) static int leave_state(const caller_state *s) {
     const int same = float_environment() == s->inside;
     (void)fesetenv(&s->before);
     return same;
 }
 
-/* Whether denormals can be flushed at all: valgrind, for one, computes with them. */
+/* Whether denormals can be flushed to zero at all. Under valgrind, for example, they cannot. */
 static int denormals_can_be_flushed(void) {
 #if defined(__SSE2__)
     const unsigned before = _mm_getcsr();

@@ -1,11 +1,11 @@
 /* naive_blas.h - gemm and gemv as three loops, column-major, called the way Fortran calls,
  * for float and double and for 32 and 64 bit integers.
  *
- * It refuses what the reference BLAS reports to xerbla, and counts the refusals: the core
- * must cause none. The sum over k always runs in the same order, so cutting a product into
- * panels of rows or columns does not change a bit.
+ * It refuses the arguments that the reference BLAS reports to xerbla, and counts the refusals.
+ * The core must cause none. The sum over k always runs in the same order, so cutting a product
+ * into panels of rows or columns does not change a bit.
  *
- * The file includes itself once per type: the part at the end is the BLAS. */
+ * The file includes itself once per type; the part at the end is the BLAS. */
 #ifndef NAIVE_BLAS_H
 #define NAIVE_BLAS_H
 

@@ -1,6 +1,6 @@
-/* plain_vectors.h - the operations that the kernel templates need, on vectors of any size that
- * the compiler takes apart for whatever machine it compiles for. Without a fused multiply-add.
- * The including file defines VECTOR_BYTES, MOST_SUMS and KERNELS. */
+/* plain_vectors.h - the operations that the kernel templates need, on vectors of any size. The
+ * compiler splits them into vectors of the machine that it compiles for. There is no fused
+ * multiply-add. The including file defines VECTOR_BYTES, MOST_SUMS and KERNELS. */
 #include "kernels/kernels.h"
 #include "template_macros.h"
 

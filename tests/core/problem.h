@@ -1,7 +1,7 @@
 /* problem.h - one batch for one model, made of random numbers, and the ways to run it.
  *
- * Arrays are dense and row-major, of doubles that are all float32 values: both precisions of
- * the core and the reference compute from the same numbers. */
+ * Arrays are dense and row-major. They are arrays of doubles whose values are all float32
+ * values, so that both precisions of the core and the reference use the same numbers. */
 #ifndef PROBLEM_H
 #define PROBLEM_H
 
@@ -29,7 +29,7 @@ typedef struct problem {
     int64_t n_parameters;
 } problem;
 
-/* How x, y, d_y and d_x lie in memory. */
+/* The layout of x, y, d_y and d_x in memory. */
 typedef enum layout {
     TIME_MAJOR,     /* (T, B, features) */
     BATCH_MAJOR,    /* (B, T, features) */
@@ -39,13 +39,13 @@ typedef enum layout {
     N_LAYOUTS
 } layout;
 
-/* How to run a problem. All zero but n_threads and int_bytes is the plain way. */
+/* How to run a problem. The plain way has zeros except in n_threads and int_bytes. */
 typedef struct options {
     int32_t engine;
     int32_t keep;
     int32_t n_threads;
     int32_t int_bytes;
-    int64_t max_int;              /* 0: what the integer can hold */
+    int64_t max_int;              /* 0: the largest that the integer can hold */
     const pygru_kernels *kernels; /* NULL: the best that this CPU has */
     layout lay;
     int in_place;      /* h_n is h0 */
@@ -55,14 +55,14 @@ typedef struct options {
     int null_d_y;
     int null_d_h_n;
     int null_d_x;
-    double grads_before; /* what the gradients hold before the call */
+    double grads_before; /* the value of all gradients before the call */
     int (*poll)(void *context);
     int backward_only; /* poll and nap in the backward call only */
     void *poll_context;
     int nap_us;
 } options;
 
-/* What came out, as doubles. Undefined after an error. */
+/* The results, as doubles. Undefined after an error. */
 typedef struct results {
     pygru_status forward;
     pygru_status backward;
@@ -108,10 +108,10 @@ static void copy_doubles(int64_t n, const double *from, double *to) {
 
 /* ---- problems ----------------------------------------------------------------------- */
 
-/* What a problem may have of pygru_noise, to be combined. */
+/* The kinds of noise that a problem may have, to be combined. */
 enum { NO_NOISE = 0, DROPOUT = 1, RECURRENT = 2, ZONEOUT = 4 };
 
-/* Random bytes, two of three of them 1; NULL if there shall be none. */
+/* Random bytes, two of three of them 1; NULL if the problem has none. */
 static uint8_t *random_mask(int wanted, int64_t n) {
     uint8_t *mask = wanted ? allocate(n, 1) : NULL;
     int64_t i;
@@ -125,7 +125,7 @@ static int64_t length_of(const problem *p, int64_t b) {
     return p->lengths == NULL ? p->T : p->lengths[b];
 }
 
-/* Parameters of one cell, counted here and not by the core. */
+/* The number of parameters of one cell, counted here and not by the core. */
 static int64_t parameters_of_cell(const pygru_config *c, int64_t layer) {
     const int64_t H = c->hidden_size;
     const int64_t width = layer == 0 ? c->input_size : c->num_directions * H;
@@ -228,7 +228,7 @@ static void results_free(results *r) {
 
 /* ---- strided arrays ----------------------------------------------------------------- */
 
-/* Where the rows of a (T, B, features) array stand in a buffer of exactly that extent. */
+/* The places of the rows of a (T, B, features) array in a buffer of exactly this size. */
 typedef struct placement {
     ptrdiff_t first; /* of step 0, sequence 0 */
     ptrdiff_t step;

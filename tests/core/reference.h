@@ -46,8 +46,8 @@ static void reference_sums(const pygru_config *c, int64_t n, const double *matri
     }
 }
 
-/* One step of one sequence: h (H) becomes h'. h_in (H) stands for h in the products. scratch
- * (10H). */
+/* One step of one sequence: h (H) becomes h'. The products use h_in (H) in the place of h.
+ * scratch (10H). */
 static void reference_step(const pygru_config *c, int64_t width, const double *cell,
                            const double *x, const double *h_in, double *h, double *scratch) {
     const int64_t H = c->hidden_size;
@@ -86,7 +86,7 @@ static void reference_step(const pygru_config *c, int64_t width, const double *c
     }
 }
 
-/* y (T, B, D*H), zeros past the end of a sequence; h_n (L*D, B, H). */
+/* y (T, B, D*H), zeros after the end of a sequence; h_n (L*D, B, H). */
 static void reference_forward(const problem *p, double *y, double *h_n) {
     const pygru_config *c = &p->config;
     const int64_t H = c->hidden_size, D = c->num_directions, width_above = D * H;
@@ -144,8 +144,8 @@ static double reference_loss(const problem *p) {
     return loss;
 }
 
-/* The slope of the loss when `values` (n), a part of the problem, move along `direction`:
- * central differences over two distances, which leaves an error of the fourth order. */
+/* The slope of the loss when `values` (n), a part of the problem, change along `direction`. It
+ * is computed by central differences over two distances, so its error is of the fourth order. */
 static double reference_slope(const problem *p, int64_t n, double *values,
                               const double *direction) {
     static const double weight[4] = {8.0 / 12, -8.0 / 12, -1.0 / 12, 1.0 / 12};
