@@ -1,11 +1,30 @@
 """Optimisers: each updates the flat parameter arrays of a model from its flat gradients."""
 
+from __future__ import annotations
+
+import copy
 import math
 import weakref
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from pygru.core import _core, backend, validation
+from pygru.core.atomic import Action, assignment, attributes, commit
+from pygru.train.descriptions import describe_function
+from pygru.typing import Floats
+
+#: A fixed learning rate, or a function from the number of the step to the rate.
+Rate: TypeAlias = float | Callable[[int], float]
+
+#: Flat arrays of one size: values, gradients and states; and their weight decay.
+Part: TypeAlias = tuple[tuple[Floats, ...], float]
+
+#: Pairs of flat arrays, as a model's ``flat_pairs``: values and gradients.
+Pairs: TypeAlias = Sequence[tuple[Floats, Floats]]
+
+MOST_STEPS = 2**53  # so many are exact in float64
 
 
 class Optimizer:
@@ -24,41 +43,44 @@ class Optimizer:
     # How many arrays of state an optimiser keeps per parameter array.
     n_states = 0
 
-    def __init__(self, learning_rate, weight_decay=0.0):
+    def __init__(self, learning_rate: Rate, weight_decay: float = 0.0) -> None:
         self.learning_rate = learning_rate
         self.weight_decay = validation.check_not_negative("weight_decay", weight_decay)
         self._count = np.zeros(1, np.int64)
-        self._states = None
-        self._model = None  # a weak reference to the one that the states belong to
+        self._states: list[list[Floats]] | None = None
+        # A weak reference to the model that the states belong to.
+        self._model: weakref.ref[Any] | None = None
 
     @property
-    def steps(self):
+    def steps(self) -> int:
         """How many steps have been made."""
         return int(self._count[0])
 
     @property
-    def learning_rate(self):
+    def learning_rate(self) -> Rate:
         """float > 0 or schedule; may be changed between steps."""
         return self._learning_rate
 
     @learning_rate.setter
-    def learning_rate(self, value):
-        if not callable(value):
-            value = validation.check_positive("learning_rate", value)
-        self._learning_rate = value
+    def learning_rate(self, value: Rate) -> None:
+        self._learning_rate = _checked_rate(value)
+
+    def changing_rate(self, value: Rate) -> Action:
+        """Return the action, for :func:`pygru.core.atomic.commit`, that sets the rate."""
+        return attributes(self, _learning_rate=_checked_rate(value))
 
     @property
-    def next_learning_rate(self):
+    def next_learning_rate(self) -> float:
         """The rate of the step that comes next, a float."""
         if not callable(self._learning_rate):
             return self._learning_rate
         return validation.check_not_negative("learning_rate", self._learning_rate(self.steps))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return the settings but the learning rate, ready for JSON."""
         return {"weight_decay": self.weight_decay}
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         """Return what changes from step to step: a dict of numbers and copies of arrays.
 
         ``learning_rate`` is None where a schedule says it.
@@ -70,7 +92,7 @@ class Optimizer:
             "states": [[state.copy() for state in row] for row in self._states or []],
         }
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go back to what :meth:`state_dict` has returned, all or nothing.
 
         Raises
@@ -78,21 +100,46 @@ class Optimizer:
         KeyError, TypeError, ValueError
             If it is not the state of an optimiser like this one.
         """
+        commit([self.loading(state)])
+
+    def loading(self, state: Mapping[str, Any]) -> Action:
+        """Return the action of :meth:`load_state_dict`, after all checks."""
+        validation.check_mapping("state", state)
         steps = validation.check_int("steps", state["steps"], 0)
+        if steps > MOST_STEPS:
+            raise ValueError(f"steps must be at most 2**53, got {steps}")
         rate = state["learning_rate"]
         if callable(self._learning_rate) != (rate is None):
             raise ValueError("learning_rate is a schedule in one and a number in the other")
-        if rate is not None:
+        if rate is None:
+            rate = self._learning_rate
+        else:
             rate = validation.check_positive("learning_rate", rate)
-        rows = [[np.array(array) for array in row] for row in state["states"]]
-        if any(len(row) != self.n_states for row in rows):
-            raise ValueError(f"a {type(self).__name__} keeps {self.n_states} states per array")
-        if rate is not None:
-            self._learning_rate = rate
-        self._states = rows or None
-        self._count[0] = steps
+        rows = [
+            [_state(f"states[{i}][{j}]", array) for j, array in enumerate(row)]
+            for i, row in enumerate(state["states"])
+        ]
+        for i, row in enumerate(rows):
+            if len(row) != self.n_states:
+                raise ValueError(
+                    f"a {type(self).__name__} keeps {self.n_states} states per array, "
+                    f"got {len(row)} in states[{i}]"
+                )
+            for j, array in enumerate(row):
+                if array.shape != row[0].shape or array.dtype != row[0].dtype:
+                    raise ValueError(
+                        f"states[{i}][{j}] must be like states[{i}][0], of shape "
+                        f"{row[0].shape} and dtype {row[0].dtype}, got {array.shape} and "
+                        f"{array.dtype}"
+                    )
+        return attributes(
+            self,
+            _learning_rate=rate,
+            _states=rows or None,
+            _count=np.array([steps], np.int64),
+        )
 
-    def step(self, model):
+    def step(self, model: Any) -> None:
         """Update the parameters of ``model`` in place from its gradients.
 
         A step that is interrupted has been made wholly, and counted, or not at all.
@@ -100,14 +147,24 @@ class Optimizer:
         Raises
         ------
         ValueError
-            If this optimiser has been used with another model.
+            If this optimiser has been used with another model, or its states are of another
+            dtype than the model.
         """
         self._check_model(model)
         pairs = model.flat_pairs
+        states = self._states_for(pairs)
+        if all(_is_plain(values) for values, _ in pairs):
+            self._step(model, pairs, states)
+        else:
+            self._step_on_copies(model, pairs, states)
+
+    def _step(self, model: Any, pairs: Pairs, states: list[list[Floats]]) -> None:
+        """Make a step in place; the arrays of values and states are dense and native."""
         wholes = [
-            (values, gradients, *states)
-            for (values, gradients), states in zip(pairs, self._states_for(pairs), strict=True)
+            (values, _plain_like("the gradients", gradients, values), *row)
+            for (values, gradients), row in zip(pairs, states, strict=True)
         ]
+        parts: list[Part]
         if self.weight_decay == 0:
             parts = [(arrays, 0.0) for arrays in wholes]
         else:
@@ -118,35 +175,101 @@ class Optimizer:
             ]
         self._update(parts, self.next_learning_rate)
 
-    def _check_model(self, model):
+    def _step_on_copies(self, model: Any, pairs: Pairs, states: list[list[Floats]]) -> None:
+        """Make a step for values that C cannot walk, such as every second one of an array."""
+        twin = copy.copy(self)
+        twin._count = self._count.copy()
+        twin._states = [[state.copy() for state in row] for row in states]
+        moved = [np.array(values, values.dtype.newbyteorder("=")) for values, _ in pairs]
+        gradients = [gradients for _, gradients in pairs]
+        twin._step(model, list(zip(moved, gradients, strict=True)), twin._states)
+        written = [
+            assignment(values, new.astype(values.dtype, copy=False))
+            for (values, _), new in zip(pairs, moved, strict=True)
+        ]
+        commit([*written, attributes(self, _states=twin._states, _count=twin._count)])
+
+    def _update(self, parts: Sequence[Part], rate: float) -> None:
+        """Make one step of all parts, and count it; each optimiser has its own."""
+        raise NotImplementedError
+
+    def _check_model(self, model: Any) -> None:
         """Refuse a second model: the states, and the count of steps, belong to the first."""
         if self._model is None or self._states is None:
             self._model = weakref.ref(model)
         elif self._model() is not model:
             raise ValueError("this optimizer belongs to another model; make a new one")
 
-    def __getstate__(self):
+    def __getstate__(self) -> dict[str, Any]:
         # A copy, or what a file gives back, belongs to the copy of the model.
         return self.__dict__ | {"_model": None}
 
-    def _states_for(self, pairs):
+    def _states_for(self, pairs: Pairs) -> list[list[Floats]]:
+        """The states, made with the first step; they have to be like the values."""
         if self._states is None:
             self._states = [
-                [np.zeros_like(values) for _ in range(self.n_states)] for values, _ in pairs
+                [
+                    np.zeros(values.shape, values.dtype.newbyteorder("="))
+                    for _ in range(self.n_states)
+                ]
+                for values, _ in pairs
             ]
         sizes = [len(values) for values, _ in pairs]
         if sizes != [len(row[0]) for row in self._states]:
             raise ValueError("this optimizer belongs to another model; make a new one")
+        for (values, _), (state, *_) in zip(pairs, self._states, strict=True):
+            if values.dtype.newbyteorder("=") != state.dtype:
+                raise ValueError(
+                    f"the states of this optimizer are {state.dtype}, the weights of the model "
+                    f"{values.dtype}"
+                )
         return self._states
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         decay = f", weight_decay={self.weight_decay}" if self.weight_decay else ""
-        return f"{type(self).__name__}(learning_rate={self.learning_rate}{decay})"
+        return f"{type(self).__name__}(learning_rate={_rate_text(self.learning_rate)}{decay})"
 
 
-def _with_gaps(weights, decay, size):
+def _rate_text(rate: Rate) -> str:
+    return describe_function(rate) if callable(rate) else repr(rate)
+
+
+def _checked_rate(value: Rate) -> Rate:
+    return value if callable(value) else validation.check_positive("learning_rate", value)
+
+
+def _is_plain(array: Floats) -> bool:
+    """Whether C can walk an array as it is: dense, aligned and of native byte order."""
+    flags = array.flags
+    return bool(flags.c_contiguous and flags.aligned and array.dtype.isnative)
+
+
+def _plain_like(name: str, array: Floats, like: Floats) -> Floats:
+    """Return ``array`` as one that C can walk, of the shape and dtype of ``like``."""
+    dtype = like.dtype.newbyteorder("=")
+    if array.shape != like.shape or array.dtype.newbyteorder("=") != dtype:
+        raise ValueError(
+            f"{name} must have shape {like.shape} and dtype {dtype} like the weights, got "
+            f"{array.shape} and {array.dtype}"
+        )
+    return array if _is_plain(array) else np.array(array, dtype)
+
+
+def _state(name: str, value: Any) -> Floats:
+    """A copy of one array of an optimiser's state, dense and of native byte order."""
+    array = validation.as_numeric(name, value)
+    dtype = array.dtype.newbyteorder("=")
+    if dtype not in (np.float32, np.float64):
+        raise ValueError(f"{name} must have dtype float32 or float64, got {array.dtype}")
+    if array.ndim != 1:
+        raise ValueError(f"{name} must have one axis, got {array.ndim}")
+    return np.array(array, dtype)
+
+
+def _with_gaps(weights: Sequence[slice], decay: float, size: int) -> list[tuple[slice, float]]:
     """Slices that cover [0, size): those of the weights with ``decay``, the others with 0."""
-    places, end = [], 0
+    places: list[tuple[slice, float]] = []
+    end = 0
     for weight in weights:
         if end < weight.start:
             places.append((slice(end, weight.start), 0.0))
@@ -183,14 +306,21 @@ class SGD(Optimizer):
 
     n_states = 1
 
-    def __init__(self, learning_rate=0.01, momentum=0.0, *, nesterov=False, weight_decay=0.0):
+    def __init__(
+        self,
+        learning_rate: Rate = 0.01,
+        momentum: float = 0.0,
+        *,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+    ) -> None:
         super().__init__(learning_rate, weight_decay)
         self.momentum = validation.check_fraction("momentum", momentum)
         self.nesterov = validation.check_bool("nesterov", nesterov)
         if self.nesterov and self.momentum == 0:
             raise ValueError("nesterov=True needs momentum > 0")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return the settings but the learning rate, ready for JSON."""
         return {
             "momentum": self.momentum,
@@ -198,10 +328,9 @@ class SGD(Optimizer):
             **super().get_config(),
         }
 
-    def _update(self, parts, rate):
+    def _update(self, parts: Sequence[Part], rate: float) -> None:
         kernels = backend.current().kernels
-        settings = {"rate": rate, "momentum": self.momentum, "nesterov": self.nesterov}
-        _core.update("sgd", kernels, parts, self._count, settings)
+        _core.sgd(kernels, parts, self._count, rate, self.momentum, self.nesterov)
 
 
 class RMSprop(Optimizer):
@@ -234,14 +363,14 @@ class RMSprop(Optimizer):
 
     def __init__(
         self,
-        learning_rate=0.01,
-        alpha=0.99,
-        eps=1e-8,
-        momentum=0.0,
+        learning_rate: Rate = 0.01,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        momentum: float = 0.0,
         *,
-        centered=False,
-        weight_decay=0.0,
-    ):
+        centered: bool = False,
+        weight_decay: float = 0.0,
+    ) -> None:
         super().__init__(learning_rate, weight_decay)
         self.alpha = validation.check_fraction("alpha", alpha)
         if self.alpha == 1:
@@ -251,11 +380,11 @@ class RMSprop(Optimizer):
         self.centered = validation.check_bool("centered", centered)
 
     @property
-    def n_states(self):
+    def n_states(self) -> int:  # type: ignore[override]
         """Mean square and velocity, and the mean gradient if it is centred."""
         return 3 if self.centered else 2
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return the settings but the learning rate, ready for JSON."""
         return {
             "alpha": self.alpha,
@@ -265,15 +394,9 @@ class RMSprop(Optimizer):
             **super().get_config(),
         }
 
-    def _update(self, parts, rate):
+    def _update(self, parts: Sequence[Part], rate: float) -> None:
         kernels = backend.current().kernels
-        settings = {
-            "rate": rate,
-            "alpha": self.alpha,
-            "eps": self.eps,
-            "momentum": self.momentum,
-        }
-        _core.update("rmsprop", kernels, parts, self._count, settings)
+        _core.rmsprop(kernels, parts, self._count, rate, self.alpha, self.eps, self.momentum)
 
 
 class Adam(Optimizer):
@@ -301,7 +424,14 @@ class Adam(Optimizer):
     n_states = 2
     _decoupled = False
 
-    def __init__(self, learning_rate=1e-3, betas=(0.9, 0.999), eps=1e-8, *, weight_decay=0.0):
+    def __init__(
+        self,
+        learning_rate: Rate = 1e-3,
+        betas: Sequence[float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        *,
+        weight_decay: float = 0.0,
+    ) -> None:
         super().__init__(learning_rate, weight_decay)
         if not np.iterable(betas):
             raise TypeError(f"betas must be two numbers in [0, 1), got {betas}")
@@ -310,21 +440,13 @@ class Adam(Optimizer):
             raise ValueError(f"betas must be two numbers in [0, 1), got {betas}")
         self.eps = validation.check_positive("eps", eps)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return the settings but the learning rate, ready for JSON."""
         return {"betas": list(self.betas), "eps": self.eps, **super().get_config()}
 
-    def _update(self, parts, rate):
+    def _update(self, parts: Sequence[Part], rate: float) -> None:
         kernels = backend.current().kernels
-        beta1, beta2 = self.betas
-        settings = {
-            "rate": rate,
-            "beta1": beta1,
-            "beta2": beta2,
-            "eps": self.eps,
-            "decoupled": self._decoupled,
-        }
-        _core.update("adam", kernels, parts, self._count, settings)
+        _core.adam(kernels, parts, self._count, rate, *self.betas, self.eps, self._decoupled)
 
 
 class AdamW(Adam):
@@ -351,11 +473,28 @@ class AdamW(Adam):
 
     _decoupled = True
 
-    def __init__(self, learning_rate=1e-3, betas=(0.9, 0.999), eps=1e-8, *, weight_decay=0.01):
+    def __init__(
+        self,
+        learning_rate: Rate = 1e-3,
+        betas: Sequence[float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        *,
+        weight_decay: float = 0.01,
+    ) -> None:
         super().__init__(learning_rate, betas, eps, weight_decay=weight_decay)
 
 
-def clip_grad_norm(model, max_norm):
+def check_norm(name: str, value: float | None) -> float | None:
+    """Return a bound of a norm as a float > 0; None, which is no bound, stays None."""
+    if value is None:
+        return None
+    number = validation.check_number(name, value)
+    if not number > 0:
+        raise ValueError(f"{name} must be > 0 or None, got {value}")
+    return number
+
+
+def clip_grad_norm(model: Any, max_norm: float | None) -> float:
     """Scale all gradients of a model so that their joint 2-norm is at most ``max_norm``.
 
     Parameters
@@ -377,13 +516,13 @@ def clip_grad_norm(model, max_norm):
     >>> round(pygru.clip_grad_norm(gru, 1.0), 3), round(pygru.clip_grad_norm(gru, None), 3)
     (10.392, 1.0)
     """
-    if max_norm is not None:
-        max_norm = validation.check_number("max_norm", max_norm)
-        if not max_norm > 0:
-            raise ValueError(f"max_norm must be > 0 or None, got {max_norm}")
+    max_norm = check_norm("max_norm", max_norm)
     kernels = backend.current().kernels
     norm = math.sqrt(
-        sum(_core.sum_of_squares(kernels, gradients) for _, gradients in model.flat_pairs)
+        sum(
+            _core.sum_of_squares(kernels, _plain_like("the gradients", gradients, gradients))
+            for _, gradients in model.flat_pairs
+        )
     )
     if max_norm is not None and math.isfinite(norm) and norm > max_norm:
         for _, gradients in model.flat_pairs:

@@ -12,9 +12,14 @@ Adam(learning_rate=cosine(0.001, total_steps=1000, min_lr=0.0))
 0.001
 """
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from pygru.core import validation
+from pygru.train.descriptions import describe_function
 
 
 class Schedule:
@@ -23,32 +28,42 @@ class Schedule:
     Parameters
     ----------
     formula : callable
-        ``formula(step, *arguments.values())`` is the rate.
+        ``formula(number, *arguments.values())`` is the rate of step ``number``.
     arguments : dict
         What the schedule was made with, by name.
     """
 
-    def __init__(self, formula, arguments):
-        self._formula = formula
-        self._arguments = arguments
+    has_stable_repr = True  # no address in it, also where a function is among the arguments
 
-    def __call__(self, step):
+    def __init__(self, formula: Callable[..., float], arguments: Mapping[str, Any]):
+        self._formula = formula
+        self._arguments = dict(arguments)
+
+    def __call__(self, step: int) -> float:
         """Return the learning rate of one step, counted from 0."""
         return self._formula(validation.check_int("step", step, 0), *self._arguments.values())
 
-    def __repr__(self):
-        first, *others = self._arguments.items()
-        options = [repr(first[1]), *(f"{name}={value!r}" for name, value in others)]
+    def __repr__(self) -> str:
+        values = {
+            name: describe_function(value) if callable(value) else repr(value)
+            for name, value in self._arguments.items()
+        }
+        first, *others = values.items()
+        options = [first[1], *(f"{name}={value}" for name, value in others)]
         return f"{self._formula.__name__.lstrip('_')}({', '.join(options)})"
 
-    def __eq__(self, other):
-        return isinstance(other, Schedule) and repr(self) == repr(other)
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Schedule)
+            and self._formula is other._formula
+            and self._arguments == other._arguments
+        )
 
-    def __hash__(self):
-        return hash(repr(self))
+    def __hash__(self) -> int:
+        return hash((self._formula, *self._arguments.values()))
 
 
-def step(learning_rate, step_size, gamma=0.1):
+def step(learning_rate: float, step_size: int, gamma: float = 0.1) -> Schedule:
     """Multiply the rate by ``gamma`` after every ``step_size`` steps.
 
     Parameters
@@ -79,11 +94,11 @@ def step(learning_rate, step_size, gamma=0.1):
     return Schedule(_step, arguments)
 
 
-def _step(number, learning_rate, step_size, gamma):
+def _step(number: int, learning_rate: float, step_size: int, gamma: float) -> float:
     return learning_rate * gamma ** (number // step_size)
 
 
-def cosine(learning_rate, total_steps, min_lr=0.0):
+def cosine(learning_rate: float, total_steps: int, min_lr: float = 0.0) -> Schedule:
     """Let the rate fall along half a cosine (Loshchilov and Hutter 2017, arXiv:1608.03983).
 
     ``min_lr + (learning_rate - min_lr) * (1 + cos(pi * step / total_steps)) / 2``
@@ -116,16 +131,16 @@ def cosine(learning_rate, total_steps, min_lr=0.0):
     return Schedule(_cosine, arguments)
 
 
-def _cosine(number, learning_rate, total_steps, min_lr):
+def _cosine(number: int, learning_rate: float, total_steps: int, min_lr: float) -> float:
     return _between(learning_rate, min_lr, min(number / total_steps, 1.0))
 
 
-def _between(first, last, share):
+def _between(first: float, last: float, share: float) -> float:
     """From ``first`` at share 0 to ``last`` at share 1 along half a cosine."""
     return last + (first - last) * (1 + math.cos(math.pi * share)) / 2
 
 
-def warmup(schedule, warmup_steps):
+def warmup(schedule: float | Callable[[int], float], warmup_steps: int) -> Schedule:
     """Let the rate rise in a straight line to the first of another schedule, then follow that.
 
     The rate of step k < ``warmup_steps`` is (k + 1) / (warmup_steps + 1) of that rate; the
@@ -158,13 +173,20 @@ def warmup(schedule, warmup_steps):
     return Schedule(_warmup, arguments)
 
 
-def _warmup(number, schedule, warmup_steps):
+def _warmup(number: int, schedule: float | Callable[[int], float], warmup_steps: int) -> float:
     after = max(number - warmup_steps, 0)
     rate = schedule(after) if callable(schedule) else schedule
     return rate * min((number + 1) / (warmup_steps + 1), 1.0)
 
 
-def one_cycle(max_lr, total_steps, pct_start=0.3, *, div_factor=25.0, final_div_factor=1e4):
+def one_cycle(
+    max_lr: float,
+    total_steps: int,
+    pct_start: float = 0.3,
+    *,
+    div_factor: float = 25.0,
+    final_div_factor: float = 1e4,
+) -> Schedule:
     """Let the rate rise and fall once (Smith and Topin 2019, arXiv:1708.07120).
 
     The rates are those of PyTorch's ``OneCycleLR``; momentum is left alone. The rate rises
@@ -214,7 +236,14 @@ def one_cycle(max_lr, total_steps, pct_start=0.3, *, div_factor=25.0, final_div_
     return Schedule(_one_cycle, arguments)
 
 
-def _one_cycle(number, max_lr, total_steps, pct_start, div_factor, final_div_factor):
+def _one_cycle(
+    number: int,
+    max_lr: float,
+    total_steps: int,
+    pct_start: float,
+    div_factor: float,
+    final_div_factor: float,
+) -> float:
     first = max_lr / div_factor
     peak, end = pct_start * total_steps - 1, total_steps - 1
     if number <= peak:

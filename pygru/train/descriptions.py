@@ -1,0 +1,86 @@
+"""What a trainer was made with, in words that are the same in every process.
+
+A checkpoint keeps these descriptions, and training goes on only where they are equal.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+LONGEST_LIST = 16  # elements of an array which a description lists; longer ones are hashed
+
+
+def describe_function(function: Any) -> str:
+    """A function in words: its name, and what it was made with where that can be seen.
+
+    A ``repr`` may hold an address, which is another one in every process, so it is not used
+    for functions and for objects that inherit Python's own.
+    """
+    if isinstance(function, functools.partial):
+        positional = [_describe_value(value) for value in function.args]
+        named = [f"{name}={_describe_value(v)}" for name, v in function.keywords.items()]
+        return f"{describe_function(function.func)}({', '.join([*positional, *named])})"
+    if getattr(type(function), "has_stable_repr", False):  # a schedule of pygru
+        return repr(function)
+    name = getattr(function, "__qualname__", None) or type(function).__qualname__
+    return str(name)
+
+
+def _describe_value(value: Any) -> str:
+    """A value that a function was made with."""
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(_describe_value(each) for each in value)}]"
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        if value.size > LONGEST_LIST:
+            digest = hashlib.sha256(value.tobytes()).hexdigest()[:16]
+            return f"array of shape {value.shape} with SHA-256 {digest}"
+        return repr(value.tolist())
+    if isinstance(value, np.generic):
+        return repr(value.item())
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return repr(value)
+    return describe_function(value)
+
+
+def describe_optimizer(optimizer: Any) -> dict[str, Any]:
+    """What an optimiser is: class, settings, and the schedule if there is one."""
+    rate = optimizer.learning_rate
+    return {
+        "class": type(optimizer).__name__,
+        **optimizer.get_config(),
+        "learning_rate": describe_function(rate) if callable(rate) else "a number",
+    }
+
+
+def refuse_difference(what: str, saved: Any, own: Any) -> None:
+    """Raise ValueError if two descriptions differ, and name the first place where they do."""
+    place = _first_difference(saved, own, "")
+    if place is not None:
+        raise ValueError(f"the checkpoint is of another {what}: {place}")
+
+
+def _first_difference(saved: Any, own: Any, path: str) -> str | None:
+    """Where two values of JSON differ, in words; None if they do not."""
+    if isinstance(saved, Mapping) and isinstance(own, Mapping):
+        inner = [
+            (saved.get(key), own.get(key), path if key == "config" else f"{path}.{key}")
+            for key in dict.fromkeys([*saved, *own])
+        ]
+    elif isinstance(saved, list) and isinstance(own, list):
+        if len(saved) != len(own):
+            return f"{len(saved)} {path.strip('.')} in the checkpoint, {len(own)} here"
+        inner = [
+            (one, other, f"{path}[{index}]")
+            for index, (one, other) in enumerate(zip(saved, own, strict=True))
+        ]
+    elif saved == own:
+        return None
+    else:
+        return f"{path.strip('.') or 'it'} is {saved} in the checkpoint, {own} here"
+    places = (_first_difference(*item) for item in inner)
+    return next((place for place in places if place is not None), None)
