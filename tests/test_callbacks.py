@@ -403,7 +403,7 @@ def test_a_bar_of_ones_own_is_the_only_one(capsys):
 
 def test_a_bar_moves_within_an_epoch(capsys, monkeypatch):
     clock = iter(range(0, 100_000, 20))
-    monkeypatch.setattr("pygru.train.callbacks.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("pygru.train.loggers.time.monotonic", lambda: next(clock))
     fit(Trainer(model_of(), callbacks=[pygru.ProgressBar(disable=False)]), 1)
     written = capsys.readouterr().err
     assert "batch loss=" in written and "steps=3" in written

@@ -1,59 +1,60 @@
 """What is passed to a Trainer and its methods, checked: each message names the argument."""
 
+from __future__ import annotations
+
+import functools
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
 
 from pygru.core import validation
-from pygru.nn.losses import LOSSES
+from pygru.nn.losses import LOSSES, check_targets
 from pygru.nn.model import Model
-from pygru.train.batches import dataset_of
 from pygru.train.callbacks import Callback
+from pygru.train.datasets import Data, Dataset, Expected, PairDataset
+from pygru.train.evaluation import Loss, evaluate_loss, try_model, type_and_length
 
 
-def describe(value):
-    """The type of a value, and of a sequence how many it holds."""
-    name = validation.type_name(value)
-    return f"{name} of {len(value)}" if isinstance(value, (tuple, list)) else name
-
-
-def loss_of(loss):
+def loss_of(loss: str | Loss) -> Loss:
     """The function of a loss, which may be given by its name."""
     if isinstance(loss, str):
         return LOSSES[validation.check_choice("loss", loss, tuple(LOSSES))]
     if not callable(loss):
-        raise TypeError(f"loss must be a str or a function, got {describe(loss)}")
+        raise TypeError(f"loss must be a str or a function, got {type_and_length(loss)}")
     return loss
 
 
-def callbacks_of(callbacks):
+def callbacks_of(callbacks: Iterable[Callback]) -> list[Callback]:
     """Callbacks as a list."""
     if isinstance(callbacks, Callback):
         raise TypeError(
-            f"callbacks must be a list of Callbacks, got a single {describe(callbacks)}"
+            f"callbacks must be a list of Callbacks, got a single {type_and_length(callbacks)}"
         )
-    callbacks = list(callbacks)
-    for index, callback in enumerate(callbacks):
+    result = list(callbacks)
+    for index, callback in enumerate(result):
         if not isinstance(callback, Callback):
             raise TypeError(
-                f"callbacks[{index}] must be a pygru.Callback, got {describe(callback)}"
+                f"callbacks[{index}] must be a pygru.Callback, got {type_and_length(callback)}"
             )
-    return callbacks
+    return result
 
 
-def check_model(model):
+def check_model(model: Any) -> None:
     """Refuse what cannot be trained."""
     if not isinstance(model, Model):
-        raise TypeError(f"model must be a pygru model, got {describe(model)}")
+        raise TypeError(f"model must be a pygru model, got {type_and_length(model)}")
     if not model.batch_first:
         raise ValueError(f"model must be a {type(model).__name__} with batch_first=True")
 
 
-def layers_of(model):
+def layers_of(model: Model) -> tuple[Model, ...]:
     """The layers of a model of layers, or the model itself."""
     return model.layers or (model,)
 
 
-def check_windows(model):
+def check_windows(model: Model) -> None:
     """Refuse models that cannot be trained in windows of a sequence."""
     if not model.predicts_steps:
         raise ValueError("bptt_steps needs a model that predicts every step (without Last)")
@@ -67,45 +68,112 @@ def check_windows(model):
             raise ValueError(f"bptt_steps must be None: {layer} needs whole sequences")
 
 
-def data_for(model, X, y, lengths):
-    """The data set, checked against what the model takes and predicts.
+def data_for(
+    model: Model,
+    X: Any,
+    y: Any,
+    lengths: Any,
+    *,
+    loss: Loss | None = None,
+    bptt_steps: int | None = None,
+    names: tuple[str, str] = ("X", "y"),
+) -> Data:
+    """The data set, checked against what the model takes and what the loss can learn.
 
-    y is None for data that are only to be predicted.
+    y and ``loss`` are None for data that are only to be predicted.
     """
     if isinstance(X, Mapping) and model.reads != "pairs":
-        raise TypeError(f"X must be an array or a list of arrays, got {describe(X)}")
-    data = dataset_of(
-        X,
-        y,
-        lengths,
-        per_step=model.predicts_steps,
-        features=0 if model.reads == "tokens" else 1,
-    )
-    first = layers_of(model)[0]
-    if first.is_recurrent and first.reads == "features" and data.ndim != 3:
-        # A GRU would take it for one sequence, its steps for samples.
-        F = getattr(first, "input_size", "features")
-        raise ValueError(
-            f"X must have shape (N, T, {F}) or be a list of N arrays (T_i, {F}), got an "
-            f"array of {data.ndim} dimensions; one sequence is X[np.newaxis]"
+        raise TypeError(
+            f"{names[0]} must be an array or a list of arrays, got {type_and_length(X)}"
         )
+    data: Data
+    if isinstance(X, Mapping):
+        data = PairDataset(X, y, lengths, names=names)
+    else:
+        features = 0 if model.reads == "tokens" else 1
+        data = Dataset(
+            X, y, lengths, per_step=model.predicts_steps, features=features, names=names
+        )
+        _check_axes(model, data, names[0])
+    if bptt_steps is not None:
+        check_windows(model)
+        data.check_targets_per_step()
+    data.check(_expected(model, loss))
+    with np.errstate(over="ignore", invalid="ignore"):
+        _try(model, loss, data, bptt_steps, names[1])
     return data
 
 
-def held_out_for(model, validation_data):
+def _try(
+    model: Model, loss: Loss | None, data: Data, bptt_steps: int | None, name: str
+) -> None:
+    """Run model and loss on one sample, and let the loss look at all targets.
+
+    What does not fit together is found here, before training has changed anything.
+    """
+    tried = try_model(model, data, bptt_steps)
+    if loss is None or not _is_of_pygru(loss):
+        return
+    samples, lengths = data.read_targets
+    outputs = None if tried is None else tried[1].shape[-1]
+    check_targets(loss, samples, lengths=lengths, classes=outputs, name=name)
+    if tried is not None:
+        window, prediction = tried
+        evaluate_loss(loss, prediction, window.y, window.lengths)
+
+
+def _is_of_pygru(loss: Any) -> bool:
+    """Whether a loss is one of :mod:`pygru.losses`; others may mean something by any value."""
+    while isinstance(loss, functools.partial):
+        loss = loss.func
+    return getattr(loss, "__module__", None) == check_targets.__module__
+
+
+def _check_axes(model: Model, data: Dataset, name: str) -> None:
+    """Refuse one sequence, whose steps a recurrent layer would take for samples."""
+    first = layers_of(model)[0]
+    if first.is_recurrent and first.reads == "features" and data.ndim != 3:
+        F = getattr(first, "input_size", "features")
+        raise ValueError(
+            f"{name} must have shape (N, T, {F}) or be a list of N arrays (T_i, {F}), got an "
+            f"array of {data.ndim} dimensions; one sequence is {name}[np.newaxis]"
+        )
+
+
+def _expected(model: Any, loss: Loss | None) -> Expected:
+    """What the values of the data have to be."""
+    pairs = model.flat_pairs
+    dtypes = [values.dtype for values, _ in pairs]
+    first = layers_of(model)[0]
+    tokens = target_tokens = None
+    if model.reads == "pairs":
+        tokens = getattr(model, "source_vocab_size", None)
+        target_tokens = getattr(model, "target_vocab_size", None)
+    elif model.reads == "tokens":
+        tokens = getattr(first, "num_embeddings", None)
+    return Expected(
+        dtype=np.result_type(*dtypes) if dtypes else None,
+        tokens=tokens,
+        target_tokens=target_tokens,
+        y_is_in_range=loss is not None and _is_of_pygru(loss),
+    )
+
+
+def held_out_for(model: Model, validation_data: Any, loss: Loss) -> Data | None:
     """The data set of ``fit``'s argument ``validation``, None without."""
     if validation_data is None:
         return None
     if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
         raise TypeError(
             "validation must be a tuple (X, y) or (X, y, lengths), "
-            f"got {describe(validation_data)}"
+            f"got {type_and_length(validation_data)}"
         )
     X, y, *lengths = validation_data
-    return data_for(model, X, y, *lengths or [None])
+    names = ("validation[0]", "validation[1]")
+    return data_for(model, X, y, *lengths or [None], loss=loss, names=names)
 
 
-def batch_size_for(batch_size, samples):
+def batch_size_for(batch_size: int, samples: int) -> int:
     """The batch size, at most the number of samples; scikit-learn warns in these words."""
     batch_size = validation.check_int("batch_size", batch_size, 1)
     if batch_size > samples:

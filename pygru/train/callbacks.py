@@ -1,16 +1,26 @@
-"""What may happen between batches and epochs: progress, early stopping, checkpoints, logs,
-averages, a user's own.
+"""What may happen between batches and epochs: early stopping, a lower rate, averaged weights,
+or what a user writes. Callbacks that write files or to the screen are in
+:mod:`pygru.train.loggers`.
+
+Ctrl-C may end a callback between any two instructions, and training that goes on from a
+checkpoint then tells it of the same event once more. So a callback here first computes what
+changes and then changes it in one step, and an event that it knows of changes nothing more.
 """
 
-import csv
-import io
+from __future__ import annotations
+
 import math
-import os
-import sys
-import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from pygru.core import validation
-from pygru.io.files import write_atomically
+from pygru.core.atomic import assignment, attributes, commit
+from pygru.typing import Floats
+
+if TYPE_CHECKING:
+    from pygru.train.trainer import Trainer
 
 
 class Callback:
@@ -18,37 +28,51 @@ class Callback:
 
     An exception in a callback ends training and reaches the caller of ``fit``; the weights
     are then those of the last finished step. Training that goes on from a checkpoint tells
-    each callback everything exactly once, as if it had never stopped.
+    each callback everything exactly once, as if it had never stopped, with one exception: a
+    callback that Ctrl-C meets is told again of the same event, perhaps although it had
+    finished. Change what you keep in one assignment, and compare ``record["epoch"]`` or
+    ``trainer.optimizer.steps`` with what you have seen.
     """
 
-    def on_fit_begin(self, trainer, epochs):
+    def on_fit_begin(self, trainer: Trainer, epochs: range) -> None:
         """Called before the first epoch; ``epochs`` is the range of epochs to come."""
 
-    def on_batch_end(self, trainer, loss, sequences):
+    def on_batch_end(self, trainer: Trainer, loss: float, sequences: int) -> None:
         """Called after every step with its loss and its number of sequences."""
 
-    def on_epoch_end(self, trainer, record):
-        """Called after every epoch with its numbers, as :class:`History` keeps them."""
+    def on_epoch_end(self, trainer: Trainer, record: dict[str, Any]) -> None:
+        """Called after every epoch with its numbers, which are those of the history.
 
-    def on_fit_end(self, trainer):
+        Numbers that are put into ``record`` are in the history, in the files of loggers that
+        stand behind this callback, and in checkpoints.
+        """
+
+    def on_fit_end(self, trainer: Trainer) -> None:
         """Called when training ends, also when it ends with an exception."""
 
-    def evaluation_weights(self):
+    def evaluation_weights(self) -> list[Floats] | None:
         """Return weights to validate and to end with instead of those trained, or None.
 
         A list of arrays like the first ones of ``trainer.model.flat_pairs``.
         """
-        return
+        return None
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint has to keep: a dict of JSON and arrays."""
         return {}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what :meth:`state_dict` returned; called after ``on_fit_begin``."""
 
+    def check_state(self, state: Mapping[str, Any], model: Any) -> None:
+        """Raise if ``load_state_dict`` could not take ``state``, before anything is changed.
 
-def _loss_in(record, callback):
+        ``model`` is the one that is trained. Trainer.resume calls this; here it checks
+        nothing.
+        """
+
+
+def loss_in(record: Mapping[str, Any], callback: Any) -> float:
     """The loss of an epoch that a callback monitors."""
     if callback.monitor not in record:
         losses = [name for name in record if name.endswith("loss")]
@@ -56,18 +80,39 @@ def _loss_in(record, callback):
             f"{type(callback).__name__} monitors {callback.monitor!r}, but training has only "
             f"{', '.join(losses)}; pass validation= to fit"
         )
-    return record[callback.monitor]
+    return float(record[callback.monitor])
 
 
-def _check_monitor(monitor):
-    return validation.check_choice("monitor", monitor, ("val_loss", "loss"))
+def check_monitor(monitor: str) -> str:
+    """Return the name of a loss that a callback may monitor."""
+    return str(validation.check_choice("monitor", monitor, ("val_loss", "loss")))
 
 
-def _check_folder(path):
-    """Raise before training if a file could not be written after it."""
-    folder = os.path.dirname(os.path.abspath(path))
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(2, "No such folder", os.fsdecode(folder))
+def check_names(state: Mapping[str, Any], *names: str) -> None:
+    """Raise unless a state has these names and no others."""
+    if set(state) != set(names):
+        raise ValueError(f"it must have {', '.join(names)}, got {', '.join(map(str, state))}")
+
+
+def _check_epoch(name: str, value: Any) -> None:
+    if value is not None:
+        validation.check_int(name, value, 0)
+
+
+def _check_weights(name: str, weights: Any, model: Any) -> None:
+    """Raise unless weights are None or arrays that are flat as in ``model.flat_pairs``."""
+    if weights is None:
+        return
+    pairs = model.flat_pairs
+    if not isinstance(weights, list) or len(weights) != len(pairs):
+        raise ValueError(f"{name} must be a list of {len(pairs)} arrays")
+    for array, (values, _) in zip(weights, pairs, strict=True):
+        if not isinstance(array, np.ndarray) or (array.shape, array.dtype) != (
+            (values.shape, values.dtype)
+        ):
+            raise ValueError(
+                f"{name} must hold arrays of shape {values.shape} and dtype {values.dtype}"
+            )
 
 
 class EarlyStopping(Callback):
@@ -91,42 +136,55 @@ class EarlyStopping(Callback):
     inf
     """
 
-    def __init__(self, patience=10, *, min_delta=0.0, monitor="val_loss", restore_best=True):
+    def __init__(
+        self,
+        patience: int = 10,
+        *,
+        min_delta: float = 0.0,
+        monitor: str = "val_loss",
+        restore_best: bool = True,
+    ) -> None:
         self.patience = validation.check_int("patience", patience, 1)
         self.min_delta = validation.check_number("min_delta", min_delta)
-        self.monitor = _check_monitor(monitor)
+        self.monitor = check_monitor(monitor)
         self.restore_best = validation.check_bool("restore_best", restore_best)
-        self._forget()
+        self.best, self.best_epoch = math.inf, None
+        self._since: int | None = None  # the epoch from which patience counts
+        self._weights: list[Floats] | None = None
 
-    def _forget(self):
-        self.best = math.inf
-        self.best_epoch = None
-        self._since = None  # the epoch from which patience counts
-        self._weights = None
+    def _change(
+        self,
+        best: float,
+        best_epoch: int | None,
+        since: int | None,
+        weights: list[Floats] | None,
+    ) -> None:
+        changes = {"best": best, "best_epoch": best_epoch, "_since": since, "_weights": weights}
+        commit([attributes(self, **changes)])
 
-    def on_fit_begin(self, trainer, epochs):
+    def on_fit_begin(self, trainer: Trainer, epochs: range) -> None:
         """Start afresh: an instance may serve several calls of ``fit``."""
-        self._forget()
+        self._change(math.inf, None, None, None)
 
-    def on_epoch_end(self, trainer, record):
+    def on_epoch_end(self, trainer: Trainer, record: dict[str, Any]) -> None:
         """Compare with the best epoch so far; NaN is no improvement."""
-        loss, epoch = _loss_in(record, self), record["epoch"]
+        loss, epoch = loss_in(record, self), record["epoch"]
         if loss < self.best - self.min_delta:
             with trainer.evaluation_weights():
-                self._weights = [values.copy() for values, _ in trainer.model.flat_pairs]
-            self.best, self.best_epoch, self._since = loss, epoch, epoch
+                weights = [values.copy() for values, _ in trainer.model.flat_pairs]
+            self._change(loss, epoch, epoch, weights)
         elif self._since is None:
             self._since = epoch
         elif epoch - self._since >= self.patience:
             trainer.stop = True
 
-    def on_fit_end(self, trainer):
+    def on_fit_end(self, trainer: Trainer) -> None:
         """Put the best weights back."""
         if self.restore_best and self._weights is not None:
-            for (values, _), best in zip(trainer.model.flat_pairs, self._weights, strict=True):
-                values[...] = best
+            pairs = zip(trainer.model.flat_pairs, self._weights, strict=True)
+            commit([assignment(values, best) for (values, _), best in pairs])
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         """Return the best loss, its epoch and the weights."""
         return {
             "best": self.best,
@@ -135,10 +193,17 @@ class EarlyStopping(Callback):
             "weights": self._weights,
         }
 
-    def load_state_dict(self, state):
+    def check_state(self, state: Mapping[str, Any], model: Any) -> None:
+        """Raise unless the best loss is a number and the weights are like the model's."""
+        check_names(state, "best", "best_epoch", "since", "weights")
+        validation.check_number("best", state["best"])
+        _check_epoch("best_epoch", state["best_epoch"])
+        _check_epoch("since", state["since"])
+        _check_weights("weights", state["weights"], model)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what :meth:`state_dict` returned."""
-        self.best, self.best_epoch = state["best"], state["best_epoch"]
-        self._since, self._weights = state["since"], state["weights"]
+        self._change(state["best"], state["best_epoch"], state["since"], state["weights"])
 
 
 class ReduceLROnPlateau(Callback):
@@ -168,44 +233,61 @@ class ReduceLROnPlateau(Callback):
     """
 
     def __init__(
-        self, factor=0.1, patience=10, *, monitor="val_loss", min_delta=0.0, min_lr=0.0
-    ):
+        self,
+        factor: float = 0.1,
+        patience: int = 10,
+        *,
+        monitor: str = "val_loss",
+        min_delta: float = 0.0,
+        min_lr: float = 0.0,
+    ) -> None:
         self.factor = validation.check_fraction("factor", factor)
         if self.factor in (0, 1):
             raise ValueError(f"factor must be a number in (0, 1), got {factor}")
         self.patience = validation.check_int("patience", patience, 1)
-        self.monitor = _check_monitor(monitor)
+        self.monitor = check_monitor(monitor)
         self.min_delta = validation.check_number("min_delta", min_delta)
         self.min_lr = validation.check_not_negative("min_lr", min_lr)
-        self._best, self._since = math.inf, None
+        # The best loss, and the epoch from which patience counts.
+        self._progress: tuple[float, int | None] = math.inf, None
 
-    def on_fit_begin(self, trainer, epochs):
+    def on_fit_begin(self, trainer: Trainer, epochs: range) -> None:
         """Start afresh: an instance may serve several calls of ``fit``."""
-        if callable(trainer.optimizer.learning_rate):
+        rate = trainer.optimizer.learning_rate
+        if callable(rate):
             raise ValueError(
-                "ReduceLROnPlateau needs a learning_rate that is a number, got "
-                f"{trainer.optimizer.learning_rate}"
+                f"ReduceLROnPlateau needs a learning_rate that is a number, got {rate}"
             )
-        self._best, self._since = math.inf, None
+        self._progress = math.inf, None
 
-    def on_epoch_end(self, trainer, record):
+    def on_epoch_end(self, trainer: Trainer, record: dict[str, Any]) -> None:
         """Compare with the best epoch so far; lower the rate if that is too long ago."""
-        loss = _loss_in(record, self)
-        if self._since is None or loss < self._best - self.min_delta:
-            self._best, self._since = loss, record["epoch"]
-        elif record["epoch"] - self._since >= self.patience:
-            self._since = record["epoch"]
+        loss, epoch = loss_in(record, self), record["epoch"]
+        best, since = self._progress
+        if since is None or loss < best - self.min_delta:
+            self._progress = loss, epoch
+        elif epoch - since >= self.patience:
+            changes = [attributes(self, _progress=(best, epoch))]
             rate = trainer.optimizer.learning_rate
-            if rate > self.min_lr:
-                trainer.optimizer.learning_rate = max(rate * self.factor, self.min_lr)
+            if not callable(rate) and rate > self.min_lr:
+                lower = max(rate * self.factor, self.min_lr)
+                changes.append(trainer.optimizer.changing_rate(lower))
+            commit(changes)
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         """Return the best loss and the epoch from which patience counts."""
-        return {"best": self._best, "since": self._since}
+        best, since = self._progress
+        return {"best": best, "since": since}
 
-    def load_state_dict(self, state):
+    def check_state(self, state: Mapping[str, Any], model: Any) -> None:
+        """Raise unless the best loss is a number and the epoch is one."""
+        check_names(state, "best", "since")
+        validation.check_number("best", state["best"])
+        _check_epoch("since", state["since"])
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what :meth:`state_dict` returned."""
-        self._best, self._since = state["best"], state["since"]
+        self._progress = state["best"], state["since"]
 
 
 class WeightAverage(Callback):
@@ -230,20 +312,21 @@ class WeightAverage(Callback):
     ... )
     """
 
-    def __init__(self, decay=0.999):
+    def __init__(self, decay: float = 0.999) -> None:
         self.decay = validation.check_fraction("decay", decay)
         if self.decay == 1:
             raise ValueError("decay must be a number in [0, 1), got 1.0")
-        self._averaged = None, 0  # the average, and the step that it was last moved at
+        # The average, and the count of the optimiser's steps when it was last moved.
+        self._averaged: tuple[list[Floats] | None, int] = None, 0
 
-    def on_fit_begin(self, trainer, epochs):
+    def on_fit_begin(self, trainer: Trainer, epochs: range) -> None:
         """Start afresh: an instance may serve several calls of ``fit``."""
         self._averaged = None, 0
 
-    def on_batch_end(self, trainer, loss, sequences):
+    def on_batch_end(self, trainer: Trainer, loss: float, sequences: int) -> None:
         """Move the average; only once for each step, however often it is told of one."""
-        average, step = self._averaged
-        if step == trainer.optimizer.steps:
+        average, counted = self._averaged
+        if counted == trainer.optimizer.steps:
             return
         weights = [values for values, _ in trainer.model.flat_pairs]
         if average is None:
@@ -255,235 +338,21 @@ class WeightAverage(Callback):
             ]
         self._averaged = moved, trainer.optimizer.steps
 
-    def evaluation_weights(self):
+    def evaluation_weights(self) -> list[Floats] | None:
         """Return the average, or None before the first step."""
         return self._averaged[0]
 
-    def state_dict(self):
-        """Return the average and its step."""
-        average, step = self._averaged
-        return {"average": average, "step": step}
+    def state_dict(self) -> dict[str, Any]:
+        """Return the average, and at how many steps it was last moved."""
+        average, counted = self._averaged
+        return {"average": average, "steps": counted}
 
-    def load_state_dict(self, state):
+    def check_state(self, state: Mapping[str, Any], model: Any) -> None:
+        """Raise unless the average is like the model's weights."""
+        check_names(state, "average", "steps")
+        validation.check_int("steps", state["steps"], 0)
+        _check_weights("average", state["average"], model)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take over what :meth:`state_dict` returned."""
-        self._averaged = state["average"], state["step"]
-
-
-class ModelCheckpoint(Callback):
-    """Writes a checkpoint every few epochs, or whenever a loss is the best so far.
-
-    The files are those of :meth:`Trainer.save_checkpoint`: :meth:`Trainer.resume` goes on from
-    one, and :func:`pygru.load` reads the model in it.
-
-    Parameters
-    ----------
-    path : path-like
-        May hold fields for the numbers of the epoch, as in ``"{epoch:03d}.safetensors"``;
-        without one every checkpoint replaces the one before.
-    monitor : {"val_loss", "loss"}
-        Which loss, for ``save_best_only``.
-    save_best_only : bool
-        Whether to write only when the loss is smaller than ever before.
-    every : int
-        Look at every so many epochs only.
-
-    Examples
-    --------
-    >>> import pygru
-    >>> trainer = pygru.Trainer(
-    ...     pygru.GRU(1, 1, batch_first=True),
-    ...     callbacks=[pygru.ModelCheckpoint("best.safetensors", save_best_only=True)],
-    ... )
-    """
-
-    def __init__(self, path, *, monitor="val_loss", save_best_only=False, every=1):
-        self.path = os.fspath(path)
-        self.monitor = _check_monitor(monitor)
-        self.save_best_only = validation.check_bool("save_best_only", save_best_only)
-        self.every = validation.check_int("every", every, 1)
-        self.best = math.inf
-
-    def on_fit_begin(self, trainer, epochs):
-        """Start afresh: an instance may serve several calls of ``fit``.
-
-        Raises
-        ------
-        FileNotFoundError
-            If the folder of ``path`` does not exist.
-        ValueError
-            If ``path`` has a field that no epoch has.
-        """
-        self.best = math.inf
-        numbers = dict.fromkeys(("loss", "val_loss", "learning_rate", "seconds"), 0.0)
-        try:
-            path = self._path_for({"epoch": epochs.start, "sequences": 0, **numbers})
-        except (LookupError, ValueError) as error:
-            raise ValueError(
-                f"path {self.path!r} must have fields such as {{epoch:03d}} or "
-                f"{{val_loss:.4f}} only: {error!r}"
-            ) from None
-        _check_folder(path)
-
-    def _path_for(self, record):
-        return self.path if isinstance(self.path, bytes) else self.path.format(**record)
-
-    def on_epoch_end(self, trainer, record):
-        """Write, if it is time."""
-        if (record["epoch"] + 1) % self.every:
-            return
-        if self.save_best_only:
-            loss, before = _loss_in(record, self), self.best
-            if not loss < before:
-                return
-            self.best = loss
-        try:
-            path = self._path_for(record)
-        except KeyError as error:
-            raise ValueError(
-                f"path {self.path!r} has the field {error}, which this epoch has not; pass "
-                "validation= to fit"
-            ) from None
-        trainer.save_checkpoint(path)
-
-    def state_dict(self):
-        """Return the best loss."""
-        return {"best": self.best}
-
-    def load_state_dict(self, state):
-        """Take over what :meth:`state_dict` returned."""
-        self.best = state["best"]
-
-
-class CSVLogger(Callback):
-    """Writes the numbers of all epochs to a CSV file, anew after each of them.
-
-    The file is replaced as a whole, so a reader never sees half a line, and training that goes
-    on from a checkpoint leaves the same file as training that never stopped.
-
-    Parameters
-    ----------
-    path : path-like
-        The first line has the names.
-
-    Examples
-    --------
-    >>> import pygru
-    >>> trainer = pygru.Trainer(
-    ...     pygru.GRU(1, 1, batch_first=True), callbacks=[pygru.CSVLogger("training.csv")]
-    ... )
-    """
-
-    def __init__(self, path):
-        self.path = os.fspath(path)
-
-    def on_fit_begin(self, trainer, epochs):
-        """Raise FileNotFoundError now if the folder of ``path`` does not exist."""
-        _check_folder(self.path)
-
-    def on_epoch_end(self, trainer, record):
-        """Write the history."""
-        text = io.StringIO()
-        records = trainer.history.records
-        names = dict.fromkeys(name for record in records for name in record)
-        writer = csv.DictWriter(text, list(names), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(records)
-        write_atomically(self.path, text.getvalue().encode())
-
-
-class TensorBoard(Callback):
-    """Writes the numbers of every epoch for TensorBoard, through the package tensorboardX.
-
-    Parameters
-    ----------
-    log_dir : path-like
-        Folder of the event files.
-
-    Examples
-    --------
-    >>> import pygru
-    >>> trainer = pygru.Trainer(
-    ...     pygru.GRU(1, 1, batch_first=True), callbacks=[pygru.TensorBoard("logs")]
-    ... )
-    """
-
-    def __init__(self, log_dir):
-        self.log_dir = os.fspath(log_dir)
-        self._writer = None
-
-    def on_fit_begin(self, trainer, epochs):
-        """Open the event file; what it has of the epochs to come is not shown any more.
-
-        Raises
-        ------
-        ImportError
-            If tensorboardX is not installed.
-        """
-        try:
-            from tensorboardX import SummaryWriter
-        except ImportError as error:
-            raise ImportError(
-                "TensorBoard needs the package tensorboardX; install it with  "
-                'pip install "pygru[tensorboard]"'
-            ) from error
-        self._writer = SummaryWriter(self.log_dir, purge_step=epochs.start or None)
-
-    def on_epoch_end(self, trainer, record):
-        """Write the numbers of the epoch."""
-        for name, value in record.items():
-            if name != "epoch":
-                self._writer.add_scalar(name, value, record["epoch"])
-
-    def on_fit_end(self, trainer):
-        """Close the event file."""
-        if self._writer is not None:
-            self._writer.close()
-            self._writer = None
-
-
-class ProgressBar(Callback):
-    """A bar over the epochs with loss and throughput, on standard error.
-
-    :meth:`Trainer.fit` shows one by itself, unless there is one among its callbacks.
-
-    Parameters
-    ----------
-    disable : bool or None
-        None shows it on a terminal only.
-    """
-
-    def __init__(self, disable=None):
-        self.disable = disable
-        self._bar = None
-
-    def on_fit_begin(self, trainer, epochs):
-        """Open the bar."""
-        from tqdm import tqdm  # only here: not everybody who imports pygru trains
-
-        self._bar = tqdm(total=len(epochs), unit="epoch", disable=self.disable)
-        self._shown, self._steps, self._drawn = {}, 0, time.monotonic()
-        self._pause = 0.2 if sys.stderr.isatty() else 10.0  # seconds; a file keeps every line
-
-    def on_batch_end(self, trainer, loss, sequences):
-        """Say, a few times a second on a terminal, how far the epoch is."""
-        self._steps += 1
-        if not self._bar.disable and time.monotonic() > self._drawn + self._pause:
-            self._bar.set_postfix(
-                self._shown | {"batch loss": f"{loss:.4g}", "steps": self._steps}
-            )
-            self._drawn = time.monotonic()
-
-    def on_epoch_end(self, trainer, record):
-        """Advance by one epoch."""
-        self._shown = {
-            name: f"{record[name]:.4g}" for name in ("loss", "val_loss") if name in record
-        }
-        self._steps = 0
-        rate = record["sequences"] / max(record["seconds"], 1e-9)
-        self._bar.set_postfix(self._shown | {"sequences/s": f"{rate:.0f}"}, refresh=False)
-        self._bar.update()
-
-    def on_fit_end(self, trainer):
-        """Close the bar."""
-        if self._bar is not None:
-            self._bar.close()
+        self._averaged = state["average"], state["steps"]

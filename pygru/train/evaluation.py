@@ -1,20 +1,31 @@
 """Losses and predictions of a model over batches of data; nothing here trains."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
 
 import numpy as np
 
-from pygru.train.arguments import describe
-from pygru.train.batches import step_mask
+from pygru.core import validation
+from pygru.train.datasets import Data
+from pygru.train.windows import Window, step_mask, windows_of
+from pygru.typing import Floats
+
+#: A function ``(prediction, target, *, mask) -> (value, gradient)``.
+Loss: TypeAlias = Callable[..., tuple[float, Floats]]
 
 
-def evaluate_loss(loss, prediction, y, lengths):
+def evaluate_loss(
+    loss: Loss, prediction: Floats, y: Any, lengths: Any
+) -> tuple[float, Floats, float]:
     """Return the loss, its gradient, and the weight with which it counts among others."""
     per_step = lengths is not None and prediction.ndim == 3
     mask = step_mask(y, lengths) if per_step else None
     result = loss(prediction, y, mask=mask)
     if not isinstance(result, tuple) or len(result) != 2:
-        raise TypeError(f"loss must return (value, gradient), got {describe(result)}")
+        raise TypeError(f"loss must return (value, gradient), got {type_and_length(result)}")
     value, gradient = result
     if np.shape(gradient) != prediction.shape:
         raise ValueError(
@@ -26,12 +37,20 @@ def evaluate_loss(loss, prediction, y, lengths):
     return value, gradient, getattr(value, "weight", count)
 
 
-def mean(total, weight):
+def type_and_length(value: Any) -> str:
+    """The type of a value, and of a sequence how many it holds."""
+    name = validation.type_name(value)
+    return f"{name} of {len(value)}" if isinstance(value, (tuple, list)) else name
+
+
+def mean(total: float, weight: float) -> float:
     """The mean of losses; 0 where nothing counts, as a loss of nothing is."""
     return total / weight if weight > 0 else 0.0
 
 
-def predict_batches(model, data, batch_size):
+def predict_batches(
+    model: Any, data: Data, batch_size: int
+) -> Iterator[tuple[Floats, Any, Any]]:
     """Yield (prediction, y, lengths) of consecutive batches, without dropout."""
     for first in range(0, len(data), batch_size):
         index = np.arange(first, min(first + batch_size, len(data)))
@@ -39,10 +58,28 @@ def predict_batches(model, data, batch_size):
         yield model.infer(X, lengths=lengths), y, lengths
 
 
-def mean_loss(model, loss, data, batch_size):
-    """The mean loss over data."""
+def mean_loss(model: Any, loss: Loss, data: Data, batch_size: int) -> float:
+    """The mean loss over data; batches in which nothing counts are left out."""
     total = total_weight = 0.0
     for prediction, y, lengths in predict_batches(model, data, batch_size):
+        if model.predicts_steps and Window(None, y, lengths, 0, True).is_empty:
+            continue
         value, _, weight = evaluate_loss(loss, prediction, y, lengths)
-        total, total_weight = total + value * weight, total_weight + weight
+        if weight > 0:
+            total, total_weight = total + value * weight, total_weight + weight
     return mean(total, total_weight)
+
+
+def try_model(model: Any, data: Data, bptt_steps: int | None) -> tuple[Window, Floats] | None:
+    """Return one sample, or the first window of it, and what a model predicts for it.
+
+    It raises here, before training, if the model cannot read such data. None if every sample
+    is empty.
+    """
+    for sample in range(len(data)):
+        index = np.array([sample])
+        _, lengths = data.targets(index)
+        if not Window(None, None, lengths, 0, True).is_empty:
+            window = windows_of(data.take(index), bptt_steps)[0]
+            return window, model.infer(window.X, lengths=window.lengths)
+    return None

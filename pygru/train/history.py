@@ -1,13 +1,25 @@
 """What happened during training, epoch by epoch."""
 
+from __future__ import annotations
+
 import json
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pygru.core import validation
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 class History:
     """The numbers of every epoch, in order.
 
     ``history["loss"]`` is the list of one number; ``history.records`` the list of epochs, each
-    a dict with ``epoch``, ``loss``, ``seconds`` and, with validation data, ``val_loss``.
+    a dict with ``epoch``, ``loss``, ``learning_rate``, ``seconds`` and ``sequences``, with
+    ``val_loss`` where there were validation data, and with what callbacks have put into it.
 
     Parameters
     ----------
@@ -22,35 +34,35 @@ class History:
     ([2.0, 1.0], 2)
     """
 
-    def __init__(self, records=()):
+    def __init__(self, records: Iterable[Mapping[str, Any]] = ()) -> None:
         self.records = [dict(record) for record in records]
 
-    def append(self, record):
+    def append(self, record: Mapping[str, Any]) -> None:
         """Add the numbers of one more epoch."""
         self.records.append(dict(record))
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> list[Any]:
         values = [record[name] for record in self.records if name in record]
         if not values:
             known = sorted({key for record in self.records for key in record})
             raise KeyError(f"history has no {name!r}; it has {', '.join(known) or 'no epochs'}")
         return values
 
-    def __contains__(self, name):
+    def __contains__(self, name: object) -> bool:
         return any(name in record for record in self.records)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.records)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         last = "" if not self.records else f", last {self.records[-1]}"
         return f"History({len(self)} epochs{last})"
 
-    def to_json(self):
+    def to_json(self) -> str:
         """Return the records as JSON text."""
         return json.dumps({"records": self.records}, indent=1)
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | None = None) -> Axes:
         """Draw training and validation loss over epochs.
 
         Parameters
@@ -70,3 +82,28 @@ class History:
         from pygru.plot import plot_history
 
         return plot_history(self, ax)
+
+
+def check_record(name: str, record: Any) -> None:
+    """Raise unless ``record`` is what an epoch of training writes, maybe with more numbers."""
+    if not isinstance(record, dict):
+        raise TypeError(f"{name} must be a dict, got {validation.type_name(record)}")
+    check_metrics(name, record)
+    for key, minimum in (("epoch", 0), ("sequences", 1)):
+        validation.check_int(f"{name}: {key}", record[key], minimum)
+    for key in ("learning_rate", "seconds"):
+        validation.check_not_negative(f"{name}: {key}", record[key])
+    validation.check_number(f"{name}: loss", record["loss"])
+
+
+def check_metrics(name: str, record: dict[str, Any]) -> None:
+    """Raise unless a record has numbers under names; those of NumPy become Python's own."""
+    for key, value in record.items():
+        if not isinstance(key, str):
+            raise TypeError(f"{name} has the key {key!r}; a key must be a str")
+        if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and not value.ndim):
+            record[key] = value = value.item()
+        if not isinstance(value, (int, float)):
+            raise TypeError(
+                f"{name}: {key} must be a number, got {validation.type_name(value)}"
+            )

@@ -1,17 +1,27 @@
-"""The learning-rate finder: a few steps at growing rates, on weights that are put back."""
+"""The learning-rate finder: a few steps at growing rates, on a copy of the model.
 
-import contextlib
+The trainer that is asked about is read and never changed, so there is nothing to put back,
+whatever ends the search.
+"""
+
+from __future__ import annotations
+
 import copy
 import dataclasses
 import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from pygru.core import validation
 from pygru.errors import DivergenceError
 from pygru.train.callbacks import Callback
-from pygru.train.checkpoints import chance_of, give_back_chance
 from pygru.train.trainer import Trainer
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 SMOOTHING = 0.9  # of the losses that the suggestion is read from
 SETTLED = 10  # so many losses make a smooth one
@@ -35,12 +45,12 @@ class LearningRates:
         training began to fail.
     """
 
-    rates: np.ndarray
-    losses: np.ndarray
-    smoothed: np.ndarray
+    rates: NDArray[np.float64]
+    losses: NDArray[np.float64]
+    smoothed: NDArray[np.float64]
     suggestion: float
 
-    def plot(self, ax=None):
+    def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the losses over the rates, their moving average, and the suggestion.
 
         Parameters
@@ -65,12 +75,13 @@ class LearningRates:
 class _Sweep(Callback):
     """Collects losses, and ends training when they have become too large."""
 
-    def __init__(self, count):
+    def __init__(self, count: int) -> None:
         self.count = count
-        self.losses, self.smoothed = [], []
+        self.losses: list[float] = []
+        self.smoothed: list[float] = []
         self._sum = 0.0
 
-    def on_batch_end(self, trainer, loss, sequences):
+    def on_batch_end(self, trainer: Trainer, loss: float, sequences: int) -> None:
         """Keep the loss; ``_EnoughSeen`` ends the epoch under way."""
         self._sum = SMOOTHING * self._sum + (1 - SMOOTHING) * loss
         self.losses.append(loss)
@@ -86,22 +97,23 @@ class _EnoughSeen(Exception):
 
 
 def find_learning_rate(
-    trainer,
-    X,
-    y,
+    trainer: Trainer,
+    X: Any,
+    y: Any,
     *,
-    batch_size,
-    lengths=None,
-    bptt_steps=None,
-    start=1e-6,
-    stop=1.0,
-    steps=100,
-):
+    batch_size: int,
+    lengths: ArrayLike | Mapping[str, Any] | None = None,
+    bptt_steps: int | None = None,
+    start: float = 1e-6,
+    stop: float = 1.0,
+    steps: int = 100,
+) -> LearningRates:
     """Train for some steps at rates that grow from step to step, and see how the loss does.
 
     The range test of Smith (2017, "Cyclical Learning Rates for Training Neural Networks",
-    arXiv:1506.01186) with rates that grow exponentially. The trainer's model, optimiser and
-    random generators are as before afterwards, also if it fails; its callbacks are not called.
+    arXiv:1506.01186) with rates that grow exponentially. It trains a copy of the model: the
+    trainer, its model, optimiser and random generators are not changed, and its callbacks are
+    not called.
 
     Parameters
     ----------
@@ -150,50 +162,37 @@ def find_learning_rate(
     optimizer = copy.deepcopy(trainer.optimizer)
     first = optimizer.steps
     optimizer.learning_rate = lambda number: start * math.exp(growth * (number - first))
-    with _put_back(trainer):
-        helper = Trainer(
-            trainer.model,
-            loss=trainer.loss,
-            optimizer=optimizer,
-            clip_norm=trainer.clip_norm,
-            callbacks=[sweep],
-            seed=trainer.generator,
-            n_threads=trainer.n_threads,
-            memory=trainer.memory,
+    helper = Trainer(
+        copy.deepcopy(trainer.model),
+        loss=trainer.loss,
+        optimizer=optimizer,
+        clip_norm=trainer.clip_norm,
+        callbacks=[sweep],
+        seed=copy.deepcopy(trainer.generator),
+        n_threads=trainer.n_threads,
+        memory=trainer.memory,
+    )
+    try:
+        # An epoch in which something counts has at least one step.
+        helper.fit(
+            X,
+            y,
+            lengths=lengths,
+            epochs=steps,
+            batch_size=batch_size,
+            bptt_steps=bptt_steps,
+            progress=False,
         )
-        try:
-            # One epoch has at least one step, so as many epochs as steps are enough.
-            helper.fit(
-                X,
-                y,
-                lengths=lengths,
-                epochs=steps,
-                batch_size=batch_size,
-                bptt_steps=bptt_steps,
-                progress=False,
-            )
-        except _EnoughSeen:
-            pass
-        except DivergenceError:
-            if len(sweep.losses) < 2:
-                raise
+    except _EnoughSeen:
+        pass
+    except DivergenceError:
+        if len(sweep.losses) < 2:
+            raise
+    if not sweep.losses:
+        raise ValueError("the data hold nothing that counts in the loss")
     rates = start * np.exp(growth * np.arange(len(sweep.losses)))
     settled = min(SETTLED, len(rates) // 2)
     least = settled + int(np.argmin(sweep.smoothed[settled:]))
     return LearningRates(
         rates, np.array(sweep.losses), np.array(sweep.smoothed), float(rates[least] / 10)
     )
-
-
-@contextlib.contextmanager
-def _put_back(trainer):
-    """Give a trainer's model and generators back what they had, whatever happens."""
-    chance = chance_of(trainer)
-    kept = [(values.copy(), grads.copy()) for values, grads in trainer.model.flat_pairs]
-    try:
-        yield
-    finally:
-        for pair, copies in zip(trainer.model.flat_pairs, kept, strict=True):
-            for array, before in zip(pair, copies, strict=True):
-                array[...] = before
-        give_back_chance(trainer, chance)

@@ -330,7 +330,8 @@ class SGD(Optimizer):
 
     def _update(self, parts: Sequence[Part], rate: float) -> None:
         kernels = backend.current().kernels
-        _core.sgd(kernels, parts, self._count, rate, self.momentum, self.nesterov)
+        settings = {"rate": rate, "momentum": self.momentum, "nesterov": self.nesterov}
+        _core.update("sgd", kernels, parts, self._count, settings)
 
 
 class RMSprop(Optimizer):
@@ -396,7 +397,13 @@ class RMSprop(Optimizer):
 
     def _update(self, parts: Sequence[Part], rate: float) -> None:
         kernels = backend.current().kernels
-        _core.rmsprop(kernels, parts, self._count, rate, self.alpha, self.eps, self.momentum)
+        settings = {
+            "rate": rate,
+            "alpha": self.alpha,
+            "eps": self.eps,
+            "momentum": self.momentum,
+        }
+        _core.update("rmsprop", kernels, parts, self._count, settings)
 
 
 class Adam(Optimizer):
@@ -446,7 +453,15 @@ class Adam(Optimizer):
 
     def _update(self, parts: Sequence[Part], rate: float) -> None:
         kernels = backend.current().kernels
-        _core.adam(kernels, parts, self._count, rate, *self.betas, self.eps, self._decoupled)
+        beta1, beta2 = self.betas
+        settings = {
+            "rate": rate,
+            "beta1": beta1,
+            "beta2": beta2,
+            "eps": self.eps,
+            "decoupled": self._decoupled,
+        }
+        _core.update("adam", kernels, parts, self._count, settings)
 
 
 class AdamW(Adam):

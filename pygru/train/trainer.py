@@ -1,36 +1,44 @@
-"""The training loop: shuffled mini-batches, gradients, clipping, steps, validation.
+"""The Trainer: what users call to train, measure and predict, and to save and resume training.
 
-The loop goes from :class:`Position` to position, so that it can begin at any of them: that is
-how training goes on from a checkpoint.
+It checks what it is given and keeps what a training run is made of. How training goes is in
+:mod:`pygru.train.loop`, where it is in :mod:`pygru.train.state`.
 """
 
-import contextlib
-import functools
-import math
-import time
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from pygru.checkpointing import check_memory
 from pygru.core import threads
-from pygru.core.validation import check_bool, check_int, check_number, type_name
-from pygru.errors import DivergenceError
-from pygru.train import checkpoints
+from pygru.core.atomic import commit
+from pygru.core.validation import check_bool, check_int, type_name
+from pygru.io.native import classes_of, describe
+from pygru.nn.model import Model
+from pygru.train import checkpoint_file
 from pygru.train.arguments import (
     batch_size_for,
     callbacks_of,
     check_model,
-    check_windows,
     data_for,
     held_out_for,
     loss_of,
 )
-from pygru.train.batches import output_lengths, windows_of
-from pygru.train.callbacks import ProgressBar
-from pygru.train.evaluation import evaluate_loss, mean, mean_loss, predict_batches
+from pygru.train.callbacks import Callback
+from pygru.train.descriptions import describe_function, refuse_difference
+from pygru.train.evaluation import Loss, mean_loss, predict_batches
 from pygru.train.history import History
-from pygru.train.optimizers import Adam, Optimizer, clip_grad_norm
-from pygru.train.position import Bookmark, Event, Position
+from pygru.train.loggers import ProgressBar
+from pygru.train.loop import TrainingLoop, average_of
+from pygru.train.optimizers import Adam, Optimizer, check_norm
+from pygru.train.restoring import restoring
+from pygru.train.state import TrainingState
+from pygru.train.windows import output_lengths
+from pygru.typing import Floats, Path, Seed
 
 
 class Trainer:
@@ -41,7 +49,7 @@ class Trainer:
 
     Parameters
     ----------
-    model : Sequential or GRU
+    model : Sequential, GRU, Seq2Seq or Layer
         What to train; batch first.
     loss : str or callable
         ``"mse"``, ``"mae"``, ``"huber"``, ``"bce_with_logits"``, ``"cross_entropy"``, or a
@@ -79,59 +87,80 @@ class Trainer:
 
     def __init__(
         self,
-        model,
+        model: Model,
         *,
-        loss="mse",
-        optimizer=None,
-        clip_norm=None,
-        callbacks=(),
-        seed=None,
-        n_threads=None,
-        memory="gates",
-    ):
+        loss: str | Loss = "mse",
+        optimizer: Optimizer | None = None,
+        clip_norm: float | None = None,
+        callbacks: Iterable[Callback] = (),
+        seed: Seed = None,
+        n_threads: int | None = None,
+        memory: int | str = "gates",
+    ) -> None:
         check_model(model)
-        if clip_norm is not None and not check_number("clip_norm", clip_norm) > 0:
-            raise ValueError(f"clip_norm must be > 0 or None, got {clip_norm}")
+        check_norm("clip_norm", clip_norm)
         threads.resolve(n_threads)
         check_memory(memory)
         model.check_memory(memory)
-        optimizer = Adam() if optimizer is None else optimizer
-        if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"optimizer must be a pygru optimizer, got {type_name(optimizer)}")
-        self.model = model
+        optimizer = _checked_optimizer(Adam() if optimizer is None else optimizer)
         self.loss = loss_of(loss)
-        self.optimizer = optimizer
         self.clip_norm = clip_norm
         self.callbacks = callbacks_of(callbacks)
-        self.generator = np.random.default_rng(seed)
         self.n_threads = n_threads
         self.memory = memory
-        self.stop = False
-        self.history = History()
-        self._settings = None  # what of fit's arguments a position depends on
-        self._resumed = None  # a checkpoint that the next fit goes on from
-        self._raw = None  # the weights that are trained, while the model has others
-        self._bookmark = self._new_bookmark(Position())
+        self._state = TrainingState(model, optimizer, np.random.default_rng(seed))
 
-    def _new_bookmark(self, position):
-        # Not a lambda: a copy of the trainer must ask the copy.
-        chance = functools.partial(checkpoints.chance_of, self)
-        return Bookmark(self.optimizer, chance, position)
+    # ---- what belongs to the state of the run ----------------------------------------------
+
+    @property
+    def model(self) -> Any:
+        """The model that is trained."""
+        return self._state.model
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimiser; another one may be set between two calls of ``fit``."""
+        return self._state.optimizer
+
+    @optimizer.setter
+    def optimizer(self, value: Optimizer) -> None:
+        self._state.change_optimizer(_checked_optimizer(value))
+
+    @property
+    def generator(self) -> np.random.Generator:
+        """What the order of the samples is drawn from."""
+        return self._state.generator
+
+    @property
+    def history(self) -> History:
+        """The epochs that have ended."""
+        return self._state.history
+
+    @property
+    def stop(self) -> bool:
+        """Whether training ends after the epoch under way; callbacks set it."""
+        return self._state.stop
+
+    @stop.setter
+    def stop(self, value: bool) -> None:
+        self._state.stop = check_bool("stop", value)
+
+    # ---- training --------------------------------------------------------------------------
 
     def fit(
         self,
-        X,
-        y,
+        X: Any,
+        y: Any,
         *,
-        epochs,
-        batch_size,
-        lengths=None,
-        validation=None,
-        initial_epoch=0,
-        bptt_steps=None,
-        shuffle=True,
-        progress=None,
-    ):
+        epochs: int,
+        batch_size: int,
+        lengths: ArrayLike | Mapping[str, Any] | None = None,
+        validation: tuple[Any, ...] | None = None,
+        initial_epoch: int = 0,
+        bptt_steps: int | None = None,
+        shuffle: bool = True,
+        progress: bool | None = None,
+    ) -> History:
         """Train, and return what happened.
 
         After :meth:`resume` it goes on where the checkpoint was made.
@@ -157,8 +186,8 @@ class Trainer:
         bptt_steps : int, optional
             Truncated backpropagation through time (Williams and Peng 1990): sequences are cut
             into windows of so many steps, with a step of the optimiser after each. The states
-            of the GRUs go on from window to window, gradients do not. Needs a target for every
-            step, and no bidirectional GRU.
+            of the layers go on from window to window, gradients do not. Needs a target for
+            every step, and no bidirectional layer.
         shuffle : bool
             Whether every epoch has an order of its own, drawn from ``seed``.
         progress : bool, optional
@@ -177,131 +206,55 @@ class Trainer:
         ValueError
             If the data do not fit together, are empty, or contain NaN or infinities.
         """
-        data = data_for(self.model, X, y, lengths)
-        held_out = held_out_for(self.model, validation)
-        shuffle = check_bool("shuffle", shuffle)
-        epochs = range(
-            check_int("initial_epoch", initial_epoch, 0), check_int("epochs", epochs, 0)
-        )
-        batch_size = batch_size_for(batch_size, len(data))
         if bptt_steps is not None:
             bptt_steps = check_int("bptt_steps", bptt_steps, 1)
-            check_windows(self.model)
-            data.check_targets_per_step()
+        data = data_for(self.model, X, y, lengths, loss=self.loss, bptt_steps=bptt_steps)
+        held_out = held_out_for(self.model, validation, self.loss)
         settings = {
             "samples": len(data),
-            "batch_size": batch_size,
+            "batch_size": batch_size_for(batch_size, len(data)),
             "bptt_steps": bptt_steps,
-            "shuffle": shuffle,
+            "shuffle": check_bool("shuffle", shuffle),
             "data": data.fingerprint(),
         }
-        position = self._begin(epochs.start, settings)
+        first_epoch = check_int("initial_epoch", initial_epoch, 0)
+        last_epoch = check_int("epochs", epochs, 0)
         callbacks = list(self.callbacks)
         if not any(isinstance(callback, ProgressBar) for callback in callbacks):
             callbacks.append(ProgressBar(None if progress is None else not progress))
-        begun = []
-        with self._threads():
-            try:
-                for callback in callbacks:
-                    callback.on_fit_begin(self, range(position.epoch, epochs.stop))
-                    begun.append(callback)
-                self._give_states_back()
-                position = self._tell(position, callbacks)
-                while position.epoch < epochs.stop and not self.stop:
-                    position = self._run_epoch(position, data, held_out, callbacks)
-                    position = self._tell(position, callbacks)
-            finally:
-                self._end(begun)
+        position = self._state.begin(first_epoch, settings)
+        with (
+            threads.single_threaded_blas(),
+            threads.num_threads(threads.resolve(self.n_threads)),
+        ):
+            loop = TrainingLoop(self, self._state, data, held_out, callbacks)
+            loop.run(position, last_epoch)
         return self.history
 
-    def _begin(self, first_epoch, settings):
-        """Return where to begin: at the first epoch, or where the checkpoint was made."""
-        if self._resumed is None:
-            position, self.history, self.stop = Position(first_epoch), History(), False
-        else:
-            position, _ = self._bookmark.read()
-            if self._raw is not None:  # a fit that failed before its first step
-                _restore(self.model, self._raw)
-            if position.order is not None:
-                checkpoints.check_settings(self._settings, settings)
-            elif position.epoch < first_epoch:
-                position = position._replace(epoch=first_epoch)
-        self._settings = settings
-        self._raw = None
-        self._bookmark = self._new_bookmark(position)
-        return position
-
-    def _give_states_back(self):
-        """After a checkpoint: callbacks, which have begun afresh, are what they were."""
-        if self._resumed is not None:
-            for index, state in self._resumed.states_of(self.callbacks).items():
-                self.callbacks[index].load_state_dict(state)
-            self._resumed = None
-
-    def _tell(self, position, callbacks):
-        """Tell every callback of the position's event that does not know of it yet.
-
-        A callback that fails has been told; one that is interrupted will be told again.
-        """
-        event = position.event
-        if event is None:
-            return position
-        for index, callback in enumerate(callbacks):
-            if index in event.told:
-                continue
-            try:
-                event.told.add(index)
-                getattr(callback, event.method)(self, *event.arguments)
-            except KeyboardInterrupt:
-                event.told.discard(index)
-                raise
-        position = position._replace(event=None)
-        self._bookmark.move(position)
-        return position
-
-    def _end(self, callbacks):
-        """Leave the model with the weights that callbacks want; remember those trained."""
-        if self._raw is None:
-            self._raw = _copies(self.model)
-        average = self._average(callbacks)
-        _restore(self.model, self._raw if average is None else average)
-        for callback in callbacks:
-            callback.on_fit_end(self)
-        if all(
-            np.array_equal(raw, values)
-            for raw, (values, _) in zip(self._raw, self.model.flat_pairs, strict=True)
-        ):
-            self._raw = None
-
-    @staticmethod
-    def _average(callbacks):
-        """The weights that a callback wants to be used in place of those trained, or None."""
-        wanted = (callback.evaluation_weights() for callback in callbacks)
-        return next((weights for weights in wanted if weights is not None), None)
-
-    @contextlib.contextmanager
-    def evaluation_weights(self):
+    def evaluation_weights(self) -> _OtherWeights:
         """Give the model, within a ``with`` block, the weights that validation uses.
 
         Those are the ones that are trained, unless a callback such as :class:`WeightAverage`
         has others. ``fit`` measures ``val_loss`` with them, and a callback that keeps or
         measures weights should do it within such a block.
         """
-        average = self._average(self.callbacks) if self._raw is None else None
-        if average is None:
-            yield
-            return
-        self._raw = raw = _copies(self.model)
-        try:
-            _restore(self.model, average)
-            yield
-        finally:
-            _restore(self.model, raw)
-            self._raw = None
+        are_there = self._state.trained is not None
+        return _OtherWeights(self._state, None if are_there else average_of(self.callbacks))
 
-    # ---- checkpoints ------------------------------------------------------------------------
+    # ---- checkpoints -----------------------------------------------------------------------
 
-    def save_checkpoint(self, path):
+    @property
+    def _setup(self) -> dict[str, Any]:
+        """What a trainer has to be made with to go on from a checkpoint of this one."""
+        clip_norm = None if self.clip_norm is None else float(self.clip_norm)
+        return {"loss": describe_function(self.loss), "clip_norm": clip_norm}
+
+    def save_checkpoint(
+        self,
+        path: Path | bytes,
+        *,
+        callback_states: Mapping[Callback, dict[str, Any]] | None = None,
+    ) -> None:
         """Write all that training needs to go on as if it had never stopped, atomically.
 
         The file holds the weights, the optimiser's state, every random generator, the epoch
@@ -315,6 +268,9 @@ class Trainer:
         ----------
         path : path-like
             An existing file is replaced, and stays intact if saving fails.
+        callback_states : mapping of Callback to dict, optional
+            States to write in place of what ``state_dict`` returns: for a callback that saves
+            and that changes its own state only when the file is there.
 
         Raises
         ------
@@ -342,9 +298,13 @@ class Trainer:
         >>> len(second.fit(X, y, epochs=5, batch_size=4))  # three more
         5
         """
-        checkpoints.write(self, path)
+        description = describe(self.model)
+        with self.evaluation_weights():
+            parameters = self.model.state_dict()
+            plain = self._state.to_plain(self.callbacks, callback_states or {}, self._setup)
+        checkpoint_file.write(path, description, parameters, plain)
 
-    def resume(self, path):
+    def resume(self, path: Path | bytes) -> None:
         """Take over a checkpoint; ``fit`` with the same arguments then goes on from there.
 
         The weights after it are, bit for bit, those of training that never stopped. The
@@ -367,98 +327,20 @@ class Trainer:
         OSError
             If the file cannot be read.
         """
-        checkpoints.read(self, path).apply(self)
+        description, parameters, plain = checkpoint_file.read(path, classes_of(self.model))
+        refuse_difference("model", description, describe(self.model))
+        commit(restoring(self._state, parameters, plain, self.callbacks, self._setup))
 
-    @contextlib.contextmanager
-    def _threads(self):
-        """Give pygru this trainer's threads, and NumPy's products one, for a while."""
-        with (
-            threads.single_threaded_blas(),
-            threads.num_threads(threads.resolve(self.n_threads)),
-        ):
-            yield
+    # ---- without training ------------------------------------------------------------------
 
-    def _run_epoch(self, position, data, held_out, callbacks):
-        """Go from a position to the end of its epoch, and return the beginning of the next."""
-        batch_size = self._settings["batch_size"]
-        if position.order is None:
-            self._bookmark.draw(position)
-            order = np.arange(len(data))
-            if self._settings["shuffle"]:
-                order = self.generator.permutation(len(data))
-            position = position._replace(order=order)
-            self._bookmark.move(position)
-        begin = time.perf_counter() - position.seconds
-        safe = _copies(self.model)
-        while position.batch * batch_size < len(data):
-            first = position.batch * batch_size
-            batch = data.take(position.order[first : first + batch_size])
-            for window in windows_of(batch, self._settings["bptt_steps"], position.window):
-                # What overflows is found by looking at the results, not by NumPy's warnings.
-                with np.errstate(over="ignore", invalid="ignore"):
-                    position = self._step(position, window, safe, begin)
-                position = self._tell(position, callbacks)
-        record = {
-            "epoch": position.epoch,
-            "loss": mean(position.total, position.weight),
-            "learning_rate": self.optimizer.next_learning_rate,
-            "seconds": time.perf_counter() - begin,
-            "sequences": len(data),
-        }
-        if held_out is not None:
-            with self.evaluation_weights():
-                record["val_loss"] = mean_loss(self.model, self.loss, held_out, batch_size)
-        self.history.append(record)
-        position = Position(position.epoch + 1, event=Event("on_epoch_end", (record,), set()))
-        self._bookmark.move(position)
-        return position
-
-    def _step(self, position, window, safe, begin):
-        """Make one step; ``safe`` holds the weights that gave the last finite loss."""
-        model, optimizer = self.model, self.optimizer
-        self._bookmark.draw(position)
-        model.zero_grad()
-        prediction, states, tape = self._forward(window, position.states)
-        value, gradient, weight = evaluate_loss(self.loss, prediction, window.y, window.lengths)
-        if math.isfinite(value):
-            model.backward(tape, gradient)
-            value_of_norm = clip_grad_norm(model, self.clip_norm)
-        if not math.isfinite(value) or not math.isfinite(value_of_norm):
-            _restore(model, safe)
-            what = (
-                f"loss is {value}" if not math.isfinite(value) else "a gradient is not finite"
-            )
-            raise DivergenceError(
-                f"{what} at epoch {position.epoch}, batch {position.batch}; weights kept from "
-                "the last finite step; lower learning_rate or set clip_norm"
-            )
-        for (values, _), kept in zip(model.flat_pairs, safe, strict=True):
-            kept[...] = values
-        following = position._replace(
-            batch=position.batch + window.is_last,
-            window=0 if window.is_last else window.number + 1,
-            states=None if window.is_last else states,
-            total=position.total + value * weight,
-            weight=position.weight + weight,
-            seconds=time.perf_counter() - begin,
-            event=Event("on_batch_end", (value, len(prediction)), set()),
-        )
-        self._bookmark.step_to(following)
-        optimizer.step(model)
-        self._bookmark.move(following)
-        return following
-
-    def _forward(self, window, states):
-        """Return prediction, state of the model and tape of one window of a batch."""
-        is_piece = states is not None or not window.is_last
-        prediction, states, tape = self.model.run(
-            window.X, states, lengths=window.lengths, memory=self.memory
-        )
-        if is_piece and prediction.shape[:2] != window.X.shape[:2]:
-            raise ValueError("bptt_steps needs a model that predicts every step (without Last)")
-        return prediction, states, tape
-
-    def evaluate(self, X, y, *, lengths=None, batch_size=256):
+    def evaluate(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        lengths: ArrayLike | Mapping[str, Any] | None = None,
+        batch_size: int = 256,
+    ) -> float:
         """Return the mean loss on data, without training.
 
         Parameters
@@ -470,12 +352,21 @@ class Trainer:
         -------
         float
         """
-        data = data_for(self.model, X, y, lengths)
+        data = data_for(self.model, X, y, lengths, loss=self.loss)
         batch_size = check_int("batch_size", batch_size, 1)
-        with self._threads():
+        with (
+            threads.single_threaded_blas(),
+            threads.num_threads(threads.resolve(self.n_threads)),
+        ):
             return mean_loss(self.model, self.loss, data, batch_size)
 
-    def predict(self, X, *, lengths=None, batch_size=256):
+    def predict(
+        self,
+        X: Any,
+        *,
+        lengths: ArrayLike | Mapping[str, Any] | None = None,
+        batch_size: int = 256,
+    ) -> Floats | list[Floats]:
         """Return the model's output for all samples, without dropout.
 
         Parameters
@@ -490,7 +381,10 @@ class Trainer:
         """
         data = data_for(self.model, X, None, lengths)
         batch_size = check_int("batch_size", batch_size, 1)
-        with self._threads():
+        with (
+            threads.single_threaded_blas(),
+            threads.num_threads(threads.resolve(self.n_threads)),
+        ):
             outputs = [
                 (output, output_lengths(lengths))
                 for output, _, lengths in predict_batches(self.model, data, batch_size)
@@ -504,10 +398,36 @@ class Trainer:
         return np.concatenate([output for output, _ in outputs])
 
 
-def _copies(model):
-    return [values.copy() for values, _ in model.flat_pairs]
+def _checked_optimizer(optimizer: Optimizer) -> Optimizer:
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"optimizer must be a pygru optimizer, got {type_name(optimizer)}")
+    return optimizer
 
 
-def _restore(model, weights):
-    for (values, _), kept in zip(model.flat_pairs, weights, strict=True):
-        values[...] = kept
+class _OtherWeights:
+    """A block in which the model has other weights than those that are trained.
+
+    A class rather than a generator: what Ctrl-C leaves of a generator runs its ``finally`` when
+    the traceback is dropped, long after the model may have got other weights.
+    """
+
+    def __init__(self, state: TrainingState, weights: list[Floats] | None) -> None:
+        self._state = state
+        self._weights = weights
+
+    def __enter__(self) -> None:
+        if self._weights is not None:
+            try:
+                self._state.lend(self._weights)
+            except BaseException:
+                self._state.take_back()
+                raise
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._weights is not None:
+            self._state.take_back()

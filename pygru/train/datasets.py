@@ -1,0 +1,371 @@
+"""Training data checked once and handed out in mini-batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pygru.core import validation
+from pygru.data.padding import as_sequences, pad_sequences
+from pygru.train.scan import Samples, blocks_of, fingerprint_of, first_problem
+from pygru.typing import Integers
+
+
+class Expected(NamedTuple):
+    """What a model and a loss can take."""
+
+    dtype: np.dtype[Any] | None = None  # of the model; numbers have to be in its range
+    tokens: int | None = None  # X holds integers below this
+    target_tokens: int | None = None  # the same for the second part of X, if it has two
+    y_is_in_range: bool = False  # whether this is so for y, too
+
+
+class Dataset:
+    """Inputs, targets and lengths of N samples, of one array each or lists of sequences.
+
+    Parameters
+    ----------
+    X : array_like or list of array_like
+        (N, T, ...) or N sequences of (T_i, ...); or N samples without steps. An array of
+        objects, as ``np.load`` gives it for sequences of different lengths, is such a list.
+    y : array_like, list of array_like or None
+        N targets; None for data that are only to be predicted.
+    lengths : array_like of int, optional
+        (N,) the valid steps of each sample of an array X.
+    per_step : bool
+        Whether y holds a target for every step: a list of (T_i, ...), or an array (N, T, ...)
+        of which the steps past a sequence's end are not read.
+    features : int
+        Axes of one step: 1 for numbers, 0 for tokens. It tells samples with steps from those
+        without.
+    names : tuple of str
+        What messages call X and y.
+    """
+
+    def __init__(
+        self,
+        X: Any,
+        y: Any,
+        lengths: ArrayLike | None = None,
+        *,
+        per_step: bool = False,
+        features: int = 1,
+        names: tuple[str, str] = ("X", "y"),
+    ) -> None:
+        self._names = names
+        self.X, lengths_of_list = _samples(names[0], X)
+        self._has_steps = lengths is not None or self.ndim == 2 + features
+        if isinstance(self.X, list) and not self._has_steps:
+            self.X, lengths_of_list = _stacked(names[0], self.X), None
+        lengths_of_y = None
+        self.y: Samples
+        if y is None:
+            self.y = np.zeros(len(self.X))
+        else:
+            self.y, lengths_of_y = _samples(names[1], y)
+        if len(self.X) != len(self.y):
+            raise ValueError(
+                "Found input variables with inconsistent numbers of samples: "
+                f"[{len(self.X)}, {len(self.y)}]"
+            )
+        if len(self.X) == 0:
+            raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
+        if lengths is not None:
+            if isinstance(self.X, list):
+                raise ValueError("lengths must be None when X is a list of sequences")
+            lengths = validation.as_lengths(lengths, len(self.X), self.X.shape[1])
+        self.lengths: Integers | None = lengths if lengths_of_list is None else lengths_of_list
+        self._per_step = per_step and y is not None
+        if self._per_step:
+            self._check_steps_of_y(lengths_of_y)
+        elif lengths_of_y is not None:
+            self.y = _stacked(names[1], self.y)
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    @property
+    def ndim(self) -> int:
+        """Dimensions of X as one padded array."""
+        return 1 + self.X[0].ndim if isinstance(self.X, list) else self.X.ndim
+
+    @property
+    def _parts(self) -> tuple[tuple[str, Samples, Integers | None], ...]:
+        """Name, samples, and how many steps of each are read, for X and y."""
+        lengths = None if isinstance(self.X, list) else self.lengths
+        of_y = self.lengths if self._per_step and not isinstance(self.y, list) else None
+        return (self._names[0], self.X, lengths), (self._names[1], self.y, of_y)
+
+    @property
+    def read_targets(self) -> tuple[Samples, Integers | None]:
+        """The targets, and how many steps of each are read, None for all."""
+        return self._parts[1][1:]
+
+    def check(self, expected: Expected) -> None:
+        """Raise ValueError where the data hold something that a model or a loss cannot take."""
+        X, y = self._parts
+        if expected.tokens is not None:
+            _check_tokens(*X, expected.tokens)
+        _check_finite(*X)
+        for part in (X, y) if expected.y_is_in_range else (X,):
+            _check_range(*part, expected.dtype)
+
+    def fingerprint(self) -> str:
+        """A hash of all that is read, in hexadecimal."""
+        return "".join(
+            fingerprint_of(samples, lengths).hex() for _, samples, lengths in self._parts
+        )
+
+    def largest(self, index: Integers) -> str:
+        """Say which is the largest number that is read of the samples of ``index``."""
+        found = []
+        for name, samples, lengths in self._parts:
+            for i in index.tolist():
+                sample = np.asarray(
+                    samples[i][: lengths[i]] if lengths is not None else samples[i]
+                )
+                if sample.size:
+                    value = float(sample.ravel()[np.argmax(np.abs(sample))])
+                    found.append((abs(value), f"{value:g} in {name}[{i}]"))
+        return f"the largest number of this batch is {max(found)[1] if found else 'none'}"
+
+    def targets(self, index: Integers) -> tuple[NDArray[Any], Integers | None]:
+        """Return y and lengths of the samples of ``index``, as :meth:`take` does."""
+        lengths = None if self.lengths is None else self.lengths[index]
+        y, _ = _take(self.y, index)
+        if lengths is not None and self._per_step:
+            y = y[:, : int(lengths.max(initial=0))]
+        return y, lengths
+
+    def take(self, index: Integers) -> tuple[Any, NDArray[Any], Any]:
+        """Return X, y, lengths of the samples of ``index``, padded to the longest of them."""
+        X, _ = _take(self.X, index)
+        y, lengths = self.targets(index)
+        if lengths is not None:
+            # A batch of short sequences does not carry the padding of the longest of all.
+            X = X[:, : int(lengths.max(initial=0))]
+        return X, y, lengths
+
+    def _check_steps_of_y(self, lengths_of_y: Integers | None) -> None:
+        """Refuse targets per step that are more or fewer than the steps of X."""
+        name_X, name_y = self._names
+        if lengths_of_y is not None:
+            steps = self._steps_of_x()
+            if steps is None:
+                return
+            wrong = np.flatnonzero(lengths_of_y != steps)
+            if len(wrong):
+                at = int(wrong[0])
+                raise ValueError(
+                    f"{name_y}[{at}] must have a target for each of the {steps[at]} steps of "
+                    f"{name_X}[{at}], got {lengths_of_y[at]}"
+                )
+        elif self.lengths is not None:
+            assert not isinstance(self.y, list)
+            T = max(self.lengths, default=0) if isinstance(self.X, list) else self.X.shape[1]
+            if self.y.ndim < 2 or self.y.shape[1] != T:
+                raise ValueError(
+                    f"{name_y} must have shape (N, T={T}, ...) or be a list of (T_i, ...), "
+                    f"since the model predicts every step, got {self.y.shape}"
+                )
+
+    def _steps_of_x(self) -> Integers | None:
+        """How many steps each sample has, None where samples have none."""
+        if self.lengths is not None:
+            return self.lengths
+        if self._has_steps and not isinstance(self.X, list):
+            return np.full(len(self.X), self.X.shape[1])
+        return None
+
+    def check_targets_per_step(self) -> None:
+        """Raise unless every step of every sequence has a target."""
+        steps = self._steps_of_x()
+        if self._per_step and steps is not None:
+            if isinstance(self.y, list):  # they have been compared
+                return
+            if self.y.ndim > 1 and (self.lengths is not None or self.y.shape[1] == steps[0]):
+                return
+        raise ValueError("bptt_steps needs targets for every step: y like X in (N, T, ...)")
+
+
+class PairDataset:
+    """N samples of a source and a target, each of a length of its own.
+
+    Parameters
+    ----------
+    X : mapping
+        ``"source"`` and ``"target"``, each as for :class:`Dataset`.
+    y : array_like or list of array_like
+        N targets: what is predicted at each step of X's target; None to predict only.
+    lengths : mapping, optional
+        ``"source"`` and ``"target"``, each (N,) or None.
+    """
+
+    def __init__(
+        self,
+        X: Mapping[str, Any],
+        y: Any,
+        lengths: Mapping[str, Any] | None = None,
+        *,
+        names: tuple[str, str] = ("X", "y"),
+    ) -> None:
+        if set(X) != {"source", "target"}:
+            raise ValueError(f"X must have the keys 'source' and 'target', got {list(X)}")
+        lengths = lengths or {}
+        name_X, name_y = names
+        self._target = Dataset(
+            X["target"],
+            y,
+            lengths.get("target"),
+            per_step=True,
+            features=0,
+            names=(f"{name_X}['target']", name_y),
+        )
+        self._source = Dataset(
+            X["source"],
+            None,
+            lengths.get("source"),
+            features=0,
+            names=(f"{name_X}['source']", name_y),
+        )
+        if len(self._source) != len(self._target):
+            raise ValueError(
+                "X['source'] and X['target'] must have as many samples, "
+                f"got {len(self._source)} and {len(self._target)}"
+            )
+
+    def __len__(self) -> int:
+        return len(self._target)
+
+    @property
+    def read_targets(self) -> tuple[Samples, Integers | None]:
+        """The targets, and how many steps of each are read, None for all."""
+        return self._target.read_targets
+
+    def check(self, expected: Expected) -> None:
+        """Raise ValueError where the data hold something that a model or a loss cannot take."""
+        self._source.check(expected)
+        self._target.check(expected._replace(tokens=expected.target_tokens))
+
+    def fingerprint(self) -> str:
+        """A hash of all that is read, in hexadecimal."""
+        return self._source.fingerprint() + self._target.fingerprint()
+
+    def largest(self, index: Integers) -> str:
+        """Say which is the largest number that is read of the samples of ``index``."""
+        return self._target.largest(index)
+
+    def targets(self, index: Integers) -> tuple[NDArray[Any], Any]:
+        """Return y and lengths of the samples of ``index``; lengths is a mapping."""
+        y, lengths = self._target.targets(index)
+        return y, {"target": lengths}
+
+    def check_targets_per_step(self) -> None:
+        """Raise: a piece of a target needs the whole source."""
+        raise ValueError("bptt_steps must be None for pairs of source and target")
+
+    def take(self, index: Integers) -> tuple[Any, NDArray[Any], Any]:
+        """Return X, y, lengths of the samples of ``index``; X and lengths are mappings."""
+        source, _, source_lengths = self._source.take(index)
+        target, y, target_lengths = self._target.take(index)
+        lengths = {"source": source_lengths, "target": target_lengths}
+        return {"source": source, "target": target}, y, lengths
+
+
+#: What a trainer works on.
+Data: TypeAlias = Dataset | PairDataset
+
+
+# ---- what users pass -----------------------------------------------------------------------
+
+
+def _samples(name: str, values: Any) -> tuple[Samples, Integers | None]:
+    """An array of samples, or a list of arrays with their lengths."""
+    if not isinstance(values, (list, tuple)):
+        validation.refuse_foreign(name, values)
+        array = np.asarray(values)
+        if array.dtype == object and array.ndim:
+            values = list(array) if array.ndim == 1 else array.tolist()
+    if isinstance(values, (list, tuple)) and any(np.ndim(value) > 0 for value in values):
+        arrays = as_sequences(name, values)
+        for i, array in enumerate(arrays):
+            if array.ndim == 0:
+                raise ValueError(f"{name} mixes sequences and numbers")
+            if array.ndim != arrays[0].ndim or array.shape[1:] != arrays[0].shape[1:]:
+                expected = ", ".join(map(str, ("time", *arrays[0].shape[1:])))
+                raise ValueError(
+                    f"{name}[{i}] must have shape ({expected}) like {name}[0], got "
+                    f"{array.shape}"
+                )
+        return arrays, np.array([len(array) for array in arrays], np.int64)
+    array = validation.as_numeric(name, values)
+    if array.ndim == 0:
+        raise ValueError(f"{name} must have one entry per sample, got a single number")
+    return array, None
+
+
+def _stacked(name: str, arrays: Samples) -> NDArray[Any]:
+    """Samples without steps as one array."""
+    shapes = {array.shape for array in arrays}
+    if len(shapes) > 1:
+        listed = " and ".join(map(str, sorted(shapes)[:2]))
+        raise ValueError(f"{name} must hold samples of one shape, or sequences, got {listed}")
+    return np.stack(arrays)
+
+
+def _take(samples: Samples, index: Integers) -> tuple[NDArray[Any], Integers | None]:
+    if isinstance(samples, list):
+        padded, lengths = pad_sequences([samples[i] for i in index])
+        return padded, lengths
+    return samples[index], None
+
+
+# ---- what the values have to be ------------------------------------------------------------
+
+
+def _check_tokens(name: str, samples: Samples, lengths: Integers | None, count: int) -> None:
+    """Refuse what is no integer in [0, count), where it is read."""
+    for block in blocks_of(samples, lengths):
+        values = block.values
+        if values.dtype.kind not in "iu" and values.size:
+            raise TypeError(f"{name} must hold integers, got dtype {values.dtype}")
+        found = first_problem(name, samples, block, (values < 0) | (values >= count))
+        if found:
+            raise ValueError(
+                f"sample {found.sample}: token {found.value} is not in 0..{count - 1} "
+                f"({found.place})"
+            )
+
+
+def _check_finite(name: str, samples: Samples, lengths: Integers | None) -> None:
+    """Refuse NaN and infinities where they are read."""
+    if isinstance(samples, np.ndarray) and samples.dtype.kind != "f":
+        return
+    for block in blocks_of(samples, lengths):
+        found = first_problem(name, samples, block, ~np.isfinite(block.values))
+        if found:
+            kind = "NaN" if np.isnan(found.value) else "infinity"
+            raise ValueError(f"Input {name} contains {kind}: {found}")
+
+
+def _check_range(
+    name: str, samples: Samples, lengths: Integers | None, dtype: np.dtype[Any] | None
+) -> None:
+    """Refuse finite numbers that would be infinite in ``dtype``, where they are read."""
+    if dtype is None or (
+        isinstance(samples, np.ndarray)
+        and (samples.dtype.kind != "f" or samples.dtype.itemsize <= dtype.itemsize)
+    ):
+        return
+    limit = np.finfo(dtype).max
+    for block in blocks_of(samples, lengths):
+        too_large = np.isfinite(block.values) & (np.abs(block.values) > limit)
+        found = first_problem(name, samples, block, too_large)
+        if found:
+            raise ValueError(
+                f"Input {name} contains a value too large for {dtype}: {found}; scale the "
+                "data, or make the model with dtype='float64'"
+            )

@@ -1,0 +1,293 @@
+"""Callbacks that write: checkpoints, tables, TensorBoard's files, and a progress bar.
+
+Each may be told of the same epoch twice, when Ctrl-C has met it; the second time it writes the
+same again. It notes what it has written only after that has been written.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import os
+import sys
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pygru.core import validation
+from pygru.io.files import write_atomically
+from pygru.train.callbacks import Callback, check_monitor, check_names, loss_in
+from pygru.typing import Path
+
+if TYPE_CHECKING:
+    from pygru.train.trainer import Trainer
+
+
+def _check_folder(path: str | bytes) -> None:
+    """Raise before training if a file could not be written after it."""
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(2, "No such folder", os.fsdecode(folder))
+
+
+class ModelCheckpoint(Callback):
+    """Writes a checkpoint every few epochs, or whenever a loss is the best so far.
+
+    The files are those of :meth:`Trainer.save_checkpoint`: :meth:`Trainer.resume` goes on from
+    one, and :func:`pygru.load` reads the model in it.
+
+    Parameters
+    ----------
+    path : path-like
+        May hold fields for the numbers of the epoch, as in ``"{epoch:03d}.safetensors"``;
+        without one every checkpoint replaces the one before.
+    monitor : {"val_loss", "loss"}
+        Which loss, for ``save_best_only``.
+    save_best_only : bool
+        Whether to write only when the loss is smaller than ever before.
+    every : int
+        Look at every so many epochs only.
+
+    Examples
+    --------
+    >>> import pygru
+    >>> trainer = pygru.Trainer(
+    ...     pygru.GRU(1, 1, batch_first=True),
+    ...     callbacks=[pygru.ModelCheckpoint("best.safetensors", save_best_only=True)],
+    ... )
+    """
+
+    def __init__(
+        self,
+        path: Path | bytes,
+        *,
+        monitor: str = "val_loss",
+        save_best_only: bool = False,
+        every: int = 1,
+    ) -> None:
+        self.path = os.fspath(path)
+        self.monitor = check_monitor(monitor)
+        self.save_best_only = validation.check_bool("save_best_only", save_best_only)
+        self.every = validation.check_int("every", every, 1)
+        self.best = math.inf
+
+    def on_fit_begin(self, trainer: Trainer, epochs: range) -> None:
+        """Start afresh: an instance may serve several calls of ``fit``.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the folder of ``path`` does not exist.
+        ValueError
+            If ``path`` has a field that no epoch has.
+        """
+        self.best = math.inf
+        numbers = dict.fromkeys(("loss", "val_loss", "learning_rate", "seconds"), 0.0)
+        try:
+            path = self._path_for({"epoch": epochs.start, "sequences": 0, **numbers})
+        except (LookupError, ValueError) as error:
+            raise ValueError(
+                f"path {self.path!r} must have fields such as {{epoch:03d}} or "
+                f"{{val_loss:.4f}} only: {error!r}"
+            ) from None
+        _check_folder(path)
+
+    def _path_for(self, record: Mapping[str, Any]) -> str | bytes:
+        return self.path if isinstance(self.path, bytes) else self.path.format(**record)
+
+    def on_epoch_end(self, trainer: Trainer, record: dict[str, Any]) -> None:
+        """Write, if it is time."""
+        if (record["epoch"] + 1) % self.every:
+            return
+        best = self.best
+        if self.save_best_only:
+            best = loss_in(record, self)
+            if not best < self.best:
+                return
+        try:
+            path = self._path_for(record)
+        except KeyError as error:
+            raise ValueError(
+                f"path {self.path!r} has the field {error}, which this epoch has not; pass "
+                "validation= to fit"
+            ) from None
+        # The file has the state of afterwards, since this callback is told of the epoch then;
+        # this object has it only when the file is there.
+        trainer.save_checkpoint(
+            path, callback_states={self: {**self.state_dict(), "best": best}}
+        )
+        self.best = best
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best loss."""
+        return {"best": self.best}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what :meth:`state_dict` returned."""
+        self.best = state["best"]
+
+    def check_state(self, state: Mapping[str, Any], model: Any) -> None:
+        """Raise unless the best loss is a number."""
+        check_names(state, "best")
+        validation.check_number("best", state["best"])
+
+
+class CSVLogger(Callback):
+    """Writes the numbers of all epochs to a CSV file, anew after each of them.
+
+    The file is replaced as a whole, so a reader never sees half a line, and training that goes
+    on from a checkpoint leaves the same file as training that never stopped.
+
+    Parameters
+    ----------
+    path : path-like
+        The first line has the names.
+
+    Examples
+    --------
+    >>> import pygru
+    >>> trainer = pygru.Trainer(
+    ...     pygru.GRU(1, 1, batch_first=True), callbacks=[pygru.CSVLogger("training.csv")]
+    ... )
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = os.fspath(path)
+        self._written = ""  # in this fit
+
+    def on_fit_begin(self, trainer: Trainer, epochs: range) -> None:
+        """Raise FileNotFoundError now if the folder of ``path`` does not exist."""
+        _check_folder(self.path)
+        self._written = ""
+
+    def on_epoch_end(self, trainer: Trainer, record: dict[str, Any]) -> None:
+        """Write the history."""
+        file = io.StringIO()
+        records = trainer.history.records
+        names = dict.fromkeys(name for record in records for name in record)
+        writer = csv.DictWriter(file, list(names), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(records)
+        text = file.getvalue()
+        if text != self._written:
+            write_atomically(self.path, text.encode())
+            self._written = text
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        """Write what callbacks behind this one have added to the last epoch."""
+        if self._written:
+            self.on_epoch_end(trainer, trainer.history.records[-1])
+
+
+class TensorBoard(Callback):
+    """Writes the numbers of every epoch for TensorBoard, through the package tensorboardX.
+
+    Parameters
+    ----------
+    log_dir : path-like
+        Folder of the event files.
+
+    Examples
+    --------
+    >>> import pygru
+    >>> trainer = pygru.Trainer(
+    ...     pygru.GRU(1, 1, batch_first=True), callbacks=[pygru.TensorBoard("logs")]
+    ... )
+    """
+
+    def __init__(self, log_dir: Path) -> None:
+        self.log_dir = os.fspath(log_dir)
+        self._writer: Any = None
+        self._record: dict[str, Any] = {}  # the last epoch that was written
+        self._names: set[str] = set()  # the numbers of it that were written
+
+    def on_fit_begin(self, trainer: Trainer, epochs: range) -> None:
+        """Open the event file; what it has of the epochs to come is not shown any more.
+
+        Raises
+        ------
+        ImportError
+            If tensorboardX is not installed.
+        """
+        try:
+            from tensorboardX import SummaryWriter
+        except ImportError as error:
+            raise ImportError(
+                "TensorBoard needs the package tensorboardX; install it with  "
+                'pip install "pygru[tensorboard]"'
+            ) from error
+        self._record, self._names = {}, set()
+        self._writer = SummaryWriter(self.log_dir, purge_step=epochs.start or None)
+
+    def on_epoch_end(self, trainer: Trainer, record: dict[str, Any]) -> None:
+        """Write the numbers of the epoch."""
+        if record is not self._record:
+            self._write_new()
+            self._record, self._names = record, {"epoch"}
+        self._write_new()
+
+    def _write_new(self) -> None:
+        """Write those numbers of the last epoch that have not been written yet."""
+        for name, value in self._record.items():
+            if name not in self._names:
+                self._writer.add_scalar(name, value, self._record["epoch"])
+                self._names.add(name)
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        """Write what callbacks behind this one have added, and close the event file."""
+        if self._writer is not None:
+            self._write_new()
+            self._writer.close()
+            self._writer = None
+
+
+class ProgressBar(Callback):
+    """A bar over the epochs with loss and throughput, on standard error.
+
+    :meth:`Trainer.fit` shows one by itself, unless there is one among its callbacks.
+
+    Parameters
+    ----------
+    disable : bool or None
+        None shows it on a terminal only.
+    """
+
+    def __init__(self, disable: bool | None = None) -> None:
+        self.disable = disable
+        self._bar: Any = None
+
+    def on_fit_begin(self, trainer: Trainer, epochs: range) -> None:
+        """Open the bar."""
+        from tqdm import tqdm  # only here: not everybody who imports pygru trains
+
+        self._bar = tqdm(total=len(epochs), unit="epoch", disable=self.disable)
+        self._first = epochs.start
+        self._shown: dict[str, str] = {}
+        self._steps, self._drawn = 0, time.monotonic()
+        self._pause = 0.2 if sys.stderr.isatty() else 10.0  # seconds; a file keeps every line
+
+    def on_batch_end(self, trainer: Trainer, loss: float, sequences: int) -> None:
+        """Say, a few times a second on a terminal, how far the epoch is."""
+        self._steps += 1
+        if not self._bar.disable and time.monotonic() > self._drawn + self._pause:
+            self._bar.set_postfix(
+                self._shown | {"batch loss": f"{loss:.4g}", "steps": str(self._steps)}
+            )
+            self._drawn = time.monotonic()
+
+    def on_epoch_end(self, trainer: Trainer, record: dict[str, Any]) -> None:
+        """Advance by one epoch."""
+        self._shown = {
+            name: f"{record[name]:.4g}" for name in ("loss", "val_loss") if name in record
+        }
+        self._steps = 0
+        rate = record["sequences"] / max(record["seconds"], 1e-9)
+        self._bar.set_postfix(self._shown | {"sequences/s": f"{rate:.0f}"}, refresh=False)
+        # Not one more: the bar may have been told of this epoch before.
+        self._bar.update(record["epoch"] + 1 - self._first - self._bar.n)
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        """Close the bar."""
+        if self._bar is not None:
+            self._bar.close()

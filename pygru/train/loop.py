@@ -1,0 +1,261 @@
+"""The training loop: shuffled mini-batches, gradients, clipping, steps, validation.
+
+The loop goes from :class:`Position` to position, so that it can begin at any of them: that is
+how training goes on from a checkpoint. Where it is stands in a :class:`TrainingState`, which is
+right at every moment; this module decides what comes next.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pygru.core.atomic import commit
+from pygru.errors import DivergenceError
+from pygru.train.callbacks import Callback
+from pygru.train.datasets import Data
+from pygru.train.evaluation import evaluate_loss, mean, mean_loss
+from pygru.train.history import check_record
+from pygru.train.optimizers import clip_grad_norm
+from pygru.train.position import Event, Position
+from pygru.train.state import TrainingState, assignments, copies
+from pygru.train.windows import Window, windows_of
+from pygru.typing import Floats
+
+if TYPE_CHECKING:
+    from pygru.train.trainer import Trainer
+
+
+class TrainingLoop:
+    """One call of ``fit``.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        With loss, clipping and memory; callbacks are given it.
+    state : TrainingState
+        That of the trainer.
+    data : Dataset or PairDataset
+        What to train on.
+    held_out : Dataset, PairDataset or None
+        What to measure ``val_loss`` on.
+    callbacks : sequence of Callback
+        All that are told, in order.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        state: TrainingState,
+        data: Data,
+        held_out: Data | None,
+        callbacks: Sequence[Callback],
+    ) -> None:
+        self.trainer = trainer
+        self.state = state
+        self.data = data
+        self.held_out = held_out
+        self.callbacks = callbacks
+        assert state.settings is not None
+        self.settings = state.settings
+
+    def run(self, position: Position, last_epoch: int) -> None:
+        """Train from a position on until ``last_epoch`` begins or a callback says stop."""
+        begun: list[Callback] = []
+        try:
+            own = self.trainer.callbacks
+            self.state.give_callbacks_their_states(own, have_begun=False)
+            for callback in self.callbacks:
+                callback.on_fit_begin(self.trainer, range(position.epoch, last_epoch))
+                begun.append(callback)
+                self.state.begun = len(begun)
+            self.state.give_callbacks_their_states(own, have_begun=True)
+            position = self.tell(position)
+            while position.epoch < last_epoch and not self.state.stop:
+                position = self.tell(self.run_epoch(position))
+        finally:
+            self.end(begun)
+
+    def end(self, callbacks: Sequence[Callback]) -> None:
+        """Leave the model with the weights that callbacks want; remember those trained."""
+        self.state.leave(average_of(callbacks))
+        try:
+            for callback in callbacks:
+                callback.on_fit_end(self.trainer)
+        finally:
+            if self.state.model_is_trained():
+                self.state.trained = None
+
+    def tell(self, position: Position) -> Position:
+        """Tell every callback of the position's event that does not know of it yet.
+
+        A callback that fails knows of it; one that is interrupted will be told again.
+        """
+        event = position.event
+        if event is None:
+            return position
+        for index, callback in enumerate(self.callbacks):
+            if index in event.notified:
+                continue
+            try:
+                # Before the call: a checkpoint that the callback makes must say so.
+                event.notified.add(index)
+                getattr(callback, event.method)(self.trainer, *event.arguments)
+            except BaseException as error:
+                if not isinstance(error, Exception):  # Ctrl-C, or the end of the process
+                    event.notified.discard(index)
+                raise
+            if event.method == "on_epoch_end":
+                check_record(f"the record after {type(callback).__name__}", *event.arguments)
+        position = position._replace(event=None)
+        self.state.move(position)
+        return position
+
+    def run_epoch(self, position: Position) -> Position:
+        """Go from a position to the end of its epoch, and return the beginning of the next."""
+        data, batch_size = self.data, self.settings["batch_size"]
+        if position.order is None:
+            self.state.draw(position)
+            order = np.arange(len(data))
+            if self.settings["shuffle"]:
+                order = self.state.generator.permutation(len(data))
+            position = position._replace(order=order)
+            self.state.move(position)
+        assert position.order is not None
+        begin = time.perf_counter() - position.seconds
+        last_finite = copies(self.state.model)
+        while position.batch * batch_size < len(data):
+            first = position.batch * batch_size
+            samples = position.order[first : first + batch_size]
+            batch = data.take(samples)
+            for window in windows_of(batch, self.settings["bptt_steps"])[position.window :]:
+                # What overflows is found by looking at the results, not by NumPy's warnings.
+                with np.errstate(over="ignore", invalid="ignore"):
+                    position = self.train_on(window, position, samples, last_finite, begin)
+                position = self.tell(position)
+        return self.end_epoch(position, time.perf_counter() - begin)
+
+    def end_epoch(self, position: Position, seconds: float) -> Position:
+        """Measure, write the epoch into the history, and return where the next begins."""
+        record: dict[str, Any] = {
+            "epoch": position.epoch,
+            "loss": mean(position.total, position.weight),
+            "learning_rate": self.state.optimizer.next_learning_rate,
+            "seconds": seconds,
+            "sequences": len(self.data),
+        }
+        if self.held_out is not None:
+            with self.trainer.evaluation_weights():
+                record["val_loss"] = mean_loss(
+                    self.state.model,
+                    self.trainer.loss,
+                    self.held_out,
+                    self.settings["batch_size"],
+                )
+        following = Position(position.epoch + 1, event=Event("on_epoch_end", (record,), set()))
+        self.state.end_epoch(record, following)
+        return following
+
+    def train_on(
+        self,
+        window: Window,
+        position: Position,
+        samples: np.ndarray,
+        last_finite: list[Floats],
+        begin: float,
+    ) -> Position:
+        """Make one step of the optimiser, and return the position after it.
+
+        A window in which nothing counts, such as one of empty sequences only, makes no step:
+        momentum would move the weights although no gradient does.
+
+        Parameters
+        ----------
+        window : Window
+        position : Position
+        samples : ndarray
+            The indices of the batch's samples.
+        last_finite : list of ndarray
+            The weights that gave the last finite loss; overwritten.
+        begin : float
+            When the epoch began, on the clock of ``time.perf_counter``.
+        """
+        model, state = self.state.model, self.state
+        following = position._replace(
+            batch=position.batch + window.is_last,
+            window=0 if window.is_last else window.number + 1,
+            states=None,
+        )
+        if model.predicts_steps and window.is_empty:
+            state.move(following)
+            return following
+        state.draw(position)
+        model.zero_grad()
+        prediction, states, tape = self.forward(window, position.states)
+        value, gradient, weight = evaluate_loss(
+            self.trainer.loss, prediction, window.y, window.lengths
+        )
+        following = following._replace(
+            states=None if window.is_last else states, seconds=time.perf_counter() - begin
+        )
+        if weight == 0:
+            state.move(following)
+            return following
+        if math.isfinite(value):
+            model.run_backward(tape, gradient)
+            norm = clip_grad_norm(model, self.trainer.clip_norm)
+        if not math.isfinite(value) or not math.isfinite(norm):
+            commit(assignments(model, last_finite))
+            raise self.divergence(value, position, samples)
+        for (values, _), kept in zip(model.flat_pairs, last_finite, strict=True):
+            kept[...] = values
+        following = following._replace(
+            total=position.total + value * weight,
+            weight=position.weight + weight,
+            event=Event("on_batch_end", (value, len(prediction)), set()),
+        )
+        state.expect(following)
+        state.optimizer.step(model)
+        state.move(following)
+        return following
+
+    def forward(self, window: Window, states: Any) -> tuple[Floats, Any, Any]:
+        """Return prediction, state of the model and tape of one window of a batch."""
+        is_piece = states is not None or not window.is_last
+        prediction, states, tape = self.state.model.run(
+            window.X, states, lengths=window.lengths, memory=self.trainer.memory
+        )
+        if is_piece and prediction.shape[:2] != window.X.shape[:2]:
+            raise ValueError("bptt_steps needs a model that predicts every step (without Last)")
+        return prediction, states, tape
+
+    def divergence(
+        self, value: float, position: Position, samples: np.ndarray
+    ) -> DivergenceError:
+        """The error for a loss or a gradient that is not finite."""
+        what = "a gradient is not finite"
+        if not math.isfinite(value):
+            what = f"loss is {float(value)}"
+        place = f"{what} at epoch {position.epoch}, batch {position.batch}"
+        if self.state.optimizer.steps:
+            return DivergenceError(
+                f"{place}; weights kept from the last finite step; lower learning_rate or set "
+                "clip_norm"
+            )
+        return DivergenceError(
+            f"{place}, before any step has been made, so no learning rate would help; "
+            f"{self.data.largest(samples)}; scale the data, or look at the loss"
+        )
+
+
+def average_of(callbacks: Sequence[Callback]) -> list[Floats] | None:
+    """The weights that a callback wants to be used in place of those trained, or None."""
+    for callback in callbacks:
+        weights = callback.evaluation_weights()
+        if weights is not None:
+            return weights
+    return None

@@ -1,0 +1,325 @@
+"""From plain values and arrays back to the state of a training run, after all checks.
+
+A file may say anything, so every value is looked at before one of them is used, and an error
+names the field. Nothing is changed here: what is returned are the actions of one commit.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pygru.core import validation
+from pygru.core.atomic import Action, assignment
+from pygru.errors import FormatError
+from pygru.train.callbacks import Callback
+from pygru.train.descriptions import describe_optimizer, refuse_difference
+from pygru.train.history import History, check_record
+from pygru.train.position import Event, Position
+from pygru.train.state import GENERATOR, TrainingState, check_generators, matched
+
+SETTINGS = ("samples", "batch_size", "bptt_steps", "shuffle", "data")
+
+
+def restoring(
+    state: TrainingState,
+    parameters: Mapping[str, NDArray[Any]],
+    plain: Mapping[str, Any],
+    callbacks: Sequence[Callback],
+    setup: Mapping[str, Any],
+) -> list[Action]:
+    """Return the actions that make ``state`` and its model what a checkpoint says.
+
+    Parameters
+    ----------
+    state : TrainingState
+        Of a trainer that was made like the one that wrote the checkpoint.
+    parameters : mapping of str to ndarray
+        Those of the model in the file.
+    plain : mapping
+        What ``to_plain`` returned.
+    callbacks : sequence of Callback
+        Those of the trainer.
+    setup : mapping
+        As for ``to_plain``.
+
+    Raises
+    ------
+    FormatError
+        If a value is not what it has to be; the message names the field.
+    ValueError
+        If the trainer was made otherwise, or a callback with a state is missing.
+    """
+    with _field("setup"):
+        saved_setup = dict(plain["setup"])
+    own_setup = {**setup, "optimizer": describe_optimizer(state.optimizer)}
+    for name, own in own_setup.items():
+        refuse_difference(name, saved_setup.get(name), own)
+    with _field("callbacks"):
+        saved = [_callback(entry) for entry in _list(plain["callbacks"])]
+    _refuse_missing([each["class"] for each in saved if each["state"]], callbacks)
+    for index, entry in matched(callbacks, saved):
+        with _field(f"callbacks: the state of {entry['class']}"):
+            callbacks[index].check_state(entry["state"], state.model)
+    with _field("settings"):
+        settings = _settings(plain["settings"])
+    with _field("history"):
+        history = _history(plain["history"])
+    with _field("position"):
+        position = _position(plain["position"], settings, history)
+    if position.event is not None:
+        position.event.notified.update(_notified(callbacks, saved))
+    with _field("stop"):
+        stop = validation.check_bool("stop", plain["stop"])
+    with _field("random_state"):
+        random_actions = state.random_actions(_random_state(plain["random_state"], state))
+    with _field("optimizer_state"):
+        optimizer_action, steps = _optimizer(plain["optimizer_state"], state)
+    with _field("weights"):
+        trained = _flat(plain["weights"], state.model)
+    return [
+        *_parameters(parameters, state.model),
+        *random_actions,
+        optimizer_action,
+        state.resuming(
+            position,
+            steps,
+            history=history,
+            stop=stop,
+            settings=settings,
+            trained=trained,
+            waiting=saved,
+        ),
+    ]
+
+
+@contextlib.contextmanager
+def _field(name: str) -> Iterator[None]:
+    """Turn what a wrong value raises into a FormatError that names the field."""
+    try:
+        yield
+    except FormatError:
+        raise
+    except (LookupError, AttributeError, ArithmeticError, TypeError, ValueError) as error:
+        text = f"it has no {error}" if isinstance(error, KeyError) else error
+        raise FormatError(f"the checkpoint is not valid: {name}: {text}") from None
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError(f"must be a list, got {validation.type_name(value)}")
+    return value
+
+
+def _keys(value: Any, names: Sequence[str]) -> dict[str, Any]:
+    """The value, if it is a dict with these keys and no others."""
+    if not isinstance(value, dict) or set(value) != set(names):
+        listed = list(value) if isinstance(value, dict) else validation.type_name(value)
+        raise ValueError(f"must have the keys {', '.join(names)}, got {listed}")
+    return value
+
+
+def _finite(name: str, value: Any, least: float) -> float:
+    number = validation.check_number(name, value)
+    if not least <= number < np.inf:
+        raise ValueError(f"{name} must be finite and >= {least}, got {value}")
+    return number
+
+
+# ---- callbacks -----------------------------------------------------------------------------
+
+
+def _callback(entry: Any) -> dict[str, Any]:
+    _keys(entry, ("class", "state", "begun", "notified"))
+    if not isinstance(entry["class"], str):
+        raise TypeError(f"class must be a str, got {validation.type_name(entry['class'])}")
+    for name in ("begun", "notified"):
+        validation.check_bool(name, entry[name])
+    if not isinstance(entry["state"], dict):
+        raise TypeError(f"state must be a dict, got {validation.type_name(entry['state'])}")
+    return entry
+
+
+def _refuse_missing(names: Sequence[str], callbacks: Sequence[Callback]) -> None:
+    own = [type(callback).__name__ for callback in callbacks]
+    for name in names:
+        if name not in own:
+            raise ValueError(
+                f"the checkpoint holds the state of a callback {name}, which is not among "
+                f"those of this trainer: {', '.join(own) or 'it has none'}"
+            )
+        own.remove(name)
+
+
+def _notified(callbacks: Sequence[Callback], saved: Sequence[dict[str, Any]]) -> set[int]:
+    """The callbacks that know of the event; those new to the checkpoint need not be told."""
+    still_to_tell = {index for index, each in matched(callbacks, saved) if not each["notified"]}
+    return set(range(len(callbacks))) - still_to_tell
+
+
+# ---- position and history ------------------------------------------------------------------
+
+
+def _settings(settings: Any) -> dict[str, Any] | None:
+    if settings is None:
+        return None
+    _keys(settings, SETTINGS)
+    validation.check_int("samples", settings["samples"], 1)
+    validation.check_int("batch_size", settings["batch_size"], 1)
+    if settings["bptt_steps"] is not None:
+        validation.check_int("bptt_steps", settings["bptt_steps"], 1)
+    validation.check_bool("shuffle", settings["shuffle"])
+    if not isinstance(settings["data"], str):
+        raise TypeError(f"data must be a str, got {validation.type_name(settings['data'])}")
+    return dict(settings)
+
+
+def _history(records: Any) -> History:
+    history = History()
+    for index, record in enumerate(_list(records)):
+        check_record(f"record {index}", record)
+        if index and not record["epoch"] > history.records[-1]["epoch"]:
+            raise ValueError(f"record {index}: epoch must grow, got {record['epoch']}")
+        history.records.append(dict(record))
+    return history
+
+
+def _position(plain: Any, settings: Mapping[str, Any] | None, history: History) -> Position:
+    _keys(plain, Position._fields)
+    for name in ("epoch", "batch", "window"):
+        validation.check_int(name, plain[name], 0)
+    for name, least in (("total", -np.inf), ("weight", 0.0), ("seconds", 0.0)):
+        _finite(name, plain[name], least)
+    order, states = plain["order"], plain["states"]
+    if order is None:
+        if plain["batch"] or plain["window"]:
+            raise ValueError("batch and window must be 0 between two epochs")
+    else:
+        if settings is None:
+            raise ValueError("order must be None before the first fit")
+        _check_order(order, settings["samples"])
+        if (
+            plain["batch"] * settings["batch_size"]
+            >= settings["samples"] + (settings["batch_size"])
+        ):
+            raise ValueError(f"batch must be one of the epoch, got {plain['batch']}")
+    if states is not None and not plain["window"]:
+        raise ValueError("states must be None where no window of the batch is done")
+    _check_states(states)
+    event = _event(plain["event"], plain["epoch"], order is not None, history)
+    return Position(**{**plain, "event": event})
+
+
+def _check_order(order: Any, samples: int) -> None:
+    """Refuse what is no permutation, before any memory is taken for ``samples`` numbers."""
+    if not isinstance(order, np.ndarray) or order.dtype != np.int64:
+        raise TypeError("order must be an array of int64")
+    if order.shape != (samples,):
+        raise ValueError(f"order must have shape ({samples},), got {order.shape}")
+    if order.min() < 0 or order.max() >= samples or np.bincount(order).max() > 1:
+        raise ValueError("order must be a permutation of all samples")
+
+
+def _check_states(states: Any) -> None:
+    """Refuse states of recurrent layers that are not arrays of numbers, alone or in lists."""
+    if isinstance(states, list):
+        for each in states:
+            _check_states(each)
+    elif states is not None and not (
+        isinstance(states, np.ndarray) and states.dtype.kind == "f" and states.ndim > 1
+    ):
+        raise TypeError("states must be arrays of floats, alone or in lists")
+
+
+def _event(event: Any, epoch: int, within_epoch: bool, history: History) -> Event | None:
+    """The event, with nobody yet who knows of it."""
+    if event is None:
+        return None
+    method, arguments = _list(event)
+    validation.check_choice("event", method, ("on_batch_end", "on_epoch_end"))
+    if within_epoch != (method == "on_batch_end"):
+        raise ValueError(f"event is {method}, which does not fit the place in the epoch")
+    if method == "on_batch_end":
+        loss, sequences = _list(arguments)
+        _finite("event: loss", loss, -np.inf)
+        validation.check_int("event: sequences", sequences, 1)
+        return Event(method, (loss, sequences), set())
+    if arguments or not history.records or history.records[-1]["epoch"] != epoch - 1:
+        raise ValueError("event is on_epoch_end, but the history does not end with that epoch")
+    return Event(method, (history.records[-1],), set())
+
+
+# ---- numbers to draw -----------------------------------------------------------------------
+
+
+def _random_state(plain: Any, state: TrainingState) -> dict[str, Any]:
+    """What ``random_state`` returned, if it fits the generators of the trainer."""
+    _keys(plain, ("generators", "training_steps"))
+    count, own = plain["training_steps"], state.random_state()
+    if (count is None) != (own["training_steps"] is None):
+        raise ValueError(f"training_steps is {count}")
+    if count is not None:
+        validation.check_int("training_steps", count, 0)
+    states = _list(plain["generators"])
+    if len(states) != len(own["generators"]):
+        raise ValueError(f"{len(states)} generators, expected {len(own['generators'])}")
+    for each in states:
+        _check_generator(each)
+    check_generators(own["generators"])
+    return plain
+
+
+def _check_generator(state: Any) -> None:
+    _keys(state, ("bit_generator", "state", "has_uint32", "uinteger"))
+    numbers = _keys(state["state"], ("state", "inc"))
+    whole = (numbers["state"], numbers["inc"], state["has_uint32"], state["uinteger"])
+    for number, bits in zip(whole, (128, 128, 1, 32), strict=True):
+        if type(number) is not int or not 0 <= number < 2**bits:
+            raise ValueError(f"the generator's {number} is no integer of {bits} bits")
+    if state["bit_generator"] != GENERATOR or numbers["inc"] % 2 == 0:
+        raise ValueError(f"{state['bit_generator']} is no valid {GENERATOR}")
+
+
+# ---- arrays --------------------------------------------------------------------------------
+
+
+def _flat(arrays: Any, model: Any) -> list[NDArray[Any]] | None:
+    """Arrays that are flat as in ``model.flat_pairs``; None stays None."""
+    if arrays is None:
+        return None
+    for array, (values, _) in zip(_list(arrays), model.flat_pairs, strict=True):
+        _check_like("weights", array, values)
+    return list(arrays)
+
+
+def _check_like(name: str, array: Any, like: NDArray[Any]) -> None:
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{name} must be an array, got {validation.type_name(array)}")
+    if array.shape != like.shape or array.dtype != like.dtype:
+        raise ValueError(
+            f"{name} must have shape {like.shape} and dtype {like.dtype}, got {array.shape} "
+            f"and {array.dtype}"
+        )
+
+
+def _optimizer(plain: Any, state: TrainingState) -> tuple[Action, int]:
+    """The action that restores the optimiser, and the count of its steps after that."""
+    _keys(plain, ("steps", "learning_rate", "states"))
+    if plain["states"]:
+        for row, (values, _) in zip(plain["states"], state.model.flat_pairs, strict=True):
+            for array in _list(row):
+                _check_like("a state", array, values)
+    return state.optimizer.loading(plain), plain["steps"]
+
+
+def _parameters(parameters: Mapping[str, NDArray[Any]], model: Any) -> list[Action]:
+    """The actions that give a model all its parameters, also those that are not trained."""
+    with _field("parameters"):
+        return [
+            assignment(view, model.parameters.check(name, parameters[name]))
+            for name, view in model.parameters.items()
+        ]

@@ -1,0 +1,116 @@
+"""One pass over all samples of a data set: what is wrong in them, and a fingerprint.
+
+Samples are looked at in blocks of about a megabyte. A block holds only what is read in
+training, so padding may be anything. A message names the sample and the place in it as they
+stand in the user's data.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pygru.core import _core
+from pygru.typing import Booleans, Integers
+
+BLOCK = 2**20  # bytes
+
+#: N samples: an array of N rows, or a list of N arrays.
+Samples: TypeAlias = NDArray[Any] | list[NDArray[Any]]
+
+
+class Block(NamedTuple):
+    """Some consecutive samples, their steps one behind the other."""
+
+    first: int  # the index of the first sample
+    samples: int
+    values: NDArray[Any]
+    steps: Integers | None  # how many rows of ``values`` each sample has; None: one each
+
+
+def blocks_of(samples: Samples, lengths: Integers | None) -> Iterator[Block]:
+    """Cut samples into blocks; the cuts depend on what is read only.
+
+    ``lengths`` are the steps that are read of each sample; None where all is read. Samples of
+    a list have all to be read.
+    """
+    steps: Integers | None = None
+    if isinstance(samples, list):
+        steps = np.array([len(sample) for sample in samples], np.int64)
+        sizes = np.array([sample.nbytes for sample in samples], np.int64)
+    elif lengths is not None:
+        steps = lengths
+        sizes = lengths * (samples[:1].nbytes // max(samples.shape[1], 1))
+    else:
+        sizes = np.full(len(samples), samples[:1].nbytes)
+    blocks = np.cumsum(sizes) // BLOCK  # which block each sample is in
+    ends = np.searchsorted(blocks, np.unique(blocks), "right")
+    first = 0
+    for end in ends.tolist():
+        yield _block(samples, steps, first, end)
+        first = end
+
+
+def _block(samples: Samples, steps: Integers | None, first: int, end: int) -> Block:
+    inside = None if steps is None else steps[first:end]
+    if isinstance(samples, list):
+        values = np.concatenate(samples[first:end])
+    elif inside is None:
+        values = samples[first:end]
+    else:
+        rows = samples[first:end]
+        values = rows[np.arange(rows.shape[1]) < inside[:, np.newaxis]]
+    return Block(first, end - first, values, inside)
+
+
+class Problem(NamedTuple):
+    """The first value that is not as it should be."""
+
+    sample: int
+    place: str  # as Python would write it: X[3, 1, 0], or X[3][1, 0] in a list
+    value: Any
+
+    def __str__(self) -> str:
+        return f"{self.place} = {self.value}"
+
+
+def first_problem(name: str, samples: Samples, block: Block, wrong: Booleans) -> Problem | None:
+    """The first of a block's values where ``wrong`` is True, None if there is none."""
+    if not wrong.any():
+        return None
+    row, *inner = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
+    value = block.values[(row, *inner)]
+    if block.steps is None:
+        sample, at = int(row), [*map(int, inner)]
+    else:
+        ends = np.cumsum(block.steps)
+        sample = int(np.searchsorted(ends, row, "right"))
+        at = [int(row - (ends[sample] - block.steps[sample])), *map(int, inner)]
+    index = block.first + sample
+    if isinstance(samples, list):
+        place = f"{name}[{index}]" + (f"[{', '.join(map(str, at))}]" if at else "")
+    else:
+        place = f"{name}[{', '.join(map(str, [index, *at]))}]"
+    return Problem(index, place, value)
+
+
+def fingerprint_of(samples: Samples, lengths: Integers | None) -> bytes:
+    """A hash of all that is read of the samples: values, types, shapes and lengths.
+
+    The core's fingerprint reads memory nearly as fast as that allows; it is one number for
+    every block, and these are hashed.
+    """
+    total = hashlib.blake2b(digest_size=16)
+    for block in blocks_of(samples, lengths):
+        values = np.ascontiguousarray(block.values)
+        total.update(f"{values.dtype.str} {values.shape} {block.samples} ".encode())
+        if values.size:
+            data = values.reshape(-1).view(np.uint8)
+            total.update(_core.fingerprint(data).to_bytes(8, "little"))
+        if block.steps is not None:
+            total.update(np.ascontiguousarray(block.steps, np.int64).tobytes())
+    return total.digest()

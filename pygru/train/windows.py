@@ -1,0 +1,52 @@
+"""Batches cut along time: which steps of one are valid, and pieces of it for training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pygru.typing import Booleans
+
+
+class Window(NamedTuple):
+    """Some steps of a batch: all of them, or a piece for truncated backpropagation."""
+
+    X: Any
+    y: Any
+    lengths: Any
+    number: int
+    is_last: bool
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no sequence has a step in it."""
+        lengths = output_lengths(self.lengths)
+        return lengths is not None and not np.any(lengths)
+
+
+def windows_of(batch: tuple[Any, Any, Any], steps: int | None) -> list[Window]:
+    """Cut a batch (X, y, lengths) into windows of ``steps`` steps; None makes one of all."""
+    X, y, lengths = batch
+    if steps is None or steps >= X.shape[1]:
+        return [Window(X, y, lengths, 0, True)]
+    T, windows = X.shape[1], []
+    for number, begin in enumerate(range(0, T, steps)):
+        end = min(begin + steps, T)
+        inside = None if lengths is None else np.clip(lengths - begin, 0, end - begin)
+        windows.append(Window(X[:, begin:end], y[:, begin:end], inside, number, end == T))
+    return windows
+
+
+def output_lengths(lengths: Any) -> Any:
+    """The valid steps of what a model puts out: those of the target, if there are two."""
+    return lengths["target"] if isinstance(lengths, Mapping) else lengths
+
+
+def step_mask(y: Any, lengths: Any) -> Booleans | None:
+    """Which steps of per-step targets (B, T, ...) are valid, or None without lengths."""
+    lengths = output_lengths(lengths)
+    if lengths is None:
+        return None
+    return np.arange(y.shape[1]) < np.asarray(lengths)[:, np.newaxis]
