@@ -9,18 +9,19 @@ computed twice, the memory is that of one window. Chen et al. 2016, arXiv:1604.0
 import copy
 import math
 import re
+import sys
 
 import numpy as np
 
 from pygru import noise as noises
 from pygru import passes
-from pygru.core import _core, threads
+from pygru.core import _core, threads, validation
 from pygru.core.memory import POOL, allocate
 from pygru.tape import Tape
 
 POLICIES = {"gates": _core.KEEP_GATES, "outputs": _core.KEEP_OUTPUTS}
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
-BUDGET = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)b?\s*", re.IGNORECASE)
+BUDGET = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)b?\s*", re.IGNORECASE | re.ASCII)
 
 
 # ---- what to keep ------------------------------------------------------------------------
@@ -33,12 +34,13 @@ def check_memory(memory):
             return None
         text = BUDGET.fullmatch(memory)
         if text is not None:
-            return int(float(text[1]) * UNITS[text[2].lower()])
+            # A number beyond the range of a float is more than any tape takes.
+            return int(min(float(text[1]) * UNITS[text[2].lower()], sys.maxsize))
     elif isinstance(memory, (int, np.integer)) and not isinstance(memory, bool) and memory > 0:
         return int(memory)
     raise ValueError(
         "memory must be one of 'gates', 'outputs', 'sqrt', or a number of bytes such as "
-        f"2**20 or '500 MB', got {memory!r}"
+        f"2**20 or '500 MB', got {validation.shown(memory)}"
     )
 
 

@@ -104,10 +104,10 @@ def check_choice(name: str, value: object, choices: Sequence[ChoiceT]) -> Choice
         if isinstance(value, type(choice)) and value == choice:
             return choice
     listed = ", ".join(repr(choice) for choice in choices)
-    raise ValueError(f"{name} must be one of {listed}, got {_shown(value)}")
+    raise ValueError(f"{name} must be one of {listed}, got {shown(value)}")
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """A value as messages show it, cut after 200 characters."""
     text = shown_number(value) if isinstance(value, int) else repr(value)
     return text if len(text) <= 200 else f"{text[:200]}..."
@@ -131,7 +131,7 @@ def check_dtype(dtype: DTypeLike | None) -> np.dtype[np.floating[Any]]:
 def unexpected_key(key: object, known: Iterable[str]) -> str:
     """The text for a name that does not exist, with the nearest one that does."""
     near = difflib.get_close_matches(str(key), list(known), n=1)
-    return f"unexpected key {_shown(key)}" + (f"; did you mean {near[0]!r}?" if near else "")
+    return f"unexpected key {shown(key)}" + (f"; did you mean {near[0]!r}?" if near else "")
 
 
 # ---- arrays ------------------------------------------------------------------------------

@@ -1,22 +1,33 @@
-"""Writing files so that a reader never sees half of one, and reading them whole."""
+"""Writing files so that a reader never sees half of one, and opening them without waiting."""
 
 import contextlib
+import errno
+import hashlib
 import os
 import re
 import secrets
 import stat
+from collections.abc import Iterator
+from typing import BinaryIO
 
 from pygru.errors import FormatError
+from pygru.typing import Path
 
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 TEMPORARY = ".tmp-"  # between a file's name and what makes a temporary one's unique
 
+# A longer name is replaced by its digest in the names of temporary files: together with what
+# makes them unique it could be longer than the 255 bytes, or fewer, that a file system allows.
+LONGEST_NAME = 100
 
-def write_atomically(path, data):
+SEPARATORS = tuple(filter(None, (os.sep, os.altsep)))
+
+
+def write_atomically(path: Path | bytes, data: bytes) -> None:
     """Write ``data`` (bytes) to ``path``: either all of it arrives, or the old file stays.
 
     The bytes go to a temporary file in the same folder, are flushed to the disk, and the file
@@ -27,14 +38,19 @@ def write_atomically(path, data):
     A process that is killed while it writes leaves its temporary file; the next call for the
     same path removes it.
 
+    A folder that cannot be flushed, because it cannot be read for instance, is no error: by
+    then the file is there.
+
     Raises
     ------
     OSError
         If the folder cannot be written or the disk is full; nothing is left behind.
     """
     path = os.fsdecode(path)
-    if os.path.isdir(path):
-        raise IsADirectoryError(21, "is a folder, not a file", path)
+    if not path:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+    if os.path.isdir(path) or path.endswith(SEPARATORS):
+        raise IsADirectoryError(errno.EISDIR, "is a folder, not a file", path)
     if os.path.exists(path) and not os.path.isfile(path):
         with open(path, "wb") as file:
             file.write(data)
@@ -42,28 +58,29 @@ def write_atomically(path, data):
     path = os.path.realpath(path)
     folder, name = os.path.split(path)
     _remove_leftovers(folder, name)
-    temporary, file = _create_temporary(folder, name)
+    temporary, new_file = _create_temporary(folder, name)
     try:
         if fcntl is not None and os.path.exists(path):  # before the first byte is there
             os.chmod(temporary, stat.S_IMODE(os.stat(path).st_mode))
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+        new_file.write(data)
+        new_file.flush()
+        os.fsync(new_file.fileno())
         if fcntl is None:  # Windows renames no open file
-            file.close()  # elsewhere the lock lasts until the file has its name
+            new_file.close()  # elsewhere the lock lasts until the file has its name
         os.replace(temporary, path)
-        file.close()
+        new_file.close()
     except BaseException:
-        for undo in (file.close, lambda: os.unlink(temporary)):
+        for undo in (new_file.close, lambda: os.unlink(temporary)):
             with contextlib.suppress(OSError):
                 undo()
         raise
     if hasattr(os, "O_DIRECTORY"):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with contextlib.suppress(OSError):
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
 
 # A temporary file is locked while its process writes, so that another one can tell a file in
@@ -71,11 +88,18 @@ def write_atomically(path, data):
 # the process that made them.
 
 
-def _create_temporary(folder, name):
+def _prefix(name: str) -> str:
+    """What the names of the temporary files of ``name`` begin with."""
+    encoded = os.fsencode(name)
+    stem = name if len(encoded) <= LONGEST_NAME else hashlib.sha256(encoded).hexdigest()[:32]
+    return f".{stem}{TEMPORARY}"
+
+
+def _create_temporary(folder: str, name: str) -> tuple[str, BinaryIO]:
     """Return the path of a new file beside the target, and the file, locked."""
     while True:
         unique = f"{os.getpid()}-{secrets.token_hex(4)}"
-        temporary = os.path.join(folder, f".{name}{TEMPORARY}{unique}")
+        temporary = os.path.join(folder, _prefix(name) + unique)
         file = open(temporary, "xb")  # noqa: SIM115, the caller closes it
         with contextlib.suppress(OSError):
             if fcntl is not None:
@@ -86,36 +110,39 @@ def _create_temporary(folder, name):
         file.close()
 
 
-def _remove_leftovers(folder, name):
+def _remove_leftovers(folder: str, name: str) -> None:
     """Remove the temporary files of processes that were killed while they wrote ``name``."""
     if fcntl is None:
         return
-    ours = re.compile(re.escape(f".{name}{TEMPORARY}") + r"\d+-[0-9a-f]{8}")
+    ours = re.compile(re.escape(_prefix(name)) + r"\d+-[0-9a-f]{8}")
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if ours.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
                 _remove_if_unused(entry.path)
 
 
-def _remove_if_unused(path):
+def _remove_if_unused(path: str) -> None:
     """Remove a temporary file unless its process still holds the lock."""
     with contextlib.suppress(OSError), open(path, "rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.unlink(path)
 
 
-def read_regular_file(path, limit=None):
-    """Return the bytes of a file, at most ``limit`` of them; pipes and devices are refused.
+@contextlib.contextmanager
+def open_regular_file(path: Path | bytes) -> Iterator[tuple[BinaryIO, int]]:
+    """Open a file for reading, in a ``with`` block that gets it and its size in bytes.
 
     Raises
     ------
     OSError
-        If it cannot be opened.
+        If it cannot be opened; IsADirectoryError for a folder.
     FormatError
-        If it is not a regular file.
+        If it is a pipe, a device or the like.
     """
-    # A device or a pipe could block for ever when opened: look before.
-    if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):
-        raise FormatError(f"{os.fspath(path)}: must be a regular file")
-    with open(path, "rb") as file:
-        return file.read() if limit is None else file.read(limit)
+    # Without O_NONBLOCK, opening a pipe would wait for somebody who writes to it.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    with open(path, "rb", opener=lambda name, _: os.open(name, flags)) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise FormatError(f"{os.fsdecode(path)}: must be a regular file")
+        yield file, status.st_size

@@ -1,40 +1,66 @@
 """pygru's model files: safetensors, with the configuration in the metadata.
 
 Nothing in such a file is executed. The header is checked against the configuration, name by
-name and shape by shape, before any array is made; the arrays are read by the safetensors
+name and shape by shape, before any array is read; the arrays are then read by the safetensors
 package, which checks their offsets.
 """
 
+import contextlib
 import json
 import struct
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import safetensors
 import safetensors.numpy
+from numpy.typing import NDArray
 
 from pygru.core import validation
-from pygru.errors import FormatError
+from pygru.errors import FormatError, InternalError
 from pygru.gru import GRU
-from pygru.io.files import read_regular_file, write_atomically
+from pygru.io.files import open_regular_file, write_atomically
+from pygru.io.header import (
+    FORMAT_VERSION,
+    HEADER_LIMIT,
+    check_tensors,
+    parse_json,
+    read_header,
+)
+from pygru.io.json_values import check_json_object
 from pygru.nn.attention import Attention
 from pygru.nn.embedding import Embedding
 from pygru.nn.layers import Dropout, Last, Linear
 from pygru.nn.model import Model
 from pygru.nn.seq2seq import Seq2Seq
 from pygru.nn.sequential import Sequential
+from pygru.typing import Path
 
-FORMAT_VERSION = 1
-HEADER_LIMIT = 2**20
+#: What the description of a model in a file may name, and what each name means.
+Classes: TypeAlias = Mapping[str, type[Any]]
+
+#: The dtype and the shape of each parameter by name.
+Shapes: TypeAlias = dict[str, tuple[str, tuple[int, ...]]]
+
 # A checkpoint is a model file with more tensors, under names that begin with this.
 CHECKPOINT = "checkpoint/"
-CLASSES = {
+CLASSES: Classes = {
     cls.__name__: cls
     for cls in (GRU, Embedding, Linear, Dropout, Last, Attention, Seq2Seq, Sequential)
 }
-DTYPES = {"F32": "float32", "F64": "float64"}
 
 
-def save(model, path, metadata=None):
+class Contents(NamedTuple):
+    """What a model file holds; see :func:`read_file`."""
+
+    description: dict[str, Any]
+    shapes: Shapes
+    metadata: Any
+    notes: dict[str, str]
+    arrays: dict[str, NDArray[Any]]
+
+
+def save(model: Model, path: Path | bytes, metadata: dict[str, Any] | None = None) -> None:
     """Save a model to a ``.safetensors`` file, atomically.
 
     Parameters
@@ -45,15 +71,17 @@ def save(model, path, metadata=None):
     path : path-like
         An existing file is replaced, and stays intact if saving fails.
     metadata : dict, optional
-        More to keep beside the model, as JSON.
+        More to keep beside the model, as JSON. Tuples become lists. All texts of a file
+        together may take 1 MiB.
 
     Raises
     ------
     TypeError
         If the model is of an unknown class, or its configuration or the metadata is not JSON.
     ValueError
-        If a layer of your own could not be loaded: its parameters are not those that its
-        ``parameter_shapes`` makes of its ``get_config``, or ``from_config`` refuses that.
+        If the metadata is too large, or if a layer of your own could not be loaded: its
+        parameters are not those that its ``parameter_shapes`` makes of its ``get_config``, or
+        ``from_config`` refuses that.
     OSError
         If the file cannot be written.
 
@@ -69,8 +97,21 @@ def save(model, path, metadata=None):
     write_atomically(path, to_bytes(description, model.state_dict(), metadata))
 
 
-def to_bytes(description, arrays, metadata=None, notes=()):
-    """A model file of ``arrays`` by name; ``notes`` are (name, text) for its header."""
+def to_bytes(
+    description: Mapping[str, Any],
+    arrays: Mapping[str, NDArray[Any]],
+    metadata: Mapping[str, Any] | None = None,
+    notes: Iterable[tuple[str, str]] = (),
+) -> bytes:
+    """A model file of ``arrays`` by name; ``notes`` are (name, text) for its header.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the metadata is not JSON, or the header would be too large to be read again.
+    """
+    if metadata is not None:
+        check_json_object("metadata", metadata)
     text = {
         "format": "pygru",
         "format_version": str(FORMAT_VERSION),
@@ -78,10 +119,23 @@ def to_bytes(description, arrays, metadata=None, notes=()):
         "metadata": json.dumps(metadata or {}),
         **dict(notes),
     }
-    return _in_fixed_order(safetensors.numpy.save(arrays, text))
+    data = _in_fixed_order(safetensors.numpy.save(dict(arrays), text))
+    (length,) = struct.unpack("<Q", data[:8])
+    if length > HEADER_LIMIT:
+        raise ValueError(
+            f"the header of the file would have {length} bytes, of which the metadata takes "
+            f"{len(text['metadata'])}; the limit is {HEADER_LIMIT}. Keep large metadata, such "
+            "as a vocabulary, in a file of its own"
+        )
+    return data
 
 
-def load(path, *, check_finite=False, layers=None):
+def load(
+    path: Path | bytes,
+    *,
+    check_finite: bool = False,
+    layers: Mapping[str, type[Model]] | None = None,
+) -> Any:
     """Load a model that :func:`save` has written.
 
     Parameters
@@ -118,21 +172,23 @@ def load(path, *, check_finite=False, layers=None):
     >>> pygru.load(path)([[0.0, 0.0, 0.0]]).shape
     (1, 1)
     """
+    check_finite = validation.check_bool("check_finite", check_finite)
     classes = _with_own(layers)
     description, shapes, _, _, arrays = read_file(path, classes)
     if check_finite:
         for name, array in arrays.items():
             if not np.isfinite(array).all():
                 raise ValueError(f"{name} contains NaN or infinity")
-    try:
+    with _invalid_configuration():
         model = _build(description, classes)
-    except (KeyError, TypeError, ValueError) as error:
-        raise FormatError(f"the configuration is not valid: {error}") from None
-    model.load_state_dict({name: arrays[name] for name in shapes})
+        if list(model.parameters) != list(shapes):
+            raise ValueError(f"it makes other parameters than {description['class']} has")
+    for name in shapes:
+        model.parameters[name] = arrays.pop(name)
     return model
 
 
-def read_file(path, classes=CLASSES):
+def read_file(path: Path | bytes, classes: Classes = CLASSES) -> Contents:
     """Return what a model file holds, its header checked against its configuration.
 
     Parameters
@@ -152,26 +208,64 @@ def read_file(path, classes=CLASSES):
         All texts of the header.
     arrays : dict of str to ndarray
     """
-    data = read_regular_file(path)
-    header = _read_header(data, classes)
+    with open_regular_file(path) as (file, size):
+        header = read_header(file, size)
+        description = parse_json("the configuration", header.notes["config"])
+        metadata = parse_json("the metadata", header.notes["metadata"])
+        with _invalid_configuration():
+            shapes = _shapes(description, len(header.tensors), classes)
+        is_checkpoint = "checkpoint" in header.notes
+        check_tensors(
+            header, size, shapes, lambda name: is_checkpoint and name.startswith(CHECKPOINT)
+        )
+        file.seek(0)
+        data = file.read(size)
+    if not data.startswith(header.raw):
+        raise FormatError("the file has changed while it was read")
     try:
-        return *header, safetensors.numpy.load(data)
+        arrays = safetensors.numpy.load(data)
     except safetensors.SafetensorError as error:
         raise FormatError(f"damaged file: {error}") from None
+    return Contents(description, shapes, metadata, header.notes, arrays)
 
 
-def read_metadata(path):
-    """Return the ``metadata`` dict that was given to :func:`save`.
+def read_metadata(path: Path | bytes) -> dict[str, Any]:
+    """Return the ``metadata`` dict that was given to :func:`save`; the tensors are not read.
 
     Raises
     ------
     FormatError, OSError
         As :func:`load`.
     """
-    return _read_header(read_regular_file(path), None)[2]
+    with open_regular_file(path) as (file, size):
+        notes = read_header(file, size).notes
+    metadata = parse_json("the metadata", notes["metadata"])
+    if not isinstance(metadata, dict):
+        raise FormatError("the metadata is not a JSON object")
+    return metadata
 
 
-def _in_fixed_order(data):
+@contextlib.contextmanager
+def _invalid_configuration() -> Iterator[None]:
+    """Turn what a class raises for the configuration of a file into a FormatError.
+
+    A class of the user's may raise anything, given arguments that nobody meant for it.
+    """
+    try:
+        yield
+    except (FormatError, InternalError, MemoryError, OSError):
+        raise
+    except Exception as error:
+        try:
+            text = (
+                f"{error.args[0]}" if isinstance(error, ValueError | TypeError) else repr(error)
+            )
+        except Exception:  # deeply nested values have no repr
+            text = validation.type_name(error)
+        raise FormatError(f"the configuration is not valid: {text[:500]}") from None
+
+
+def _in_fixed_order(data: bytes) -> bytes:
     """The same file with a sorted header: the package writes the metadata in random order.
 
     Equal models then give equal files.
@@ -185,7 +279,7 @@ def _in_fixed_order(data):
 # ---- descriptions ------------------------------------------------------------------------
 
 
-def describe(model):
+def describe(model: Model) -> dict[str, Any]:
     """A model as JSON: class name and configuration, or the layers that it consists of."""
     name = validation.type_name(model)
     known = CLASSES.get(name)
@@ -203,7 +297,7 @@ def describe(model):
     return description
 
 
-def _check_own(model, description):
+def _check_own(model: Model, description: dict[str, Any]) -> None:
     """Refuse a layer of the user's that could not be loaded again."""
     name = description["class"]
     try:
@@ -225,7 +319,7 @@ def _check_own(model, description):
         ) from None
 
 
-def _with_own(layers):
+def _with_own(layers: Mapping[str, type[Model]] | None) -> Classes:
     """The classes that a file may name: pygru's, and those of the user."""
     if layers is None:
         return CLASSES
@@ -238,16 +332,16 @@ def _with_own(layers):
             )
         if name in CLASSES:
             raise ValueError(f"layers must not hold {name!r}, the name of a class of pygru")
-    return CLASSES | dict(layers)
+    return {**CLASSES, **layers}
 
 
-def classes_of(model):
+def classes_of(model: Model) -> Classes:
     """The classes that a file of this model may name: pygru's, and those of its own layers."""
     parts = model.layers or (model,)
-    return {type(part).__name__: type(part) for part in parts} | CLASSES
+    return {**{type(part).__name__: type(part) for part in parts}, **CLASSES}
 
 
-def _class(description, classes):
+def _class(description: Mapping[str, Any], classes: Classes) -> type[Any]:
     """The class that a description names."""
     name = description["class"]
     if not isinstance(name, str) or name not in classes:
@@ -259,14 +353,16 @@ def _class(description, classes):
     return classes[name]
 
 
-def _build(description, classes):
+def _build(description: Mapping[str, Any], classes: Classes) -> Any:
     cls = _class(description, classes)
     if cls is Sequential:
         return cls(*(_build(layer, classes) for layer in description["layers"]))
     return cls.from_config(description["config"])
 
 
-def _shapes(description, at_most, classes, prefix=""):
+def _shapes(
+    description: Mapping[str, Any], at_most: int, classes: Classes, prefix: str = ""
+) -> Shapes:
     """Name -> (dtype, shape) of every parameter, computed without allocating anything.
 
     ``at_most`` is the number of tensors in the file: a configuration with more layers than
@@ -274,7 +370,7 @@ def _shapes(description, at_most, classes, prefix=""):
     """
     cls = _class(description, classes)
     if cls is Sequential:
-        shapes = {}
+        shapes: Shapes = {}
         for index, layer in enumerate(description["layers"]):
             if layer["class"] == "Sequential":
                 raise ValueError("a Sequential inside a Sequential")
@@ -293,97 +389,3 @@ def _shapes(description, at_most, classes, prefix=""):
         prefix + name: (dtype, tuple(shape))
         for name, shape in cls.parameter_shapes(config).items()
     }
-
-
-# ---- the header --------------------------------------------------------------------------
-
-
-def _refuse_duplicates(pairs):
-    result = dict(pairs)
-    if len(result) != len(pairs):
-        raise FormatError("the header has a duplicate key")
-    return result
-
-
-def _parse(what, text):
-    try:
-        return json.loads(text, object_pairs_hook=_refuse_duplicates)
-    except (ValueError, RecursionError) as error:
-        if isinstance(error, FormatError):
-            raise
-        raise FormatError(f"{what} is not valid JSON: {error}") from None
-
-
-def _read_header(data, classes):
-    """Check the header; return description, expected shapes, metadata and all its texts.
-
-    ``classes`` are those that the file may name. With None only what needs no class is
-    checked, and there are no shapes.
-    """
-    if len(data) < 8:
-        raise FormatError(f"file too short for a safetensors header ({len(data)} bytes)")
-    (length,) = struct.unpack("<Q", data[:8])
-    if length > len(data) - 8:
-        if data[:1] == b"\x80" and data[1] <= 5:
-            raise FormatError(
-                "not a pygru model file (looks like a pickle); pygru never unpickles"
-            )
-        if data[:4] == b"PK\x03\x04":
-            raise FormatError("not a pygru model file (looks like a zip or npz file)")
-        raise FormatError(f"header length {length} exceeds file size {len(data)}")
-    if length > HEADER_LIMIT:
-        raise FormatError(f"header length {length} exceeds the limit of {HEADER_LIMIT}")
-    try:
-        text = data[8 : 8 + length].decode()
-    except UnicodeDecodeError:
-        raise FormatError("the header is not UTF-8") from None
-    if not text.startswith("{"):
-        raise FormatError("the header does not start with '{'")
-    header = _parse("the header", text)
-    notes = header.pop("__metadata__", {})
-    if not isinstance(notes, dict) or notes.get("format") != "pygru":
-        raise FormatError("not a pygru model file: its metadata does not say format=pygru")
-    version = notes.get("format_version", "")
-    if not isinstance(version, str) or not version.isdigit():
-        raise FormatError(f"format_version must be a number, got {version!r}")
-    if int(version) > FORMAT_VERSION:
-        raise FormatError(
-            f"file was written by a newer pygru (format {version}); "
-            f"this version reads up to {FORMAT_VERSION}"
-        )
-    for name in ("config", "metadata"):
-        if not isinstance(notes.get(name), str):
-            raise FormatError(f"the metadata has no {name}")
-    description = _parse("the configuration", notes["config"])
-    shapes = {}
-    try:
-        if classes is not None:
-            shapes = _shapes(description, len(header), classes)
-            _check_tensors(header, shapes, "checkpoint" in notes)
-    except FormatError:
-        raise
-    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-        raise FormatError(f"the configuration is not valid: {error!r}") from None
-    return description, shapes, _parse("the metadata", notes["metadata"]), notes
-
-
-def _check_tensors(header, shapes, is_checkpoint):
-    """Compare the tensors that the header lists with those that the configuration needs."""
-    missing = [name for name in shapes if name not in header]
-    if missing:
-        raise FormatError(f"missing tensors: {', '.join(missing)}")
-    unexpected = [
-        name
-        for name in header
-        if name not in shapes and not (is_checkpoint and name.startswith(CHECKPOINT))
-    ]
-    if unexpected:
-        raise FormatError(f"unexpected tensors: {', '.join(unexpected)}")
-    for name, (dtype, shape) in shapes.items():
-        entry = header[name]
-        if DTYPES.get(entry["dtype"]) != dtype:
-            raise FormatError(f"{name} must have dtype {dtype}, got {entry['dtype']}")
-        if any(type(size) is not int for size in entry["shape"]):
-            raise FormatError(f"{name} has a shape that is not made of integers")
-        if tuple(entry["shape"]) != shape:
-            raise FormatError(f"{name} must have shape {shape}, got {tuple(entry['shape'])}")

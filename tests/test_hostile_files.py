@@ -1,0 +1,476 @@
+"""Files that somebody made on purpose, and thousands that chance has damaged.
+
+Whatever a file holds, reading it gives a model or raises FormatError or OSError: no other
+exception, no warning, and no memory beyond a multiple of the file's size. What ``save`` writes
+can always be read.
+"""
+
+import contextlib
+import json
+import os
+import random
+import struct
+import tracemalloc
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+import pygru
+from pygru import GRU, Attention, Embedding, FormatError, Last, Linear, Seq2Seq, Sequential
+from pygru.io import files
+from pygru.io.header import HEADER_LIMIT
+
+DEEP = 100_000
+HEAP = 20 * 2**20
+
+
+def make_models():
+    """Models of every class."""
+    return [
+        GRU(2, 3, 2, bidirectional=True, layer_norm=True, learn_h0=True, seed=0),
+        Sequential(
+            Embedding(5, 4, padding_idx=0, seed=0),
+            GRU(4, 3, batch_first=True, dtype="float64", variant="pytorch", seed=1),
+            Last(),
+            Linear(3, 2, seed=2),
+        ),
+        Attention(3, 4, score="additive", seed=0),
+        Seq2Seq(5, 6, 2, 3, seed=0),
+    ]
+
+
+@pytest.fixture(scope="module")
+def originals(tmp_path_factory):
+    """The bytes of a model file of each."""
+    path = tmp_path_factory.mktemp("files") / "model"
+    contents = []
+    for model in make_models():
+        pygru.save(model, path, {"note": [1, {"x": None}]})
+        contents.append(path.read_bytes())
+    return contents
+
+
+def parts(data):
+    """The header as a dict, and the bytes behind it."""
+    (size,) = struct.unpack("<Q", data[:8])
+    return json.loads(data[8 : 8 + size]), data[8 + size :]
+
+
+def assemble(header, body):
+    """A file of a header (a dict or bytes) and a body."""
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + body
+
+
+# ---- mutations -------------------------------------------------------------------------
+
+HOSTILE = [
+    None, True, False, -1, 0, 1, 7, 2**31, 2**53, 2**63, 2**64, -(2**63), 10**400, 1e308, 0.5,
+    float("nan"), float("inf"), "", "x", "²", "٣", "1" * 400, "F64", "float64", "GRU",
+    "Sequential", "\ud800", "\0", [], {}, [0], [[]], {"class": "GRU"}, ["after", "keep"],
+    [1, 2, 3], {"a": 1},
+]  # fmt: skip
+
+
+def places_in(value, place=()):
+    """The paths to all values within each other in a JSON value."""
+    yield place
+    if isinstance(value, (dict, list)):
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from places_in(item, (*place, key))
+
+
+def changed(value, rng):
+    """A copy of a JSON value in which one entry is another, gone, doubled or renamed."""
+    value = json.loads(json.dumps(value))
+    places = [place for place in places_in(value) if place]
+    if not places:
+        return rng.choice(HOSTILE)
+    *above, key = rng.choice(places)
+    parent = value
+    for step in above:
+        parent = parent[step]
+    kind = rng.randrange(5)
+    if kind == 0:
+        del parent[key]
+    elif kind == 1 and isinstance(parent, dict):
+        parent[rng.choice(["x", "class", "config", "layers", "dtype", ""])] = parent.pop(key)
+    elif kind == 2 and isinstance(parent, list):
+        parent.append(parent[key])
+    else:
+        parent[key] = rng.choice(HOSTILE)
+    return value
+
+
+def mutated(data, rng):
+    """A file in which something has been changed, at random."""
+    kind = rng.randrange(6)
+    header, body = parts(data)
+    if kind == 0:
+        return assemble(changed(header, rng), body)
+    if kind in (1, 2):
+        notes = header["__metadata__"]
+        name = rng.choice(["config", "config", "config", "metadata"])
+        notes[name] = json.dumps(changed(json.loads(notes[name]), rng))
+        return assemble(header, body)
+    mutable = bytearray(data)
+    place = rng.randrange(len(mutable)) if kind == 3 else rng.randrange(min(600, len(mutable)))
+    if kind == 3:
+        mutable[place] ^= 1 << rng.randrange(8)
+    elif kind == 4:
+        mutable[place : place + rng.randrange(1, 9)] = rng.randbytes(rng.randrange(12))
+    else:
+        del mutable[place:]
+    return bytes(mutable)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_mutated_files_load_or_are_refused(seed, originals, tmp_path):
+    rng = random.Random(seed)
+    path = tmp_path / "mutated"
+    outcomes = {"loaded": 0, "refused": 0}
+    for number in range(1000):
+        path.write_bytes(mutated(rng.choice(originals), rng))
+        try:
+            model = pygru.load(path)
+        except (FormatError, OSError) as error:
+            assert len(str(error)) < 5000
+            outcomes["refused"] += 1
+        except Exception as error:
+            kept = tmp_path / f"failed-{number}"
+            path.rename(kept)
+            raise AssertionError(f"{kept}: {error!r}") from error
+        else:  # what a damaged file gives is a usable model of its own configuration
+            assert np.isreal(
+                np.concatenate([v.ravel() for v in model.parameters.values()])
+            ).all()
+            outcomes["loaded"] += 1
+        with contextlib.suppress(FormatError, OSError):
+            pygru.read_metadata(path)
+    assert min(outcomes.values()) > 20
+
+
+# ---- nesting, digits and sizes ---------------------------------------------------------
+
+
+def with_texts(data, **texts):
+    """The same file with other texts in its metadata."""
+    header, body = parts(data)
+    header["__metadata__"] |= texts
+    return assemble(header, body)
+
+
+def gru_config(data, **changes):
+    """The configuration of the GRU in a file, as JSON, with changes."""
+    description = json.loads(parts(data)[0]["__metadata__"]["config"])
+    description["config"] |= changes
+    return json.dumps(description)
+
+
+def nested(depth):
+    """A list within a list, and so on."""
+    value = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+def load_bytes(tmp_path, data):
+    """Write a file and load it."""
+    (tmp_path / "bad").write_bytes(data)
+    return pygru.load(tmp_path / "bad")
+
+
+@pytest.mark.parametrize("name", ["config", "metadata"])
+def test_text_that_is_nested_too_deeply(name, originals, tmp_path):
+    with pytest.raises(FormatError, match="not valid JSON"):
+        load_bytes(tmp_path, with_texts(originals[0], **{name: "[" * DEEP + "]" * DEEP}))
+
+
+@pytest.mark.parametrize("depth", [100, 300, 700, 900])
+@pytest.mark.parametrize("option", ["variant", "dtype", "hidden_size", "init", "surprise"])
+def test_option_that_is_nested_deeply(option, depth, originals, tmp_path):
+    """Python can parse it, but may not be able to show it."""
+    text = gru_config(originals[0], **{option: nested(depth)})
+    with pytest.raises(FormatError, match="configuration is not valid"):
+        load_bytes(tmp_path, with_texts(originals[0], config=text))
+
+
+def test_sequential_models_within_each_other(originals, tmp_path):
+    text = '{"class": "Sequential", "layers": [' * 400 + "]}" * 400
+    with pytest.raises(FormatError, match="a Sequential inside a Sequential"):
+        load_bytes(tmp_path, with_texts(originals[0], config=text))
+
+
+@pytest.mark.parametrize("version", ["²", "٣", "1²", "-1", "1.0", " 1", "", "1_0", "0x1"])
+def test_version_that_is_no_number(version, originals, tmp_path):
+    with pytest.raises(FormatError, match="format_version must be a number, got"):
+        load_bytes(tmp_path, with_texts(originals[0], format_version=version))
+
+
+@pytest.mark.parametrize("digits", [10, 400, 5000, 100_000])
+def test_version_of_many_digits_is_newer(digits, originals, tmp_path):
+    with pytest.raises(FormatError, match="written by a newer pygru") as raised:
+        load_bytes(tmp_path, with_texts(originals[0], format_version="1" * digits))
+    assert len(str(raised.value)) < 300
+
+
+def test_version_may_have_leading_zeros(originals, tmp_path):
+    load_bytes(tmp_path, with_texts(originals[0], format_version="0" * 5000 + "1"))
+
+
+@pytest.mark.parametrize("digits", [400, 4000, 50_000])
+@pytest.mark.parametrize("option", ["hidden_size", "num_layers", "dropout", "layer_norm_eps"])
+def test_option_of_many_digits(option, digits, originals, tmp_path):
+    text = gru_config(originals[0]).replace(f'"{option}": ', f'"{option}": {"9" * digits}', 1)
+    with pytest.raises(FormatError):
+        load_bytes(tmp_path, with_texts(originals[0], config=text))
+
+
+def test_tensor_of_a_checkpoint_of_an_unknown_type(originals, tmp_path):
+    header, body = parts(with_texts(originals[0], checkpoint="3"))
+    end = max(entry["data_offsets"][1] for name, entry in header.items() if name[0] != "_")
+    for dtype in ("BF16", "F8_E4M3", "F16", "C64", "x" * 10**5, 3):
+        header["checkpoint/0"] = {"dtype": dtype, "shape": [1], "data_offsets": [end, end + 2]}
+        with pytest.raises(FormatError, match=r"checkpoint/0 has .*dtype"):
+            load_bytes(tmp_path, assemble(header, body + b"\0\0"))
+
+
+@pytest.mark.parametrize("shape", [[2**63], [-1], [0] * 33, [2**62, 2**62], [2**40]])
+def test_tensor_of_a_checkpoint_of_an_impossible_shape(shape, originals, tmp_path):
+    header, body = parts(with_texts(originals[0], checkpoint="3"))
+    end = len(body)
+    header["checkpoint/0"] = {"dtype": "U8", "shape": shape, "data_offsets": [end, end]}
+    with pytest.raises(FormatError):
+        load_bytes(tmp_path, assemble(header, body))
+
+
+def test_own_class_that_raises_anything(tmp_path):
+    """Its constructor meets arguments that nobody meant for it."""
+
+    class Picky(pygru.Layer):
+        def __init__(self, count):
+            self.count = 10 // count
+            self.given = count
+            self.create_parameters()
+
+        def get_config(self):
+            return {"count": self.given}
+
+    pygru.save(Picky(2), tmp_path / "m")
+    assert pygru.load(tmp_path / "m", layers={"Picky": Picky}).count == 5
+    header, body = parts((tmp_path / "m").read_bytes())
+    header["__metadata__"]["config"] = json.dumps({"class": "Picky", "config": {"count": 0}})
+    (tmp_path / "m").write_bytes(assemble(header, body))
+    with pytest.raises(FormatError, match="not valid: ZeroDivisionError"):
+        pygru.load(tmp_path / "m", layers={"Picky": Picky})
+
+
+# ---- large files and memory ------------------------------------------------------------
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs sparse files")
+@pytest.mark.parametrize("start", ["zeros", "pickle", "header", "tensors", "metadata"])
+def test_large_file_is_refused_or_read_in_part(start, originals, tmp_path):
+    """A sparse file of 3 GB, of which a few kilobytes are looked at."""
+    path = tmp_path / "large"
+    header, _ = parts(originals[0])
+    beginning = {
+        "zeros": b"",
+        "pickle": b"\x80\x04\x95",
+        "header": struct.pack("<Q", 2**31),
+        "tensors": assemble(header, b""),
+        "metadata": assemble(header, b""),
+    }[start]
+    path.write_bytes(beginning)
+    os.truncate(path, 3 * 2**30)
+    tracemalloc.start()
+    try:
+        if start == "metadata":
+            assert pygru.read_metadata(path) == {"note": [1, {"x": None}]}
+        else:
+            with pytest.raises(FormatError):
+                pygru.load(path)
+        assert tracemalloc.get_traced_memory()[1] < HEAP
+    finally:
+        tracemalloc.stop()
+
+
+def test_file_that_shrinks_while_it_is_read(originals, tmp_path, monkeypatch):
+    class Shrinking:
+        def __init__(self, file):
+            self.file = file
+
+        def read(self, size):
+            return self.file.read(size)[: size - 3]
+
+        def seek(self, place):
+            self.file.seek(place)
+
+    from pygru.io import native
+
+    original = native.read_header
+    monkeypatch.setattr(native, "read_header", lambda f, size: original(Shrinking(f), size))
+    with pytest.raises(FormatError, match=r"file too short|has become shorter"):
+        load_bytes(tmp_path, originals[0])
+
+
+def test_file_that_is_written_while_it_is_read(tmp_path, monkeypatch):
+    from pygru.io import native
+
+    path, original = tmp_path / "m", native.check_tensors
+    pygru.save(GRU(1, 1, seed=0), path, {"text": "x" * 50_000})  # more than a buffer
+
+    def check_and_write(*arguments):
+        original(*arguments)
+        path.write_bytes(path.read_bytes().replace(b"xx", b"xy"))
+
+    monkeypatch.setattr(native, "check_tensors", check_and_write)
+    with pytest.raises(FormatError, match="the file has changed while it was read"):
+        pygru.load(path)
+
+
+# ---- saving ----------------------------------------------------------------------------
+
+
+def test_header_that_could_not_be_read_again_is_refused(tmp_path):
+    path = tmp_path / "m"
+    pygru.save(GRU(1, 1, seed=0), path)
+    before = path.read_bytes()
+    vocabulary = {"vocabulary": ["word"] * 150_000}
+    with pytest.raises(ValueError, match=r"would have \d+ bytes, .* metadata .* is 1048576"):
+        pygru.save(GRU(1, 1, seed=0), path, vocabulary)
+    assert path.read_bytes() == before
+    assert os.listdir(tmp_path) == ["m"]
+
+
+def test_largest_header_that_is_written_can_be_read(tmp_path):
+    path = tmp_path / "m"
+    least, most = 0, HEADER_LIMIT
+    while most - least > 1:
+        size = (least + most) // 2
+        try:
+            pygru.save(GRU(1, 1, seed=0), path, {"text": "x" * size})
+        except ValueError:
+            most = size
+        else:
+            least = size
+    pygru.save(GRU(1, 1, seed=0), path, {"text": "x" * least})
+    assert least > HEADER_LIMIT - 2000
+    assert pygru.read_metadata(path) == {"text": "x" * least}
+    assert pygru.load(path).hidden_size == 1
+    (length,) = struct.unpack("<Q", path.read_bytes()[:8])
+    assert HEADER_LIMIT - 8 < length <= HEADER_LIMIT
+
+
+@pytest.mark.parametrize(
+    ("metadata", "exception", "match"),
+    [
+        ({"a": {"b": [1, {2}]}}, TypeError, r"metadata\['a'\]\['b'\]\[1\] is of type set"),
+        (
+            {"n": np.int64(3)},
+            TypeError,
+            r"metadata\['n'\] is of type int64, which JSON does not",
+        ),
+        ({"x": np.zeros(2)}, TypeError, r"metadata\['x'\] is of type ndarray"),
+        ({"a": {1: 2}}, TypeError, r"metadata\['a'\] has the key 1; JSON has keys of type str"),
+        ([1], TypeError, "metadata must be a dict, got list"),
+        ([], TypeError, "metadata must be a dict, got list"),
+        ({"a": nested(2000)}, ValueError, r"metadata\['a'\].* is nested more than 100 levels"),
+        (
+            {"a": 10**5000},
+            ValueError,
+            r"metadata\['a'\] is too large: an integer of 16610 bits",
+        ),
+    ],
+)
+def test_metadata_that_is_no_json_is_refused_by_its_key(metadata, exception, match, tmp_path):
+    with pytest.raises(exception, match=match):
+        pygru.save(GRU(1, 1, seed=0), tmp_path / "m", metadata)
+    assert os.listdir(tmp_path) == []
+
+
+def test_metadata_that_contains_itself_is_refused(tmp_path):
+    metadata = {}
+    metadata["a"] = metadata
+    with pytest.raises(ValueError, match="nested more than 100 levels"):
+        pygru.save(GRU(1, 1, seed=0), tmp_path / "m", metadata)
+
+
+def test_metadata_comes_back(tmp_path):
+    metadata = {"": None, "é\ud800\0": [True, 1.5, 2**70, {"x": []}], "t": (1, "a")}
+    pygru.save(GRU(1, 1, seed=0), tmp_path / "m", metadata)
+    assert pygru.read_metadata(tmp_path / "m") == metadata | {"t": [1, "a"]}
+
+
+def test_dropout_without_effect_is_no_warning_in_load(tmp_path):
+    with pytest.warns(UserWarning, match="dropout has no effect"):
+        gru = GRU(2, 3, dropout=0.5, batch_first=True, seed=0)
+    for model in (gru, Sequential(gru, Last())):
+        pygru.save(model, tmp_path / "m")
+        pygru.load(tmp_path / "m")  # pytest runs with -W error
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows counts names in other units")
+@pytest.mark.parametrize("name", ["m" * 255, "é" * 127 + "m", "m" * 240, "m" * 101])
+def test_names_as_long_as_the_file_system_allows(name, tmp_path):
+    path = tmp_path / name
+    left = tmp_path / f"{files._prefix(name)}1-0123abcd"
+    left.touch()
+    for seed in (0, 1):
+        pygru.save(GRU(1, 1, seed=seed), path)
+    np.testing.assert_array_equal(
+        pygru.load(path).flat_parameters, GRU(1, 1, seed=1).flat_parameters
+    )
+    assert os.listdir(tmp_path) == [name]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX folders")
+@pytest.mark.parametrize("fails", ["open", "fsync"])
+def test_folder_that_cannot_be_flushed_is_no_error(fails, tmp_path, monkeypatch):
+    """After the rename the file is there: an exception would say that it is not."""
+    path = tmp_path / "m"
+    original = getattr(os, fails)
+
+    def fail_for_folders(target, *arguments):
+        is_folder = (
+            os.path.isdir(target) if fails == "open" else os.path.isdir(f"/dev/fd/{target}")
+        )
+        if is_folder:
+            raise PermissionError(13, "Permission denied", target)
+        return original(target, *arguments)
+
+    monkeypatch.setattr(os, fails, fail_for_folders)
+    pygru.save(GRU(2, 2, seed=0), path)
+    monkeypatch.undo()
+    assert pygru.load(path).hidden_size == 2
+    assert os.listdir(tmp_path) == ["m"]
+
+
+@pytest.mark.parametrize(
+    ("path", "exception"),
+    [
+        ("", FileNotFoundError),
+        ("new-folder/", IsADirectoryError),
+        ("a\0b", ValueError),
+        ("x" * 256, OSError),
+        (3, TypeError),
+        (None, TypeError),
+        ([], TypeError),
+    ],
+)
+def test_paths_that_cannot_be_written(path, exception, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(exception):
+        pygru.save(GRU(1, 1, seed=0), path)
+    assert os.listdir(tmp_path) == []
+
+
+def test_arrays_of_a_file_are_as_other_readers_see_them(originals, tmp_path):
+    """The header that pygru sorts is still the package's format."""
+    for data in originals:
+        arrays = safetensors.numpy.load(data)
+        model = load_bytes(tmp_path, data)
+        for name, view in model.parameters.items():
+            np.testing.assert_array_equal(arrays[name], view)
