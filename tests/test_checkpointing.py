@@ -206,13 +206,15 @@ def test_units_of_budgets():
     ]
 
 
-@pytest.mark.parametrize("memory", ["1" + "0" * 400, "9" * 5000 + " TB", 10**400, 10**5000])
+@pytest.mark.parametrize(
+    "memory", ["1" + "0" * 400, "9" * 5000 + " TB", 10**400, 10**5000], ids=range(4)
+)
 def test_budget_of_many_digits_is_as_good_as_none(memory):
     tape = make().forward(np.zeros((T, B, I)), memory=memory)[2]
     assert tape.plan.keep == KEEP_GATES
 
 
-@pytest.mark.parametrize("memory", ["²", "٣ MB", -(10**5000), "x" * 10**6])
+@pytest.mark.parametrize("memory", ["²", "٣ MB", -(10**5000), "x" * 10**6], ids=range(4))
 def test_budget_that_is_none_is_refused_in_few_words(memory):
     with pytest.raises(ValueError, match=r"memory must be one of") as raised:
         make().forward(np.zeros((T, B, I)), memory=memory)
