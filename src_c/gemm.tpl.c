@@ -2,9 +2,9 @@
  * table.
  *
  * Only this file depends on the facts that BLAS is column-major, that its pointers lack const,
- * and how wide its integers are. The row-major product C = A B is the column-major product
- * C' = B' A', so the operands are exchanged. Products with more rows than BLAS can index are cut
- * into tiles of max_int rows. */
+ * and how wide its integers are. A row-major product C = A B is the column-major product
+ * C' = B' A', so the operands are exchanged. Products with more rows than BLAS can index are
+ * cut into tiles of max_int rows. */
 
 typedef struct NAME(matrix) {
     const REAL *data;
@@ -71,9 +71,9 @@ static void NAME(multiply_nt)(const pygru_blas *blas, int64_t m, int64_t n, int6
     }
 }
 
-/* OpenBLAS computes small products (m n k up to a million) without copying B into its own layout
- * first. With few rows this copy takes longer than the arithmetic, so B is cut into panels of
- * columns that stay below the limit. This is 1.2 to 3 times faster for 8 and 16 rows
+/* OpenBLAS computes small products (m n k up to a million) without copying B into its own
+ * layout first. With few rows this copy takes longer than the arithmetic, so B is cut into
+ * panels of columns that stay below the limit. This is 1.2 to 3 times faster for 8 and 16 rows
  * (docs/decisions/0003-chunks-by-shape.md). Any cut gives a correct product. */
 #define SMALL_PRODUCT 1000000
 enum { NAME(MANY_ROWS) = 48, NAME(LEAST_PANEL) = 48 };

@@ -154,10 +154,10 @@ static void wait_for_next_phase(pygru_run *run, int32_t phase, int32_t slot, int
     }
 }
 
-/* Every thread runs this: it takes tasks until there are none. The thread that finishes the last
- * task of a phase opens the next phase. There is no barrier, so a thread that the system has not
- * started yet, or has interrupted between two tasks, does not delay the others. A thread that is
- * interrupted within a task does. */
+/* Every thread runs this: it takes tasks until there are none. The thread that finishes the
+ * last task of a phase opens the next phase. There is no barrier, so a thread that the system
+ * has not started yet, or has interrupted between two tasks, does not delay the others. A
+ * thread that is interrupted within a task does. */
 static void take_tasks(pygru_run *run, int32_t slot) {
     const pygru_work *work = run->work;
     int64_t task_ns = 0;

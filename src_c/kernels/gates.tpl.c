@@ -1,11 +1,11 @@
 /* gates.tpl.c - the elementwise part of a step and of its derivative, on a block of rows.
  *
- * These are plain loops, which the compiler vectorises. Each file of an instruction set includes
- * them once per precision. A row of `gates` has the columns of gate_order.h; the last one is hn
- * (reset after the product) or r*h (before). Before the step, the columns n, r and z contain what
- * the input contributes, and `sums` contains the rest, see pygru_units in kernels.h. No function
- * here is inlined into a product, because the constants of the activations would take the
- * registers of the sums. */
+ * These are plain loops, which the compiler vectorises. Each file of an instruction set
+ * includes them once per precision. A row of `gates` has the columns of gate_order.h; the last
+ * one is hn (reset after the product) or r*h (before). Before the step, the columns n, r and z
+ * contain what the input contributes, and `sums` contains the rest, see pygru_units in
+ * kernels.h. No function here is inlined into a product, because the constants of the
+ * activations would take the registers of the sums. */
 
 /* ---- forward ------------------------------------------------------------------------ */
 
@@ -133,7 +133,7 @@ ALWAYS_INLINE void NAME(pass_units)(enum pass pass, int count, const NAME(unit_a
     }
 }
 
-/* The last units of a row, if they do not fill a vector: uses copies whose other lanes are 0. */
+/* The last units of a row, if they do not fill a vector: copies whose other lanes are 0. */
 ALWAYS_INLINE void NAME(pass_last_units)(enum pass pass, int64_t count,
                                          const NAME(unit_arrays) *row, int keeps, int stores) {
     /* The columns that the pass writes, and how many gates have sums. */

@@ -1,8 +1,8 @@
 /* norm.tpl.c - layer normalisation of the sums of one gate, and its derivative, on rows.
  *
- * From a row of H sums v come the standardised sums (v - mean) / sqrt(variance + eps), which are
- * then multiplied by the gain. A sum over a row consists of 16 partial sums for every length of
- * a vector, so all instruction sets add in the same order. */
+ * From a row of H sums v come the standardised sums (v - mean) / sqrt(variance + eps), which
+ * are then multiplied by the gain. A sum over a row consists of 16 partial sums for every
+ * length of a vector, so all instruction sets add in the same order. */
 
 #ifndef PARTIAL_SUMS
 #define PARTIAL_SUMS 16
@@ -58,8 +58,8 @@ static REAL NAME(row_variance)(int64_t H, const REAL *v, REAL mean) {
     return NAME(total_of)(sums) / (REAL)H;
 }
 
-/* out = gain * standardised + add. If the pointers are not NULL, the standardised sums and their
- * scale, 1 / sqrt(variance + eps), are stored too. */
+/* out = gain * standardised + add. If the pointers are not NULL, the standardised sums and
+ * their scale, 1 / sqrt(variance + eps), are stored too. */
 static void NAME(normalise)(const NAME(pygru_normalisation) *p) {
     int64_t row, j;
     for (row = 0; row < p->rows; row++) {
@@ -86,8 +86,8 @@ static void NAME(normalise)(const NAME(pygru_normalisation) *p) {
     }
 }
 
-/* d is the gradient of gain * s, where s are the standardised sums. Computes the gradient of the
- * sums, and adds that of the gain to d_gain:
+/* d is the gradient of gain * s, where s are the standardised sums. Computes the gradient of
+ * the sums, and adds that of the gain to d_gain:
  *   e = gain d;  d_sums = scale (e - mean(e) - s mean(e s));  d_gain += d s */
 static void NAME(normalise_backward)(const NAME(pygru_normalisation_gradient) *p) {
     const REAL *gain = p->gain;

@@ -1,5 +1,5 @@
 /* float_environment.h - floating-point states that a caller of the core may have, and a check
- * that a call has not changed them: rounding, traps, exception flags, treatment of denormals. */
+ * that a call has not changed them: rounding, traps, exception flags, denormals. */
 #ifndef FLOAT_ENVIRONMENT_H
 #define FLOAT_ENVIRONMENT_H
 

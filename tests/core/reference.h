@@ -145,7 +145,7 @@ static double reference_loss(const problem *p) {
 }
 
 /* The slope of the loss when `values` (n), a part of the problem, change along `direction`. It
- * is computed by central differences over two distances, so its error is of the fourth order. */
+ * is computed by central differences over two distances, with an error of the fourth order. */
 static double reference_slope(const problem *p, int64_t n, double *values,
                               const double *direction) {
     static const double weight[4] = {8.0 / 12, -8.0 / 12, -1.0 / 12, 1.0 / 12};
