@@ -22,6 +22,7 @@ PACKAGES = [
     "pygru.train",
 ]
 CORE = [
+    "affine.c",
     "calls.c",
     "core_f32.c",
     "core_f64.c",
@@ -35,7 +36,9 @@ CORE = [
     "status.c",
 ]
 HEADERS = [
+    "affine.h",
     "calls.h",
+    "checked.h",
     "float_state.h",
     "gate_order.h",
     "kernels/both_precisions.h",
@@ -54,6 +57,7 @@ HEADERS = [
 TEMPLATES = [
     f"{name}.tpl.c"
     for name in (
+        "affine",
         "arguments",
         "cell",
         "functions",

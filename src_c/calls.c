@@ -116,3 +116,13 @@ pygru_status pygru_sum_of_squares(int32_t precision, const pygru_kernels *kernel
     return functions == NULL ? PYGRU_BAD_ARGUMENT
                              : functions->sum_of_squares(precision, kernels, n, x, sum);
 }
+
+pygru_status pygru_affine(const pygru_affine_args *args) {
+    const pygru_functions *functions = args == NULL ? NULL : functions_of(args->precision);
+    return functions == NULL ? PYGRU_BAD_ARGUMENT : functions->affine(args);
+}
+
+pygru_status pygru_affine_backward(const pygru_affine_args *args) {
+    const pygru_functions *functions = args == NULL ? NULL : functions_of(args->precision);
+    return functions == NULL ? PYGRU_BAD_ARGUMENT : functions->affine_backward(args);
+}

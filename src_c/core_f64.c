@@ -1,7 +1,9 @@
 /* core_f64.c - the whole core in float64. Each template may use those above it only. */
 #include <string.h>
 
+#include "affine.h"
 #include "calls.h"
+#include "checked.h"
 #include "float_state.h"
 #include "kernels/kernels.h"
 #include "parallel.h"
@@ -22,4 +24,5 @@
 #include "gradients.tpl.c"
 #include "network.tpl.c"
 #include "training.tpl.c"
+#include "affine.tpl.c"
 #include "functions.tpl.c"

@@ -422,6 +422,40 @@ PYGRU_API pygru_status pygru_cross_entropy(const pygru_cross_entropy_args *args)
 PYGRU_API pygru_status pygru_sum_of_squares(int32_t precision, const pygru_kernels *kernels,
                                             int64_t n, const void *x, double *sum);
 
+/* ---- affine maps ----------------------------------------------------------------- */
+
+/* y = x W^T + b. Each row of y, and of the gradient of x, has the same bits whatever other rows
+ * there are, and however many threads. All arrays are dense. */
+typedef struct pygru_affine_args {
+    int32_t precision;
+    const pygru_kernels *kernels; /* NULL: the best that this CPU has */
+    int64_t rows;
+    int64_t inputs;     /* > 0 */
+    int64_t outputs;    /* > 0 */
+    const void *x;      /* (rows, inputs) */
+    const void *weight; /* (outputs, inputs) */
+    const void *bias;   /* forward: (outputs); NULL: none */
+    void *y;            /* forward: out (rows, outputs) */
+    const void *d_y;    /* backward: (rows, outputs) */
+    void *d_x;          /* backward: out (rows, inputs); NULL: not wanted */
+    void *d_weight;     /* backward: (outputs, inputs), the gradient is ADDED, and only when the
+                           call succeeds */
+    void *d_bias;       /* backward: (outputs), the same; NULL: none */
+    void *workspace;    /* any alignment */
+    int64_t workspace_bytes; /* at least what pygru_affine_workspace says */
+    const pygru_team *team;
+} pygru_affine_args;
+
+/* Bytes of workspace for each of the two calls. Errors: SIZE_OVERFLOW. */
+PYGRU_API pygru_status pygru_affine_workspace(int32_t precision, int64_t inputs,
+                                              int64_t outputs, int32_t n_threads,
+                                              int64_t *forward, int64_t *backward);
+
+/* What is written must overlap nothing else. Errors: SIZE_OVERFLOW, CANCELLED (then what is
+ * written is undefined, but for d_weight and d_bias, which are as they were). */
+PYGRU_API pygru_status pygru_affine(const pygru_affine_args *args);
+PYGRU_API pygru_status pygru_affine_backward(const pygru_affine_args *args);
+
 /* ---- about memory and this build -------------------------------------------------- */
 
 /* A 64-bit fingerprint of `bytes` bytes, which guards tapes and packed weights against weights

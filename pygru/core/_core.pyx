@@ -28,6 +28,10 @@ from pygru.core.cpygru cimport (
     PYGRU_KEEP_OUTPUTS,
     PYGRU_MOST_STATES,
     PYGRU_STATUS_END_,
+    pygru_affine,
+    pygru_affine_args,
+    pygru_affine_backward,
+    pygru_affine_workspace,
     pygru_available_threads,
     pygru_backward,
     pygru_backward_args,
@@ -169,6 +173,21 @@ cdef class Borrowed:
         view = self.add(array, 1, kind, writable)
         if view.shape[0] < size:
             raise InternalError(f"expected {size} elements, got {view.shape[0]}")
+        return view.buf
+
+    cdef void *matrix(self, object array, int64_t rows, int64_t columns, const char *kind,
+                      bint writable) except? NULL:
+        """Borrow a dense array of exactly (rows, columns)."""
+        cdef Py_buffer *view
+        if array is None:
+            return NULL
+        view = self.add(array, 2, kind, writable)
+        if view.shape[0] != rows or view.shape[1] != columns:
+            raise InternalError(
+                f"expected shape {(rows, columns)}, got {(view.shape[0], view.shape[1])}"
+            )
+        if rows > 1 and view.strides[0] != columns * view.itemsize:
+            raise InternalError("an array is not contiguous")
         return view.buf
 
     cdef void *vectors(self, object array, int64_t size, bint writable) except? NULL:
@@ -969,6 +988,74 @@ def sum_of_squares(Kernels kernels, values):
         status = pygru_sum_of_squares(precision, kernels.kernels, n, x, &total)
     check(status)
     return total
+
+
+# ---- affine maps -----------------------------------------------------------------------
+
+def affine_workspace(str precision, int64_t inputs, int64_t outputs, int n_threads):
+    """Bytes of workspace of :func:`affine` and of :func:`affine_backward`."""
+    cdef int64_t forward_size, backward_size
+    check(pygru_affine_workspace(precision_named(precision), inputs, outputs, n_threads,
+                                 &forward_size, &backward_size))
+    return forward_size, backward_size
+
+
+cdef class AffineCall:
+    """What both directions of an affine map are given, borrowed and checked."""
+
+    cdef Borrowed borrowed
+    cdef Interrupt interrupt
+    cdef pygru_affine_args args
+    cdef const char *format
+
+    def __init__(self, Kernels kernels, int n_threads, bint on_main_thread, x, weight,
+                 workspace):
+        cdef Py_buffer *view
+        self.borrowed = Borrowed()
+        self.interrupt = Interrupt(n_threads, on_main_thread)
+        self.args.precision = precision_of(weight)
+        self.format = format_of(self.args.precision)
+        self.args.kernels = kernels.kernels
+        self.args.rows, self.args.inputs = x.shape
+        self.args.outputs = weight.shape[0]
+        self.args.x = self.matrix(x, self.args.rows, self.args.inputs, False)
+        self.args.weight = self.matrix(weight, self.args.outputs, self.args.inputs, False)
+        view = self.borrowed.add(workspace, 1, b"B", True)
+        self.args.workspace = view.buf
+        self.args.workspace_bytes = view.len
+        self.args.team = &self.interrupt.team
+
+    cdef void *matrix(self, array, int64_t rows, int64_t columns, bint writable) except? NULL:
+        return self.borrowed.matrix(array, rows, columns, self.format, writable)
+
+    cdef void *outputs(self, array, bint writable) except? NULL:
+        return self.borrowed.dense(array, self.args.outputs, self.format, writable)
+
+
+def affine(Kernels kernels, int n_threads, bint on_main_thread, *, x, weight, bias, y,
+           workspace):
+    """Fill y (rows, outputs) with x W^T + b; see pygru_affine_args in pygru.h."""
+    cdef AffineCall call = AffineCall(kernels, n_threads, on_main_thread, x, weight, workspace)
+    cdef int status
+    call.args.bias = call.outputs(bias, False)
+    call.args.y = call.matrix(y, call.args.rows, call.args.outputs, True)
+    with nogil:
+        status = pygru_affine(&call.args)
+    call.interrupt.check(status)
+
+
+def affine_backward(Kernels kernels, int n_threads, bint on_main_thread, *, x, weight, d_y,
+                    d_x, d_weight, d_bias, workspace):
+    """Fill d_x (or not, if it is None) and add to d_weight and d_bias, which may be None."""
+    cdef AffineCall call = AffineCall(kernels, n_threads, on_main_thread, x, weight, workspace)
+    cdef int status
+    call.args.d_y = call.matrix(d_y, call.args.rows, call.args.outputs, False)
+    call.args.d_x = call.matrix(d_x, call.args.rows, call.args.inputs, True)
+    call.args.d_weight = call.matrix(d_weight, call.args.outputs, call.args.inputs, True)
+    call.args.d_bias = call.outputs(d_bias, True)
+    with nogil:
+        status = pygru_affine_backward(&call.args)
+    call.interrupt.check(status)
 
 
 def activate(str name, values, out, Kernels kernels):

@@ -223,6 +223,29 @@ cdef extern from "pygru.h" nogil:
     int pygru_sum_of_squares(int32_t precision, const pygru_kernels *, int64_t n, const void *,
                              double *sum)
 
+    ctypedef struct pygru_affine_args:
+        int32_t precision
+        const pygru_kernels *kernels
+        int64_t rows
+        int64_t inputs
+        int64_t outputs
+        const void *x
+        const void *weight
+        const void *bias
+        void *y
+        const void *d_y
+        void *d_x
+        void *d_weight
+        void *d_bias
+        void *workspace
+        int64_t workspace_bytes
+        const pygru_team *team
+
+    int pygru_affine_workspace(int32_t precision, int64_t inputs, int64_t outputs,
+                               int32_t n_threads, int64_t *forward, int64_t *backward)
+    int pygru_affine(const pygru_affine_args *)
+    int pygru_affine_backward(const pygru_affine_args *)
+
     int pygru_fingerprint(const void *data, int64_t size, uint64_t *fingerprint)
     const char *pygru_compiler()
     int32_t pygru_openmp_version()

@@ -1,0 +1,22 @@
+/* checked.h - arithmetic on sizes. A negative operand or result marks an overflow, and passes
+ * through every later operation, so that one look at the end is enough. */
+#ifndef PYGRU_CHECKED_H
+#define PYGRU_CHECKED_H
+
+#include <stdint.h>
+
+static inline int64_t pygru_times(int64_t a, int64_t b) {
+    if (a < 0 || b < 0 || (b > 0 && a > INT64_MAX / b)) {
+        return -1;
+    }
+    return a * b;
+}
+
+static inline int64_t pygru_plus(int64_t a, int64_t b) {
+    if (a < 0 || b < 0 || a > INT64_MAX - b) {
+        return -1;
+    }
+    return a + b;
+}
+
+#endif
