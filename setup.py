@@ -19,6 +19,7 @@ PACKAGES = [
     "pygru.data",
     "pygru.io",
     "pygru.nn",
+    "pygru.plot",
     "pygru.train",
 ]
 CORE = [

@@ -198,3 +198,92 @@ def test_history_marks_the_best_epoch():
     np.testing.assert_array_equal(line(ax, "training").get_ydata(), [3, 2, 1])
     np.testing.assert_array_equal(line(ax, "best").get_xydata(), [[1, 1.5]])
     assert to_rgba(line(ax, "best").get_color()) == to_rgba(line(ax, "validation").get_color())
+
+
+# ---- hostile input ---------------------------------------------------------------------
+
+
+def drawn(ax):
+    """The axes, after matplotlib has really drawn them: some errors come only then."""
+    ax.figure.canvas.draw()
+    return ax
+
+
+def test_labels_are_texts_and_no_formulas():
+    labels = ["$", r"$\frac{", "$a$", "_x", "%^{}"]
+    ax = drawn(pygru.plot.gates(gates_of(), labels=labels))
+    assert tick_texts(ax.xaxis) == labels
+    ax = drawn(pygru.plot.attention([[0.5, 0.5]], [r"$\bad$", "b"], [r"$\{$"]))
+    assert tick_texts(ax.yaxis) == [r"$\{$"]
+
+
+@pytest.mark.parametrize("special", [np.nan, np.inf, -np.inf])
+def test_gates_that_are_not_finite_leave_the_colours_of_the_others(special):
+    values = gates_of()
+    values.h[2, 1] = special
+    ax = drawn(pygru.plot.gates(values, "h"))
+    assert ax.images[0].get_clim() == (-1, 1)
+
+
+def test_units_of_any_integer_type():
+    values = gates_of()
+    for dtype in (np.uint8, np.uint64, np.int16):
+        ax = pygru.plot.gates(values, "z", units=np.array([2, 0], dtype))
+        np.testing.assert_array_equal(ax.images[0].get_array(), values.z.T[[2, 0]])
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (
+            lambda p: p.gates(gates_of(), labels=5),
+            TypeError,
+            "labels must be a sequence of lab",
+        ),
+        (lambda p: p.gates(gates_of(), units="z"), TypeError, "units must be numeric"),
+        (
+            lambda p: p.gates(gates_of(), units=[True]),
+            ValueError,
+            "units must be a sequence of",
+        ),
+        (lambda p: p.gates(gates_of(), units=[2**63]), IndexError, "got [9223372036854775808]"),
+        (
+            lambda p: p.gates(gates_of(), np.array(["r", "z"])),
+            ValueError,
+            "gate must be one of",
+        ),
+        (
+            lambda p: p.gates(gates_of(), ax=3),
+            TypeError,
+            "ax must be a matplotlib Axes, got int",
+        ),
+        (lambda p: p.attention(None, "a", "b"), TypeError, "weights must be array-like"),
+        (
+            lambda p: p.attention([[1.0]], None, 3),
+            TypeError,
+            "target must be a sequence of lab",
+        ),
+        (lambda p: p.attention([[1 + 1j]], "a", "b"), ValueError, "Complex data not supported"),
+        (lambda p: p.attention(np.zeros((0, 3)), "", "abc"), ValueError, "(targets, sources)"),
+        (lambda p: p.forecast(None, [1.0]), TypeError, "history must be array-like"),
+        (lambda p: p.forecast(3.0, [1.0]), ValueError, "history must have shape (T,)"),
+        (lambda p: p.forecast([1.0], 3.0), ValueError, "prediction must have shape (K,)"),
+        (lambda p: p.forecast([1.0], "a"), TypeError, "prediction must be numeric"),
+        (lambda p: p.forecast([1.0], [[1.0]], quantiles=0.5), TypeError, "quantiles must be a"),
+        (lambda p: p.forecast([1.0], [[1.0]], quantiles=["a"]), TypeError, "must be a float"),
+        (lambda p: p.forecast([1.0], [[1.0]], quantiles=[np.nan]), ValueError, "must ascend"),
+        (lambda p: p.forecast([1.0], [[1.0]], quantiles=[]), ValueError, "must ascend"),
+        (lambda p: p.forecast([1.0], [1.0], x=3), ValueError, "x must have shape"),
+        (lambda p: p.forecast([1.0], [1.0], truth=[None]), TypeError, "truth must be numeric"),
+    ],
+)
+def test_hostile_input_is_refused(call, error, message):
+    with pytest.raises(error) as caught:
+        call(pygru.plot)
+    assert message in str(caught.value)
+
+
+def test_forecast_of_no_steps_and_of_no_history():
+    drawn(pygru.plot.forecast([1.0, 2.0], []))
+    drawn(pygru.plot.forecast([], [1.0, 2.0]))
+    drawn(pygru.plot.forecast([1.0], np.zeros((0, 3)), quantiles=(0.1, 0.5, 0.9)))

@@ -3,14 +3,25 @@
 import csv
 import datetime
 import math
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
+from typing import TextIO
 
 import numpy as np
+from numpy.typing import NDArray
 
+from pygru.core.validation import shown, type_name
 from pygru.errors import FormatError
+from pygru.typing import Path
 
 MISSING = {"", "na", "n/a", "nan", "null", "none"}
+
+# Python's float() reads more than this: "1_000", and the digits of every script.
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+
+LONGEST_LINE = 2**20  # a device such as /dev/zero is one line without an end
 
 
 @dataclass(frozen=True)
@@ -27,22 +38,28 @@ class Series:
         The column's name.
     """
 
-    values: np.ndarray
-    labels: list
+    values: NDArray[np.float64]
+    labels: list[str]
     name: str
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.values)
 
-    def positions(self):
-        """Return dates where all labels are ISO dates, else 0, 1, 2, ...; for an axis."""
+    def positions(self) -> list[datetime.datetime] | list[int]:
+        """Return dates where all labels are ISO dates, else 0, 1, 2, ...; for an axis.
+
+        Dates with a time zone and dates without cannot be compared; they are not mixed.
+        """
         try:
-            return [datetime.datetime.fromisoformat(label) for label in self.labels]
+            dates = [datetime.datetime.fromisoformat(label) for label in self.labels]
         except ValueError:
             return list(range(len(self)))
+        if len({date.tzinfo is None for date in dates}) > 1:
+            return list(range(len(self)))
+        return dates
 
 
-def read_csv(path, target):
+def read_csv(path: Path, target: str) -> Series:
     """Read one column of a CSV file with a header line.
 
     Empty cells and ``NA``, ``NaN`` and the like are missing values.
@@ -65,25 +82,39 @@ def read_csv(path, target):
         gives the line.
     OSError
         If the file cannot be read.
+    TypeError
+        If ``target`` is not a str.
     """
+    if not isinstance(target, str):
+        raise TypeError(f"target must be a str, got {type_name(target)}")
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            return _parse(csv.reader(file), str(path), target)
+            return _parse(file, str(path), target)
     except UnicodeDecodeError as error:
         raise FormatError(f"{path}: not UTF-8 text: {error}") from None
     except csv.Error as error:
         raise FormatError(f"{path}: not a CSV file: {error}") from None
 
 
-def _parse(reader, path, target):
+def _lines(file: TextIO, path: str) -> Iterator[str]:
+    """The lines of a file, none of which is read to its end if it is far too long."""
+    while line := file.readline(LONGEST_LINE):
+        if len(line) == LONGEST_LINE:
+            raise FormatError(f"{path}: a line has {LONGEST_LINE} characters or more")
+        yield line
+
+
+def _parse(file: TextIO, path: str, target: str) -> Series:
+    reader = csv.reader(_lines(file, path))
     header = [name.strip() for name in next(reader, [])]
     if not any(header):
         raise FormatError(f"{path}: the file is empty")
     if header.count(target) != 1:
         found = "no" if target not in header else "more than one"
-        raise FormatError(
-            f"{path}: {found} column {target!r}; the columns are {', '.join(header)}"
-        )
+        columns = ", ".join(header)
+        if len(columns) > 500:
+            columns = f"{columns[:500]}... ({len(header)} of them)"
+        raise FormatError(f"{path}: {found} column {shown(target)}; the columns are {columns}")
     column = header.index(target)
     values, labels = [], []
     for row in reader:
@@ -101,19 +132,16 @@ def _parse(reader, path, target):
     return Series(np.array(values), labels, target)
 
 
-def _number(cell, where, column):
+def _number(cell: str, where: str, column: str) -> float:
     if cell.lower() in MISSING:
         return math.nan
-    try:
-        value = float(cell)
-    except ValueError:
-        value = math.inf
+    value = float(cell) if NUMBER.fullmatch(cell) else math.inf
     if not math.isfinite(value):
-        raise FormatError(f"{where}: column {column!r}: {cell!r} is not a number")
+        raise FormatError(f"{where}: column {shown(column)}: {shown(cell)} is not a number")
     return value
 
 
-def load_co2():
+def load_co2() -> Series:
     """Return the weekly CO2 concentration at Mauna Loa, 1958 to 2001, with its gaps.
 
     2,284 weeks from 29 March 1958 to 29 December 2001, in parts per million; 59 are missing.
