@@ -430,4 +430,8 @@ class _OtherWeights:
         traceback: TracebackType | None,
     ) -> None:
         if self._weights is not None:
-            self._state.take_back()
+            try:
+                self._state.take_back()
+            except BaseException:  # an interrupt before anything has changed
+                self._state.take_back()
+                raise
