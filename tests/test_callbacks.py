@@ -129,6 +129,58 @@ def test_reduce_lr_on_plateau_needs_a_number():
         fit(trainer)
 
 
+def test_what_a_callback_is_told_twice_it_does_once(tmp_path):
+    """As after Ctrl-C that came when it had just finished."""
+    trainer = Trainer(model_of(), optimizer=SGD(1.0), seed=0)
+    callbacks = [
+        ReduceLROnPlateau(0.5, 2, monitor="loss"),
+        EarlyStopping(3, monitor="loss"),
+        ModelCheckpoint(tmp_path / "best", monitor="loss", save_best_only=True),
+    ]
+    for callback in callbacks:
+        callback.on_fit_begin(trainer, range(9))
+    for epoch, loss in enumerate([5, 4, 4, 4, 3, 3, 3]):
+        for callback in callbacks * 2:
+            callback.on_epoch_end(trainer, {"epoch": epoch, "loss": loss})
+        assert trainer.optimizer.learning_rate == (1, 1, 1, 0.5, 0.5, 0.5, 0.25)[epoch]
+        assert not trainer.stop
+    assert callbacks[1].best_epoch == 4 and callbacks[2].best == 3
+
+
+def test_the_best_loss_is_noted_after_the_file_is_written(tmp_path, monkeypatch):
+    """A checkpoint that could not be written is written when the callback is told again."""
+    best = ModelCheckpoint(tmp_path / "best", monitor="loss", save_best_only=True)
+    trainer = Trainer(model_of(), callbacks=[best], seed=0)
+    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt()))
+    with pytest.raises(KeyboardInterrupt):
+        fit(trainer)
+    monkeypatch.undo()
+    assert best.best == np.inf and not (tmp_path / "best").exists()
+    trainer.save_checkpoint(tmp_path / "checkpoint")
+    again = ModelCheckpoint(tmp_path / "best", monitor="loss", save_best_only=True)
+    other = Trainer(model_of(), callbacks=[again], seed=0)
+    other.resume(tmp_path / "checkpoint")
+    history = fit(other, 1)
+    assert again.best == history["loss"][0]
+    third = ModelCheckpoint(tmp_path / "best", monitor="loss", save_best_only=True)
+    other = Trainer(model_of(), callbacks=[third], seed=0)
+    other.resume(tmp_path / "best")  # the file knows that it is the best
+    fit(other, 1)
+    assert third.best == again.best
+
+
+def test_a_checkpoint_may_hold_other_states_of_callbacks(tmp_path):
+    stopping = EarlyStopping(monitor="loss")
+    trainer = Trainer(model_of(), callbacks=[stopping], seed=0)
+    fit(trainer, 2)
+    state = {**stopping.state_dict(), "best": 0.125}
+    trainer.save_checkpoint(tmp_path / "c", callback_states={stopping: state})
+    assert stopping.best != 0.125
+    trainer.resume(tmp_path / "c")
+    fit(trainer, 3)
+    assert stopping.best == 0.125
+
+
 # ---- files -----------------------------------------------------------------------------------
 
 
@@ -161,6 +213,61 @@ def test_csv_logger_writes_the_history(tmp_path):
         assert rows == history.records
 
 
+class Metric(Callback):
+    """Puts a number into the record, of the kind that NumPy computes."""
+
+    def __init__(self, name="accuracy", make=lambda epoch: np.float32(epoch) / 2):
+        self.name, self.make = name, make
+
+    def on_epoch_end(self, trainer, record):
+        record[self.name] = self.make(record["epoch"])
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_what_a_callback_puts_into_the_record_is_in_the_history(first, tmp_path):
+    """In the log too, wherever the callback stands, and in a checkpoint."""
+    logger = CSVLogger(tmp_path / "log.csv")
+    callbacks = [Metric(), logger] if first else [logger, Metric()]
+    trainer = Trainer(model_of(), callbacks=callbacks, seed=0)
+    history = fit(trainer)
+    assert history["accuracy"] == [0, 0.5, 1] and type(history["accuracy"][0]) is float
+    assert '"accuracy": 0.5' in history.to_json()
+    rows = list(csv.DictReader((tmp_path / "log.csv").read_text().splitlines()))
+    assert [row["accuracy"] for row in rows] == ["0.0", "0.5", "1.0"]
+    trainer.save_checkpoint(tmp_path / "checkpoint")
+    other = Trainer(model_of(), callbacks=callbacks, seed=0)
+    other.resume(tmp_path / "checkpoint")
+    assert other.history.records == history.records
+    assert fit(other, 4)["accuracy"] == [0, 0.5, 1, 1.5]
+
+
+def test_a_metric_of_an_epoch_that_a_checkpoint_interrupts(tmp_path):
+    """The callback behind the one that saves adds to the same record after resuming."""
+    saver = ModelCheckpoint(tmp_path / "{epoch}")
+    trainer = Trainer(model_of(), callbacks=[Metric("a"), saver, Metric("b")], seed=0)
+    expected = fit(trainer)
+    other = Trainer(model_of(), callbacks=[Metric("a"), saver, Metric("b")], seed=0)
+    other.resume(tmp_path / "1")
+    assert "b" not in other.history.records[-1]
+    history = fit(other)
+    for name in ("a", "b", "loss"):
+        assert history[name] == expected[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "error", "message"),
+    [
+        ("x", lambda epoch: np.ones(2), TypeError, "x must be a number, got ndarray"),
+        ("x", lambda epoch: "good", TypeError, "x must be a number, got str"),
+        ("epoch", lambda epoch: -1, ValueError, "epoch must be >= 0, got -1"),
+        (3, lambda epoch: 1, TypeError, "has the key 3; a key must be a str"),
+    ],
+)
+def test_a_record_holds_numbers(name, make, error, message):
+    with pytest.raises(error, match=f"the record after Metric.*{message}"):
+        fit(Trainer(model_of(), callbacks=[Metric(name, make)]))
+
+
 @pytest.fixture
 def board(monkeypatch):
     """A stand-in for tensorboardX that notes what it is told."""
@@ -191,6 +298,27 @@ def test_tensorboard_writes_scalars(board, tmp_path):
     for record in history.records:
         assert ("val_loss", record["val_loss"], record["epoch"]) in board
         assert ("learning_rate", 1e-3, record["epoch"]) in board
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_tensorboard_writes_what_callbacks_add_once(first, board, tmp_path):
+    writer = TensorBoard(tmp_path)
+    callbacks = [Metric(), writer] if first else [writer, Metric()]
+    fit(Trainer(model_of(), callbacks=callbacks, seed=0))
+    assert [note for note in board if note[0] == "accuracy"] == [
+        ("accuracy", value, epoch) for epoch, value in enumerate([0, 0.5, 1])
+    ]
+    assert len(board) == len(set(board)) == 2 + 3 * 6
+    assert board[-1] == ("close",)
+
+
+def test_tensorboard_that_is_told_again_writes_the_same_once(board, tmp_path):
+    writer, trainer = TensorBoard(tmp_path), Trainer(model_of())
+    writer.on_fit_begin(trainer, range(2))
+    record = {"epoch": 0, "loss": 1.0}
+    for _ in range(2):
+        writer.on_epoch_end(trainer, record)
+    assert board[1:] == [("loss", 1.0, 0)]
 
 
 def test_tensorboard_is_closed_when_training_fails(board, tmp_path):
@@ -399,6 +527,16 @@ def test_csv_has_every_column_also_of_epochs_without_it(tmp_path):
 def test_a_bar_of_ones_own_is_the_only_one(capsys):
     fit(Trainer(model_of(), callbacks=[pygru.ProgressBar(disable=False)]), progress=None)
     assert capsys.readouterr().err.count("3/3") == 1
+
+
+def test_a_bar_that_is_told_again_stays_where_it_is():
+    bar, trainer = pygru.ProgressBar(disable=False), Trainer(model_of())
+    bar.on_fit_begin(trainer, range(5, 9))
+    record = {"epoch": 5, "loss": 1.0, "sequences": 3, "seconds": 1.0}
+    for _ in range(2):
+        bar.on_epoch_end(trainer, record)
+    assert bar._bar.n == 1
+    bar.on_fit_end(trainer)
 
 
 def test_a_bar_moves_within_an_epoch(capsys, monkeypatch):

@@ -5,9 +5,14 @@ their id.
 """
 
 import copy
+import functools
+import gc
 import json
 import struct
+import subprocess
 import sys
+import tracemalloc
+import weakref
 
 import numpy as np
 import pytest
@@ -30,6 +35,7 @@ from pygru import (
     Sequential,
     Trainer,
     WeightAverage,
+    losses,
     schedules,
 )
 
@@ -535,15 +541,17 @@ def test_b108_one_bit_flipped_in_the_header(checkpoint, tmp_path):
         assert trainer.optimizer.steps == 6
 
 
-def forged(checkpoint, change):
+def forged(checkpoint, change, text=None):
     """The same checkpoint with another state, and the digest of that."""
     from pygru.io import native
     from pygru.train import checkpoint_file
 
     description, _, _, _, arrays = native.read_file(checkpoint)
     state = json.loads(arrays[checkpoint_file.STATE].tobytes())
-    change(state)
-    arrays[checkpoint_file.STATE] = np.frombuffer(json.dumps(state).encode(), np.uint8)
+    if text is None:
+        change(state)
+        text = json.dumps(state)
+    arrays[checkpoint_file.STATE] = np.frombuffer(text.encode(), np.uint8)
     notes = {
         "checkpoint": str(checkpoint_file.VERSION),
         "digest": checkpoint_file.digest(arrays),
@@ -565,38 +573,253 @@ def set_in(*path):
     return change
 
 
+def without(*path):
+    *places, last = path
+
+    def change(state):
+        for place in places:
+            state = state[place]
+        del state[last]
+
+    return change
+
+
+WRONG = {
+    "random_state": [
+        set_in(*GENERATOR, "state", "state", 2**128),
+        set_in(*GENERATOR, "state", "state", -1),
+        set_in(*GENERATOR, "state", "inc", 2),
+        set_in(*GENERATOR, "uinteger", 2**32),
+        set_in(*GENERATOR, "has_uint32", 1.0),
+        set_in(*GENERATOR, "bit_generator", "MT19937"),
+        set_in(*GENERATOR, "more", 1),
+        set_in("random_state", "generators", []),
+        set_in("random_state", "generators", {}),
+        set_in("random_state", "training_steps", 3),
+        without("random_state", "training_steps"),
+    ],
+    "position": [
+        set_in("position", "batch", -1),
+        set_in("position", "batch", 5),  # of 4
+        set_in("position", "epoch", "1"),
+        set_in("position", "epoch", True),
+        set_in("position", "total", float("nan")),
+        set_in("position", "total", None),
+        set_in("position", "weight", -1.0),
+        set_in("position", "weight", "1"),
+        set_in("position", "seconds", float("inf")),
+        set_in("position", "states", 3),
+        set_in("position", "states", [[3]]),
+        set_in("position", "event", ["on_fit_end", []]),
+        set_in("position", "event", ["on_epoch_end", []]),  # within an epoch
+        set_in("position", "event", ["on_batch_end", [1.0]]),
+        set_in("position", "event", ["on_batch_end", ["1", 5]]),
+        set_in("position", "event", ["on_batch_end", [1.0, 0]]),
+        set_in("position", "event", 3),
+        set_in("position", "order", None),
+        set_in("position", "order", [0] * 17),
+        set_in("position", "order", {"array": 0}),
+        set_in("position", "place", 3),
+        without("position", "seconds"),
+    ],
+    "settings": [
+        set_in("settings", []),
+        set_in("settings", "samples", 0),
+        set_in("settings", "samples", 17.0),
+        set_in("settings", "batch_size", 0),
+        set_in("settings", "bptt_steps", 0),
+        set_in("settings", "shuffle", 1),
+        set_in("settings", "data", None),
+        set_in("settings", "more", None),
+        without("settings", "data"),
+    ],
+    "optimizer_state": [
+        set_in("optimizer_state", "steps", -1),
+        set_in("optimizer_state", "steps", 2**63),
+        set_in("optimizer_state", "steps", 1.5),
+        set_in("optimizer_state", "states", [[]]),
+        set_in("optimizer_state", "states", [[3, 3], [3, 3]]),
+        set_in("optimizer_state", "learning_rate", 0.5),
+        without("optimizer_state", "states"),
+    ],
+    "weights": [set_in("weights", []), set_in("weights", [3, 3]), set_in("weights", 3)],
+    "stop": [set_in("stop", 1), set_in("stop", None)],
+    "history": [
+        set_in("history", 3),
+        set_in("history", [3]),
+        set_in("history", 0, "loss", "small"),
+        set_in("history", 0, "loss", None),
+        set_in("history", 0, "epoch", -1),
+        set_in("history", 0, "sequences", 0),
+        set_in("history", 0, "learning_rate", -1.0),
+        set_in("history", 0, "seconds", "1"),
+        set_in("history", 0, "metric", [1]),
+        without("history", 0, "loss"),
+        lambda state: state["history"].append(state["history"][0]),  # an epoch twice
+    ],
+    "callbacks": [
+        set_in("callbacks", [3]),
+        set_in("callbacks", None),
+        set_in("callbacks", 0, "class", 3),
+        set_in("callbacks", 0, "notified", 1),
+        set_in("callbacks", 0, "begun", None),
+        set_in("callbacks", 0, "state", None),
+        without("callbacks", 0, "notified"),
+        set_in("callbacks", 0, "state", "best", "small"),
+        set_in("callbacks", 0, "state", "best_epoch", -1),
+        set_in("callbacks", 0, "state", "since", 0.5),
+        set_in("callbacks", 0, "state", "weights", [1.0]),
+        set_in("callbacks", 0, "state", "weights", [{"array": 0}]),
+        set_in("callbacks", 0, "state", "more", 1),
+        without("callbacks", 0, "state", "best"),
+        set_in("callbacks", 1, "state", "steps", -1),
+        set_in("callbacks", 1, "state", "average", [{"array": 0}]),
+        set_in("callbacks", 1, "state", "average", 3),
+    ],
+    "setup": [set_in("setup", 3), without("setup")],
+}
+
+
 @pytest.mark.parametrize(
-    "change",
+    ("name", "change"),
     [
-        pytest.param(set_in(*GENERATOR, "state", "state", 2**128), id="b115-large"),
-        pytest.param(set_in(*GENERATOR, "state", "state", -1), id="b115-negative"),
-        pytest.param(set_in(*GENERATOR, "state", "inc", 2), id="b115-even"),
-        pytest.param(set_in(*GENERATOR, "uinteger", 2**32), id="b115-uinteger"),
-        pytest.param(set_in(*GENERATOR, "has_uint32", 1.0), id="b115-float"),
-        pytest.param(set_in(*GENERATOR, "bit_generator", "MT19937"), id="b115-kind"),
-        pytest.param(set_in("random_state", "generators", []), id="no-generators"),
-        pytest.param(set_in("position", "batch", -1), id="batch"),
-        pytest.param(set_in("position", "epoch", "1"), id="epoch"),
-        pytest.param(set_in("position", "event", ["on_fit_end", []]), id="event"),
-        pytest.param(set_in("position", "order", [0] * 17), id="order"),
-        pytest.param(set_in("position", "place", 3), id="unknown"),
-        pytest.param(set_in("position", "order", {"array": 10**6}), id="no-array"),
-        pytest.param(set_in("optimizer_state", "steps", -1), id="steps"),
-        pytest.param(set_in("optimizer_state", "states", [[]]), id="states"),
-        pytest.param(set_in("optimizer_state", "learning_rate", 0.5), id="rate"),
-        pytest.param(set_in("weights", []), id="weights"),
-        pytest.param(set_in("stop", 1), id="stop"),
-        pytest.param(set_in("history", 3), id="history"),
-        pytest.param(set_in("callbacks", [3]), id="callbacks"),
-        pytest.param(lambda state: state.clear(), id="empty"),
+        pytest.param(name, change, id=f"b115-{name}-{number}")
+        for name, changes in WRONG.items()
+        for number, change in enumerate(changes)
     ],
 )
-def test_b115_a_state_that_is_not_valid(checkpoint, change):
+def test_b115_a_wrong_value_is_refused_with_its_field(checkpoint, name, change):
+    """At resume, before anything is changed, rather than later in fit."""
     forged(checkpoint, change)
     trainer = trainer_of()
-    unchanged_by(
-        trainer, lambda: trainer.resume(checkpoint), FormatError, "the checkpoint is not valid"
-    )
+    message = f"the checkpoint is not valid: {name}"
+    unchanged_by(trainer, lambda: trainer.resume(checkpoint), FormatError, message)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda state: state.clear(), "setup: it has no 'setup'"),
+        (set_in("position", "order", {"array": 10**6}), "its state is KeyError"),
+    ],
+)
+def test_b115_a_state_that_is_not_whole(checkpoint, change, message):
+    forged(checkpoint, change)
+    trainer = trainer_of()
+    unchanged_by(trainer, lambda: trainer.resume(checkpoint), FormatError, message)
+
+
+@pytest.mark.parametrize("state", ["[1]", "{", "[" * 100_000, '{"setup": ' * 100_000])
+def test_b97_a_state_that_is_no_text_of_a_state(checkpoint, state):
+    forged(checkpoint, None, state)
+    trainer = trainer_of()
+    unchanged_by(trainer, lambda: trainer.resume(checkpoint), FormatError, "its state is")
+
+
+def test_a_checkpoint_takes_no_more_memory_than_it_has(checkpoint):
+    """Of so many samples the order would take 15 GB; the file has 17 of them."""
+    forged(checkpoint, set_in("settings", "samples", 2 * 10**9))
+    trainer = trainer_of()
+    tracemalloc.start()
+    with pytest.raises(FormatError, match=r"position: order must have shape \(2000000000,\)"):
+        trainer.resume(checkpoint)
+    assert tracemalloc.get_traced_memory()[1] < 10 * checkpoint.stat().st_size + 2**20
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("saved", "own", "message"),
+    [
+        ({"loss": "mae"}, {}, "another loss: it is mae in the checkpoint, mse here"),
+        (
+            {},
+            {"loss": functools.partial(losses.huber, delta=2.0)},
+            r"another loss: it is mse in the checkpoint, huber\(delta=2.0\) here",
+        ),
+        (
+            {"loss": functools.partial(losses.cross_entropy, class_weight=np.ones(20))},
+            {"loss": functools.partial(losses.cross_entropy, class_weight=np.arange(20.0))},
+            r"another loss: it is cross_entropy\(class_weight=array of shape \(20,\) with SHA-",
+        ),
+        ({"clip_norm": 1}, {}, "another clip_norm: it is 1.0 in the checkpoint, None here"),
+        ({"clip_norm": 1}, {"clip_norm": 2.5}, "clip_norm: it is 1.0 in the checkpoint, 2.5"),
+    ],
+)
+def test_another_loss_or_clipping_is_refused(saved, own, message, tmp_path):
+    def trainer(**options):
+        return Trainer(GRU(2, 1, batch_first=True, seed=0), **options)
+
+    trainer(**saved).save_checkpoint(tmp_path / "c")
+    trainer(**saved).resume(tmp_path / "c")
+    other = trainer(**own)
+    unchanged_by(other, lambda: other.resume(tmp_path / "c"), ValueError, message)
+
+
+OWN_FUNCTIONS = """
+import functools, sys
+import numpy as np
+import pygru
+
+def rate(number):
+    return 0.1 / (number + 1)
+
+def loss(prediction, target, *, mask=None, power=2):
+    return pygru.losses.mse(prediction, target)
+
+trainer = pygru.Trainer(
+    pygru.GRU(1, 1, batch_first=True, seed=0),
+    loss=functools.partial(loss, power=3),
+    optimizer=pygru.Adam(pygru.schedules.warmup(rate, 3)),
+    seed=0,
+)
+if sys.argv[2] == "resume":
+    trainer.resume(sys.argv[1])
+x = np.ones((4, 3, 1))
+trainer.fit(x, x, epochs=3 if sys.argv[2] == "resume" else 2, batch_size=2)
+trainer.save_checkpoint(sys.argv[1])
+"""
+
+
+def test_own_functions_are_known_again_in_another_process(tmp_path):
+    """Their names are kept, not their addresses."""
+    for what in ("begin", "resume"):
+        command = [sys.executable, "-W", "error", "-c", OWN_FUNCTIONS, tmp_path / "c", what]
+        subprocess.run(command, check=True, cwd=tmp_path, timeout=120)
+
+
+def test_a_trainer_that_is_dropped_drops_its_model(tmp_path):
+    """At once, not when the garbage collector comes: models may be large."""
+
+    def run():
+        trainer = trainer_of(ModelCheckpoint(tmp_path / "c"))
+        fit(trainer)
+        trainer.resume(tmp_path / "c")
+        fit(trainer, EPOCHS + 1)
+        trainer.evaluate(X, y)
+        pygru.find_learning_rate(trainer, X, y, batch_size=BATCH, steps=3)
+        return [weakref.ref(each) for each in (trainer, trainer.model, trainer.optimizer)]
+
+    run()  # whatever is made once for the process
+    gc.collect()
+    gc.disable()
+    try:
+        assert [dropped() for dropped in run()] == [None] * 3
+    finally:
+        gc.enable()
+
+
+def test_another_optimizer_goes_on_from_the_same_place(tmp_path):
+    trainer = trainer_of(Interrupt(batches=6))
+    with pytest.raises(KeyboardInterrupt):
+        fit(trainer)
+    position, _ = trainer._state.now()
+    trainer.optimizer = SGD(0.1)
+    with pytest.raises(TypeError, match="optimizer must be a pygru optimizer, got str"):
+        trainer.optimizer = "sgd"
+    trainer.callbacks[-1:] = [Callback()]
+    assert trainer._state.now()[0] is position
+    fit(trainer, 1)
+    assert trainer.optimizer.steps == 4
 
 
 def test_a_model_file_is_no_checkpoint(tmp_path):
@@ -631,6 +854,43 @@ def test_b113_a_failed_save_leaves_the_old_checkpoint(checkpoint, monkeypatch):
         trainer_of().save_checkpoint(checkpoint)
     assert checkpoint.read_bytes() == old
     assert [path.name for path in checkpoint.parent.iterdir()] == ["c"]
+
+
+@pytest.mark.parametrize("sample", range(0, 1000, 37))
+@pytest.mark.parametrize("which", ["X", "y"])
+def test_one_number_of_a_thousand_samples_tells_data_apart(which, sample, tmp_path):
+    """All of them are looked at, not some."""
+    rng = np.random.default_rng(0)
+    data = {"X": rng.standard_normal((1000, 3, 2)), "y": rng.standard_normal((1000, 1))}
+
+    def run(trainer):
+        trainer.fit(**data, epochs=1, batch_size=100, progress=False)
+
+    model = Sequential(GRU(2, 1, batch_first=True, seed=0), Last())
+    trainer = Trainer(model, callbacks=[Interrupt(batches=1)])
+    with pytest.raises(KeyboardInterrupt):
+        run(trainer)
+    trainer.save_checkpoint(tmp_path / "c")
+    trainer.callbacks.clear()
+    trainer.resume(tmp_path / "c")
+    data[which][sample, -1] = np.nextafter(data[which][sample, -1], 9)
+    with pytest.raises(ValueError, match="inside an epoch of other data"):
+        run(trainer)
+
+
+def test_a_list_and_a_padded_array_of_the_same_sequences_are_the_same_data():
+    from pygru.train.datasets import Dataset
+
+    padded, lengths = pygru.pad_sequences(X)
+    wider = np.pad(padded, ((0, 0), (0, 3), (0, 0)), constant_values=np.nan)
+    expected = Dataset(X, y).fingerprint()
+    assert Dataset(padded, y, lengths).fingerprint() == expected
+    assert Dataset(wider, y, lengths).fingerprint() == expected
+    assert Dataset(np.asfortranarray(padded), y, lengths.tolist()).fingerprint() == expected
+    others = [X[1:] + X[:1], [x.astype("f4") for x in X], [x[:, ::-1] for x in X]]
+    merged = [np.concatenate(X[:2])[: len(X[0]) - 1], np.concatenate(X[:2])[len(X[0]) - 1 :]]
+    for other in (*others, merged + X[2:]):
+        assert Dataset(other, y).fingerprint() != expected
 
 
 @pytest.mark.parametrize("change", ["values", "order", "targets"])

@@ -254,6 +254,177 @@ def test_a_step_that_cannot_be_made_changes_nothing():
     assert optimizer.steps == 0
 
 
+class Flat:
+    """A model of one flat array, as far as optimisers look at it."""
+
+    weight_slices = ((slice(1, 3),),)
+
+    def __init__(self, values, gradients):
+        self.flat_pairs = [(values, gradients)]
+
+
+def laid_out(values, layout):
+    """An array of these values that lies otherwise in memory, and the memory around it."""
+    n = len(values)
+    if layout == "strided":
+        whole = np.full(3 * n, 9, values.dtype)
+        array = whole[1::3]
+    elif layout == "reversed":
+        whole = np.full(n, 9, values.dtype)
+        array = whole[::-1]
+    elif layout == "swapped":
+        whole = array = np.empty(n, values.dtype.newbyteorder())
+    else:
+        whole = np.zeros(values.nbytes + 1, np.uint8)
+        array = whole[1:].view(values.dtype)
+        assert not array.flags.aligned
+    array[:] = values
+    return array, whole
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("layout", ["strided", "reversed", "swapped", "misaligned"])
+@pytest.mark.parametrize("odd", ["values", "gradients", "both"])
+@pytest.mark.parametrize(("optimizer", "formula", "options"), CASES)
+def test_arrays_of_any_layout_give_the_same_bits(
+    optimizer, formula, options, odd, layout, dtype
+):
+    rng = np.random.default_rng(0)
+    values, gradients = rng.standard_normal((2, 7)).astype(dtype)
+    plain, other = copy.deepcopy(optimizer), copy.deepcopy(optimizer)
+    one = Flat(values.copy(), gradients.copy())
+    pair = [
+        laid_out(each, layout)[0] if odd in (name, "both") else each.copy()
+        for name, each in (("values", values), ("gradients", gradients))
+    ]
+    two = Flat(*pair)
+    for _ in range(3):
+        plain.step(one)
+        other.step(two)
+    np.testing.assert_array_equal(pair[0], one.flat_pairs[0][0])
+    np.testing.assert_array_equal(pair[1], gradients)
+    assert other.steps == 3
+    for found, expected in zip(other._states[0], plain._states[0], strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_what_stands_between_strided_weights_is_left_alone():
+    values, whole = laid_out(np.ones(5), "strided")
+    SGD(0.5).step(Flat(values, np.ones(5)))
+    assert values.tolist() == [0.5] * 5 and (np.delete(whole, np.s_[1::3]) == 9).all()
+
+
+@pytest.mark.parametrize("layout", ["strided", "reversed", "swapped", "misaligned"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_state_of_any_layout_is_taken(layout, dtype):
+    linear = Linear(3, 4, dtype=dtype, seed=0)
+    linear.flat_grads[:] = 1
+    plain = SGD(0.1, 0.9)
+    plain.step(linear)
+    state = plain.state_dict()
+    state["states"] = [[laid_out(state["states"][0][0], layout)[0]]]
+    other = SGD(0.5, 0.9)
+    other.load_state_dict(state)
+    twin = copy.deepcopy(linear)
+    for optimizer, model in ((plain, linear), (other, twin)):
+        optimizer.step(model)
+    np.testing.assert_array_equal(linear.flat_parameters, twin.flat_parameters)
+
+
+GOOD = {"steps": 1, "learning_rate": 0.5, "states": [[np.ones(16, np.float32)]]}
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (
+            {"steps": 2**63},
+            ValueError,
+            r"steps must be at most 2\*\*53, got 9223372036854775808",
+        ),
+        ({"steps": 2**53 + 1}, ValueError, "steps must be at most"),
+        ({"steps": -1}, ValueError, "steps must be >= 0, got -1"),
+        ({"steps": 1.0}, TypeError, "steps must be an int, got float"),
+        ({"learning_rate": 0}, ValueError, "learning_rate must be a finite number > 0, got 0"),
+        (
+            {"learning_rate": None},
+            ValueError,
+            "learning_rate is a schedule in one and a number",
+        ),
+        (
+            {"states": [[np.ones(16, int)]]},
+            ValueError,
+            r"states\[0\]\[0\] must have dtype float32 or float64, got int64",
+        ),
+        ({"states": [[np.ones(16, "f2")]]}, ValueError, "float32 or float64, got float16"),
+        (
+            {"states": [[np.ones((4, 4))]]},
+            ValueError,
+            r"states\[0\]\[0\] must have one axis, got 2",
+        ),
+        ({"states": [[]]}, ValueError, r"a SGD keeps 1 states per array, got 0 in states\[0\]"),
+        ({"states": [["a"]]}, TypeError, r"states\[0\]\[0\] must be numeric"),
+    ],
+)
+def test_a_state_that_is_refused_changes_nothing(change, error, message):
+    """Not even the rate, which used to be taken over before the count was looked at."""
+    linear, optimizer = Linear(3, 4, seed=0), SGD(0.1, 0.9)
+    linear.flat_grads[:] = 1
+    optimizer.step(linear)
+    before = str(optimizer.state_dict())
+    with pytest.raises(error, match=message):
+        optimizer.load_state_dict(GOOD | change)
+    assert str(optimizer.state_dict()) == before
+    optimizer.step(linear)
+    optimizer.load_state_dict(GOOD)
+    assert (optimizer.steps, optimizer.learning_rate) == (1, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (
+            [[np.ones(16)] * 2],
+            "states of this optimizer are float64, the weights of the model f",
+        ),
+        ([[np.ones(17, "f4")] * 2], "belongs to another model"),
+        ([[np.ones(16, "f4")] * 2] * 2, "belongs to another model"),
+    ],
+)
+def test_a_state_of_another_model_is_refused_by_the_next_step(rows, message):
+    linear, optimizer = Linear(3, 4, seed=0), Adam()
+    before = linear.flat_parameters.copy()
+    optimizer.load_state_dict({"steps": 1, "learning_rate": 0.1, "states": rows})
+    with pytest.raises(ValueError, match=message):
+        optimizer.step(linear)
+    np.testing.assert_array_equal(linear.flat_parameters, before)
+    assert optimizer.steps == 1
+
+
+def test_states_of_one_row_are_alike():
+    state = {"steps": 1, "learning_rate": 0.1, "states": [[np.ones(3), np.ones(4)]]}
+    with pytest.raises(
+        ValueError, match=r"states\[0\]\[1\] must be like states\[0\]\[0\], of sh"
+    ):
+        Adam().load_state_dict(state)
+
+
+def test_gradients_of_another_dtype_are_refused():
+    model = Flat(np.ones(4, np.float32), np.ones(4))
+    with pytest.raises(
+        ValueError, match=r"the gradients must have shape .* dtype float32 like"
+    ):
+        SGD().step(model)
+    assert model.flat_pairs[0][0].tolist() == [1] * 4
+
+
+@pytest.mark.parametrize("layout", ["strided", "reversed", "swapped", "misaligned"])
+def test_gradients_of_any_layout_are_clipped(layout):
+    gradients, _ = laid_out(np.full(4, 2.0), layout)
+    assert pygru.clip_grad_norm(Flat(np.ones(4), gradients), 1.0) == pytest.approx(4)
+    assert gradients.tolist() == [0.5] * 4
+
+
 # ---- what is refused -------------------------------------------------------------------------
 
 

@@ -1,6 +1,7 @@
 """Schedules: tables by hand, the rates of PyTorch, and an optimiser that follows a schedule."""
 
 import copy
+import functools
 import math
 import pickle
 
@@ -147,3 +148,36 @@ def test_any_function_of_the_step_will_do():
 def test_refusals(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_functions_in_a_text_have_names_and_no_addresses():
+    def own(number):
+        return 0.1
+
+    class Rate:
+        def __call__(self, number):
+            return 0.1
+
+        def method(self, number):
+            return 0.1
+
+    nested = schedules.warmup(schedules.warmup(own, 2), 3)
+    assert repr(nested).startswith("warmup(warmup(test_functions_in")
+    for rate in (own, Rate(), Rate().method, functools.partial(own, 3)):
+        texts = [repr(schedules.warmup(rate, 2)), repr(Adam(rate))]
+        assert all("0x" not in text for text in texts)
+    assert repr(schedules.warmup(0.5, 2)) == "warmup(0.5, warmup_steps=2)"
+
+
+def test_equal_schedules_have_equal_formulas_and_arguments():
+    def one(number):
+        return 0.1
+
+    def other(number):
+        return 0.2
+
+    other.__qualname__ = one.__qualname__
+    assert schedules.warmup(one, 2) == schedules.warmup(one, 2)
+    assert hash(schedules.warmup(one, 2)) == hash(schedules.warmup(one, 2))
+    assert schedules.warmup(one, 2) != schedules.warmup(other, 2)
+    assert schedules.step(0.1, 2) != schedules.step(0.1, 3) != "step"

@@ -360,3 +360,264 @@ def test_pairs_are_for_a_seq2seq():
     for model in (every_step(), GRU(2, 1, batch_first=True)):
         with pytest.raises(TypeError, match="X must be an array or a list of arrays, got dict"):
             Trainer(model).fit(X, [[1], [2]], epochs=1, batch_size=2)
+
+
+# ---- sequences of no steps -------------------------------------------------------------------
+
+NOTHING = [np.ones((4, 2)), np.zeros((0, 2)), np.zeros((0, 2))]
+
+
+@pytest.mark.parametrize("bptt_steps", [None, 2])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_a_batch_of_empty_sequences_makes_no_step(bptt_steps, momentum):
+    """Nothing in it counts; momentum alone would go on moving the weights."""
+    y = [np.ones((len(x), 1)) for x in NOTHING]
+    told = []
+
+    class Tell(pygru.Callback):
+        def on_batch_end(self, trainer, loss, sequences):
+            told.append((loss, sequences))
+
+    trainers = []
+    for X, targets, batch_size in ((NOTHING, y, 1), (NOTHING[:1], y[:1], 1), (NOTHING, y, 3)):
+        optimizer = pygru.SGD(0.1, momentum)
+        trainers.append(Trainer(every_step(), optimizer=optimizer, callbacks=[Tell()]))
+        history = trainers[-1].fit(
+            X,
+            targets,
+            epochs=3,
+            batch_size=batch_size,
+            shuffle=False,
+            bptt_steps=bptt_steps,
+            validation=(X, targets),
+        )
+        assert len(history) == 3
+    steps = 3 if bptt_steps is None else 6
+    assert [trainer.optimizer.steps for trainer in trainers] == [steps] * 3
+    assert [sequences for _, sequences in told] == [1] * 2 * steps + [3] * steps
+    for trainer in trainers[1:]:
+        for name in ("loss", "val_loss"):
+            assert trainer.history[name] == pytest.approx(trainers[0].history[name], rel=1e-12)
+        for (values, _), (right, _) in zip(
+            trainer.model.flat_pairs, trainers[0].model.flat_pairs, strict=True
+        ):
+            np.testing.assert_allclose(values, right, rtol=1e-12)
+    found = trainers[0].predict(NOTHING, batch_size=1)
+    assert [output.shape for output in found] == [(4, 1), (0, 1), (0, 1)]
+    assert trainers[0].evaluate(NOTHING[1:], y[1:], batch_size=1) == 0
+
+
+def test_data_of_empty_sequences_only():
+    y = [np.ones((0, 1))] * 2
+    trainer = Trainer(every_step(), optimizer=Adam(0.1))
+    before = [values.copy() for values, _ in trainer.model.flat_pairs]
+    history = trainer.fit(NOTHING[1:], y, epochs=2, batch_size=1)
+    assert history["loss"] == [0, 0] and trainer.optimizer.steps == 0
+    for (values, _), old in zip(trainer.model.flat_pairs, before, strict=True):
+        np.testing.assert_array_equal(values, old)
+    with pytest.raises(ValueError, match="the data hold nothing that counts in the loss"):
+        pygru.find_learning_rate(trainer, NOTHING[1:], y, batch_size=1)
+
+
+def test_a_batch_of_ignored_targets_makes_no_step():
+    ignoring = functools.partial(losses.cross_entropy, ignore_index=0)
+    trainer = Trainer(last_step(2), loss=ignoring, optimizer=Adam(0.1))
+    trainer.fit(np.ones((4, 3, 2)), [1, 0, 0, 1], epochs=1, batch_size=1, shuffle=False)
+    assert trainer.optimizer.steps == 2
+
+
+# ---- values that cannot be learned, with their place in the user's data ----------------------
+
+
+def padded_with(value, place):
+    X = np.ones((5, 4, 2))
+    X[place] = value
+    return X
+
+
+@pytest.mark.parametrize("kind", ["array", "list", "objects"])
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.nan, "Input {} contains NaN: {} = nan"),
+        (-np.inf, "Input {} contains infinity: {} = -inf"),
+        (1e300, r"Input {} contains a value too large for float32: {} = 1e\+300; scale the"),
+    ],
+)
+def test_a_wrong_number_is_named_by_its_place(kind, value, message):
+    X = padded_with(value, (3, 2, 1))
+    place = {"array": r"X\[3, 2, 1\]"}.get(kind, r"X\[3\]\[2, 1\]")
+    if kind != "array":
+        X = [x[: 4 if i == 3 else 1 + i] for i, x in enumerate(X)]
+    if kind == "objects":
+        X = as_objects(X)
+    trainer = Trainer(Sequential(GRU(2, 3, batch_first=True), Last(), Linear(3, 1)))
+    y = np.ones((5, 1))
+    good = np.ones((5, 4, 2)), y
+    for call, name in (
+        (lambda: trainer.fit(X, y, epochs=1, batch_size=1), "X"),
+        (lambda: trainer.evaluate(X, y), "X"),
+        (lambda: trainer.predict(X), "X"),
+        (
+            lambda: trainer.fit(*good, epochs=1, batch_size=1, validation=(X, y)),
+            r"validation\[0\]",
+        ),
+    ):
+        expected = message.format(name, place.replace("X", name, 1))
+        with pytest.raises(ValueError, match=expected):
+            call()
+    assert trainer.optimizer.steps == 0
+
+
+def test_values_past_the_end_are_not_looked_at():
+    X, y = padded_with(np.nan, (3, 3)), np.ones((5, 4, 1))
+    X[4, 0], y[4], y[3, 3] = 1e300, np.inf, np.nan
+    lengths = [4, 4, 4, 3, 0]
+    model = Sequential(GRU(2, 3, batch_first=True), Linear(3, 1))
+    Trainer(model).fit(X, y, epochs=1, batch_size=2, lengths=lengths)
+    with pytest.raises(ValueError, match=r"contains NaN: X\[3, 3, 0\] = nan"):
+        Trainer(model).fit(X, y, epochs=1, batch_size=2, lengths=[4, 4, 4, 4, 0])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_targets_have_to_be_in_the_range_of_the_model(dtype):
+    model = Sequential(GRU(2, 3, batch_first=True, dtype=dtype), Last())
+    X, y = np.ones((5, 4, 2)), np.ones((5, 3))
+    y[4, 1] = 1e39
+    fit = functools.partial(Trainer(model).fit, X, y, epochs=1, batch_size=1)
+    if dtype == "float32":
+        with pytest.raises(ValueError, match=r"Input y .* too large for float32: y\[4, 1\] ="):
+            fit()
+    else:
+        fit()
+
+
+def test_a_loss_that_overflows_at_once_is_not_blamed_on_the_learning_rate():
+    """The values are in the range of float32, their squares are not."""
+    model = Sequential(GRU(2, 3, batch_first=True), Last(), Linear(3, 1))
+    y = np.ones((5, 1))
+    y[3] = -1e30
+    with pytest.raises(
+        pygru.DivergenceError,
+        match=r"loss is inf at epoch 0, batch 0, before any step .* no learning rate would "
+        r"help; the largest number of this batch is -1e\+30 in y\[3\]; scale the data",
+    ):
+        Trainer(model).fit(np.ones((5, 4, 2)), y, epochs=1, batch_size=5)
+
+
+@pytest.mark.parametrize("kind", ["array", "list", "ragged"])
+def test_a_token_is_named_by_its_document(kind):
+    """The issue's case: document 77 used to be reported as x[2, 1], after six steps."""
+    documents = [[1, 2, 3, 4, 5] for _ in range(83)]
+    documents[77][4] = 60001
+    if kind == "ragged":
+        documents[3], documents[5] = [1], []
+    place = r"X\[77, 4\]" if kind == "array" else r"X\[77\]\[4\]"
+    X = np.array(documents) if kind == "array" else documents
+    model = Sequential(Embedding(60000, 3), GRU(3, 2, batch_first=True), Last(), Linear(2, 1))
+    trainer, y = Trainer(model), np.ones((83, 1))
+    message = rf"^sample 77: token 60001 is not in 0\.\.59999 \({place}\)$"
+    for call in (
+        lambda: trainer.fit(X, y, epochs=1, batch_size=4),
+        lambda: trainer.evaluate(X, y),
+        lambda: trainer.predict(X),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+    assert trainer.optimizer.steps == 0
+
+
+@pytest.mark.parametrize(("side", "limit"), [("source", 5), ("target", 6)])
+def test_a_token_of_a_pair_is_named_by_its_side(side, limit):
+    model = pygru.Seq2Seq(5, 6, 2, 3, seed=0)
+    X, y = model.training_data([[1, 2], [3], [1, 1, 1]], [[2, 3], [4], [2]])
+    X[side][1] = np.append(X[side][1], limit)
+    if side == "target":
+        y[1] = np.append(y[1], 1)
+    at = len(X[side][1]) - 1
+    message = rf"sample 1: token {limit} is not in 0\.\.{limit - 1} .*\['{side}'\]\[1\]\[{at}\]"
+    with pytest.raises(ValueError, match=message):
+        Trainer(model, loss="cross_entropy").fit(X, y, epochs=1, batch_size=2)
+
+
+@pytest.mark.parametrize(
+    ("loss", "y", "outputs", "message"),
+    [
+        ("bce_with_logits", [[0], [1], [2], [1]], 1, r"y\[2, 0\] = 2 must be in \[0, 1\]"),
+        ("cross_entropy", [0, 1, 2, 3], 3, r"y\[3\] = 3 is out of bounds for 3 classes"),
+        ("cross_entropy", [0, 0, 0, 0], 1, "at least 2 classes, got 1"),
+        ("cross_entropy", [0, 1, -1, 0], 3, r"y\[2\] = -1 is out of bounds"),
+        ("mse", [[1], [2], [3], [np.nan]], 1, r"Input y contains NaN: y\[3, 0\]"),
+        ("mse", [[1, 2]] * 4, 1, r"target must have the shape of the prediction \(1, 1\)"),
+    ],
+)
+def test_targets_are_looked_at_before_the_first_step(loss, y, outputs, message):
+    trainer = Trainer(last_step(outputs), loss=loss)
+    X, y = np.ones((4, 3, 2)), np.array(y)
+    for call in (
+        lambda: trainer.fit(X, y, epochs=1, batch_size=1, shuffle=False),
+        lambda: trainer.evaluate(X, y),
+    ):
+        with pytest.raises(ValueError, match=message):
+            call()
+    assert trainer.optimizer.steps == 0
+
+
+def test_soft_ignored_and_hidden_targets_are_learned():
+    X = np.ones((4, 3, 2))
+    soft = np.array([[0.0], [0.3], [1.0], [0.7]])
+    Trainer(last_step(), loss="bce_with_logits").fit(X, soft, epochs=1, batch_size=2)
+    ignoring = functools.partial(losses.cross_entropy, ignore_index=-1)
+    Trainer(last_step(3), loss=ignoring).fit(X, [0, -1, 2, 1], epochs=1, batch_size=2)
+    seen = []
+
+    def of_known(prediction, target, *, mask=None):
+        seen.append(len(target))
+        return losses.mse(prediction, target, mask=~np.isnan(target))
+
+    y = np.array([[1.0], [np.nan], [np.nan], [2.0]])
+    trainer = Trainer(last_step(), loss=of_known)
+    trainer.fit(X, y, epochs=1, batch_size=1, shuffle=False)
+    assert trainer.optimizer.steps == 2  # nothing counts in the other two
+    assert seen == [1, 1, 1, 1]  # a user's function is not asked before
+
+
+# ---- arrays of objects, as np.load gives them ------------------------------------------------
+
+
+def as_objects(sequences):
+    objects = np.empty(len(sequences), object)
+    objects[:] = sequences
+    return objects
+
+
+@pytest.mark.parametrize("equal", [False, True])
+def test_an_array_of_objects_is_a_list_of_sequences(equal, tmp_path):
+    X, y = ragged()
+    if equal:
+        X, y = [x[:1] for x in X], [t[:1] for t in y]
+        objects = [np.array([values.tolist() for values in each], object) for each in (X, y)]
+        assert objects[0].ndim == 3  # NumPy makes one array of sequences of equal length
+    else:
+        objects = [as_objects(X), as_objects(y)]
+    np.savez(tmp_path / "data.npz", X=objects[0], y=objects[1])
+    loaded = np.load(tmp_path / "data.npz", allow_pickle=True)
+    one, two = Trainer(every_step(), seed=0), Trainer(every_step(), seed=0)
+    history = one.fit(X, y, epochs=2, batch_size=3, validation=(X, y))
+    other = two.fit(
+        loaded["X"], loaded["y"], epochs=2, batch_size=3, validation=(loaded["X"], loaded["y"])
+    )
+    assert other["loss"] == history["loss"] and other["val_loss"] == history["val_loss"]
+    assert two.evaluate(loaded["X"], loaded["y"]) == one.evaluate(X, y)
+    for found, expected in zip(two.predict(loaded["X"]), one.predict(X), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    padded, lengths = pygru.pad_sequences(loaded["X"])
+    np.testing.assert_array_equal(padded, pygru.pad_sequences(X)[0])
+    assert lengths.tolist() == [len(x) for x in X]
+
+
+@pytest.mark.parametrize("bad", ["a", None, {"a": 1}])
+def test_objects_that_are_no_numbers_are_refused(bad):
+    X = as_objects([np.ones((3, 2)), bad])
+    with pytest.raises((TypeError, ValueError), match=r"X"):
+        Trainer(every_step()).fit(X, np.ones((2, 1)), epochs=1, batch_size=1)
