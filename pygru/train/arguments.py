@@ -1,4 +1,4 @@
-"""What is passed to a Trainer and its methods, checked: each message names the argument."""
+"""Checks of the arguments of a Trainer and its methods. Each message names the argument."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pygru.train.evaluation import Loss, evaluate_loss, try_model, type_and_leng
 
 
 def loss_of(loss: str | Loss) -> Loss:
-    """The function of a loss, which may be given by its name."""
+    """Return the function of a loss, which may be given by its name."""
     if isinstance(loss, str):
         return LOSSES[validation.check_choice("loss", loss, tuple(LOSSES))]
     if not callable(loss):
@@ -27,7 +27,7 @@ def loss_of(loss: str | Loss) -> Loss:
 
 
 def callbacks_of(callbacks: Iterable[Callback]) -> list[Callback]:
-    """Callbacks as a list."""
+    """Return the callbacks as a list."""
     if isinstance(callbacks, Callback):
         raise TypeError(
             f"callbacks must be a list of Callbacks, got a single {type_and_length(callbacks)}"
@@ -42,7 +42,7 @@ def callbacks_of(callbacks: Iterable[Callback]) -> list[Callback]:
 
 
 def check_model(model: Any) -> None:
-    """Refuse what cannot be trained."""
+    """Raise unless the model can be trained."""
     if not isinstance(model, Model):
         raise TypeError(f"model must be a pygru model, got {type_and_length(model)}")
     if not model.batch_first:
@@ -55,7 +55,7 @@ def layers_of(model: Model) -> tuple[Model, ...]:
 
 
 def check_windows(model: Model) -> None:
-    """Refuse models that cannot be trained in windows of a sequence."""
+    """Raise if a model cannot be trained in windows of a sequence."""
     if not model.predicts_steps:
         raise ValueError("bptt_steps needs a model that predicts every step (without Last)")
     for layer in layers_of(model):
@@ -78,7 +78,7 @@ def data_for(
     bptt_steps: int | None = None,
     names: tuple[str, str] = ("X", "y"),
 ) -> Data:
-    """The data set, checked against what the model takes and what the loss can learn.
+    """Return the data set, after checking it against the model and the loss.
 
     y and ``loss`` are None for data that are only to be predicted.
     """
@@ -107,9 +107,9 @@ def data_for(
 def _try(
     model: Model, loss: Loss | None, data: Data, bptt_steps: int | None, name: str
 ) -> None:
-    """Run model and loss on one sample, and let the loss look at all targets.
+    """Run model and loss on one sample, and let the loss check all targets.
 
-    What does not fit together is found here, before training has changed anything.
+    If something does not fit together, this raises before training has changed anything.
     """
     tried = try_model(model, data, bptt_steps)
     if loss is None or not _is_of_pygru(loss):
@@ -123,14 +123,14 @@ def _try(
 
 
 def _is_of_pygru(loss: Any) -> bool:
-    """Whether a loss is one of :mod:`pygru.losses`; others may mean something by any value."""
+    """Whether a loss is one of :mod:`pygru.losses`. Other losses may accept any target."""
     while isinstance(loss, functools.partial):
         loss = loss.func
     return getattr(loss, "__module__", None) == check_targets.__module__
 
 
 def _check_axes(model: Model, data: Dataset, name: str) -> None:
-    """Refuse one sequence, whose steps a recurrent layer would take for samples."""
+    """Raise for a single sequence, whose steps a recurrent layer would take for samples."""
     first = layers_of(model)[0]
     if first.is_recurrent and first.reads == "features" and data.ndim != 3:
         F = getattr(first, "input_size", "features")
@@ -141,7 +141,7 @@ def _check_axes(model: Model, data: Dataset, name: str) -> None:
 
 
 def _expected(model: Any, loss: Loss | None) -> Expected:
-    """What the values of the data have to be."""
+    """Return what the values of the data must be."""
     pairs = model.flat_pairs
     dtypes = [values.dtype for values, _ in pairs]
     first = layers_of(model)[0]
@@ -160,7 +160,7 @@ def _expected(model: Any, loss: Loss | None) -> Expected:
 
 
 def held_out_for(model: Model, validation_data: Any, loss: Loss) -> Data | None:
-    """The data set of ``fit``'s argument ``validation``, None without."""
+    """Return the data set of ``fit``'s argument ``validation``; None without one."""
     if validation_data is None:
         return None
     if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
@@ -174,7 +174,7 @@ def held_out_for(model: Model, validation_data: Any, loss: Loss) -> Data | None:
 
 
 def batch_size_for(batch_size: int, samples: int) -> int:
-    """The batch size, at most the number of samples; scikit-learn warns in these words."""
+    """Return the batch size, at most the number of samples; warns as scikit-learn does."""
     batch_size = validation.check_int("batch_size", batch_size, 1)
     if batch_size > samples:
         warnings.warn(

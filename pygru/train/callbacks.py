@@ -1,10 +1,12 @@
-"""What may happen between batches and epochs: early stopping, a lower rate, averaged weights,
-or what a user writes. Callbacks that write files or to the screen are in
+"""Callbacks, which a trainer calls between batches and epochs.
+
+Here are early stopping, a lower learning rate, averaged weights, and the base class for
+callbacks of users. Callbacks that write files or to the screen are in
 :mod:`pygru.train.loggers`.
 
-Ctrl-C may end a callback between any two instructions, and training that goes on from a
-checkpoint then tells it of the same event once more. So a callback here first computes what
-changes and then changes it in one step, and an event that it knows of changes nothing more.
+Ctrl-C may end a callback between any two instructions. Training that resumes from a checkpoint
+then calls it for the same event again. Therefore a callback here first computes all changes and
+then makes them in one step, and it ignores an event that it has already processed.
 """
 
 from __future__ import annotations
@@ -24,14 +26,16 @@ if TYPE_CHECKING:
 
 
 class Callback:
-    """Base class: override what you need. Set ``trainer.stop = True`` to end training.
+    """Base class of callbacks: override the methods that you need.
 
-    An exception in a callback ends training and reaches the caller of ``fit``; the weights
-    are then those of the last finished step. Training that goes on from a checkpoint tells
-    each callback everything exactly once, as if it had never stopped, with one exception: a
-    callback that Ctrl-C meets is told again of the same event, perhaps although it had
-    finished. Change what you keep in one assignment, and compare ``record["epoch"]`` or
-    ``trainer.optimizer.steps`` with what you have seen.
+    Set ``trainer.stop = True`` to end training. An exception in a callback also ends training
+    and reaches the caller of ``fit``; the weights are then those of the last finished step.
+
+    Training that resumes from a checkpoint calls each callback exactly once per event, as if it
+    had never stopped, with one exception. If Ctrl-C interrupts a callback, it is called again
+    for the same event, perhaps although it had finished. So change your attributes in a single
+    assignment, and compare ``record["epoch"]`` or ``trainer.optimizer.steps`` with the last
+    value that you have processed.
     """
 
     def on_fit_begin(self, trainer: Trainer, epochs: range) -> None:
@@ -43,32 +47,32 @@ class Callback:
     def on_epoch_end(self, trainer: Trainer, record: dict[str, Any]) -> None:
         """Called after every epoch with its numbers, which are those of the history.
 
-        Numbers that are put into ``record`` are in the history, in the files of loggers that
-        stand behind this callback, and in checkpoints.
+        Numbers that you put into ``record`` also appear in the history, in checkpoints, and in
+        the files of loggers that come after this callback.
         """
 
     def on_fit_end(self, trainer: Trainer) -> None:
         """Called when training ends, also when it ends with an exception."""
 
     def evaluation_weights(self) -> list[Floats] | None:
-        """Return weights to validate and to end with instead of those trained, or None.
+        """Return weights for validation and for the final model, or None for the trained ones.
 
-        A list of arrays like the first ones of ``trainer.model.flat_pairs``.
+        The weights are a list of arrays like the first ones of ``trainer.model.flat_pairs``.
         """
         return None
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint has to keep: a dict of JSON and arrays."""
+        """Return the state that a checkpoint stores: a dict of JSON values and arrays."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what :meth:`state_dict` returned; called after ``on_fit_begin``."""
+        """Restore what :meth:`state_dict` returned; called after ``on_fit_begin``."""
 
     def check_state(self, state: Mapping[str, Any], model: Any) -> None:
         """Raise if ``load_state_dict`` could not take ``state``, before anything is changed.
 
-        ``model`` is the one that is trained. Trainer.resume calls this; here it checks
-        nothing.
+        ``model`` is the model of the trainer. ``Trainer.resume`` calls this method. In this
+        base class it checks nothing.
         """
 
 
@@ -89,7 +93,7 @@ def check_monitor(monitor: str) -> str:
 
 
 def check_names(state: Mapping[str, Any], *names: str) -> None:
-    """Raise unless a state has these names and no others."""
+    """Raise unless a state has exactly these names."""
     if set(state) != set(names):
         raise ValueError(f"it must have {', '.join(names)}, got {', '.join(map(str, state))}")
 
@@ -125,9 +129,9 @@ class EarlyStopping(Callback):
     min_delta : float
         How much smaller a loss must be to count as an improvement.
     monitor : {"val_loss", "loss"}
-        Which loss.
+        The loss that is compared.
     restore_best : bool
-        Whether the best weights are put back when training ends, for whatever reason.
+        Whether the best weights are restored when training ends, for whatever reason.
 
     Examples
     --------
@@ -163,7 +167,7 @@ class EarlyStopping(Callback):
         commit([attributes(self, **changes)])
 
     def on_fit_begin(self, trainer: Trainer, epochs: range) -> None:
-        """Start afresh: an instance may serve several calls of ``fit``."""
+        """Begin again, because one instance may be used for several calls of ``fit``."""
         self._change(math.inf, None, None, None)
 
     def on_epoch_end(self, trainer: Trainer, record: dict[str, Any]) -> None:
@@ -179,7 +183,7 @@ class EarlyStopping(Callback):
             trainer.stop = True
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        """Put the best weights back."""
+        """Restore the best weights."""
         if self.restore_best and self._weights is not None:
             pairs = zip(trainer.model.flat_pairs, self._weights, strict=True)
             commit([assignment(values, best) for (values, _), best in pairs])
@@ -202,7 +206,7 @@ class EarlyStopping(Callback):
         _check_weights("weights", state["weights"], model)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what :meth:`state_dict` returned."""
+        """Restore what :meth:`state_dict` returned."""
         self._change(state["best"], state["best_epoch"], state["since"], state["weights"])
 
 
@@ -212,7 +216,7 @@ class ReduceLROnPlateau(Callback):
     Parameters
     ----------
     factor : float
-        In (0, 1): what the rate is multiplied by.
+        The factor, in (0, 1), by which the rate is multiplied.
     patience : int
         Epochs without improvement before the rate is lowered, and again after that.
     monitor : {"val_loss", "loss"}
@@ -252,7 +256,7 @@ class ReduceLROnPlateau(Callback):
         self._progress: tuple[float, int | None] = math.inf, None
 
     def on_fit_begin(self, trainer: Trainer, epochs: range) -> None:
-        """Start afresh: an instance may serve several calls of ``fit``."""
+        """Begin again, because one instance may be used for several calls of ``fit``."""
         rate = trainer.optimizer.learning_rate
         if callable(rate):
             raise ValueError(
@@ -261,7 +265,7 @@ class ReduceLROnPlateau(Callback):
         self._progress = math.inf, None
 
     def on_epoch_end(self, trainer: Trainer, record: dict[str, Any]) -> None:
-        """Compare with the best epoch so far; lower the rate if that is too long ago."""
+        """Compare with the best epoch so far; lower the rate if it is too long ago."""
         loss, epoch = loss_in(record, self), record["epoch"]
         best, since = self._progress
         if since is None or loss < best - self.min_delta:
@@ -286,18 +290,18 @@ class ReduceLROnPlateau(Callback):
         _check_epoch("since", state["since"])
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what :meth:`state_dict` returned."""
+        """Restore what :meth:`state_dict` returned."""
         self._progress = state["best"], state["since"]
 
 
 class WeightAverage(Callback):
-    """Keeps an exponential moving average of the weights, and has it used in their place.
+    """Keeps an exponential moving average of the weights, for validation and the final model.
 
-    After every step ``average = decay * average + (1 - decay) * weights``, beginning with the
-    weights after the first (Polyak and Juditsky 1992; Tarvainen and Valpola 2017,
-    arXiv:1703.01780). Training goes on with the weights themselves; ``val_loss`` is measured
-    with the average, :class:`EarlyStopping` and checkpoints read as models keep it, and when
-    ``fit`` ends the model has it.
+    After every step ``average = decay * average + (1 - decay) * weights``. It begins with the
+    weights after the first step (Polyak and Juditsky 1992; Tarvainen and Valpola 2017,
+    arXiv:1703.01780). Training continues with the weights themselves. The average is used to
+    measure ``val_loss``, by :class:`EarlyStopping`, and in checkpoints that are read as models.
+    When ``fit`` ends, the model has the average as its weights.
 
     Parameters
     ----------
@@ -316,15 +320,15 @@ class WeightAverage(Callback):
         self.decay = validation.check_fraction("decay", decay)
         if self.decay == 1:
             raise ValueError("decay must be a number in [0, 1), got 1.0")
-        # The average, and the count of the optimiser's steps when it was last moved.
+        # The average, and the number of the optimiser's steps when it was last updated.
         self._averaged: tuple[list[Floats] | None, int] = None, 0
 
     def on_fit_begin(self, trainer: Trainer, epochs: range) -> None:
-        """Start afresh: an instance may serve several calls of ``fit``."""
+        """Begin again, because one instance may be used for several calls of ``fit``."""
         self._averaged = None, 0
 
     def on_batch_end(self, trainer: Trainer, loss: float, sequences: int) -> None:
-        """Move the average; only once for each step, however often it is told of one."""
+        """Update the average, once per step, also if it is called again for the same step."""
         average, counted = self._averaged
         if counted == trainer.optimizer.steps:
             return
@@ -343,7 +347,7 @@ class WeightAverage(Callback):
         return self._averaged[0]
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the average, and at how many steps it was last moved."""
+        """Return the average, and the number of steps when it was last updated."""
         average, counted = self._averaged
         return {"average": average, "steps": counted}
 
@@ -354,5 +358,5 @@ class WeightAverage(Callback):
         _check_weights("average", state["average"], model)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what :meth:`state_dict` returned."""
+        """Restore what :meth:`state_dict` returned."""
         self._averaged = state["average"], state["steps"]

@@ -1,11 +1,11 @@
 """The file format of checkpoints: plain values and arrays beside a model, in one file.
 
 A checkpoint is a model file of :mod:`pygru.io.native` with more tensors. The tensor
-``checkpoint/state`` holds JSON text; where an array belongs in it stands its number, and the
-array is the tensor ``checkpoint/<number>``. A digest of all tensors stands in the header.
+``checkpoint/state`` contains JSON text. In the place of an array it has a number, and the array
+is the tensor ``checkpoint/<number>``. The header contains a digest of all tensors.
 
-What the values mean is not known here: :mod:`pygru.train.state` makes them, and
-:mod:`pygru.train.restoring` checks them and gives them back.
+This module does not know what the values mean: :mod:`pygru.train.state` makes them, and
+:mod:`pygru.train.restoring` checks and restores them.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def write(
     Raises
     ------
     TypeError
-        If the state holds something else than JSON and arrays.
+        If the state contains anything but JSON values and arrays.
     OSError
         If the file cannot be written.
     """
@@ -73,7 +73,7 @@ def read(path: Path | bytes, classes: Mapping[str, Any]) -> Contents:
     Raises
     ------
     FormatError
-        If it is damaged or no checkpoint.
+        If it is damaged or not a checkpoint.
     OSError
         If it cannot be read.
     """
@@ -103,7 +103,7 @@ def digest(tensors: Mapping[str, NDArray[Any]]) -> str:
 
 
 def _without_arrays(name: str, value: Any, arrays: list[NDArray[Any]]) -> Any:
-    """``value`` as JSON, its arrays replaced by their numbers in the list ``arrays``."""
+    """Return ``value`` as JSON; arrays become their numbers in the list ``arrays``."""
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str) or key == "array":

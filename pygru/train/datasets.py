@@ -1,4 +1,4 @@
-"""Training data checked once and handed out in mini-batches."""
+"""Training data, which are checked once and then given out in mini-batches."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from pygru.typing import Integers
 
 
 class Expected(NamedTuple):
-    """What a model and a loss can take."""
+    """What a model and a loss can accept."""
 
-    dtype: np.dtype[Any] | None = None  # of the model; numbers have to be in its range
+    dtype: np.dtype[Any] | None = None  # of the model; numbers must be in its range
     tokens: int | None = None  # X holds integers below this
     target_tokens: int | None = None  # the same for the second part of X, if it has two
-    y_is_in_range: bool = False  # whether this is so for y, too
+    y_is_in_range: bool = False  # whether y must be in range too
 
 
 class Dataset:
@@ -36,13 +36,13 @@ class Dataset:
     lengths : array_like of int, optional
         (N,) the valid steps of each sample of an array X.
     per_step : bool
-        Whether y holds a target for every step: a list of (T_i, ...), or an array (N, T, ...)
-        of which the steps past a sequence's end are not read.
+        Whether y has a target for every step: a list of (T_i, ...), or an array (N, T, ...)
+        whose steps after the end of a sequence are not read.
     features : int
-        Axes of one step: 1 for numbers, 0 for tokens. It tells samples with steps from those
-        without.
+        The number of axes of one step: 1 for numbers, 0 for tokens. It distinguishes samples
+        with steps from samples without.
     names : tuple of str
-        What messages call X and y.
+        The names of X and y in messages.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Dataset:
         return self._parts[1][1:]
 
     def check(self, expected: Expected) -> None:
-        """Raise ValueError where the data hold something that a model or a loss cannot take."""
+        """Raise ValueError if the data contain what a model or a loss cannot accept."""
         X, y = self._parts
         if expected.tokens is not None:
             _check_tokens(*X, expected.tokens)
@@ -145,12 +145,12 @@ class Dataset:
         X, _ = _take(self.X, index)
         y, lengths = self.targets(index)
         if lengths is not None:
-            # A batch of short sequences does not carry the padding of the longest of all.
+            # A batch of short sequences is not padded to the longest sequence of all.
             X = X[:, : int(lengths.max(initial=0))]
         return X, y, lengths
 
     def _check_steps_of_y(self, lengths_of_y: Integers | None) -> None:
-        """Refuse targets per step that are more or fewer than the steps of X."""
+        """Raise if there are more or fewer targets than steps of X."""
         name_X, name_y = self._names
         if lengths_of_y is not None:
             steps = self._steps_of_x()
@@ -184,7 +184,7 @@ class Dataset:
         """Raise unless every step of every sequence has a target."""
         steps = self._steps_of_x()
         if self._per_step and steps is not None:
-            if isinstance(self.y, list):  # they have been compared
+            if isinstance(self.y, list):  # lists have been compared before
                 return
             if self.y.ndim > 1 and (self.lengths is not None or self.y.shape[1] == steps[0]):
                 return
@@ -192,7 +192,7 @@ class Dataset:
 
 
 class PairDataset:
-    """N samples of a source and a target, each of a length of its own.
+    """N samples of a source and a target, which have their own lengths.
 
     Parameters
     ----------
@@ -246,7 +246,7 @@ class PairDataset:
         return self._target.read_targets
 
     def check(self, expected: Expected) -> None:
-        """Raise ValueError where the data hold something that a model or a loss cannot take."""
+        """Raise ValueError if the data contain what a model or a loss cannot accept."""
         self._source.check(expected)
         self._target.check(expected._replace(tokens=expected.target_tokens))
 
@@ -327,7 +327,7 @@ def _take(samples: Samples, index: Integers) -> tuple[NDArray[Any], Integers | N
 
 
 def _check_tokens(name: str, samples: Samples, lengths: Integers | None, count: int) -> None:
-    """Refuse what is no integer in [0, count), where it is read."""
+    """Raise for values that are read and are not integers in [0, count)."""
     for block in blocks_of(samples, lengths):
         values = block.values
         if values.dtype.kind not in "iu" and values.size:
@@ -341,7 +341,7 @@ def _check_tokens(name: str, samples: Samples, lengths: Integers | None, count: 
 
 
 def _check_finite(name: str, samples: Samples, lengths: Integers | None) -> None:
-    """Refuse NaN and infinities where they are read."""
+    """Raise for NaN and infinities that are read."""
     if isinstance(samples, np.ndarray) and samples.dtype.kind != "f":
         return
     for block in blocks_of(samples, lengths):
@@ -354,7 +354,7 @@ def _check_finite(name: str, samples: Samples, lengths: Integers | None) -> None
 def _check_range(
     name: str, samples: Samples, lengths: Integers | None, dtype: np.dtype[Any] | None
 ) -> None:
-    """Refuse finite numbers that would be infinite in ``dtype``, where they are read."""
+    """Raise for numbers that are read and would become infinite in ``dtype``."""
     if dtype is None or (
         isinstance(samples, np.ndarray)
         and (samples.dtype.kind != "f" or samples.dtype.itemsize <= dtype.itemsize)

@@ -1,6 +1,6 @@
-"""What a trainer was made with, in words that are the same in every process.
+"""Descriptions of how a trainer was made, which are the same text in every process.
 
-A checkpoint keeps these descriptions, and training goes on only where they are equal.
+A checkpoint stores these descriptions, and training resumes only if they are equal.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ LONGEST_LIST = 16  # elements of an array which a description lists; longer ones
 
 
 def describe_function(function: Any) -> str:
-    """A function in words: its name, and what it was made with where that can be seen.
+    """Describe a function: its name, and the values it was made with if these are visible.
 
-    A ``repr`` may hold an address, which is another one in every process, so it is not used
-    for functions and for objects that inherit Python's own.
+    A ``repr`` may contain an address, which differs between processes. So it is not used for
+    functions, and for objects that inherit Python's own ``repr``.
     """
     if isinstance(function, functools.partial):
         positional = [_describe_value(value) for value in function.args]
@@ -48,7 +48,7 @@ def _describe_value(value: Any) -> str:
 
 
 def describe_optimizer(optimizer: Any) -> dict[str, Any]:
-    """What an optimiser is: class, settings, and the schedule if there is one."""
+    """Describe an optimiser: class, settings, and the schedule if there is one."""
     rate = optimizer.learning_rate
     return {
         "class": type(optimizer).__name__,
@@ -65,7 +65,7 @@ def refuse_difference(what: str, saved: Any, own: Any) -> None:
 
 
 def _first_difference(saved: Any, own: Any, path: str) -> str | None:
-    """Where two values of JSON differ, in words; None if they do not."""
+    """Return in words where two JSON values differ; None if they do not."""
     if isinstance(saved, Mapping) and isinstance(own, Mapping):
         inner = [
             (saved.get(key), own.get(key), path if key == "config" else f"{path}.{key}")

@@ -44,7 +44,7 @@ def type_and_length(value: Any) -> str:
 
 
 def mean(total: float, weight: float) -> float:
-    """The mean of losses; 0 where nothing counts, as a loss of nothing is."""
+    """The mean of losses; 0 if nothing counts, like a loss without elements."""
     return total / weight if weight > 0 else 0.0
 
 
@@ -73,8 +73,8 @@ def mean_loss(model: Any, loss: Loss, data: Data, batch_size: int) -> float:
 def try_model(model: Any, data: Data, bptt_steps: int | None) -> tuple[Window, Floats] | None:
     """Return one sample, or the first window of it, and what a model predicts for it.
 
-    It raises here, before training, if the model cannot read such data. None if every sample
-    is empty.
+    If the model cannot read such data, this raises before training. Returns None if every
+    sample is empty.
     """
     for sample in range(len(data)):
         index = np.array([sample])

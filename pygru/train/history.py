@@ -1,4 +1,4 @@
-"""What happened during training, epoch by epoch."""
+"""The numbers of a training run, epoch by epoch."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 class History:
     """The numbers of every epoch, in order.
 
-    ``history["loss"]`` is the list of one number; ``history.records`` the list of epochs, each
-    a dict with ``epoch``, ``loss``, ``learning_rate``, ``seconds`` and ``sequences``, with
-    ``val_loss`` where there were validation data, and with what callbacks have put into it.
+    ``history["loss"]`` is the list of the losses of all epochs, and other names work in the
+    same way. ``history.records`` is the list of epochs. Each epoch is a dict with ``epoch``,
+    ``loss``, ``learning_rate``, ``seconds`` and ``sequences``. With validation data it also has
+    ``val_loss``. Callbacks may add numbers of their own.
 
     Parameters
     ----------
@@ -85,7 +86,7 @@ class History:
 
 
 def check_record(name: str, record: Any) -> None:
-    """Raise unless ``record`` is what an epoch of training writes, maybe with more numbers."""
+    """Raise unless ``record`` is one that training writes, perhaps with more numbers."""
     if not isinstance(record, dict):
         raise TypeError(f"{name} must be a dict, got {validation.type_name(record)}")
     check_metrics(name, record)

@@ -1,7 +1,7 @@
 """Callbacks that write: checkpoints, tables, TensorBoard's files, and a progress bar.
 
-Each may be told of the same epoch twice, when Ctrl-C has met it; the second time it writes the
-same again. It notes what it has written only after that has been written.
+Each may be called twice for the same epoch, if Ctrl-C has interrupted it. The second time it
+writes the same again. It remembers what it has written only after writing it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def _check_folder(path: str | bytes) -> None:
-    """Raise before training if a file could not be written after it."""
+    """Raise before training if a file could not be written later."""
     folder = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(folder):
         raise FileNotFoundError(2, "No such folder", os.fsdecode(folder))
@@ -34,20 +34,21 @@ def _check_folder(path: str | bytes) -> None:
 class ModelCheckpoint(Callback):
     """Writes a checkpoint every few epochs, or whenever a loss is the best so far.
 
-    The files are those of :meth:`Trainer.save_checkpoint`: :meth:`Trainer.resume` goes on from
-    one, and :func:`pygru.load` reads the model in it.
+    The files are those of :meth:`Trainer.save_checkpoint`. :meth:`Trainer.resume` continues
+    from such a file, and :func:`pygru.load` reads the model in it.
 
     Parameters
     ----------
     path : path-like
-        May hold fields for the numbers of the epoch, as in ``"{epoch:03d}.safetensors"``;
-        without one every checkpoint replaces the one before.
+        It may contain fields for the numbers of the epoch, as in
+        ``"{epoch:03d}.safetensors"``. Without a field, every checkpoint replaces the one
+        before.
     monitor : {"val_loss", "loss"}
-        Which loss, for ``save_best_only``.
+        The loss that ``save_best_only`` compares.
     save_best_only : bool
         Whether to write only when the loss is smaller than ever before.
     every : int
-        Look at every so many epochs only.
+        Write only after every so many epochs.
 
     Examples
     --------
@@ -73,14 +74,14 @@ class ModelCheckpoint(Callback):
         self.best = math.inf
 
     def on_fit_begin(self, trainer: Trainer, epochs: range) -> None:
-        """Start afresh: an instance may serve several calls of ``fit``.
+        """Begin again, because one instance may be used for several calls of ``fit``.
 
         Raises
         ------
         FileNotFoundError
             If the folder of ``path`` does not exist.
         ValueError
-            If ``path`` has a field that no epoch has.
+            If ``path`` has a field for which epochs have no number.
         """
         self.best = math.inf
         numbers = dict.fromkeys(("loss", "val_loss", "learning_rate", "seconds"), 0.0)
@@ -97,7 +98,7 @@ class ModelCheckpoint(Callback):
         return self.path if isinstance(self.path, bytes) else self.path.format(**record)
 
     def on_epoch_end(self, trainer: Trainer, record: dict[str, Any]) -> None:
-        """Write, if it is time."""
+        """Write a checkpoint if one is due."""
         if (record["epoch"] + 1) % self.every:
             return
         best = self.best
@@ -124,7 +125,7 @@ class ModelCheckpoint(Callback):
         return {"best": self.best}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what :meth:`state_dict` returned."""
+        """Restore what :meth:`state_dict` returned."""
         self.best = state["best"]
 
     def check_state(self, state: Mapping[str, Any], model: Any) -> None:
@@ -134,15 +135,15 @@ class ModelCheckpoint(Callback):
 
 
 class CSVLogger(Callback):
-    """Writes the numbers of all epochs to a CSV file, anew after each of them.
+    """Writes the numbers of all epochs to a CSV file, after every epoch.
 
-    The file is replaced as a whole, so a reader never sees half a line, and training that goes
-    on from a checkpoint leaves the same file as training that never stopped.
+    The file is replaced as a whole, so a reader never sees half a line, and training that
+    resumes from a checkpoint writes the same file as training that never stopped.
 
     Parameters
     ----------
     path : path-like
-        The first line has the names.
+        The file. Its first line contains the names.
 
     Examples
     --------
@@ -175,7 +176,7 @@ class CSVLogger(Callback):
             self._written = text
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        """Write what callbacks behind this one have added to the last epoch."""
+        """Write what later callbacks have added to the last epoch."""
         if self._written:
             self.on_epoch_end(trainer, trainer.history.records[-1])
 
@@ -203,7 +204,7 @@ class TensorBoard(Callback):
         self._names: set[str] = set()  # the numbers of it that were written
 
     def on_fit_begin(self, trainer: Trainer, epochs: range) -> None:
-        """Open the event file; what it has of the epochs to come is not shown any more.
+        """Open the event file. TensorBoard no longer shows its numbers of the coming epochs.
 
         Raises
         ------
@@ -235,7 +236,7 @@ class TensorBoard(Callback):
                 self._names.add(name)
 
     def on_fit_end(self, trainer: Trainer) -> None:
-        """Write what callbacks behind this one have added, and close the event file."""
+        """Write what later callbacks have added, and close the event file."""
         if self._writer is not None:
             self._write_new()
             self._writer.close()
@@ -245,12 +246,12 @@ class TensorBoard(Callback):
 class ProgressBar(Callback):
     """A bar over the epochs with loss and throughput, on standard error.
 
-    :meth:`Trainer.fit` shows one by itself, unless there is one among its callbacks.
+    :meth:`Trainer.fit` shows a bar by itself, unless there is one among its callbacks.
 
     Parameters
     ----------
     disable : bool or None
-        None shows it on a terminal only.
+        None means that it is shown on a terminal only.
     """
 
     def __init__(self, disable: bool | None = None) -> None:
@@ -259,16 +260,16 @@ class ProgressBar(Callback):
 
     def on_fit_begin(self, trainer: Trainer, epochs: range) -> None:
         """Open the bar."""
-        from tqdm import tqdm  # only here: not everybody who imports pygru trains
+        from tqdm import tqdm  # imported here because not every user of pygru trains
 
         self._bar = tqdm(total=len(epochs), unit="epoch", disable=self.disable)
         self._first = epochs.start
         self._shown: dict[str, str] = {}
         self._steps, self._drawn = 0, time.monotonic()
-        self._pause = 0.2 if sys.stderr.isatty() else 10.0  # seconds; a file keeps every line
+        self._pause = 0.2 if sys.stderr.isatty() else 10.0  # seconds; a file keeps each
 
     def on_batch_end(self, trainer: Trainer, loss: float, sequences: int) -> None:
-        """Say, a few times a second on a terminal, how far the epoch is."""
+        """Show how far the epoch is, a few times a second on a terminal."""
         self._steps += 1
         if not self._bar.disable and time.monotonic() > self._drawn + self._pause:
             self._bar.set_postfix(
@@ -284,7 +285,7 @@ class ProgressBar(Callback):
         self._steps = 0
         rate = record["sequences"] / max(record["seconds"], 1e-9)
         self._bar.set_postfix(self._shown | {"sequences/s": f"{rate:.0f}"}, refresh=False)
-        # Not one more: the bar may have been told of this epoch before.
+        # Not simply one more, because this may be a second call for the same epoch.
         self._bar.update(record["epoch"] + 1 - self._first - self._bar.n)
 
     def on_fit_end(self, trainer: Trainer) -> None:

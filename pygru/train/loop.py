@@ -1,8 +1,8 @@
 """The training loop: shuffled mini-batches, gradients, clipping, steps, validation.
 
-The loop goes from :class:`Position` to position, so that it can begin at any of them: that is
-how training goes on from a checkpoint. Where it is stands in a :class:`TrainingState`, which is
-right at every moment; this module decides what comes next.
+The loop goes from one :class:`Position` to the next, so it can begin at any position. This is
+how training resumes from a checkpoint. The current position is stored in a
+:class:`TrainingState`, which is valid at every moment. This module decides what comes next.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ class TrainingLoop:
     Parameters
     ----------
     trainer : Trainer
-        With loss, clipping and memory; callbacks are given it.
+        It has the loss, clipping and memory, and is passed to callbacks.
     state : TrainingState
-        That of the trainer.
+        The state of the trainer.
     data : Dataset or PairDataset
-        What to train on.
+        The training data.
     held_out : Dataset, PairDataset or None
-        What to measure ``val_loss`` on.
+        The data for ``val_loss``.
     callbacks : sequence of Callback
-        All that are told, in order.
+        All that are called, in order.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class TrainingLoop:
             self.end(begun)
 
     def end(self, callbacks: Sequence[Callback]) -> None:
-        """Leave the model with the weights that callbacks want; remember those trained."""
+        """Give the model the weights that callbacks want, and keep the trained ones."""
         self.state.leave(average_of(callbacks))
         try:
             for callback in callbacks:
@@ -91,9 +91,9 @@ class TrainingLoop:
                 self.state.trained = None
 
     def tell(self, position: Position) -> Position:
-        """Tell every callback of the position's event that does not know of it yet.
+        """Call every callback that has not been called for the event of this position.
 
-        A callback that fails knows of it; one that is interrupted will be told again.
+        A callback that fails counts as called. One that is interrupted will be called again.
         """
         event = position.event
         if event is None:
@@ -102,7 +102,7 @@ class TrainingLoop:
             if index in event.notified:
                 continue
             try:
-                # Before the call: a checkpoint that the callback makes must say so.
+                # Set before the call, because the callback may write a checkpoint.
                 event.notified.add(index)
                 getattr(callback, event.method)(self.trainer, *event.arguments)
             except BaseException as error:
@@ -116,7 +116,7 @@ class TrainingLoop:
         return position
 
     def run_epoch(self, position: Position) -> Position:
-        """Go from a position to the end of its epoch, and return the beginning of the next."""
+        """Train from a position to the end of its epoch; return the beginning of the next."""
         data, batch_size = self.data, self.settings["batch_size"]
         if position.order is None:
             self.state.draw(position)
@@ -133,14 +133,14 @@ class TrainingLoop:
             samples = position.order[first : first + batch_size]
             batch = data.take(samples)
             for window in windows_of(batch, self.settings["bptt_steps"])[position.window :]:
-                # What overflows is found by looking at the results, not by NumPy's warnings.
+                # Overflow is found by checking the results, not by NumPy's warnings.
                 with np.errstate(over="ignore", invalid="ignore"):
                     position = self.train_on(window, position, samples, last_finite, begin)
                 position = self.tell(position)
         return self.end_epoch(position, time.perf_counter() - begin)
 
     def end_epoch(self, position: Position, seconds: float) -> Position:
-        """Measure, write the epoch into the history, and return where the next begins."""
+        """Validate, write the epoch into the history, and return where the next begins."""
         record: dict[str, Any] = {
             "epoch": position.epoch,
             "loss": mean(position.total, position.weight),
@@ -170,8 +170,8 @@ class TrainingLoop:
     ) -> Position:
         """Make one step of the optimiser, and return the position after it.
 
-        A window in which nothing counts, such as one of empty sequences only, makes no step:
-        momentum would move the weights although no gradient does.
+        If nothing counts in a window, for example because all its sequences are empty, there is
+        no step. Otherwise momentum would change the weights although there is no gradient.
 
         Parameters
         ----------
@@ -253,7 +253,7 @@ class TrainingLoop:
 
 
 def average_of(callbacks: Sequence[Callback]) -> list[Floats] | None:
-    """The weights that a callback wants to be used in place of those trained, or None."""
+    """The weights that a callback wants in the place of the trained ones, or None."""
     for callback in callbacks:
         weights = callback.evaluation_weights()
         if weights is not None:

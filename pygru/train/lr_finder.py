@@ -1,7 +1,7 @@
 """The learning-rate finder: a few steps at growing rates, on a copy of the model.
 
-The trainer that is asked about is read and never changed, so there is nothing to put back,
-whatever ends the search.
+The user's trainer is only read. It never changes, so nothing must be restored when the search
+ends.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from pygru.train.trainer import Trainer
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SMOOTHING = 0.9  # of the losses that the suggestion is read from
-SETTLED = 10  # so many losses make a smooth one
-TOO_LARGE = 4.0  # times the smallest smoothed loss: there the sweep ends
+SMOOTHING = 0.9  # of the losses from which the suggestion is read
+SETTLED = 10  # number of losses until the average is smooth
+TOO_LARGE = 4.0  # times the smallest smoothed loss: the search ends
 
 
 @dataclasses.dataclass(frozen=True)
 class LearningRates:
-    """What :func:`find_learning_rate` has seen.
+    """The results of :func:`find_learning_rate`.
 
     Parameters
     ----------
@@ -39,10 +39,10 @@ class LearningRates:
     losses : ndarray
         (n,) the loss before that step.
     smoothed : ndarray
-        (n,) their moving average, which the suggestion is read from.
+        (n,) their moving average, from which the suggestion is read.
     suggestion : float
-        A rate to train with: a tenth of the one where the smoothed loss was least, beyond which
-        training began to fail.
+        A rate to train with. It is a tenth of the rate where the smoothed loss was smallest,
+        because training began to fail above that rate.
     """
 
     rates: NDArray[np.float64]
@@ -82,7 +82,7 @@ class _Sweep(Callback):
         self._sum = 0.0
 
     def on_batch_end(self, trainer: Trainer, loss: float, sequences: int) -> None:
-        """Keep the loss; ``_EnoughSeen`` ends the epoch under way."""
+        """Keep the loss; ``_EnoughSeen`` ends the current epoch."""
         self._sum = SMOOTHING * self._sum + (1 - SMOOTHING) * loss
         self.losses.append(loss)
         self.smoothed.append(self._sum / (1 - SMOOTHING ** len(self.losses)))
@@ -93,7 +93,7 @@ class _Sweep(Callback):
 
 
 class _EnoughSeen(Exception):
-    """The sweep has seen what it needs."""
+    """The search has all it needs."""
 
 
 def find_learning_rate(
@@ -108,24 +108,24 @@ def find_learning_rate(
     stop: float = 1.0,
     steps: int = 100,
 ) -> LearningRates:
-    """Train for some steps at rates that grow from step to step, and see how the loss does.
+    """Train for some steps at rates that grow from step to step, and watch the loss.
 
-    The range test of Smith (2017, "Cyclical Learning Rates for Training Neural Networks",
-    arXiv:1506.01186) with rates that grow exponentially. It trains a copy of the model: the
-    trainer, its model, optimiser and random generators are not changed, and its callbacks are
-    not called.
+    This is the range test of Smith (2017, "Cyclical Learning Rates for Training Neural
+    Networks", arXiv:1506.01186) with rates that grow exponentially. It trains a copy of the
+    model: the trainer, its model, optimiser and random generators are not changed, and its
+    callbacks are not called.
 
     Parameters
     ----------
     trainer : Trainer
-        Whose model, loss, optimiser and ``clip_norm`` to use.
+        The trainer whose model, loss, optimiser and ``clip_norm`` are used.
     X, y, batch_size, lengths, bptt_steps
         As for :meth:`Trainer.fit`.
     start, stop : float
         The first rate and the last.
     steps : int
-        How many rates; the sweep ends before when the loss is four times its smallest or not
-        finite.
+        The number of rates. The search ends earlier if the loss is not finite, or is four times
+        its smallest value.
 
     Returns
     -------

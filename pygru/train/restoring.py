@@ -1,7 +1,7 @@
 """From plain values and arrays back to the state of a training run, after all checks.
 
-A file may say anything, so every value is looked at before one of them is used, and an error
-names the field. Nothing is changed here: what is returned are the actions of one commit.
+A file may contain anything, so all values are checked before any of them is used, and an error
+names the field. Nothing is changed here: the functions return actions for one commit.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ def restoring(
     Parameters
     ----------
     state : TrainingState
-        Of a trainer that was made like the one that wrote the checkpoint.
+        The state of a trainer that was made like the one that wrote the checkpoint.
     parameters : mapping of str to ndarray
-        Those of the model in the file.
+        The parameters of the model in the file.
     plain : mapping
-        What ``to_plain`` returned.
+        The result of ``to_plain``.
     callbacks : sequence of Callback
-        Those of the trainer.
+        The callbacks of the trainer.
     setup : mapping
         As for ``to_plain``.
 
     Raises
     ------
     FormatError
-        If a value is not what it has to be; the message names the field.
+        If a value is wrong; the message names the field.
     ValueError
-        If the trainer was made otherwise, or a callback with a state is missing.
+        If the trainer was made differently, or a callback with a state is missing.
     """
     with _field("setup"):
         saved_setup = dict(plain["setup"])
@@ -99,7 +99,7 @@ def restoring(
 
 @contextlib.contextmanager
 def _field(name: str) -> Iterator[None]:
-    """Turn what a wrong value raises into a FormatError that names the field."""
+    """Turn the exception for a wrong value into a FormatError that names the field."""
     try:
         yield
     except FormatError:
@@ -156,7 +156,7 @@ def _refuse_missing(names: Sequence[str], callbacks: Sequence[Callback]) -> None
 
 
 def _notified(callbacks: Sequence[Callback], saved: Sequence[dict[str, Any]]) -> set[int]:
-    """The callbacks that know of the event; those new to the checkpoint need not be told."""
+    """The callbacks that were called for the event. New ones count as called."""
     still_to_tell = {index for index, each in matched(callbacks, saved) if not each["notified"]}
     return set(range(len(callbacks))) - still_to_tell
 
@@ -215,7 +215,7 @@ def _position(plain: Any, settings: Mapping[str, Any] | None, history: History) 
 
 
 def _check_order(order: Any, samples: int) -> None:
-    """Refuse what is no permutation, before any memory is taken for ``samples`` numbers."""
+    """Raise unless this is a permutation, before memory for ``samples`` numbers is taken."""
     if not isinstance(order, np.ndarray) or order.dtype != np.int64:
         raise TypeError("order must be an array of int64")
     if order.shape != (samples,):
@@ -225,7 +225,7 @@ def _check_order(order: Any, samples: int) -> None:
 
 
 def _check_states(states: Any) -> None:
-    """Refuse states of recurrent layers that are not arrays of numbers, alone or in lists."""
+    """Raise unless states of recurrent layers are arrays of numbers, alone or in lists."""
     if isinstance(states, list):
         for each in states:
             _check_states(each)
@@ -236,7 +236,7 @@ def _check_states(states: Any) -> None:
 
 
 def _event(event: Any, epoch: int, within_epoch: bool, history: History) -> Event | None:
-    """The event, with nobody yet who knows of it."""
+    """The event, for which no callback has been called yet."""
     if event is None:
         return None
     method, arguments = _list(event)
@@ -257,7 +257,7 @@ def _event(event: Any, epoch: int, within_epoch: bool, history: History) -> Even
 
 
 def _random_state(plain: Any, state: TrainingState) -> dict[str, Any]:
-    """What ``random_state`` returned, if it fits the generators of the trainer."""
+    """The result of ``random_state``, if it fits the generators of the trainer."""
     _keys(plain, ("generators", "training_steps"))
     count, own = plain["training_steps"], state.random_state()
     if (count is None) != (own["training_steps"] is None):

@@ -1,8 +1,8 @@
 """Learning rates that change with the number of the step.
 
-A schedule is a function of the step number, counted from 0, and of nothing else: an optimiser
-that knows how many steps it has made needs no more to go on. Any other function from int to
-float can be given to an optimiser in its place.
+A schedule is a function of the step number, which is counted from 0, and depends on nothing
+else. So an optimiser can continue if it knows how many steps it has made. You can also give any
+other function from int to float to an optimiser.
 
 >>> import pygru
 >>> optimizer = pygru.Adam(pygru.schedules.cosine(1e-3, total_steps=1000))
@@ -30,10 +30,10 @@ class Schedule:
     formula : callable
         ``formula(number, *arguments.values())`` is the rate of step ``number``.
     arguments : dict
-        What the schedule was made with, by name.
+        The arguments with which the schedule was made, by name.
     """
 
-    has_stable_repr = True  # no address in it, also where a function is among the arguments
+    has_stable_repr = True  # no address in it, also if an argument is a function
 
     def __init__(self, formula: Callable[..., float], arguments: Mapping[str, Any]):
         self._formula = formula
@@ -69,7 +69,7 @@ def step(learning_rate: float, step_size: int, gamma: float = 0.1) -> Schedule:
     Parameters
     ----------
     learning_rate : float
-        Of the first steps.
+        The rate of the first steps.
     step_size : int
         Steps between two changes.
     gamma : float
@@ -106,7 +106,7 @@ def cosine(learning_rate: float, total_steps: int, min_lr: float = 0.0) -> Sched
     Parameters
     ----------
     learning_rate : float
-        Of the first step.
+        The rate of the first step.
     total_steps : int
         From this step on the rate is ``min_lr``.
     min_lr : float
@@ -136,22 +136,22 @@ def _cosine(number: int, learning_rate: float, total_steps: int, min_lr: float) 
 
 
 def _between(first: float, last: float, share: float) -> float:
-    """From ``first`` at share 0 to ``last`` at share 1 along half a cosine."""
+    """Go from ``first`` at share 0 to ``last`` at share 1 along half a cosine."""
     return last + (first - last) * (1 + math.cos(math.pi * share)) / 2
 
 
 def warmup(schedule: float | Callable[[int], float], warmup_steps: int) -> Schedule:
-    """Let the rate rise in a straight line to the first of another schedule, then follow that.
+    """Let the rate rise linearly to the first rate of a schedule, and then follow it.
 
-    The rate of step k < ``warmup_steps`` is (k + 1) / (warmup_steps + 1) of that rate; the
-    other schedule counts its steps from the end of the rise.
+    The rate of step k < ``warmup_steps`` is (k + 1) / (warmup_steps + 1) of the schedule's
+    first rate. The schedule counts its steps from the end of the rise.
 
     Parameters
     ----------
     schedule : float or callable
-        What comes after the rise.
+        The rate after the rise.
     warmup_steps : int
-        Steps of the rise.
+        Number of steps of the rise.
 
     Returns
     -------
@@ -189,20 +189,21 @@ def one_cycle(
 ) -> Schedule:
     """Let the rate rise and fall once (Smith and Topin 2019, arXiv:1708.07120).
 
-    The rates are those of PyTorch's ``OneCycleLR``; momentum is left alone. The rate rises
-    along half a cosine from ``max_lr / div_factor`` to ``max_lr``, then falls along another to
-    ``max_lr / div_factor / final_div_factor``, which step ``total_steps - 1`` has.
+    The rates are those of PyTorch's ``OneCycleLR``; momentum does not change. The rate rises
+    along half a cosine from ``max_lr / div_factor`` to ``max_lr``. Then it falls along another
+    half cosine to ``max_lr / div_factor / final_div_factor``, the rate of step
+    ``total_steps - 1``.
 
     Parameters
     ----------
     max_lr : float
         The largest rate.
     total_steps : int
-        Steps of the whole cycle; the last rate stays after that.
+        Steps of the whole cycle. After that the rate remains the last one.
     pct_start : float
-        Which part of the cycle is the rise, in (0, 1).
+        The part of the cycle, in (0, 1), in which the rate rises.
     div_factor, final_div_factor : float
-        How much smaller the first rate is than the largest, and the last than the first.
+        The largest rate divided by the first one, and the first rate divided by the last one.
 
     Returns
     -------
@@ -211,7 +212,7 @@ def one_cycle(
     Raises
     ------
     ValueError
-        If there is no whole step for the rise or the fall.
+        If the rise or the fall is shorter than one step.
 
     Examples
     --------

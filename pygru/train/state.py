@@ -1,13 +1,13 @@
-"""The state of a training run: all that it needs to go on from where it is, as one object.
+"""The state of a training run: one object with everything that is needed to continue.
 
-Ctrl-C may end training between any two instructions, and training must go on from there with
-the same bits. So whatever has to agree is changed in one step: by one assignment, or by one
-:func:`pygru.core.atomic.commit`. A step of the optimiser, which runs in C and counts itself,
-cannot be part of such a commit. For it two positions are written down, the one before the step
-and the one after it, and the count of steps says which of them holds.
+Ctrl-C may end training between any two instructions, and training must continue from there with
+the same bits. So values that must agree are changed in one step: by one assignment, or by one
+:func:`pygru.core.atomic.commit`. A step of the optimiser runs in C and counts itself, so it
+cannot be part of such a commit. Therefore two positions are stored, one for before the step and
+one for after it, and the count of steps says which of them is valid.
 
-This module turns the state into plain values and arrays; :mod:`pygru.train.restoring` is the
-way back. It knows nothing of files and runs no training.
+This module turns the state into plain values and arrays; :mod:`pygru.train.restoring` does the
+opposite. It does not use files and runs no training.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ GENERATOR = "PCG64"  # the bit generator of np.random.default_rng
 
 
 class _Page(NamedTuple):
-    """A position, and how to tell whether it still holds."""
+    """A position, and what tells whether it is still valid."""
 
     position: Position
     steps: int  # of the optimiser when this was written; if it has made one more, it is over
@@ -43,30 +43,30 @@ class TrainingState:
     Parameters
     ----------
     model : Model
-        What is trained.
+        The model that is trained.
     optimizer : Optimizer
-        What makes the steps.
+        The optimiser that makes the steps.
     generator : Generator
-        What the order of the samples is drawn from.
+        The generator from which the order of the samples is drawn.
 
     Attributes
     ----------
     history : History
         The epochs that have ended.
     stop : bool
-        Whether training has to end after the epoch under way.
+        Whether training has to end after the current epoch.
     settings : dict or None
-        Those arguments of ``fit`` that a position within an epoch depends on.
+        The arguments of ``fit`` on which a position within an epoch depends.
     trained : list of ndarray or None
-        The weights that are trained, while the model has others, such as an average; None
-        while the model has them.
+        The trained weights, while the model has other ones, such as an average. None while the
+        model has the trained weights.
     waiting : list of dict or None
-        After a checkpoint: what the callbacks will be given back, once they have begun if they
-        had begun then; None when they have it.
+        After a checkpoint was read: the states that the callbacks will get, after they have
+        begun if they had begun at the checkpoint. None when they have them.
     begun : int
-        How many callbacks have begun the fit under way.
+        How many callbacks have begun the current fit.
     is_resumed : bool
-        Whether the next ``fit`` goes on from here rather than beginning anew.
+        Whether the next ``fit`` continues from here instead of beginning again.
     """
 
     def __init__(self, model: Any, optimizer: Optimizer, generator: np.random.Generator):
@@ -80,35 +80,35 @@ class TrainingState:
         self.waiting: list[dict[str, Any]] | None = None
         self.begun = 0
         self.is_resumed = False
-        self._is_lent = False  # whether the model has other weights for the time of a block
+        self._is_lent = False  # whether a block has given the model other weights
         self._following: Position | None = None
         self._page = _Page(Position(), optimizer.steps, None)
 
     # ---- where training is -----------------------------------------------------------------
 
     def now(self) -> tuple[Position, dict[str, Any]]:
-        """Return the position, and the random state that training goes on with from there."""
+        """Return the position, and the random state with which training continues there."""
         position, steps, random_state = self._page
         if self.optimizer.steps > steps and self._following is not None:
             position, random_state = self._following, None
         return position, self.random_state() if random_state is None else random_state
 
     def move(self, position: Position) -> None:
-        """Write down that training is at ``position``, with the generators as they are."""
+        """Record that training is at ``position``, with the present state of the generators."""
         self._page = _Page(position, self.optimizer.steps, None)
 
     def draw(self, position: Position) -> None:
-        """Write down that training is at ``position``, before numbers are drawn."""
+        """Record that training is at ``position``, before numbers are drawn."""
         self._page = _Page(position, self.optimizer.steps, self.random_state())
 
     def expect(self, position: Position) -> None:
-        """Write down that the next step of the optimiser leads to ``position``."""
+        """Record that the next step of the optimiser leads to ``position``."""
         self._following = position
 
     def end_epoch(self, record: dict[str, Any], position: Position) -> None:
         """Write an epoch into the history and move to ``position``, in one step.
 
-        The record itself is kept, not a copy: what callbacks add to it is in the history.
+        The record itself is kept, not a copy, so the history has what callbacks add to it.
         """
         page = _Page(position, self.optimizer.steps, None)
         records = self.history.records
@@ -116,7 +116,7 @@ class TrainingState:
         commit([(operator.setitem, records, end, [record]), attributes(self, _page=page)])
 
     def begin(self, first_epoch: int, settings: dict[str, Any]) -> Position:
-        """Begin anew at ``first_epoch``, or go on where the checkpoint was made.
+        """Begin again at ``first_epoch``, or continue where the checkpoint was made.
 
         Raises
         ------
@@ -162,10 +162,10 @@ class TrainingState:
     def give_callbacks_their_states(
         self, callbacks: Sequence[Callback], *, have_begun: bool
     ) -> None:
-        """Make callbacks what they were at the checkpoint, if there was one.
+        """Give callbacks their state at the checkpoint, if there was one.
 
         Called twice: before the callbacks begin, for those that had not begun at the
-        checkpoint, and after that, for those that had.
+        checkpoint, and afterwards for the others.
         """
         for index, saved in matched(callbacks, self.waiting or []):
             if saved["begun"] == have_begun:
@@ -175,7 +175,7 @@ class TrainingState:
             commit([attributes(self, **changes)])
 
     def change_optimizer(self, optimizer: Optimizer) -> None:
-        """Make the steps to come with another optimiser; the position stays."""
+        """Use another optimiser for the coming steps. The position does not change."""
         position, random_state = self.now()
         page = _Page(position, optimizer.steps, random_state)
         commit([attributes(self, optimizer=optimizer, _page=page)])
@@ -184,14 +184,14 @@ class TrainingState:
 
     @property
     def generators(self) -> list[np.random.Generator]:
-        """All generators that training draws from: the order's, then the model's."""
+        """All generators of the training: that of the order, then those of the model."""
         return [self.generator, *self.model.generators]
 
     def random_state(self) -> dict[str, Any]:
-        """Return the state of all that training draws from.
+        """Return the state of all random numbers of the training.
 
-        That is every generator, and how often a :class:`Seq2Seq` has been trained, on which a
-        schedule of teacher forcing depends.
+        This is the state of every generator. It also contains how often a :class:`Seq2Seq` has
+        been trained, because a schedule of teacher forcing depends on it.
         """
         return {
             "generators": [each.bit_generator.state for each in self.generators],
@@ -199,7 +199,7 @@ class TrainingState:
         }
 
     def random_actions(self, random_state: Mapping[str, Any]) -> list[Action]:
-        """Return the actions that go back to what :meth:`random_state` has returned."""
+        """Return the actions that restore the result of :meth:`random_state`."""
         states = random_state["generators"]
         actions = [
             generator_state(generator, state)
@@ -214,26 +214,26 @@ class TrainingState:
     # ---- weights that are trained, and weights that are shown ------------------------------
 
     def lend(self, weights: Sequence[NDArray[Any]]) -> None:
-        """Give the model other weights until :meth:`take_back`, and keep those trained."""
+        """Give the model other weights until :meth:`take_back`, and keep the trained ones."""
         kept = copies(self.model)
         commit(
             [*assignments(self.model, weights), attributes(self, trained=kept, _is_lent=True)]
         )
 
     def take_back(self) -> None:
-        """Give the model the weights that are trained; no change if it has them."""
+        """Give the model the trained weights again, if it has other ones."""
         if self._is_lent and self.trained is not None:
             weights = assignments(self.model, self.trained)
             commit([*weights, attributes(self, trained=None, _is_lent=False)])
 
     def leave(self, weights: Sequence[NDArray[Any]] | None) -> None:
-        """Give the model what it keeps after training; None stands for what is trained."""
+        """Give the model its final weights; None means the trained ones."""
         trained = copies(self.model) if self.trained is None else self.trained
         shown = assignments(self.model, trained if weights is None else weights)
         commit([*shown, attributes(self, trained=trained, _is_lent=False)])
 
     def model_is_trained(self) -> bool:
-        """Whether the model has the weights that are trained."""
+        """Whether the model has the trained weights."""
         return self.trained is None or all(
             np.array_equal(values.view(np.uint8), kept.view(np.uint8))  # NaN and -0.0 too
             for (values, _), kept in zip(self.model.flat_pairs, self.trained, strict=True)
@@ -252,16 +252,16 @@ class TrainingState:
         Parameters
         ----------
         callbacks : sequence of Callback
-            Those of the trainer.
+            The callbacks of the trainer.
         callback_states : mapping of Callback to dict
-            States in place of those that the callbacks themselves return.
+            States that replace those which the callbacks return.
         setup : mapping
-            What else the trainer was made with, and has to be made with to go on.
+            The other settings of the trainer, which must be the same to continue.
 
         Raises
         ------
         TypeError
-            If a generator is not of NumPy's default kind.
+            If a generator is not of NumPy's default type.
         """
         position, random_state = self.now()
         check_generators(random_state["generators"])
@@ -283,9 +283,9 @@ class TrainingState:
         callback_states: Mapping[Callback, dict[str, Any]],
         event: Event | None,
     ) -> list[dict[str, Any]]:
-        """Class and state of every callback, and what it has been told."""
+        """Class and state of every callback, and the events it was called for."""
         given = {id(callback): state for callback, state in callback_states.items()}
-        # What those of a checkpoint have at the moment is not of the run that will go on.
+        # After a checkpoint was read, callbacks do not have the state of the resumed run yet.
         waiting = dict(matched(callbacks, self.waiting or []))
         notified = set() if event is None else event.notified
         plain = []
@@ -306,7 +306,7 @@ class TrainingState:
 
 
 def _plain_position(position: Position) -> dict[str, Any]:
-    """The position; the record of an epoch's end is the last one of the history."""
+    """The position. The record of a finished epoch is the last one of the history."""
     event = position.event
     plain = None
     if event is not None:
@@ -325,7 +325,7 @@ def check_generators(states: Sequence[Mapping[str, Any]]) -> None:
 
 
 def check_settings(saved: Mapping[str, Any] | None, own: Mapping[str, Any]) -> None:
-    """Raise if an epoch cannot go on with other data or other batches."""
+    """Raise if an epoch would continue with other data or other batches."""
     for name, value in own.items():
         before = None if saved is None else saved[name]
         if before != value and name == "data":
@@ -342,7 +342,7 @@ def check_settings(saved: Mapping[str, Any] | None, own: Mapping[str, Any]) -> N
 def matched(
     callbacks: Sequence[Callback], saved: Sequence[dict[str, Any]]
 ) -> list[tuple[int, dict[str, Any]]]:
-    """Pairs of a callback's index and what was saved of it: those of one class in order."""
+    """Pairs of a callback's index and its saved state; those of one class are in order."""
     left, pairs = list(saved), []
     for index, callback in enumerate(callbacks):
         name = type(callback).__name__
@@ -358,7 +358,7 @@ def copies(model: Any) -> list[NDArray[Any]]:
 
 
 def assignments(model: Any, weights: Sequence[NDArray[Any]]) -> list[Action]:
-    """The actions that give a model weights which are flat as in ``model.flat_pairs``."""
+    """The actions that give a model weights in the form of ``model.flat_pairs``."""
     return [
         assignment(values, kept)
         for (values, _), kept in zip(model.flat_pairs, weights, strict=True)

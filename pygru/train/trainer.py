@@ -1,7 +1,7 @@
-"""The Trainer: what users call to train, measure and predict, and to save and resume training.
+"""The Trainer, with which users train, evaluate and predict, and save and resume training.
 
-It checks what it is given and keeps what a training run is made of. How training goes is in
-:mod:`pygru.train.loop`, where it is in :mod:`pygru.train.state`.
+It checks its arguments and holds the parts of a training run. The training loop is in
+:mod:`pygru.train.loop`, and the state of the run in :mod:`pygru.train.state`.
 """
 
 from __future__ import annotations
@@ -44,33 +44,33 @@ from pygru.typing import Floats, Path, Seed
 class Trainer:
     """Trains a model by mini-batch gradient descent.
 
-    The same data, model and seed give the same weights, bit for bit, whatever the number of
-    threads: work is cut by shape, and BLAS runs in one thread while ``fit`` works.
+    The same data, model and seed give the same weights, bit for bit, for every number of
+    threads. For this, work is divided by shape, and BLAS runs in one thread during ``fit``.
 
     Parameters
     ----------
     model : Sequential, GRU, Seq2Seq or Layer
-        What to train; batch first.
+        The model to train. Its arrays are batch first.
     loss : str or callable
         ``"mse"``, ``"mae"``, ``"huber"``, ``"bce_with_logits"``, ``"cross_entropy"``, or a
         function ``(prediction, target, *, mask) -> (value, gradient)``, such as
-        ``functools.partial(losses.quantile, quantiles=[0.1, 0.5, 0.9])``. Losses of several
-        batches are averaged by the ``weight`` of their values (see :class:`pygru.losses.Mean`),
-        or by the number of predictions where a function returns a plain float.
+        ``functools.partial(losses.quantile, quantiles=[0.1, 0.5, 0.9])``. The losses of several
+        batches are averaged with the ``weight`` of each value, see :class:`pygru.losses.Mean`.
+        If a function returns a plain float, its weight is the number of predictions.
     optimizer : Optimizer, optional
         ``Adam()`` by default.
     clip_norm : float, optional
         Largest joint norm of all gradients.
     callbacks : sequence of Callback
-        Called between batches and epochs.
+        Their methods are called between batches and epochs.
     seed : int, Generator or None
         Seed of the order of the samples.
     n_threads : int, optional
         As in :func:`pygru.set_num_threads`.
     memory : {"gates", "outputs", "sqrt"}, int or str
-        What the tape of every GRU keeps, or a budget for it, as for :meth:`GRU.forward`: less
-        memory for more time, the same gradients. A :class:`Seq2Seq` has ``"gates"`` and
-        ``"outputs"`` only.
+        What the tape of every GRU keeps, or a budget for it, as for :meth:`GRU.forward`. Less
+        memory takes more time and gives the same gradients. A :class:`Seq2Seq` has only
+        ``"gates"`` and ``"outputs"``.
 
     Examples
     --------
@@ -128,7 +128,7 @@ class Trainer:
 
     @property
     def generator(self) -> np.random.Generator:
-        """What the order of the samples is drawn from."""
+        """The generator from which the order of the samples is drawn."""
         return self._state.generator
 
     @property
@@ -138,7 +138,7 @@ class Trainer:
 
     @property
     def stop(self) -> bool:
-        """Whether training ends after the epoch under way; callbacks set it."""
+        """Whether training ends after the current epoch; callbacks set it."""
         return self._state.stop
 
     @stop.setter
@@ -161,20 +161,21 @@ class Trainer:
         shuffle: bool = True,
         progress: bool | None = None,
     ) -> History:
-        """Train, and return what happened.
+        """Train the model, and return the history.
 
-        After :meth:`resume` it goes on where the checkpoint was made.
+        After :meth:`resume`, training continues where the checkpoint was made.
 
         Parameters
         ----------
         X : array_like, list of array_like or mapping
-            (N, T, ...) samples, or a list of N sequences (T_i, ...); for :class:`Seq2Seq`
-            a mapping of ``"source"`` and ``"target"`` to such, and ``lengths`` too.
+            (N, T, ...) samples, or a list of N sequences (T_i, ...). For :class:`Seq2Seq` it is
+            a mapping with ``"source"`` and ``"target"``, and so is ``lengths``.
         y : array_like or list of array_like
-            N targets. Where the model predicts every step (it has no :class:`Last`), (N, T,
-            ...) or a list of (T_i, ...); steps past a sequence's end do not count.
+            N targets. If the model predicts every step, which it does without a
+            :class:`Last`, they are (N, T, ...) or a list of (T_i, ...), and steps after the end
+            of a sequence do not count.
         epochs : int
-            Number of the epoch to stop before, counting from 0.
+            Training ends before the epoch with this number. Epochs are counted from 0.
         batch_size : int
             Samples per step.
         lengths : array_like of int, optional
@@ -184,19 +185,19 @@ class Trainer:
         initial_epoch : int
             Number of the first epoch.
         bptt_steps : int, optional
-            Truncated backpropagation through time (Williams and Peng 1990): sequences are cut
-            into windows of so many steps, with a step of the optimiser after each. The states
-            of the layers go on from window to window, gradients do not. Needs a target for
-            every step, and no bidirectional layer.
+            Truncated backpropagation through time (Williams and Peng 1990). Sequences are cut
+            into windows of so many steps, with a step of the optimiser after each window. The
+            states of the layers are carried from window to window, but gradients are not. This
+            needs a target for every step, and layers of one direction.
         shuffle : bool
-            Whether every epoch has an order of its own, drawn from ``seed``.
+            Whether the samples get a new order in every epoch, drawn from ``seed``.
         progress : bool, optional
             Whether to show a progress bar; by default on a terminal only.
 
         Returns
         -------
         History
-            Also of the epochs before a checkpoint that training went on from.
+            It also contains the epochs before a checkpoint from which training resumed.
 
         Raises
         ------
@@ -232,10 +233,10 @@ class Trainer:
         return self.history
 
     def evaluation_weights(self) -> _OtherWeights:
-        """Give the model, within a ``with`` block, the weights that validation uses.
+        """Give the model the weights that validation uses, within a ``with`` block.
 
-        Those are the ones that are trained, unless a callback such as :class:`WeightAverage`
-        has others. ``fit`` measures ``val_loss`` with them, and a callback that keeps or
+        These are the trained weights, unless a callback such as :class:`WeightAverage` has
+        other ones. ``fit`` measures ``val_loss`` with them, and a callback that keeps or
         measures weights should do it within such a block.
         """
         are_there = self._state.trained is not None
@@ -245,7 +246,7 @@ class Trainer:
 
     @property
     def _setup(self) -> dict[str, Any]:
-        """What a trainer has to be made with to go on from a checkpoint of this one."""
+        """The settings that a trainer needs to continue from a checkpoint of this one."""
         clip_norm = None if self.clip_norm is None else float(self.clip_norm)
         return {"loss": describe_function(self.loss), "clip_norm": clip_norm}
 
@@ -255,9 +256,9 @@ class Trainer:
         *,
         callback_states: Mapping[Callback, dict[str, Any]] | None = None,
     ) -> None:
-        """Write all that training needs to go on as if it had never stopped, atomically.
+        """Write everything that training needs to continue as if it had never stopped.
 
-        The file holds the weights, the optimiser's state, every random generator, the epoch
+        The file contains the weights, the optimiser's state, every random generator, the epoch
         with the order of its samples and the position in it, the history and the state of the
         callbacks. It may be made at any time: by a callback, after Ctrl-C has ended ``fit``,
         or after ``fit`` has returned. It is a model file too: :func:`pygru.load` gives the
@@ -269,8 +270,8 @@ class Trainer:
         path : path-like
             An existing file is replaced, and stays intact if saving fails.
         callback_states : mapping of Callback to dict, optional
-            States to write in place of what ``state_dict`` returns: for a callback that saves
-            and that changes its own state only when the file is there.
+            States to write instead of the result of ``state_dict``. This is for a callback that
+            saves a checkpoint and changes its own state only after that.
 
         Raises
         ------
@@ -305,22 +306,23 @@ class Trainer:
         checkpoint_file.write(path, description, parameters, plain)
 
     def resume(self, path: Path | bytes) -> None:
-        """Take over a checkpoint; ``fit`` with the same arguments then goes on from there.
+        """Restore a checkpoint; ``fit`` with the same arguments then continues from there.
 
-        The weights after it are, bit for bit, those of training that never stopped. The
+        The weights after that are, bit for bit, those of training that never stopped. The
         trainer must have been made like the one that wrote the checkpoint, with the same kind
-        of model and optimiser; a learning rate that is a number is taken from the checkpoint.
-        Callbacks that have a state in it must be there; others may be added.
+        of model and optimiser. If the learning rate is a number, it is taken from the
+        checkpoint. The trainer needs all callbacks that have a state in the checkpoint; others
+        may be added.
 
         Parameters
         ----------
         path : path-like
-            As :meth:`save_checkpoint` has written it. Nothing in it is executed.
+            A file that :meth:`save_checkpoint` has written. Nothing in it is executed.
 
         Raises
         ------
         FormatError
-            If the file is damaged or no checkpoint; nothing is changed then.
+            If the file is damaged or not a checkpoint; nothing is changed then.
         ValueError
             If it belongs to another model, optimiser or other callbacks; the message names
             the first difference, and nothing is changed.
@@ -405,10 +407,10 @@ def _checked_optimizer(optimizer: Optimizer) -> Optimizer:
 
 
 class _OtherWeights:
-    """A block in which the model has other weights than those that are trained.
+    """A block in which the model has other weights than the trained ones.
 
-    A class rather than a generator: what Ctrl-C leaves of a generator runs its ``finally`` when
-    the traceback is dropped, long after the model may have got other weights.
+    This is a class and not a generator function. If Ctrl-C interrupts a generator, its
+    ``finally`` runs when the traceback is dropped. By then the model may have other weights.
     """
 
     def __init__(self, state: TrainingState, weights: list[Floats] | None) -> None:

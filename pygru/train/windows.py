@@ -1,4 +1,4 @@
-"""Batches cut along time: which steps of one are valid, and pieces of it for training."""
+"""Batches divided along time: windows for training, and which steps are valid."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pygru.typing import Booleans
 
 
 class Window(NamedTuple):
-    """Some steps of a batch: all of them, or a piece for truncated backpropagation."""
+    """Some steps of a batch: all of them, or a window for truncated backpropagation."""
 
     X: Any
     y: Any
@@ -27,7 +27,7 @@ class Window(NamedTuple):
 
 
 def windows_of(batch: tuple[Any, Any, Any], steps: int | None) -> list[Window]:
-    """Cut a batch (X, y, lengths) into windows of ``steps`` steps; None makes one of all."""
+    """Cut a batch (X, y, lengths) into windows of ``steps`` steps; None makes one window."""
     X, y, lengths = batch
     if steps is None or steps >= X.shape[1]:
         return [Window(X, y, lengths, 0, True)]
@@ -40,7 +40,7 @@ def windows_of(batch: tuple[Any, Any, Any], steps: int | None) -> list[Window]:
 
 
 def output_lengths(lengths: Any) -> Any:
-    """The valid steps of what a model puts out: those of the target, if there are two."""
+    """The valid steps of the output: those of the target if X has source and target."""
     return lengths["target"] if isinstance(lengths, Mapping) else lengths
 
 
