@@ -1,1 +1,1 @@
-"""Model files."""
+"""Writing and reading model files."""

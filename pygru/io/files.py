@@ -1,4 +1,4 @@
-"""Writing files so that a reader never sees half of one, and opening them without waiting."""
+"""Writes files so that a reader never sees half of one, and opens files without waiting."""
 
 import contextlib
 import errno
@@ -18,28 +18,29 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-TEMPORARY = ".tmp-"  # between a file's name and what makes a temporary one's unique
+TEMPORARY = ".tmp-"  # in the names of temporary files, before their unique part
 
-# A longer name is replaced by its digest in the names of temporary files: together with what
-# makes them unique it could be longer than the 255 bytes, or fewer, that a file system allows.
+# In the names of temporary files, a longer name is replaced by its digest. Together with the
+# unique part it could be longer than the file system allows, which is at most 255 bytes.
 LONGEST_NAME = 100
 
 SEPARATORS = tuple(filter(None, (os.sep, os.altsep)))
 
 
 def write_atomically(path: Path | bytes, data: bytes) -> None:
-    """Write ``data`` (bytes) to ``path``: either all of it arrives, or the old file stays.
+    """Write ``data`` (bytes) to ``path``: either all of it is written, or the old file stays.
 
-    The bytes go to a temporary file in the same folder, are flushed to the disk, and the file
-    is renamed; then the folder is flushed. A file that is replaced leaves its permissions to
-    the new one (not on Windows), and a link goes on pointing to where it did. What is no
-    regular file, such as ``/dev/stdout``, is written to as it is.
+    The bytes are written to a temporary file in the same folder and flushed to the disk. Then
+    the file is renamed, and the folder is flushed. If a file is replaced, the new one gets its
+    permissions (not on Windows). If ``path`` is a symbolic link, the link stays and its target
+    is replaced. If ``path`` is not a regular file, such as ``/dev/stdout``, the bytes are
+    written to it directly.
 
-    A process that is killed while it writes leaves its temporary file; the next call for the
+    A process that is killed while it writes leaves its temporary file. The next call for the
     same path removes it.
 
-    A folder that cannot be flushed, because it cannot be read for instance, is no error: by
-    then the file is there.
+    If the folder cannot be flushed, for example because it cannot be read, this is not an
+    error, because the file is complete by then.
 
     Raises
     ------
@@ -60,13 +61,13 @@ def write_atomically(path: Path | bytes, data: bytes) -> None:
     _remove_leftovers(folder, name)
     temporary, new_file = _create_temporary(folder, name)
     try:
-        if fcntl is not None and os.path.exists(path):  # before the first byte is there
+        if fcntl is not None and os.path.exists(path):  # before the first byte is written
             os.chmod(temporary, stat.S_IMODE(os.stat(path).st_mode))
         new_file.write(data)
         new_file.flush()
         os.fsync(new_file.fileno())
-        if fcntl is None:  # Windows renames no open file
-            new_file.close()  # elsewhere the lock lasts until the file has its name
+        if fcntl is None:  # Windows cannot rename an open file
+            new_file.close()  # elsewhere the lock is held until the file has its name
         os.replace(temporary, path)
         new_file.close()
     except BaseException:
@@ -83,13 +84,13 @@ def write_atomically(path: Path | bytes, data: bytes) -> None:
                 os.close(descriptor)
 
 
-# A temporary file is locked while its process writes, so that another one can tell a file in
-# use from what a killed process left. Where there are no such locks, files are only removed by
-# the process that made them.
+# A temporary file is locked while its process writes. So another process can distinguish a file
+# in use from one that a killed process left. Where there are no such locks, only the process
+# that made a file removes it.
 
 
 def _prefix(name: str) -> str:
-    """What the names of the temporary files of ``name`` begin with."""
+    """The beginning of the names of the temporary files of ``name``."""
     encoded = os.fsencode(name)
     stem = name if len(encoded) <= LONGEST_NAME else hashlib.sha256(encoded).hexdigest()[:32]
     return f".{stem}{TEMPORARY}"
@@ -104,7 +105,7 @@ def _create_temporary(folder: str, name: str) -> tuple[str, BinaryIO]:
         with contextlib.suppress(OSError):
             if fcntl is not None:
                 fcntl.flock(file, fcntl.LOCK_EX)
-        # Between the two lines above another process may have taken it for a leftover.
+        # Between the two lines above, another process may have removed it as a leftover.
         if fcntl is None or os.fstat(file.fileno()).st_nlink:
             return temporary, file
         file.close()
@@ -137,9 +138,9 @@ def open_regular_file(path: Path | bytes) -> Iterator[tuple[BinaryIO, int]]:
     OSError
         If it cannot be opened; IsADirectoryError for a folder.
     FormatError
-        If it is a pipe, a device or the like.
+        If it is not a regular file, but a pipe or a device, for example.
     """
-    # Without O_NONBLOCK, opening a pipe would wait for somebody who writes to it.
+    # Without O_NONBLOCK, opening a pipe would wait until a process writes to it.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     with open(path, "rb", opener=lambda name, _: os.open(name, flags)) as file:
         status = os.fstat(file.fileno())

@@ -1,8 +1,8 @@
 """The header of a model file: read alone, and checked before anything else is read.
 
-A file is the length of its header (8 bytes), the header (JSON), and the numbers of all tensors.
-Nothing that the header says is trusted here. What its configuration means for the tensors is
-the caller's to say: :mod:`pygru.io.native`.
+A file consists of the length of its header (8 bytes), the header (JSON), and the numbers of all
+tensors. Nothing in the header is trusted here. :mod:`pygru.io.native`, the caller, knows which
+tensors belong to a configuration.
 """
 
 import json
@@ -16,11 +16,11 @@ from pygru.errors import FormatError
 
 FORMAT_VERSION = 1
 
-# The most bytes of a header that save writes and load reads. Parsed, JSON takes up to thirty
-# times its size, so this bounds the memory that a small file can take.
+# The largest header, in bytes, that save writes and load reads. Parsed JSON takes up to thirty
+# times its size, so this limits the memory that a small file can take.
 HEADER_LIMIT = 2**20
 
-# The types of tensors that a model file may hold, as safetensors and as NumPy call them.
+# The types of tensors that a model file may contain, by their names in safetensors and NumPy.
 DTYPES = {
     "BOOL": "bool",
     "F32": "float32",
@@ -34,19 +34,19 @@ DTYPES = {
 BYTES = {"BOOL": 1} | {name: int(name[1:]) // 8 for name in DTYPES if name != "BOOL"}
 
 NAMES_SHOWN = 5
-MOST_AXES = 32  # NumPy 1 has no more
+MOST_AXES = 32  # the limit of NumPy 1
 
 
 class Header(NamedTuple):
-    """What a file says about itself."""
+    """The contents of a header."""
 
-    raw: bytes  # with the eight bytes of its length
+    raw: bytes  # including the eight bytes of its length
     tensors: dict[str, Any]
     notes: dict[str, str]
 
 
 def read_header(file: BinaryIO, size: int) -> Header:
-    """Read the header of a file of ``size`` bytes, and nothing behind it.
+    """Read the header of a file of ``size`` bytes, and nothing after it.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def read_header(file: BinaryIO, size: int) -> Header:
 
 
 def _refuse_foreign(start: bytes, otherwise: str) -> NoReturn:
-    """Raise for a file of another format, with its name if it can be told."""
+    """Raise for a file of another format, and name the format if it is recognised."""
     if start[:1] == b"\x80" and start[1] <= 5:
         raise FormatError("not a pygru model file (looks like a pickle); pygru never unpickles")
     if start[:4] == b"PK\x03\x04":
@@ -86,7 +86,7 @@ def _refuse_foreign(start: bytes, otherwise: str) -> NoReturn:
 
 
 def _check_notes(notes: Any) -> None:
-    """Check the texts of the header: which format it is, and that they are texts."""
+    """Check the format of the header, and that all its texts are texts."""
     if not isinstance(notes, dict) or notes.get("format") != "pygru":
         raise FormatError("not a pygru model file: its metadata does not say format=pygru")
     version = notes.get("format_version", "")
@@ -120,7 +120,7 @@ def parse_json(what: str, text: str) -> Any:
     Raises
     ------
     FormatError
-        If it is none, or is nested too deeply to be read.
+        If it is not such a text, or is nested too deeply to be read.
     """
     try:
         return json.loads(text, object_pairs_hook=_refuse_duplicates)
@@ -146,7 +146,7 @@ def check_tensors(
     expected : mapping of str to (str, tuple)
         The dtype and the shape of each parameter by name.
     is_extra : callable
-        Whether a tensor of another name may be there.
+        Whether a tensor with another name is allowed.
 
     Raises
     ------
@@ -196,6 +196,6 @@ def _type_of(name: str, entry: Any) -> tuple[str, tuple[int, ...]]:
 
 
 def _listed(names: list[str]) -> str:
-    """Some names as messages show them."""
+    """Some names, in the form for messages."""
     more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
     return ", ".join(name[:80] for name in names[:NAMES_SHOWN]) + more

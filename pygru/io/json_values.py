@@ -1,22 +1,22 @@
-"""Which values JSON can hold: checked before they are written, and a wrong one is named."""
+"""Checks that JSON can represent values, before they are written."""
 
 from typing import Any
 
 from pygru.core.validation import MOST_BITS, shown, type_name
 
-MOST_LEVELS = 100  # of lists and dicts within each other; readers fail somewhere above
+MOST_LEVELS = 100  # of nested lists and dicts; readers fail at some larger number
 
 
 def check_json_object(name: str, value: object) -> None:
-    """Raise unless ``value`` is a dict that JSON gives back; tuples may become lists.
+    """Raise unless ``value`` is a dict that JSON can represent; tuples become lists.
 
     Raises
     ------
     TypeError
-        If it is no dict, or a value in it is of a type that JSON does not have; the message
+        If it is not a dict, or contains a value of a type that JSON does not have. The message
         says where.
     ValueError
-        If it is nested more than a hundred levels deep, or holds an integer that is too long.
+        If it is nested more than a hundred levels deep, or contains too long an integer.
     """
     if not isinstance(value, dict):
         raise TypeError(f"{name} must be a dict, got {type_name(value)}")

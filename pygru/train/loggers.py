@@ -266,7 +266,8 @@ class ProgressBar(Callback):
         self._first = epochs.start
         self._shown: dict[str, str] = {}
         self._steps, self._drawn = 0, time.monotonic()
-        self._pause = 0.2 if sys.stderr.isatty() else 10.0  # seconds; a file keeps each
+        # Seconds between two updates. In a file every update stays as a line.
+        self._pause = 0.2 if sys.stderr.isatty() else 10.0
 
     def on_batch_end(self, trainer: Trainer, loss: float, sequences: int) -> None:
         """Show how far the epoch is, a few times a second on a terminal."""
