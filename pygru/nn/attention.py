@@ -8,26 +8,30 @@ The work grows with queries times keys, so padding costs more here than anywhere
 Therefore a batch with lengths is divided into blocks of sequences of about equal length.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from pygru.core import validation
-from pygru.core.parameters import Parameters
+from pygru.core.atomic import assignment, commit
 from pygru.nn import ragged
-from pygru.nn.model import Configured
+from pygru.nn.layer import Parametric
 from pygru.nn.scores import SCORES
-from pygru.nn.seeds import generator_for
+from pygru.typing import Booleans, Floats, Integers, Seed
 
 
 class PreparedKeys(NamedTuple):
     """Keys and values for several calls of ``attend``, with zeros as padding."""
 
-    projected: np.ndarray
-    values: np.ndarray
-    valid: np.ndarray | None  # (B, 1, Tk), None if all keys are valid
+    projected: Floats
+    values: Floats
+    valid: Booleans | None  # (B, 1, Tk), None if all keys are valid
 
-    def select(self, index):
+    def select(self, index: Any) -> PreparedKeys:
         """Return the same for some of the sequences only."""
         return PreparedKeys(
             self.projected[index],
@@ -39,35 +43,36 @@ class PreparedKeys(NamedTuple):
 class _Block(NamedTuple):
     """Some sequences of a batch, without the steps after their longest queries and keys."""
 
-    rows: np.ndarray | slice  # which
+    rows: Integers | slice  # which
     queries: slice
     keys: slice
-    past_queries: np.ndarray | None  # (n, Tq) True after the last query
-    valid_keys: np.ndarray | None  # (n, 1, Tk)
+    past_queries: Booleans | None  # (n, Tq) True after the last query
+    valid_keys: Booleans | None  # (n, 1, Tk)
 
-    def queries_of(self, array):
+    def queries_of(self, array: Floats) -> Floats:
         """The block's part of an array (B, Tq, ...), with zeros after the end."""
-        part = array[self.rows, self.queries]
+        part: Floats = array[self.rows, self.queries]
         if self.past_queries is not None:
             part[self.past_queries] = 0  # part is a copy, because rows is an array here
         return part
 
-    def keys_of(self, array):
+    def keys_of(self, array: Floats) -> Floats:
         """The block's part of an array (B, Tk, ...)."""
-        return array[self.rows, self.keys]
+        part: Floats = array[self.rows, self.keys]
+        return part
 
 
 class _Tape(NamedTuple):
-    queries: np.ndarray
-    rows: np.ndarray  # the keys that hold data
-    steps: np.ndarray | None  # their positions
+    queries: Floats
+    rows: Floats  # the keys that hold data
+    steps: Integers | None  # their positions
     prepared: PreparedKeys
     values_are_keys: bool
-    shape: tuple  # of the weights
-    blocks: list  # of (block, what the scores keep, weights)
+    shape: tuple[int, ...]  # of the weights
+    blocks: list[tuple[_Block, Any, Floats]]  # with what the scores keep, and the weights
 
 
-class Attention(Configured, Parameters):
+class Attention(Parametric):
     """Attention of queries to the keys and values of a sequence.
 
     For a query ``q``, and keys ``k_s`` and values ``v_s`` of a sequence's steps ``s``::
@@ -120,35 +125,47 @@ class Attention(Configured, Parameters):
     [0.5, 0.5, 0.0, 0.0, 0.0, 0.0]
     """
 
+    query_size: int
+    key_size: int
+    attention_size: int | None
+    score: str
+    dtype: np.dtype[Any]
+
     def __init__(
         self,
-        query_size,
-        key_size,
-        attention_size=None,
+        query_size: int,
+        key_size: int,
+        attention_size: int | None = None,
         *,
-        score="general",
-        dtype=np.float32,
-        seed=None,
-    ):
-        self.query_size = validation.check_int("query_size", query_size, 1)
-        self.key_size = validation.check_int("key_size", key_size, 1)
-        self.score = validation.check_choice("score", score, tuple(SCORES))
+        score: str = "general",
+        dtype: DTypeLike = np.float32,
+        seed: Seed = None,
+    ) -> None:
+        query_size = validation.check_int("query_size", query_size, 1)
+        validation.check_choice("score", score, tuple(SCORES))
         if attention_size is None and score == "additive":
             attention_size = query_size
         if attention_size is not None:
             if score != "additive":
                 raise ValueError(f"attention_size must be None for score={score!r}")
             attention_size = validation.check_int("attention_size", attention_size, 1)
-        self.attention_size = attention_size
-        self.dtype = validation.check_dtype(dtype)
-        self._create_parameters(self.parameter_shapes(self.get_config()), self.dtype)
-        generator = generator_for(seed, "Attention")
+        self._fix(
+            query_size=query_size,
+            key_size=validation.check_int("key_size", key_size, 1),
+            attention_size=attention_size,
+            score=score,
+            dtype=validation.check_dtype(dtype),
+            _score=SCORES[score],
+        )
+        self.create_parameters(seed)
+
+    def initialize(self, generator: np.random.Generator) -> None:
+        """Draw every parameter uniformly in +-1/sqrt(n), n the inputs of its product."""
         for name, view in self.parameters.items():
             bound = 1 / np.sqrt(view.shape[-1])
             self.parameters[name] = generator.uniform(-bound, bound, view.shape)
-        self._score = SCORES[score]
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments except the seed, ready for JSON."""
         return {
             "query_size": self.query_size,
@@ -159,12 +176,20 @@ class Attention(Configured, Parameters):
         }
 
     @staticmethod
-    def parameter_shapes(config):
+    def parameter_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
         """Return the shape of each parameter that ``config`` makes."""
         sizes = config["query_size"], config["key_size"], config["attention_size"]
         return SCORES[config["score"]].shapes(*sizes)
 
-    def __call__(self, queries, keys, values=None, *, lengths=None, query_lengths=None):
+    def __call__(
+        self,
+        queries: ArrayLike,
+        keys: ArrayLike,
+        values: ArrayLike | None = None,
+        *,
+        lengths: ArrayLike | None = None,
+        query_lengths: ArrayLike | None = None,
+    ) -> tuple[Floats, Floats]:
         """Return the context and the weights, for inference.
 
         Parameters and results as for :meth:`forward`, without the tape.
@@ -174,8 +199,15 @@ class Attention(Configured, Parameters):
         )[:2]
 
     def forward(
-        self, queries, keys, values=None, *, lengths=None, query_lengths=None, training=True
-    ):
+        self,
+        queries: ArrayLike,
+        keys: ArrayLike,
+        values: ArrayLike | None = None,
+        *,
+        lengths: ArrayLike | None = None,
+        query_lengths: ArrayLike | None = None,
+        training: bool = True,
+    ) -> tuple[Floats, Floats, _Tape]:
         """Attend, and keep what :meth:`backward` needs.
 
         Parameters
@@ -210,37 +242,40 @@ class Attention(Configured, Parameters):
             If an argument does not fit; the message says what was expected.
         """
         rows, steps, prepared = self._prepare(keys, values, lengths)
-        queries = self._check_queries(queries, prepared)
-        (B, Tq), Tk = queries.shape[:2], prepared.values.shape[1]
+        q = self._check_queries(queries, prepared)
+        (B, Tq), Tk = q.shape[:2], prepared.values.shape[1]
+        of_queries = None
         if query_lengths is not None:
-            query_lengths = validation.as_lengths(query_lengths, B, Tq, "query_lengths")
-            if (query_lengths == Tq).all():
-                query_lengths = None
-        key_lengths = None if steps is None else lengths
-        blocks = []
-        if query_lengths is None and key_lengths is None:
-            context, chosen, kept = self._attend(queries, prepared)
-            tape = _Tape(queries, rows, steps, prepared, values is None, chosen.shape, blocks)
+            of_queries = validation.as_lengths(query_lengths, B, Tq, "query_lengths")
+            if (of_queries == Tq).all():
+                of_queries = None
+        of_keys = None if prepared.valid is None else prepared.valid.sum(axis=(1, 2))
+        blocks: list[tuple[_Block, Any, Floats]] = []
+        if of_queries is None and of_keys is None:
+            context, chosen, kept = self._attend(q, prepared)
+            tape = _Tape(q, rows, steps, prepared, values is None, chosen.shape, blocks)
             blocks.append((_WHOLE, kept, chosen))
             return context, chosen.copy(), tape
         context = np.zeros((B, Tq, prepared.values.shape[2]), self.dtype)
         weights = np.zeros((B, Tq, Tk), self.dtype)
-        for block in _blocks((B, Tq, Tk), query_lengths, key_lengths, context.shape[2]):
+        for block in _blocks((B, Tq, Tk), of_queries, of_keys, context.shape[2]):
             part = PreparedKeys(
                 block.keys_of(prepared.projected),
                 block.keys_of(prepared.values),
                 block.valid_keys,
             )
-            found, chosen, kept = self._attend(block.queries_of(queries), part)
+            found, chosen, kept = self._attend(block.queries_of(q), part)
             if block.past_queries is not None:
                 found[block.past_queries] = chosen[block.past_queries] = 0
             context[block.rows, block.queries] = found
             weights[block.rows, block.queries, block.keys] = chosen
             blocks.append((block, kept, chosen))
-        tape = _Tape(queries, rows, steps, prepared, values is None, weights.shape, blocks)
+        tape = _Tape(q, rows, steps, prepared, values is None, weights.shape, blocks)
         return context, weights, tape
 
-    def backward(self, tape, d_context, d_weights=None):
+    def backward(
+        self, tape: _Tape, d_context: ArrayLike, d_weights: ArrayLike | None = None
+    ) -> tuple[Floats, Floats, Floats | None]:
         """Add to the gradients of the parameters and return those of the inputs.
 
         Parameters
@@ -263,21 +298,24 @@ class Attention(Configured, Parameters):
             both gradients.
         """
         projected, values, _ = tape.prepared
-        d_context = validation.as_real("d_context", d_context, self.dtype)
+        d_c = validation.as_real("d_context", d_context, self.dtype)
         shape = (*tape.shape[:2], values.shape[-1])
-        validation.check_shape("d_context", d_context, shape, str(shape))
+        validation.check_shape("d_context", d_c, shape, str(shape))
+        d_w = None
         if d_weights is not None:
-            d_weights = validation.as_real("d_weights", d_weights, self.dtype)
-            validation.check_shape("d_weights", d_weights, tape.shape, str(tape.shape))
+            d_w = validation.as_real("d_weights", d_weights, self.dtype)
+            validation.check_shape("d_weights", d_w, tape.shape, str(tape.shape))
+        # Sums aside: the gradients change when everything has succeeded.
+        sums = {name: np.zeros_like(view) for name, view in self.grads.items()}
         d_queries = np.zeros(tape.queries.shape, self.dtype)
         d_projected = np.zeros(projected.shape, self.dtype)
         d_values = np.zeros(values.shape, self.dtype)
         for block, kept, weights in tape.blocks:
-            d_found = block.queries_of(d_context)
+            d_found = block.queries_of(d_c)
             d_values[block.rows, block.keys] = weights.swapaxes(1, 2) @ d_found
             d_scores = d_found @ block.keys_of(values).swapaxes(1, 2)
-            if d_weights is not None:
-                part = block.queries_of(d_weights)[..., block.keys]
+            if d_w is not None:
+                part = block.queries_of(d_w)[..., block.keys]
                 valid = block.valid_keys
                 d_scores += part if valid is None else np.where(valid, part, 0)
             # Softmax: d_score_s = w_s (d_w_s - sum_u w_u d_w_u)
@@ -288,23 +326,32 @@ class Attention(Configured, Parameters):
                 d_projected[block.rows, block.keys],
             ) = self._score.scores_backward(
                 self.parameters,
-                self.grads,
+                sums,
                 block.queries_of(tape.queries),
                 block.keys_of(projected),
                 kept,
                 d_scores,
             )
         d_rows = self._score.project_backward(
-            self.parameters, self.grads, tape.rows, ragged.take(d_projected, tape.steps)
+            self.parameters, sums, tape.rows, ragged.take(d_projected, tape.steps)
         )
         d_keys = ragged.put(d_rows, tape.steps, projected.shape)
         if tape.values_are_keys:
-            return d_queries, d_keys + d_values, None
+            d_keys = d_keys + d_values
+        commit([assignment(self.grads[name], self.grads[name] + sums[name]) for name in sums])
+        if tape.values_are_keys:
+            return d_queries, d_keys, None
         return d_queries, d_keys, d_values
 
     # ---- a decoder that runs step by step ----------------------------------------------------
 
-    def prepare(self, keys, values=None, *, lengths=None):
+    def prepare(
+        self,
+        keys: ArrayLike,
+        values: ArrayLike | None = None,
+        *,
+        lengths: ArrayLike | None = None,
+    ) -> PreparedKeys:
         """Return keys and values in the form that :meth:`attend` needs.
 
         What the scores need from the keys is computed here, once for all steps of a decoder.
@@ -316,7 +363,7 @@ class Attention(Configured, Parameters):
         """
         return self._prepare(keys, values, lengths)[2]
 
-    def attend(self, queries, prepared):
+    def attend(self, queries: ArrayLike, prepared: PreparedKeys) -> tuple[Floats, Floats]:
         """Return the context and the weights of queries to prepared keys.
 
         Parameters
@@ -336,32 +383,30 @@ class Attention(Configured, Parameters):
         """
         return self._attend(self._check_queries(queries, prepared), prepared)[:2]
 
-    def _prepare(self, keys, values, lengths):
+    def _prepare(
+        self, keys: ArrayLike, values: ArrayLike | None, lengths: ArrayLike | None
+    ) -> tuple[Floats, Integers | None, PreparedKeys]:
         """The keys that hold data, their positions, and the prepared keys."""
-        keys = self._sequences("keys", keys)
-        _check_size("keys", keys, "key_size", self.key_size)
-        steps = ragged.steps_of(lengths, keys.shape[:2])
-        rows = ragged.take(keys, steps)
-        projected = self._score.project(self.parameters, rows)
-        projected = ragged.put(projected, steps, keys.shape)
-        if values is None:
-            values = keys
-        else:
-            values = self._sequences("values", values)
-            if values.shape[:2] != keys.shape[:2]:
-                raise ValueError(
-                    f"values must have shape {keys.shape[:2]} + (features,) like the keys, "
-                    f"got {values.shape}"
-                )
-        values = ragged.put(ragged.take(values, steps), steps, values.shape)
-        valid = None
-        if steps is not None:
-            valid = np.zeros(keys.shape[0] * keys.shape[1], bool)
-            valid[steps] = True
-            valid = valid.reshape(keys.shape[0], 1, keys.shape[1])
-        return rows, steps, PreparedKeys(projected, values, valid)
+        k = self._sequences("keys", keys)
+        _check_size("keys", k, "key_size", self.key_size)
+        steps = ragged.steps_of(lengths, k.shape[:2])
+        rows = ragged.take(k, steps)
+        projected = ragged.put(self._score.project(self.parameters, rows), steps, k.shape)
+        v = k if values is None else self._sequences("values", values)
+        if v.shape[:2] != k.shape[:2]:
+            raise ValueError(
+                f"values must have shape {k.shape[:2]} + (features,) like the keys, "
+                f"got {v.shape}"
+            )
+        v = ragged.put(ragged.take(v, steps), steps, v.shape)
+        if steps is None:
+            return rows, steps, PreparedKeys(projected, v, None)
+        B, T = k.shape[:2]
+        valid = np.zeros(B * T, bool)
+        valid[steps] = True
+        return rows, steps, PreparedKeys(projected, v, valid.reshape(B, 1, T))
 
-    def _sequences(self, name, value):
+    def _sequences(self, name: str, value: ArrayLike) -> Floats:
         array = validation.as_real(name, value, self.dtype)
         if array.ndim != 3:
             raise ValueError(
@@ -369,7 +414,7 @@ class Attention(Configured, Parameters):
             )
         return array
 
-    def _check_queries(self, queries, prepared):
+    def _check_queries(self, queries: ArrayLike, prepared: PreparedKeys) -> Floats:
         queries = self._sequences("queries", queries)
         _check_size("queries", queries, "query_size", self.query_size)
         if len(queries) != len(prepared.values):
@@ -379,7 +424,7 @@ class Attention(Configured, Parameters):
             )
         return queries
 
-    def _attend(self, queries, prepared):
+    def _attend(self, queries: Floats, prepared: PreparedKeys) -> tuple[Floats, Floats, Any]:
         """Context, weights, and what the gradient of the scores needs."""
         scores, kept = self._score.scores(self.parameters, queries, prepared.projected)
         if prepared.valid is not None:
@@ -393,7 +438,12 @@ MOST_PADDING = 0.25  # the share of a block's work that may be spent on padding,
 PRICE = 100_000  # or so many numbers, which cost about as much as another block
 
 
-def _blocks(shape, query_lengths, key_lengths, width):
+def _blocks(
+    shape: tuple[int, int, int],
+    query_lengths: Integers | None,
+    key_lengths: Integers | None,
+    width: int,
+) -> list[_Block]:
     """Divide a batch (B, Tq, Tk) of vectors of ``width`` numbers into blocks."""
     B, Tq, Tk = shape
     of_queries = np.full(B, Tq) if query_lengths is None else np.asarray(query_lengths)
@@ -408,7 +458,7 @@ def _blocks(shape, query_lengths, key_lengths, width):
             longest = k  # sorted by the number of keys, longest first
         work, widest = work + q * k, max(widest, q)
         padding = (place + 1 - cuts[-1]) * widest * longest - work
-        if padding > max(MOST_PADDING * work, PRICE / width):
+        if padding > max(MOST_PADDING * work, PRICE / max(1, width)):
             cuts.append(place)
             work, widest, longest = q * k, q, k
     return [
@@ -418,7 +468,7 @@ def _blocks(shape, query_lengths, key_lengths, width):
     ]
 
 
-def _block(rows, of_queries, of_keys):
+def _block(rows: Integers, of_queries: Integers, of_keys: Integers) -> _Block:
     of_queries, of_keys = of_queries[rows], of_keys[rows]
     Tq, Tk = int(of_queries.max()), int(of_keys.max())
     past = valid = None
@@ -429,14 +479,14 @@ def _block(rows, of_queries, of_keys):
     return _Block(rows, slice(Tq), slice(Tk), past, valid)
 
 
-def _check_size(name, array, size_name, size):
+def _check_size(name: str, array: Floats, size_name: str, size: int) -> None:
     if array.shape[-1] != size:
         raise ValueError(
             f"{name}.shape[-1] must equal {size_name}={size}, got {array.shape[-1]}"
         )
 
 
-def _softmax(scores):
+def _softmax(scores: Floats) -> Floats:
     """Return the softmax over the last axis, in place; zeros where every score is -inf."""
     largest = scores.max(axis=-1, keepdims=True, initial=-np.inf)
     largest[largest == -np.inf] = 0

@@ -1,13 +1,20 @@
 """Models that consist of layers, with all their parameters in one mapping."""
 
-from collections.abc import Mapping
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
 
 from pygru.core import validation
+from pygru.core.fixed import FixedAttributes
 from pygru.core.parameters import load_into
 from pygru.nn.model import Model
+from pygru.typing import Floats
 
 
-class PrefixedViews(Mapping):
+class PrefixedViews(Mapping[str, Floats]):
     """Parameters of all parts under ``"<part>.<name>"``; assigning copies into the view.
 
     A view is made at each access. If one were kept here, a GRU would have to assume that
@@ -15,7 +22,7 @@ class PrefixedViews(Mapping):
     mappings, so that a copy of a model refers to the copies of its layers.
     """
 
-    def __init__(self, parts, attribute):
+    def __init__(self, parts: Mapping[str, Any], attribute: str) -> None:
         self._attribute = attribute
         self._places = {
             f"{part}.{name}": (layer, name)
@@ -23,73 +30,80 @@ class PrefixedViews(Mapping):
             for name in getattr(layer, attribute)
         }
 
-    def place_of(self, key):
+    def place_of(self, key: str) -> tuple[Any, str]:
         """Return the mapping of the layer that has a parameter, and its name there."""
         if key not in self._places:
             raise KeyError(validation.unexpected_key(key, self._places))
         layer, name = self._places[key]
         return getattr(layer, self._attribute), name
 
-    def __getitem__(self, key):
+    def __getitem__(self, key: str) -> Floats:
         views, name = self.place_of(key)
         return views[name]
 
-    def __setitem__(self, key, value):
+    def __setitem__(self, key: str, value: Any) -> None:
         views, name = self.place_of(key)
         views[name] = value
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[str]:
         return iter(self._places)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._places)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return f"{{{', '.join(f'{key!r}: {view.shape}' for key, view in self.items())}}}"
 
-    def check(self, key, value):
+    def check(self, key: str, value: Any) -> Floats:
         """Return ``value`` as an array that fits, or raise."""
         views, name = self.place_of(key)
         return views.check(name, value, key)
 
 
-class Composite(Model):
+class Composite(FixedAttributes, Model):
     """A model of named parts: parameters, gradients, and what follows from them.
 
-    A class calls ``_create_parts(parts)`` once; ``parts`` is an ordered dict of layers.
+    A class calls ``_create_parts(parts)`` once; ``parts`` is an ordered dict of layers. The
+    parts cannot be replaced afterwards, because what is trained was read from them.
     """
 
-    def _create_parts(self, parts):
+    _unique: tuple[Any, ...]
+    parameters: PrefixedViews
+    grads: PrefixedViews
+
+    def _create_parts(self, parts: Mapping[str, Any]) -> None:
         # A layer that is used in two places counts once.
-        self._unique = tuple({id(part): part for part in parts.values()}.values())
-        self.parameters = PrefixedViews(parts, "parameters")
-        self.grads = PrefixedViews(parts, "grads")
+        self._fix(
+            _unique=tuple({id(part): part for part in parts.values()}.values()),
+            parameters=PrefixedViews(parts, "parameters"),
+            grads=PrefixedViews(parts, "grads"),
+        )
 
     @property
-    def flat_pairs(self):
+    def flat_pairs(self) -> list[tuple[Floats, Floats]]:
         """List of (values, gradients): the flat arrays that an optimiser updates."""
         return [pair for part in self._unique for pair in part.flat_pairs]
 
     @property
-    def weight_slices(self):
+    def weight_slices(self) -> list[list[slice]]:
         """For each of ``flat_pairs`` the slices with weight decay: all except biases."""
         return [slices for part in self._unique for slices in part.weight_slices]
 
     @property
-    def generators(self):
+    def generators(self) -> list[np.random.Generator]:
         """List of the random generators that training uses."""
         return [each for part in self._unique for each in part.generators]
 
-    def zero_grad(self):
+    def zero_grad(self) -> None:
         """Set every gradient to zero."""
         for part in self._unique:
             part.zero_grad()
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Floats]:
         """Return a dict from parameter names to copies of the parameters."""
         return {name: view.copy() for name, view in self.parameters.items()}
 
-    def load_state_dict(self, mapping):
+    def load_state_dict(self, mapping: Mapping[str, Any]) -> None:
         """Copy parameters from a mapping of names to arrays: all of them, or none on an error.
 
         Raises

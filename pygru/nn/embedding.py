@@ -1,11 +1,26 @@
 """Embedding: a table of vectors, looked up by integers."""
 
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from pygru.core import validation
+from pygru.core.atomic import commit
 from pygru.nn import ragged
 from pygru.nn.layer import Layer
 from pygru.nn.layers import gradient_like
+from pygru.typing import Floats, Integers, Seed
+
+
+class _Tape(NamedTuple):
+    tokens: Integers  # those that were looked up
+    steps: Integers | None  # where they are
+    shape: tuple[int, ...]  # of the whole x
 
 
 class Embedding(Layer):
@@ -48,52 +63,64 @@ class Embedding(Layer):
 
     reads = "tokens"
 
+    num_embeddings: int
+    embedding_dim: int
+    padding_idx: int | None
+    dtype: np.dtype[Any]
+
     def __init__(
         self,
-        num_embeddings,
-        embedding_dim,
+        num_embeddings: int,
+        embedding_dim: int,
         *,
-        padding_idx=None,
-        weight=None,
-        frozen=False,
-        dtype=np.float32,
-        seed=None,
-    ):
-        self.num_embeddings = validation.check_int("num_embeddings", num_embeddings, 1)
-        self.embedding_dim = validation.check_int("embedding_dim", embedding_dim, 1)
+        padding_idx: int | None = None,
+        weight: ArrayLike | None = None,
+        frozen: bool = False,
+        dtype: DTypeLike = np.float32,
+        seed: Seed = None,
+    ) -> None:
+        num_embeddings = validation.check_int("num_embeddings", num_embeddings, 1)
         if padding_idx is not None:
             padding_idx = validation.check_int("padding_idx", padding_idx, 0)
-            if padding_idx >= self.num_embeddings:
+            if padding_idx >= num_embeddings:
                 raise ValueError(
-                    f"padding_idx must be < num_embeddings={self.num_embeddings}, "
-                    f"got {padding_idx}"
+                    f"padding_idx must be < num_embeddings={num_embeddings}, got {padding_idx}"
                 )
-        self.padding_idx = padding_idx
-        self.frozen = validation.check_bool("frozen", frozen)
-        self.dtype = validation.check_dtype(dtype)
+        self._fix(
+            num_embeddings=num_embeddings,
+            embedding_dim=validation.check_int("embedding_dim", embedding_dim, 1),
+            padding_idx=padding_idx,
+            dtype=validation.check_dtype(dtype),
+        )
+        self.frozen = frozen
         self._is_drawn = weight is None
         self.create_parameters(seed)
         if weight is not None:
             self.parameters["weight"] = weight
         self._clear_padding()
 
-    def output_features(self, features):
-        """Return ``embedding_dim``."""
-        return self.embedding_dim
-
-    def initialize(self, generator):
-        """Draw the table from the standard normal distribution; a given table is kept."""
+    def initialize(self, generator: np.random.Generator) -> None:
+        """Draw the table, standard normal; one that was given stays."""
         if self._is_drawn:
             self.parameters["weight"] = generator.standard_normal(
                 (self.num_embeddings, self.embedding_dim)
             )
             self._clear_padding()
 
-    def _clear_padding(self):
+    @property
+    def frozen(self) -> bool:
+        """Whether the table stays as it is in training; may be changed between trainings."""
+        return self._frozen
+
+    @frozen.setter
+    def frozen(self, value: bool) -> None:
+        self._frozen = validation.check_bool("frozen", value)
+
+    def _clear_padding(self) -> None:
         if self.padding_idx is not None:
             self.parameters["weight"][self.padding_idx] = 0
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments except seed and weight, ready for JSON."""
         return {
             "num_embeddings": self.num_embeddings,
@@ -104,61 +131,83 @@ class Embedding(Layer):
         }
 
     @staticmethod
-    def parameter_shapes(config):
+    def parameter_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
         """Return the shape of each parameter that ``config`` makes."""
         return {"weight": (config["num_embeddings"], config["embedding_dim"])}
 
+    def output_features(self, features: int | None) -> int | None:
+        """Return ``embedding_dim``."""
+        return self.embedding_dim
+
     @property
-    def flat_pairs(self):
+    def flat_pairs(self) -> list[tuple[Floats, Floats]]:
         """List of (values, gradients) that an optimiser updates: none if frozen."""
         return [] if self.frozen else super().flat_pairs
 
-    def forward(self, x, *, lengths=None, training=True):
+    def forward(
+        self, x: ArrayLike, *, lengths: ArrayLike | None = None, training: bool = True
+    ) -> tuple[Floats, _Tape]:
         """Look up ``x``, integers of any shape: (...) gives (..., embedding_dim).
 
         With ``lengths``, x is (B, T, ...). Steps after the end of a sequence are not read and
         give zeros.
         """
-        x = validation.as_numeric("x", x)
-        if x.dtype.kind not in "iu":
-            raise TypeError(f"x must be integers, got dtype {x.dtype}")
-        steps = ragged.steps_of(lengths, x.shape)
-        index = ragged.take(x, steps)
-        if index.size and (index.min() < 0 or index.max() >= self.num_embeddings):
-            self._refuse(x, steps)
-        rows = self.parameters["weight"][index]
+        tape = self.read(x, lengths)
+        rows = self.parameters["weight"][tape.tokens]
         if self.padding_idx is not None:
-            rows[index == self.padding_idx] = 0
-        return ragged.put(rows, steps, x.shape), (index.copy(), steps, x.shape)
+            rows[tape.tokens == self.padding_idx] = 0
+        return ragged.put(rows, tape.steps, tape.shape), tape
 
-    def _refuse(self, x, steps):
-        """Raise for the first index that is out of range."""
-        outside = (x < 0) | (x >= self.num_embeddings)
+    def read(self, x: ArrayLike, lengths: ArrayLike | None) -> _Tape:
+        """Return a copy of the tokens that are read, and their places, without a look-up.
+
+        Raises
+        ------
+        IndexError
+            If a token is out of range; the text names its place.
+        TypeError, ValueError
+            If the tokens are no integers, or the lengths do not fit.
+        """
+        array = validation.as_numeric("x", x)
+        if not array.size:  # an empty list has no integers to tell its dtype
+            array = array.astype(np.int64)
+        if array.dtype.kind not in "iu":
+            raise TypeError(f"x must be integers, got dtype {array.dtype}")
+        steps = ragged.steps_of(lengths, array.shape)
+        # A copy: what is checked is what is looked up, whoever writes to x meanwhile.
+        tokens = array.copy() if steps is None else ragged.take(array, steps)
+        if tokens.size and (tokens.min() < 0 or tokens.max() >= self.num_embeddings):
+            self._refuse(tokens, steps, array.shape)
+        return _Tape(tokens, steps, array.shape)
+
+    def _refuse(self, index: Integers, steps: Integers | None, shape: tuple[int, ...]) -> None:
+        """Raise for the first token that is out of range, with its place in x."""
+        outside = (index < 0) | (index >= self.num_embeddings)
+        at = np.argwhere(outside)[0].tolist()
+        value = index[tuple(at)]
         if steps is not None:
-            read = np.ones((len(steps), *x.shape[2:]), bool)
-            outside &= ragged.put(read, steps, x.shape)
-        at = tuple(np.argwhere(outside)[0].tolist())
+            at = [*divmod(int(steps[at[0]]), shape[1]), *at[1:]]
         raise IndexError(
-            f"x{list(at)} = {x[at]} is out of range for {self.num_embeddings} embeddings"
+            f"x{at} = {value} is out of range for {self.num_embeddings} embeddings"
         )
 
-    def backward(self, tape, d_y):
+    def backward(self, tape: _Tape, d_y: ArrayLike) -> None:
         """Add to the gradient of the rows that were looked up; x itself has no gradient."""
         if self.frozen:
             return
-        index, steps, shape = tape
-        d_y = gradient_like("d_y", d_y, (*shape, self.embedding_dim), self.dtype)
-        rows = ragged.take(d_y, steps).reshape(-1, self.embedding_dim)
-        index = index.reshape(-1)
+        d_y = gradient_like("d_y", d_y, (*tape.shape, self.embedding_dim), self.dtype)
+        rows = ragged.take(d_y, tape.steps).reshape(-1, self.embedding_dim)
+        index = tape.tokens.reshape(-1)
         if self.padding_idx is not None:
             used = np.flatnonzero(index != self.padding_idx)
             index, rows = index[used], rows[used]
         if index.size:
             looked_up, sums = _sums_by_index(index, rows)
-            self.grads["weight"][looked_up] += sums
+            gradient = self.grads["weight"]
+            commit([(operator.setitem, gradient, looked_up, gradient[looked_up] + sums)])
 
 
-def _sums_by_index(index, rows):
+def _sums_by_index(index: Integers, rows: Floats) -> tuple[Integers, Floats]:
     """Return the different indices, and for each the sum of its rows.
 
     The sum is a product with a sparse matrix that has a single 1 per row. It adds in the order

@@ -14,12 +14,44 @@ import numpy as np
 
 from pygru.core.parameters import Parameters
 from pygru.core.validation import check_dtype
-from pygru.nn.model import Model
+from pygru.nn.model import Configured, Model
 from pygru.nn.seeds import generator_for
 from pygru.typing import Floats, Seed
 
 
-class Layer(Parameters, Model):
+class Parametric(Parameters, Configured):
+    """What has parameters whose shapes follow from its configuration, as every layer has."""
+
+    def create_parameters(self, seed: Seed = None) -> None:
+        """Allocate parameters and gradients, zeros at first, and call :meth:`initialize`.
+
+        Their shapes are those that ``parameter_shapes`` makes of ``get_config``, and their
+        dtype is the one that ``get_config`` names.
+
+        Parameters
+        ----------
+        seed : int, sequence of int, SeedSequence, Generator or None
+            What the generator that ``initialize`` is given is made from. An integer gives
+            every class numbers of its own."""
+        config = self.get_config()
+        dtype = check_dtype(config.get("dtype", "float32"))
+        self._create_parameters(self.parameter_shapes(config), dtype)
+        self.reseed(seed)
+
+    def reseed(self, seed: Seed) -> None:
+        """Draw the initial parameters anew; numbers drawn in training follow ``seed`` too."""
+        self.initialize(generator_for(seed, type(self).__name__))
+
+    def initialize(self, generator: np.random.Generator) -> None:
+        """Give the parameters their initial values; here they remain zeros."""
+
+    @staticmethod
+    def parameter_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each parameter that ``config`` makes: here there are none."""
+        return {}
+
+
+class Layer(Parametric, Model):
     """Base class of a layer of your own: one input, one output, parameters or none.
 
     A subclass defines
@@ -75,34 +107,6 @@ class Layer(Parameters, Model):
     >>> model(np.ones((2, 5, 3))).shape
     (2, 5, 4)
     """
-
-    def create_parameters(self, seed: Seed = None) -> None:
-        """Allocate parameters and gradients, zeros at first, and call :meth:`initialize`.
-
-        Their shapes are those that ``parameter_shapes`` makes of ``get_config``, and their
-        dtype is the one that ``get_config`` names.
-
-        Parameters
-        ----------
-        seed : int, sequence of int, SeedSequence, Generator or None
-            What the generator that ``initialize`` is given is made from. An integer gives
-            every class numbers of its own."""
-        config = self.get_config()
-        dtype = check_dtype(config.get("dtype", "float32"))
-        self._create_parameters(self.parameter_shapes(config), dtype)
-        self.reseed(seed)
-
-    def reseed(self, seed: Seed) -> None:
-        """Draw the initial parameters anew; numbers drawn in training follow ``seed`` too."""
-        self.initialize(generator_for(seed, type(self).__name__))
-
-    def initialize(self, generator: np.random.Generator) -> None:
-        """Give the parameters their initial values; here they remain zeros."""
-
-    @staticmethod
-    def parameter_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-        """Return the shape of each parameter that ``config`` makes: here there are none."""
-        return {}
 
     def __call__(self, x: Any, *, lengths: Any = None) -> Floats:
         """Return the output for inference: no tape, no dropout."""

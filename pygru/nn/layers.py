@@ -5,26 +5,45 @@ adds the parameters' gradients to ``grads``. ``lengths`` and ``training`` may be
 of them; a layer that does not need them ignores them. Arrays are batch first. With ``lengths``
 and an x of (B, T, F), steps after the end of a sequence are not read, and outputs and gradients
 are 0 there. A tape may refer to x instead of a copy, so do not change x before ``backward``.
+A call that fails leaves generators and gradients as they were.
 """
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from pygru.core import validation
+from pygru.core.atomic import assignment, commit
 from pygru.nn import ragged
 from pygru.nn.layer import Layer
+from pygru.nn.model import Model
+from pygru.nn.undo import draws_undone
+from pygru.typing import Floats, Integers, Seed
 
 
-def _floating(x):
+def _floating(x: ArrayLike) -> Floats:
     """Return x unchanged, but integers as float64, because gradients are fractions."""
-    x = validation.as_numeric("x", x)
-    return x if x.dtype.kind == "f" else x.astype(np.float64)
+    array = validation.as_numeric("x", x)
+    return array if array.dtype.kind == "f" else array.astype(np.float64)
 
 
-def gradient_like(name, value, shape, dtype):
+def gradient_like(
+    name: str, value: ArrayLike, shape: tuple[int, ...], dtype: DTypeLike
+) -> Floats:
     """Return the gradient of an output of ``shape``; raise if it has another shape."""
     array = validation.as_real(name, value, dtype)
     validation.check_shape(name, array, shape, f"{shape} of the output")
     return array
+
+
+class _LinearTape(NamedTuple):
+    rows: Floats  # the x that holds data
+    steps: Integers | None  # where it is
+    shape: tuple[int, ...]  # of the whole x
 
 
 class Linear(Layer):
@@ -49,14 +68,29 @@ class Linear(Layer):
     (3, 5, 2)
     """
 
-    def __init__(self, in_features, out_features, bias=True, *, dtype=np.float32, seed=None):
-        self.in_features = validation.check_int("in_features", in_features, 1)
-        self.out_features = validation.check_int("out_features", out_features, 1)
-        self.bias = validation.check_bool("bias", bias)
-        self.dtype = validation.check_dtype(dtype)
+    in_features: int
+    out_features: int
+    bias: bool
+    dtype: np.dtype[Any]
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        dtype: DTypeLike = np.float32,
+        seed: Seed = None,
+    ) -> None:
+        self._fix(
+            in_features=validation.check_int("in_features", in_features, 1),
+            out_features=validation.check_int("out_features", out_features, 1),
+            bias=validation.check_bool("bias", bias),
+            dtype=validation.check_dtype(dtype),
+        )
         self.create_parameters(seed)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments except the seed, ready for JSON."""
         return {
             "in_features": self.in_features,
@@ -66,47 +100,59 @@ class Linear(Layer):
         }
 
     @staticmethod
-    def parameter_shapes(config):
+    def parameter_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
         """Return the shape of each parameter that ``config`` makes."""
-        shapes = {"weight": (config["out_features"], config["in_features"])}
+        shapes: dict[str, tuple[int, ...]] = {
+            "weight": (config["out_features"], config["in_features"])
+        }
         if config["bias"]:
             shapes["bias"] = (config["out_features"],)
         return shapes
 
-    def output_features(self, features):
+    def output_features(self, features: int | None) -> int | None:
         """Return ``out_features``."""
         return self.out_features
 
-    def initialize(self, generator):
+    def initialize(self, generator: np.random.Generator) -> None:
         """Draw all parameters uniformly in +-1/sqrt(in_features)."""
         bound = 1 / np.sqrt(self.in_features)
         self.flat_parameters[...] = generator.uniform(-bound, bound, self.flat_parameters.size)
 
-    def forward(self, x, *, lengths=None, training=True):
+    def forward(
+        self, x: ArrayLike, *, lengths: ArrayLike | None = None, training: bool = True
+    ) -> tuple[Floats, _LinearTape]:
         """Map x (..., in_features) to (..., out_features)."""
-        x = validation.as_real("x", x, self.dtype)
-        if x.ndim == 0 or x.shape[-1] != self.in_features:
+        array = validation.as_real("x", x, self.dtype)
+        if array.ndim == 0 or array.shape[-1] != self.in_features:
             raise ValueError(
-                f"x must have shape (..., in_features={self.in_features}), got {x.shape}"
+                f"x must have shape (..., in_features={self.in_features}), got {array.shape}"
             )
-        steps = ragged.steps_of(lengths, x.shape[:-1])
-        rows = ragged.take(x, steps)
+        steps = ragged.steps_of(lengths, array.shape[:-1])
+        rows = ragged.take(array, steps)
         y = rows @ self.parameters["weight"].T
         if self.bias:
             y += self.parameters["bias"]
-        return ragged.put(y, steps, x.shape), (rows, steps, x.shape)
+        return ragged.put(y, steps, array.shape), _LinearTape(rows, steps, array.shape)
 
-    def backward(self, tape, d_y):
+    def backward(self, tape: _LinearTape, d_y: ArrayLike) -> Floats:
         """Return d_x = d_y W and add to the gradients."""
-        x, steps, shape = tape
-        d_y = gradient_like("d_y", d_y, (*shape[:-1], self.out_features), self.dtype)
-        d_y = ragged.take(d_y, steps)
-        rows = d_y.reshape(-1, self.out_features)
-        self.grads["weight"][...] += rows.T @ x.reshape(-1, self.in_features)
+        shape = (*tape.shape[:-1], self.out_features)
+        valid = ragged.take(gradient_like("d_y", d_y, shape, self.dtype), tape.steps)
+        rows = valid.reshape(-1, self.out_features)
+        x = tape.rows.reshape(-1, self.in_features)
+        new = {"weight": self.grads["weight"] + rows.T @ x}
         if self.bias:
-            self.grads["bias"][...] += rows.sum(axis=0)
-        d_x = (rows @ self.parameters["weight"]).reshape(x.shape)
-        return ragged.put(d_x, steps, shape)
+            new["bias"] = self.grads["bias"] + rows.sum(axis=0)
+        d_x = (rows @ self.parameters["weight"]).reshape(tape.rows.shape)
+        d_x = ragged.put(d_x, tape.steps, tape.shape)
+        commit([assignment(self.grads[name], values) for name, values in new.items()])
+        return d_x
+
+
+class _DropoutTape(NamedTuple):
+    mask: Floats  # what each kept number is multiplied by, and 0 for the others
+    steps: Integers | None
+    shape: tuple[int, ...]
 
 
 class Dropout(Layer):
@@ -127,40 +173,51 @@ class Dropout(Layer):
     [0.0, 2.0]
     """
 
-    def __init__(self, p=0.5, *, seed=None):
-        self.p = validation.check_fraction("p", p)
+    p: float
+
+    def __init__(self, p: float = 0.5, *, seed: Seed = None) -> None:
+        self._fix(p=validation.check_fraction("p", p))
         self.create_parameters(seed)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments except the seed, ready for JSON."""
         return {"p": self.p}
 
-    def output_features(self, features):
+    def output_features(self, features: int | None) -> int | None:
         """Return the features of the input."""
         return features
 
-    def initialize(self, generator):
+    def initialize(self, generator: np.random.Generator) -> None:
         """Keep the generator that the masks are drawn from."""
         self.generator = generator
 
-    def forward(self, x, *, lengths=None, training=True):
+    def forward(
+        self, x: ArrayLike, *, lengths: ArrayLike | None = None, training: bool = True
+    ) -> tuple[Floats, _DropoutTape | None]:
         """Return x with dropout applied, of the same shape; x itself for inference."""
-        x = _floating(x)
+        array = _floating(x)
         if not training or self.p == 0:
-            return x, None
-        steps = ragged.steps_of(lengths, x.shape[:-1])
-        rows = ragged.take(x, steps)
-        scale = 0 if self.p == 1 else 1 / (1 - self.p)
-        mask = (self.generator.random(rows.shape, np.float32) >= self.p) * x.dtype.type(scale)
-        return ragged.put(rows * mask, steps, x.shape), (mask, steps, x.shape)
+            return array, None
+        steps = ragged.steps_of(lengths, array.shape[:-1])
+        rows = ragged.take(array, steps)
+        scale = array.dtype.type(0 if self.p == 1 else 1 / (1 - self.p))
+        with draws_undone(self.generators):
+            mask = (self.generator.random(rows.shape, np.float32) >= self.p) * scale
+            y = ragged.put(rows * mask, steps, array.shape)
+        return y, _DropoutTape(mask, steps, array.shape)
 
-    def backward(self, tape, d_y):
+    def backward(self, tape: _DropoutTape | None, d_y: ArrayLike) -> Floats:
         """Return d_x = d_y times the mask of the forward pass."""
         if tape is None:
-            return d_y
-        mask, steps, shape = tape
-        d_y = gradient_like("d_y", d_y, shape, mask.dtype)
-        return ragged.put(ragged.take(d_y, steps) * mask, steps, d_y.shape)
+            return np.asarray(d_y)
+        d_y = gradient_like("d_y", d_y, tape.shape, tape.mask.dtype)
+        return ragged.put(ragged.take(d_y, tape.steps) * tape.mask, tape.steps, d_y.shape)
+
+
+class _LastTape(NamedTuple):
+    shape: tuple[int, int, int]  # of x
+    lengths: Integers
+    dtype: np.dtype[Any]
 
 
 class Last(Layer):
@@ -182,19 +239,19 @@ class Last(Layer):
 
     predicts_steps = False
 
-    def __init__(self, bidirectional=False):
-        self.bidirectional = validation.check_bool("bidirectional", bidirectional)
+    def __init__(self, bidirectional: bool = False) -> None:
+        self._fix(bidirectional=validation.check_bool("bidirectional", bidirectional))
         self.create_parameters()
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments, ready for JSON."""
         return {"bidirectional": self.bidirectional}
 
-    def output_features(self, features):
+    def output_features(self, features: int | None) -> int | None:
         """Return the features of the input."""
         return features
 
-    def check_follows(self, recurrent):
+    def check_follows(self, recurrent: Model) -> None:
         """Raise if the recurrent layer before this one has another number of directions."""
         if self.bidirectional != recurrent.bidirectional:
             raise ValueError(
@@ -202,27 +259,39 @@ class Last(Layer):
                 f"{type(recurrent).__name__} before it, got {self}"
             )
 
-    def forward(self, x, *, lengths=None, training=True):
+    def forward(
+        self, x: ArrayLike, *, lengths: ArrayLike | None = None, training: bool = True
+    ) -> tuple[Floats, _LastTape]:
         """Take the last steps of x (B, T, F); a sequence of length 0 gives zeros."""
-        x = _floating(x)
-        if x.ndim != 3:
-            raise ValueError(f"x must have 3 dimensions (batch, time, features), got {x.ndim}")
-        B, T, F = x.shape
+        array = _floating(x)
+        if array.ndim != 3:
+            raise ValueError(
+                f"x must have 3 dimensions (batch, time, features), got {array.ndim}"
+            )
+        B, T, F = array.shape
         lengths = np.full(B, T) if lengths is None else validation.as_lengths(lengths, B, T)
-        y = np.zeros((B, F), x.dtype)
-        ran = np.flatnonzero(lengths)
-        y[ran] = x[ran, lengths[ran] - 1]
-        if self.bidirectional:
-            y[ran, F // 2 :] = x[ran, 0, F // 2 :]
-        return y, (x.shape, lengths, x.dtype)
+        y = np.zeros((B, F), array.dtype)
+        for rows, steps, columns in self._places(lengths, F):
+            y[rows, columns] = array[rows, steps, columns]
+        return y, _LastTape((B, T, F), lengths, array.dtype)
 
-    def backward(self, tape, d_y):
+    def backward(self, tape: _LastTape, d_y: ArrayLike) -> Floats:
         """Return d_x, which is zero except at the steps that were taken."""
-        shape, lengths, dtype = tape
-        d_y = gradient_like("d_y", d_y, (shape[0], shape[2]), dtype)
-        half = shape[2] // 2 if self.bidirectional else shape[2]
-        d_x = np.zeros(shape, d_y.dtype)
-        ran = np.flatnonzero(lengths)
-        d_x[ran, lengths[ran] - 1, :half] = d_y[ran, :half]
-        d_x[ran, 0, half:] = d_y[ran, half:]
+        B, _, F = tape.shape
+        d_y = gradient_like("d_y", d_y, (B, F), tape.dtype)
+        d_x = np.zeros(tape.shape, tape.dtype)
+        for rows, steps, columns in self._places(tape.lengths, F):
+            d_x[rows, steps, columns] = d_y[rows, columns]
         return d_x
+
+    def _places(self, lengths: Integers, features: int) -> list[tuple[Integers, Any, slice]]:
+        """Which sequences have any step, the step that is taken of each, and its features.
+
+        Without any such sequence there are no places: of an x without steps none can be read.
+        """
+        ran = np.flatnonzero(lengths)
+        if not ran.size:
+            return []
+        half = features // 2 if self.bidirectional else features
+        last = (ran, lengths[ran] - 1, slice(half))
+        return [last, (ran, 0, slice(half, features))] if self.bidirectional else [last]

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
+import numpy as np
+
 from pygru.typing import Floats
 
 
@@ -63,6 +65,16 @@ class Model(Configured):
     bidirectional: bool = False
     batch_first: bool = True
     layers: tuple[Model, ...] | None = None
+
+    @property
+    def flat_pairs(self) -> list[tuple[Floats, Floats]]:
+        """List of (values, gradients): the flat arrays that an optimiser updates."""
+        raise NotImplementedError
+
+    @property
+    def generators(self) -> list[np.random.Generator]:
+        """List of the random generators that training uses."""
+        raise NotImplementedError
 
     @property
     def needs_whole_sequences(self) -> bool:

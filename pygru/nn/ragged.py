@@ -5,12 +5,15 @@ A batch of sequences is an array (B, T, ...) whose sequence b ends after ``lengt
 all rows hold data; then nothing is copied.
 """
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from pygru.core import validation
 
 
-def steps_of(lengths, shape):
+def steps_of(lengths: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.intp] | None:
     """Return the rows that hold data in a batch of ``shape``, (B, T, ...); None for all.
 
     Without a time axis, or without lengths, all rows hold data.
@@ -18,13 +21,13 @@ def steps_of(lengths, shape):
     if lengths is None or len(shape) < 2:
         return None
     B, T = shape[:2]
-    lengths = validation.as_lengths(lengths, B, T)
-    if (lengths == T).all():
+    valid = validation.as_lengths(lengths, B, T)
+    if (valid == T).all():
         return None
-    return np.flatnonzero(np.arange(T) < lengths[:, np.newaxis])
+    return np.flatnonzero(np.arange(T) < valid[:, np.newaxis])
 
 
-def take(x, steps):
+def take(x: NDArray[Any], steps: NDArray[Any] | None) -> NDArray[Any]:
     """Return the rows of x (B, T, ...) that hold data, (n, ...); x itself if all do."""
     if steps is None:
         return x
@@ -32,7 +35,7 @@ def take(x, steps):
     return x.reshape(B * T, *x.shape[2:])[steps]
 
 
-def put(rows, steps, shape):
+def put(rows: NDArray[Any], steps: NDArray[Any] | None, shape: tuple[int, ...]) -> NDArray[Any]:
     """Return an array of ``shape`` (B, T) + features with ``rows`` in place, 0 elsewhere."""
     if steps is None:
         return rows

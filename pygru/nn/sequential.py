@@ -17,6 +17,7 @@ from pygru.data.padding import pad_sequences, unpad_sequences
 from pygru.nn.composite import Composite
 from pygru.nn.model import Model
 from pygru.nn.seeds import spawn
+from pygru.nn.undo import draws_undone, gradients_undone
 from pygru.typing import Floats, Seed
 
 
@@ -82,7 +83,7 @@ class Sequential(Composite):
                     raise ValueError(f"{name} {error}") from None
             if layer.is_recurrent:
                 recurrent = layer
-        self.layers = layers
+        self._fix(layers=layers)
         self._create_parts({str(index): layer for index, layer in enumerate(layers)})
         if seed is not None:
             self.reseed(seed)
@@ -264,23 +265,30 @@ class Sequential(Composite):
     ) -> tuple[Floats, list[Any], list[Any]]:
         """Do what :meth:`forward_from` does, without its checks of ``state``."""
         x, lengths = self._padded(x, lengths)
-        following, tapes = [], []
-        for layer in self.layers:
-            before = None
-            if layer.is_recurrent and state is not None:
-                before = state[len(following)]
-            x, after, tape = layer.run(
-                x, before, lengths=lengths, training=training, memory=memory
-            )
-            if layer.is_recurrent:
-                following.append(after)
-            tapes.append(tape)
+        following: list[Any] = []
+        tapes: list[Any] = []
+        with draws_undone(self.generators if training else ()):
+            for layer in self.layers:
+                before = None
+                if layer.is_recurrent and state is not None:
+                    before = state[len(following)]
+                x, after, tape = layer.run(
+                    x, before, lengths=lengths, training=training, memory=memory
+                )
+                if layer.is_recurrent:
+                    following.append(after)
+                tapes.append(tape)
         return x, following, tapes
 
     def backward(self, tape: list[Any], d_y: Any) -> Floats | None:
         """Add to the gradients of all layers; return that of x, None for integer input."""
-        for layer, kept in zip(reversed(self.layers), reversed(tape), strict=True):
-            d_y = layer.run_backward(kept, d_y)
+        kept = list(zip(self.layers, tape, strict=True))
+        with gradients_undone() as about_to_change:
+            for number in reversed(range(len(kept))):
+                layer, tape_of_layer = kept[number]
+                if number > 0:  # the first layer comes last: it changes all or nothing
+                    about_to_change(layer)
+                d_y = layer.run_backward(tape_of_layer, d_y)
         return d_y
 
     def run_backward(self, tape: Any, d_y: Any) -> Floats | None:
