@@ -318,7 +318,7 @@ def test_a_seq2seq_that_keeps_outputs_has_the_same_gradients(monkeypatch):
     monkeypatch.setattr(GRU, "forward", watched)
     weights = []
     for memory in ("gates", "outputs"):
-        model = Seq2Seq(5, 6, 4, 8, 2, dropout=0.3, recurrent_dropout=0.2, seed=0)
+        model = Seq2Seq(5, 6, 4, 8, 2, dropout=0.3, gru={"recurrent_dropout": 0.2}, seed=0)
         X, y = model.training_data([[1, 2, 3], [4]], [[2], [3, 4, 5]])
         trainer = Trainer(model, loss="cross_entropy", optimizer=SGD(0.1), memory=memory)
         trainer.fit(X, y, epochs=2, batch_size=2, shuffle=False)

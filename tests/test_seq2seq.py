@@ -22,7 +22,7 @@ import pygru
 from pygru import Adam, AdamW, Callback, FormatError, Seq2Seq, Trainer, losses
 
 SOURCES = [[3, 1, 2, 4], [0], [], [2, 2, 1]]
-TARGETS = [[0, 4, 2], [0, 2, 5, 3, 3], [0, 1], [0]]  # as the decoder reads them
+TARGETS = [[0, 4, 2], [0, 2, 5, 3, 3], [0, 5], [0]]  # as the decoder reads them
 
 
 def model_of(layers=1, score="general", seed=0, scale=0.5, **options):
@@ -100,7 +100,7 @@ def padded_with(value, sequences):
 @pytest.mark.parametrize("score", ["general", "additive"])
 @pytest.mark.parametrize("layers", [1, 2])
 def test_logits(layers, score):
-    model = model_of(layers, score, variant="pytorch")
+    model = model_of(layers, score, gru={"variant": "pytorch"})
     parameters = dict(model.parameters)
     logits = model({"source": SOURCES, "target": TARGETS})
     assert logits.shape == (4, 5, 6)
@@ -235,7 +235,7 @@ def test_dropout_acts_in_training_only_and_repeats_its_masks_in_backward():
 def test_noise_and_normalisation_inside_the_parts():
     """Encoder and decoder get their options, and the gradients are those of the whole."""
     noise = {"recurrent_dropout": 0.4, "zoneout": 0.2, "layer_norm": True}
-    model = model_of(2, **noise)
+    model = model_of(2, gru=noise)
     for gru in (model.encoder, model.decoder):
         assert {name: getattr(gru, name) for name in noise} == noise
     assert not np.array_equal(model.forward(BOTH)[0], model.forward(BOTH)[0])
@@ -244,7 +244,7 @@ def test_noise_and_normalisation_inside_the_parts():
     logits = model({"source": SOURCES[:1], "target": [[0, *translated.tokens]]})[0]
     logits[:, model.bos_idx] = -np.inf
     assert translated.tokens == logits.argmax(axis=1)[: len(translated.tokens)].tolist()
-    check_slope(**noise)
+    check_slope(gru=noise)
 
 
 def test_no_translation_holds_the_begin_token():
@@ -488,7 +488,16 @@ def options():
             "score": "additive",
             "bos_idx": 4,
             "eos_idx": 2,
-            "variant": pygru.Variant("after", "replace"),
+            "gru": {
+                "variant": pygru.Variant("after", "replace"),
+                "bias": False,
+                "init": "keras",
+                "recurrent_dropout": 0.1,
+                "zoneout": 0.2,
+                "learn_h0": True,
+                "layer_norm": True,
+                "layer_norm_eps": 1e-3,
+            },
             "dtype": "float64",
         },
     ]
@@ -524,7 +533,11 @@ def test_round_trip_through_a_file(option, tmp_path):
         ({"eos_idx": None}, "eos_idx must be an int, got NoneType"),
         ({"dropout": 2}, r"dropout must be a number in \[0, 1\], got 2"),
         ({"dropout": "no"}, "dropout must be a float, got str"),
-        ({"variant": ["before", "other"]}, "configuration is not valid"),
+        ({"gru": {"variant": ["before", "other"]}}, "configuration is not valid"),
+        ({"gru": {"zoneout": 2}}, "configuration is not valid"),
+        ({"gru": {"num_layers": 3}}, "configuration is not valid"),
+        ({"gru": 3}, "configuration is not valid"),
+        ({"gru": {"surprise": 1}}, "configuration is not valid"),
         ({"surprise": 1}, "configuration is not valid"),
     ],
 )
@@ -781,3 +794,123 @@ def test_windows_of_a_target_are_refused():
     X, y = model.training_data([[1]], [[2, 3, 4]])
     with pytest.raises(ValueError, match="bptt_steps must be None for pairs of source and"):
         Trainer(model, loss="cross_entropy").fit(X, y, epochs=1, batch_size=1, bptt_steps=2)
+
+
+# ---- the options of encoder and decoder -----------------------------------------------------
+
+
+def test_every_option_of_a_gru_reaches_encoder_and_decoder():
+    chosen = options()[1]["gru"]
+    model = Seq2Seq(5, 6, 2, 3, 2, dropout=0.25, gru=chosen, dtype="float64", seed=0)
+    own = set(model.encoder.options.get_config()) - set(chosen)
+    assert own == {
+        "input_size",
+        "hidden_size",
+        "num_layers",
+        "batch_first",
+        "dropout",
+        "bidirectional",
+        "dtype",
+    }
+    for name, value in chosen.items():
+        assert getattr(model.encoder, name) == value, name
+        expected = False if name == "learn_h0" else value
+        assert getattr(model.decoder, name) == expected, name
+    for gru, directions in ((model.encoder, 2), (model.decoder, 1)):
+        assert (gru.input_size, gru.hidden_size, gru.num_layers) == (2, 3, 2)
+        assert (gru.batch_first, gru.dropout, gru.dtype) == (True, 0.25, np.float64)
+        assert gru.num_directions == directions
+    assert model.gru["zoneout"] == chosen["zoneout"]
+    assert Seq2Seq.from_config(model.get_config()).get_config() == model.get_config()
+    check_slope(gru=chosen, dropout=0.25)
+
+
+def test_a_learned_first_state_of_the_encoder_is_trained():
+    model = model_of(gru={"learn_h0": True})
+    logits, tape = model.forward(BOTH)
+    model.backward(tape, np.ones_like(logits))
+    assert "encoder.h0" in model.parameters
+    assert "decoder.h0" not in model.parameters
+    assert model.grads["encoder.h0"].any()
+
+
+@pytest.mark.parametrize(
+    ("gru", "error", "message"),
+    [
+        ({"hidden_size": 3}, ValueError, "gru must not hold 'hidden_size', which Seq2Seq sets"),
+        ({"dtype": "float64"}, ValueError, "gru must not hold 'dtype'"),
+        ({"zoneuot": 0.1}, TypeError, "gru: unexpected key 'zoneuot'; did you mean 'zoneout'"),
+        ({"zoneout": 1.5}, ValueError, r"zoneout must be a number in \[0, 1\]"),
+        ({"variant": "lstm"}, ValueError, "variant must be one of"),
+        ([("zoneout", 0.1)], TypeError, "gru must be a mapping .* got list"),
+        (pygru.GRUOptions(2, 3), TypeError, "gru must be a mapping .* got GRUOptions"),
+    ],
+)
+def test_options_of_the_parts_are_checked(gru, error, message):
+    with pytest.raises(error, match=message):
+        Seq2Seq(5, 6, 2, 3, gru=gru)
+
+
+def test_options_and_parts_cannot_be_assigned():
+    model = model_of()
+    for name in ("dropout", "hidden_size", "encoder", "output", "parameters"):
+        with pytest.raises(AttributeError, match=f"{name} of a Seq2Seq cannot be assigned"):
+            setattr(model, name, None)
+    model.gru["zoneout"] = 0.5  # of a copy
+    assert model.gru["zoneout"] == 0
+    model.teacher_forcing = 0.5
+    assert copy.deepcopy(model).teacher_forcing == 0.5
+
+
+def test_reseeding_draws_what_a_new_model_draws():
+    model = Seq2Seq(5, 6, 2, 3, dropout=0.5, teacher_forcing=0.5, seed=1)
+    model.reseed(7)
+    new = Seq2Seq(5, 6, 2, 3, dropout=0.5, teacher_forcing=0.5, seed=7)
+    assert np.array_equal(model.forward(BOTH)[0], new.forward(BOTH)[0])
+
+
+# ---- data that cannot be learned ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sources", "targets", "error", "message"),
+    [
+        ([[1]], [[2, 0]], ValueError, r"targets\[0\]\[1\] = 0 is bos_idx: targets are given"),
+        ([[1], [2]], [[2], [3, 1]], ValueError, r"targets\[1\]\[1\] = 1 is eos_idx"),
+        ([[1]], [[2, 6]], IndexError, r"targets\[0\]\[1\] = 6 .* target_vocab_size=6"),
+        ([[1]], [[-1]], IndexError, r"targets\[0\]\[0\] = -1 is out of range"),
+        ([[1], [5]], [[2], [2]], IndexError, r"sources\[1\]\[0\] = 5 .* source_vocab_size=5"),
+        ([[1]], [[2.0]], TypeError, r"targets\[0\] must be integers, got dtype float64"),
+    ],
+)
+def test_pairs_that_cannot_be_learned(sources, targets, error, message):
+    with pytest.raises(error, match=message):
+        Seq2Seq(5, 6, 2, 3).training_data(sources, targets)
+
+
+def test_a_source_may_hold_any_token():
+    X, y = Seq2Seq(5, 6, 2, 3, bos_idx=2, eos_idx=4).training_data([[2, 4, 0, 1]], [[0, 1]])
+    assert X["source"][0].tolist() == [2, 4, 0, 1]
+    assert (X["target"][0].tolist(), y[0].tolist()) == ([2, 0, 1], [0, 1, 4])
+
+
+@pytest.mark.parametrize("truth", [1.0, 0.5, 0.0])
+def test_a_token_out_of_range_is_refused_whatever_the_model_draws(truth):
+    model = Seq2Seq(5, 6, 2, 3, teacher_forcing=truth, seed=0)
+    for _ in range(5):
+        with pytest.raises(IndexError, match=r"x\[1, 2\] = 6 is out of range for 6 embeddings"):
+            model.forward({"source": [[1], [2]], "target": [[0], [0, 3, 6]]})
+
+
+# ---- extreme arguments of a search ----------------------------------------------------------
+
+
+def test_a_length_penalty_beyond_the_range_of_floats():
+    model = Seq2Seq(5, 6, 2, 3, seed=0)
+    with pytest.raises(ValueError, match="length_penalty=400 is too large for max_length=50"):
+        model.translate([[1]], max_length=50, length_penalty=400)
+    with pytest.raises(ValueError, match="too large for max_length"):
+        model.translate([[1]], max_length=10**400)
+    with pytest.raises(ValueError, match="beam_size must be <= 2147483647"):
+        model.translate([[1]], max_length=3, beam_size=2**63)
+    assert len(model.translate([[1]], max_length=2, length_penalty=400)[0]) <= 2

@@ -13,6 +13,8 @@ import numpy as np
 
 from pygru.core import validation
 
+MOST_SLOTS = 2**31 - 1  # the slots of a source are numbered in arrays
+
 
 class _Step(NamedTuple):
     """The choices of one step: for each source still searched and each slot."""
@@ -40,11 +42,20 @@ class BeamSearch:
     def __init__(self, max_length, beam_size, length_penalty, bos_idx, eos_idx):
         self.max_length = validation.check_int("max_length", max_length, 1)
         self.beam_size = validation.check_int("beam_size", beam_size, 1)
+        if self.beam_size > MOST_SLOTS:
+            raise ValueError(f"beam_size must be <= {MOST_SLOTS}, got {beam_size}")
         self.length_penalty = validation.check_number("length_penalty", length_penalty)
         if not 0 <= self.length_penalty < np.inf:
             raise ValueError(
                 f"length_penalty must be a finite number >= 0, got {length_penalty}"
             )
+        try:
+            self.divisor(self.max_length)
+        except OverflowError:
+            raise ValueError(
+                f"length_penalty={length_penalty} is too large for max_length={max_length}: "
+                "max_length ** length_penalty is beyond the range of a float"
+            ) from None
         self.bos_idx = bos_idx
         self.eos_idx = eos_idx
 

@@ -6,22 +6,27 @@ next step, so training needs a loop over the steps. Here forward and backward ar
 layer for the whole batch.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 from pygru.core import validation
 from pygru.gru import GRU
-from pygru.nn import ragged
+from pygru.nn import seq2seq_parts, seq2seq_passes
 from pygru.nn.attention import Attention
 from pygru.nn.beam import BeamSearch
 from pygru.nn.composite import Composite
-from pygru.nn.decoding import DecoderSteps, replace_with_own
+from pygru.nn.decoding import DecoderSteps
 from pygru.nn.embedding import Embedding
 from pygru.nn.layers import Dropout, Linear
 from pygru.nn.seeds import spawn
-from pygru.nn.tokens import as_tokens, both_sides, padded
-from pygru.variant import Variant
+from pygru.nn.seq2seq_passes import Tape
+from pygru.nn.tokens import both_sides, padded, refuse_token, sequences_of_tokens
+from pygru.typing import Floats, Integers, Seed
 
 
 class Translation(NamedTuple):
@@ -46,37 +51,9 @@ class Translation(NamedTuple):
     True
     """
 
-    tokens: list
+    tokens: list[int]
     score: float
-    attention: np.ndarray
-
-
-class _Tape(NamedTuple):
-    """The tapes of the parts, and the arrays between them."""
-
-    target: np.ndarray  # the input tokens of the decoder
-    source_embedding: tuple
-    source_dropout: tuple
-    encoder: object
-    bridge: tuple
-    h0: np.ndarray
-    target_embedding: tuple
-    target_dropout: tuple
-    decoder: object
-    attention: tuple
-    steps: np.ndarray  # positions in the target that hold data
-    combine: tuple
-    attentional: np.ndarray
-    attentional_dropout: tuple
-    output: tuple
-
-
-class _Encoded(NamedTuple):
-    """The encoded source, as the decoder uses it."""
-
-    memory: np.ndarray  # (B, Ts, 2H)
-    h0: np.ndarray  # (L, B, H)
-    tapes: tuple
+    attention: Floats
 
 
 class Seq2Seq(Composite):
@@ -101,16 +78,15 @@ class Seq2Seq(Composite):
     dropout : float
         Probability of dropping elements, in training, of the embeddings, between the layers
         of the GRUs, and before the output layer.
-    recurrent_dropout, zoneout : float
-        Noise inside encoder and decoder, in training; see :class:`GRU`.
-    layer_norm : bool
-        Whether encoder and decoder normalise the sums of their gates; see :class:`GRU`.
+    gru : mapping, optional
+        Further options of encoder and decoder by their names in :class:`GRU`, such as
+        ``{"variant": "pytorch", "zoneout": 0.1, "layer_norm": True}``. With ``learn_h0`` the
+        first state of the encoder is learned; that of the decoder always comes from the
+        encoder.
     score : {"general", "additive"}
         The attention's score; see :class:`Attention`.
     bos_idx, eos_idx : int
         The tokens that mark the beginning and the end of a target.
-    variant : {"chung", "cho", "pytorch"} or Variant
-        The variant of encoder and decoder; see :class:`GRU`.
     teacher_forcing : float or function
         Probability with which the decoder, in training, reads the true previous token instead
         of one drawn from its own prediction. For scheduled sampling [2]_ it may be a function
@@ -161,61 +137,88 @@ class Seq2Seq(Composite):
     """
 
     reads = "pairs"
+    needs_whole_sequences = True
+
+    source_vocab_size: int
+    target_vocab_size: int
+    embedding_dim: int
+    hidden_size: int
+    num_layers: int
+    dropout: float
+    score: str
+    bos_idx: int
+    eos_idx: int
+    dtype: np.dtype[Any]
+    source_embedding: Embedding
+    encoder: GRU
+    bridge: Linear
+    target_embedding: Embedding
+    decoder: GRU
+    attention: Attention
+    combine: Linear
+    output: Linear
 
     def __init__(
         self,
-        source_vocab_size,
-        target_vocab_size,
-        embedding_dim,
-        hidden_size,
-        num_layers=1,
+        source_vocab_size: int,
+        target_vocab_size: int,
+        embedding_dim: int,
+        hidden_size: int,
+        num_layers: int = 1,
         *,
-        dropout=0.0,
-        recurrent_dropout=0.0,
-        zoneout=0.0,
-        layer_norm=False,
-        score="general",
-        bos_idx=0,
-        eos_idx=1,
-        variant="chung",
-        teacher_forcing=1.0,
-        dtype=np.float32,
-        seed=None,
-    ):
-        self.source_vocab_size = validation.check_int("source_vocab_size", source_vocab_size, 1)
-        self.target_vocab_size = validation.check_int("target_vocab_size", target_vocab_size, 2)
-        self.embedding_dim = validation.check_int("embedding_dim", embedding_dim, 1)
-        self.hidden_size = validation.check_int("hidden_size", hidden_size, 1)
-        self.num_layers = validation.check_int("num_layers", num_layers, 1)
-        self.dropout = validation.check_fraction("dropout", dropout)
-        self.recurrent_dropout = validation.check_fraction(
-            "recurrent_dropout", recurrent_dropout
+        dropout: float = 0.0,
+        gru: Mapping[str, Any] | None = None,
+        score: str = "general",
+        bos_idx: int = 0,
+        eos_idx: int = 1,
+        teacher_forcing: float | Callable[[int], float] = 1.0,
+        dtype: DTypeLike = np.float32,
+        seed: Seed = None,
+    ) -> None:
+        self._fix(
+            source_vocab_size=validation.check_int("source_vocab_size", source_vocab_size, 1),
+            target_vocab_size=validation.check_int("target_vocab_size", target_vocab_size, 2),
+            embedding_dim=validation.check_int("embedding_dim", embedding_dim, 1),
+            hidden_size=validation.check_int("hidden_size", hidden_size, 1),
+            num_layers=validation.check_int("num_layers", num_layers, 1),
+            dropout=validation.check_fraction("dropout", dropout),
+            _gru=seq2seq_parts.gru_config(gru),
+            score=validation.check_choice("score", score, ("general", "additive")),
+            dtype=validation.check_dtype(dtype),
         )
-        self.zoneout = validation.check_fraction("zoneout", zoneout)
-        self.layer_norm = validation.check_bool("layer_norm", layer_norm)
-        self.score = validation.check_choice("score", score, ("general", "additive"))
-        self.bos_idx = self._check_token("bos_idx", bos_idx)
-        self.eos_idx = self._check_token("eos_idx", eos_idx)
+        self._fix(
+            bos_idx=self._check_token("bos_idx", bos_idx),
+            eos_idx=self._check_token("eos_idx", eos_idx),
+        )
         if self.bos_idx == self.eos_idx:
             raise ValueError(f"bos_idx and eos_idx must differ, got {bos_idx} for both")
-        self.variant = Variant.named(variant)
-        self.dtype = validation.check_dtype(dtype)
         self.teacher_forcing = teacher_forcing
         self.training_steps = 0
-        specifications = _parts(self.get_config())
-        seeds = spawn(seed, len(specifications) + 2)
+        self._create(seed)
+
+    def _create(self, seed: Seed) -> None:
+        """Make the parts, each with a generator of its own."""
+        specifications = seq2seq_parts.specifications(self.get_config())
+        of_dropout, own, *others = spawn(seed, len(specifications) + 2)
         parts = {
-            name: cls.from_config({**config, "seed": part_seed})
-            for (name, (cls, config)), part_seed in zip(
-                specifications.items(), seeds[2:], strict=True
+            name: cls.from_config({**config, "seed": generator})
+            for (name, (cls, config)), generator in zip(
+                specifications.items(), others, strict=True
             )
         }
-        self.__dict__.update(parts)
-        self._dropout = Dropout(self.dropout, seed=seeds[0])
-        self.generator = seeds[1]
+        self._fix(**parts, _dropout=Dropout(self.dropout, seed=of_dropout))
+        self.generator = own
         self._create_parts({**parts, "dropout": self._dropout})
 
-    def _check_token(self, name, value):
+    def reseed(self, seed: Seed) -> None:
+        """Draw the initial parameters anew; dropout and drawn tokens follow ``seed`` too."""
+        of_dropout, self.generator, *others = spawn(seed, len(self._unique) + 1)
+        *parts, dropout = self._unique
+        dropout.reseed(of_dropout)
+        for part, generator in zip(parts, others, strict=True):
+            part.reseed(generator)
+
+    def _check_token(self, name: str, value: int) -> int:
         token = validation.check_int(name, value, 0)
         if token >= self.target_vocab_size:
             raise ValueError(
@@ -224,23 +227,28 @@ class Seq2Seq(Composite):
         return token
 
     @property
-    def teacher_forcing(self):
+    def gru(self) -> dict[str, Any]:
+        """The options of encoder and decoder that can be chosen, by name: a copy."""
+        return dict(self._gru)
+
+    @property
+    def teacher_forcing(self) -> float | Callable[[int], float]:
         """Probability of the true previous token in training, or a function of the step."""
         return self._teacher_forcing
 
     @teacher_forcing.setter
-    def teacher_forcing(self, value):
-        if not callable(value):
-            value = validation.check_fraction("teacher_forcing", value)
-        self._teacher_forcing = value
+    def teacher_forcing(self, value: float | Callable[[int], float]) -> None:
+        self._teacher_forcing = (
+            value if callable(value) else validation.check_fraction("teacher_forcing", value)
+        )
 
     @property
-    def generators(self):
+    def generators(self) -> list[np.random.Generator]:
         """List of the random generators that training uses."""
         return [self.generator, *super().generators]
 
-    def get_config(self):
-        """Return the constructor's arguments for JSON, without seed and teacher forcing."""
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments except seed and teacher forcing, for JSON."""
         return {
             "source_vocab_size": self.source_vocab_size,
             "target_vocab_size": self.target_vocab_size,
@@ -248,36 +256,23 @@ class Seq2Seq(Composite):
             "hidden_size": self.hidden_size,
             "num_layers": self.num_layers,
             "dropout": self.dropout,
-            "recurrent_dropout": self.recurrent_dropout,
-            "zoneout": self.zoneout,
-            "layer_norm": self.layer_norm,
+            "gru": self.gru,
             "score": self.score,
             "bos_idx": self.bos_idx,
             "eos_idx": self.eos_idx,
-            "variant": self.variant.name or [self.variant.reset, self.variant.update],
             "dtype": self.dtype.name,
         }
 
-    @classmethod
-    def from_config(cls, config):
-        """Return a model with the arguments that :meth:`get_config` returned."""
-        config = dict(config)
-        if isinstance(config.get("variant"), (list, tuple)):
-            config["variant"] = Variant(*config["variant"])
-        return cls(**config)
-
     @staticmethod
-    def parameter_shapes(config):
+    def parameter_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
         """Return the shape of each parameter that ``config`` makes."""
-        return {
-            f"{part}.{name}": shape
-            for part, (cls, part_config) in _parts(config).items()
-            for name, shape in cls.parameter_shapes(part_config).items()
-        }
+        return seq2seq_parts.parameter_shapes(config)
 
     # ---- data --------------------------------------------------------------------------------
 
-    def training_data(self, sources, targets):
+    def training_data(
+        self, sources: Iterable[ArrayLike], targets: Iterable[ArrayLike]
+    ) -> tuple[dict[str, list[Integers]], list[Integers]]:
         """Return X and y for :meth:`Trainer.fit` from pairs of token sequences.
 
         The input of the decoder is the begin token followed by the target. It learns to predict
@@ -294,53 +289,93 @@ class Seq2Seq(Composite):
             ``"source"`` and ``"target"``: lists of N arrays.
         y : list of ndarray
             N arrays.
+
+        Raises
+        ------
+        IndexError
+            If a token is out of range; the text names its sequence and its place.
+        TypeError
+            If a sequence does not consist of integers.
+        ValueError
+            If there are not as many sources as targets, or a target already holds a begin or
+            end token: the model would learn to go on after the end.
+
+        Examples
+        --------
+        >>> import pygru
+        >>> model = pygru.Seq2Seq(5, 6, 4, 8, bos_idx=0, eos_idx=1)
+        >>> X, y = model.training_data([[4, 3]], [[2, 5]])
+        >>> X["target"][0].tolist(), y[0].tolist()
+        ([0, 2, 5], [2, 5, 1])
         """
-        sources = [as_tokens(f"sources[{i}]", s) for i, s in enumerate(sources)]
-        targets = [as_tokens(f"targets[{i}]", s) for i, s in enumerate(targets)]
-        if len(sources) != len(targets):
+        read = sequences_of_tokens(
+            "sources", sources, "source_vocab_size", self.source_vocab_size
+        )
+        said = sequences_of_tokens(
+            "targets", targets, "target_vocab_size", self.target_vocab_size
+        )
+        if len(read) != len(said):
             raise ValueError(
-                f"sources and targets must be as many, got {len(sources)} and {len(targets)}"
+                f"sources and targets must be as many, got {len(read)} and {len(said)}"
             )
-        inputs = [np.insert(target, 0, self.bos_idx) for target in targets]
-        outputs = [np.append(target, self.eos_idx) for target in targets]
-        return {"source": sources, "target": inputs}, outputs
+        for name, token in (("bos_idx", self.bos_idx), ("eos_idx", self.eos_idx)):
+            why = f"is {name}: targets are given without begin and end tokens"
+            refuse_token("targets", said, token, why)
+        inputs = [np.insert(target, 0, self.bos_idx) for target in said]
+        outputs = [np.append(target, self.eos_idx) for target in said]
+        return {"source": read, "target": inputs}, outputs
 
     # ---- as a model of the trainer ---------------------------------------------------------
 
-    needs_whole_sequences = True
-
-    def output_features(self, features):
+    def output_features(self, features: int | None) -> int | None:
         """Return ``target_vocab_size``."""
         return self.target_vocab_size
 
-    def check_memory(self, memory):
+    def check_memory(self, memory: object) -> None:
         """Raise unless the tapes of encoder and decoder can keep ``memory``."""
         validation.check_choice("memory", memory, ("gates", "outputs"))
 
-    def infer(self, x, *, lengths=None):
+    def infer(self, x: Any, *, lengths: Any = None) -> Floats:
         """Return the logits for inference, in the form for the trainer."""
         return self(x, lengths=lengths)
 
-    def run(self, x, state=None, *, lengths=None, training=True, memory="gates"):
+    def run(
+        self,
+        x: Any,
+        state: Any = None,
+        *,
+        lengths: Any = None,
+        training: bool = True,
+        memory: Any = "gates",
+    ) -> tuple[Floats, None, Tape]:
         """Return the logits, no state and the tape, in the form for the trainer."""
         logits, tape = self.forward(x, lengths=lengths, training=training, memory=memory)
         return logits, None, tape
 
-    def run_backward(self, tape, d_y):
+    def run_backward(self, tape: Tape, d_y: ArrayLike) -> None:
         """Do what :meth:`backward` does."""
         self.backward(tape, d_y)
 
     # ---- whole targets -----------------------------------------------------------------------
 
-    def __call__(self, x, *, lengths=None):
+    def __call__(
+        self, x: Mapping[str, Any], *, lengths: Mapping[str, Any] | None = None
+    ) -> Floats:
         """Return the logits for inference, given the true previous tokens, without dropout.
 
         Parameters and result as for :meth:`forward`, without the tape. To let the model choose
         the tokens, use :meth:`translate`.
         """
-        return self.forward(x, lengths=lengths, training=False)[0]
+        return self._forward(x, lengths, training=False, memory=None)[0]
 
-    def forward(self, x, *, lengths=None, training=True, memory="gates"):
+    def forward(
+        self,
+        x: Mapping[str, Any],
+        *,
+        lengths: Mapping[str, Any] | None = None,
+        training: bool = True,
+        memory: str = "gates",
+    ) -> tuple[Floats, Tape]:
         """Return the logits of every next token of the target, and the tape for backward.
 
         Parameters
@@ -372,54 +407,24 @@ class Seq2Seq(Composite):
         TypeError, ValueError
             If an argument does not fit; the message says what was expected.
         """
-        return self._forward(x, lengths, training, memory)[:2]
+        self.check_memory(memory)
+        logits, tape, _ = self._forward(x, lengths, training, memory)
+        self.training_steps += bool(training)
+        return logits, tape
 
-    def _forward(self, x, lengths, training, memory):
+    def _forward(
+        self,
+        x: Mapping[str, Any],
+        lengths: Mapping[str, Any] | None,
+        training: bool,
+        memory: str | None,
+    ) -> tuple[Floats, Tape, Floats]:
         """What :meth:`forward` does; also the weights of the attention, (B, Tt, Ts)."""
         training = validation.check_bool("training", training)
-        source, target, source_lengths, target_lengths = both_sides(x, lengths)
-        validation.check_choice("memory", memory, ("gates", "outputs"))
-        encoded = self._encode(source, source_lengths, training, memory)
-        if training:
-            target = self._with_own_tokens(target, encoded, source_lengths, target_lengths)
-        embedded, tape_of_embedding = self.target_embedding.forward(
-            target, lengths=target_lengths
-        )
-        embedded, tape_of_dropout = self._dropout.forward(
-            embedded, lengths=target_lengths, training=training
-        )
-        states, _, tape_of_decoder = self.decoder.forward(
-            embedded, encoded.h0, lengths=target_lengths, training=training, memory=memory
-        )
-        context, weights, tape_of_attention = self.attention.forward(
-            states, encoded.memory, lengths=source_lengths, query_lengths=target_lengths
-        )
-        # From here on the steps do not depend on each other. Only those that hold data are
-        # used.
-        steps = ragged.steps_of(target_lengths, target.shape)
-        joined = np.concatenate((context, states), axis=2)
-        combined, tape_of_combine = self.combine.forward(ragged.take(joined, steps))
-        attentional = np.tanh(combined)
-        dropped, last_dropout = self._dropout.forward(attentional, training=training)
-        logits, tape_of_output = self.output.forward(dropped)
-        tape = _Tape(
-            target,
-            *encoded.tapes,
-            encoded.h0,
-            tape_of_embedding,
-            tape_of_dropout,
-            tape_of_decoder,
-            tape_of_attention,
-            steps,
-            tape_of_combine,
-            attentional,
-            last_dropout,
-            tape_of_output,
-        )
-        self.training_steps += training
-        return ragged.put(logits, steps, target.shape), tape, weights
+        pairs = both_sides(x, lengths)
+        return seq2seq_passes.forward(self, pairs, training, memory)
 
-    def backward(self, tape, d_logits):
+    def backward(self, tape: Tape, d_logits: ArrayLike) -> None:
         """Add to the gradients of all parts. Tokens have no gradient.
 
         Parameters
@@ -429,63 +434,26 @@ class Seq2Seq(Composite):
         d_logits : array_like
             (B, Tt, target_vocab_size) gradient of the loss with respect to the logits. It is
             not read after the end of a target.
+
+        Raises
+        ------
+        RuntimeError
+            If the weights of encoder or decoder have changed since the tape was made.
+        ValueError
+            If a shape does not fit. No gradient has changed after an error.
         """
-        H = self.hidden_size
-        d_logits = validation.as_real("d_logits", d_logits, self.dtype)
-        shape = (*tape.target.shape, self.target_vocab_size)
-        validation.check_shape("d_logits", d_logits, shape, str(shape))
-        d_logits = ragged.take(d_logits, tape.steps)
-        d_dropped = self.output.backward(tape.output, d_logits)
-        d_combined = self._dropout.backward(tape.attentional_dropout, d_dropped)
-        d_combined = d_combined * (1 - tape.attentional**2)
-        d_joined = self.combine.backward(tape.combine, d_combined)
-        d_joined = ragged.put(d_joined, tape.steps, shape)
-        d_states, d_memory, _ = self.attention.backward(tape.attention, d_joined[..., : 2 * H])
-        d_states += d_joined[..., 2 * H :]
-        d_embedded, d_h0 = self.decoder.backward(tape.decoder, d_states)
-        d_embedded = self._dropout.backward(tape.target_dropout, d_embedded)
-        self.target_embedding.backward(tape.target_embedding, d_embedded)
-        d_final = self._bridge_backward(tape, d_h0)
-        d_embedded, _ = self.encoder.backward(tape.encoder, d_memory, d_final)
-        d_embedded = self._dropout.backward(tape.source_dropout, d_embedded)
-        self.source_embedding.backward(tape.source_embedding, d_embedded)
-
-    def _encode(self, source, lengths, training, memory="gates"):
-        embedded, tape_of_embedding = self.source_embedding.forward(source, lengths=lengths)
-        embedded, tape_of_dropout = self._dropout.forward(
-            embedded, lengths=lengths, training=training
-        )
-        states, h_n, tape_of_encoder = self.encoder.forward(
-            embedded, lengths=lengths, training=training, memory=memory
-        )
-        final = h_n.swapaxes(0, 1).reshape(h_n.shape[1], -1)  # (B, L * 2 * H)
-        bridged, tape_of_bridge = self.bridge.forward(final)
-        h0 = np.tanh(bridged).reshape(-1, self.num_layers, self.hidden_size).swapaxes(0, 1)
-        tapes = tape_of_embedding, tape_of_dropout, tape_of_encoder, tape_of_bridge
-        return _Encoded(states, h0, tapes)
-
-    def _bridge_backward(self, tape, d_h0):
-        """The gradient of the encoder's final states from that of the decoder's first one."""
-        d_bridged = (d_h0 * (1 - tape.h0**2)).swapaxes(0, 1)
-        B = len(d_bridged)
-        d_final = self.bridge.backward(tape.bridge, d_bridged.reshape(B, -1))
-        return d_final.reshape(B, 2 * self.num_layers, self.hidden_size).swapaxes(0, 1)
-
-    def _with_own_tokens(self, target, encoded, source_lengths, target_lengths):
-        """Return the target; with scheduled sampling, some tokens are drawn from the model."""
-        truth = self._teacher_forcing
-        if callable(truth):
-            truth = validation.check_fraction(
-                f"teacher_forcing({self.training_steps})", truth(self.training_steps)
-            )
-        if truth == 1:
-            return target
-        steps = DecoderSteps(self, encoded.memory, encoded.h0, source_lengths)
-        return replace_with_own(target, target_lengths, truth, steps, self.generator)
+        seq2seq_passes.backward(self, tape, d_logits)
 
     # ---- translation -----------------------------------------------------------------------
 
-    def translate(self, sources, *, max_length, beam_size=1, length_penalty=0.0):
+    def translate(
+        self,
+        sources: Any,
+        *,
+        max_length: int,
+        beam_size: int = 1,
+        length_penalty: float = 0.0,
+    ) -> list[list[int]]:
         """Return the most probable target of each source that the search finds.
 
         Parameters
@@ -511,7 +479,14 @@ class Seq2Seq(Composite):
         IndexError
             If a token is out of range.
         TypeError, ValueError
-            If an argument does not fit, or the model's weights are not finite.
+            If an argument does not fit, ``max_length ** length_penalty`` is beyond the range of
+            a float, or the model's weights are not finite.
+
+        Notes
+        -----
+        A source is padded to the longest one of the call, and its attention weights are sums
+        over the padded length. So a score can differ in its last bits from that of a call with
+        other sources, and of two targets that are equally probable the other one can win.
 
         Examples
         --------
@@ -522,7 +497,14 @@ class Seq2Seq(Composite):
         """
         return self._search(sources, max_length, beam_size, length_penalty)[0]
 
-    def beam_search(self, sources, *, max_length, beam_size=1, length_penalty=0.0):
+    def beam_search(
+        self,
+        sources: Any,
+        *,
+        max_length: int,
+        beam_size: int = 1,
+        length_penalty: float = 0.0,
+    ) -> list[Translation]:
         """Do what :meth:`translate` does, and return scores and attention weights too.
 
         Parameters
@@ -538,7 +520,9 @@ class Seq2Seq(Composite):
         weights = self.attention_weights(sources, targets)
         return [Translation(*parts) for parts in zip(targets, scores, weights, strict=True)]
 
-    def attention_weights(self, sources, targets):
+    def attention_weights(
+        self, sources: Iterable[ArrayLike], targets: Iterable[ArrayLike]
+    ) -> list[Floats]:
         """Return the attention weights of the decoder while it predicts given targets.
 
         Parameters
@@ -553,60 +537,18 @@ class Seq2Seq(Composite):
             the source is empty.
         """
         X, _ = self.training_data(sources, targets)
-        found = self._forward(X, None, training=False, memory="gates")[2]
+        found = self._forward(X, None, training=False, memory=None)[2]
         return [
             weights[: len(target) - 1, : len(source)].copy()
             for weights, source, target in zip(found, X["source"], X["target"], strict=True)
         ]
 
-    def _search(self, sources, max_length, beam_size, length_penalty):
+    def _search(
+        self, sources: Any, max_length: int, beam_size: int, length_penalty: float
+    ) -> tuple[list[list[int]], list[float]]:
         """The best target of each source, without its end, and its score."""
         search = BeamSearch(max_length, beam_size, length_penalty, self.bos_idx, self.eos_idx)
         source, lengths = padded("sources", sources, None)
-        encoded = self._encode(source, lengths, training=False)
+        encoded = seq2seq_passes.encode(self, source, lengths, training=False, memory=None)
         steps = DecoderSteps(self, encoded.memory, encoded.h0, lengths, search.beam_size)
         return search.run(steps, len(source))
-
-
-def _parts(config):
-    """The class and the configuration of each part, in order."""
-    E, H, L = config["embedding_dim"], config["hidden_size"], config["num_layers"]
-    dtype = {"dtype": config["dtype"]}
-    gru = {
-        "input_size": E,
-        "hidden_size": H,
-        "num_layers": L,
-        "bias": True,
-        "batch_first": True,
-        "dropout": config["dropout"] if L > 1 else 0.0,
-        # absent in files of versions before them
-        "recurrent_dropout": config.get("recurrent_dropout", 0.0),
-        "zoneout": config.get("zoneout", 0.0),
-        "layer_norm": config.get("layer_norm", False),
-        "variant": config["variant"],
-        **dtype,
-    }
-
-    def embedding(size):
-        return Embedding, {"num_embeddings": size, "embedding_dim": E, **dtype}
-
-    def linear(inputs, outputs):
-        return Linear, {"in_features": inputs, "out_features": outputs, "bias": True, **dtype}
-
-    attention = {
-        "query_size": H,
-        "key_size": 2 * H,
-        "attention_size": H if config["score"] == "additive" else None,
-        "score": config["score"],
-        **dtype,
-    }
-    return {
-        "source_embedding": embedding(config["source_vocab_size"]),
-        "encoder": (GRU, {**gru, "bidirectional": True}),
-        "bridge": linear(2 * L * H, L * H),
-        "target_embedding": embedding(config["target_vocab_size"]),
-        "decoder": (GRU, {**gru, "bidirectional": False}),
-        "attention": (Attention, attention),
-        "combine": linear(3 * H, H),
-        "output": linear(H, config["target_vocab_size"]),
-    }
