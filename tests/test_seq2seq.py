@@ -521,7 +521,7 @@ def test_round_trip_through_a_file(option, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"hidden_size": 4}, r"encoder.weight_ih_l0 must have shape \(12, 2\)"),
+        ({"hidden_size": 4}, r"attention.weight must have shape \(4, 8\), got \(3, 6\)"),
         ({"hidden_size": None}, "configuration is not valid"),
         ({"target_vocab_size": -1}, "target_vocab_size must be >= 1"),
         ({"source_vocab_size": "5"}, "source_vocab_size must be an int"),
