@@ -90,7 +90,7 @@ UNIX_FLAGS = [
     "-fno-trapping-math",
     "-ffp-contract=off",
     "-fvisibility=hidden",
-    "-g0",  # Python's own flags may ask for debugging symbols: six times the size of the code
+    "-g0",  # Python's flags may ask for debugging symbols, six times as large as the code
 ]
 STRICT_FLAGS = ["-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Werror"]
 OPENMP_FLAGS = {"msvc": ["/openmp"], "unix": ["-fopenmp"], "mingw32": ["-fopenmp"]}
@@ -101,7 +101,7 @@ int main(void) { return omp_get_max_threads() < 1; }
 
 
 def openmp_works(compiler, flags):
-    """Compile, link and run a program with OpenMP: the only proof that it is there."""
+    """Compile, link and run a program with OpenMP, the only proof that it works."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, "probe.c")
         source.write_text(OPENMP_PROBE)
@@ -109,7 +109,7 @@ def openmp_works(compiler, flags):
         try:
             objects = compiler.compile([str(source)], output_dir=folder, extra_postargs=flags)
             compiler.link_executable(objects, program, extra_postargs=flags)
-            if "PYTHON_CROSSENV" in os.environ:  # a foreign program cannot run here
+            if "PYTHON_CROSSENV" in os.environ:  # a program for another machine cannot run here
                 return True
             return subprocess.run([program], check=False).returncode == 0
         except Exception as error:
@@ -133,8 +133,8 @@ def openmp_flags(compiler, wanted, probe=openmp_works):
 
 
 def compile_in_parallel(compiler):
-    """Let one extension's sources be compiled side by side: the kernels take a while each."""
-    if not hasattr(compiler, "_compile"):  # not how MSVC's works
+    """Compile the sources of an extension in parallel, because each kernel takes long."""
+    if not hasattr(compiler, "_compile"):  # MSVC's compiler object works differently
         return
 
     def compile_all(
@@ -167,12 +167,12 @@ class BuildExt(build_ext):
     """build_ext that knows the flags of the C core."""
 
     def build_extensions(self):
-        # A released wheel must never lack threads by accident.
+        # A released wheel must not be built without threads by accident.
         default = "1" if os.environ.get("CIBUILDWHEEL") == "1" else "auto"
         openmp = openmp_flags(self.compiler, os.environ.get("PYGRU_OPENMP", default))
         flags = [] if self.compiler.compiler_type == "msvc" else list(UNIX_FLAGS)
         sanitize = os.environ.get("PYGRU_SANITIZE")
-        extra = ["-g", f"-fsanitize={sanitize}"] if sanitize else []  # -g after -g0 counts
+        extra = ["-g", f"-fsanitize={sanitize}"] if sanitize else []  # -g after -g0 wins
         for extension in self.extensions:
             extension.extra_compile_args += flags + openmp + extra
             extension.extra_link_args += openmp + extra
@@ -182,7 +182,7 @@ class BuildExt(build_ext):
         super().build_extensions()
 
     def compile_core_strictly(self, openmp):
-        """Compile the core alone, every warning an error; Cython's own C is not held to it."""
+        """Compile the core alone with every warning an error, without the C code of Cython."""
         self.compiler.compile(
             [f"src_c/{name}" for name in CORE],
             output_dir=str(Path(self.build_temp, "strict")),
@@ -206,7 +206,7 @@ setup(
             "pygru.core._core",
             ["pygru/core/_core.pyx", *(f"src_c/{name}" for name in CORE)],
             include_dirs=["src_c"],
-            define_macros=[("NDEBUG", "1")],  # also where CFLAGS replaces Python's own
+            define_macros=[("NDEBUG", "1")],  # also if CFLAGS replaces Python's own flags
             depends=[f"src_c/{name}" for name in (*HEADERS, *TEMPLATES)],
         ),
         Extension("pygru.core._uninterrupted", ["pygru/core/_uninterrupted.pyx"]),

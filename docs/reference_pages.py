@@ -1,7 +1,8 @@
-"""The reference: which public names there are, which page each stands on, and the pages.
+"""Makes the pages of the reference: finds all public names and assigns them to pages.
 
-A name belongs to the group whose table names the module that defines it, so that a new layer
-or callback finds its page by itself. A name of no group is an error, here and in the tests.
+Each group below lists modules. A name belongs to the group that lists the module in which it is
+defined, so a new layer or callback gets its page automatically. A name that belongs to no group
+is an error, here and in the tests.
 """
 
 import importlib
@@ -17,7 +18,7 @@ import pygru
 
 
 class Group(NamedTuple):
-    """One page of the reference; ``modules`` are prefixes, the longest that fits decides."""
+    """One page of the reference. ``modules`` are prefixes, and the longest one decides."""
 
     title: str
     about: str
@@ -27,7 +28,7 @@ class Group(NamedTuple):
 GROUPS = {
     "layers": Group(
         "Layers",
-        "The GRU, what its methods return, and the layers around it.",
+        "The GRU, the objects that its methods return, and the other layers.",
         (
             "pygru.gru",
             "pygru.options",
@@ -41,37 +42,37 @@ GROUPS = {
     ),
     "training": Group(
         "Training",
-        "The trainer, what it calls, and the optimisers.",
+        "The trainer, its callbacks, the optimisers and the learning rates.",
         ("pygru.train",),
     ),
     "losses": Group(
         "Losses",
-        "Each returns its value and its gradient.",
+        "Each loss returns its value and its gradient.",
         ("pygru.nn.losses",),
     ),
     "data": Group(
         "Data",
-        "From sequences and files to arrays, and the forecaster of the command `pygru`.",
+        "Functions that make arrays from sequences and files, and the forecaster.",
         ("pygru.data", "pygru.forecasting"),
     ),
     "io": Group(
         "Model files",
-        "Written atomically, read without running anything.",
+        "Functions that write and read model files. No code in a file is ever run.",
         ("pygru.io",),
     ),
     "configuration": Group(
         "Threads and configuration",
-        "How many threads, what this installation is, and where the C core lies.",
+        "The number of threads, this installation, and where the files of the C core are.",
         ("pygru.core",),
     ),
     "plots": Group(
         "Plots",
-        "With matplotlib: axes in, axes out.",
+        "Functions that draw with matplotlib, on given axes or on new ones.",
         ("pygru.plot",),
     ),
     "errors": Group(
         "Errors",
-        "What pygru raises beside Python's own exceptions.",
+        "The exceptions that pygru adds to those of Python.",
         ("pygru.errors",),
     ),
 }
