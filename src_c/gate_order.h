@@ -19,9 +19,14 @@ enum gate { GATE_R, GATE_Z, GATE_N, GATES };
 /* After a step, COLUMN_HN holds U_n h + b_hn (reset after) or r*h (reset before). */
 enum column { COLUMN_N, COLUMN_R, COLUMN_Z, COLUMN_HN, COLUMNS };
 
-/* The column that becomes the gate. */
+/* The column that becomes the gate, and to whose sums the inputs contribute. */
 static inline enum column column_of(enum gate gate) {
     return gate == GATE_R ? COLUMN_R : gate == GATE_Z ? COLUMN_Z : COLUMN_N;
+}
+
+/* The column to whose sums the states contribute: hn is apart from n with the reset after. */
+static inline enum column state_column_of(enum gate gate, int after) {
+    return after && gate == GATE_N ? COLUMN_HN : column_of(gate);
 }
 
 /* Elements before a gate, where each has H: rows of a weight matrix, or units. */
@@ -47,6 +52,8 @@ typedef struct gate_run {
 static const gate_run R_Z_N = {GATE_R, 3};
 static const gate_run R_Z = {GATE_R, 2};
 static const gate_run ONLY_N = {GATE_N, 1};
+
+static inline enum gate gate_in(gate_run run, int i) { return (enum gate)((int)run.first + i); }
 
 /* Where the sums of a run stand in a row of gates while it is computed. With the reset after,
  * the states' part of n is hn, so that r, z and hn are contiguous as their gates are. */

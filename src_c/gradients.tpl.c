@@ -130,17 +130,14 @@ static int NAME(wants_d_x)(const NAME(backward_call) *call, int64_t layer) {
 }
 
 /* Stores (direction 0) or adds (direction 1) the gradient of inputs, rows in sweep order. */
-static void NAME(scatter_d_x)(const pygru_plan *plan, const pygru_chunk *chunk,
-                              int32_t direction, int64_t t0, int64_t t1,
-                              const NAME(source) *source, int64_t width, const REAL *from,
-                              const NAME(rows) *to) {
-    const int64_t *start = pygru_plan_starts(plan, chunk);
-    const int64_t *lengths = pygru_plan_lengths(plan) + chunk->sequence0;
+static void NAME(scatter_d_x)(const chunk_view *chunk, int32_t direction, int64_t t0,
+                              int64_t t1, const NAME(source) *source, int64_t width,
+                              const REAL *from, const NAME(rows) *to) {
     int64_t t, i, j;
     for (t = t0; t < t1; t++) {
-        for (i = 0; i < start[t + 1] - start[t]; i++, from += width) {
-            const int64_t time = NAME(time_of)(direction, lengths[i], t);
-            REAL *row = NAME(row_at)(plan, chunk, to, time, i);
+        for (i = 0; i < rows_of_step(chunk, t); i++, from += width) {
+            const int64_t time = NAME(time_of)(direction, chunk->lengths[i], t);
+            REAL *row = NAME(row_at)(chunk, to, time, i);
             if (direction == 0) {
                 NAME(copy_row)(width, from, row);
             } else {
@@ -149,11 +146,8 @@ static void NAME(scatter_d_x)(const pygru_plan *plan, const pygru_chunk *chunk,
                 }
             }
             /* The last direction to arrive applies the dropout of the forward pass. */
-            if (source->mask != NULL && direction == source->directions - 1) {
-                const uint8_t *mask = source->mask + (chunk->row0 + start[time] + i) * width;
-                for (j = 0; j < width; j++) {
-                    row[j] *= (REAL)mask[j] * source->mask_scale;
-                }
+            if (direction == source->directions - 1) {
+                NAME(drop_row)(source, chunk, width, time, i, row);
             }
         }
     }
@@ -165,8 +159,7 @@ static void NAME(d_x_task)(const NAME(backward_call) *call, int64_t layer, int64
     const NAME(backward_args) *args = call->args;
     const pygru_plan *plan = args->plan;
     const pygru_config *c = &plan->config;
-    const pygru_chunk *chunk = pygru_plan_chunk(plan, task);
-    const int64_t *start = pygru_plan_starts(plan, chunk);
+    const chunk_view chunk = chunk_of(plan, task);
     const int64_t H = c->hidden_size;
     REAL *d_x = call->threads + slot * call->layout.thread_total + call->layout.d_x;
     NAME(rows) to = layer == 0
@@ -180,19 +173,15 @@ static void NAME(d_x_task)(const NAME(backward_call) *call, int64_t layer, int64
     for (d = 0; d < c->num_directions; d++) {
         const REAL *d_gates = NAME(gate_gradients)(call, d);
         const NAME(cell) cell = NAME(backward_cell)(call, layer, d, slot);
-        for (t0 = 0; t0 < chunk->steps && !pygru_should_stop(run, slot); t0 = t1) {
-            const REAL *block = d_gates + at_row(H, chunk->row0 + start[t0]);
-            for (t1 = t0 + 1; t1 < chunk->steps; t1++) {
-                if (start[t1 + 1] - start[t0] > plan->block_rows) {
-                    break;
-                }
-            }
-            NAME(input_gradient)(&cell, start[t1] - start[t0], block, d_x);
-            NAME(scatter_d_x)(plan, chunk, d, t0, t1, &source, cell.I, d_x, &to);
+        for (t0 = 0; t0 < chunk.steps && !pygru_should_stop(run, slot); t0 = t1) {
+            const REAL *block = d_gates + at_row(H, chunk.row0 + chunk.start[t0]);
+            t1 = block_end(plan, &chunk, t0);
+            NAME(input_gradient)(&cell, chunk.start[t1] - chunk.start[t0], block, d_x);
+            NAME(scatter_d_x)(&chunk, d, t0, t1, &source, cell.I, d_x, &to);
         }
     }
     if (layer == 0) {
-        NAME(zero_padding)(plan, chunk, &to, 0, c->input_size);
+        NAME(zero_padding)(plan, &chunk, &to, 0, c->input_size);
     }
 }
 

@@ -89,10 +89,20 @@ static NAME(norm_record)
     return record;
 }
 
+/* The two buffers of states: h and h_in are (2, chunk_rows, H). */
+static void NAME(set_states)(NAME(forward_sweep) *s, REAL *h, REAL *h_in) {
+    const int64_t size = s->walk.plan->chunk_rows * s->walk.cell.H;
+    int i;
+    for (i = 0; i < 2; i++) {
+        s->states[i].h = h + i * size;
+        s->states[i].h_in = s->walk.noise.recurrent != NULL ? h_in + i * size : h + i * size;
+    }
+}
+
 /* The sweep of one chunk of a layer in one direction, on the scratch of a thread. */
-static NAME(sweep)
-    NAME(forward_sweep)(const NAME(forward_call) *call, int64_t layer, int64_t chunk,
-                        int32_t direction, int32_t slot, pygru_run *run) {
+static NAME(forward_sweep)
+    NAME(make_forward_sweep)(const NAME(forward_call) *call, int64_t layer, int64_t chunk,
+                             int32_t direction, int32_t slot, pygru_run *run) {
     const NAME(forward_args) *args = call->args;
     const pygru_plan *plan = args->plan;
     const pygru_config *c = &plan->config;
@@ -100,21 +110,21 @@ static NAME(sweep)
     const int64_t index = layer * c->num_directions + direction;
     const pygru_forward_layout *layout = &call->layout;
     REAL *scratch = call->threads + slot * layout->thread_total;
-    NAME(sweep) s;
+    NAME(forward_sweep) s;
     memset(&s, 0, sizeof s);
-    s.plan = plan;
-    s.chunk = pygru_plan_chunk(plan, chunk);
-    s.direction = direction;
-    s.cell = NAME(cell_at)(c, args->kernels, args->blas, args->parameters, args->packed, layer,
-                           direction, scratch + layout->bias, scratch + layout->sums,
-                           scratch + layout->products);
+    s.walk.plan = plan;
+    s.walk.chunk = chunk_of(plan, chunk);
+    s.walk.direction = direction;
+    s.walk.cell = NAME(cell_at)(c, args->kernels, args->blas, args->parameters, args->packed,
+                                layer, direction, scratch + layout->bias,
+                                scratch + layout->sums, scratch + layout->products);
     if (plan->engine == PYGRU_ENGINE_BLAS) {
-        s.cell.ut = NAME(transposed_weights)(call, index);
+        s.walk.cell.ut = NAME(transposed_weights)(call, index);
     }
-    s.noise = NAME(noise_of_cell)(&args->noise, plan, index);
-    NAME(forward_source)(call, layer, &s.source);
-    s.run = run;
-    s.slot = slot;
+    s.walk.noise = NAME(noise_of_cell)(&args->noise, plan, index);
+    NAME(forward_source)(call, layer, &s.walk.source);
+    s.walk.run = run;
+    s.walk.slot = slot;
     s.h0 = args->h0 == NULL ? NULL : args->h0 + index * state_size;
     s.h_n = args->h_n + index * state_size;
     s.h_prev = NAME(states_of)(call, layer, direction);
@@ -131,9 +141,7 @@ static NAME(sweep)
     }
     s.x = scratch + layout->x;
     s.gates = scratch + layout->gates;
-    s.h_in = scratch + layout->h_in;
-    s.h = scratch + layout->h;
-    s.h_next = s.h + plan->chunk_rows * c->hidden_size;
+    NAME(set_states)(&s, scratch + layout->h, scratch + layout->h_in);
     return s;
 }
 
@@ -142,10 +150,11 @@ static NAME(split) NAME(forward_split)(const NAME(forward_call) *call, int64_t l
                                        int32_t slot, pygru_run *run) {
     const pygru_plan *plan = call->args->plan;
     NAME(split)
-    split = {.sweep = NAME(forward_sweep)(call, layer, 0, 0, slot, run), .parts = call->parts};
+    split = {.sweep = NAME(make_forward_sweep)(call, layer, 0, 0, slot, run),
+             .parts = call->parts};
     split.sweep.gates = call->shared + call->layout.split_gates;
-    split.sweep.h = call->shared + call->layout.split_h;
-    split.sweep.h_next = split.sweep.h + plan->chunk_rows * plan->config.hidden_size;
+    NAME(set_states)(&split.sweep, call->shared + call->layout.split_h,
+                     call->shared + call->layout.split_h_in);
     split.block_steps = plan->block_rows / plan->chunk_rows;
     return split;
 }
@@ -167,8 +176,8 @@ static void NAME(forward_task)(int32_t phase, int64_t task, int32_t slot, pygru_
         NAME(transpose_recurrent)(c->hidden_size, args->parameters + at.weight_hh,
                                   NAME(transposed_weights)(call, task));
     } else {
-        const NAME(sweep) s =
-            NAME(forward_sweep)(call, phase - 1, task / D, (int32_t)(task % D), slot, run);
+        const NAME(forward_sweep) s =
+            NAME(make_forward_sweep)(call, phase - 1, task / D, (int32_t)(task % D), slot, run);
         NAME(sweep_forward)(&s);
     }
 }
@@ -247,29 +256,30 @@ static void NAME(backward_sweep_task)(const NAME(backward_call) *call, int64_t l
     REAL *scratch = call->threads + slot * layout->thread_total;
     pygru_tape_view view;
     int64_t index;
-    NAME(sweep) s;
+    const int32_t direction = (int32_t)(task % D);
+    NAME(backward_sweep) s;
     memset(&s, 0, sizeof s);
-    s.plan = plan;
-    s.chunk = pygru_plan_chunk(plan, task / D);
-    s.direction = (int32_t)(task % D);
-    index = layer * D + s.direction;
-    s.cell = NAME(backward_cell)(call, layer, s.direction, slot);
-    s.noise = NAME(noise_of_cell)(&args->noise, plan, index);
-    NAME(backward_source)(call, layer, &s.source);
-    s.run = run;
-    s.slot = slot;
-    pygru_tape_view_of(plan, layer, s.direction, &view);
-    s.tape_x = (REAL *)args->tape + call->tape.x;
-    s.h_prev = (REAL *)args->tape + view.h_prev;
+    s.walk.plan = plan;
+    s.walk.chunk = chunk_of(plan, task / D);
+    s.walk.direction = direction;
+    index = layer * D + direction;
+    s.walk.cell = NAME(backward_cell)(call, layer, direction, slot);
+    s.walk.noise = NAME(noise_of_cell)(&args->noise, plan, index);
+    NAME(backward_source)(call, layer, &s.walk.source);
+    s.walk.run = run;
+    s.walk.slot = slot;
+    pygru_tape_view_of(plan, layer, direction, &view);
+    s.h_prev = args->tape + view.h_prev;
     s.tape_gates = view.gates < 0 ? NULL : (REAL *)args->tape + view.gates;
     s.d_h_n = args->d_h_n == NULL ? NULL : args->d_h_n + index * state_size;
     s.d_h0 = args->d_h0 + index * state_size;
     s.d_y = NAME(output_gradient)(call, layer);
-    s.d_gates = NAME(gate_gradients)(call, s.direction);
-    s.d_products = NAME(product_gradients)(call, s.direction);
-    s.d_norm = NAME(norm_gradients)(call, s.direction, task / D);
-    s.x_rows = NAME(gathered_inputs)(call, layer, s.direction);
-    s.h_in_rows = NAME(dropped_states)(call, s.direction);
+    s.d_gates = NAME(gate_gradients)(call, direction);
+    s.d_products = NAME(product_gradients)(call, direction);
+    s.d_norm = NAME(norm_gradients)(call, direction, task / D);
+    s.gathers_x = NAME(gathered_inputs)(call, layer, direction);
+    s.x_rows = s.gathers_x != NULL ? s.gathers_x : args->tape + call->tape.x;
+    s.h_in_rows = NAME(dropped_states)(call, direction);
     s.gates = scratch + layout->gates;
     s.h_next = scratch + layout->h_next;
     s.d_h = scratch + layout->d_h;
@@ -361,7 +371,8 @@ static pygru_status NAME(step)(const pygru_step_args *given) {
     const pygru_config *c = given->config;
     int64_t states, layer;
     REAL *bias, *gates, *h, *products, *sums;
-    const NAME(norm_record) record = {0};
+    NAME(cell_noise) noise = {0};
+    NAME(step_arrays) arrays = {0};
     uint64_t float_state;
     if (status != PYGRU_OK || args.B == 0) {
         return status;
@@ -372,20 +383,21 @@ static pygru_status NAME(step)(const pygru_step_args *given) {
     h = gates + COLUMNS * states;
     products = h + states;
     sums = products + (pygru_normalises(c) ? GATES * states : 0);
+    noise.zoneout_rate = args.zoneout_rate;
+    arrays.rows = args.B;
+    arrays.gates = gates;
+    arrays.h = arrays.h_in = h;
+    arrays.noise = &noise;
     float_state = pygru_enter_float_state();
     for (layer = 0; layer < c->num_layers; layer++) {
-        const NAME(cell_noise) noise = {.zoneout_rate = args.zoneout_rate};
         const NAME(cell) cell = NAME(cell_at)(c, args.kernels, args.blas, args.parameters,
                                               args.packed, layer, 0, bias, sums, products);
         const REAL *x = layer == 0 ? args.x : args.h_next + (layer - 1) * states;
-        REAL *h_next = args.h_next + layer * states;
         /* h_next may be h, and a step reads all of the old state until its end */
         memcpy(h, args.h + layer * states, (size_t)states * sizeof(REAL));
-        NAME(project_input)(&cell, args.B, x, gates, &record);
-        NAME(cell_forward)(&cell, args.B, gates, h, h, h_next, 0, &record);
-        if (NAME(zones_out)(&noise)) {
-            NAME(zone_out)(&noise, 0, states, h, h_next);
-        }
+        NAME(project_input)(&cell, NAME(all_units)(&cell), args.B, x, gates, &arrays.record);
+        arrays.h_next = args.h_next + layer * states;
+        NAME(whole_step)(&cell, &arrays);
     }
     pygru_leave_float_state(float_state);
     return PYGRU_OK;

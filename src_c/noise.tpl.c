@@ -1,12 +1,12 @@
 /* noise.tpl.c - what regularises the recurrence of one layer in one direction: recurrent
- * dropout and zoneout, forward beside backward.
+ * dropout and zoneout, forward beside backward. Forward functions work on a range of units.
  *
  * Recurrent dropout (Gal and Ghahramani 2016, arXiv:1512.05287) replaces the old state h by
  * h_in = m * h / (1-p) where weights multiply it; m is one mask per sequence, the same at every
  * step. The blend with the candidate takes h itself. Zoneout (Krueger et al. 2017,
  * arXiv:1606.01305) lets units keep their old state: h' = d * h + (1-d) * h', with a mask d per
  * step, or with its mean where there is none. Both work on rows of H before and after the
- * cell's own kernels, which know nothing of them. */
+ * kernels, which know nothing of them. */
 
 typedef struct NAME(cell_noise) {
     const uint8_t *recurrent; /* (B, H) or NULL */
@@ -29,13 +29,13 @@ static NAME(cell_noise)
 
 /* ---- recurrent dropout ---------------------------------------------------------------- */
 
-/* to = m * h / (1-p) for the first n sequences of a chunk, whose batch indices are `order`. */
-static void NAME(drop_states)(const NAME(cell_noise) *noise, int64_t n, int64_t H,
-                              const int64_t *order, const REAL *h, REAL *to) {
+/* to = m * h / (1-p) for `rows` sequences whose batch indices are `order`. */
+static void NAME(drop_states)(const NAME(cell_noise) *noise, int64_t rows, int64_t H,
+                              unit_range range, const int64_t *order, const REAL *h, REAL *to) {
     int64_t i, j;
-    for (i = 0; i < n; i++) {
+    for (i = 0; i < rows; i++) {
         const uint8_t *mask = noise->recurrent + order[i] * H;
-        for (j = 0; j < H; j++) {
+        for (j = range.first; j < range.first + range.n; j++) {
             to[i * H + j] = h[i * H + j] * ((REAL)mask[j] * noise->recurrent_scale);
         }
     }
@@ -59,19 +59,22 @@ static int NAME(zones_out)(const NAME(cell_noise) *noise) {
     return noise->zoneout != NULL || noise->zoneout_rate != 0;
 }
 
-/* h_next = d * h + (1-d) * h_next for n elements; the mask of the first is at `at`. */
-static void NAME(zone_out)(const NAME(cell_noise) *noise, int64_t at, int64_t n, const REAL *h,
-                           REAL *h_next) {
-    int64_t j;
-    if (noise->zoneout == NULL) {
-        for (j = 0; j < n; j++) {
-            h_next[j] =
-                noise->zoneout_rate * h[j] + ((REAL)1 - noise->zoneout_rate) * h_next[j];
+/* h_next = d * h + (1-d) * h_next; `row` is the first row's in the mask. */
+static void NAME(zone_out)(const NAME(cell_noise) *noise, int64_t row, int64_t rows, int64_t H,
+                           unit_range range, const REAL *h, REAL *h_next) {
+    const REAL rate = noise->zoneout_rate;
+    int64_t i, j;
+    for (i = 0; i < rows; i++, h += H, h_next += H) {
+        if (noise->zoneout == NULL) {
+            for (j = range.first; j < range.first + range.n; j++) {
+                h_next[j] = rate * h[j] + ((REAL)1 - rate) * h_next[j];
+            }
+        } else {
+            const uint8_t *mask = noise->zoneout + (row + i) * H;
+            for (j = range.first; j < range.first + range.n; j++) {
+                h_next[j] = mask[j] ? h[j] : h_next[j];
+            }
         }
-        return;
-    }
-    for (j = 0; j < n; j++) {
-        h_next[j] = noise->zoneout[at + j] ? h[j] : h_next[j];
     }
 }
 

@@ -1,5 +1,24 @@
 /* packed.tpl.c - the parameters of a cell as its engine wants them. */
 
+/* The bias of each column of a gates row; zeros without bias. */
+static void NAME(combine_biases)(int64_t H, int after, const REAL *b_ih, const REAL *b_hh,
+                                 REAL *bias) {
+    const int64_t r = at_gate(H, GATE_R), z = at_gate(H, GATE_Z), n = at_gate(H, GATE_N);
+    int64_t j;
+    if (b_ih == NULL) {
+        memset(bias, 0, (size_t)all_columns(H) * sizeof(REAL));
+        return;
+    }
+    INDEPENDENT
+    for (j = 0; j < H; j++) {
+        const REAL b_hn = b_hh[n + j];
+        bias[at_column(H, COLUMN_N) + j] = after ? b_ih[n + j] : b_ih[n + j] + b_hn;
+        bias[at_column(H, COLUMN_R) + j] = b_ih[r + j] + b_hh[r + j];
+        bias[at_column(H, COLUMN_Z) + j] = b_ih[z + j] + b_hh[z + j];
+        bias[at_column(H, COLUMN_HN) + j] = after ? b_hn : (REAL)0;
+    }
+}
+
 /* What stands beside the products of a cell: bias (4H) and, with layer normalisation, norm
  * (PYGRU_NORM, H), to which the biases move then. */
 static void NAME(fill_vectors)(const pygru_config *c, const REAL *parameters,

@@ -274,20 +274,17 @@ pygru_status pygru_plan_init(const pygru_config *config, int32_t engine, int64_t
 }
 
 pygru_status pygru_plan_rows(const pygru_plan *plan, int64_t *step, int64_t *sequence) {
-    const int64_t *order;
     int64_t c, t, i;
     if (!pygru_is_plan(plan) || step == NULL || sequence == NULL ||
         ((uintptr_t)step | (uintptr_t)sequence) % sizeof(int64_t) != 0) {
         return PYGRU_BAD_ARGUMENT;
     }
-    order = pygru_plan_order(plan);
     for (c = 0; c < plan->n_chunks; c++) {
-        const pygru_chunk *chunk = pygru_plan_chunk(plan, c);
-        const int64_t *start = pygru_plan_starts(plan, chunk);
-        for (t = 0; t < chunk->steps; t++) {
-            for (i = 0; i < start[t + 1] - start[t]; i++) {
-                step[chunk->row0 + start[t] + i] = t;
-                sequence[chunk->row0 + start[t] + i] = order[chunk->sequence0 + i];
+        const chunk_view chunk = chunk_of(plan, c);
+        for (t = 0; t < chunk.steps; t++) {
+            for (i = 0; i < rows_of_step(&chunk, t); i++) {
+                step[chunk.row0 + chunk.start[t] + i] = t;
+                sequence[chunk.row0 + chunk.start[t] + i] = chunk.order[i];
             }
         }
     }
@@ -373,6 +370,8 @@ pygru_forward_layout pygru_layout_forward(const pygru_plan *plan) {
         a.split_gates =
             reserve_vectors(&a.shared_total, times(plan->block_rows, times(COLUMNS, H)));
         a.split_h = reserve_vectors(&a.shared_total, times(2, times(plan->chunk_rows, H)));
+        a.split_h_in = reserve_vectors(&a.shared_total,
+                                       times(2 * c->drops_states, times(plan->chunk_rows, H)));
     }
     a.shared_total = a.shared_total < 0 ? -1 : pygru_padded(a.shared_total);
     a.bias = reserve(&a.thread_total, simd ? 0 : pygru_vectors_of_cell(c));
@@ -380,7 +379,7 @@ pygru_forward_layout pygru_layout_forward(const pygru_plan *plan) {
     a.gates = reserve_vectors(&a.thread_total, times(plan->block_rows, times(COLUMNS, H)));
     a.sums = reserve_vectors(&a.thread_total, simd * PYGRU_SUMS);
     a.h = reserve_vectors(&a.thread_total, times(2, times(plan->chunk_rows, H)));
-    a.h_in = reserve_vectors(&a.thread_total, times(c->drops_states * plan->chunk_rows, H));
+    a.h_in = reserve_vectors(&a.thread_total, times(2 * c->drops_states * plan->chunk_rows, H));
     a.products = reserve_vectors(
         &a.thread_total, times(pygru_normalises(c) * plan->chunk_rows, times(GATES, H)));
     return a;

@@ -66,6 +66,14 @@ static inline int64_t pygru_tiles_of_matrix(int64_t H) {
     return pygru_tiles(at_gate(H, GATE_N)) + pygru_tiles(H);
 }
 
+/* Some units of a cell. On the SIMD engine the first one begins a panel, and the last one ends
+ * a panel or is the cell's last; on the BLAS engine and with layer normalisation there is only
+ * the range of all units. */
+typedef struct unit_range {
+    int64_t first;
+    int64_t n;
+} unit_range;
+
 /* What arrays that are read in whole vectors have beyond their last element. */
 enum { PYGRU_SLACK = PYGRU_MOST_LANES };
 
@@ -110,14 +118,15 @@ typedef struct pygru_forward_layout {
     int64_t ut;          /* BLAS engine, shared (L*D, H, 3H): transposed recurrent weights */
     int64_t states;      /* (2, D, R, H): h_prev of a layer and of the one below */
     int64_t split_gates; /* (block_rows, 4H) if the plan splits, and */
-    int64_t split_h;     /* (2, chunk_rows, H), shared by the threads */
+    int64_t split_h;     /* (2, chunk_rows, H), shared by the threads, and */
+    int64_t split_h_in;  /* (2, chunk_rows, H) with recurrent dropout */
     int64_t shared_total;
     int64_t bias;     /* per thread (4H), with layer normalisation and (PYGRU_NORM, H) */
     int64_t x;        /* (block_rows, widest input) */
     int64_t gates;    /* (block_rows, 4H) */
     int64_t sums;     /* PYGRU_SUMS, SIMD engine */
     int64_t h;        /* (2, chunk_rows, H): before and after a step */
-    int64_t h_in;     /* (chunk_rows, H) with recurrent dropout: the state in the products */
+    int64_t h_in;     /* (2, chunk_rows, H) with recurrent dropout: in the products */
     int64_t products; /* (chunk_rows, 3H) with layer normalisation: of the states */
     int64_t thread_total;
 } pygru_forward_layout;
@@ -185,21 +194,49 @@ pygru_packed_cell pygru_packed_cell_of(const pygru_config *config, int64_t layer
 /* Input size of the widest layer. */
 int64_t pygru_widest_input(const pygru_config *config);
 
-static inline const int64_t *pygru_plan_order(const pygru_plan *plan) {
-    return (const int64_t *)((const char *)plan + plan->order);
+/* One chunk with its parts of the plan's tables. */
+typedef struct chunk_view {
+    int64_t n;              /* sequences */
+    int64_t steps;          /* of the longest one */
+    int64_t row0;           /* first packed row */
+    const int64_t *start;   /* (steps + 1) rows of the chunk before a step */
+    const int64_t *order;   /* (n) batch index of a sequence */
+    const int64_t *lengths; /* (n) */
+} chunk_view;
+
+static inline chunk_view chunk_of(const pygru_plan *plan, int64_t index) {
+    const char *base = (const char *)plan;
+    const pygru_chunk *chunk = (const pygru_chunk *)(base + plan->chunks) + index;
+    const chunk_view view = {chunk->n,
+                             chunk->steps,
+                             chunk->row0,
+                             (const int64_t *)(base + plan->starts) + chunk->start0,
+                             (const int64_t *)(base + plan->order) + chunk->sequence0,
+                             (const int64_t *)(base + plan->lengths) + chunk->sequence0};
+    return view;
 }
 
-static inline const int64_t *pygru_plan_lengths(const pygru_plan *plan) {
-    return (const int64_t *)((const char *)plan + plan->lengths);
+/* How many sequences take part in a step; none in the step after the last. */
+static inline int64_t rows_of_step(const chunk_view *chunk, int64_t t) {
+    return t < chunk->steps ? chunk->start[t + 1] - chunk->start[t] : 0;
 }
 
-static inline const pygru_chunk *pygru_plan_chunk(const pygru_plan *plan, int64_t chunk) {
-    return (const pygru_chunk *)((const char *)plan + plan->chunks) + chunk;
+/* One past the last step of the time block that begins at t0: as many whole steps as fit. */
+static inline int64_t block_end(const pygru_plan *plan, const chunk_view *chunk, int64_t t0) {
+    int64_t t1 = t0 + 1;
+    while (t1 < chunk->steps && chunk->start[t1 + 1] - chunk->start[t0] <= plan->block_rows) {
+        t1++;
+    }
+    return t1;
 }
 
-static inline const int64_t *pygru_plan_starts(const pygru_plan *plan,
-                                               const pygru_chunk *chunk) {
-    return (const int64_t *)((const char *)plan + plan->starts) + chunk->start0;
+/* First step of the time block that ends before t1, for the way back. */
+static inline int64_t block_begin(const pygru_plan *plan, const chunk_view *chunk, int64_t t1) {
+    int64_t t0 = t1 - 1;
+    while (t0 > 0 && chunk->start[t1] - chunk->start[t0 - 1] <= plan->block_rows) {
+        t0--;
+    }
+    return t0;
 }
 
 #endif

@@ -1,47 +1,235 @@
-/* step.tpl.c - one step of a cell, with layer normalisation or without. */
+/* step.tpl.c - one step of a cell and its derivative: every call of the core goes through the
+ * functions of this file, whatever its engine, with layer normalisation or without.
+ *
+ * The equations are those of docs/math.md. A step has a beginning and an end, each over a range
+ * of units, because with the reset before the candidate needs r*h of all units: threads that
+ * share the units of a step meet in between. On the SIMD engine a group of units at a time goes
+ * through the product and becomes gates and state at once. Otherwise the products are complete
+ * before an elementwise pass over them; layer normalisation, which needs the mean of a whole
+ * row, stands between the two. The elementwise part is in kernels/gates.tpl.c. */
 
-/* The same record, `row` rows further. */
-static NAME(norm_record)
-    NAME(record_at)(const NAME(norm_record) *record, int64_t H, int64_t row) {
-    NAME(norm_record) at = *record;
-    if (at.x_hat != NULL) {
-        at.x_hat += row * all_gates(H);
-        at.h_hat += row * all_gates(H);
-        at.scale += row;
-    }
-    return at;
-}
+/* ---- forward ------------------------------------------------------------------------ */
 
 /* gates (rows, 4H): what the inputs contribute to the sums of the columns n | r | z, biases
  * included; the fourth is the engine's own. Only layer normalisation has a record. */
-static void NAME(project_input)(const NAME(cell) *cell, int64_t rows, const REAL *x,
-                                REAL *gates, const NAME(norm_record) *record) {
-    NAME(multiply_inputs)(cell, rows, x, gates);
+static void NAME(project_input)(const NAME(cell) *cell, unit_range range, int64_t rows,
+                                const REAL *x, REAL *gates, const NAME(norm_record) *record) {
+    NAME(multiply_inputs)(cell, range, rows, x, gates);
     if (cell->norm != NULL) {
         NAME(normalise_inputs)(cell, rows, gates, record);
     }
 }
 
-/* One step of `rows` independent rows. gates (rows, 4H): in as project_input left them, out
- * n|r|z|hn if `stores`, otherwise undefined. h (rows, H); h_in (rows, H) is what stands for it
- * in the products and beside the reset gate: h itself but for recurrent dropout. h_next is
- * neither. */
-static void NAME(cell_forward)(const NAME(cell) *cell, int64_t rows, REAL *gates, const REAL *h,
-                               const REAL *h_in, REAL *h_next, int stores,
-                               const NAME(norm_record) *record) {
-    if (cell->norm != NULL) {
-        NAME(normalised_forward)(cell, rows, gates, h, h_in, h_next, stores, record);
-    } else {
-        NAME(plain_forward)(cell, rows, gates, h, h_in, h_next, stores);
+typedef void (*NAME(pass))(const NAME(pygru_units) *);
+
+/* The product of a run of gates and the pass that follows from it, for the rows and units that p
+ * and units begin with: a group of panels at a time, as many as leave the sums in the
+ * first-level cache. Both move on from one group to the next. */
+static void NAME(fused_groups)(const NAME(cell) *cell, int64_t n, NAME(pygru_product) *p,
+                               NAME(pygru_units) *units, NAME(pass) pass) {
+    const int64_t lanes = cell->kernels->lanes;
+    const int64_t panels = NAME(panels_of)(cell, n);
+    const int64_t fitting = PYGRU_SUMS / 2 / (p->m * p->NV * lanes);
+    const int64_t group = fitting < 1 ? 1 : fitting < panels ? fitting : panels;
+    int64_t done;
+    int v;
+    for (v = 0; v < p->NV; v++) {
+        p->out.at[v] = cell->sums + v * group * lanes;
+        p->out.row[v] = p->NV * group * lanes;
+    }
+    units->sums = cell->sums;
+    units->sums_row = p->NV * group * lanes;
+    units->gate = group * lanes;
+    for (done = 0; done < panels; done += group) {
+        const int64_t left = n - done * lanes;
+        if (done > 0) {
+            p->w = NAME(pygru_weights_at)(cell->kernels, p->w, group * p->panel);
+            for (v = 0; v < p->NV; v++) {
+                p->from.at[v] += group * lanes;
+            }
+            units->gates += group * lanes;
+            units->h += group * lanes;
+            units->h_next += group * lanes;
+        }
+        p->panels = panels - done < group ? panels - done : group;
+        units->sums_units = p->panels * lanes;
+        units->units = left < units->sums_units ? left : units->sums_units;
+        cell->kernels->product(p);
+        pass(units);
     }
 }
 
-/* The derivative of cell_forward. */
-static void NAME(cell_backward)(const NAME(cell) *cell, int64_t rows,
-                                const NAME(step_gradient) *s) {
-    if (cell->norm != NULL) {
-        NAME(normalised_backward)(cell, rows, s);
+/* The same for all rows of a step, PYGRU_SLAB at a time. */
+static void NAME(fused_pass)(const NAME(cell) *cell, unit_range range,
+                             const NAME(step_arrays) *s, gate_run run, NAME(matrix) a,
+                             const REAL *h, NAME(pass) pass) {
+    const int64_t H = cell->H, panel = run.count * H * cell->kernels->lanes;
+    int64_t row;
+    int v;
+    for (row = 0; row < s->rows; row += PYGRU_SLAB) {
+        const int64_t rows = s->rows - row < PYGRU_SLAB ? s->rows - row : PYGRU_SLAB;
+        REAL *gates = s->gates + at_row(H, row) + range.first;
+        NAME(pygru_units) units;
+        NAME(pygru_product) p;
+        units.rows = rows;
+        units.H = H;
+        units.gates = gates;
+        units.h = h + row * H + range.first;
+        units.h_next = s->h_next + row * H + range.first;
+        units.keeps = cell->keeps;
+        units.stores = s->stores;
+        p.m = rows;
+        p.NV = run.count;
+        p.K = H;
+        p.a = a.data + row * a.ld;
+        p.lda = a.ld;
+        p.w = NAME(pygru_weights_at)(cell->kernels, NAME(panels_of_run)(cell, run),
+                                     range.first * run.count * H);
+        p.panel = panel;
+        for (v = 0; v < run.count; v++) {
+            const enum column column = state_column_of(gate_in(run, v), cell->after);
+            if (column == COLUMN_HN) {
+                p.from.at[v] = (REAL *)cell->bias + at_column(H, column) + range.first;
+                p.from.row[v] = 0; /* a bias, which is only read */
+            } else {
+                p.from.at[v] = gates + at_column(H, column);
+                p.from.row[v] = all_columns(H);
+            }
+        }
+        NAME(fused_groups)(cell, range.n, &p, &units, pass);
+    }
+}
+
+static void NAME(separate_pass)(const NAME(cell) *cell, const NAME(step_arrays) *s,
+                                gate_run run, NAME(matrix) a, const REAL *h, NAME(pass) pass) {
+    const int64_t H = cell->H;
+    const int normalises = cell->norm != NULL;
+    const int64_t row = normalises ? all_gates(H) : all_columns(H);
+    /* Without layer normalisation the sums stand where the gates will. */
+    REAL *sums =
+        normalises ? cell->products + at_gate(H, run.first) : s->gates + at_run(H, run);
+    const NAME(pygru_units) units = {.rows = s->rows,
+                                     .units = H,
+                                     .H = H,
+                                     .sums = sums,
+                                     .sums_row = row,
+                                     .sums_units = H,
+                                     .gate = H,
+                                     .gates = s->gates,
+                                     .h = h,
+                                     .h_next = s->h_next,
+                                     .keeps = cell->keeps,
+                                     .stores = s->stores};
+    NAME(multiply_states)(cell, s->rows, run, a, !normalises, sums, row);
+    if (normalises) {
+        NAME(normalise_states)(cell, s, run);
+    }
+    pass(&units);
+}
+
+/* The product of a run of gates with the rows of A, and the elementwise pass over its sums,
+ * which takes h for the state before the step. */
+ALWAYS_INLINE void NAME(multiply_and_pass)(const NAME(cell) *cell, unit_range range,
+                                           const NAME(step_arrays) *s, gate_run run,
+                                           NAME(matrix) a, const REAL *h, NAME(pass) pass) {
+    if (cell->packed_u != NULL && cell->norm == NULL) {
+        NAME(fused_pass)(cell, range, s, run, a, h, pass);
     } else {
-        NAME(plain_backward)(cell, rows, s);
+        NAME(separate_pass)(cell, s, run, a, h, pass);
+    }
+}
+
+/* The beginning of a step: all of it with the reset after; r, z and r*h with the reset before. */
+static void NAME(step_begin)(const NAME(cell) *cell, unit_range range,
+                             const NAME(step_arrays) *s) {
+    const NAME(matrix) states = {s->h_in, cell->H};
+    if (cell->after) {
+        NAME(multiply_and_pass)(cell, range, s, R_Z_N, states, s->h,
+                                cell->kernels->after_forward);
+    } else {
+        NAME(multiply_and_pass)(cell, range, s, R_Z, states, s->h_in,
+                                cell->kernels->before_reset);
+    }
+}
+
+/* The end of a step, once its beginning is done for all units: with the reset before the
+ * candidate and the new state, and zoneout. */
+static void NAME(step_end)(const NAME(cell) *cell, unit_range range,
+                           const NAME(step_arrays) *s) {
+    const int64_t H = cell->H;
+    if (!cell->after) {
+        const NAME(matrix) rh = {s->gates + at_column(H, COLUMN_HN), all_columns(H)};
+        NAME(multiply_and_pass)(cell, range, s, ONLY_N, rh, s->h,
+                                cell->kernels->before_candidate);
+    }
+    if (s->noise != NULL && NAME(zones_out)(s->noise)) {
+        NAME(zone_out)(s->noise, s->row, s->rows, H, range, s->h, s->h_next);
+    }
+}
+
+static void NAME(whole_step)(const NAME(cell) *cell, const NAME(step_arrays) *s) {
+    NAME(step_begin)(cell, NAME(all_units)(cell), s);
+    NAME(step_end)(cell, NAME(all_units)(cell), s);
+}
+
+/* ---- backward ----------------------------------------------------------------------- */
+
+/* The first half with the reset before: everything that hangs on the candidate.
+ *   d_rh = da_n U_n;  d_h_in += d_rh r;  da_r follows from d_rh */
+static void NAME(candidate_backward)(const NAME(cell) *cell, const NAME(step_gradient) *s,
+                                     REAL *d_h_in) {
+    const int64_t H = cell->H, rh = at_column(H, COLUMN_HN);
+    int64_t i;
+    cell->kernels->before_backward(s->rows, H, s->gates, s->h, s->d_h, s->d_gates, cell->keeps);
+    if (cell->norm != NULL) {
+        NAME(normalise_states_backward)(cell, s, ONLY_N);
+        for (i = 0; i < s->rows; i++) { /* r*h, which the gradient of U_n needs */
+            memcpy(s->d_products + at_row(H, i) + rh, s->d_gates + at_row(H, i) + rh,
+                   (size_t)H * sizeof(REAL));
+        }
+    }
+    memset(s->d_rh, 0, (size_t)(s->rows * H) * sizeof(REAL));
+    NAME(back_product)(cell, s->rows, ONLY_N, s->d_products, s->d_rh);
+    cell->kernels->reset_backward(s->rows, H, s->gates, s->h_in, s->d_rh, d_h_in, s->d_gates);
+}
+
+/* From the gradient of the state after the step to that of the state before it, which is left
+ * in d_h, without noise; the gradient of h_in is added to d_h_in, which may be d_h. */
+static void NAME(cell_backward)(const NAME(cell) *cell, const NAME(step_gradient) *s,
+                                REAL *d_h_in) {
+    const gate_run run = cell->after ? R_Z_N : R_Z;
+    if (cell->after) {
+        cell->kernels->after_backward(s->rows, cell->H, s->gates, s->h, s->d_h, s->d_gates,
+                                      cell->keeps);
+    } else {
+        NAME(candidate_backward)(cell, s, d_h_in);
+    }
+    if (cell->norm != NULL) {
+        NAME(normalise_states_backward)(cell, s, run);
+        NAME(add_bias_gradients)(cell, s);
+        NAME(normalise_inputs_backward)(cell, s);
+    }
+    /* d_h_in += [da_r da_z da_hn] U, or [da_r da_z] U_rz */
+    NAME(back_product)(cell, s->rows, run, s->d_products, d_h_in);
+}
+
+/* The derivative of a whole step. */
+static void NAME(step_backward)(const NAME(cell) *cell, const NAME(step_gradient) *s) {
+    const int64_t n = s->rows * cell->H;
+    const int drops = s->noise->recurrent != NULL;
+    const int zones_out = NAME(zones_out)(s->noise);
+    int64_t j;
+    if (zones_out) {
+        NAME(zone_out_backward)(s->noise, s->row * cell->H, n, s->d_h, s->d_kept);
+    }
+    if (drops) {
+        memset(s->d_h_in, 0, (size_t)n * sizeof(REAL));
+    }
+    NAME(cell_backward)(cell, s, drops ? s->d_h_in : s->d_h);
+    if (drops) {
+        NAME(drop_states_backward)(s->noise, s->rows, cell->H, s->order, s->d_h_in, s->d_h);
+    }
+    for (j = 0; zones_out && j < n; j++) {
+        s->d_h[j] += s->d_kept[j];
     }
 }

@@ -97,22 +97,20 @@ BUGS = [
         "state not carried (from one block of steps to the next)",
         "src_c",
         """\
-        t1 = NAME(block_end)(s, t0);
+        t1 = block_end(w->plan, &w->chunk, t0);
         NAME(project_input)""",
         """\
-        t1 = NAME(block_end)(s, t0);
-        NAME(load_state)(s);
+        t1 = block_end(w->plan, &w->chunk, t0);
+        if (t0 > 0) {
+            NAME(zero_row)(w->chunk.n * w->cell.H, s->states[t0 % 2].h);
+        }
         NAME(project_input)""",
     ),
     Bug(
         "reverse output order",
         "src_c",
-        """\
-        const int64_t time = NAME(time_of)(s->direction, lengths[i], t);
-        REAL *y = NAME(row_at)""",
-        """\
-        const int64_t time = lengths[i] > 0 ? t : 0;
-        REAL *y = NAME(row_at)""",
+        "REAL *y = NAME(row_at)(&w->chunk, &s->y, NAME(time_at)(w, t, i), i);",
+        "REAL *y = NAME(row_at)(&w->chunk, &s->y, t, i);",
     ),
     Bug(
         "h_n of the reverse direction wrong",
@@ -174,8 +172,8 @@ self.lengths = validation.as_lengths(lengths, self.B, self.T)
     Bug(
         "recurrent dropout acts on the blend too (reset before)",
         "src_c",
-        "NAME(units_of)(cell, slab, slab->h);",
-        "NAME(units_of)(cell, slab, slab->h_in);",
+        "NAME(multiply_and_pass)(cell, range, s, ONLY_N, rh, s->h,",
+        "NAME(multiply_and_pass)(cell, range, s, ONLY_N, rh, s->h_in,",
     ),
     Bug(
         "the gradient of U sees the states that were dropped",

@@ -237,8 +237,9 @@ def sizes_of(engine, I, H, L, D, bias, T, B, item, keep, n_threads, drops, norm)
     if splits(engine, H, D, B, item, norm):
         forward.add_vectors(block * 4 * H)
         forward.add_vectors(2 * chunk * H)
+        forward.add_vectors(2 * drops * chunk * H)
     each = Extent(vectors, block * widest)
-    for count in (block * 4 * H, is_simd * SUMS, 2 * chunk * H, drops * chunk * H):
+    for count in (block * 4 * H, is_simd * SUMS, 2 * chunk * H, 2 * drops * chunk * H):
         each.add_vectors(count)
     each.add_vectors(norm * chunk * 3 * H)
     forward_total = padded(forward.end) + n_threads * each.end

@@ -19,7 +19,7 @@ _Static_assert(VECTOR_BYTES / sizeof(REAL) <= PYGRU_MOST_LANES, "see vectors.h")
 
 #include "activations.tpl.c"
 #include "gates.tpl.c"
-#include "norm.tpl.c"
+#include "standardise.tpl.c"
 #include "optimizers.tpl.c"
 #include "losses.tpl.c"
 #if PYGRU_PACKED_PRODUCTS

@@ -1,0 +1,202 @@
+/* products.tpl.c - the matrix products of a cell, by BLAS or with packed weights.
+ *
+ * Forward: the inputs and the states times their weights. Backward: the gradients of the gates
+ * times the same weights. The products over all rows that give the gradients of the weights are
+ * in gradients.tpl.c. */
+
+/* ---- packed weights ----------------------------------------------------------------- */
+
+/* Panels that hold so many units: the last one may be partly empty. */
+static int64_t NAME(panels_of)(const NAME(cell) *cell, int64_t units) {
+    return (units + cell->kernels->lanes - 1) / cell->kernels->lanes;
+}
+
+/* Where the panels of a run of gates begin in packed_u. */
+static const void *NAME(panels_of_run)(const NAME(cell) *cell, gate_run run) {
+    const int64_t panels_of_gate =
+        NAME(panels_of)(cell, cell->H) * cell->kernels->lanes * cell->H;
+    return NAME(pygru_weights_at)(cell->kernels, cell->packed_u,
+                                  at_gate(panels_of_gate, run.first));
+}
+
+/* A product whose last block of columns may be partly beyond n: that one goes through `sums`,
+ * because whole vectors are written. */
+static void NAME(product_within)(const NAME(cell) *cell, int64_t n, NAME(pygru_product) *p) {
+    const int64_t lanes = cell->kernels->lanes;
+    const int64_t all = n / lanes;
+    const int64_t rest = n % lanes;
+    const int64_t rows = p->m;
+    NAME(pygru_product) last = *p;
+    int64_t row, i;
+    int v;
+    p->panels = all;
+    if (all > 0) {
+        cell->kernels->product(p);
+    }
+    if (rest == 0) {
+        return;
+    }
+    last.panels = 1;
+    last.w = NAME(pygru_weights_at)(cell->kernels, p->w, all * p->panel);
+    for (row = 0; row < rows; row += PYGRU_SLAB) {
+        last.m = rows - row < PYGRU_SLAB ? rows - row : PYGRU_SLAB;
+        last.a = p->a + row * p->lda;
+        for (v = 0; v < p->NV; v++) {
+            last.from.at[v] = p->from.at[v] + row * p->from.row[v] + all * lanes;
+            last.out.at[v] = cell->sums + v * lanes;
+            last.out.row[v] = p->NV * lanes;
+        }
+        cell->kernels->product(&last);
+        for (i = 0; i < last.m; i++) {
+            for (v = 0; v < p->NV; v++) {
+                memcpy(p->out.at[v] + (row + i) * p->out.row[v] + all * lanes,
+                       cell->sums + (i * p->NV + v) * lanes, (size_t)rest * sizeof(REAL));
+            }
+        }
+    }
+}
+
+/* ---- inputs ------------------------------------------------------------------------- */
+
+static void NAME(simd_multiply_inputs)(const NAME(cell) *cell, unit_range range, int64_t rows,
+                                       const REAL *x, REAL *gates) {
+    const int64_t H = cell->H, I = cell->I, lanes = cell->kernels->lanes;
+    enum gate gate;
+    NAME(pygru_product)
+    p = {.m = rows,
+         .NV = GATES,
+         .K = I,
+         .a = x,
+         .lda = I,
+         .w = NAME(pygru_weights_at)(cell->kernels, cell->packed_w, range.first * all_gates(I)),
+         .panel = all_gates(I) * lanes};
+    for (gate = GATE_R; gate < GATES; gate++) {
+        const int64_t at = at_column(H, column_of(gate)) + range.first;
+        p.from.at[gate] = (REAL *)cell->bias + at; /* only read */
+        p.out.at[gate] = gates + at;
+        p.out.row[gate] = all_columns(H);
+    }
+    NAME(product_within)(cell, range.n, &p);
+}
+
+static void NAME(blas_multiply_inputs)(const NAME(cell) *cell, int64_t rows, const REAL *x,
+                                       REAL *gates) {
+    const int64_t H = cell->H, I = cell->I, row = all_columns(H);
+    const NAME(matrix) inputs = {x, I};
+    const NAME(matrix) w_rz = {cell->w, I};
+    const NAME(matrix) w_n = {cell->w + at_gate(H, GATE_N) * I, I};
+    int64_t i;
+    for (i = 0; i < rows; i++) {
+        memcpy(gates + at_row(H, i), cell->bias, (size_t)row * sizeof(REAL));
+    }
+    NAME(multiply_nt)(cell->blas, rows, R_Z.count * H, I, inputs, w_rz, 1,
+                      gates + at_run(H, R_Z), row);
+    NAME(multiply_nt)(cell->blas, rows, H, I, inputs, w_n, 1, gates + at_run(H, ONLY_N), row);
+}
+
+/* gates (rows, 4H) = bias + X W^T in the columns n | r | z of some units; the fourth is the
+ * engine's own. */
+static void NAME(multiply_inputs)(const NAME(cell) *cell, unit_range range, int64_t rows,
+                                  const REAL *x, REAL *gates) {
+    if (cell->packed_w != NULL) {
+        NAME(simd_multiply_inputs)(cell, range, rows, x, gates);
+    } else {
+        NAME(blas_multiply_inputs)(cell, rows, x, gates);
+    }
+}
+
+/* ---- states ------------------------------------------------------------------------- */
+
+/* ut (H, 3H) = U^T */
+static void NAME(transpose_recurrent)(int64_t H, const REAL *u, REAL *RESTRICT ut) {
+    const int64_t rows = all_gates(H);
+    int64_t row, column;
+    for (column = 0; column < H; column++) {
+        for (row = 0; row < rows; row++) {
+            ut[column * rows + row] = u[row * H + column];
+        }
+    }
+}
+
+/* out = A U_g^T + out, or without `adds` A U_g^T alone, for a run of gates, all units at once.
+ * Rows of out are `row` elements apart and hold the gates of the run one behind the other. */
+static void NAME(multiply_states)(const NAME(cell) *cell, int64_t rows, gate_run run,
+                                  NAME(matrix) a, int adds, REAL *out, int64_t row) {
+    const int64_t H = cell->H, n = run.count * H, first = at_gate(H, run.first);
+    const REAL beta = adds ? 1 : 0;
+    if (cell->packed_u != NULL) {
+        int v;
+        NAME(pygru_product)
+        p = {.m = rows,
+             .NV = run.count,
+             .K = H,
+             .a = a.data,
+             .lda = a.ld,
+             .w = NAME(panels_of_run)(cell, run),
+             .panel = n * cell->kernels->lanes};
+        for (v = 0; v < run.count; v++) {
+            p.out.at[v] = out + v * H;
+            p.out.row[v] = row;
+            p.from.at[v] = adds ? p.out.at[v] : (REAL *)cell->bias; /* zeros; only read */
+            p.from.row[v] = adds ? row : 0;
+        }
+        NAME(product_within)(cell, H, &p);
+    } else if (cell->ut != NULL) {
+        const NAME(matrix) ut = {cell->ut + first, all_gates(H)};
+        NAME(multiply_nn)(cell->blas, rows, n, H, a, ut, beta, out, row);
+    } else {
+        const NAME(matrix) u = {cell->u + first * H, H};
+        NAME(multiply_nt)(cell->blas, rows, n, H, a, u, beta, out, row);
+    }
+}
+
+/* ---- the way back ------------------------------------------------------------------- */
+
+/* d (rows, columns) += A M_g for a run of gates: A is the run in rows of gates, and M (3H,
+ * columns) the packed rows of W or U. */
+static void NAME(simd_back_product)(const NAME(cell) *cell, const void *packed, int64_t columns,
+                                    int64_t rows, gate_run run, const REAL *gates, REAL *d) {
+    const int64_t H = cell->H, lanes = cell->kernels->lanes;
+    NAME(pygru_product)
+    p = {.m = rows,
+         .NV = 1,
+         .K = run.count * H,
+         .a = gates + at_run(H, run),
+         .lda = all_columns(H),
+         .w = NAME(pygru_weights_at)(cell->kernels, packed, at_gate(H, run.first) * lanes),
+         .panel = all_gates(H) * lanes,
+         .from = {{d}, {columns}},
+         .out = {{d}, {columns}}};
+    NAME(product_within)(cell, columns, &p);
+}
+
+/* d (rows, H) += A U_g for a run of gates, A in rows of gates. */
+static void NAME(back_product)(const NAME(cell) *cell, int64_t rows, gate_run run,
+                               const REAL *gates, REAL *d) {
+    const int64_t H = cell->H;
+    if (cell->packed_ut != NULL) {
+        NAME(simd_back_product)(cell, cell->packed_ut, H, rows, run, gates, d);
+    } else {
+        const NAME(matrix) gradients = {gates + at_run(H, run), all_columns(H)};
+        const NAME(matrix) u = {cell->u + at_gate(H, run.first) * H, H};
+        NAME(multiply_nn)(cell->blas, rows, H, run.count * H, gradients, u, 1, d, H);
+    }
+}
+
+/* d_x (rows, I) = da_rz W_rz + da_n W_n, the gradient of the inputs of `rows` rows. */
+static void NAME(input_gradient)(const NAME(cell) *cell, int64_t rows, const REAL *d_gates,
+                                 REAL *d_x) {
+    const int64_t H = cell->H, I = cell->I;
+    const NAME(matrix) da_n = {d_gates + at_run(H, ONLY_N), all_columns(H)};
+    const NAME(matrix) da_rz = {d_gates + at_run(H, R_Z), all_columns(H)};
+    const NAME(matrix) w_rz = {cell->w, I};
+    const NAME(matrix) w_n = {cell->w + at_gate(H, GATE_N) * I, I};
+    if (cell->packed_wt != NULL) {
+        memset(d_x, 0, (size_t)(rows * I) * sizeof(REAL));
+        NAME(simd_back_product)(cell, cell->packed_wt, I, rows, R_Z, d_gates, d_x);
+        NAME(simd_back_product)(cell, cell->packed_wt, I, rows, ONLY_N, d_gates, d_x);
+        return;
+    }
+    NAME(multiply_nn)(cell->blas, rows, I, R_Z.count * H, da_rz, w_rz, 0, d_x, I);
+    NAME(multiply_nn)(cell->blas, rows, I, H, da_n, w_n, 1, d_x, I);
+}
