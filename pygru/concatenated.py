@@ -1,10 +1,18 @@
 """The weights as textbooks write them: one matrix per gate for the concatenation ``[h, x]``."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from pygru import gate_order
 from pygru.core import validation
+from pygru.typing import Floats
+
+if TYPE_CHECKING:
+    from pygru.gru import GRU
 
 
 class ConcatenatedWeights(NamedTuple):
@@ -22,90 +30,97 @@ class ConcatenatedWeights(NamedTuple):
         product.
     """
 
-    W_r: np.ndarray
-    W_z: np.ndarray
-    W_n: np.ndarray
-    b_r: np.ndarray
-    b_z: np.ndarray
-    b_n: np.ndarray
-    b_hn: np.ndarray | None
+    W_r: Floats
+    W_z: Floats
+    W_n: Floats
+    b_r: Floats
+    b_z: Floats
+    b_n: Floats
+    b_hn: Floats | None
 
 
-def _cell_names(gru):
-    """The name suffix of each layer and direction, in order."""
-    return [
-        f"l{layer}{suffix}"
-        for layer in range(gru.num_layers)
-        for suffix in ("", "_reverse")[: gru.num_directions]
-    ]
-
-
-def _refuse_layer_norm(gru):
+def _refuse_layer_norm(gru: GRU) -> None:
     if gru.layer_norm:
         raise ValueError(
             "layer_norm normalises W x and U h apart: no one matrix multiplies [h, x]"
         )
 
 
-def weights_of(gru):
+def joined_weights(gru: GRU) -> list[ConcatenatedWeights]:
     """Implement ``GRU.concatenated_weights``; see there."""
     _refuse_layer_norm(gru)
-    H = gru.hidden_size
     after = gru.variant.reset == "after"
+    zeros = np.zeros(3 * gru.hidden_size, gru.dtype)
     cells = []
-    for name in _cell_names(gru):
-        matrix = np.hstack(
-            [gru.parameters[f"weight_hh_{name}"], gru.parameters[f"weight_ih_{name}"]]
-        )
-        b_i = b_h = np.zeros(3 * H, gru.dtype)
-        if gru.bias:
-            b_i, b_h = (
-                gru.parameters[f"bias_ih_{name}"],
-                gru.parameters[f"bias_hh_{name}"],
-            )
-        b_n = b_i[2 * H :] if after else b_i[2 * H :] + b_h[2 * H :]
+    for name in gru.options.cell_names():
+        of_h, of_x = (gru.parameters[f"weight_{kind}_{name}"] for kind in ("hh", "ih"))
+        matrices = gate_order.split(np.hstack([of_h, of_x]))
+        b_x = gate_order.split(gru.parameters[f"bias_ih_{name}"] if gru.bias else zeros)
+        b_h = gate_order.split(gru.parameters[f"bias_hh_{name}"] if gru.bias else zeros)
         cells.append(
             ConcatenatedWeights(
-                *(matrix[k * H : (k + 1) * H].copy() for k in range(3)),
-                b_i[:H] + b_h[:H],
-                b_i[H : 2 * H] + b_h[H : 2 * H],
-                b_n.copy(),
-                b_h[2 * H :].copy() if after else None,
+                *(matrix.copy() for matrix in matrices.values()),
+                b_x["r"] + b_h["r"],
+                b_x["z"] + b_h["z"],
+                b_x["n"].copy() if after else b_x["n"] + b_h["n"],
+                b_h["n"].copy() if after else None,
             )
         )
     return cells
 
 
-def state_from(gru, cells):
+def separated_weights(gru: GRU, cells: Sequence[ConcatenatedWeights]) -> dict[str, Floats]:
     """Return the state dict for ``GRU.load_concatenated_weights``; see there."""
     _refuse_layer_norm(gru)
-    names = _cell_names(gru)
+    names = gru.options.cell_names()
+    if isinstance(cells, str) or not isinstance(cells, Sequence):
+        raise TypeError(
+            f"cells must be a list of ConcatenatedWeights, got {validation.type_name(cells)}"
+        )
     if len(cells) != len(names):
         raise ValueError(
             f"cells must have one entry per layer and direction ({len(names)}), "
             f"got {len(cells)}"
         )
-    H = gru.hidden_size
-    state = {}
-    for name, cell in zip(names, (ConcatenatedWeights(*cell) for cell in cells), strict=True):
-        width = H + gru.parameters[f"weight_ih_{name}"].shape[1]
-        for gate in ("W_r", "W_z", "W_n"):
-            matrix = validation.as_real(gate, getattr(cell, gate), gru.dtype)
-            validation.check_shape(gate, matrix, (H, width), f"(hidden_size={H}, {width})")
-        matrix = np.vstack([cell.W_r, cell.W_z, cell.W_n])
-        state[f"weight_hh_{name}"], state[f"weight_ih_{name}"] = (
-            matrix[:, :H],
-            matrix[:, H:],
-        )
-        b_hn = np.zeros(H, gru.dtype) if cell.b_hn is None else np.asarray(cell.b_hn)
-        b_i = np.concatenate([cell.b_r, cell.b_z, cell.b_n])
-        b_h = np.concatenate([np.zeros(2 * H, gru.dtype), b_hn])
-        if gru.variant.reset == "before" and b_hn.any():
-            raise ValueError("b_hn must be None for a variant with the reset before")
+    state: dict[str, Floats] = {}
+    for index, (name, cell) in enumerate(zip(names, cells, strict=True)):
+        pieces = _checked(gru, f"cells[{index}]", name, cell)
+        H = gru.hidden_size
+        matrix = gate_order.join([pieces["W_r"], pieces["W_z"], pieces["W_n"]])
+        state[f"weight_hh_{name}"], state[f"weight_ih_{name}"] = matrix[:, :H], matrix[:, H:]
+        zeros = np.zeros_like(pieces["b_hn"])
+        b_x = gate_order.join([pieces["b_r"], pieces["b_z"], pieces["b_n"]])
+        b_h = gate_order.join([zeros, zeros, pieces["b_hn"]])
         if gru.bias:
-            state[f"bias_ih_{name}"], state[f"bias_hh_{name}"] = b_i, b_h
-        elif b_i.any() or b_h.any():
+            state[f"bias_ih_{name}"], state[f"bias_hh_{name}"] = b_x, b_h
+        elif b_x.any() or b_h.any():
             raise ValueError("the cells have biases, but this GRU was made with bias=False")
     if gru.learn_h0:  # it is not part of this form and does not change
         state["h0"] = gru.parameters["h0"]
     return state
+
+
+def _checked(gru: GRU, where: str, name: str, cell: ConcatenatedWeights) -> dict[str, Floats]:
+    """Return every piece of a cell as an array of its right shape, by its name."""
+    try:
+        given = ConcatenatedWeights(*cell)
+    except TypeError:
+        fields = ", ".join(ConcatenatedWeights._fields)
+        raise TypeError(
+            f"{where} must hold {fields}, got {validation.type_name(cell)}"
+        ) from None
+    H = gru.hidden_size
+    width = H + gru.parameters[f"weight_ih_{name}"].shape[1]
+    pieces = {}
+    for piece, value in given._asdict().items():
+        if piece == "b_hn" and value is None:
+            value = np.zeros(H, gru.dtype)
+        array = validation.as_real(f"{where}.{piece}", value, gru.dtype)
+        shape, meaning = (H,), f"(hidden_size={H},)"
+        if piece.startswith("W"):
+            shape, meaning = (H, width), f"(hidden_size={H}, {width})"
+        validation.check_shape(f"{where}.{piece}", array, shape, meaning)
+        pieces[piece] = array
+    if gru.variant.reset == "before" and pieces["b_hn"].any():
+        raise ValueError(f"{where}.b_hn must be None for a variant with the reset before")
+    return pieces

@@ -4,6 +4,11 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
+
+from pygru import gate_order
+from pygru.tape import WholeTape
+from pygru.typing import Floats
 
 
 class Gates(NamedTuple):
@@ -17,43 +22,48 @@ class Gates(NamedTuple):
         are 0.
     """
 
-    r: np.ndarray
-    z: np.ndarray
-    n: np.ndarray
-    h: np.ndarray
+    r: Floats
+    z: Floats
+    n: Floats
+    h: Floats
 
 
-def gates_of(tape):
-    """Unpack a tape that contains gates; see ``GRU.gates``."""
-    gru, batch = tape.gru, tape.batch
+def gates_of(tape: WholeTape) -> list[Gates]:
+    """Unpack a tape that holds gates; see ``GRU.gates``."""
     rows = tape.plan.sizes(1)["rows"]
     step, sequence = np.empty(rows, np.int64), np.empty(rows, np.int64)
     tape.plan.rows(step, sequence)
-    length = np.full(batch.B, batch.T) if batch.lengths is None else batch.lengths
     return [
-        _cell_gates(tape, layer, direction, step, sequence, length)
-        for layer in range(gru.num_layers)
-        for direction in range(gru.num_directions)
+        _cell_gates(tape, layer, direction, step, sequence)
+        for layer in range(tape.gru.num_layers)
+        for direction in range(tape.gru.num_directions)
     ]
 
 
-def _cell_gates(tape, layer, direction, step, sequence, length):
+def _cell_gates(
+    tape: WholeTape,
+    layer: int,
+    direction: int,
+    step: NDArray[np.int64],
+    sequence: NDArray[np.int64],
+) -> Gates:
     """Unpack the part of one layer and direction."""
-    batch, H = tape.batch, tape.gru.hidden_size
+    inputs, H = tape.inputs, tape.gru.hidden_size
+    length = inputs.full_lengths()
     view = tape.plan.tape_view(layer, direction)
 
-    def part(begin, *shape):
+    def part(begin: int, *shape: int) -> Floats:
         return tape.memory[begin : begin + math.prod(shape)].reshape(shape)
 
-    gates = part(view["gates"], len(step), 4, H)  # n | r | z | hn, see pygru.h
+    columns = part(view["gates"], len(step), len(gate_order.TAPE) + 1, H)
     h_prev = part(view["h_prev"], len(step), H)
-    h_last = part(view["h_last"], batch.B, H)
+    h_last = part(view["h_last"], inputs.B, H)
     time = length[sequence] - 1 - step if direction else step
-    result = Gates(*(np.zeros(batch.shape_of(H), tape.gru.dtype) for _ in Gates._fields))
-    for array, column in zip(result, (1, 2, 0), strict=False):
-        batch.time_major(array)[time, sequence] = gates[:, column]
+    result = Gates(*(np.zeros(inputs.shape_of(H), tape.gru.dtype) for _ in Gates._fields))
+    for column, gate in enumerate(gate_order.TAPE):
+        inputs.time_major(getattr(result, gate))[time, sequence] = columns[:, column]
     # The state after a step is the state before the next one. The last one is stored apart.
-    h = batch.time_major(result.h)
+    h = inputs.time_major(result.h)
     later = step > 0
     h[(time + 1 if direction else time - 1)[later], sequence[later]] = h_prev[later]
     ran = np.flatnonzero(length)

@@ -1,8 +1,9 @@
 """The GRU layer: PyTorch's interface over NumPy arrays, in any of the variants.
 
 The class is here with its weights and its public methods. ``options.py`` holds and checks its
-options. How a call runs is in ``batch.py`` (arguments to arrays), ``passes.py`` (forward and
-backward) and ``checkpointing.py`` (the same in windows, for long sequences).
+options. How a call runs is in ``inputs.py`` (arguments to arrays), ``passes.py`` (forward and
+backward), ``windows.py`` (the same in windows, for long sequences), ``stream.py`` (single
+steps) and ``runner.py`` (calls of the core).
 """
 
 import copy
@@ -13,12 +14,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike
 
-from pygru import checkpointing, concatenated, passes
-from pygru.batch import Batch
-from pygru.checkpointing import CheckpointTape, check_memory
+from pygru import budget, concatenated, passes, windows
 from pygru.core import _core, validation
 from pygru.core.parameters import Parameters, load_into
 from pygru.gates import gates_of
+from pygru.inputs import Inputs
 from pygru.nn.initializers import INITIALIZERS
 from pygru.nn.model import Model
 from pygru.options import GRUOptions
@@ -27,6 +27,7 @@ from pygru.stream import Stream, one_step
 from pygru.tape import Tape
 from pygru.typing import Seed
 from pygru.variant import Variant
+from pygru.windows import WindowTape
 
 # Options that change neither the equations nor the shapes of the weights, so that a GRU with
 # another value of them can have the same weights.
@@ -396,8 +397,8 @@ class GRU(Parameters, Model):
                 "torch.nn.GRU; make it with variant='pytorch'"
             )
         for name, value in mapping.items():
-            rows = np.shape(value)[:1]
-            if rows == (4 * self.hidden_size,) and name in self.parameters:
+            is_weight = name in self.parameters and name.startswith("weight_")
+            if is_weight and np.shape(value)[:1] == (4 * self.hidden_size,):
                 raise ValueError(f"{name} has 4*H rows: this looks like an LSTM")
         super().load_state_dict(mapping)
 
@@ -416,7 +417,7 @@ class GRU(Parameters, Model):
         >>> cell.W_r.shape, cell.b_r.shape
         ((2, 5), (2,))
         """
-        return concatenated.weights_of(self)
+        return concatenated.joined_weights(self)
 
     def load_concatenated_weights(self, cells):
         """Copy parameters from the form that :meth:`concatenated_weights` returns.
@@ -435,7 +436,7 @@ class GRU(Parameters, Model):
             If the number of cells or a shape does not fit, or if biases are given that are
             not zero and this GRU has none.
         """
-        self.load_state_dict(concatenated.state_from(self, cells))
+        self.load_state_dict(concatenated.separated_weights(self, cells))
 
     # ---- whole sequences --------------------------------------------------------------------
 
@@ -488,8 +489,8 @@ class GRU(Parameters, Model):
             result = passes.run_short(self, x)
             if result is not None:
                 return result
-        batch = Batch(self, x, h0, lengths)
-        output, h_n, _ = passes.forward(self, batch, _core.KEEP_NOTHING, False, out, n_threads)
+        inputs = Inputs(self, x, h0, lengths)
+        output, h_n, _ = passes.forward(self, inputs, _core.KEEP_NOTHING, False, out, n_threads)
         return output, h_n
 
     def forward(
@@ -539,12 +540,12 @@ class GRU(Parameters, Model):
         ((4, 1, 2), (1, 1, 3), True)
         """
         training = validation.check_bool("training", training)
-        check_memory(memory)
-        batch = Batch(self, x, h0, lengths)
-        keep, window = checkpointing.choose(self, batch, memory, n_threads)
+        budget.check_memory(memory)
+        inputs = Inputs(self, x, h0, lengths)
+        keep, window = budget.choose(self, inputs, memory, training, n_threads)
         if window is not None:
-            return checkpointing.forward(self, batch, window, training, n_threads)
-        return passes.forward(self, batch, keep, training, None, n_threads)
+            return windows.forward(self, inputs, window, training, n_threads)
+        return passes.forward(self, inputs, keep, training, None, n_threads)
 
     def backward(self, tape, d_output=None, d_h_n=None):
         """Add the gradient of a loss to ``grads`` and return that of the inputs.
@@ -581,8 +582,8 @@ class GRU(Parameters, Model):
                 "backward() needs a tape: output, h_n, tape = gru.forward(x); "
                 f"got {validation.type_name(tape)}"
             )
-        if isinstance(tape, CheckpointTape):
-            return checkpointing.backward(self, tape, d_output, d_h_n)
+        if isinstance(tape, WindowTape):
+            return windows.backward(self, tape, d_output, d_h_n)
         return passes.backward(self, tape, d_output, d_h_n)
 
     def gates(self, x, h0=None, *, lengths=None):
@@ -608,8 +609,8 @@ class GRU(Parameters, Model):
         >>> gates[0].z.shape
         (4, 3)
         """
-        batch = Batch(self, x, h0, lengths)
-        _, _, tape = passes.forward(self, batch, _core.KEEP_GATES, False, None, None)
+        inputs = Inputs(self, x, h0, lengths)
+        _, _, tape = passes.forward(self, inputs, _core.KEEP_GATES, False, None, None)
         return gates_of(tape)
 
     # ---- as a layer of a model ---------------------------------------------------------------
@@ -622,7 +623,7 @@ class GRU(Parameters, Model):
 
     def check_memory(self, memory):
         """Raise unless a tape can keep ``memory``."""
-        check_memory(memory)
+        budget.check_memory(memory)
 
     def reseed(self, seed):
         """Draw the initial parameters anew; dropout follows ``seed`` too."""

@@ -1,86 +1,249 @@
 """What regularises a training call of a GRU: dropout, recurrent dropout and zoneout.
 
-Only drawing is here; the equations are in ``src_c/noise.tpl.c`` and ``src_c/sweep.tpl.c``.
+Only the drawing of masks is here; the equations are in ``src_c/``. Masks are drawn in a fixed
+order: recurrent dropout, dropout, zoneout, each by layer and then by the rows of the plan of
+the whole batch, also where a call runs in windows. So ``memory=`` changes no mask.
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pygru.core.memory import allocate
 
-# Random numbers made at a time: they stay in the cache until they are compared.
+if TYPE_CHECKING:
+    from pygru.gru import GRU
+    from pygru.inputs import Inputs
+
+# Random numbers that are made at a time: they stay in the cache until they are compared.
 BLOCK = 1 << 14
+
+Bytes = NDArray[np.uint8]
 
 
 class Noise(NamedTuple):
-    """The masks of one call, as ``pygru_noise`` in pygru_calls.h describes them."""
+    """The masks of one call, as ``pygru_noise`` in the C headers describes them."""
 
-    dropout: np.ndarray | None = None
+    dropout: Bytes | None = None
     dropout_scale: float = 1.0
-    recurrent: np.ndarray | None = None
+    recurrent: Bytes | None = None
     recurrent_scale: float = 1.0
-    zoneout: np.ndarray | None = None
+    zoneout: Bytes | None = None
     zoneout_rate: float = 0.0
 
     @property
-    def nbytes(self):
+    def nbytes(self) -> int:
         """Bytes of all masks."""
         masks = (self.dropout, self.recurrent, self.zoneout)
         return sum(mask.nbytes for mask in masks if mask is not None)
 
 
-def allocate_noise(gru, sizes):
-    """Room for the masks of a training call, or None if nothing is dropped."""
+def allocate_noise(gru: GRU, sizes: dict[str, int]) -> Noise | None:
+    """Return room for the masks of a training call, or None if nothing is dropped."""
+    return _noise(
+        gru,
+        _room(gru.dropout, sizes["dropout"], "the dropout mask"),
+        _room(gru.recurrent_dropout, sizes["recurrent"], "the recurrent dropout mask"),
+        _room(gru.zoneout, sizes["zoneout"], "the zoneout mask"),
+    )
 
-    def room(rate, name, purpose):
-        if rate == 0 or sizes[name] == 0:
-            return None
-        return allocate(sizes[name], np.uint8, purpose)
 
+def _room(rate: float, shape: int | tuple[int, ...], purpose: str) -> Bytes | None:
+    """Return room for a mask, or None if it would hold nothing or drop nothing."""
+    if rate == 0 or np.prod(shape) == 0:
+        return None
+    return allocate(shape, np.uint8, purpose)
+
+
+def _noise(
+    gru: GRU, dropout: Bytes | None, recurrent: Bytes | None, zoneout: Bytes | None
+) -> Noise | None:
+    """Return the masks with the scales that belong to them, None if there is no mask."""
     noise = Noise(
-        room(gru.dropout, "dropout", "the dropout mask"),
-        _scale(gru.dropout),
-        room(gru.recurrent_dropout, "recurrent", "the recurrent dropout mask"),
-        _scale(gru.recurrent_dropout),
-        room(gru.zoneout, "zoneout", "the zoneout mask"),
+        dropout, _scale(gru.dropout), recurrent, _scale(gru.recurrent_dropout), zoneout
     )
     return noise if noise.nbytes else None
 
 
-def draw(gru, noise, generator):
-    """Fill the masks of ``noise`` (None has none) with random bits."""
-    if noise is not None:
-        draw_sequences(gru, noise, generator)
-        draw_steps(gru, noise, generator)
+def bytes_of_noise(gru: GRU, sizes: dict[str, int]) -> int:
+    """Return the bytes that :func:`allocate_noise` would take."""
+    rates = {
+        "dropout": gru.dropout,
+        "recurrent": gru.recurrent_dropout,
+        "zoneout": gru.zoneout,
+    }
+    return sum(sizes[name] for name, rate in rates.items() if rate)
 
 
-def draw_sequences(gru, noise, generator):
-    """Fill the mask that is the same at every step of a sequence."""
+def bytes_for_windows(gru: GRU, rows: int, window_rows: int) -> int:
+    """Return the bytes of the masks of ``rows`` rows in windows of up to ``window_rows``."""
+    H, width = gru.hidden_size, -(-gru.hidden_size // 8)
+    layers = (gru.num_layers - 1) * (gru.dropout > 0) + gru.num_layers * (gru.zoneout > 0)
+    packed = layers * rows * width
+    unpacked = window_rows * (layers * H + H + width)  # and one layer's before it is copied
+    indices = window_rows * 8 * 8
+    return packed + unpacked + indices if layers else 0
+
+
+def draw(gru: GRU, noise: Noise | None, generator: np.random.Generator) -> None:
+    """Fill the masks of ``noise`` with random bits; None has no masks."""
+    if noise is None:
+        return
     if noise.recurrent is not None:
         _fill(noise.recurrent, np.greater_equal, gru.recurrent_dropout, generator)
-
-
-def draw_steps(gru, noise, generator):
-    """Fill the masks that differ from step to step."""
     if noise.dropout is not None:
         _fill(noise.dropout, np.greater_equal, gru.dropout, generator)
     if noise.zoneout is not None:
         _fill(noise.zoneout, np.less, gru.zoneout, generator)
 
 
-def expected(gru):
-    """What stands for the noise in inference: zoneout's mean."""
+def expected(gru: GRU) -> Noise | None:
+    """Return what stands for the noise in inference: the mean effect of zoneout."""
     return Noise(zoneout_rate=gru.zoneout) if gru.zoneout else None
 
 
-def _scale(rate):
+def _scale(rate: float) -> float:
     return 1 / (1 - rate) if rate < 1 else 0.0
 
 
-def _fill(mask, compare, rate, generator):
+def _fill(
+    mask: Bytes, compare: Callable[..., Any], rate: float, generator: np.random.Generator
+) -> None:
     numbers = np.empty(BLOCK, np.float32)
     bits = mask.view(np.bool_)
     for first in range(0, len(bits), BLOCK):
         part = bits[first : first + BLOCK]
         compare(generator.random(out=numbers[: len(part)], dtype=np.float32), rate, out=part)
+
+
+# ---- windows ------------------------------------------------------------------------------
+
+
+class PackedNoise:
+    """The masks of a whole batch, one bit an element, of which windows take their steps.
+
+    A call in windows needs the masks of each window twice, forward and backward, and bytes for
+    the whole batch would take the memory that windows are to save. With one bit an element they
+    take a 32nd of what the output takes, for each layer and kind of mask.
+
+    Parameters
+    ----------
+    gru : GRU
+        Of one direction.
+    inputs : Inputs
+        The whole batch.
+    chunk_rows : int
+        How many sequences the core takes together, which says how it orders rows.
+    """
+
+    def __init__(self, gru: GRU, inputs: Inputs, chunk_rows: int) -> None:
+        self._gru = gru
+        self._order = _RowOrder(inputs.full_lengths(), chunk_rows)
+        rows, width = self._order.count, -(-gru.hidden_size // 8)
+
+        L, of_sequences = gru.num_layers, gru.num_layers * inputs.B * gru.hidden_size
+        self._dropout = _room(gru.dropout, (L - 1, rows, width), "the dropout mask")
+        self._recurrent = _room(
+            gru.recurrent_dropout, of_sequences, "the recurrent dropout mask"
+        )
+        self._zoneout = _room(gru.zoneout, (L, rows, width), "the zoneout mask")
+
+    def draw(self, generator: np.random.Generator) -> None:
+        """Fill the masks with random bits, in the same order as :func:`draw`."""
+        gru = self._gru
+        if self._recurrent is not None:
+            _fill(self._recurrent, np.greater_equal, gru.recurrent_dropout, generator)
+        if self._dropout is not None:
+            self._fill_packed(self._dropout, np.greater_equal, gru.dropout, generator)
+        if self._zoneout is not None:
+            self._fill_packed(self._zoneout, np.less, gru.zoneout, generator)
+
+    def _fill_packed(
+        self,
+        mask: Bytes,
+        compare: Callable[..., Any],
+        rate: float,
+        generator: np.random.Generator,
+    ) -> None:
+        H = self._gru.hidden_size
+        at_once = max(1, BLOCK // H)
+        numbers = np.empty((at_once, H), np.float32)
+        rows = mask.reshape(-1, mask.shape[-1])
+        for first in range(0, len(rows), at_once):
+            part = rows[first : first + at_once]
+            drawn = generator.random(out=numbers[: len(part)], dtype=np.float32)
+            part[...] = np.packbits(compare(drawn, rate), axis=1)
+
+    def window(
+        self, begin: int, step: NDArray[np.int64], sequence: NDArray[np.int64]
+    ) -> Noise | None:
+        """Return the masks of a window.
+
+        Parameters
+        ----------
+        begin : int
+            First step of the window.
+        step, sequence : ndarray
+            (R,) the step inside the window, and the sequence, of each row of its plan.
+        """
+        rows = self._order.rows(begin, step, sequence)
+        return _noise(
+            self._gru,
+            self._unpacked(self._dropout, rows),
+            self._recurrent,
+            self._unpacked(self._zoneout, rows),
+        )
+
+    def _unpacked(self, packed: Bytes | None, rows: NDArray[np.int64]) -> Bytes | None:
+        """Return the mask of some rows, flat, one byte an element."""
+        if packed is None or not len(rows):
+            return None
+        H = self._gru.hidden_size
+        mask: Bytes = allocate((len(packed), len(rows), H), np.uint8, "the mask of a window")
+        for of_layer, bits in zip(mask, packed, strict=True):
+            of_layer[...] = np.unpackbits(bits[rows], axis=1, count=H)
+        return mask.reshape(-1)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all masks."""
+        masks = (self._dropout, self._zoneout, self._recurrent)
+        return sum(mask.nbytes for mask in masks if mask is not None)
+
+
+class _RowOrder:
+    """Where the rows of a batch's plan stand: by chunks, in a chunk by steps, then sequences.
+
+    The core sorts sequences by their lengths, the longest first and equal ones as they came,
+    and cuts them into chunks. A window sorts by what is left of each length, so its rows have
+    another order than the same steps of the whole batch.
+    """
+
+    def __init__(self, lengths: NDArray[np.int64], chunk_rows: int) -> None:
+        order = np.argsort(-lengths, kind="stable")
+        self.count = int(lengths.sum())
+        self._batch = len(lengths)
+        self._chunks = [
+            order[first : first + chunk_rows] for first in range(0, self._batch, chunk_rows)
+        ]
+        self._lengths = lengths
+
+    def rows(
+        self, begin: int, step: NDArray[np.int64], sequence: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Return the row in the whole batch of each (step inside a window, sequence)."""
+        if not len(step):
+            return np.empty(0, np.int64)
+        steps = np.arange(begin, begin + int(step.max()) + 1)
+        row = np.empty((len(steps), self._batch), np.int64)
+        first = 0
+        for members in self._chunks:
+            # The rows before a step of a chunk: each sequence has one at every step it reaches.
+            before = np.minimum(self._lengths[members], steps[:, np.newaxis]).sum(axis=1)
+            row[:, members] = first + before[:, np.newaxis] + np.arange(len(members))
+            first += int(self._lengths[members].sum())
+        return row[step, sequence]

@@ -1,20 +1,32 @@
 """Forward and backward of one batch: everything is allocated, then the core runs once.
 
-Flow of a call: ``Batch`` has brought the arguments to arrays that the core can walk, a plan
-cuts the batch into work, all memory is allocated, then the core runs without the GIL.
+Flow of a call: ``Inputs`` has brought the arguments to arrays that the core can walk, a plan
+cuts the batch into work, all memory is allocated, then the ``Runner`` calls the core. What
+fails, fails before the core runs, or the core itself changes nothing; either way gradients and
+the random generator are as they were.
 """
+
+from __future__ import annotations
 
 import contextlib
 import math
-import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from pygru import noise as noises
+from pygru.budget import refuse_huge
 from pygru.core import _core, threads, validation
 from pygru.core.memory import POOL, allocate
 from pygru.data.padding import pad_sequences
-from pygru.tape import Tape
+from pygru.inputs import Inputs
+from pygru.tape import Tape, WholeTape
+from pygru.typing import Floats
+
+if TYPE_CHECKING:
+    from pygru.gru import GRU
 
 # Multiply-adds of a call that ends within about a millisecond.
 SHORT = 20_000_000
@@ -23,25 +35,17 @@ SHORT = 20_000_000
 # ---- what both passes use ----------------------------------------------------------------
 
 
-def initial_state(gru, batch):
-    """The flat h0 of a batch (None for zeros), and whether it is the GRU's own parameter."""
-    if batch.h0 is not None or not gru.learn_h0:
-        return batch.h0, False
-    count = gru.num_layers * gru.num_directions
-    h0 = allocate((count, batch.B, gru.hidden_size), gru.dtype, "h0")
+def initial_state(gru: GRU, inputs: Inputs) -> tuple[Floats | None, bool]:
+    """Return the flat h0 of a batch (None for zeros), and whether it is the GRU's parameter."""
+    if inputs.h0 is not None or not gru.learn_h0:
+        return inputs.h0, False
+    h0 = allocate((gru.options.num_states, inputs.B, gru.hidden_size), gru.dtype, "h0")
     h0[...] = gru.parameters["h0"][:, np.newaxis]
     return h0.reshape(-1), True
 
 
-def refuse_huge(gru, batch):
-    """Raise if the output of a batch cannot be addressed."""
-    width = gru.num_directions * gru.hidden_size
-    if batch.T * batch.B * width * gru.dtype.itemsize > sys.maxsize:
-        raise ValueError(f"output of shape {batch.shape_of(width)} is too big")
-
-
 @contextlib.contextmanager
-def drawing(gru, draws):
+def drawing(gru: GRU, draws: bool) -> Iterator[None]:
     """If what happens inside fails and ``draws`` is true, nothing has been drawn by it."""
     before = gru.generator.bit_generator.state if draws else None
     try:
@@ -55,25 +59,35 @@ def drawing(gru, draws):
 # ---- forward -----------------------------------------------------------------------------
 
 
-def forward(gru, batch, keep, training, out, n_threads):
+def forward(
+    gru: GRU,
+    inputs: Inputs,
+    keep: int,
+    training: bool,
+    out: Floats | None,
+    n_threads: int | None,
+) -> tuple[Floats | list[Floats], Floats, WholeTape | None]:
     """Run a batch; return output, h_n and, if something is kept, a tape."""
     threads.resolve(n_threads)  # refuse a bad argument before anything is allocated
-    refuse_huge(gru, batch)
+    refuse_huge(gru, inputs)
     runner = gru._runner
-    plan, sizes = runner.plan(batch.T, batch.B, batch.lengths, keep)
+    plan, sizes = runner.plan(inputs.T, inputs.B, inputs.lengths, keep)
     n_used = threads.threads_for(n_threads, sizes)
     if n_used > 1:
         sizes = plan.sizes(n_used)
-    output = new_output(gru, batch, out)
-    target = output if out is None else _writable(gru, out, batch)
-    h_n = allocate(math.prod(batch.state_shape()), gru.dtype, "h_n")
-    tape = POOL.take(sizes["tape"], gru.dtype, f"the tape of {batch.T} steps")
+    output = new_output(gru, inputs, out)
+    target = output if out is None else _writable(gru, out, inputs)
+    h_n = allocate(math.prod(inputs.state_shape()), gru.dtype, "h_n")
+    memory = POOL.take(sizes["tape"], gru.dtype, f"the tape of {inputs.T} steps")
+    h0, learned = initial_state(gru, inputs)
+    noise = noises.allocate_noise(gru, sizes) if training else noises.expected(gru)
+    tape = None
     if keep == _core.KEEP_NOTHING:
-        packed, fingerprint = runner.packed_weights(), None
+        packed = runner.packed_weights()
     else:
         packed, fingerprint = runner.packed_weights_and_fingerprint()
-    h0, learned = initial_state(gru, batch)
-    noise = noises.allocate_noise(gru, sizes) if training else noises.expected(gru)
+        tape = WholeTape(gru, inputs, plan, memory, noise, n_threads, fingerprint, learned)
+    result = inputs.sequences(output), h_n.reshape(inputs.state_shape()), tape
     with drawing(gru, training and noise is not None):
         if training:
             noises.draw(gru, noise, gru.generator)
@@ -81,28 +95,25 @@ def forward(gru, batch, keep, training, out, n_threads):
             plan,
             sizes,
             n_used,
-            x=batch.x,
+            x=inputs.x,
             h0=h0,
-            y=batch.time_major(target),
+            y=inputs.time_major(target),
             h_n=h_n,
-            tape=tape,
+            tape=memory,
             noise=noise,
             packed=packed,
         )
-    if target is not output:
-        output[...] = target
-    kept = None
-    if keep != _core.KEEP_NOTHING:
-        kept = Tape(gru, batch, plan, tape, noise, n_threads, fingerprint, learned)
-        batch.x = batch.h0 = None  # the tape has its own copies
-    return batch.sequences(output), h_n.reshape(batch.state_shape()), kept
+        if target is not output:
+            output[...] = target
+    inputs.release()
+    return result
 
 
-def run_short(gru, x):
-    """What :func:`forward` does, for a short call like one before it; else None.
+def run_short(gru: GRU, x: Any) -> tuple[Floats, Floats] | None:
+    """Do what :func:`forward` does for a short call like an earlier one; None for others.
 
-    An array that the core can take as it stands, and work for one thread that ends within a
-    millisecond: there, looking at every argument would be seen in the time.
+    It takes an array that the core can take as it stands, and work for one thread that ends
+    within a millisecond. Checking every argument would be a large part of such a call's time.
     """
     if type(x) is not np.ndarray or x.ndim != 3:
         return None
@@ -139,25 +150,25 @@ def run_short(gru, x):
     return output, h_n
 
 
-def new_output(gru, batch, out):
-    """The array for the output: ``out`` if it fits, or a new one."""
-    shape = batch.shape_of(gru.num_directions * gru.hidden_size)
+def new_output(gru: GRU, inputs: Inputs, out: Floats | None) -> Floats:
+    """Return the array for the output: ``out`` if it fits, or a new one."""
+    shape = inputs.shape_of(gru.options.output_size)
     if out is None:
         return allocate(shape, gru.dtype, "the output")
-    if batch.is_list:
+    if inputs.is_list:
         raise ValueError("out must be None when x is a list of sequences")
     validation.check_out("out", out, gru.dtype, shape)
     return out
 
 
-def _writable(gru, out, batch):
-    """``out`` itself if the core can write it while it reads x and h0, or a stand-in."""
-    inputs = [array for array in (batch.x, batch.h0) if array is not None]
-    inputs.append(gru._parameters_owner.borrow())
+def _writable(gru: GRU, out: Floats, inputs: Inputs) -> Floats:
+    """Return ``out`` if the core can write it while it reads x and h0, or a stand-in."""
+    read = [array for array in (inputs.x, inputs.h0) if array is not None]
+    read.append(gru._parameters_owner.borrow())
     if (
         validation.dense_last_axis(out) is not out
         or not out.flags.aligned
-        or any(np.may_share_memory(out, array) for array in inputs)
+        or any(np.may_share_memory(out, array) for array in read)
     ):
         return allocate(out.shape, gru.dtype, "the output")
     return out
@@ -166,15 +177,21 @@ def _writable(gru, out, batch):
 # ---- backward ----------------------------------------------------------------------------
 
 
-def backward(gru, tape, d_output, d_h_n):
+def backward(
+    gru: GRU, tape: WholeTape, d_output: ArrayLike | None, d_h_n: ArrayLike | None
+) -> tuple[Floats | list[Floats], Floats]:
     """Add the gradients of a tape to ``gru.grads``; return d_x and d_h0."""
     packed = check_tape(gru, tape)
-    batch, plan = tape.batch, tape.plan
-    d_y = output_gradient(gru, batch, d_output)
-    d_h_n = batch.state("d_h_n", d_h_n)
+    inputs, plan = tape.inputs, tape.plan
+    d_y = output_gradient(gru, inputs, d_output)
+    d_h = inputs.state("d_h_n", d_h_n)
     n_used = threads.threads_for(tape.n_threads, plan.sizes(1))
-    d_x = allocate(batch.shape_of(gru.input_size), gru.dtype, "d_x")
-    d_h0 = allocate(math.prod(batch.state_shape()), gru.dtype, "d_h0")
+    d_x = allocate(inputs.shape_of(gru.input_size), gru.dtype, "d_x")
+    d_h0 = allocate(math.prod(inputs.state_shape()), gru.dtype, "d_h0")
+    grads = gru.flat_grads
+    # The gradient of a learned h0 comes after that of the weights; both are added in one step.
+    aside = zeros_like_grads(gru) if tape.learned_h0 else None
+    result = inputs.sequences(d_x), d_h0.reshape(inputs.state_shape())
     gru._runner.backward(
         plan,
         n_used,
@@ -182,16 +199,17 @@ def backward(gru, tape, d_output, d_h_n):
         tape=tape.memory,
         noise=tape.noise,
         d_y=d_y,
-        d_h_n=d_h_n,
-        d_x=batch.time_major(d_x),
+        d_h_n=d_h,
+        d_x=inputs.time_major(d_x),
         d_h0=d_h0,
-        grads=gru._grads_owner.borrow(),
+        grads=grads if aside is None else aside,
     )
-    add_h0_gradient(gru, tape, d_h0)
-    return batch.sequences(d_x), d_h0.reshape(batch.state_shape())
+    if aside is not None:
+        add_gradients(gru, tape, aside, d_h0)
+    return result
 
 
-def check_tape(gru, tape):
+def check_tape(gru: GRU, tape: Tape) -> Floats | None:
     """Raise if a tape is of other weights or another GRU; return the packed weights."""
     if tape.gru is not gru:
         raise ValueError("tape belongs to another GRU")
@@ -201,30 +219,43 @@ def check_tape(gru, tape):
     return packed
 
 
-def add_h0_gradient(gru, tape, d_h0):
-    """If the sequences began at the GRU's own h0, its gradient is the sum of theirs."""
+def zeros_like_grads(gru: GRU) -> Floats:
+    """Return a flat array for gradients that are added to the GRU's in one step later."""
+    grads = allocate(gru.flat_grads.size, gru.dtype, "the gradients of a call")
+    grads.fill(0)
+    return grads
+
+
+def add_gradients(gru: GRU, tape: Tape, aside: Floats, d_h0: Floats) -> None:
+    """Add flat gradients to the GRU's, with that of a learned h0 where the tape began there.
+
+    The addition is one call of a compiled function: an interrupt comes before or after it.
+    """
     if tape.learned_h0:
-        of_sequences = d_h0.reshape(-1, tape.batch.B, gru.hidden_size)
-        gru.grads["h0"][...] += of_sequences.sum(axis=1)
+        count, H = gru.options.num_states, gru.hidden_size
+        of_h0 = aside[aside.size - count * H :].reshape(count, H)  # the last parameter
+        np.sum(d_h0.reshape(count, tape.inputs.B, H), axis=1, out=of_h0)
+    grads = gru.flat_grads
+    np.add(grads, aside, out=grads)
 
 
-def output_gradient(gru, batch, d_output):
-    """``d_output`` as a (T, B, D*H) array the core can walk, or None."""
+def output_gradient(gru: GRU, inputs: Inputs, d_output: ArrayLike | None) -> Floats | None:
+    """Return ``d_output`` as a (T, B, D*H) array that the core can walk, or None."""
     if d_output is None:
         return None
-    if batch.is_list and isinstance(d_output, (list, tuple)):
+    if inputs.is_list and isinstance(d_output, (list, tuple)):
         d_output, lengths = pad_sequences(
             d_output, dtype=gru.dtype, batch_first=gru.batch_first
         )
-        if not np.array_equal(lengths, batch.lengths):
+        if not np.array_equal(lengths, inputs.full_lengths()):
             raise ValueError(
-                f"d_output must be a list of arrays of lengths {batch.lengths.tolist()}, "
-                f"got {lengths.tolist()}"
+                "d_output must be a list of arrays of lengths "
+                f"{inputs.full_lengths().tolist()}, got {lengths.tolist()}"
             )
     array = validation.as_real("d_output", d_output, gru.dtype)
-    shape = batch.shape_of(gru.num_directions * gru.hidden_size)
-    axes = "(time, D*H)" if batch.is_single else "(time, batch, D*H)"
-    if gru.batch_first and not batch.is_single:
+    shape = inputs.shape_of(gru.options.output_size)
+    axes = "(time, D*H)" if inputs.is_single else "(time, batch, D*H)"
+    if gru.batch_first and not inputs.is_single:
         axes = "(batch, time, D*H)"
     validation.check_shape("d_output", array, shape, f"{axes} = {shape}")
-    return validation.dense_last_axis(batch.time_major(array))
+    return validation.dense_last_axis(inputs.time_major(array))

@@ -1,6 +1,6 @@
 """Runs the core for one GRU: it owns the plans, the packed weights and the workspaces.
 
-``passes.py``, ``checkpointing.py`` and ``stream.py`` bring a call's arrays to the form of the
+``passes.py``, ``windows.py`` and ``stream.py`` bring a call's arrays to the form of the
 core and then come here. No argument of a user is checked here.
 """
 
@@ -9,6 +9,7 @@ import threading
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pygru.core import _core, backend, threads
 from pygru.core.memory import POOL, allocate
@@ -72,13 +73,29 @@ class Runner:
         made = self.known_plan(T, B, keep) if lengths is None else None
         if made is not None:
             return made
-        plan = _core.Plan(self.config, self.backend.kernels.engine, T, B, lengths, keep)
+        plan = self._new_plan(T, B, lengths, keep)
         made = Planned(plan, plan.sizes(1))
         if lengths is None:
             if len(self._plans) >= MOST_PLANS:
                 self._plans.clear()
             self._plans[T, B, keep] = made
         return made
+
+    def _new_plan(self, T: int, B: int, lengths: Integers | None, keep: int) -> _core.Plan:
+        return _core.Plan(self.config, self.backend.kernels.engine, T, B, lengths, keep)
+
+    def chunk_rows(self, B: int) -> int:
+        """Return how many of ``B`` sequences the core takes together.
+
+        It orders the rows of its arrays by these chunks first, then by steps. So in a batch of
+        two steps the rows of the first step that come first are those of one chunk.
+        """
+        if B == 0:
+            return 1
+        plan = self._new_plan(2, B, None, _core.KEEP_NOTHING)
+        step, sequence = np.empty(2 * B, np.int64), np.empty(2 * B, np.int64)
+        plan.rows(step, sequence)
+        return int(np.argmax(step))
 
     def packed_weights(self) -> Floats | None:
         """Return the parameters of this moment packed for the SIMD engine; None on BLAS."""
@@ -105,13 +122,17 @@ class Runner:
         tape: Floats | None,
         noise: Noise | None,
         packed: Floats | None,
+        workspace: NDArray[np.uint8] | None = None,
     ) -> None:
         """Run a planned batch; ``sizes`` are those of the plan for ``n_threads``.
 
-        The arrays are the members of ``pygru_forward_args`` in the C headers.
+        The arrays are the members of ``pygru_forward_args`` in the C headers. A workspace that
+        is not given is taken from the pool.
         """
         largest = sizes["largest_product"]
-        workspace = POOL.take(sizes["forward_workspace"], np.uint8, "the workspace of forward")
+        if workspace is None:
+            size = sizes["forward_workspace"]
+            workspace = POOL.take(size, np.uint8, "the workspace of forward")
         # The SIMD engine multiplies by itself, so BLAS is not called and needs no limit.
         limit = NO_LIMIT if self.is_simd else threads.single_threaded_blas(largest)
         with limit:
@@ -145,15 +166,17 @@ class Runner:
         d_x: Floats,
         d_h0: Floats,
         grads: Floats,
+        workspace: NDArray[np.uint8] | None = None,
     ) -> None:
         """Go back through a planned batch and add to ``grads``.
 
-        The arrays are the members of ``pygru_backward_args`` in the C headers.
+        The arrays are the members of ``pygru_backward_args`` in the C headers. A workspace that
+        is not given is taken from the pool.
         """
         sizes = plan.sizes(n_threads)
-        workspace = POOL.take(
-            sizes["backward_workspace"], np.uint8, "the workspace of backward"
-        )
+        if workspace is None:
+            size = sizes["backward_workspace"]
+            workspace = POOL.take(size, np.uint8, "the workspace of backward")
         with threads.single_threaded_blas(sizes["largest_product"]):
             _core.backward(
                 plan,

@@ -125,19 +125,32 @@ class Stream:
     ((4, 3), (1, 4, 3))
     """
 
-    # No __dict__: a misspelt attribute cannot be assigned, only h can.
-    __slots__ = ("__weakref__", "_advance", "_batch", "_gru", "_h", "_x_shape", "_y")
+    _gru: GRU
+    _batch: int | None
+    _advance: Callable[..., bool]
+    _x_shape: tuple[int, ...]
+    _h: Floats
+    _y: Floats
 
     def __init__(self, gru: GRU, batch: int | None = None) -> None:
         _refuse_bidirectional(gru, "stream")
-        self._batch = None if batch is None else validation.check_int("batch", batch, 1)
-        self._gru = gru
-        buffers = _Buffers(gru, self._batch, separate_state=False)
-        self._advance = buffers.advance
-        self._x_shape = buffers.x_shape
-        self._h = buffers.h_next.reshape(buffers.h_shape)
-        self._y = self._h[-1]
+        batch = None if batch is None else validation.check_int("batch", batch, 1)
+        buffers = _Buffers(gru, batch, separate_state=False)
+        h = buffers.h_next.reshape(buffers.h_shape)
+        self._set(_gru=gru, _batch=batch, _advance=buffers.advance, _x_shape=buffers.x_shape)
+        self._set(_h=h, _y=h[-1])
         self.reset()
+
+    def _set(self, **values: Any) -> None:
+        # Not through __dict__: an object whose __dict__ was asked for is slower to read.
+        for name, value in values.items():
+            super().__setattr__(name, value)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        """Set ``h``; nothing else can be assigned, so that a misspelt name is noticed."""
+        if name != "h":
+            raise AttributeError(f"{name} of a Stream cannot be assigned, only h can")
+        super().__setattr__(name, value)
 
     def _initial_state(self) -> Floats | int:
         """Return the state of a stream that begins: zeros, or the GRU's own h0."""

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, NoReturn, Self
 
 from pygru.core import _core
 from pygru.core.fixed import FixedAttributes
-from pygru.noise import Noise
+from pygru.noise import Noise, PackedNoise
 from pygru.typing import Floats
 
 if TYPE_CHECKING:
-    from pygru.batch import Batch
     from pygru.gru import GRU
+    from pygru.inputs import Inputs
 
 
 class Tape(FixedAttributes):
@@ -37,35 +37,12 @@ class Tape(FixedAttributes):
     """
 
     gru: GRU
-    batch: Batch
-    plan: _core.Plan
+    inputs: Inputs
     memory: Floats
-    noise: Noise | None
+    noise: Noise | PackedNoise | None
     n_threads: int | None
     fingerprint: int
     learned_h0: bool
-
-    def __init__(
-        self,
-        gru: GRU,
-        batch: Batch,
-        plan: _core.Plan,
-        memory: Floats,
-        noise: Noise | None,
-        n_threads: int | None,
-        fingerprint: int,
-        learned_h0: bool,
-    ) -> None:
-        self._fix(
-            gru=gru,
-            batch=batch,
-            plan=plan,
-            memory=memory,
-            noise=noise,
-            n_threads=n_threads,
-            fingerprint=fingerprint,
-            learned_h0=learned_h0,
-        )
 
     def _how_to_change(self, name: str, value: object) -> str:
         return "make a new tape with gru.forward()"
@@ -83,3 +60,32 @@ class Tape(FixedAttributes):
     def nbytes(self) -> int:
         """Bytes of memory that this tape holds."""
         return self.memory.nbytes + (0 if self.noise is None else self.noise.nbytes)
+
+
+class WholeTape(Tape):
+    """What one call of the core kept of a whole batch: states, and gates or outputs."""
+
+    plan: _core.Plan
+    noise: Noise | None
+
+    def __init__(
+        self,
+        gru: GRU,
+        inputs: Inputs,
+        plan: _core.Plan,
+        memory: Floats,
+        noise: Noise | None,
+        n_threads: int | None,
+        fingerprint: int,
+        learned_h0: bool,
+    ) -> None:
+        self._fix(
+            gru=gru,
+            inputs=inputs,
+            plan=plan,
+            memory=memory,
+            noise=noise,
+            n_threads=n_threads,
+            fingerprint=fingerprint,
+            learned_h0=learned_h0,
+        )

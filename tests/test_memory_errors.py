@@ -112,7 +112,7 @@ def test_inference_into_an_overlapping_array(numpy):
     np.testing.assert_array_equal(x, gru(kept)[0])
 
 
-@pytest.mark.parametrize("kept", ["gates", "outputs"])
+@pytest.mark.parametrize("kept", ["gates", "outputs", "sqrt"])
 @pytest.mark.parametrize("training", [False, True])
 def test_forward(numpy, gru, x, kept, training):
     def call():
@@ -131,8 +131,40 @@ def test_dropout_after_a_failure_is_as_if_there_had_been_none(numpy, x):
     np.testing.assert_array_equal(outputs[0], expected)
 
 
-@pytest.mark.parametrize("kept", ["gates", "outputs"])
-def test_backward(numpy, gru, x, kept):
+@pytest.mark.parametrize("kept", ["gates", "sqrt"])
+def test_a_list_of_sequences(numpy, x, kept):
+    """The views that a list of results needs are made before anything changes."""
+    gru = GRU(3, 4, 2, dropout=0.5, zoneout=0.5, recurrent_dropout=0.5, seed=0)
+    sequences = [x[:, 0], x[:2, 1]]
+    tapes = []
+
+    def call():
+        tapes.append(gru.forward(sequences, memory=kept))
+
+    assert fail_every_allocation(numpy, call, unchanged(gru)) >= 4
+    output, h_n, tape = tapes[0]
+
+    def back():
+        gru.backward(tape, output, h_n)
+
+    assert fail_every_allocation(numpy, back, unchanged(gru)) >= 3
+
+
+@pytest.mark.parametrize("share", [False, True])
+def test_replace(numpy, gru, share):
+    made = []
+
+    def call():
+        made.append(gru.replace(zoneout=0.5, share_weights=share))
+
+    assert fail_every_allocation(numpy, call, unchanged(gru)) == (0 if share else 2)
+    np.testing.assert_array_equal(made[0].flat_parameters, gru.flat_parameters)
+
+
+@pytest.mark.parametrize("kept", ["gates", "outputs", "sqrt"])
+@pytest.mark.parametrize("learn_h0", [False, True])
+def test_backward(numpy, x, kept, learn_h0):
+    gru = GRU(3, 4, 2, dropout=0.5, zoneout=0.5, learn_h0=learn_h0, seed=0)
     output, h_n, tape = gru.forward(x, memory=kept)
     gru.zero_grad()
     expected = gru.backward(tape, output, h_n)

@@ -59,7 +59,7 @@ def noise_of(tape):
     rows = tape.plan.sizes(1)["rows"]
     step, sequence = np.empty(rows, np.int64), np.empty(rows, np.int64)
     tape.plan.rows(step, sequence)
-    lengths = np.full(B, T) if tape.batch.lengths is None else tape.batch.lengths
+    lengths = np.full(B, T) if tape.inputs.lengths is None else tape.inputs.lengths
     recurrent = dropout = zoneout = None
     if noise.recurrent is not None:
         recurrent = noise.recurrent.reshape(L * D, B, H) / (1 - gru.recurrent_dropout)

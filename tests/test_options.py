@@ -315,3 +315,35 @@ def test_training_one_of_two_that_share_trains_both(gru, x):
     optimizer.step(other)
     np.testing.assert_array_equal(gru.flat_parameters, other.flat_parameters)
     assert not np.array_equal(gru.flat_parameters, make().flat_parameters)
+
+
+# ---- what a GRU makes ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["state", "H", "zoneout", "batch", "_h", "_gru"])
+def test_of_a_stream_only_the_state_can_be_assigned(gru, x, name):
+    stream = gru.stream(2)
+    expected = gru.stream(2)(x[0])
+    with pytest.raises(AttributeError, match=f"{name} of a Stream cannot be assigned, only h"):
+        setattr(stream, name, np.ones((2, 2, 4)))
+    np.testing.assert_array_equal(stream(x[0]), expected)
+    stream.h = np.zeros((2, 2, 4))
+    np.testing.assert_array_equal(stream(x[0]), expected)
+
+
+@pytest.mark.parametrize("memory", ["gates", "sqrt"])
+def test_nothing_of_a_tape_can_be_assigned(gru, x, memory):
+    tape = gru.forward(x, memory=memory)[2]
+    for name in vars(tape):
+        if name != "_fixed":
+            kept = getattr(tape, name)
+            with pytest.raises(AttributeError, match=f"{name} of a W.*Tape cannot be assigned"):
+                setattr(tape, name, None)
+            assert getattr(tape, name) is kept
+
+
+def test_a_variant_cannot_be_changed(gru):
+    for name in ("reset", "update", "name"):
+        with pytest.raises(AttributeError):
+            setattr(gru.variant, name, "keep")
+    assert gru.variant == Variant.named("chung")

@@ -33,7 +33,10 @@ class FixedAttributes:
 
     def _fix(self, **values: Any) -> None:
         """Set attributes that cannot be assigned from now on."""
-        self.__dict__.update(values, _fixed=self._fixed | values.keys())
+        # Not through __dict__: an object whose __dict__ was asked for is slower to read.
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "_fixed", self._fixed | values.keys())
 
     def _how_to_change(self, name: str, value: object) -> str:
         """Return what a user does instead of assigning ``value`` to the attribute ``name``."""

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pygru.checkpointing import check_memory
+from pygru.budget import check_memory
 from pygru.core import validation
 from pygru.data.padding import pad_sequences, unpad_sequences
 from pygru.nn.composite import Composite

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pygru.checkpointing import check_memory
+from pygru.budget import check_memory
 from pygru.core import threads
 from pygru.core.atomic import commit
 from pygru.core.validation import check_bool, check_int, type_name

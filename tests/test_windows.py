@@ -9,12 +9,13 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from engines import ENGINES, use_engine
 from pygru.core._core import KEEP_GATES, KEEP_OUTPUTS
 
 import pygru
 from pygru import GRU, SGD, Linear, Seq2Seq, Sequential, Trainer
-from pygru.checkpointing import CheckpointTape
 from pygru.core.memory import POOL
+from pygru.windows import WindowTape
 
 T, B, I, H = 23, 5, 3, 6
 LENGTHS = [23, 0, 7, 12, 5]  # inside a window, at its end, before the first
@@ -70,23 +71,74 @@ def test_windows_of_every_form_of_input(form, batch_first):
         np.testing.assert_allclose(array, right, rtol=1e-12, atol=1e-13)
 
 
-def test_gradients_with_noise_equal_those_of_a_long_tape(monkeypatch):
-    """Noise is drawn per window. With one sequence this is the order of a whole call."""
-    gru = GRU(I, H, dtype="float64", zoneout=0.3, recurrent_dropout=0.4, seed=0)
-    x = np.random.default_rng(0).standard_normal((T, 1, I))
-    results = []
-    for memory in ("gates", "sqrt"):
-        gru.generator = np.random.default_rng(3)
+NOISE = {
+    "dropout": {"dropout": 0.3},
+    "recurrent": {"recurrent_dropout": 0.4},
+    "zoneout": {"zoneout": 0.3},
+    "all": {"dropout": 0.3, "recurrent_dropout": 0.4, "zoneout": 0.3},
+    "none": {},
+}
+GENERATORS = [np.random.PCG64, np.random.MT19937, np.random.SFC64]
+RAGGED = np.random.default_rng(6).integers(0, T + 1, 150)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("lengths", [None, RAGGED], ids=["full", "ragged"])
+@pytest.mark.parametrize("batch", [1, 5, 20, 150])
+@pytest.mark.parametrize("options", NOISE.values(), ids=NOISE)
+def test_noise_is_that_of_a_call_without_windows(options, batch, lengths, engine, monkeypatch):
+    """The same draws in the same order, wherever chunks and windows cut the batch."""
+    use_engine(monkeypatch, engine)
+    gru = GRU(I, 9, 3, dtype="float64", seed=0, **options)  # 9 is no multiple of 8 bits
+    rng = np.random.default_rng(0)
+    x, d_output = rng.standard_normal((T, batch, I)), rng.standard_normal((T, batch, 9))
+    lengths = None if lengths is None else lengths[:batch]
+    results, states = [], []
+    for memory in ("gates", "outputs", "sqrt"):
+        gru.generator = np.random.Generator(np.random.PCG64(3))
+        gru.generator.random(dtype=np.float32)  # half of a random number is left
         gru.zero_grad()
-        output, h_n, tape = gru.forward(x, memory=memory)
-        after = gru.generator.bit_generator.state
-        d_x, d_h0 = gru.backward(tape, output, h_n)
-        again = gru.backward(tape, output, h_n)
+        output, h_n, tape = gru.forward(x, lengths=lengths, memory=memory)
+        states.append(gru.generator.bit_generator.state)
+        d_x, d_h0 = gru.backward(tape, d_output, h_n)
+        again = gru.backward(tape, d_output, h_n)
         np.testing.assert_array_equal(again[0], d_x)  # a tape can be used twice
-        assert gru.generator.bit_generator.state == after
+        assert gru.generator.bit_generator.state == states[-1]
         results.append((output, h_n, d_x, d_h0, gru.flat_grads.copy()))
-    for array, right in zip(*results, strict=True):
+    assert states[0] == states[1] == states[2]
+    for found in results[1:]:
+        for array, right in zip(found, results[0], strict=True):
+            np.testing.assert_allclose(array, right, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("bit_generator", GENERATORS, ids=lambda kind: kind.__name__)
+def test_noise_of_every_generator(bit_generator):
+    gru = make(**NOISE["all"])
+    found = []
+    for memory in ("gates", "sqrt"):
+        gru.generator = np.random.Generator(bit_generator(3))
+        found.append(run(gru, memory, LENGTHS))
+    for array, right in zip(*found, strict=True):
         np.testing.assert_allclose(array, right, rtol=1e-12, atol=1e-13)
+
+
+def test_a_window_of_inference_has_the_mean_effect_of_zoneout():
+    gru = make(**NOISE["all"])
+    x = np.random.default_rng(0).standard_normal((T, B, I))
+    expected = gru(x)[0]
+    output, _, tape = gru.forward(x, training=False, memory="sqrt")
+    np.testing.assert_allclose(output, expected, rtol=1e-15)
+    whole = gru.forward(x, training=False)[2]
+    np.testing.assert_allclose(
+        gru.backward(tape, output)[0], gru.backward(whole, output)[0], rtol=1e-11, atol=1e-13
+    )
+
+
+def test_noise_that_is_kept_takes_a_bit_an_element():
+    gru = GRU(4, 64, 2, dropout=0.5, zoneout=0.5, seed=0)
+    x = np.zeros((400, 3, 4), np.float32)
+    plain = GRU(4, 64, 2, seed=0).forward(x, memory="sqrt")[2].nbytes
+    assert gru.forward(x, memory="sqrt")[2].nbytes - plain == 400 * 3 * (1 + 2) * 64 // 8
 
 
 def test_noise_of_several_layers_is_the_same_in_backward():
@@ -122,10 +174,10 @@ def test_results_do_not_depend_on_the_number_of_threads():
 # ---- budgets ---------------------------------------------------------------------------
 
 
-def long_call(memory):
+def long_call(memory, **options):
     """Peak of traced memory during forward and backward of a long sequence."""
     POOL.clear()
-    gru = GRU(4, 64, seed=0)
+    gru = GRU(4, 64, seed=0, **options)
     x = np.random.default_rng(0).standard_normal((20_000, 1, 4)).astype(np.float32)
     gru.forward(x[:10])
     tracemalloc.start()
@@ -140,12 +192,13 @@ def long_call(memory):
     return peak - 2 * x.nbytes, gru.flat_grads.copy()  # x and d_x do not count
 
 
-def test_a_budget_is_kept_and_changes_no_gradient():
-    unbounded, expected = long_call("gates")
+@pytest.mark.parametrize("options", [{}, {"zoneout": 0.5, "recurrent_dropout": 0.5}])
+def test_a_budget_is_kept_and_changes_no_gradient(options):
+    unbounded, expected = long_call("gates", **options)
     assert unbounded > 40e6
     for budget in ("15 MB", 3_000_000):
-        peak, gradients = long_call(budget)
-        assert peak < pygru.checkpointing.check_memory(budget)
+        peak, gradients = long_call(budget, **options)
+        assert peak < pygru.budget.check_memory(budget)
         np.testing.assert_allclose(gradients, expected, rtol=1e-3, atol=1e-3)
 
 
@@ -158,7 +211,7 @@ def test_budgets_choose_the_fastest_that_fits():
             tape = gru.forward(x, memory=int(budget))[2]
         except ValueError:
             continue
-        if isinstance(tape, CheckpointTape):
+        if isinstance(tape, WindowTape):
             chosen.append(tape.windows[0].end)
         else:
             chosen.append({KEEP_GATES: "gates", KEEP_OUTPUTS: "outputs"}[tape.plan.keep])
@@ -196,7 +249,7 @@ def test_memory_that_is_none(memory):
 
 
 def test_units_of_budgets():
-    parse = pygru.checkpointing.check_memory
+    parse = pygru.budget.check_memory
     assert [parse(text) for text in ("7", "7 kB", "7MB", "1.5 g", "2 TB")] == [
         7,
         7000,
@@ -312,7 +365,8 @@ def test_a_seq2seq_that_keeps_outputs_has_the_same_gradients(monkeypatch):
 
     def watched(gru, *arguments, **options):
         result = forward(gru, *arguments, **options)
-        kept.append(result[2].plan.keep)
+        if options["training"]:  # before it begins, fit tries the model without training
+            kept.append(result[2].plan.keep)
         return result
 
     monkeypatch.setattr(GRU, "forward", watched)

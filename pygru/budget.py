@@ -1,0 +1,140 @@
+"""What the tape of a call keeps: a policy by its name, or the fastest that fits into a budget.
+
+``forward(memory=...)`` and ``Trainer(memory=...)`` take the same values, and both check them
+here. Nothing is allocated; the sizes come from plans of the core.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from decimal import Decimal
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from pygru import noise as noises
+from pygru.core import _core, threads, validation
+from pygru.inputs import Inputs
+
+if TYPE_CHECKING:
+    from pygru.gru import GRU
+
+POLICIES = {"gates": _core.KEEP_GATES, "outputs": _core.KEEP_OUTPUTS}
+UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+BUDGET = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)b?\s*", re.IGNORECASE | re.ASCII)
+
+ONE_DIRECTION = (
+    "{} needs a GRU of one direction: the reverse direction would need every window's future"
+)
+
+
+class Choice(NamedTuple):
+    """What to keep of a batch: one of the core's ``KEEP_*``, and the steps of a window."""
+
+    keep: int
+    window: int | None = None
+
+
+def check_memory(memory: object) -> int | None:
+    """Return the bytes that a ``memory`` argument allows, None for the name of a policy.
+
+    Raises
+    ------
+    ValueError
+        If it is neither a policy nor a budget.
+
+    Examples
+    --------
+    >>> from pygru.budget import check_memory
+    >>> check_memory("1.5 MB"), check_memory(2**20), check_memory("sqrt")
+    (1500000, 1048576, None)
+    """
+    if isinstance(memory, str):
+        if memory in (*POLICIES, "sqrt"):
+            return None
+        text = BUDGET.fullmatch(memory)
+        if text is not None:
+            return int(Decimal(text[1]) * UNITS[text[2].lower()])
+    elif isinstance(memory, (int, np.integer)) and not isinstance(memory, bool) and memory > 0:
+        return int(memory)
+    raise ValueError(
+        "memory must be one of 'gates', 'outputs', 'sqrt', or a number of bytes such as "
+        f"2**20 or '500 MB', got {validation.shown(memory)}"
+    )
+
+
+def choose(
+    gru: GRU, inputs: Inputs, memory: object, training: bool, n_threads: int | None
+) -> Choice:
+    """Return what to keep of a batch for a ``memory`` argument.
+
+    Raises
+    ------
+    ValueError
+        If nothing fits into the budget, or if windows are asked for of a bidirectional GRU.
+    """
+    budget = check_memory(memory)
+    if memory == "sqrt":
+        if gru.bidirectional:
+            raise ValueError(ONE_DIRECTION.format("memory='sqrt'"))
+        return Choice(_core.KEEP_GATES, max(1, math.isqrt(inputs.T)))
+    if budget is None:
+        return Choice(POLICIES[str(memory)])
+    refuse_huge(gru, inputs)
+    needs = []
+    for keep in POLICIES.values():
+        needs.append(_bytes_of_whole(gru, inputs, keep, training, n_threads))
+        if needs[-1] <= budget:
+            return Choice(keep)
+    window = inputs.T
+    while window > 1 and not gru.bidirectional:
+        window = (window + 1) // 2
+        needs.append(_bytes_in_windows(gru, inputs, window, training, n_threads))
+        if needs[-1] <= budget:
+            return Choice(_core.KEEP_GATES, window)
+    raise ValueError(
+        f"memory={memory!r} is too little: {inputs.T} steps of {inputs.B} sequences need at "
+        f"least {min(needs)} bytes for the tape and for backward"
+        + ("; " + ONE_DIRECTION.format("less") if gru.bidirectional else "")
+    )
+
+
+def refuse_huge(gru: GRU, inputs: Inputs) -> None:
+    """Raise if the output of a batch cannot be addressed."""
+    width = gru.options.output_size
+    if inputs.T * inputs.B * width * gru.dtype.itemsize > sys.maxsize:
+        raise ValueError(f"output of shape {inputs.shape_of(width)} is too big")
+
+
+def _bytes_of_whole(
+    gru: GRU, inputs: Inputs, keep: int, training: bool, n_threads: int | None
+) -> int:
+    plan, sizes = gru._runner.plan(inputs.T, inputs.B, inputs.lengths, keep)
+    sizes = plan.sizes(threads.threads_for(n_threads, sizes))
+    masks = noises.bytes_of_noise(gru, sizes) if training else 0
+    return sizes["tape"] * gru.dtype.itemsize + masks + sizes["backward_workspace"]
+
+
+def _bytes_in_windows(
+    gru: GRU, inputs: Inputs, window: int, training: bool, n_threads: int | None
+) -> int:
+    """Of the longest window, and of what is kept between the passes."""
+    plan, sizes = gru._runner.plan(window, inputs.B, None, _core.KEEP_GATES)
+    sizes = plan.sizes(threads.threads_for(n_threads, sizes))
+    states = math.prod(inputs.state_shape())
+    elements = (
+        sizes["tape"]
+        + window * inputs.B * gru.hidden_size  # the output of the window, not used again
+        + (math.ceil(inputs.T / window) + 4) * states
+        + inputs.T * inputs.B * gru.input_size  # the tape's copy of x
+        + sizes["parameters"]
+    )
+    masks = 0
+    if training:
+        rows = int(inputs.full_lengths().sum())
+        recurrent = sizes["recurrent"] if gru.recurrent_dropout else 0
+        masks = recurrent + noises.bytes_for_windows(gru, rows, window * inputs.B)
+    workspace = max(sizes["forward_workspace"], sizes["backward_workspace"])
+    return elements * gru.dtype.itemsize + masks + workspace

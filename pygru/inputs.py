@@ -1,0 +1,124 @@
+"""One call's input arrays, brought to the form of the core, and the way back to the caller's.
+
+The mini-batches that a training run cuts its data into are made in ``train/``; here a batch is
+what one call of a GRU is given.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pygru.core import validation
+from pygru.data.padding import pad_sequences
+from pygru.typing import Floats
+
+if TYPE_CHECKING:
+    from pygru.gru import GRU
+
+
+class Inputs:
+    """The input of one call as (T, B, I), and the way back to the caller's layout.
+
+    Attributes
+    ----------
+    x : ndarray
+        (T, B, I), with a dense last axis; may be the caller's own memory.
+    h0 : ndarray or None
+        The initial states, flat.
+    lengths : ndarray of int64 or None
+        (B,) a copy that nobody else can change: the core uses lengths as indices.
+    T, B : int
+        Steps and sequences.
+    is_single, is_list : bool
+        Whether the caller gave one sequence without a batch axis, or a list of sequences.
+    """
+
+    def __init__(
+        self, gru: GRU, x: ArrayLike, h0: ArrayLike | None, lengths: ArrayLike | None
+    ) -> None:
+        self.gru = gru
+        self.is_list = _is_list_of_sequences(x)
+        if self.is_list:
+            if lengths is not None:
+                raise ValueError("lengths must be None when x is a list of sequences")
+            x, lengths = pad_sequences(x, dtype=gru.dtype, batch_first=gru.batch_first)  # type: ignore[arg-type]
+        array = validation.as_real("x", x, gru.dtype)
+        axes = "(batch, time, input_size)" if gru.batch_first else "(time, batch, input_size)"
+        if array.ndim not in (2, 3):
+            raise ValueError(
+                f"x must have 3 dimensions {axes}, or 2 (time, input_size), got {array.ndim}"
+            )
+        if array.shape[-1] != gru.input_size:
+            raise ValueError(
+                f"x.shape[-1] must equal input_size={gru.input_size}, got {array.shape[-1]}"
+            )
+        self.is_single = array.ndim == 2
+        self.x: Floats = validation.dense_last_axis(self.time_major(array))
+        self.T, self.B = self.x.shape[:2]
+        self.lengths: NDArray[np.int64] | None = None
+        if lengths is not None:
+            if self.is_single and np.ndim(lengths) == 0:
+                lengths = [lengths]  # type: ignore[list-item]
+            self.lengths = validation.as_lengths(lengths, self.B, self.T)
+        self.h0 = self.state("h0", h0)
+
+    def release(self) -> None:
+        """Let go of the caller's arrays: the tape has its own copies."""
+        del self.x, self.h0
+
+    def time_major(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Return a (T, B, n) view of an array in the caller's layout."""
+        if self.is_single:
+            return array[:, np.newaxis, :]
+        return array.swapaxes(0, 1) if self.gru.batch_first else array
+
+    def shape_of(self, width: int) -> tuple[int, ...]:
+        """Return the caller's shape of an array with ``width`` features per step."""
+        if self.is_single:
+            return (self.T, width)
+        return (self.B, self.T, width) if self.gru.batch_first else (self.T, self.B, width)
+
+    def state_shape(self) -> tuple[int, ...]:
+        """Return the caller's shape of a state: (L*D, B, H), or (L*D, H) of one sequence."""
+        options = self.gru.options
+        if self.is_single:
+            return (options.num_states, options.hidden_size)
+        return (options.num_states, self.B, options.hidden_size)
+
+    def state(self, name: str, value: ArrayLike | None) -> Floats | None:
+        """Check a state (h0, d_h_n) and return it flat, or None."""
+        if value is None:
+            return None
+        options = self.gru.options
+        meaning = (
+            f"(num_layers*num_directions={options.num_states}, "
+            + ("" if self.is_single else f"batch={self.B}, ")
+            + f"hidden_size={options.hidden_size})"
+        )
+        state = validation.as_state(name, value, options.dtype, self.state_shape(), meaning)
+        assert state is not None
+        return state.reshape(-1)
+
+    def full_lengths(self) -> NDArray[np.int64]:
+        """Return the length of each sequence, T where none were given."""
+        if self.lengths is not None:
+            return self.lengths
+        return np.full(self.B, self.T, np.int64)
+
+    def sequences(self, array: Floats) -> Floats | list[Floats]:
+        """Return a padded result in the caller's form: views of it in a list if x was one."""
+        if not self.is_list:
+            return array
+        rows = array if self.gru.batch_first else array.swapaxes(0, 1)
+        return [row[:length] for row, length in zip(rows, self.full_lengths(), strict=True)]
+
+
+def _is_list_of_sequences(x: object) -> TypeGuard[list[ArrayLike]]:
+    return (
+        isinstance(x, (list, tuple))
+        and len(x) > 0
+        and all(getattr(sequence, "ndim", None) == 2 for sequence in x)
+    )

@@ -1,0 +1,277 @@
+"""Long sequences in little memory: keep a few states, run the steps between them again.
+
+A window is a number of consecutive steps. Forward runs the windows one after the other and
+keeps the state at the beginning of each. Backward takes them from the last to the first: it
+runs each again from its state, this time keeping the gates, and goes back through it. The steps
+are computed twice, and the memory is that of one window. Chen et al. 2016, arXiv:1604.06174.
+
+Which windows there are is decided in ``budget.py``.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pygru import noise as noises
+from pygru import passes
+from pygru.budget import refuse_huge
+from pygru.core import _core, threads
+from pygru.core.memory import POOL, allocate
+from pygru.inputs import Inputs
+from pygru.noise import Noise, PackedNoise
+from pygru.tape import Tape
+from pygru.typing import Floats
+
+if TYPE_CHECKING:
+    from pygru.gru import GRU
+
+
+class Window(NamedTuple):
+    """Steps [begin, end) of a batch, and how many of them each sequence has."""
+
+    begin: int
+    end: int
+    lengths: NDArray[np.int64] | None
+
+    def of(self, array: Floats) -> Floats:
+        """Return the window of a (T, B, ...) array."""
+        return array[self.begin : self.end]
+
+
+def _windows(inputs: Inputs, size: int) -> list[Window]:
+    windows = []
+    for begin in range(0, inputs.T, size):
+        end, lengths = min(begin + size, inputs.T), None
+        if inputs.lengths is not None:
+            lengths = np.clip(inputs.lengths - begin, 0, end - begin)
+        windows.append(Window(begin, end, lengths))
+    return windows
+
+
+class _Plan(NamedTuple):
+    """The plan of a window, and how a call runs it."""
+
+    plan: _core.Plan
+    sizes: dict[str, int]
+    n_threads: int
+
+    def noise(self, masks: PackedNoise | None, gru: GRU, begin: int) -> Noise | None:
+        """Return the noise of the window that begins there; without masks that of inference."""
+        if masks is None:
+            return noises.expected(gru)
+        if not masks.nbytes:
+            return None
+        rows = self.sizes["rows"]
+        step, sequence = np.empty(rows, np.int64), np.empty(rows, np.int64)
+        self.plan.rows(step, sequence)
+        return masks.window(begin, step, sequence)
+
+
+def _plan(
+    gru: GRU,
+    B: int,
+    steps: int,
+    lengths: NDArray[np.int64] | None,
+    keep: int,
+    n_threads: int | None,
+) -> _Plan:
+    plan, sizes = gru._runner.plan(steps, B, lengths, keep)
+    n_used = threads.threads_for(n_threads, sizes)
+    return _Plan(plan, plan.sizes(n_used), n_used)
+
+
+class _Room:
+    """Memory that the windows of a call use one after the other.
+
+    It is what the longest window takes if no sequence ends in it, so it is enough for each.
+    """
+
+    def __init__(
+        self, gru: GRU, B: int, windows: list[Window], keep: int, n_threads: int | None
+    ) -> None:
+        steps = max((window.end - window.begin for window in windows), default=0)
+        sizes = _plan(gru, B, steps, None, keep, n_threads).sizes
+        size = sizes["forward_workspace"]
+        if keep == _core.KEEP_GATES:
+            size = max(size, sizes["backward_workspace"])
+            self.tape = POOL.take(sizes["tape"], gru.dtype, "the tape of a window")
+            self.y = allocate((steps, B, gru.hidden_size), gru.dtype, "the output of a window")
+            states = gru.num_layers * B * gru.hidden_size
+            self.h_n = allocate(states, gru.dtype, "the state after a window")
+        self.workspace = POOL.take(size, np.uint8, "the workspace of windows")
+
+
+class WindowTape(Tape):
+    """A tape that keeps the input, and the state at the beginning of every window."""
+
+    windows: list[Window]
+    states: Floats
+    noise: PackedNoise | None
+
+    def __init__(
+        self,
+        gru: GRU,
+        inputs: Inputs,
+        windows: list[Window],
+        x: Floats,
+        states: Floats,
+        noise: PackedNoise | None,
+        n_threads: int | None,
+        fingerprint: int,
+        learned_h0: bool,
+    ) -> None:
+        self._fix(
+            gru=gru,
+            inputs=inputs,
+            windows=windows,
+            memory=x,
+            states=states,
+            noise=noise,
+            n_threads=n_threads,
+            fingerprint=fingerprint,
+            learned_h0=learned_h0,
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that this tape holds."""
+        return super().nbytes + self.states.nbytes
+
+
+def forward(
+    gru: GRU, inputs: Inputs, size: int, training: bool, n_threads: int | None
+) -> tuple[Floats | list[Floats], Floats, Tape]:
+    """Run a batch in windows of ``size`` steps; return output, h_n and a tape."""
+    threads.resolve(n_threads)  # refuse a bad argument before anything is allocated
+    refuse_huge(gru, inputs)
+    windows = _windows(inputs, size)
+    output = passes.new_output(gru, inputs, None)
+    memory = POOL.take(inputs.x.size, gru.dtype, "the tape's copy of x")
+    x = memory.reshape(inputs.x.shape)
+    x[...] = inputs.x
+    # The flat state before each window, and after the last.
+    shape = (len(windows) + 1, math.prod(inputs.state_shape()))
+    states = allocate(shape, gru.dtype, "the states between windows")
+    packed, fingerprint = gru._runner.packed_weights_and_fingerprint()
+    h0, learned = passes.initial_state(gru, inputs)
+    states[0] = 0 if h0 is None else h0
+    y = inputs.time_major(output)
+    noise = PackedNoise(gru, inputs, gru._runner.chunk_rows(inputs.B)) if training else None
+    tape = WindowTape(
+        gru, inputs, windows, memory, states, noise, n_threads, fingerprint, learned
+    )
+    h_n = allocate(shape[1], gru.dtype, "h_n")
+    room = _Room(gru, inputs.B, windows, _core.KEEP_NOTHING, n_threads)
+    result = inputs.sequences(output), h_n.reshape(inputs.state_shape()), tape
+    with passes.drawing(gru, noise is not None and noise.nbytes > 0):
+        if noise is not None:
+            noise.draw(gru.generator)
+        for number, window in enumerate(windows):
+            steps = window.end - window.begin
+            planned = _plan(gru, inputs.B, steps, window.lengths, _core.KEEP_NOTHING, n_threads)
+            gru._runner.forward(
+                planned.plan,
+                planned.sizes,
+                planned.n_threads,
+                x=window.of(x),
+                h0=states[number],
+                y=window.of(y),
+                h_n=states[number + 1],
+                tape=None,
+                noise=planned.noise(noise, gru, window.begin),
+                packed=packed,
+                workspace=room.workspace,
+            )
+        h_n[...] = states[-1]
+    inputs.release()
+    return result
+
+
+def backward(
+    gru: GRU, tape: WindowTape, d_output: ArrayLike | None, d_h_n: ArrayLike | None
+) -> tuple[Floats | list[Floats], Floats]:
+    """Add the gradients of such a tape to ``gru.grads``; return d_x and d_h0."""
+    packed = passes.check_tape(gru, tape)
+    inputs = tape.inputs
+    d_y = passes.output_gradient(gru, inputs, d_output)
+    given = inputs.state("d_h_n", d_h_n)
+    d_h = allocate(math.prod(inputs.state_shape()), gru.dtype, "the gradient of a state")
+    d_h0 = allocate(d_h.size, gru.dtype, "d_h0")
+    d_x = allocate(inputs.shape_of(gru.input_size), gru.dtype, "d_x")
+    # Only the gradient of the whole call may reach the caller's.
+    grads = passes.zeros_like_grads(gru)
+    d_h0[...] = 0 if given is None else given
+    x = tape.memory.reshape(inputs.T, inputs.B, gru.input_size)
+    d_x_rows = inputs.time_major(d_x)
+    of_list = inputs.sequences(d_x)
+    room = _Room(gru, inputs.B, tape.windows, _core.KEEP_GATES, tape.n_threads)
+    for number in reversed(range(len(tape.windows))):
+        window = tape.windows[number]
+        d_h, d_h0 = d_h0, d_h
+        _window_backward(
+            gru,
+            tape,
+            number,
+            packed,
+            room,
+            x=window.of(x),
+            d_y=None if d_y is None else window.of(d_y),
+            d_h_n=d_h,
+            d_x=window.of(d_x_rows),
+            d_h0=d_h0,
+            grads=grads,
+        )
+    result = of_list, d_h0.reshape(inputs.state_shape())
+    passes.add_gradients(gru, tape, grads, d_h0)
+    return result
+
+
+def _window_backward(
+    gru: GRU,
+    tape: WindowTape,
+    number: int,
+    packed: Floats | None,
+    room: _Room,
+    *,
+    x: Floats,
+    d_y: Floats | None,
+    d_h_n: Floats,
+    d_x: Floats,
+    d_h0: Floats,
+    grads: Floats,
+) -> None:
+    """Run a window again, keeping its gates, and go back through it."""
+    window = tape.windows[number]
+    steps, B, _ = x.shape
+    planned = _plan(gru, B, steps, window.lengths, _core.KEEP_GATES, tape.n_threads)
+    noise = planned.noise(tape.noise, gru, window.begin)
+    gru._runner.forward(
+        planned.plan,
+        planned.sizes,
+        planned.n_threads,
+        x=x,
+        h0=tape.states[number],
+        y=room.y[:steps],
+        h_n=room.h_n,
+        tape=room.tape,
+        noise=noise,
+        packed=packed,
+        workspace=room.workspace,
+    )
+    gru._runner.backward(
+        planned.plan,
+        planned.n_threads,
+        packed=packed,
+        tape=room.tape,
+        noise=noise,
+        d_y=d_y,
+        d_h_n=d_h_n,
+        d_x=d_x,
+        d_h0=d_h0,
+        grads=grads,
+        workspace=room.workspace,
+    )
