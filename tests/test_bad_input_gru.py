@@ -6,7 +6,9 @@ argument. It must leave parameters, gradients and the random generator as they w
 that must be accepted must give the same bits as its plain equivalent.
 """
 
+import copy
 import hashlib
+import pickle
 import subprocess
 import sys
 import threading
@@ -800,6 +802,94 @@ def test_concatenated_weights_that_do_not_fit_change_nothing(gru, change, except
         cell._replace(W_r=cell.W_r + 1) for cell in gru.concatenated_weights()
     ]  # so that the test would notice a partial load
     check_refused(gru, lambda: gru.load_concatenated_weights(change(cells)), exception, match)
+
+
+def resized(array, by):
+    """The same array with ``by`` rows more, or fewer if it is negative."""
+    return np.resize(array, (len(array) + by, *array.shape[1:]))
+
+
+PIECES = ["W_r", "W_z", "W_n", "b_r", "b_z", "b_n", "b_hn"]
+
+
+@pytest.mark.parametrize("number", range(L))
+@pytest.mark.parametrize("other", PIECES)
+@pytest.mark.parametrize("piece", PIECES)
+def test_every_piece_of_concatenated_weights_has_its_own_shape(piece, other, number):
+    """A piece that is too long beside one that is too short has shifted the gates between."""
+    gru = make_gru(variant="pytorch")
+    cells = gru.concatenated_weights()
+    cell = cells[number]._replace(**{piece: resized(getattr(cells[number], piece), 1)})
+    if other != piece:
+        cell = cell._replace(**{other: resized(getattr(cell, other), -1)})
+    first = min(piece, other, key=PIECES.index)
+    match = rf"^cells\[{number}\]\.{first} must have shape \(hidden_size={H},.*\), got"
+    cells[number] = cell
+    check_refused(gru, lambda: gru.load_concatenated_weights(cells), ValueError, match)
+
+
+@pytest.mark.parametrize(
+    ("value", "exception", "match"),
+    [
+        (
+            (H, 1),
+            ValueError,
+            r"cells\[1\]\.b_z must have shape \(hidden_size=5,\), got \(5, 1\)",
+        ),
+        ((), ValueError, r"cells\[1\]\.b_z must have shape .*, got \(\)"),
+        (None, TypeError, r"cells\[1\]\.b_z must be array-like of numbers, got NoneType"),
+        ("zero", TypeError, r"cells\[1\]\.b_z must be numeric"),
+    ],
+)
+def test_a_piece_of_concatenated_weights_that_is_no_vector(gru, value, exception, match):
+    cells = gru.concatenated_weights()
+    value = np.ones(value, np.float32) if isinstance(value, tuple) else value
+    cells[1] = cells[1]._replace(b_z=value)
+    check_refused(gru, lambda: gru.load_concatenated_weights(cells), exception, match)
+
+
+@pytest.mark.parametrize("cells", [None, 3, "ab", {}])
+def test_concatenated_weights_that_are_no_list(gru, cells):
+    match = "cells must be a list of ConcatenatedWeights, got"
+    check_refused(gru, lambda: gru.load_concatenated_weights(cells), TypeError, match)
+
+
+@pytest.mark.parametrize("cell", [3, (1, 2), None, "abcdefgh"])
+def test_a_cell_that_is_none_of_concatenated_weights(gru, cell):
+    cells = [*gru.concatenated_weights()[:1], cell]
+    match = r"cells\[1\] must hold W_r, W_z, W_n, b_r, b_z, b_n, b_hn, got"
+    check_refused(gru, lambda: gru.load_concatenated_weights(cells), TypeError, match)
+
+
+# ---- weights that look like an LSTM's ----------------------------------------------------
+
+
+def test_only_weights_are_taken_for_those_of_an_lstm(tmp_path):
+    """h0 has L*D rows, and a model whose L*D is 4H could be saved and never loaded."""
+    gru = GRU(2, 1, 2, bidirectional=True, learn_h0=True, seed=0)
+    assert len(gru.parameters["h0"]) == 4 * gru.hidden_size
+    gru.parameters["h0"] = np.arange(4.0)[:, np.newaxis]
+    pygru.save(gru, tmp_path / "gru")
+    for other in (
+        pygru.load(tmp_path / "gru"),
+        pickle.loads(pickle.dumps(gru)),
+        copy.deepcopy(gru),
+        gru.replace(zoneout=0.5),
+    ):
+        np.testing.assert_array_equal(other.flat_parameters, gru.flat_parameters)
+
+
+@pytest.mark.parametrize("name", ["weight_ih_l0", "weight_hh_l0", "weight_ih_l1_reverse"])
+def test_weights_of_an_lstm_are_called_so(name):
+    gru = GRU(I, H, L, bidirectional=True, learn_h0=True, seed=0)
+    state = gru.state_dict()
+    state[name] = np.ones((4 * H, state[name].shape[1]))
+    match = rf"{name} has 4\*H rows: this looks like an LSTM"
+    check_refused(gru, lambda: gru.load_state_dict(state), ValueError, match)
+    for other in ("bias_ih_l0", "h0"):
+        state = gru.state_dict() | {other: np.ones((4 * H, *gru.parameters[other].shape[1:]))}
+        match = rf"{other} must have shape"
+        check_refused(gru, lambda state=state: gru.load_state_dict(state), ValueError, match)
 
 
 @pytest.mark.parametrize("row", ["B-67"])
