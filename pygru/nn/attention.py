@@ -107,6 +107,11 @@ class Attention(Parametric):
     TypeError, ValueError
         If an argument is of the wrong kind, out of range, or does not go with the score.
 
+    Notes
+    -----
+    The results of a sequence can differ in their last bits between batches: it is padded to the
+    longest one of a block of sequences, and a sum over more terms is rounded in another way.
+
     References
     ----------
     .. [1] M.-T. Luong, H. Pham, C. D. Manning, "Effective Approaches to Attention-based

@@ -7,11 +7,15 @@ could become better than the best ended one. Only the live hypotheses are rows o
 batch, and no Python loop runs over them.
 """
 
+from __future__ import annotations
+
 from typing import NamedTuple
 
 import numpy as np
 
 from pygru.core import validation
+from pygru.nn.decoding import DecoderSteps
+from pygru.typing import Booleans, Floats, Integers
 
 MOST_SLOTS = 2**31 - 1  # the slots of a source are numbered in arrays
 
@@ -19,9 +23,9 @@ MOST_SLOTS = 2**31 - 1  # the slots of a source are numbered in arrays
 class _Step(NamedTuple):
     """The choices of one step: for each source still searched and each slot."""
 
-    sources: np.ndarray  # (n,) ascending
-    parents: np.ndarray  # (n, K) the slot that a hypothesis continues
-    tokens: np.ndarray  # (n, K)
+    sources: Integers  # (n,) ascending
+    parents: Integers  # (n, K) the slot that a hypothesis continues
+    tokens: Integers  # (n, K)
 
 
 class BeamSearch:
@@ -39,7 +43,14 @@ class BeamSearch:
         The token before the first, and the one that ends a target.
     """
 
-    def __init__(self, max_length, beam_size, length_penalty, bos_idx, eos_idx):
+    def __init__(
+        self,
+        max_length: int,
+        beam_size: int,
+        length_penalty: float,
+        bos_idx: int,
+        eos_idx: int,
+    ) -> None:
         self.max_length = validation.check_int("max_length", max_length, 1)
         self.beam_size = validation.check_int("beam_size", beam_size, 1)
         if self.beam_size > MOST_SLOTS:
@@ -59,11 +70,11 @@ class BeamSearch:
         self.bos_idx = bos_idx
         self.eos_idx = eos_idx
 
-    def divisor(self, length):
+    def divisor(self, length: int) -> float:
         """The number by which the log-probability of ``length`` tokens is divided."""
-        return float(length) ** self.length_penalty
+        return float(float(length) ** self.length_penalty)
 
-    def run(self, steps, n_sources):
+    def run(self, steps: DecoderSteps, n_sources: int) -> tuple[list[list[int]], list[float]]:
         """Return the tokens of the best targets, without their ends, and their scores.
 
         Parameters
@@ -83,7 +94,7 @@ class BeamSearch:
 class _Progress:
     """The state of a search."""
 
-    def __init__(self, search, steps, n_sources):
+    def __init__(self, search: BeamSearch, steps: DecoderSteps, n_sources: int) -> None:
         self._search = search
         self._steps = steps
         # Live hypotheses, one row each.
@@ -98,13 +109,13 @@ class _Progress:
         self.best = np.full(n_sources, -np.inf)
         self._last_step = np.full(n_sources, -1)
         self._last_slot = np.zeros(n_sources, np.int64)
-        self._history = []
+        self._history: list[_Step] = []
 
     @property
-    def is_done(self):
+    def is_done(self) -> bool:
         return len(self._searched) == 0
 
-    def step(self, step):
+    def step(self, step: int) -> None:
         """Continue every live hypothesis by a token, and keep the best of each source."""
         scores, parents, tokens = self._choose()
         self._history.append(_Step(self._searched, parents, tokens))
@@ -124,7 +135,7 @@ class _Progress:
         going_on = reachable > self.best[self._searched]
         self._go_on(live & going_on[:, np.newaxis], going_on, scores, parents, tokens)
 
-    def _choose(self):
+    def _choose(self) -> tuple[Floats, Integers, Integers]:
         """The best continuations of each source, best first: scores, parents, tokens (n, K)."""
         logits = self._steps.advance(self._tokens, self._source, self._slot)
         log_total = _log_sum_exp(logits)
@@ -146,7 +157,7 @@ class _Progress:
         scores[np.arange(K) >= self._width[:, np.newaxis]] = -np.inf
         return scores, order // C, np.take_along_axis(tokens, order, axis=1)
 
-    def _note_best(self, step, ended):
+    def _note_best(self, step: int, ended: Floats) -> None:
         """Store hypotheses that have ended, (n, K) scores, if they are the best so far."""
         slot = ended.argmax(axis=1)
         scores = ended[np.arange(len(slot)), slot] / self._search.divisor(step + 1)
@@ -156,7 +167,14 @@ class _Progress:
         self._last_step[sources] = step
         self._last_slot[sources] = slot[better]
 
-    def _go_on(self, live, going_on, scores, parents, tokens):
+    def _go_on(
+        self,
+        live: Booleans,
+        going_on: Booleans,
+        scores: Floats,
+        parents: Integers,
+        tokens: Integers,
+    ) -> None:
         """Make the chosen live hypotheses, (n, K), the rows of the next step."""
         row_of = np.zeros(live.shape, np.int64)
         row_of[self._source, self._slot] = np.arange(len(self._source))
@@ -167,7 +185,7 @@ class _Progress:
         self._source, self._slot = (np.cumsum(going_on) - 1)[source], slot
         self._searched, self._width = self._searched[going_on], self._width[going_on]
 
-    def targets(self):
+    def targets(self) -> list[list[int]]:
         """The tokens of the best hypotheses, followed from their last step to the first."""
         found = np.zeros((len(self.best), len(self._history)), np.int64)
         slot = self._last_slot.copy()
@@ -182,7 +200,7 @@ class _Progress:
         return [row[:length].tolist() for row, length in zip(found, lengths, strict=True)]
 
 
-def _log_sum_exp(logits):
+def _log_sum_exp(logits: Floats) -> Floats:
     """Return log(sum(exp(logits))) over the last axis, which is kept, in double precision."""
     largest = logits.max(axis=1, keepdims=True)
     total = np.exp(logits - largest).sum(axis=1, keepdims=True, dtype=np.float64)

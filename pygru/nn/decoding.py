@@ -1,6 +1,17 @@
 """The decoder of a Seq2Seq one step at a time: for a search, and to draw tokens in training."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
+from numpy.typing import ArrayLike
+
+from pygru.nn.layers import Linear
+from pygru.typing import Floats, Integers
+
+if TYPE_CHECKING:
+    from pygru.nn.seq2seq import Seq2Seq
 
 
 class DecoderSteps:
@@ -21,13 +32,20 @@ class DecoderSteps:
     slots : int
     """
 
-    def __init__(self, model, memory, h0, lengths, slots=1):
+    def __init__(
+        self,
+        model: Seq2Seq,
+        memory: Floats,
+        h0: Floats,
+        lengths: ArrayLike | None,
+        slots: int = 1,
+    ) -> None:
         self._model = model
         self._prepared = model.attention.prepare(memory, lengths=lengths)
         self._h = h0
         self._slots = slots
 
-    def advance(self, tokens, source, slot):
+    def advance(self, tokens: Integers, source: Integers, slot: Integers) -> Floats:
         """Make one step with the last token of each row; return its logits, (rows, V).
 
         ``source`` and ``slot`` say for each row where it belongs.
@@ -41,15 +59,31 @@ class DecoderSteps:
         queries[source, slot] = state
         context, _ = model.attention.attend(queries, self._prepared)
         joined = np.concatenate((context[source, slot], state), axis=1)
-        return model.output(np.tanh(model.combine(joined)))
+        return _affine(model.output, np.tanh(_affine(model.combine, joined)))
 
-    def keep(self, rows, sources):
+    def keep(self, rows: Any, sources: Any) -> None:
         """Continue with some rows of the last step, in this order, and with some sources."""
         self._h = self._h[:, rows]
         self._prepared = self._prepared.select(sources)
 
 
-def replace_with_own(target, lengths, truth, steps, generator):
+def _affine(layer: Linear, x: Floats) -> Floats:
+    """What a Linear gives, by NumPy's product.
+
+    That of the layer costs several times as much for a single row, because it packs the weights
+    in each call. Its equal bits in every batch are no use here, since the attention has none.
+    """
+    y: Floats = x @ layer.parameters["weight"].T
+    return y + layer.parameters["bias"]
+
+
+def replace_with_own(
+    target: Integers,
+    lengths: Integers | None,
+    truth: float,
+    steps: DecoderSteps,
+    generator: np.random.Generator,
+) -> Integers:
     """Return the target with tokens replaced by ones that the model draws: scheduled sampling.
 
     Each token except the first is kept with probability ``truth``. A token that the model draws

@@ -10,6 +10,7 @@ A call that fails leaves generators and gradients as they were.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from pygru.core import validation
+from pygru.core.affine import affine, affine_backward
 from pygru.core.atomic import assignment, commit
 from pygru.nn import ragged
 from pygru.nn.layer import Layer
@@ -41,13 +43,18 @@ def gradient_like(
 
 
 class _LinearTape(NamedTuple):
-    rows: Floats  # the x that holds data
+    x: Floats  # (rows, in_features) what holds data
+    shape_of_rows: tuple[int, ...]  # of that, before it was made flat
     steps: Integers | None  # where it is
     shape: tuple[int, ...]  # of the whole x
 
 
 class Linear(Layer):
     """An affine map of the last axis, ``y = x W^T + b``.
+
+    Each row of ``y`` has the same bits whatever other rows stand beside it, and with any number
+    of threads. So a whole :class:`Sequential` predicts the same bits for a sequence in any
+    batch, as a GRU does.
 
     Parameters
     ----------
@@ -129,22 +136,23 @@ class Linear(Layer):
             )
         steps = ragged.steps_of(lengths, array.shape[:-1])
         rows = ragged.take(array, steps)
-        y = rows @ self.parameters["weight"].T
-        if self.bias:
-            y += self.parameters["bias"]
-        return ragged.put(y, steps, array.shape), _LinearTape(rows, steps, array.shape)
+        x2 = np.ascontiguousarray(rows.reshape(math.prod(rows.shape[:-1]), self.in_features))
+        y = affine(x2, self.parameters["weight"], self.parameters.get("bias"))
+        y = y.reshape(*rows.shape[:-1], self.out_features)
+        return ragged.put(y, steps, array.shape), _LinearTape(
+            x2, rows.shape, steps, array.shape
+        )
 
     def backward(self, tape: _LinearTape, d_y: ArrayLike) -> Floats:
         """Return d_x = d_y W and add to the gradients."""
         shape = (*tape.shape[:-1], self.out_features)
-        valid = ragged.take(gradient_like("d_y", d_y, shape, self.dtype), tape.steps)
-        rows = valid.reshape(-1, self.out_features)
-        x = tape.rows.reshape(-1, self.in_features)
-        new = {"weight": self.grads["weight"] + rows.T @ x}
-        if self.bias:
-            new["bias"] = self.grads["bias"] + rows.sum(axis=0)
-        d_x = (rows @ self.parameters["weight"]).reshape(tape.rows.shape)
-        d_x = ragged.put(d_x, tape.steps, tape.shape)
+        rows = ragged.take(gradient_like("d_y", d_y, shape, self.dtype), tape.steps)
+        rows = np.ascontiguousarray(rows.reshape(len(tape.x), self.out_features))
+        new = {name: gradient.copy() for name, gradient in self.grads.items()}
+        d_x = affine_backward(
+            tape.x, self.parameters["weight"], rows, new["weight"], new.get("bias")
+        )
+        d_x = ragged.put(d_x.reshape(tape.shape_of_rows), tape.steps, tape.shape)
         commit([assignment(self.grads[name], values) for name, values in new.items()])
         return d_x
 

@@ -117,6 +117,11 @@ class Seq2Seq(Composite):
     TypeError, ValueError
         If an argument is of the wrong kind or out of range.
 
+    Notes
+    -----
+    The logits of a pair can differ in their last bits between batches, because attention sums
+    over padding; see :class:`Attention`. Those of a GRU or a :class:`Sequential` do not.
+
     References
     ----------
     .. [1] M.-T. Luong, H. Pham, C. D. Manning, "Effective Approaches to Attention-based

@@ -51,6 +51,11 @@ class Sequential(Composite):
     ValueError
         If a GRU is not batch first, or a :class:`Last` does not fit the GRU before it.
 
+    Notes
+    -----
+    A sequence has the same output, bit for bit, in any batch and with any number of threads.
+    This holds for all layers of pygru; for a layer of your own it is up to you.
+
     Examples
     --------
     >>> import numpy as np
