@@ -21,7 +21,7 @@ except ModuleNotFoundError as error:
 from pygru import plot
 from pygru.concatenated import ConcatenatedWeights
 from pygru.core.config import show_config
-from pygru.core.embedding import get_include, get_sources
+from pygru.core.sources import get_include, get_sources
 from pygru.core.threads import get_num_threads, num_threads, set_num_threads
 from pygru.data.padding import pad_sequences, unpad_sequences
 from pygru.errors import DivergenceError, FormatError, InternalError
@@ -30,9 +30,11 @@ from pygru.gru import GRU
 from pygru.io.native import load, read_metadata, save
 from pygru.nn import losses
 from pygru.nn.attention import Attention
+from pygru.nn.dropout import Dropout
 from pygru.nn.embedding import Embedding
+from pygru.nn.last import Last
 from pygru.nn.layer import Layer, RecurrentLayer
-from pygru.nn.layers import Dropout, Last, Linear
+from pygru.nn.linear import Linear
 from pygru.nn.seq2seq import Seq2Seq, Translation
 from pygru.nn.sequential import Sequential
 from pygru.options import GRUOptions

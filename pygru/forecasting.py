@@ -15,7 +15,9 @@ from pygru.core import validation
 from pygru.errors import FormatError
 from pygru.gru import GRU
 from pygru.io.native import load, read_metadata, save
-from pygru.nn.layers import Dropout, Last, Linear
+from pygru.nn.dropout import Dropout
+from pygru.nn.last import Last
+from pygru.nn.linear import Linear
 from pygru.nn.losses import mse
 from pygru.nn.sequential import Sequential
 from pygru.train.callbacks import EarlyStopping

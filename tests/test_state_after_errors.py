@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pygru import GRU, Attention, Dropout, Embedding, Layer, Linear, Seq2Seq, Sequential
-from pygru.nn import attention, embedding, layers
+from pygru.nn import embedding, ragged
 
 ERRORS = [ValueError, MemoryError, KeyboardInterrupt]
 
@@ -246,7 +246,7 @@ def test_a_linear_layer_without_memory_for_d_x(monkeypatch):
     y, tape = layer.forward(np.ones((4, 3)))
     give_gradients(layer)
     before = snapshot(layer)
-    monkeypatch.setattr(layers.ragged, "put", failing(MemoryError))
+    monkeypatch.setattr(ragged, "put", failing(MemoryError))
     with pytest.raises(MemoryError):
         layer.backward(tape, y)
     assert snapshot(layer) == before
@@ -255,7 +255,7 @@ def test_a_linear_layer_without_memory_for_d_x(monkeypatch):
 def test_dropout_without_memory_for_its_output(monkeypatch):
     layer = Dropout(0.5, seed=0)
     before = snapshot(layer)
-    monkeypatch.setattr(layers.ragged, "put", failing(MemoryError))
+    monkeypatch.setattr(ragged, "put", failing(MemoryError))
     with pytest.raises(MemoryError):
         layer.forward(np.ones((4, 3)))
     assert snapshot(layer) == before
@@ -277,7 +277,7 @@ def test_attention_without_memory(score, monkeypatch):
     context, _, tape = layer.forward(np.ones((2, 4, 3)), np.ones((2, 5, 3)), lengths=[2, 5])
     give_gradients(layer)
     before = snapshot(layer)
-    monkeypatch.setattr(attention.ragged, "put", failing(MemoryError))
+    monkeypatch.setattr(ragged, "put", failing(MemoryError))
     with pytest.raises(MemoryError):
         layer.backward(tape, context)
     assert snapshot(layer) == before

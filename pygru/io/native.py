@@ -29,8 +29,10 @@ from pygru.io.header import (
 )
 from pygru.io.json_values import check_json_object
 from pygru.nn.attention import Attention
+from pygru.nn.dropout import Dropout
 from pygru.nn.embedding import Embedding
-from pygru.nn.layers import Dropout, Last, Linear
+from pygru.nn.last import Last
+from pygru.nn.linear import Linear
 from pygru.nn.model import Model
 from pygru.nn.seq2seq import Seq2Seq
 from pygru.nn.sequential import Sequential

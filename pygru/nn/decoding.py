@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pygru.nn.layers import Linear
+from pygru.nn.linear import Linear
 from pygru.typing import Floats, Integers
 
 if TYPE_CHECKING:

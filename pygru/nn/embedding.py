@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, DTypeLike
 from pygru.core import validation
 from pygru.core.atomic import commit
 from pygru.nn import ragged
+from pygru.nn.checks import gradient_like
 from pygru.nn.layer import Layer
-from pygru.nn.layers import gradient_like
 from pygru.typing import Floats, Integers, Seed
 
 

@@ -21,8 +21,9 @@ from pygru.nn.attention import Attention
 from pygru.nn.beam import BeamSearch
 from pygru.nn.composite import Composite
 from pygru.nn.decoding import DecoderSteps
+from pygru.nn.dropout import Dropout
 from pygru.nn.embedding import Embedding
-from pygru.nn.layers import Dropout, Linear
+from pygru.nn.linear import Linear
 from pygru.nn.seeds import spawn
 from pygru.nn.seq2seq_passes import Tape
 from pygru.nn.tokens import both_sides, padded, refuse_token, sequences_of_tokens

@@ -13,7 +13,7 @@ from pygru.core import validation
 from pygru.gru import GRU
 from pygru.nn.attention import Attention
 from pygru.nn.embedding import Embedding
-from pygru.nn.layers import Linear
+from pygru.nn.linear import Linear
 from pygru.options import DEFAULTS, GRUOptions
 
 Part: TypeAlias = type[GRU] | type[Attention] | type[Embedding] | type[Linear]

@@ -1,0 +1,137 @@
+"""Linear: an affine map of the last axis, each row of which is computed as if it were alone.
+
+With ``lengths`` and an x of (B, T, F), steps after the end of a sequence are not read, and
+outputs and gradients are 0 there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
+
+from pygru.core import validation
+from pygru.core.affine import affine, affine_backward
+from pygru.core.atomic import assignment, commit
+from pygru.nn import ragged
+from pygru.nn.checks import gradient_like
+from pygru.nn.layer import Layer
+from pygru.typing import Floats, Integers, Seed
+
+
+class _LinearTape(NamedTuple):
+    x: Floats  # (rows, in_features) what holds data
+    shape_of_rows: tuple[int, ...]  # of that, before it was made flat
+    steps: Integers | None  # where it is
+    shape: tuple[int, ...]  # of the whole x
+
+
+class Linear(Layer):
+    """An affine map of the last axis, ``y = x W^T + b``.
+
+    Each row of ``y`` has the same bits whatever other rows stand beside it, and with any number
+    of threads. So a whole :class:`Sequential` predicts the same bits for a sequence in any
+    batch, as a GRU does.
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        Sizes of the last axis of x and y.
+    bias : bool
+        Whether there is a ``b``.
+    dtype : dtype
+        float32 or float64.
+    seed : int, sequence of int, SeedSequence, Generator or None
+        Seed of the initial parameters, uniform in +-1/sqrt(in_features) as in PyTorch.
+
+    Examples
+    --------
+    >>> import numpy as np, pygru
+    >>> y, tape = pygru.Linear(4, 2, seed=0).forward(np.ones((3, 5, 4)))
+    >>> y.shape
+    (3, 5, 2)
+    """
+
+    in_features: int
+    out_features: int
+    bias: bool
+    dtype: np.dtype[Any]
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        dtype: DTypeLike = np.float32,
+        seed: Seed = None,
+    ) -> None:
+        self._fix(
+            in_features=validation.check_int("in_features", in_features, 1),
+            out_features=validation.check_int("out_features", out_features, 1),
+            bias=validation.check_bool("bias", bias),
+            dtype=validation.check_dtype(dtype),
+        )
+        self.create_parameters(seed)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments except the seed, ready for JSON."""
+        return {
+            "in_features": self.in_features,
+            "out_features": self.out_features,
+            "bias": self.bias,
+            "dtype": self.dtype.name,
+        }
+
+    @staticmethod
+    def parameter_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each parameter that ``config`` makes."""
+        shapes: dict[str, tuple[int, ...]] = {
+            "weight": (config["out_features"], config["in_features"])
+        }
+        if config["bias"]:
+            shapes["bias"] = (config["out_features"],)
+        return shapes
+
+    def output_features(self, features: int | None) -> int | None:
+        """Return ``out_features``."""
+        return self.out_features
+
+    def initialize(self, generator: np.random.Generator) -> None:
+        """Draw all parameters uniformly in +-1/sqrt(in_features)."""
+        bound = 1 / np.sqrt(self.in_features)
+        self.flat_parameters[...] = generator.uniform(-bound, bound, self.flat_parameters.size)
+
+    def forward(
+        self, x: ArrayLike, *, lengths: ArrayLike | None = None, training: bool = True
+    ) -> tuple[Floats, _LinearTape]:
+        """Map x (..., in_features) to (..., out_features)."""
+        array = validation.as_real("x", x, self.dtype)
+        if array.ndim == 0 or array.shape[-1] != self.in_features:
+            raise ValueError(
+                f"x must have shape (..., in_features={self.in_features}), got {array.shape}"
+            )
+        steps = ragged.steps_of(lengths, array.shape[:-1])
+        rows = ragged.take(array, steps)
+        x2 = np.ascontiguousarray(rows.reshape(math.prod(rows.shape[:-1]), self.in_features))
+        y = affine(x2, self.parameters["weight"], self.parameters.get("bias"))
+        y = y.reshape(*rows.shape[:-1], self.out_features)
+        return ragged.put(y, steps, array.shape), _LinearTape(
+            x2, rows.shape, steps, array.shape
+        )
+
+    def backward(self, tape: _LinearTape, d_y: ArrayLike) -> Floats:
+        """Return d_x = d_y W and add to the gradients."""
+        shape = (*tape.shape[:-1], self.out_features)
+        rows = ragged.take(gradient_like("d_y", d_y, shape, self.dtype), tape.steps)
+        rows = np.ascontiguousarray(rows.reshape(len(tape.x), self.out_features))
+        new = {name: gradient.copy() for name, gradient in self.grads.items()}
+        d_x = affine_backward(
+            tape.x, self.parameters["weight"], rows, new["weight"], new.get("bias")
+        )
+        d_x = ragged.put(d_x.reshape(tape.shape_of_rows), tape.steps, tape.shape)
+        commit([assignment(self.grads[name], values) for name, values in new.items()])
+        return d_x
