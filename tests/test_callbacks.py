@@ -583,3 +583,35 @@ def test_the_finder_draws_what_it_found():
 def test_the_finder_takes_a_trainer():
     with pytest.raises(TypeError, match="trainer must be a Trainer, got Sequential"):
         find_learning_rate(model_of(), X, y, batch_size=5)
+
+
+# ---- the end of training ---------------------------------------------------------------------
+
+
+def test_every_callback_is_told_of_the_end_also_after_one_that_fails():
+    told = []
+
+    class End(Callback):
+        def __init__(self, name, error=None):
+            self.name, self.error = name, error
+
+        def on_fit_end(self, trainer):
+            told.append(self.name)
+            if self.error:
+                raise self.error
+
+    callbacks = [End(1), End(2, RuntimeError("first")), End(3, KeyboardInterrupt()), End(4)]
+    with pytest.raises(KeyboardInterrupt):
+        fit(Trainer(model_of(), callbacks=callbacks))
+    assert told == [1, 2, 3, 4]
+
+
+def test_the_average_of_another_model_is_not_used():
+    """A callback that served another trainer has its average until it begins anew."""
+    average = WeightAverage(0.5)
+    fit(Trainer(model_of(), callbacks=[average], seed=0))
+    small = Sequential(GRU(2, 1, batch_first=True, seed=0), Last())
+    trainer = Trainer(small, callbacks=[average])
+    before = flat(small)
+    with trainer.evaluation_weights():
+        np.testing.assert_array_equal(flat(small), before)

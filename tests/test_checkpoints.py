@@ -129,7 +129,7 @@ def resumed(path, kind, seed=7):
 
 
 @pytest.mark.parametrize("stop", [1, 3, 4, 6, 15, 16])
-@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, RuntimeError])
 def test_stopped_in_a_callback(whole, stop, error, tmp_path):
     kind, expected = whole
     trainer = trainer_of(Interrupt(batches=stop, error=error), kind=kind)

@@ -313,7 +313,7 @@ def _stacked(name: str, arrays: Samples) -> NDArray[Any]:
     if len(shapes) > 1:
         listed = " and ".join(map(str, sorted(shapes)[:2]))
         raise ValueError(f"{name} must hold samples of one shape, or sequences, got {listed}")
-    return np.stack(arrays)
+    return np.stack(list(arrays))
 
 
 def _take(samples: Samples, index: Integers) -> tuple[NDArray[Any], Integers | None]:

@@ -7,6 +7,7 @@ how training resumes from a checkpoint. The current position is stored in a
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Sequence
@@ -84,8 +85,9 @@ class TrainingLoop:
         """Give the model the weights that callbacks want, and keep the trained ones."""
         self.state.leave(average_of(callbacks))
         try:
-            for callback in callbacks:
-                callback.on_fit_end(self.trainer)
+            with contextlib.ExitStack() as endings:  # all of them, also after one that fails
+                for callback in reversed(callbacks):
+                    endings.callback(callback.on_fit_end, self.trainer)
         finally:
             if self.state.model_is_trained():
                 self.state.trained = None

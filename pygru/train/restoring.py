@@ -120,7 +120,7 @@ def _keys(value: Any, names: Sequence[str]) -> dict[str, Any]:
     if not isinstance(value, dict) or set(value) != set(names):
         listed = list(value) if isinstance(value, dict) else validation.type_name(value)
         raise ValueError(f"must have the keys {', '.join(names)}, got {listed}")
-    return value
+    return dict(value)
 
 
 def _finite(name: str, value: Any, least: float) -> float:
@@ -133,8 +133,8 @@ def _finite(name: str, value: Any, least: float) -> float:
 # ---- callbacks -----------------------------------------------------------------------------
 
 
-def _callback(entry: Any) -> dict[str, Any]:
-    _keys(entry, ("class", "state", "begun", "notified"))
+def _callback(plain: Any) -> dict[str, Any]:
+    entry = _keys(plain, ("class", "state", "begun", "notified"))
     if not isinstance(entry["class"], str):
         raise TypeError(f"class must be a str, got {validation.type_name(entry['class'])}")
     for name in ("begun", "notified"):
@@ -258,19 +258,19 @@ def _event(event: Any, epoch: int, within_epoch: bool, history: History) -> Even
 
 def _random_state(plain: Any, state: TrainingState) -> dict[str, Any]:
     """The result of ``random_state``, if it fits the generators of the trainer."""
-    _keys(plain, ("generators", "training_steps"))
-    count, own = plain["training_steps"], state.random_state()
+    random_state = _keys(plain, ("generators", "training_steps"))
+    count, own = random_state["training_steps"], state.random_state()
     if (count is None) != (own["training_steps"] is None):
         raise ValueError(f"training_steps is {count}")
     if count is not None:
         validation.check_int("training_steps", count, 0)
-    states = _list(plain["generators"])
+    states = _list(random_state["generators"])
     if len(states) != len(own["generators"]):
         raise ValueError(f"{len(states)} generators, expected {len(own['generators'])}")
     for each in states:
         _check_generator(each)
     check_generators(own["generators"])
-    return plain
+    return random_state
 
 
 def _check_generator(state: Any) -> None:

@@ -204,9 +204,22 @@ class Trainer:
         DivergenceError
             If a loss or a gradient is not finite; the weights are then the last ones that
             gave a finite loss.
-        ValueError
-            If the data do not fit together, are empty, or contain NaN or infinities.
+        TypeError, ValueError
+            If the data do not fit together or are empty; if X contains NaN, infinities,
+            numbers beyond the range of the model's dtype, or tokens that the model does not
+            have; if y contains what a loss of :mod:`pygru.losses` cannot learn. All data are
+            checked before the first step, and the message names the place in them. Values
+            after the end of a sequence may be anything.
+
+        Notes
+        -----
+        A batch in which nothing counts makes no step, because momentum would change the
+        weights without a gradient. There are two kinds: batches of empty sequences, if the
+        model predicts every step, and batches of targets that the loss ignores.
         """
+        first_epoch = check_int("initial_epoch", initial_epoch, 0)
+        last_epoch = check_int("epochs", epochs, 0)
+        shuffle = check_bool("shuffle", shuffle)
         if bptt_steps is not None:
             bptt_steps = check_int("bptt_steps", bptt_steps, 1)
         data = data_for(self.model, X, y, lengths, loss=self.loss, bptt_steps=bptt_steps)
@@ -215,11 +228,9 @@ class Trainer:
             "samples": len(data),
             "batch_size": batch_size_for(batch_size, len(data)),
             "bptt_steps": bptt_steps,
-            "shuffle": check_bool("shuffle", shuffle),
+            "shuffle": shuffle,
             "data": data.fingerprint(),
         }
-        first_epoch = check_int("initial_epoch", initial_epoch, 0)
-        last_epoch = check_int("epochs", epochs, 0)
         callbacks = list(self.callbacks)
         if not any(isinstance(callback, ProgressBar) for callback in callbacks):
             callbacks.append(ProgressBar(None if progress is None else not progress))
@@ -239,8 +250,11 @@ class Trainer:
         other ones. ``fit`` measures ``val_loss`` with them, and a callback that keeps or
         measures weights should do it within such a block.
         """
-        are_there = self._state.trained is not None
-        return _OtherWeights(self._state, None if are_there else average_of(self.callbacks))
+        weights = None
+        if self._state.trained is None:  # else the model has other weights already
+            # A callback that has not begun may have the average of another model.
+            weights = average_of(self.callbacks[: self._state.begun])
+        return _OtherWeights(self._state, weights)
 
     # ---- checkpoints -----------------------------------------------------------------------
 
@@ -310,7 +324,8 @@ class Trainer:
 
         The weights after that are, bit for bit, those of training that never stopped. The
         trainer must have been made like the one that wrote the checkpoint, with the same kind
-        of model and optimiser. If the learning rate is a number, it is taken from the
+        of model and optimiser, the same loss and the same ``clip_norm``. Functions of your own
+        are compared by their names. If the learning rate is a number, it is taken from the
         checkpoint. The trainer needs all callbacks that have a state in the checkpoint; others
         may be added.
 
@@ -324,8 +339,8 @@ class Trainer:
         FormatError
             If the file is damaged or not a checkpoint; nothing is changed then.
         ValueError
-            If it belongs to another model, optimiser or other callbacks; the message names
-            the first difference, and nothing is changed.
+            If it belongs to another model, optimiser, loss or ``clip_norm``, or to other
+            callbacks; the message names the first difference, and nothing is changed.
         OSError
             If the file cannot be read.
         """
