@@ -419,11 +419,55 @@ def test_data_of_empty_sequences_only():
         pygru.find_learning_rate(trainer, NOTHING[1:], y, batch_size=1)
 
 
+def test_tokens_of_empty_documents_only():
+    """Lists without a number have no integers either."""
+    model = Sequential(Embedding(5, 2), Linear(2, 3))
+    trainer = Trainer(model, loss="cross_entropy")
+    assert trainer.fit([[], []], [[], []], epochs=1, batch_size=1)["loss"] == [0]
+    assert trainer.evaluate([[], []], [[], []]) == 0
+    assert [output.shape for output in trainer.predict([[], []])] == [(0, 3), (0, 3)]
+    translator = pygru.Seq2Seq(5, 6, 2, 3, seed=0)
+    trainer = Trainer(translator, loss="cross_entropy")
+    X = {"source": [[1], []], "target": [[], []]}
+    trainer.fit(X, [[], []], epochs=1, batch_size=1)
+    assert trainer.optimizer.steps == 0
+    trainer.fit(*translator.training_data([[], [1]], [[3], [2]]), epochs=1, batch_size=1)
+    assert trainer.optimizer.steps == 2
+
+
 def test_a_batch_of_ignored_targets_makes_no_step():
     ignoring = functools.partial(losses.cross_entropy, ignore_index=0)
     trainer = Trainer(last_step(2), loss=ignoring, optimizer=Adam(0.1))
     trainer.fit(np.ones((4, 3, 2)), [1, 0, 0, 1], epochs=1, batch_size=1, shuffle=False)
     assert trainer.optimizer.steps == 2
+
+
+@pytest.mark.parametrize("learn_h0", [False, True])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_an_empty_sequence_with_a_target_counts(learn_h0, bidirectional):
+    """A model with one output per sequence predicts something for it, so it is learned."""
+    gru = GRU(
+        2,
+        4,
+        batch_first=True,
+        dtype="float64",
+        seed=0,
+        learn_h0=learn_h0,
+        bidirectional=bidirectional,
+    )
+    size = 8 if bidirectional else 4
+    model = Sequential(gru, Last(bidirectional), Linear(size, 1, dtype="float64", seed=0))
+    trainer = Trainer(model, optimizer=pygru.SGD(0.1))
+    y = np.ones((3, 1))
+    alone = [trainer.evaluate([x], y[:1]) for x in NOTHING]
+    for batch_size in (1, 2, 3):
+        found = trainer.evaluate(NOTHING, y, batch_size=batch_size)
+        assert found == pytest.approx(np.mean(alone), rel=1e-12)
+        assert trainer.predict(NOTHING, batch_size=batch_size).shape == (3, 1)
+    trainer.fit(NOTHING, y, epochs=2, batch_size=1)
+    assert trainer.optimizer.steps == 6
+    trainer.fit(NOTHING[1:], y[1:], epochs=60, batch_size=2)
+    assert trainer.evaluate(NOTHING[1:], y[1:]) < 0.01 * alone[1]
 
 
 # ---- values that cannot be learned, with their place in the user's data ----------------------

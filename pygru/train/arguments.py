@@ -112,14 +112,12 @@ def _try(
     If something does not fit together, this raises before training has changed anything.
     """
     tried = try_model(model, data, bptt_steps)
-    if loss is None or not _is_of_pygru(loss):
+    if tried is None or loss is None or not _is_of_pygru(loss):
         return
+    window, prediction = tried
     samples, lengths = data.read_targets
-    outputs = None if tried is None else tried[1].shape[-1]
-    check_targets(loss, samples, lengths=lengths, classes=outputs, name=name)
-    if tried is not None:
-        window, prediction = tried
-        evaluate_loss(loss, prediction, window.y, window.lengths)
+    check_targets(loss, samples, lengths=lengths, classes=prediction.shape[-1], name=name)
+    evaluate_loss(loss, prediction, window.y, window.lengths)
 
 
 def _is_of_pygru(loss: Any) -> bool:

@@ -73,13 +73,13 @@ def mean_loss(model: Any, loss: Loss, data: Data, batch_size: int) -> float:
 def try_model(model: Any, data: Data, bptt_steps: int | None) -> tuple[Window, Floats] | None:
     """Return one sample, or the first window of it, and what a model predicts for it.
 
-    If the model cannot read such data, this raises before training. Returns None if every
-    sample is empty.
+    If the model cannot read such data, this raises before training. Returns None if the model
+    predicts every step and there is none.
     """
     for sample in range(len(data)):
         index = np.array([sample])
         _, lengths = data.targets(index)
-        if not Window(None, None, lengths, 0, True).is_empty:
+        if not (model.predicts_steps and Window(None, None, lengths, 0, True).is_empty):
             window = windows_of(data.take(index), bptt_steps)[0]
             return window, model.infer(window.X, lengths=window.lengths)
     return None
