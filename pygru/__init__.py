@@ -30,12 +30,13 @@ from pygru.gru import GRU
 from pygru.io.native import load, read_metadata, save
 from pygru.nn import losses
 from pygru.nn.attention import Attention
+from pygru.nn.beam import Translation
 from pygru.nn.dropout import Dropout
 from pygru.nn.embedding import Embedding
 from pygru.nn.last import Last
 from pygru.nn.layer import Layer, RecurrentLayer
 from pygru.nn.linear import Linear
-from pygru.nn.seq2seq import Seq2Seq, Translation
+from pygru.nn.seq2seq import Seq2Seq
 from pygru.nn.sequential import Sequential
 from pygru.options import GRUOptions
 from pygru.stream import Stream

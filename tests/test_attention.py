@@ -253,7 +253,7 @@ def ragged_problem(score, price, monkeypatch, seed=0):
     """Fourteen sequences of all lengths, with NaN after their ends."""
     rng = np.random.default_rng(seed)
     B, Tq, Tk = 14, 9, 11
-    monkeypatch.setattr("pygru.nn.attention.PRICE", price)
+    monkeypatch.setattr("pygru.nn.attention_blocks.PRICE", price)
     layer = Attention(3, 3 if score == "dot" else 4, score=score, dtype="float64", seed=1)
     lengths, query_lengths = rng.integers(0, Tk + 1, B), rng.integers(0, Tq + 1, B)
     lengths[:3], query_lengths[2:5] = (0, 11, 11), (9, 0, 9)

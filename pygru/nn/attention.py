@@ -19,8 +19,9 @@ from numpy.typing import ArrayLike, DTypeLike
 from pygru.core import validation
 from pygru.core.atomic import assignment, commit
 from pygru.nn import ragged
+from pygru.nn.attention_blocks import WHOLE, Block, blocks_of
 from pygru.nn.layer import Parametric
-from pygru.nn.scores import SCORES
+from pygru.nn.scores import SCORES, Score
 from pygru.typing import Booleans, Floats, Integers, Seed
 
 
@@ -40,28 +41,6 @@ class PreparedKeys(NamedTuple):
         )
 
 
-class _Block(NamedTuple):
-    """Some sequences of a batch, without the steps after their longest queries and keys."""
-
-    rows: Integers | slice  # which
-    queries: slice
-    keys: slice
-    past_queries: Booleans | None  # (n, Tq) True after the last query
-    valid_keys: Booleans | None  # (n, 1, Tk)
-
-    def queries_of(self, array: Floats) -> Floats:
-        """The block's part of an array (B, Tq, ...), with zeros after the end."""
-        part: Floats = array[self.rows, self.queries]
-        if self.past_queries is not None:
-            part[self.past_queries] = 0  # part is a copy, because rows is an array here
-        return part
-
-    def keys_of(self, array: Floats) -> Floats:
-        """The block's part of an array (B, Tk, ...)."""
-        part: Floats = array[self.rows, self.keys]
-        return part
-
-
 class _Tape(NamedTuple):
     queries: Floats
     rows: Floats  # the keys that hold data
@@ -69,7 +48,7 @@ class _Tape(NamedTuple):
     prepared: PreparedKeys
     values_are_keys: bool
     shape: tuple[int, ...]  # of the weights
-    blocks: list[tuple[_Block, Any, Floats]]  # with what the scores keep, and the weights
+    blocks: list[tuple[Block, Any, Floats]]  # with what the scores keep, and the weights
 
 
 class Attention(Parametric):
@@ -135,6 +114,7 @@ class Attention(Parametric):
     attention_size: int | None
     score: str
     dtype: np.dtype[Any]
+    _score: Score
 
     def __init__(
         self,
@@ -255,15 +235,15 @@ class Attention(Parametric):
             if (of_queries == Tq).all():
                 of_queries = None
         of_keys = None if prepared.valid is None else prepared.valid.sum(axis=(1, 2))
-        blocks: list[tuple[_Block, Any, Floats]] = []
+        blocks: list[tuple[Block, Any, Floats]] = []
         if of_queries is None and of_keys is None:
             context, chosen, kept = self._attend(q, prepared)
             tape = _Tape(q, rows, steps, prepared, values is None, chosen.shape, blocks)
-            blocks.append((_WHOLE, kept, chosen))
+            blocks.append((WHOLE, kept, chosen))
             return context, chosen.copy(), tape
         context = np.zeros((B, Tq, prepared.values.shape[2]), self.dtype)
         weights = np.zeros((B, Tq, Tk), self.dtype)
-        for block in _blocks((B, Tq, Tk), of_queries, of_keys, context.shape[2]):
+        for block in blocks_of((B, Tq, Tk), of_queries, of_keys, context.shape[2]):
             part = PreparedKeys(
                 block.keys_of(prepared.projected),
                 block.keys_of(prepared.values),
@@ -436,52 +416,6 @@ class Attention(Parametric):
             np.copyto(scores, -np.inf, where=~prepared.valid)
         weights = _softmax(scores)
         return weights @ prepared.values, weights, kept
-
-
-_WHOLE = _Block(slice(None), slice(None), slice(None), None, None)
-MOST_PADDING = 0.25  # the share of a block's work that may be spent on padding,
-PRICE = 100_000  # or so many numbers, which cost about as much as another block
-
-
-def _blocks(
-    shape: tuple[int, int, int],
-    query_lengths: Integers | None,
-    key_lengths: Integers | None,
-    width: int,
-) -> list[_Block]:
-    """Divide a batch (B, Tq, Tk) of vectors of ``width`` numbers into blocks."""
-    B, Tq, Tk = shape
-    of_queries = np.full(B, Tq) if query_lengths is None else np.asarray(query_lengths)
-    of_keys = np.full(B, Tk) if key_lengths is None else np.asarray(key_lengths)
-    order = np.lexsort((of_queries, of_keys))[::-1]
-    order = order[(of_queries[order] > 0) & (of_keys[order] > 0)]  # the others are zeros
-    cuts, work, widest = [0], 0, 0
-    for place, (q, k) in enumerate(
-        zip(of_queries[order].tolist(), of_keys[order].tolist(), strict=True)
-    ):
-        if place == cuts[-1]:
-            longest = k  # sorted by the number of keys, longest first
-        work, widest = work + q * k, max(widest, q)
-        padding = (place + 1 - cuts[-1]) * widest * longest - work
-        if padding > max(MOST_PADDING * work, PRICE / max(1, width)):
-            cuts.append(place)
-            work, widest, longest = q * k, q, k
-    return [
-        _block(order[begin:end], of_queries, of_keys)
-        for begin, end in zip(cuts, [*cuts[1:], len(order)], strict=True)
-        if begin < end
-    ]
-
-
-def _block(rows: Integers, of_queries: Integers, of_keys: Integers) -> _Block:
-    of_queries, of_keys = of_queries[rows], of_keys[rows]
-    Tq, Tk = int(of_queries.max()), int(of_keys.max())
-    past = valid = None
-    if (of_queries < Tq).any():
-        past = np.arange(Tq) >= of_queries[:, np.newaxis]
-    if (of_keys < Tk).any():
-        valid = (np.arange(Tk) < of_keys[:, np.newaxis])[:, np.newaxis]
-    return _Block(rows, slice(Tq), slice(Tk), past, valid)
 
 
 def _check_size(name: str, array: Floats, size_name: str, size: int) -> None:

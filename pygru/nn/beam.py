@@ -20,6 +20,33 @@ from pygru.typing import Booleans, Floats, Integers
 MOST_SLOTS = 2**31 - 1  # the slots of a source are numbered in arrays
 
 
+class Translation(NamedTuple):
+    """The target that :meth:`Seq2Seq.beam_search` found for one source.
+
+    Attributes
+    ----------
+    tokens : list of int
+        The target without begin token and end token.
+    score : float
+        Its log-probability, divided by ``length ** length_penalty``. The end token counts in
+        the length.
+    attention : ndarray
+        (len(tokens), source length) the attention weights with which each token was chosen.
+
+    Examples
+    --------
+    >>> import pygru
+    >>> model = pygru.Seq2Seq(5, 6, 4, 8, seed=0)
+    >>> found = model.beam_search([[1, 2, 3]], max_length=4, beam_size=2)[0]
+    >>> found.attention.shape == (len(found.tokens), 3)
+    True
+    """
+
+    tokens: list[int]
+    score: float
+    attention: Floats
+
+
 class _Step(NamedTuple):
     """The choices of one step: for each source still searched and each slot."""
 
@@ -99,7 +126,7 @@ class _Progress:
         self._steps = steps
         # Live hypotheses, one row each.
         self._tokens = np.full(n_sources, search.bos_idx)
-        self._scores = np.zeros(n_sources)
+        self._scores: Floats = np.zeros(n_sources)
         self._source = np.arange(n_sources)  # index among the sources still searched
         self._slot = np.zeros(n_sources, np.int64)
         # Sources still searched, and how many of their slots are free of ended hypotheses.
@@ -204,4 +231,5 @@ def _log_sum_exp(logits: Floats) -> Floats:
     """Return log(sum(exp(logits))) over the last axis, which is kept, in double precision."""
     largest = logits.max(axis=1, keepdims=True)
     total = np.exp(logits - largest).sum(axis=1, keepdims=True, dtype=np.float64)
-    return largest + np.log(total)
+    result: Floats = largest + np.log(total)
+    return result

@@ -39,7 +39,8 @@ class PrefixedViews(Mapping[str, Floats]):
 
     def __getitem__(self, key: str) -> Floats:
         views, name = self.place_of(key)
-        return views[name]
+        view: Floats = views[name]
+        return view
 
     def __setitem__(self, key: str, value: Any) -> None:
         views, name = self.place_of(key)
@@ -57,7 +58,8 @@ class PrefixedViews(Mapping[str, Floats]):
     def check(self, key: str, value: Any) -> Floats:
         """Return ``value`` as an array that fits, or raise."""
         views, name = self.place_of(key)
-        return views.check(name, value, key)
+        array: Floats = views.check(name, value, key)
+        return array
 
 
 class Composite(FixedAttributes, Model):

@@ -1,16 +1,23 @@
 """Initial weights of a GRU, drawn from its own generator."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from pygru.gru import GRU
 
-def _fixed(name):
+
+def _fixed(name: str) -> int:
     """The initial value of parameters that are not drawn: 1 for gains, 0 for biases and h0."""
     return 1 if name.startswith("gain") else 0
 
 
-def torch_uniform(gru):
+def torch_uniform(gru: GRU) -> None:
     """Fill weights and biases uniformly in +-1/sqrt(H), as PyTorch does."""
     bound = 1 / math.sqrt(gru.hidden_size)
     for name, view in gru.parameters.items():
@@ -20,7 +27,7 @@ def torch_uniform(gru):
             view[...] = _fixed(name)
 
 
-def keras_glorot_orthogonal(gru):
+def keras_glorot_orthogonal(gru: GRU) -> None:
     """Fill weights as Keras does: input Glorot-uniform, recurrent orthogonal, biases zero.
 
     The bound of the input weights is sqrt(6 / (I + 3H)) (Glorot and Bengio 2010); the columns
@@ -37,4 +44,7 @@ def keras_glorot_orthogonal(gru):
             view[...] = _fixed(name)
 
 
-INITIALIZERS = {"torch": torch_uniform, "keras": keras_glorot_orthogonal}
+INITIALIZERS: dict[str, Callable[[GRU], None]] = {
+    "torch": torch_uniform,
+    "keras": keras_glorot_orthogonal,
+}

@@ -32,7 +32,8 @@ def take(x: NDArray[Any], steps: NDArray[Any] | None) -> NDArray[Any]:
     if steps is None:
         return x
     B, T = x.shape[:2]
-    return x.reshape(B * T, *x.shape[2:])[steps]
+    chosen: NDArray[Any] = x.reshape(B * T, *x.shape[2:])[steps]
+    return chosen
 
 
 def put(rows: NDArray[Any], steps: NDArray[Any] | None, shape: tuple[int, ...]) -> NDArray[Any]:

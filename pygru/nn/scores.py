@@ -124,7 +124,8 @@ class Additive:
         return d_queries, d_hidden.sum(axis=1)
 
 
-SCORES = {"dot": Dot, "general": General, "additive": Additive}
+Score: TypeAlias = type[Dot] | type[Additive]
+SCORES: dict[str, Score] = {"dot": Dot, "general": General, "additive": Additive}
 
 
 def _linear_backward(

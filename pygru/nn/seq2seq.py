@@ -9,7 +9,7 @@ layer for the whole batch.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -18,7 +18,7 @@ from pygru.core import validation
 from pygru.gru import GRU
 from pygru.nn import seq2seq_parts, seq2seq_passes
 from pygru.nn.attention import Attention
-from pygru.nn.beam import BeamSearch
+from pygru.nn.beam import BeamSearch, Translation
 from pygru.nn.composite import Composite
 from pygru.nn.decoding import DecoderSteps
 from pygru.nn.dropout import Dropout
@@ -26,35 +26,8 @@ from pygru.nn.embedding import Embedding
 from pygru.nn.linear import Linear
 from pygru.nn.seeds import spawn
 from pygru.nn.seq2seq_passes import Tape
-from pygru.nn.tokens import both_sides, padded, refuse_token, sequences_of_tokens
-from pygru.typing import Floats, Integers, Seed
-
-
-class Translation(NamedTuple):
-    """The target that :meth:`Seq2Seq.beam_search` found for one source.
-
-    Attributes
-    ----------
-    tokens : list of int
-        The target without begin token and end token.
-    score : float
-        Its log-probability, divided by ``length ** length_penalty``. The end token counts in
-        the length.
-    attention : ndarray
-        (len(tokens), source length) the attention weights with which each token was chosen.
-
-    Examples
-    --------
-    >>> import pygru
-    >>> model = pygru.Seq2Seq(5, 6, 4, 8, seed=0)
-    >>> found = model.beam_search([[1, 2, 3]], max_length=4, beam_size=2)[0]
-    >>> found.attention.shape == (len(found.tokens), 3)
-    True
-    """
-
-    tokens: list[int]
-    score: float
-    attention: Floats
+from pygru.nn.tokens import Tokens, both_sides, padded, refuse_token, sequences_of_tokens
+from pygru.typing import Floats, Seed
 
 
 class Seq2Seq(Composite):
@@ -163,6 +136,8 @@ class Seq2Seq(Composite):
     attention: Attention
     combine: Linear
     output: Linear
+    _dropout: Dropout
+    _gru: dict[str, Any]
 
     def __init__(
         self,
@@ -278,7 +253,7 @@ class Seq2Seq(Composite):
 
     def training_data(
         self, sources: Iterable[ArrayLike], targets: Iterable[ArrayLike]
-    ) -> tuple[dict[str, list[Integers]], list[Integers]]:
+    ) -> tuple[dict[str, list[Tokens]], list[Tokens]]:
         """Return X and y for :meth:`Trainer.fit` from pairs of token sequences.
 
         The input of the decoder is the begin token followed by the target. It learns to predict

@@ -116,7 +116,8 @@ def _run(
     if memory is None:
         output, h_n = gru(x, h0, lengths=lengths)
         return output, h_n, None
-    return gru.forward(x, h0, lengths=lengths, training=training, memory=memory)
+    output, h_n, tape = gru.forward(x, h0, lengths=lengths, training=training, memory=memory)
+    return output, h_n, tape
 
 
 def _with_own_tokens(model: Seq2Seq, pairs: Pairs, encoded: Encoded) -> Integers:

@@ -162,9 +162,8 @@ class Sequential(Composite):
         was_list = given is None and lengths is not None
         for layer in self.layers:
             x = layer.infer(x, lengths=lengths)
-        if was_list and self.predicts_steps:
-            return unpad_sequences(x, lengths)
-        return x
+        y: Floats = x
+        return unpad_sequences(y, lengths) if was_list and self.predicts_steps else y
 
     def infer(self, x: Any, *, lengths: Any = None) -> Any:
         """Return the output for inference, in the form for the trainer."""
@@ -294,7 +293,8 @@ class Sequential(Composite):
                 if number > 0:  # the first layer comes last: it changes all or nothing
                     about_to_change(layer)
                 d_y = layer.run_backward(tape_of_layer, d_y)
-        return d_y
+        d_x: Floats | None = d_y
+        return d_x
 
     def run_backward(self, tape: Any, d_y: Any) -> Floats | None:
         """Do what :meth:`backward` does."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,6 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from pygru.core import validation
 from pygru.data.padding import pad_sequences
 from pygru.typing import Integers
+
+#: One sequence of tokens.
+Tokens: TypeAlias = NDArray[np.int64]
 
 SIDES = ("source", "target")
 
@@ -24,7 +27,7 @@ class Pairs(NamedTuple):
     target_lengths: Integers | None
 
 
-def as_tokens(name: str, sequence: ArrayLike) -> NDArray[np.int64]:
+def as_tokens(name: str, sequence: ArrayLike) -> Tokens:
     """Return a copy of one sequence of tokens; an empty list counts as integers too."""
     tokens = validation.as_numeric(name, sequence)
     if tokens.ndim != 1:
@@ -32,7 +35,7 @@ def as_tokens(name: str, sequence: ArrayLike) -> NDArray[np.int64]:
     return _as_integers(name, tokens if tokens.size else tokens.astype(np.int64))
 
 
-def _as_integers(name: str, tokens: NDArray[Any]) -> NDArray[np.int64]:
+def _as_integers(name: str, tokens: NDArray[Any]) -> Tokens:
     """Return a copy as int64, which can also hold the begin token and all drawn tokens."""
     if tokens.dtype.kind not in "iu":
         raise TypeError(f"{name} must be integers, got dtype {tokens.dtype}")
@@ -41,7 +44,7 @@ def _as_integers(name: str, tokens: NDArray[Any]) -> NDArray[np.int64]:
 
 def sequences_of_tokens(
     name: str, sequences: Iterable[ArrayLike], vocab_name: str, vocab_size: int
-) -> list[NDArray[np.int64]]:
+) -> list[Tokens]:
     """Return all sequences of a data set, each token of which is one of the vocabulary.
 
     Raises
@@ -63,7 +66,7 @@ def sequences_of_tokens(
     return checked
 
 
-def refuse_token(name: str, sequences: list[NDArray[np.int64]], token: int, why: str) -> None:
+def refuse_token(name: str, sequences: list[Tokens], token: int, why: str) -> None:
     """Raise a ValueError if any sequence holds ``token``, with its place."""
     for number, tokens in enumerate(sequences):
         found = np.flatnonzero(tokens == token)

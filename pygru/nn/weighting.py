@@ -37,7 +37,7 @@ class Mean(float):
         self.weight = float(weight)
         return self
 
-    def __getnewargs__(self) -> tuple[float, float]:
+    def __getnewargs__(self) -> tuple[float, float]:  # type: ignore[override]
         return float(self), self.weight
 
 
