@@ -224,11 +224,11 @@ def test_other_weights_for_a_while_are_taken_back():
     trainer.callbacks[0].load_state_dict(
         {"average": [np.full_like(v, 7) for v, _ in trainer.model.flat_pairs], "steps": 1}
     )
-    trainer._state.begun = 1
     weights = trainer.model.flat_parameters.copy()
     seen = []
 
     def run():
+        trainer._state.begun = 1  # the callback has begun a fit
         with trainer.evaluation_weights():
             seen.append((trainer.model.flat_parameters == 7).all())
 
