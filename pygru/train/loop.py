@@ -187,26 +187,16 @@ class TrainingLoop:
             When the epoch began, on the clock of ``time.perf_counter``.
         """
         model, state = self.state.model, self.state
-        following = position._replace(
-            batch=position.batch + window.is_last,
-            window=0 if window.is_last else window.number + 1,
-            states=None,
-        )
         if model.predicts_steps and window.is_empty:
-            state.move(following)
-            return following
+            return self.skip(window, position, position.states)
         state.draw(position)
         model.zero_grad()
         prediction, states, tape = self.forward(window, position.states)
         value, gradient, weight = evaluate_loss(
             self.trainer.loss, prediction, window.y, window.lengths
         )
-        following = following._replace(
-            states=None if window.is_last else states, seconds=time.perf_counter() - begin
-        )
         if weight == 0:
-            state.move(following)
-            return following
+            return self.skip(window, position, states)
         if math.isfinite(value):
             model.run_backward(tape, gradient)
             norm = clip_grad_norm(model, self.trainer.clip_norm)
@@ -215,14 +205,21 @@ class TrainingLoop:
             raise self.divergence(value, position, samples)
         for (values, _), kept in zip(model.flat_pairs, last_finite, strict=True):
             kept[...] = values
-        following = following._replace(
+        following = after(window, position, states)._replace(
             total=position.total + value * weight,
             weight=position.weight + weight,
+            seconds=time.perf_counter() - begin,
             event=Event("on_batch_end", (value, len(prediction)), set()),
         )
         state.expect(following)
         state.optimizer.step(model)
         state.move(following)
+        return following
+
+    def skip(self, window: Window, position: Position, states: Any) -> Position:
+        """Move to the position after a window without a step, and return it."""
+        following = after(window, position, states)
+        self.state.move(following)
         return following
 
     def forward(self, window: Window, states: Any) -> tuple[Floats, Any, Any]:
@@ -252,6 +249,13 @@ class TrainingLoop:
             f"{place}, before any step has been made, so no learning rate would help; "
             f"{self.data.largest(samples)}; scale the data, or look at the loss"
         )
+
+
+def after(window: Window, position: Position, states: Any) -> Position:
+    """The position after a window, with the states at its end; its loss is not added yet."""
+    if window.is_last:
+        return position._replace(batch=position.batch + 1, window=0, states=None)
+    return position._replace(window=window.number + 1, states=states)
 
 
 def average_of(callbacks: Sequence[Callback]) -> list[Floats] | None:
