@@ -53,7 +53,7 @@ GROUPS = {
     "data": Group(
         "Data",
         "Functions that make arrays from sequences and files, and the forecaster.",
-        ("pygru.data", "pygru.forecasting"),
+        ("pygru.data", "pygru.forecasting", "pygru.baselines"),
     ),
     "io": Group(
         "Model files",
@@ -79,7 +79,7 @@ GROUPS = {
 
 # Submodules that users import by name, beside those that `pygru.__all__` lists and those
 # that say what is public in an `__all__` of their own.
-PUBLIC_MODULES = ("pygru.data.series", "pygru.forecasting", "pygru.plot")
+PUBLIC_MODULES = ("pygru.baselines", "pygru.data.series", "pygru.forecasting", "pygru.plot")
 
 
 def public_modules():

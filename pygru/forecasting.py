@@ -7,51 +7,40 @@ model only has to learn how the truth differs from the naive forecast. A forecas
 never uses a value from after t.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
+from pygru.baselines import (
+    Values,
+    as_origins,
+    as_values,
+    fill_forward,
+    last_value,
+    seasonal_naive,
+)
 from pygru.core import validation
 from pygru.errors import FormatError
 from pygru.gru import GRU
-from pygru.io.native import load, read_metadata, save
+from pygru.io.native import load_with_metadata, save
 from pygru.nn.dropout import Dropout
 from pygru.nn.last import Last
 from pygru.nn.linear import Linear
 from pygru.nn.losses import mse
 from pygru.nn.sequential import Sequential
 from pygru.train.callbacks import EarlyStopping
+from pygru.train.history import History
 from pygru.train.optimizers import Adam
+from pygru.train.schedules import Schedule
 from pygru.train.trainer import Trainer
+from pygru.typing import Path, Seed
 
-
-def fill_forward(values):
-    """Return a copy in which each missing value is the last observed one before it.
-
-    Missing values at the very beginning become the first observed one.
-    """
-    observed = np.flatnonzero(~np.isnan(values))
-    last = np.searchsorted(observed, np.arange(len(values)), side="right") - 1
-    return values[observed[np.maximum(last, 0)]]
-
-
-def last_value(values, origin, horizon):
-    """Forecast the steps after ``origin`` by the last observed value."""
-    return np.full(horizon, fill_forward(values[: origin + 1])[-1])
-
-
-def seasonal_naive(values, origin, horizon, season, drift=False):
-    """Forecast each step by the value one season (or several) before it.
-
-    With ``drift`` the mean change over the last season is added for each season ahead.
-    """
-    past = fill_forward(values[: origin + 1])
-    steps = np.arange(1, horizon + 1)
-    seasons = (steps - 1) // season + 1
-    forecast = past[origin + steps - seasons * season]
-    if drift:
-        forecast = forecast + seasons * np.mean(past[-season:] - past[-2 * season : -season])
-    return forecast
+Origins = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -67,8 +56,20 @@ class Split:
     test: int
     end: int
 
+    def check(self, length: int) -> None:
+        """Raise unless the parts follow one another in a series of ``length`` steps."""
+        steps = [
+            validation.check_int(f"split.{name}", getattr(self, name), 0)
+            for name in ("validation", "test", "end")
+        ]
+        if sorted(steps) != steps or steps[-1] > length:
+            raise ValueError(
+                f"split must have validation <= test <= end <= {length}, the steps of the "
+                f"series, got {steps}"
+            )
 
-def _loss(prediction, target, mask=None):
+
+def _loss(prediction: Any, target: Any, mask: Any = None) -> Any:
     """Mean squared error over the observed steps; target has values, and 1 if observed."""
     return mse(prediction, target[..., 0], mask=target[..., 1] > 0)
 
@@ -91,22 +92,32 @@ class Task:
     season: int | None
     window: int
 
+    def __post_init__(self) -> None:
+        checked = {
+            "horizon": validation.check_int("horizon", self.horizon, 1),
+            "season": None
+            if self.season is None
+            else validation.check_int("season", self.season, 2),
+            "window": validation.check_int("window", self.window, 2),
+        }
+        self.__dict__.update(checked)
+
     @classmethod
-    def create(cls, horizon, season=None, window=None):
-        """Check the sizes and choose a window: two seasons, or twice the horizon."""
+    def create(cls, horizon: int, season: int | None = None, window: int | None = None) -> Self:
+        """Return a task; the default window is two seasons, or twice the horizon."""
         horizon = validation.check_int("horizon", horizon, 1)
         season = None if season is None else validation.check_int("season", season, 2)
         if window is None:
             window = 2 * season if season else max(2 * horizon, 32)
-        return cls(horizon, season, validation.check_int("window", window, 2))
+        return cls(horizon, season, window)
 
     @property
-    def history(self):
+    def history(self) -> int:
         """Steps that must lie before the first forecast."""
         return self.window + (self.season or 0)
 
-    def differences(self, values):
-        """The series that the GRU reads, with NaN where a value is unknown."""
+    def differences(self, values: Values) -> Values:
+        """Return the series that the GRU reads, with NaN where a value is unknown."""
         if self.season is None:
             return values.copy()
         result = np.full(len(values), np.nan)
@@ -124,6 +135,12 @@ class Forecaster:
     hidden_size, num_layers, variant, seed
         Options of the GRU.
 
+    Attributes
+    ----------
+    model : Sequential
+    scale : float or None
+        What the values that the model reads are divided by; None before :meth:`fit`.
+
     Examples
     --------
     >>> import numpy as np
@@ -135,9 +152,22 @@ class Forecaster:
     (4,)
     """
 
-    def __init__(self, task, *, hidden_size=32, num_layers=1, variant="chung", seed=0):
+    def __init__(
+        self,
+        task: Task,
+        *,
+        hidden_size: int = 32,
+        num_layers: int = 1,
+        variant: str = "chung",
+        seed: Seed = 0,
+    ) -> None:
+        if not isinstance(task, Task):
+            raise TypeError(
+                f"task must be a Task, as Task.create(horizon) makes it, "
+                f"got {validation.type_name(task)}"
+            )
         self.task = task
-        self.scale = None
+        self.scale: float | None = None
         self.model = Sequential(
             GRU(2, hidden_size, num_layers, batch_first=True, variant=variant, seed=seed),
             Last(),
@@ -145,54 +175,81 @@ class Forecaster:
             Linear(hidden_size, task.horizon, seed=seed),
         )
 
-    def _windows(self, values, origins):
+    def _windows(
+        self, values: Values, origins: Origins, scale: float
+    ) -> tuple[NDArray[np.float32], Values]:
         """The inputs at each origin (M, window, 2), and the anchors (M,)."""
         task = self.task
         differences = task.differences(values)
         observed = ~np.isnan(differences)
-        filled = np.where(np.isnan(fill_forward(differences)), 0, fill_forward(differences))
-        steps = np.asarray(origins)[:, np.newaxis] + np.arange(1 - task.window, 1)
+        # Without any observed change over a season, each is taken to be 0.
+        filled = fill_forward(differences) if observed.any() else np.zeros(len(values))
+        steps = origins[:, np.newaxis] + np.arange(1 - task.window, 1)
         seen = filled[steps]
         anchors = seen.mean(axis=1) if task.season else seen[:, -1]
-        inputs = np.stack([(seen - anchors[:, np.newaxis]) / self.scale, observed[steps]], -1)
-        return inputs.astype(np.float32), anchors
+        with np.errstate(over="ignore", invalid="ignore"):  # refused below
+            relative = ((seen - anchors[:, np.newaxis]) / scale).astype(np.float32)
+        _refuse_infinite(relative)
+        return np.stack([relative, observed[steps].astype(np.float32)], -1), anchors
 
-    def _targets(self, values, origins, anchors):
+    def _targets(
+        self, values: Values, origins: Origins, anchors: Values, scale: float
+    ) -> NDArray[np.float32]:
         """The targets (M, horizon, 2): scaled differences, and 1 if observed."""
-        steps = np.asarray(origins)[:, np.newaxis] + np.arange(1, self.task.horizon + 1)
-        wanted = (self.task.differences(values)[steps] - anchors[:, np.newaxis]) / self.scale
-        observed = ~np.isnan(wanted)
-        return np.stack([np.where(observed, wanted, 0), observed], -1).astype(np.float32)
+        steps = origins[:, np.newaxis] + np.arange(1, self.task.horizon + 1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            wanted = (self.task.differences(values)[steps] - anchors[:, np.newaxis]) / scale
+            observed = ~np.isnan(wanted)
+            targets = np.where(observed, wanted, 0).astype(np.float32)
+        _refuse_infinite(targets)
+        return np.stack([targets, observed.astype(np.float32)], -1)
 
-    def origins(self, begin, end):
-        """The last known steps of all forecasts that lie within [begin, end)."""
+    def origins(self, begin: int, end: int) -> Origins:
+        """Return the last known steps of all forecasts that lie within [begin, end)."""
         first = max(begin - 1, self.task.history - 1)
         return np.arange(first, end - self.task.horizon)
 
     def fit(
         self,
-        values,
-        split,
+        values: ArrayLike,
+        split: Split,
         *,
-        epochs=100,
-        batch_size=64,
-        learning_rate=1e-3,
-        seed=0,
-        n_threads=None,
-        progress=None,
-    ):
+        epochs: int = 100,
+        batch_size: int = 64,
+        learning_rate: float | Schedule = 1e-3,
+        seed: Seed = 0,
+        n_threads: int | None = None,
+        progress: bool | None = None,
+    ) -> History:
         """Train on the part before ``split.validation``; the validation part chooses the epoch.
 
-        The scale is computed from the training part too. Returns the :class:`History`.
+        The scale is computed from the training part too.
+
+        Parameters
+        ----------
+        values : array_like
+            (N,) the series; NaN where a value is missing.
+        split : Split
+            Where the parts end.
+        epochs, batch_size, learning_rate, seed, n_threads, progress
+            As for :class:`Trainer`, its ``fit``, and :class:`Adam`.
+
+        Returns
+        -------
+        History
 
         Raises
         ------
-        ValueError
-            If a part is too short for a single forecast.
+        TypeError, ValueError
+            If an argument does not fit, or if a part is too short for a single forecast or has
+            no observed value.
         """
-        known = self.task.differences(values)[: split.validation]
-        spread = np.nanstd(known) if (~np.isnan(known)).any() else 0.0
-        self.scale = float(spread) or 1.0
+        series = as_values("values", values)
+        batch_size = validation.check_int("batch_size", batch_size, 1)
+        if not isinstance(split, Split):
+            raise TypeError(f"split must be a Split, got {validation.type_name(split)}")
+        split.check(len(series))
+        scale = self._scale_of(series[: split.validation])
         parts = []
         for name, begin, end in (
             ("training", 0, split.validation),
@@ -205,8 +262,11 @@ class Forecaster:
                     f"forecast needs {self.task.history} steps before it and "
                     f"{self.task.horizon} to compare with"
                 )
-            inputs, anchors = self._windows(values, origins)
-            parts.append((inputs, self._targets(values, origins, anchors)))
+            inputs, anchors = self._windows(series, origins, scale)
+            targets = self._targets(series, origins, anchors, scale)
+            if not targets[..., 1].any():
+                raise ValueError(f"the {name} part has no observed value to compare with")
+            parts.append((inputs, targets))
         trainer = Trainer(
             self.model,
             loss=_loss,
@@ -216,6 +276,7 @@ class Forecaster:
             seed=seed,
             n_threads=n_threads,
         )
+        self.scale = scale
         return trainer.fit(
             *parts[0],
             epochs=epochs,
@@ -224,84 +285,127 @@ class Forecaster:
             progress=progress,
         )
 
-    def predict(self, values, origins=None):
+    def _scale_of(self, known: Values) -> float:
+        """What the changes in the training part are divided by: their standard deviation."""
+        if len(known) and np.isnan(known).all():
+            raise ValueError("the training part has no observed value")
+        changes = self.task.differences(known)
+        changes = changes[~np.isnan(changes)]
+        with np.errstate(over="ignore", invalid="ignore"):
+            spread = float(np.std(changes)) if changes.size else 0.0
+        if not np.isfinite(spread):
+            raise ValueError("the values are too large: their variance has no float64")
+        return spread or 1.0
+
+    def _fitted_scale(self) -> float:
+        if self.scale is None:
+            raise RuntimeError("the forecaster is not fitted yet: call fit first")
+        return self.scale
+
+    def predict(self, values: ArrayLike, origins: ArrayLike | None = None) -> Values:
         """Forecast the steps after the end of ``values``, or after each of ``origins``.
 
         Parameters
         ----------
-        values : ndarray
+        values : array_like
             (N,) the series; NaN where a value is missing.
         origins : array_like of int, optional
-            Indices of the last known step of each forecast; values after it are not used.
+            (M,) indices of the last known step of each forecast; values after it are not used.
 
         Returns
         -------
         ndarray
-            (horizon,) or (len(origins), horizon), in the units of the series.
+            (horizon,) or (M, horizon), in the units of the series.
 
         Raises
         ------
-        ValueError
-            If the series is too short.
+        RuntimeError
+            If the forecaster has not been fitted.
+        TypeError, ValueError
+            If an argument does not fit, or the series is too short or has no observed value.
         """
+        scale = self._fitted_scale()
+        series = as_values("values", values)
         single = origins is None
-        origins = np.array([len(values) - 1]) if single else np.asarray(origins)
-        if origins.min() + 1 < self.task.history:
-            raise ValueError(
-                f"the series must have at least {self.task.history} steps before a forecast, "
-                f"got {origins.min() + 1}"
-            )
-        inputs, anchors = self._windows(values, origins)
-        forecasts = self.model(inputs) * self.scale + anchors[:, np.newaxis]
+        chosen = [len(series) - 1] if origins is None else origins
+        known = as_origins(chosen, self.task.history - 1, len(series))
+        if np.isnan(series[: known.max(initial=-1) + 1]).all() and known.size:
+            raise ValueError("the series has no observed value before a forecast")
+        inputs, anchors = self._windows(series, known, scale)
+        predicted: Any = self.model(inputs)
+        forecasts = np.asarray(predicted * scale + anchors[:, np.newaxis], np.float64)
         if self.task.season:
-            forecasts += self._one_season_before(values, origins, forecasts)
-        return forecasts[0] if single else forecasts
+            forecasts += self._one_season_before(series, known, forecasts)
+        result: Values = forecasts[0] if single else forecasts
+        return result
 
-    def _one_season_before(self, values, origins, changes):
+    def _one_season_before(self, values: Values, origins: Origins, changes: Values) -> Values:
         """The value to which each predicted change is added: observed, or forecast before."""
-        task = self.task
+        task, season = self.task, self.task.season or 1
         result = np.empty_like(changes)
         for row, origin in enumerate(origins):
             past = fill_forward(values[: origin + 1])
             for step in range(task.horizon):
-                if step < task.season:
-                    result[row, step] = past[origin + 1 + step - task.season]
+                if step < season:
+                    result[row, step] = past[origin + 1 + step - season]
                 else:
-                    back = step - task.season
+                    back = step - season
                     result[row, step] = result[row, back] + changes[row, back]
         return result
 
-    def save(self, path, target):
-        """Save to a ``.safetensors`` file; ``target`` is the name of the column in the data."""
-        note = {"task": asdict(self.task), "scale": self.scale, "target": target}
+    def save(self, path: Path, target: str) -> None:
+        """Save to a ``.safetensors`` file; ``target`` is the name of the column in the data.
+
+        Raises
+        ------
+        RuntimeError
+            If the forecaster has not been fitted.
+        TypeError
+            If ``target`` is not a str.
+        OSError
+            If the file cannot be written.
+        """
+        if not isinstance(target, str):
+            raise TypeError(f"target must be a str, got {validation.type_name(target)}")
+        note = {"task": asdict(self.task), "scale": self._fitted_scale(), "target": target}
         save(self.model, path, {"forecaster": note})
 
     @classmethod
-    def load(cls, path):
+    def load(cls, path: Path) -> tuple[Self, str]:
         """Return the forecaster and the target's name that :meth:`save` has written.
 
         Raises
         ------
         FormatError
             If the file contains no forecaster, or is damaged.
+        OSError
+            If it cannot be read.
         """
-        note = read_metadata(path).get("forecaster")
+        model, metadata = load_with_metadata(path)
+        note = metadata.get("forecaster")
         if not isinstance(note, dict):
             raise FormatError(f"{path}: the model is not a forecaster")
         forecaster = cls.__new__(cls)
         try:
             forecaster.task = Task.create(**note["task"])
             forecaster.scale = validation.check_positive("scale", note["scale"])
-            target = str(note["target"])
-        except (KeyError, TypeError, ValueError) as error:
+            target = note["target"]
+            if not isinstance(target, str):
+                raise TypeError(f"target must be a str, got {validation.type_name(target)}")
+            output = model(np.zeros((1, 1, 2), np.float32)).shape
+            if output != (1, forecaster.task.horizon):
+                raise ValueError(f"the model's output has the shape {output}")
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise FormatError(
                 f"{path}: the forecaster's settings are not valid: {error}"
             ) from None
-        forecaster.model = load(path)
+        forecaster.model = model
         return forecaster, target
 
 
-def evaluate(forecaster, values, split):
+def evaluate(
+    forecaster: Forecaster, values: ArrayLike, split: Split
+) -> dict[str, dict[str, Any]]:
     """Compare a forecaster with the baselines on all forecasts within the test part.
 
     Returns
@@ -316,22 +420,24 @@ def evaluate(forecaster, values, split):
         If the test part is too short for a forecast or has no observed value.
     """
     task = forecaster.task
+    series = as_values("values", values)
+    split.check(len(series))
     origins = forecaster.origins(split.test, split.end)
     if len(origins) == 0:
         raise ValueError(
             f"the test part is too short: it has {split.end - split.test} steps, and one "
             f"forecast has {task.horizon}"
         )
-    truth = values[origins[:, np.newaxis] + np.arange(1, task.horizon + 1)]
+    truth = series[origins[:, np.newaxis] + np.arange(1, task.horizon + 1)]
     if np.isnan(truth).all():
         raise ValueError("the test part has no observed value")
-    forecasts = {"GRU": forecaster.predict(values, origins)}
+    forecasts = {"GRU": forecaster.predict(series, origins)}
     if task.season:
-        forecasts["seasonal naive"] = _all(seasonal_naive, values, origins, task, task.season)
+        forecasts["seasonal naive"] = _all(seasonal_naive, series, origins, task, task.season)
         forecasts["seasonal naive + drift"] = _all(
-            seasonal_naive, values, origins, task, task.season, True
+            seasonal_naive, series, origins, task, task.season, True
         )
-    forecasts["last value"] = _all(last_value, values, origins, task)
+    forecasts["last value"] = _all(last_value, series, origins, task)
     scores = {}
     for name, forecast in forecasts.items():
         error = np.abs(forecast - truth)
@@ -344,5 +450,15 @@ def evaluate(forecaster, values, split):
     return scores
 
 
-def _all(method, values, origins, task, *arguments):
+def _all(
+    method: Callable[..., Values], values: Values, origins: Origins, task: Task, *arguments: Any
+) -> Values:
     return np.array([method(values, origin, task.horizon, *arguments) for origin in origins])
+
+
+def _refuse_infinite(scaled: NDArray[np.float32]) -> None:
+    if not np.isfinite(scaled).all():
+        raise ValueError(
+            "a value is too far from the others: divided by their standard deviation in the "
+            "training part, it is beyond the range of float32"
+        )

@@ -57,7 +57,7 @@ class Contents(NamedTuple):
 
     description: dict[str, Any]
     shapes: Shapes
-    metadata: Any
+    metadata: dict[str, Any]
     notes: dict[str, str]
     arrays: dict[str, NDArray[Any]]
 
@@ -174,9 +174,19 @@ def load(
     >>> pygru.load(path)([[0.0, 0.0, 0.0]]).shape
     (1, 1)
     """
+    return load_with_metadata(path, check_finite=check_finite, layers=layers)[0]
+
+
+def load_with_metadata(
+    path: Path | bytes,
+    *,
+    check_finite: bool = False,
+    layers: Mapping[str, type[Model]] | None = None,
+) -> tuple[Any, dict[str, Any]]:
+    """Return the model and the metadata of a file, which is read once; see :func:`load`."""
     check_finite = validation.check_bool("check_finite", check_finite)
     classes = _with_own(layers)
-    description, shapes, _, _, arrays = read_file(path, classes)
+    description, shapes, metadata, _, arrays = read_file(path, classes)
     if check_finite:
         for name, array in arrays.items():
             if not np.isfinite(array).all():
@@ -187,7 +197,7 @@ def load(
             raise ValueError(f"it makes other parameters than {description['class']} has")
     for name in shapes:
         model.parameters[name] = arrays.pop(name)
-    return model
+    return model, metadata
 
 
 def read_file(path: Path | bytes, classes: Classes = CLASSES) -> Contents:
@@ -213,7 +223,7 @@ def read_file(path: Path | bytes, classes: Classes = CLASSES) -> Contents:
     with open_regular_file(path) as (file, size):
         header = read_header(file, size)
         description = parse_json("the configuration", header.notes["config"])
-        metadata = parse_json("the metadata", header.notes["metadata"])
+        metadata = _metadata_in(header.notes)
         with _invalid_configuration():
             shapes = _shapes(description, len(header.tensors), classes)
         is_checkpoint = "checkpoint" in header.notes
@@ -240,7 +250,10 @@ def read_metadata(path: Path | bytes) -> dict[str, Any]:
         As :func:`load`.
     """
     with open_regular_file(path) as (file, size):
-        notes = read_header(file, size).notes
+        return _metadata_in(read_header(file, size).notes)
+
+
+def _metadata_in(notes: Mapping[str, str]) -> dict[str, Any]:
     metadata = parse_json("the metadata", notes["metadata"])
     if not isinstance(metadata, dict):
         raise FormatError("the metadata is not a JSON object")
