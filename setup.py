@@ -15,6 +15,7 @@ from setuptools.command.build_ext import build_ext
 
 PACKAGES = [
     "pygru",
+    "pygru.commands",
     "pygru.core",
     "pygru.data",
     "pygru.io",

@@ -1,9 +1,13 @@
 """Times of pygru on this machine, for ``pygru bench``; the timer that ``benchmarks/`` uses."""
 
 import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from statistics import median
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pygru.gru import GRU
 
@@ -11,7 +15,9 @@ CELLS = [(1, 100, 64), (8, 100, 128), (32, 100, 128), (64, 100, 256)]  # batch, 
 LEAST_SECONDS = 2e-3  # of one sample: below that, reading the clock takes part of the time
 
 
-def medians(functions, repeats=9):
+def medians(
+    functions: Mapping[str, Callable[[], object]], repeats: int = 9
+) -> dict[str, float]:
     """Return the median seconds of one call of each function; the functions take turns.
 
     Parameters
@@ -36,7 +42,7 @@ def medians(functions, repeats=9):
         begin = time.perf_counter()
         function()
         loops[name] = 1 + int(LEAST_SECONDS / max(time.perf_counter() - begin, 1e-9))
-    samples = {name: [] for name in functions}
+    samples: dict[str, list[float]] = {name: [] for name in functions}
     for _ in range(repeats):
         for name, function in functions.items():
             begin = time.perf_counter()
@@ -46,7 +52,16 @@ def medians(functions, repeats=9):
     return {name: median(values) for name, values in samples.items()}
 
 
-def rows(variant="chung", dtype="float32", n_threads=None, cells=CELLS):
+def _train(gru: GRU, x: NDArray[Any], d_y: NDArray[Any], n_threads: int | None) -> None:
+    gru.backward(gru.forward(x, n_threads=n_threads)[2], d_y)
+
+
+def rows(
+    variant: str = "chung",
+    dtype: str = "float32",
+    n_threads: int | None = None,
+    cells: Iterable[tuple[int, int, int]] = CELLS,
+) -> Iterator[tuple[tuple[int, int, int], str, float, float]]:
     """Yield ``(cell, kind, seconds, operations per second)`` of a few calls.
 
     ``kind`` is "step", "inference" or "training". A cell is (batch, steps, size), where size is
@@ -57,15 +72,13 @@ def rows(variant="chung", dtype="float32", n_threads=None, cells=CELLS):
         gru = GRU(H, H, variant=variant, dtype=dtype, seed=0)
         x = generator.standard_normal((T, B, H)).astype(dtype)
         d_y = np.ones((T, B, H), dtype)
-        functions = {
-            "inference": lambda gru=gru, x=x: gru(x, n_threads=n_threads),
-            "training": lambda gru=gru, x=x, d_y=d_y: gru.backward(
-                gru.forward(x, n_threads=n_threads)[2], d_y
-            ),
+        functions: dict[str, Callable[[], object]] = {
+            "inference": partial(gru, x, n_threads=n_threads),
+            "training": partial(_train, gru, x, d_y, n_threads),
         }
         if B == 1:
             stream = gru.stream()
-            functions["step"] = lambda stream=stream, x_t=x[0, 0]: stream(x_t)
+            functions["step"] = partial(stream, x[0, 0])
         operations = {"step": 12 * H * H, "inference": 12 * T * B * H * H}
         operations["training"] = 3 * operations["inference"]
         for kind, seconds in medians(functions).items():

@@ -1,6 +1,7 @@
 """The configuration of this installation: versions, compiler, OpenMP, BLAS, threads."""
 
 import platform
+from typing import Any
 
 import numpy
 import scipy
@@ -8,17 +9,18 @@ import scipy
 from pygru.core import _core, backend, threads
 
 
-def _blas_info():
-    library = threads.blas_libraries.controllers[0].info()
+def _blas_info() -> dict[str, Any]:
+    found = threads.blas_libraries.controllers
+    library = found[0].info() if found else {}  # none of those that threadpoolctl knows
     return {
-        "library": library["internal_api"],
-        "version": library["version"],
+        "library": library.get("internal_api"),
+        "version": library.get("version"),
         "core": library.get("architecture"),
         "threading_layer": library.get("threading_layer"),
     }
 
 
-def config():
+def config() -> dict[str, Any]:
     """Return versions, compiler, OpenMP, BLAS and threads of this pygru as a nested dict.
 
     Returns
@@ -46,7 +48,7 @@ def config():
     }
 
 
-def show_config(mode="stdout"):
+def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     """Print the configuration of this pygru, or return it.
 
     Parameters
@@ -65,7 +67,7 @@ def show_config(mode="stdout"):
     >>> sorted(pygru.show_config(mode="dicts"))[:3]
     ['blas', 'compiler', 'engine']
     """
-    if mode not in ("stdout", "dicts"):
+    if not isinstance(mode, str) or mode not in ("stdout", "dicts"):
         raise ValueError(f"mode must be 'stdout' or 'dicts', got {mode!r}")
     values = config()
     if mode == "dicts":
