@@ -20,7 +20,7 @@ from pygru.typing import Floats, Integers, Seed
 
 
 class _DropoutTape(NamedTuple):
-    mask: Floats  # what each kept number is multiplied by, and 0 for the others
+    mask: Floats  # the factor of each kept number, and 0 for the others
     steps: Integers | None
     shape: tuple[int, ...]
 
@@ -58,7 +58,7 @@ class Dropout(Layer):
         return features
 
     def initialize(self, generator: np.random.Generator) -> None:
-        """Keep the generator that the masks are drawn from."""
+        """Keep the generator from which the masks are drawn."""
         self.generator = generator
 
     def forward(

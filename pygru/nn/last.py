@@ -1,4 +1,4 @@
-"""Last: the last valid step of each sequence, so that what follows sees one vector of each."""
+"""Last: takes the last valid step of each sequence, one vector per sequence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Linear: an affine map of the last axis, each row of which is computed as if it were alone.
+"""Linear: an affine map of the last axis. Each row is computed as if it were alone.
 
 With ``lengths`` and an x of (B, T, F), steps after the end of a sequence are not read, and
 outputs and gradients are 0 there.
@@ -23,18 +23,17 @@ from pygru.typing import Floats, Integers, Seed
 
 
 class _LinearTape(NamedTuple):
-    x: Floats  # (rows, in_features) what holds data
-    shape_of_rows: tuple[int, ...]  # of that, before it was made flat
-    steps: Integers | None  # where it is
+    x: Floats  # (rows, in_features) the rows that hold data
+    shape_of_rows: tuple[int, ...]  # their shape before it was made flat
+    steps: Integers | None  # their positions
     shape: tuple[int, ...]  # of the whole x
 
 
 class Linear(Layer):
     """An affine map of the last axis, ``y = x W^T + b``.
 
-    Each row of ``y`` has the same bits whatever other rows stand beside it, and with any number
-    of threads. So a whole :class:`Sequential` predicts the same bits for a sequence in any
-    batch, as a GRU does.
+    Each row of ``y`` has the same bits in every batch and with any number of threads. So a
+    whole :class:`Sequential`, like a GRU, predicts the same bits for a sequence in any batch.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""What a Seq2Seq consists of: the class and the configuration of each part.
+"""The parts of a Seq2Seq: the class and the configuration of each.
 
-The options of encoder and decoder are checked here. Nothing is allocated, so that the shapes in
-a file can be compared with its configuration first.
+The options of encoder and decoder are checked here. Nothing is allocated, because the shapes in
+a file are compared with its configuration before memory is allocated.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ def gru_config(gru: Mapping[str, Any] | None) -> dict[str, Any]:
     Raises
     ------
     TypeError, ValueError
-        If ``gru`` is no mapping, there is no such option, the model sets it itself, or its
-        value is wrong.
+        If ``gru`` is not a mapping, or an option does not exist, is set by the model itself,
+        or has a wrong value.
     """
     given = {} if gru is None else gru
     if not isinstance(given, Mapping):
@@ -68,7 +68,7 @@ def specifications(config: Mapping[str, Any]) -> dict[str, tuple[Part, dict[str,
         "bidirectional": True,
         **dtype,
     }
-    # The decoder begins with what the encoder has read, never with a state of its own.
+    # The decoder's first state comes from the encoder, so it never learns one of its own.
     decoder = {**encoder, "bidirectional": False, "learn_h0": False}
 
     def embedding(size: int) -> tuple[Part, dict[str, Any]]:

@@ -1,7 +1,8 @@
-"""Forward and backward of a Seq2Seq over whole targets: which part is called with what.
+"""Forward and backward of a Seq2Seq over whole targets: the order in which parts are called.
 
-The model's methods check their arguments and come here. A call that fails leaves random
-generators and gradients as they were. Single steps of the decoder are in ``decoding.py``.
+The methods of the model check their arguments and then call these functions. A call that fails
+leaves random generators and gradients as they were. Single steps of the decoder are in
+``decoding.py``.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Encoded(NamedTuple):
-    """The source as the decoder sees it, and the tapes of the parts that read it."""
+    """The encoded source, as the decoder uses it, and the tapes of the parts that read it."""
 
     memory: Floats  # (B, Ts, 2H)
     h0: Floats  # (L, B, H)
@@ -35,7 +36,7 @@ class Tape(NamedTuple):
     """The tapes of the parts, and the arrays between them."""
 
     target: Integers  # (B, Tt) the input tokens of the decoder, drawn ones included
-    steps: Integers | None  # of the target that hold data
+    steps: Integers | None  # positions in the target that hold data
     h0: Floats
     attentional: Floats
     tapes: dict[str, Any]
@@ -50,7 +51,7 @@ def encode(
 ) -> Encoded:
     """Read the source, and make the decoder's first state from the encoder's last ones.
 
-    With ``memory=None`` the encoder keeps nothing, so that there is no way back.
+    With ``memory=None`` the encoder keeps nothing, so there is no backward pass.
     """
     tapes: dict[str, Any] = {}
     embedded, tapes["source_embedding"] = model.source_embedding.forward(
@@ -112,7 +113,7 @@ def _run(
     training: bool,
     memory: str | None,
 ) -> tuple[Floats, Floats, Any]:
-    """Output, last states and tape of a GRU; the tape is None if nothing is to be kept."""
+    """Output, last states and tape of a GRU; the tape is None with ``memory=None``."""
     if memory is None:
         output, h_n = gru(x, h0, lengths=lengths)
         return output, h_n, None
@@ -121,7 +122,7 @@ def _run(
 
 
 def _with_own_tokens(model: Seq2Seq, pairs: Pairs, encoded: Encoded) -> Integers:
-    """The target, some of its tokens replaced by the model's own if they are to be."""
+    """Return the target; with scheduled sampling, some tokens are drawn from the model."""
     truth = model.teacher_forcing
     if callable(truth):
         truth = validation.check_fraction(
@@ -129,7 +130,7 @@ def _with_own_tokens(model: Seq2Seq, pairs: Pairs, encoded: Encoded) -> Integers
         )
     if truth == 1:
         return pairs.target
-    # Every token is checked, also those that the model's own will replace.
+    # Every token is checked, also those that will be replaced.
     model.target_embedding.read(pairs.target, pairs.target_lengths)
     steps = DecoderSteps(model, encoded.memory, encoded.h0, pairs.source_lengths)
     return replace_with_own(pairs.target, pairs.target_lengths, truth, steps, model.generator)

@@ -1,7 +1,7 @@
-"""Which targets a loss can learn, and where the first one stands that it cannot.
+"""Rules for the targets that a loss can learn, and the place of the first wrong one.
 
-The rules here look at targets only. They are asked for all targets of a data set before the
-first step of training, and losses ask them for the elements that count.
+The rules here check targets only. Before the first step of training they check all targets of
+a data set. Losses use them for the elements that count.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from pygru.typing import Booleans, Integers
 
 
 class Verdict(NamedTuple):
-    """What a rule says of an array of targets."""
+    """The result of a rule for an array of targets."""
 
-    bad: Booleans  # which of them cannot be learned
-    reason: Callable[[str, Any], str]  # the text for one of them, from its place and its value
+    bad: Booleans  # True for those that cannot be learned
+    reason: Callable[[str, Any], str]  # from a place and a value to the text of an error
 
 
 #: A rule: targets, options of the loss, and the number of classes if it is known.
@@ -27,7 +27,7 @@ Rule: TypeAlias = Callable[[str, Any, Mapping[str, Any], "int | None"], Verdict]
 
 
 def finite(name: str, values: Any, options: Mapping[str, Any], classes: int | None) -> Verdict:
-    """Refuse NaN and infinities."""
+    """NaN and infinities are wrong."""
 
     def reason(place: str, value: Any) -> str:
         kind = "NaN" if np.isnan(value) else "infinity"
@@ -41,7 +41,7 @@ def finite(name: str, values: Any, options: Mapping[str, Any], classes: int | No
 def probabilities(
     name: str, values: Any, options: Mapping[str, Any], classes: int | None
 ) -> Verdict:
-    """Refuse what is not in [0, 1], NaN included."""
+    """Numbers outside [0, 1] are wrong, and so is NaN."""
     return Verdict(
         ~((values >= 0) & (values <= 1)),
         lambda place, value: f"{place} = {value} must be in [0, 1] for bce_with_logits",
@@ -51,7 +51,7 @@ def probabilities(
 def class_numbers(
     name: str, values: Any, options: Mapping[str, Any], classes: int | None
 ) -> Verdict:
-    """Refuse what is no class in [0, classes), unless it is the class that is ignored."""
+    """Numbers outside [0, classes) are wrong, except for the ignored class."""
     if values.dtype.kind not in "iu":
         raise TypeError(f"{name} must be integers, got dtype {values.dtype}")
     if classes is not None:
@@ -74,7 +74,7 @@ def class_numbers(
 
 
 def check_classes(classes: int) -> None:
-    """Refuse a single class: every prediction of it is right, and nothing can be learned."""
+    """Raise for a single class: every prediction is right, so nothing can be learned."""
     if classes == 1:
         raise ValueError(
             "cross_entropy needs logits of at least 2 classes, got 1: the loss would always be "
@@ -85,7 +85,7 @@ def check_classes(classes: int) -> None:
 def refuse_first(name: str, values: Any, verdict: Verdict, sample: int | None = None) -> None:
     """Raise a ValueError for the first bad element, with its place; do nothing without one.
 
-    ``sample`` is the number of the sample in a list that ``values`` is.
+    If ``values`` is one element of a list of samples, ``sample`` is its index.
     """
     if not verdict.bad.any():
         return

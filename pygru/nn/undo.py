@@ -1,9 +1,9 @@
-"""What a model puts back when one of its parts fails: random generators and gradients.
+"""Restores random generators and gradients when a part of a model fails.
 
 A model of several parts calls one after the other. If a later part refuses its input or finds
 no memory, the earlier ones have already drawn numbers or added gradients. The context managers
-here remember both and put them back, so that a failed call changes nothing. Each part alone
-must leave its own gradients as they were when its ``backward`` fails.
+here save both and restore them, so that a failed call changes nothing. A part whose own
+``backward`` fails must leave its own gradients unchanged.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class HasGradients(Protocol):
 
 @contextmanager
 def draws_undone(generators: Iterable[np.random.Generator]) -> Iterator[None]:
-    """Put the generators back if what happens inside the ``with`` block fails."""
+    """Restore the generators if the ``with`` block fails."""
     before = [(generator, dict(generator.bit_generator.state)) for generator in generators]
     try:
         yield
@@ -40,10 +40,10 @@ def draws_undone(generators: Iterable[np.random.Generator]) -> Iterator[None]:
 
 @contextmanager
 def gradients_undone() -> Iterator[Callable[[HasGradients], None]]:
-    """Put gradients back if what happens inside the ``with`` block fails.
+    """Restore gradients if the ``with`` block fails.
 
-    The block receives a function that it must call with every part just before the part's
-    ``backward``. Only what has been announced like this is copied.
+    The block receives a function, which it must call with every part just before the part's
+    ``backward``. Only the gradients of these parts are copied.
 
     Examples
     --------
@@ -64,7 +64,7 @@ def gradients_undone() -> Iterator[Callable[[HasGradients], None]]:
     seen: set[int] = set()
 
     def about_to_change(part: HasGradients) -> None:
-        if id(part) not in seen:  # of a part that occurs twice the first copy counts
+        if id(part) not in seen:  # if a part occurs twice, the first copy counts
             undo.extend(
                 assignment(gradients, gradients.copy()) for _, gradients in part.flat_pairs
             )

@@ -1,8 +1,8 @@
-"""What each element counts in a loss: masks and weights as shares that add up to 1.
+"""The weight of each element in a loss: masks and weights become shares that add up to 1.
 
-A loss is then a plain sum over elements. The shares are computed in double precision and are
-converted at the end, so that weights whose sum is beyond float32's range count too. What a loss
-is, and what targets it takes, is not decided here.
+With these shares a loss is a plain sum over elements. They are computed in double precision and
+converted at the end, so the sum of the weights may be beyond float32's range. The losses
+themselves, and the checks of their targets, are elsewhere.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Mean(float):
 
 
 def as_mask(name: str, values: ArrayLike) -> Booleans:
-    """Return a copy of an array of bool; nothing else is taken for one."""
+    """Return a copy of an array of bool; raise for other types."""
     array = np.array(values, order="C")
     if array.dtype != np.bool_:
         raise TypeError(f"{name} must be an array of bool, got dtype {array.dtype}")
@@ -60,11 +60,11 @@ def shares(
     Parameters
     ----------
     shape : tuple of int
-        Of the elements.
+        The shape of the elements.
     mask, weights : array_like or None
-        Which elements count and how much, of ``shape`` or without its last axis.
+        Which elements count, and how much; of ``shape``, or of ``shape`` without its last axis.
     dtype : dtype
-        Of the result.
+        The dtype of the result.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def shares(
 
 
 def _spread(name: str, array: Any, shape: tuple[int, ...]) -> Any:
-    """An array of ``shape`` as it is; one without the last axis with an axis of 1 there."""
+    """Return an array of ``shape`` unchanged; add a last axis of 1 if that is missing."""
     if array.shape == shape:
         return array
     if shape and array.shape == shape[:-1]:
@@ -100,7 +100,7 @@ def _spread(name: str, array: Any, shape: tuple[int, ...]) -> Any:
 
 
 def _finite(name: str, values: ArrayLike) -> Floats:
-    """Weights as double precision, each finite and not negative."""
+    """Return weights in double precision; raise unless they are finite and not negative."""
     array = np.asarray(validation.as_real(name, values, DOUBLE), order="C")
     if not (np.isfinite(array) & (array >= 0)).all():
         raise ValueError(f"{name} must be finite and >= 0")
@@ -110,10 +110,10 @@ def _finite(name: str, values: ArrayLike) -> Floats:
 def class_weights(
     values: ArrayLike, classes: int, dtype: np.dtype[Any]
 ) -> tuple[Floats, float]:
-    """Return weights of classes with a largest one in [1, 2), and what they were divided by.
+    """Return weights of classes, divided so that the largest is in [1, 2), and the divisor.
 
-    A loss does not depend on their common factor. The divisor is a power of 2, so that nothing
-    is rounded, unless weights differ by more than the precision's whole range.
+    A loss does not depend on a common factor of the weights. The divisor is a power of 2, so
+    nothing is rounded, unless weights differ by more than the whole range of the precision.
     """
     array = _finite("class_weight", values)
     validation.check_shape("class_weight", array, (classes,), f"(classes={classes},)")
