@@ -4,6 +4,7 @@ A part that fails is simulated by one that raises: an argument that it refuses, 
 does not get, or Ctrl-C.
 """
 
+import interrupts
 import numpy as np
 import pytest
 
@@ -281,3 +282,52 @@ def test_attention_without_memory(score, monkeypatch):
     with pytest.raises(MemoryError):
         layer.backward(tape, context)
     assert snapshot(layer) == before
+
+
+# ---- Ctrl-C at every point -----------------------------------------------------------------
+
+
+def stack():
+    return Sequential(
+        Embedding(5, 3),
+        Dropout(0.2),
+        GRU(3, 2, batch_first=True, recurrent_dropout=0.3),
+        Linear(2, 2),
+        seed=0,
+    )
+
+
+def small_translator():
+    return Seq2Seq(5, 6, 2, 2, dropout=0.3, seed=0)
+
+
+@pytest.mark.parametrize(("make", "x"), [(stack, X), (small_translator, PAIRS)])
+def test_interrupts_leave_all_or_nothing(make, x):
+    """Also those in ``contextlib``, through which the gradients are put back."""
+    finished = make()
+    start = snapshot(finished)
+    y, tape = finished.forward(x)
+    drawn = snapshot(finished)
+    finished.backward(tape, np.ones_like(y))
+    end = snapshot(finished)
+    made = []
+
+    def forward():
+        made.append(make())
+        return lambda: made[-1].forward(x)
+
+    def check(where):
+        now = snapshot(made[-1])
+        assert now in (start, drawn) or (now[:2] in (start[:2], drawn[:2])), where
+
+    assert interrupts.at_every_point(forward, check, step=3) > 50
+
+    def backward():
+        made.append(make())
+        _, kept = made[-1].forward(x)
+        return lambda: made[-1].backward(kept, np.ones_like(y))
+
+    def check_backward(where):
+        assert snapshot(made[-1]) in (drawn, end), where
+
+    assert interrupts.at_every_point(backward, check_backward, step=3) > 50

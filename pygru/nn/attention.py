@@ -22,6 +22,7 @@ from pygru.nn import ragged
 from pygru.nn.attention_blocks import WHOLE, Block, blocks_of
 from pygru.nn.layer import Parametric
 from pygru.nn.scores import SCORES, Score
+from pygru.nn.undo import Undoable
 from pygru.typing import Booleans, Floats, Integers, Seed
 
 
@@ -51,7 +52,7 @@ class _Tape(NamedTuple):
     blocks: list[tuple[Block, Any, Floats]]  # with what the scores keep, and the weights
 
 
-class Attention(Parametric):
+class Attention(Parametric, Undoable):
     """Attention of queries to the keys and values of a sequence.
 
     For a query ``q``, and keys ``k_s`` and values ``v_s`` of a sequence's steps ``s``::

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from pygru.core import validation
-from pygru.core.atomic import commit
+from pygru.core.atomic import Action, commit
 from pygru.nn import ragged
 from pygru.nn.checks import gradient_like
 from pygru.nn.layer import Layer
@@ -190,6 +190,13 @@ class Embedding(Layer):
         raise IndexError(
             f"x{at} = {value} is out of range for {self.num_embeddings} embeddings"
         )
+
+    def gradients_before(self, tape: _Tape) -> list[Action]:
+        """Return the action that puts back the rows that ``backward`` adds to: no others."""
+        if self.frozen:
+            return []
+        gradient, rows = self.grads["weight"], np.unique(tape.tokens)
+        return [(operator.setitem, gradient, rows, gradient[rows])]
 
     def backward(self, tape: _Tape, d_y: ArrayLike) -> None:
         """Add to the gradient of the rows that were looked up; x itself has no gradient."""

@@ -14,6 +14,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
+from pygru.nn.undo import Undoable
 from pygru.typing import Floats
 
 
@@ -34,7 +35,7 @@ class Configured:
         return f"{type(self).__name__}({options})"
 
 
-class Model(Configured):
+class Model(Configured, Undoable):
     """Base class of everything that can be trained: its properties, and three ways to run it.
 
     The attributes below have the values of the simplest layer. A class or an instance sets
@@ -65,11 +66,6 @@ class Model(Configured):
     bidirectional: bool = False
     batch_first: bool = True
     layers: tuple[Model, ...] | None = None
-
-    @property
-    def flat_pairs(self) -> list[tuple[Floats, Floats]]:
-        """List of (values, gradients): the flat arrays that an optimiser updates."""
-        raise NotImplementedError
 
     @property
     def generators(self) -> list[np.random.Generator]:

@@ -145,7 +145,7 @@ def backward(model: Seq2Seq, tape: Tape, d_logits: ArrayLike) -> None:
     with gradients_undone() as about_to_change:
 
         def back(part: Any, name: str, *gradients: Any) -> Any:
-            about_to_change(part)
+            about_to_change(part, tapes[name])
             return part.backward(tapes[name], *gradients)
 
         d_dropped = back(model.output, "output", ragged.take(array, tape.steps))
@@ -160,7 +160,7 @@ def backward(model: Seq2Seq, tape: Tape, d_logits: ArrayLike) -> None:
         d_final = _bridge_backward(model, tape, back, d_h0)
         d_embedded, _ = back(model.encoder, "encoder", d_memory, d_final)
         d_embedded = model._dropout.backward(tapes["source_dropout"], d_embedded)
-        model.source_embedding.backward(tapes["source_embedding"], d_embedded)
+        back(model.source_embedding, "source_embedding", d_embedded)
 
 
 def _bridge_backward(model: Seq2Seq, tape: Tape, back: Any, d_h0: Floats) -> Floats:

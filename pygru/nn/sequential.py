@@ -286,13 +286,10 @@ class Sequential(Composite):
 
     def backward(self, tape: list[Any], d_y: Any) -> Floats | None:
         """Add to the gradients of all layers; return that of x, None for integer input."""
-        kept = list(zip(self.layers, tape, strict=True))
         with gradients_undone() as about_to_change:
-            for number in reversed(range(len(kept))):
-                layer, tape_of_layer = kept[number]
-                if number > 0:  # the first layer comes last: it changes all or nothing
-                    about_to_change(layer)
-                d_y = layer.run_backward(tape_of_layer, d_y)
+            for layer, kept in reversed(list(zip(self.layers, tape, strict=True))):
+                about_to_change(layer, kept)
+                d_y = layer.run_backward(kept, d_y)
         d_x: Floats | None = d_y
         return d_x
 

@@ -2,15 +2,14 @@
 
 A model of several parts calls one after the other. If a later part refuses its input or finds
 no memory, the earlier ones have already drawn numbers or added gradients. The context managers
-here save both and restore them, so that a failed call changes nothing. A part whose own
-``backward`` fails must leave its own gradients unchanged.
+here remember both and put them back, so that a failed call changes nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 
@@ -18,13 +17,17 @@ from pygru.core.atomic import Action, assignment, commit, generator_state
 from pygru.typing import Floats
 
 
-class HasGradients(Protocol):
-    """A layer or a model."""
+class Undoable:
+    """Mixin: what to put back after a backward pass, of any layer."""
 
     @property
     def flat_pairs(self) -> list[tuple[Floats, Floats]]:
-        """List of (values, gradients)."""
-        ...
+        """List of (values, gradients): the flat arrays that an optimiser updates."""
+        raise NotImplementedError
+
+    def gradients_before(self, tape: Any) -> list[Action]:
+        """Return actions that undo what the backward pass of ``tape`` adds to the gradients."""
+        return [assignment(gradients, gradients.copy()) for _, gradients in self.flat_pairs]
 
 
 @contextmanager
@@ -39,11 +42,11 @@ def draws_undone(generators: Iterable[np.random.Generator]) -> Iterator[None]:
 
 
 @contextmanager
-def gradients_undone() -> Iterator[Callable[[HasGradients], None]]:
-    """Restore gradients if the ``with`` block fails.
+def gradients_undone() -> Iterator[Callable[[Undoable, Any], None]]:
+    """Put gradients back if what happens inside the ``with`` block fails.
 
-    The block receives a function, which it must call with every part just before the part's
-    ``backward``. Only the gradients of these parts are copied.
+    The block receives a function that it must call with every part and its tape, just before
+    the part's ``backward``.
 
     Examples
     --------
@@ -53,7 +56,7 @@ def gradients_undone() -> Iterator[Callable[[HasGradients], None]]:
     >>> linear = Linear(1, 1, seed=0)
     >>> try:
     ...     with gradients_undone() as about_to_change:
-    ...         about_to_change(linear)
+    ...         about_to_change(linear, None)
     ...         linear.flat_grads += 1
     ...         raise ValueError
     ... except ValueError:
@@ -61,17 +64,12 @@ def gradients_undone() -> Iterator[Callable[[HasGradients], None]]:
     [0.0, 0.0]
     """
     undo: list[Action] = []
-    seen: set[int] = set()
 
-    def about_to_change(part: HasGradients) -> None:
-        if id(part) not in seen:  # if a part occurs twice, the first copy counts
-            undo.extend(
-                assignment(gradients, gradients.copy()) for _, gradients in part.flat_pairs
-            )
-            seen.add(id(part))
+    def about_to_change(part: Undoable, tape: Any) -> None:
+        undo.extend(part.gradients_before(tape))
 
     try:
         yield about_to_change
     except BaseException:
-        commit(undo)
+        commit(reversed(undo))  # of a part that occurs twice the first copy wins
         raise
