@@ -260,6 +260,7 @@ def test_a_metric_of_an_epoch_that_a_checkpoint_interrupts(tmp_path):
         ("x", lambda epoch: np.ones(2), TypeError, "x must be a number, got ndarray"),
         ("x", lambda epoch: "good", TypeError, "x must be a number, got str"),
         ("epoch", lambda epoch: -1, ValueError, "epoch must be >= 0, got -1"),
+        ("epoch", lambda epoch: epoch + 3, ValueError, "epoch must stay 0, got 3"),
         (3, lambda epoch: 1, TypeError, "has the key 3; a key must be a str"),
     ],
 )
@@ -425,6 +426,15 @@ def test_the_finder_refuses():
 def test_settings_are_checked(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_a_record_keeps_its_own_numbers():
+    class Remove(Callback):
+        def on_epoch_end(self, trainer, record):
+            del record["loss"]
+
+    with pytest.raises(ValueError, match="the record after Remove has no loss"):
+        fit(Trainer(model_of(), callbacks=[Remove()]))
 
 
 @pytest.mark.parametrize(

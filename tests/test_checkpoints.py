@@ -836,6 +836,12 @@ def test_what_a_checkpoint_cannot_hold(tmp_path):
 
     with pytest.raises(TypeError, match="lock holds a object, which no checkpoint can"):
         trainer_of(Odd()).save_checkpoint(tmp_path / "c")
+    circle = []
+    circle.append(circle)
+    for deep in (circle, functools.reduce(lambda inner, _: [inner], range(10**5), [])):
+        Odd.state_dict = lambda self, deep=deep: {"deep": deep}
+        with pytest.raises(TypeError, match="values that are nested too deeply"):
+            trainer_of(Odd()).save_checkpoint(tmp_path / "c")
     generator = np.random.Generator(np.random.MT19937(0))
     trainer = Trainer(GRU(1, 1, batch_first=True), seed=generator)
     with pytest.raises(TypeError, match=r"\(PCG64\) only, got MT19937"):

@@ -5,6 +5,7 @@ padded with zeros that nobody gave, if a forecast horizon is taken for time step
 sequence is taken for several samples.
 """
 
+import collections
 import functools
 
 import numpy as np
@@ -658,6 +659,13 @@ def test_an_array_of_objects_is_a_list_of_sequences(equal, tmp_path):
     padded, lengths = pygru.pad_sequences(loaded["X"])
     np.testing.assert_array_equal(padded, pygru.pad_sequences(X)[0])
     assert lengths.tolist() == [len(x) for x in X]
+
+
+def test_any_sequence_of_sequences_is_a_list_of_them():
+    X, y = ragged()
+    expected = Trainer(every_step()).evaluate(X, y)
+    for kind in (tuple, collections.deque):
+        assert Trainer(every_step()).evaluate(kind(X), kind(y)) == expected
 
 
 @pytest.mark.parametrize("bad", ["a", None, {"a": 1}])

@@ -54,7 +54,10 @@ def write(
         If the file cannot be written.
     """
     arrays: list[NDArray[Any]] = []
-    text = json.dumps(_without_arrays("the checkpoint", state, arrays)).encode()
+    try:
+        text = json.dumps(_without_arrays("the checkpoint", state, arrays)).encode()
+    except RecursionError:
+        raise TypeError("the checkpoint holds values that are nested too deeply") from None
     tensors = {f"{CHECKPOINT}{number}": array for number, array in enumerate(arrays)}
     tensors |= {STATE: np.frombuffer(text, np.uint8)} | dict(parameters)
     notes = {"checkpoint": str(VERSION), "digest": digest(tensors)}.items()

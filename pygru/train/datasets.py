@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -284,12 +284,14 @@ Data: TypeAlias = Dataset | PairDataset
 
 def _samples(name: str, values: Any) -> tuple[Samples, Integers | None]:
     """An array of samples, or a list of arrays with their lengths."""
-    if not isinstance(values, (list, tuple)):
+    if isinstance(values, Sequence) and not isinstance(values, (str, bytes)):
+        values = list(values)
+    else:
         validation.refuse_foreign(name, values)
         array = np.asarray(values)
         if array.dtype == object and array.ndim:
             values = list(array) if array.ndim == 1 else array.tolist()
-    if isinstance(values, (list, tuple)) and any(np.ndim(value) > 0 for value in values):
+    if isinstance(values, list) and any(np.ndim(value) > 0 for value in values):
         arrays = as_sequences(name, values)
         for i, array in enumerate(arrays):
             if array.ndim == 0:

@@ -90,6 +90,9 @@ def check_record(name: str, record: Any) -> None:
     if not isinstance(record, dict):
         raise TypeError(f"{name} must be a dict, got {validation.type_name(record)}")
     check_metrics(name, record)
+    for key in ("epoch", "loss", "learning_rate", "seconds", "sequences"):
+        if key not in record:
+            raise ValueError(f"{name} has no {key}")
     for key, minimum in (("epoch", 0), ("sequences", 1)):
         validation.check_int(f"{name}: {key}", record[key], minimum)
     for key in ("learning_rate", "seconds"):

@@ -112,7 +112,12 @@ class TrainingLoop:
                     event.notified.discard(index)
                 raise
             if event.method == "on_epoch_end":
-                check_record(f"the record after {type(callback).__name__}", *event.arguments)
+                name, (record,) = f"the record after {type(callback).__name__}", event.arguments
+                check_record(name, record)
+                if record["epoch"] != position.epoch - 1:
+                    raise ValueError(
+                        f"{name}: epoch must stay {position.epoch - 1}, got {record['epoch']}"
+                    )
         position = position._replace(event=None)
         self.state.move(position)
         return position

@@ -222,23 +222,21 @@ class Trainer:
         shuffle = check_bool("shuffle", shuffle)
         if bptt_steps is not None:
             bptt_steps = check_int("bptt_steps", bptt_steps, 1)
-        data = data_for(self.model, X, y, lengths, loss=self.loss, bptt_steps=bptt_steps)
-        held_out = held_out_for(self.model, validation, self.loss)
-        settings = {
-            "samples": len(data),
-            "batch_size": batch_size_for(batch_size, len(data)),
-            "bptt_steps": bptt_steps,
-            "shuffle": shuffle,
-            "data": data.fingerprint(),
-        }
         callbacks = list(self.callbacks)
         if not any(isinstance(callback, ProgressBar) for callback in callbacks):
             callbacks.append(ProgressBar(None if progress is None else not progress))
-        position = self._state.begin(first_epoch, settings)
-        with (
-            threads.single_threaded_blas(),
-            threads.num_threads(threads.resolve(self.n_threads)),
-        ):
+        n_threads = threads.resolve(self.n_threads)
+        with threads.single_threaded_blas(), threads.num_threads(n_threads):
+            data = data_for(self.model, X, y, lengths, loss=self.loss, bptt_steps=bptt_steps)
+            held_out = held_out_for(self.model, validation, self.loss)
+            settings = {
+                "samples": len(data),
+                "batch_size": batch_size_for(batch_size, len(data)),
+                "bptt_steps": bptt_steps,
+                "shuffle": shuffle,
+                "data": data.fingerprint(),
+            }
+            position = self._state.begin(first_epoch, settings)
             loop = TrainingLoop(self, self._state, data, held_out, callbacks)
             loop.run(position, last_epoch)
         return self.history
@@ -369,12 +367,10 @@ class Trainer:
         -------
         float
         """
-        data = data_for(self.model, X, y, lengths, loss=self.loss)
         batch_size = check_int("batch_size", batch_size, 1)
-        with (
-            threads.single_threaded_blas(),
-            threads.num_threads(threads.resolve(self.n_threads)),
-        ):
+        n_threads = threads.resolve(self.n_threads)
+        with threads.single_threaded_blas(), threads.num_threads(n_threads):
+            data = data_for(self.model, X, y, lengths, loss=self.loss)
             return mean_loss(self.model, self.loss, data, batch_size)
 
     def predict(
@@ -396,12 +392,10 @@ class Trainer:
         ndarray or list of ndarray
             One row per sample; a list if the outputs differ in length.
         """
-        data = data_for(self.model, X, None, lengths)
         batch_size = check_int("batch_size", batch_size, 1)
-        with (
-            threads.single_threaded_blas(),
-            threads.num_threads(threads.resolve(self.n_threads)),
-        ):
+        n_threads = threads.resolve(self.n_threads)
+        with threads.single_threaded_blas(), threads.num_threads(n_threads):
+            data = data_for(self.model, X, None, lengths)
             outputs = [
                 (output, output_lengths(lengths))
                 for output, _, lengths in predict_batches(self.model, data, batch_size)
