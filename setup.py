@@ -85,6 +85,18 @@ TEMPLATES = [
     )
 ]
 
+# The compiled modules beside _core, which is the only one that contains the C core.
+MODULES = [
+    "_buffers",
+    "_calls",
+    "_plans",
+    "_stepper",
+    "_testing",
+    "_training",
+    "_uninterrupted",
+    "_weights",
+]
+
 # No flag here changes the arithmetic of the process or depends on this machine's CPU.
 UNIX_FLAGS = [
     "-std=c11",
@@ -193,6 +205,17 @@ class BuildExt(build_ext):
         )
 
 
+def extension(name, *sources):
+    """Describe a compiled module of pygru.core, and the C files that become part of it."""
+    return Extension(
+        f"pygru.core.{name}",
+        [f"pygru/core/{name}.pyx", *sources],
+        include_dirs=["src_c"],
+        define_macros=[("NDEBUG", "1")],  # also if CFLAGS replaces Python's own flags
+        depends=[f"src_c/{name}" for name in (*HEADERS, *TEMPLATES)],
+    )
+
+
 setup(
     # The core's sources are installed too, for C and Cython programs (pygru.get_sources()).
     packages=[*PACKAGES, "pygru.src_c", "pygru.src_c.kernels"],
@@ -205,14 +228,8 @@ setup(
         "pygru.src_c.kernels": ["*.c", "*.h"],
     },
     ext_modules=[
-        Extension(
-            "pygru.core._core",
-            ["pygru/core/_core.pyx", *(f"src_c/{name}" for name in CORE)],
-            include_dirs=["src_c"],
-            define_macros=[("NDEBUG", "1")],  # also if CFLAGS replaces Python's own flags
-            depends=[f"src_c/{name}" for name in (*HEADERS, *TEMPLATES)],
-        ),
-        Extension("pygru.core._uninterrupted", ["pygru/core/_uninterrupted.pyx"]),
+        extension("_core", *(f"src_c/{name}" for name in CORE)),
+        *(extension(name) for name in MODULES),
     ],
     cmdclass={"build_ext": BuildExt},
 )

@@ -86,7 +86,7 @@ def public_modules():
     """Return the names of all public submodules."""
     found = set(PUBLIC_MODULES)
     for module in pkgutil.walk_packages(pygru.__path__, "pygru."):
-        if module.name not in ("pygru.__main__", "pygru.core._core"):
+        if module.name != "pygru.__main__" and not module.name.startswith("pygru.core._"):
             found |= {module.name} if _has_all(module.name) else set()
     return sorted(found)
 

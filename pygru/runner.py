@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pygru.core import _core, backend, threads
+from pygru.core import _calls, _core, _plans, _stepper, _weights, backend, threads
 from pygru.core.memory import POOL, allocate
 from pygru.noise import Noise
 from pygru.options import GRUOptions
@@ -26,7 +26,7 @@ NO_LIMIT = contextlib.nullcontext()
 class Planned(NamedTuple):
     """A plan of the core, and the sizes that follow from it for a call in one thread."""
 
-    plan: _core.Plan
+    plan: _plans.Plan
     sizes: dict[str, int]
 
 
@@ -41,10 +41,10 @@ class Runner:
         Its flat parameters. They may change at any time; every call uses those of the moment.
     """
 
-    def __init__(self, options: GRUOptions, parameters: _core.Owner) -> None:
+    def __init__(self, options: GRUOptions, parameters: _weights.Owner) -> None:
         self.backend = backend.current()
         self.is_simd = self.backend.is_simd
-        self.config = _core.Config(
+        self.config = _plans.Config(
             options.input_size,
             options.hidden_size,
             options.num_layers,
@@ -57,7 +57,7 @@ class Runner:
             options.dtype.name,
         )
         self._parameters = parameters
-        self._packed = _core.Packed(self.config, self.backend.kernels, parameters)
+        self._packed = _weights.Packed(self.config, self.backend.kernels, parameters)
         self._zoneout = options.zoneout
         self._plans: dict[tuple[int, int, int], Planned] = {}
         self.of_thread = threading.local()  # where each Python thread keeps memory for steps
@@ -81,8 +81,8 @@ class Runner:
             self._plans[T, B, keep] = made
         return made
 
-    def _new_plan(self, T: int, B: int, lengths: Integers | None, keep: int) -> _core.Plan:
-        return _core.Plan(self.config, self.backend.kernels.engine, T, B, lengths, keep)
+    def _new_plan(self, T: int, B: int, lengths: Integers | None, keep: int) -> _plans.Plan:
+        return _plans.Plan(self.config, self.backend.kernels.engine, T, B, lengths, keep)
 
     def chunk_rows(self, B: int) -> int:
         """Return how many of ``B`` sequences the core takes together.
@@ -105,13 +105,13 @@ class Runner:
         """Return the same, and a number that tells these parameters from others."""
         if self.is_simd:
             return self._packed.current()
-        return None, _core.fingerprint(self._parameters.borrow())
+        return None, _weights.fingerprint(self._parameters.borrow())
 
     # ---- whole sequences --------------------------------------------------------------------
 
     def forward(
         self,
-        plan: _core.Plan,
+        plan: _plans.Plan,
         sizes: dict[str, int],
         n_threads: int,
         *,
@@ -136,7 +136,7 @@ class Runner:
         # The SIMD engine multiplies by itself, so BLAS is not called and needs no limit.
         limit = NO_LIMIT if self.is_simd else threads.single_threaded_blas(largest)
         with limit:
-            _core.forward(
+            _calls.forward(
                 plan,
                 self.backend.blas,
                 self.backend.kernels,
@@ -155,7 +155,7 @@ class Runner:
 
     def backward(
         self,
-        plan: _core.Plan,
+        plan: _plans.Plan,
         n_threads: int,
         *,
         packed: Floats | None,
@@ -178,7 +178,7 @@ class Runner:
             size = sizes["backward_workspace"]
             workspace = POOL.take(size, np.uint8, "the workspace of backward")
         with threads.single_threaded_blas(sizes["largest_product"]):
-            _core.backward(
+            _calls.backward(
                 plan,
                 self.backend.blas,
                 self.backend.kernels,
@@ -200,7 +200,7 @@ class Runner:
 
     def stepper(
         self, batch: int | None, *, x: Floats, h: Floats | None, h_next: Floats
-    ) -> _core.Stepper:
+    ) -> _stepper.Stepper:
         """Return what runs single steps from ``x`` and ``h`` to ``h_next``, all flat.
 
         ``batch`` is the number of rows, or None without a batch axis. With ``h`` None, a step
@@ -209,7 +209,7 @@ class Runner:
         size = self.config.step_workspace(1 if batch is None else batch)
         if self.is_simd:
             self._packed.current()  # which allocates the packed weights
-        return _core.Stepper(
+        return _stepper.Stepper(
             self.config,
             self.backend.blas,
             self.backend.kernels,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn, Self
 
-from pygru.core import _core
+from pygru.core import _plans
 from pygru.core.fixed import FixedAttributes
 from pygru.noise import Noise, PackedNoise
 from pygru.typing import Floats
@@ -65,14 +65,14 @@ class Tape(FixedAttributes):
 class WholeTape(Tape):
     """What one call of the core kept of a whole batch: states, and gates or outputs."""
 
-    plan: _core.Plan
+    plan: _plans.Plan
     noise: Noise | None
 
     def __init__(
         self,
         gru: GRU,
         inputs: Inputs,
-        plan: _core.Plan,
+        plan: _plans.Plan,
         memory: Floats,
         noise: Noise | None,
         n_threads: int | None,

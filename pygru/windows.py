@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from pygru import noise as noises
 from pygru import passes
 from pygru.budget import refuse_huge
-from pygru.core import _core, threads
+from pygru.core import _core, _plans, threads
 from pygru.core.memory import POOL, allocate
 from pygru.inputs import Inputs
 from pygru.noise import Noise, PackedNoise
@@ -55,7 +55,7 @@ def _windows(inputs: Inputs, size: int) -> list[Window]:
 class _Plan(NamedTuple):
     """The plan of a window, and how a call runs it."""
 
-    plan: _core.Plan
+    plan: _plans.Plan
     sizes: dict[str, int]
     n_threads: int
 

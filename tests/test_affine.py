@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import pygru
-from pygru.core import _core, backend
+from pygru.core import _calls, _core, backend
 from pygru.core.affine import affine, affine_backward
 
 # Sizes below, at and beyond a vector and a tile of every instruction set.
@@ -128,16 +128,16 @@ def test_arrays_that_do_not_fit_are_refused(wrong):
 
 def test_a_workspace_that_is_too_small_is_refused():
     x, weight, bias, d_y = arrays(5, 3, 2, np.float64)
-    sizes = _core.affine_workspace("float64", 3, 2, 1)
+    sizes = _calls.affine_workspace("float64", 3, 2, 1)
     given = {"x": x, "weight": weight}
     kernels = backend.current().kernels
     with pytest.raises(pygru.InternalError, match="too small"):
         workspace = np.empty(sizes[0] - 1, np.uint8)
-        _core.affine(
+        _calls.affine(
             kernels, 1, True, bias=bias, y=np.empty((5, 2)), workspace=workspace, **given
         )
     with pytest.raises(pygru.InternalError, match="too small"):
-        _core.affine_backward(
+        _calls.affine_backward(
             kernels,
             1,
             True,

@@ -126,11 +126,11 @@ def test_a_plan_of_the_core_copies_what_it_checks(tmp_path):
     found = run_python(
         tmp_path,
         """
-from pygru.core import _core
+from pygru.core import _core, _plans
 config = gru._runner.config
 lengths, writer = changing(1, [4, 37, BEYOND])
 def call():
-    plan = _core.Plan(config, _core.ENGINE_BLAS, 40, 1, lengths, _core.KEEP_GATES)
+    plan = _plans.Plan(config, _core.ENGINE_BLAS, 40, 1, lengths, _core.KEEP_GATES)
     return [plan.sizes(1)["rows"]]
 repeat(call, {"4": [4], "37": [37]}, writer, 20000)
 """,

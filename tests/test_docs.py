@@ -28,7 +28,7 @@ PAGES = [ROOT / "README.md", *SITE]
 MODULES = sorted(
     module.name
     for module in pkgutil.walk_packages(pygru.__path__, "pygru.")
-    if module.name not in ("pygru.__main__", "pygru.core._core")
+    if module.name != "pygru.__main__" and not module.name.startswith("pygru.core._")
 )
 
 

@@ -19,7 +19,7 @@ from engines import ENGINES, FUSED_SETS, HAS_SIMD, SETS, use_engine
 
 import pygru
 from pygru import GRU, SGD, Variant
-from pygru.core import _core, backend
+from pygru.core import _calls, _core, _plans, backend
 
 VARIANTS = ["chung", "cho", "pytorch", Variant("after", "replace")]
 DTYPES = ["float32", "float64"]
@@ -645,7 +645,7 @@ def test_rounding_of_the_caller_matters_not_and_is_kept(engine, libm, monkeypatc
 def test_core_refuses_packed_weights_that_are_missing(simd):
     """Without the check the core would read from address 0."""
     gru = GRU(3, 4, seed=0)
-    plan = _core.Plan(gru._runner.config, _core.ENGINE_SIMD, 6, 1, None, _core.KEEP_NOTHING)
+    plan = _plans.Plan(gru._runner.config, _core.ENGINE_SIMD, 6, 1, None, _core.KEEP_NOTHING)
     arrays = {
         "parameters": gru.flat_parameters,
         "packed": None,
@@ -659,10 +659,10 @@ def test_core_refuses_packed_weights_that_are_missing(simd):
     }
     kernels = _core.Kernels(SETS[-1], _core.ENGINE_SIMD)
     with pytest.raises(pygru.InternalError):
-        _core.forward(plan, backend.current().blas, kernels, 1, True, **arrays)
+        _calls.forward(plan, backend.current().blas, kernels, 1, True, **arrays)
     arrays["packed"] = gru._runner.packed_weights()[:-1]
     with pytest.raises(pygru.InternalError, match=r"expected \d+ elements"):
-        _core.forward(plan, backend.current().blas, kernels, 1, True, **arrays)
+        _calls.forward(plan, backend.current().blas, kernels, 1, True, **arrays)
     arrays["packed"] = gru._runner.packed_weights()
-    _core.forward(plan, backend.current().blas, kernels, 1, True, **arrays)
+    _calls.forward(plan, backend.current().blas, kernels, 1, True, **arrays)
     same(arrays["y"][:, 0], gru(X)[0])

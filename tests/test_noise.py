@@ -348,7 +348,7 @@ def test_call_that_fails_has_drawn_nothing(monkeypatch):
     def fail(*arguments, **names):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pygru.core._core.forward", fail)
+    monkeypatch.setattr("pygru.core._calls.forward", fail)
     for memory in ("gates", "sqrt"):
         with pytest.raises(KeyboardInterrupt):
             gru.forward(np.ones((4, 1, 2)), memory=memory)

@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pygru import GRU, InternalError
-from pygru.core import _core
+from pygru.core import _core, _plans, _testing
 
 MOST_LAYERS = 2**30 - 1  # see pygru.h
 LARGEST = 2**63 - 1
@@ -81,7 +81,7 @@ def cell_of(I, H, D, bias, layer, direction, norm=False):
 @example(2**62, 1, 1, 1, False, True, 0, None)
 @example(2**62, 2**62, 2**62, 2, True, True, 1, None)
 def test_cell_equals_python_or_raises(I, H, L, D, bias, norm, direction, data):
-    config = _core.Config(I, H, L, D, bias, False, False, False, EPS * norm)
+    config = _plans.Config(I, H, L, D, bias, False, False, False, EPS * norm)
     layer = L - 1 if data is None else data.draw(st.integers(0, L - 1))
     direction = min(direction, D - 1)
     expected = cell_of(I, H, D, bias, layer, direction, norm)
@@ -110,18 +110,18 @@ def test_cell_equals_python_or_raises(I, H, L, D, bias, norm, direction, data):
 )
 def test_cell_refuses_what_does_not_exist(sizes, layer, direction):
     with pytest.raises(InternalError, match="configuration is out of range"):
-        _core.Config(*sizes, True, False, False).cell(layer, direction)
+        _plans.Config(*sizes, True, False, False).cell(layer, direction)
 
 
 def test_config_refuses_integers_beyond_64_bits():
     with pytest.raises(OverflowError):
-        _core.Config(2**63, 1, 1, 1, True, False, False)
+        _plans.Config(2**63, 1, 1, 1, True, False, False)
 
 
 @EXAMPLES
 @given(sizes, sizes, sizes, st.one_of(st.just(0), sizes), st.booleans())
 def test_step_workspace_equals_python_or_raises(I, H, L, B, norm):
-    config = _core.Config(I, H, L, 1, True, False, False, False, EPS * norm)
+    config = _plans.Config(I, H, L, 1, True, False, False, False, EPS * norm)
     expected = 4 * ((4 + NORM * norm) * H + (5 + 3 * norm) * B * H + SUMS + SLACK)
     if expected > LARGEST:
         with pytest.raises(ValueError, match="the sizes overflow"):
@@ -176,7 +176,7 @@ def packed_size_of(I, H, L, D, norm):
 @given(sizes, sizes, sizes, st.integers(1, 2), st.booleans(), st.booleans())
 @example(2**58, 1, 1, 1, True, False)
 def test_packed_size_equals_python_or_raises(I, H, L, D, bias, norm):
-    config = _core.Config(I, H, L, D, bias, False, False, False, EPS * norm)
+    config = _plans.Config(I, H, L, D, bias, False, False, False, EPS * norm)
     count = cell_of(I, H, D, bias, L - 1, D - 1, norm)["end"]
     expected = packed_size_of(I, H, L, D, norm)
     if max(expected, 8 * count) > LARGEST:
@@ -312,16 +312,16 @@ def sizes_of(engine, I, H, L, D, bias, T, B, item, keep, n_threads, drops, norm)
 def test_plan_sizes_equal_python_or_raise(
     engine, I, H, L, D, bias, T, B, kind, keep, n_threads, drops, norm
 ):
-    config = _core.Config(I, H, L, D, bias, False, False, drops, EPS * norm, kind[0])
+    config = _plans.Config(I, H, L, D, bias, False, False, drops, EPS * norm, kind[0])
     arguments = (config, number_of(engine), T, B, None, keep)
     if cell_of(I, H, D, bias, L - 1, D - 1, norm)["end"] * 8 > LARGEST or L > MOST_LAYERS:
         with pytest.raises(ValueError, match="the sizes overflow"):
-            _core.Plan(*arguments)
+            _plans.Plan(*arguments)
         return
     expected, overflows = sizes_of(
         engine, I, H, L, D, bias, T, B, kind[1], keep, n_threads, drops, norm
     )
-    plan = _core.Plan(*arguments)
+    plan = _plans.Plan(*arguments)
     if overflows:
         with pytest.raises(ValueError, match="the sizes overflow"):
             plan.sizes(n_threads)
@@ -345,30 +345,30 @@ def test_plan_sizes_equal_python_or_raise(
 @example(T=2**60, B=1)
 def test_plan_that_cannot_be_held_raises(engine, T, B):
     """Only batches whose plan fits into no memory, or into little: none is half of it."""
-    config = _core.Config(1, 1, 1, 1, True, False, False)
+    config = _plans.Config(1, 1, 1, 1, True, False, False)
     entries = 2 * B + (T + 1) * -(-B // 64)
     arguments = (config, number_of(engine), T, B, None, _core.KEEP_NOTHING)
     if entries > 2**47 or T * B > LARGEST:
         with pytest.raises((ValueError, MemoryError)):
-            _core.Plan(*arguments)
+            _plans.Plan(*arguments)
     elif entries < 10_000:
-        plan = _core.Plan(*arguments)
+        plan = _plans.Plan(*arguments)
         assert plan.sizes(1)["rows"] == T * B
 
 
 @every_engine
 @pytest.mark.parametrize("T", [0, 2**62])
 def test_plan_without_sequences_has_no_rows(T, engine):
-    config = _core.Config(3, 4, 1, 1, True, False, False)
-    plan = _core.Plan(config, number_of(engine), T, 0, None, _core.KEEP_GATES)
+    config = _plans.Config(3, 4, 1, 1, True, False, False)
+    plan = _plans.Plan(config, number_of(engine), T, 0, None, _core.KEEP_GATES)
     assert plan.sizes(2)["rows"] == 0
 
 
 @pytest.mark.parametrize("engine", [-1, 2, 2**31 - 1])
 def test_plan_refuses_an_engine_that_does_not_exist(engine):
-    config = _core.Config(3, 4, 1, 1, True, False, False)
+    config = _plans.Config(3, 4, 1, 1, True, False, False)
     with pytest.raises(InternalError, match="configuration is out of range"):
-        _core.Plan(config, engine, 3, 2, None, _core.KEEP_GATES)
+        _plans.Plan(config, engine, 3, 2, None, _core.KEEP_GATES)
 
 
 @pytest.mark.parametrize(
@@ -376,25 +376,25 @@ def test_plan_refuses_an_engine_that_does_not_exist(engine):
     [(-1, 1, None), (1, -1, None), (3, 2, [4, 0]), (3, 2, [1, -1]), (3, 1, [2**62])],
 )
 def test_plan_refuses_a_bad_batch(T, B, lengths):
-    config = _core.Config(3, 4, 1, 1, True, False, False)
+    config = _plans.Config(3, 4, 1, 1, True, False, False)
     lengths = None if lengths is None else np.array(lengths, np.int64)
     with pytest.raises(InternalError, match="a length is negative or exceeds"):
-        _core.Plan(config, _core.ENGINE_BLAS, T, B, lengths, _core.KEEP_GATES)
+        _plans.Plan(config, _core.ENGINE_BLAS, T, B, lengths, _core.KEEP_GATES)
 
 
 @pytest.mark.parametrize("lengths", [np.ones(1, np.int64), np.ones(2, np.float64)])
 def test_plan_refuses_lengths_of_another_form(lengths):
-    config = _core.Config(3, 4, 1, 1, True, False, False)
+    config = _plans.Config(3, 4, 1, 1, True, False, False)
     with pytest.raises(InternalError, match="expected"):
-        _core.Plan(config, _core.ENGINE_BLAS, 3, 2, lengths, _core.KEEP_GATES)
+        _plans.Plan(config, _core.ENGINE_BLAS, 3, 2, lengths, _core.KEEP_GATES)
 
 
 # ---- rows ------------------------------------------------------------------------------
 
 
 def rows_of(engine, T, B, lengths, H=4):
-    config = _core.Config(3, H, 1, 1, True, False, False)
-    plan = _core.Plan(config, number_of(engine), T, B, lengths, _core.KEEP_GATES)
+    config = _plans.Config(3, H, 1, 1, True, False, False)
+    plan = _plans.Plan(config, number_of(engine), T, B, lengths, _core.KEEP_GATES)
     n = plan.sizes(1)["rows"]
     step, sequence = np.full(n, -7, np.int64), np.full(n, -7, np.int64)
     plan.rows(step, sequence)
@@ -449,8 +449,8 @@ def test_chunks_hold_the_sequences_from_long_to_short(engine, lengths):
 
 
 def test_rows_refuses_arrays_that_are_too_short():
-    config = _core.Config(3, 4, 1, 1, True, False, False)
-    plan = _core.Plan(config, _core.ENGINE_BLAS, 3, 2, None, _core.KEEP_GATES)
+    config = _plans.Config(3, 4, 1, 1, True, False, False)
+    plan = _plans.Plan(config, _core.ENGINE_BLAS, 3, 2, None, _core.KEEP_GATES)
     with pytest.raises(InternalError, match="expected 6 elements, got 5"):
         plan.rows(np.empty(5, np.int64), np.empty(6, np.int64))
 
@@ -466,7 +466,7 @@ EXCEPTIONS = {
 
 def test_first_status_is_success():
     assert _core.status_table()[0] == (0, "None", "success")
-    assert _core.raise_status(0) is None
+    assert _testing.raise_status(0) is None
 
 
 def test_every_status_has_a_text_of_its_own():
@@ -483,7 +483,7 @@ def test_every_status_has_a_text_of_its_own():
 )
 def test_every_status_raises_what_the_table_says(code, name, text):
     with pytest.raises(EXCEPTIONS[name]) as raised:
-        _core.raise_status(code)
+        _testing.raise_status(code)
     assert type(raised.value) is EXCEPTIONS[name]
     assert str(raised.value) == text
 
@@ -491,4 +491,4 @@ def test_every_status_raises_what_the_table_says(code, name, text):
 @pytest.mark.parametrize("code", [-1, 1000, 2**31 - 1, len(_core.status_table())])
 def test_unknown_status_is_an_internal_error(code):
     with pytest.raises(InternalError, match="unknown status code"):
-        _core.raise_status(code)
+        _testing.raise_status(code)

@@ -208,7 +208,7 @@ def test_a_workspace_is_free_after_a_call_that_failed(monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("pygru.core._core.forward", fail)
+        patch.setattr("pygru.core._calls.forward", fail)
         with pytest.raises(KeyboardInterrupt):
             gru.forward(x)
     gc.collect()

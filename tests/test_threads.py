@@ -19,7 +19,7 @@ from engines import ENGINES, HAS_SIMD, use_engine
 
 import pygru
 from pygru import GRU
-from pygru.core import _core
+from pygru.core import _calls
 
 CAP = 64
 
@@ -252,13 +252,13 @@ def team_sizes(monkeypatch):
     """The numbers of threads that the core was called with."""
     seen = []
     for name in ("forward", "backward"):
-        original = getattr(_core, name)
+        original = getattr(_calls, name)
 
         def spy(plan, blas, kernels, n_threads, on_main, *, original=original, **arrays):
             seen.append(n_threads)
             return original(plan, blas, kernels, n_threads, on_main, **arrays)
 
-        monkeypatch.setattr(_core, name, spy)
+        monkeypatch.setattr(_calls, name, spy)
     return seen
 
 
@@ -330,7 +330,7 @@ def limit_seen(monkeypatch, blas_library):
 
     seen = Seen()
     for name in ("forward", "backward"):
-        original = getattr(_core, name)
+        original = getattr(_calls, name)
 
         def spy(*arguments, original=original, **arrays):
             seen.append(blas_library.get_num_threads())
@@ -339,7 +339,7 @@ def limit_seen(monkeypatch, blas_library):
             if seen.error is not None:
                 raise seen.error
 
-        monkeypatch.setattr(_core, name, spy)
+        monkeypatch.setattr(_calls, name, spy)
     return seen
 
 

@@ -10,10 +10,10 @@ import tracemalloc
 import numpy as np
 import pytest
 from engines import ENGINES, use_engine
-from pygru.core._core import KEEP_GATES, KEEP_OUTPUTS
 
 import pygru
 from pygru import GRU, SGD, Linear, Seq2Seq, Sequential, Trainer
+from pygru.core._core import KEEP_GATES, KEEP_OUTPUTS
 from pygru.core.memory import POOL
 from pygru.windows import WindowTape
 
@@ -289,7 +289,7 @@ def test_short_sequences(steps):
 def test_a_failing_backward_changes_no_gradient(monkeypatch):
     gru = make()
     output, _, tape = gru.forward(np.ones((T, B, I)), memory="sqrt")
-    backward, calls = pygru.core._core.backward, []
+    backward, calls = pygru.core._calls.backward, []
 
     def fail_later(*arguments, **arrays):
         calls.append(1)
@@ -298,7 +298,7 @@ def test_a_failing_backward_changes_no_gradient(monkeypatch):
         backward(*arguments, **arrays)
 
     gru.flat_grads[...] = 7
-    monkeypatch.setattr("pygru.core._core.backward", fail_later)
+    monkeypatch.setattr("pygru.core._calls.backward", fail_later)
     with pytest.raises(KeyboardInterrupt):
         gru.backward(tape, output)
     assert (gru.flat_grads == 7).all()

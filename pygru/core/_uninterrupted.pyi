@@ -2,8 +2,11 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
 
+from typing_extensions import disjoint_base
+
 def apply(actions: tuple[tuple[Any, ...], ...]) -> None: ...
 
+@disjoint_base
 class Setting:
     def __init__(self, variable: ContextVar[Any], value: object) -> None: ...
     def __enter__(self) -> None: ...
@@ -14,6 +17,7 @@ class Setting:
         traceback: TracebackType | None,
     ) -> None: ...
 
+@disjoint_base
 class BlasLimit:
     def __init__(self, functions: list[tuple[int, int]]) -> None: ...
     def __enter__(self) -> None: ...

@@ -9,7 +9,7 @@ from typing import SupportsIndex
 
 import numpy as np
 
-from pygru.core import _core, backend, threads
+from pygru.core import _calls, backend, threads
 from pygru.core.memory import POOL, allocate
 from pygru.typing import Floats
 
@@ -58,10 +58,10 @@ def affine(
     """
     (rows, inputs), outputs = x.shape, len(weight)
     used = _threads(rows, outputs, rows * inputs * outputs, n_threads)
-    size, _ = _core.affine_workspace(weight.dtype.name, inputs, outputs, used)
+    size, _ = _calls.affine_workspace(weight.dtype.name, inputs, outputs, used)
     workspace = POOL.take(size, np.uint8, "the workspace of an affine map")
     y = allocate((rows, outputs), weight.dtype, "the output of an affine map")
-    _core.affine(
+    _calls.affine(
         backend.current().kernels,
         used,
         threads.on_main_thread(),
@@ -116,10 +116,10 @@ def affine_backward(
     """
     (rows, inputs), outputs = x.shape, len(weight)
     used = _threads(max(rows, outputs), inputs, 2 * rows * inputs * outputs, n_threads)
-    _, size = _core.affine_workspace(weight.dtype.name, inputs, outputs, used)
+    _, size = _calls.affine_workspace(weight.dtype.name, inputs, outputs, used)
     workspace = POOL.take(size, np.uint8, "the workspace of an affine map")
     d_x = allocate((rows, inputs), weight.dtype, "the gradient of x")
-    _core.affine_backward(
+    _calls.affine_backward(
         backend.current().kernels,
         used,
         threads.on_main_thread(),

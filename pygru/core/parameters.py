@@ -11,7 +11,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from pygru.core._core import Owner
+from pygru.core._weights import Owner
 from pygru.core.atomic import Action, assignment, commit
 from pygru.core.fixed import FixedAttributes
 from pygru.core.memory import allocate

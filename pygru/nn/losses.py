@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pygru.core import _core, backend, validation
+from pygru.core import _training, backend, validation
 from pygru.core.memory import allocate
 from pygru.nn import targets
 from pygru.nn.weighting import Mean, as_mask, class_weights, shares
@@ -334,7 +334,7 @@ def cross_entropy(
         if not np.isfinite(total):
             raise ValueError("class_weight must have a sum over the targets that is finite")
     gradient: Floats = allocate(x.shape, x.dtype, "the gradient of the logits")
-    value = _core.cross_entropy(
+    value = _training.cross_entropy(
         backend.current().kernels,
         x.reshape(-1),
         t.astype(np.int64).reshape(-1),

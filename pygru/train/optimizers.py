@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from pygru.core import _core, backend, validation
+from pygru.core import _training, backend, validation
 from pygru.core.atomic import Action, assignment, attributes, commit
 from pygru.train.descriptions import describe_function
 from pygru.typing import Floats
@@ -331,7 +331,7 @@ class SGD(Optimizer):
     def _update(self, parts: Sequence[Part], rate: float) -> None:
         kernels = backend.current().kernels
         settings = {"rate": rate, "momentum": self.momentum, "nesterov": self.nesterov}
-        _core.update("sgd", kernels, parts, self._count, settings)
+        _training.update("sgd", kernels, parts, self._count, settings)
 
 
 class RMSprop(Optimizer):
@@ -403,7 +403,7 @@ class RMSprop(Optimizer):
             "eps": self.eps,
             "momentum": self.momentum,
         }
-        _core.update("rmsprop", kernels, parts, self._count, settings)
+        _training.update("rmsprop", kernels, parts, self._count, settings)
 
 
 class Adam(Optimizer):
@@ -461,7 +461,7 @@ class Adam(Optimizer):
             "eps": self.eps,
             "decoupled": self._decoupled,
         }
-        _core.update("adam", kernels, parts, self._count, settings)
+        _training.update("adam", kernels, parts, self._count, settings)
 
 
 class AdamW(Adam):
@@ -535,7 +535,9 @@ def clip_grad_norm(model: Any, max_norm: float | None) -> float:
     kernels = backend.current().kernels
     norm = math.sqrt(
         sum(
-            _core.sum_of_squares(kernels, _plain_like("the gradients", gradients, gradients))
+            _training.sum_of_squares(
+                kernels, _plain_like("the gradients", gradients, gradients)
+            )
             for _, gradients in model.flat_pairs
         )
     )

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from pygru.core import _core
+from pygru.core import _weights
 from pygru.typing import Booleans, Integers
 
 BLOCK = 2**20  # bytes
@@ -110,7 +110,7 @@ def fingerprint_of(samples: Samples, lengths: Integers | None) -> bytes:
         total.update(f"{values.dtype.str} {values.shape} {block.samples} ".encode())
         if values.size:
             data = values.reshape(-1).view(np.uint8)
-            total.update(_core.fingerprint(data).to_bytes(8, "little"))
+            total.update(_weights.fingerprint(data).to_bytes(8, "little"))
         if block.steps is not None:
             total.update(np.ascontiguousarray(block.steps, np.int64).tobytes())
     return total.digest()

@@ -1,0 +1,78 @@
+# What the other compiled modules take from _core: errors, precisions, kernels, BLAS functions,
+# and the calls of the C core itself, which only _core contains.
+from libc.stdint cimport int32_t, int64_t, uint64_t
+
+from pygru.core.cpygru cimport (
+    pygru_affine_args,
+    pygru_backward_args,
+    pygru_blas,
+    pygru_cell,
+    pygru_config,
+    pygru_cross_entropy_args,
+    pygru_forward_args,
+    pygru_kernels,
+    pygru_optimizer,
+    pygru_plan,
+    pygru_sizes,
+    pygru_step_args,
+    pygru_tape_view,
+    pygru_traits,
+    pygru_update_args,
+)
+
+# Of a call that reads or multiplies more than this, about 10 us, the GIL is released.
+cdef enum:
+    LONG_READ = 100_000  # bytes
+    LONG_STEP = 400_000  # multiply-adds of one step
+
+cdef int check(int status) except -1
+
+cdef int32_t precision_named(str name) except -1
+cdef int32_t precision_of(object array) except -1
+cdef const pygru_traits *traits_of(int32_t precision) noexcept nogil
+
+cdef class Blas:
+    cdef pygru_blas table
+    cdef object capsules  # keeps the functions' module alive
+    cdef readonly int int_bytes
+
+cdef class Kernels:
+    cdef const pygru_kernels *kernels
+    cdef readonly str name
+    cdef readonly int engine
+
+# The calls of the C core.
+cdef struct Core:
+    int (*cell_of)(const pygru_config *, int64_t, int32_t, pygru_cell *) noexcept nogil
+    int (*plan_size)(const pygru_config *, int32_t, int64_t, int64_t, const int64_t *,
+                     int64_t *) noexcept nogil
+    int (*plan_init)(const pygru_config *, int32_t, int64_t, int64_t, const int64_t *,
+                     int32_t, void *, int64_t) noexcept nogil
+    int (*plan_sizes)(const pygru_plan *, int32_t, pygru_sizes *) noexcept nogil
+    int (*plan_rows)(const pygru_plan *, int64_t *, int64_t *) noexcept nogil
+    int (*tape_view_of)(const pygru_plan *, int64_t, int32_t,
+                        pygru_tape_view *) noexcept nogil
+    int (*step_workspace)(const pygru_config *, int64_t, int64_t *) noexcept nogil
+    int (*packed_size)(const pygru_config *, int64_t *) noexcept nogil
+    int (*pack)(const pygru_config *, const pygru_kernels *, const void *,
+                void *) noexcept nogil
+    int (*fingerprint)(const void *, int64_t, uint64_t *) noexcept nogil
+    int (*forward)(const pygru_forward_args *) noexcept nogil
+    int (*backward)(const pygru_backward_args *) noexcept nogil
+    int (*step)(const pygru_step_args *) noexcept nogil
+    int (*affine_workspace)(int32_t, int64_t, int64_t, int32_t, int64_t *,
+                            int64_t *) noexcept nogil
+    int (*affine)(const pygru_affine_args *) noexcept nogil
+    int (*affine_backward)(const pygru_affine_args *) noexcept nogil
+    const pygru_optimizer *(*optimizer_of)(int32_t) noexcept nogil
+    int (*update)(const pygru_update_args *) noexcept nogil
+    int (*cross_entropy)(const pygru_cross_entropy_args *) noexcept nogil
+    int (*sum_of_squares)(int32_t, const pygru_kernels *, int64_t, const void *,
+                          double *) noexcept nogil
+    int (*sigmoid)(int32_t, const pygru_kernels *, int64_t, const void *,
+                   void *) noexcept nogil
+    int (*tanh)(int32_t, const pygru_kernels *, int64_t, const void *,
+                void *) noexcept nogil
+
+# The one table of them; it never changes.
+cdef const Core *core() noexcept nogil

@@ -1,0 +1,135 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
+"""The kernels of training on flat arrays: optimisers, cross-entropy, the norm of gradients."""
+
+cimport cython
+from libc.stdint cimport int32_t, int64_t
+
+from pygru.core._buffers cimport Borrowed
+from pygru.core._core cimport Core, Kernels, check, core, precision_of, traits_of
+from pygru.core.cpygru cimport (
+    pygru_cross_entropy_args,
+    pygru_optimizer,
+    pygru_update_args,
+)
+
+from pygru.errors import InternalError
+
+cdef const Core *CORE = core()
+
+
+cdef enum:
+    MOST_SETTINGS = 16
+
+
+def optimizers():
+    """Name -> (least and most arrays of state, names of the settings), in the order of C."""
+    found = {}
+    cdef const pygru_optimizer *row = CORE.optimizer_of(0)
+    while row != NULL:
+        settings = tuple(row.settings.decode().replace(",", " ").split())
+        found[row.name.decode()] = (row.least_states, row.most_states, settings)
+        row = CORE.optimizer_of(len(found))
+    return found
+
+
+cdef dict OPTIMIZERS = optimizers()
+
+
+@cython.final
+cdef class Part:
+    """Flat arrays of one size, borrowed: values, gradients, states; and their weight decay."""
+
+    cdef Borrowed memory
+    cdef pygru_update_args args
+
+    def __cinit__(self, tuple arrays, double decay):
+        cdef int32_t precision = precision_of(arrays[0])
+        cdef const char *format = traits_of(precision).format
+        cdef int64_t n = len(arrays[0])
+        self.memory = Borrowed()
+        self.args.precision = precision
+        self.args.n = n
+        self.args.decay = decay
+        self.args.parameters = self.memory.dense(arrays[0], n, format, True)
+        self.args.gradients = self.memory.dense(arrays[1], n, format, False)
+        for i, array in enumerate(arrays[2:]):
+            self.args.states[i] = self.memory.dense(array, n, format, True)
+        if type(None) in map(type, arrays):
+            raise InternalError("an array of an optimiser is None")
+
+
+def update(str optimizer, Kernels kernels, parts, steps, dict settings):
+    """One step of an optimiser over all its parts, and the count of its steps.
+
+    ``parts`` is a list of ((values, gradients, states...), decay), ``steps`` an int64 array of
+    one element that counts. Nothing is changed before everything is borrowed and checked, and
+    no Python code runs from the first change to the count: a step that Ctrl-C meets has been
+    made wholly or not at all, and the count says which.
+    """
+    cdef double values[MOST_SETTINGS]
+    cdef Borrowed memory = Borrowed()
+    cdef int64_t *count = <int64_t *>memory.dense(steps, 1, b"l", True)
+    cdef int status = 0
+    cdef Part part
+    least, most, names = OPTIMIZERS[optimizer]
+    if tuple(settings) != names or len(names) > MOST_SETTINGS:
+        raise InternalError(f"{optimizer} has the settings {names}, got {tuple(settings)}")
+    for i, name in enumerate(names):
+        values[i] = settings[name]
+    borrowed = []
+    for arrays, decay in parts:
+        if not least <= len(arrays) - 2 <= most:
+            raise InternalError(f"{optimizer} has {least} to {most} states, got {arrays}")
+        part = Part(arrays, decay)
+        part.args.optimizer = list(OPTIMIZERS).index(optimizer)
+        part.args.kernels = kernels.kernels
+        part.args.settings = values
+        part.args.step = count[0] + 1
+        borrowed.append(part)
+    for part in borrowed:
+        with nogil:
+            status = CORE.update(&part.args) or status
+    count[0] += 1
+    check(status)
+
+
+def cross_entropy(Kernels kernels, logits, target, share, weights, double smoothing,
+                  gradient, int64_t classes):
+    """Fill ``gradient`` and return the loss; see pygru_cross_entropy_args in pygru.h.
+
+    All arrays are flat; ``target`` is int64, and ``weights`` may be None.
+    """
+    cdef Borrowed borrowed = Borrowed()
+    cdef int64_t rows = len(share)
+    cdef int32_t precision = precision_of(logits)
+    cdef const char *format = traits_of(precision).format
+    cdef pygru_cross_entropy_args args
+    cdef double loss = 0
+    cdef int status
+    args.precision = precision
+    args.kernels = kernels.kernels
+    args.rows, args.classes, args.smoothing = rows, classes, smoothing
+    args.logits = borrowed.dense(logits, rows * classes, format, False)
+    args.target = <const int64_t *>borrowed.dense(target, rows, b"l", False)
+    args.share = borrowed.dense(share, rows, format, False)
+    args.weights = borrowed.dense(weights, classes, format, False)
+    args.gradient = borrowed.dense(gradient, rows * classes, format, True)
+    args.loss = &loss
+    with nogil:
+        status = CORE.cross_entropy(&args)
+    check(status)
+    return loss
+
+
+def sum_of_squares(Kernels kernels, values):
+    """The sum of the squares of a flat array, in float64."""
+    cdef Borrowed borrowed = Borrowed()
+    cdef int64_t n = len(values)
+    cdef int32_t precision = precision_of(values)
+    cdef const void *x = borrowed.dense(values, n, traits_of(precision).format, False)
+    cdef double total = 0
+    cdef int status
+    with nogil:
+        status = CORE.sum_of_squares(precision, kernels.kernels, n, x, &total)
+    check(status)
+    return total

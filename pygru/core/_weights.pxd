@@ -1,0 +1,33 @@
+from libc.stdint cimport int64_t, uint64_t
+
+from pygru.core._buffers cimport Borrowed
+from pygru.core._core cimport Kernels
+from pygru.core._plans cimport Config
+
+
+cdef class Owner:
+    cdef object array
+    cdef int64_t given_out
+
+    cdef bint unshared(self)
+
+
+cdef class Room:
+    cdef object array  # uint8
+    cdef Borrowed memory
+    cdef void *data
+    cdef int64_t size
+
+
+cdef class Packed:
+    cdef Config config
+    cdef Kernels kernels
+    cdef Owner owner
+    cdef Room room          # None while a thread packs into it
+    cdef uint64_t fingerprint
+    cdef int64_t given_out  # by the owner at the last look; -1 if somebody could write since
+    cdef bint is_packed
+
+    cdef Room now(self)
+    cdef int look(self) except -1
+    cdef int pack(self, const void *source, int64_t size) except -1

@@ -1,0 +1,155 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
+"""The flat parameters of a GRU: who can write them, whether they changed, packed for SIMD."""
+
+cimport cython
+from cpython.object cimport PyObject
+from libc.stdint cimport int64_t, uint64_t
+
+from pygru.core._buffers cimport Borrowed
+from pygru.core._core cimport LONG_READ, Core, Kernels, check, core
+from pygru.core._plans cimport Config
+
+from pygru.core.memory import allocate
+
+cdef const Core *CORE = core()
+
+
+cdef extern from *:
+    """
+    #ifdef Py_GIL_DISABLED
+    #define PYGRU_HOLDERS(object) PY_SSIZE_T_MAX /* the count of references is not one number */
+    #else
+    #define PYGRU_HOLDERS(object) Py_REFCNT(object)
+    #endif
+    """
+    Py_ssize_t PYGRU_HOLDERS(PyObject *)
+
+
+@cython.final
+cdef class Owner:
+    """The one reference to a flat array; everybody else gets views, which NumPy counts.
+
+    Nobody can write the array without holding a view of it. So if no view exists now, and none
+    has been given out since the last look, it has not changed.
+    """
+
+    def __init__(self, array):  # not __cinit__: pickling makes one without arguments
+        self.array = array
+        self.given_out = 0
+
+    def view(self):
+        """A view for somebody who may write through it."""
+        self.given_out += 1
+        return self.array[:]
+
+    def borrow(self):
+        """A view for code that only reads, and lets go of it soon."""
+        return self.array[:]
+
+    cdef bint unshared(self):
+        return PYGRU_HOLDERS(<PyObject *>self.array) == 1
+
+
+@cython.final
+cdef class Room:
+    """Memory for packed parameters. Who computes with it holds the object, or its array."""
+
+    def __cinit__(self, int64_t size):
+        raw = allocate(size + 64, "uint8", "the packed weights")
+        first = -raw.ctypes.data % 64
+        self.array = raw[first:first + size]
+        self.memory = Borrowed()
+        self.data = self.memory.vectors(self.array, size, True)
+
+
+cdef bint is_mine(Room room) noexcept:
+    """Whether nobody but one variable holds a room, and nobody but the room its array."""
+    return (
+        PYGRU_HOLDERS(<PyObject *>room) == 1
+        and PYGRU_HOLDERS(<PyObject *>room.array) == 2  # the room's own, and that of its buffer
+    )
+
+
+@cython.final
+cdef class Packed:
+    """The parameters laid out for the SIMD engine, always those of this moment.
+
+    The GIL is released while many parameters are read or packed, so several threads may be here
+    at once. Therefore a thread that packs takes the memory out of the object, and puts it back
+    when it is done. A thread that finds no memory, or memory that a call still computes with,
+    allocates new memory.
+    """
+
+    def __cinit__(self, Config config, Kernels kernels, Owner owner):
+        self.config = config
+        self.kernels = kernels
+        self.owner = owner
+        self.room = None
+
+    cdef Room now(self):
+        """The memory, packed again if a parameter has changed since the last time.
+
+        Who computes with it holds this reference until the end.
+        """
+        if self.is_packed and self.given_out == self.owner.given_out and self.owner.unshared():
+            return self.room
+        with cython.critical_section(self):
+            self.look()
+            return self.room
+
+    cdef int look(self) except -1:
+        cdef Borrowed borrowed = Borrowed()
+        # What is given out while the GIL is released counts as given out after this look.
+        cdef int64_t given_out = self.owner.given_out if self.owner.unshared() else -1
+        cdef int64_t count = len(self.owner.array)
+        cdef const void *source = borrowed.dense(
+            self.owner.array, count, self.config.format(), False)
+        cdef int64_t size = borrowed.views[0].len
+        cdef uint64_t fingerprint = fingerprint_of(source, size)
+        if not self.is_packed or fingerprint != self.fingerprint or self.room is None:
+            self.pack(source, size)
+        self.fingerprint = fingerprint
+        self.given_out = given_out
+        return 0
+
+    cdef int pack(self, const void *source, int64_t size) except -1:
+        cdef Room room = self.room
+        cdef int status
+        self.room = None
+        if room is None or not is_mine(room):
+            room = Room(self.config.packed_size())
+        if size > LONG_READ:
+            with nogil:
+                status = CORE.pack(&self.config.config, self.kernels.kernels, source,
+                                   room.data)
+        else:
+            status = CORE.pack(&self.config.config, self.kernels.kernels, source, room.data)
+        check(status)
+        self.room = room
+        self.is_packed = True
+        return 0
+
+    def current(self):
+        """The packed parameters as an array, and the fingerprint of the parameters."""
+        with cython.critical_section(self):
+            return self.now().array, self.fingerprint
+
+
+cdef uint64_t fingerprint_of(const void *data, int64_t size) except? 0:
+    cdef uint64_t fingerprint = 0
+    cdef int status
+    if size > LONG_READ:
+        with nogil:
+            status = CORE.fingerprint(data, size, &fingerprint)
+    else:
+        status = CORE.fingerprint(data, size, &fingerprint)
+    check(status)
+    return fingerprint
+
+
+def fingerprint(array):
+    """A 64-bit fingerprint of the contents of a flat float array."""
+    cdef Borrowed borrowed = Borrowed()
+    cdef bytes format = memoryview(array).format.encode()
+    cdef Py_buffer *view = borrowed.add(array, 1, format, False)
+    return fingerprint_of(view.buf, view.len)
