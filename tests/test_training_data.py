@@ -7,12 +7,15 @@ sequence is taken for several samples.
 
 import collections
 import functools
+import re
 
 import numpy as np
 import pytest
 
 import pygru
 from pygru import GRU, Adam, Embedding, Last, Linear, Sequential, Trainer, losses
+from pygru.train.datasets import Dataset, Expected
+from pygru.train.scan import blocks_of
 
 BATCH_SIZES = (1, 2, 3, 8)
 
@@ -512,6 +515,32 @@ def test_a_wrong_number_is_named_by_its_place(kind, value, message):
         with pytest.raises(ValueError, match=expected):
             call()
     assert trainer.optimizer.steps == 0
+
+
+@pytest.mark.parametrize("kind", ["array", "list", "lengths"])
+@pytest.mark.parametrize("sample", [0, 250, 999])
+def test_large_data_are_looked_at_wholly(kind, sample):
+    """They are read block by block, each about a megabyte: here there are four."""
+    X = np.random.default_rng(0).random((1000, 256, 2))
+    lengths = np.full(1000, 255) if kind == "lengths" else None
+
+    def data():
+        return Dataset(list(X) if kind == "list" else X, np.zeros(1000), lengths)
+
+    assert len(list(blocks_of(X, lengths))) == 4
+    expected = data().fingerprint()
+    X[sample, 254, 1] += 1e-9
+    assert data().fingerprint() != expected
+    for value, message in ((np.nan, "contains NaN"), (1e39, "too large for float32")):
+        X[sample, 254, 1] = value
+        place = f"[{sample}][254, 1]" if kind == "list" else f"[{sample}, 254, 1]"
+        with pytest.raises(ValueError, match=f"{message}: {re.escape('X' + place)} ="):
+            data().check(Expected(np.dtype(np.float32)))
+    tokens = np.zeros((1000, 512), np.int64)
+    tokens[sample, 254] = 7
+    data = Dataset(tokens, np.zeros(1000), lengths, features=0)
+    with pytest.raises(ValueError, match=rf"^sample {sample}: token 7 is not in 0\.\.6"):
+        data.check(Expected(tokens=7))
 
 
 def test_values_past_the_end_are_not_looked_at():
