@@ -43,10 +43,11 @@ from pygru.stream import Stream
 from pygru.tape import Tape
 from pygru.train import schedules
 from pygru.train.callbacks import Callback, EarlyStopping, ReduceLROnPlateau, WeightAverage
+from pygru.train.clipping import clip_grad_norm
 from pygru.train.history import History
 from pygru.train.loggers import CSVLogger, ModelCheckpoint, ProgressBar, TensorBoard
 from pygru.train.lr_finder import find_learning_rate
-from pygru.train.optimizers import SGD, Adam, AdamW, RMSprop, clip_grad_norm
+from pygru.train.optimizers import SGD, Adam, AdamW, RMSprop
 from pygru.train.trainer import Trainer
 from pygru.variant import Variant
 

@@ -18,10 +18,10 @@ import numpy as np
 from pygru.core.atomic import commit
 from pygru.errors import DivergenceError
 from pygru.train.callbacks import Callback
+from pygru.train.clipping import clip_grad_norm
 from pygru.train.datasets import Data
 from pygru.train.evaluation import evaluate_loss, mean, mean_loss
 from pygru.train.history import check_record
-from pygru.train.optimizers import clip_grad_norm
 from pygru.train.position import Event, Position
 from pygru.train.state import TrainingState, assignments, copies
 from pygru.train.windows import Window, windows_of

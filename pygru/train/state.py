@@ -23,7 +23,7 @@ from pygru.core.atomic import Action, assignment, attributes, commit, generator_
 from pygru.train.callbacks import Callback
 from pygru.train.descriptions import describe_optimizer
 from pygru.train.history import History
-from pygru.train.optimizers import Optimizer
+from pygru.train.optimizer_base import Optimizer
 from pygru.train.position import Event, Position
 
 GENERATOR = "PCG64"  # the bit generator of np.random.default_rng

@@ -29,12 +29,14 @@ from pygru.train.arguments import (
     loss_of,
 )
 from pygru.train.callbacks import Callback
+from pygru.train.clipping import check_norm
 from pygru.train.descriptions import describe_function, refuse_difference
 from pygru.train.evaluation import Loss, mean_loss, predict_batches
 from pygru.train.history import History
 from pygru.train.loggers import ProgressBar
 from pygru.train.loop import TrainingLoop, average_of
-from pygru.train.optimizers import Adam, Optimizer, check_norm
+from pygru.train.optimizer_base import Optimizer
+from pygru.train.optimizers import Adam
 from pygru.train.restoring import restoring
 from pygru.train.state import TrainingState
 from pygru.train.windows import output_lengths
