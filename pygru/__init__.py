@@ -105,7 +105,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> str:
     """The version, which is looked up when it is asked for: that takes a while."""
     if name == "__version__":
         from importlib import metadata

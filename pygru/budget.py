@@ -20,21 +20,22 @@ from pygru.inputs import Inputs
 
 if TYPE_CHECKING:
     from pygru.gru import GRU
+    from pygru.runner import Planned
 
 POLICIES = {"gates": _core.KEEP_GATES, "outputs": _core.KEEP_OUTPUTS}
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 BUDGET = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]?)b?\s*", re.IGNORECASE | re.ASCII)
 
 ONE_DIRECTION = (
-    "{} needs a GRU of one direction: the reverse direction would need every window's future"
+    "{} needs a GRU of one direction: the reverse direction would need every segment's future"
 )
 
 
 class Choice(NamedTuple):
-    """What to keep of a batch: one of the core's ``KEEP_*``, and the steps of a window."""
+    """What to keep of a batch: one of the core's ``KEEP_*``, and the steps of a segment."""
 
     keep: int
-    window: int | None = None
+    segment: int | None = None
 
 
 def check_memory(memory: object) -> int | None:
@@ -73,7 +74,7 @@ def choose(
     Raises
     ------
     ValueError
-        If nothing fits into the budget, or if windows are asked for of a bidirectional GRU.
+        If nothing fits into the budget, or if segments are asked for of a bidirectional GRU.
     """
     budget = check_memory(memory)
     if memory == "sqrt":
@@ -88,12 +89,12 @@ def choose(
         needs.append(_bytes_of_whole(gru, inputs, keep, training, n_threads))
         if needs[-1] <= budget:
             return Choice(keep)
-    window = inputs.T
-    while window > 1 and not gru.bidirectional:
-        window = (window + 1) // 2
-        needs.append(_bytes_in_windows(gru, inputs, window, training, n_threads))
+    segment = inputs.T
+    while segment > 1 and not gru.bidirectional:
+        segment = (segment + 1) // 2
+        needs.append(_bytes_in_segments(gru, inputs, segment, training, n_threads))
         if needs[-1] <= budget:
-            return Choice(_core.KEEP_GATES, window)
+            return Choice(_core.KEEP_GATES, segment)
     raise ValueError(
         f"memory={memory!r} is too little: {inputs.T} steps of {inputs.B} sequences need at "
         f"least {min(needs)} bytes for the tape and for backward"
@@ -108,26 +109,29 @@ def refuse_huge(gru: GRU, inputs: Inputs) -> None:
         raise ValueError(f"output of shape {inputs.shape_of(width)} is too big")
 
 
+def _sizes(planned: Planned, n_threads: int | None) -> dict[str, int]:
+    sizes: dict[str, int] = planned.plan.sizes(threads.threads_for(n_threads, planned.sizes))
+    return sizes
+
+
 def _bytes_of_whole(
     gru: GRU, inputs: Inputs, keep: int, training: bool, n_threads: int | None
 ) -> int:
-    plan, sizes = gru._runner.plan(inputs.T, inputs.B, inputs.lengths, keep)
-    sizes = plan.sizes(threads.threads_for(n_threads, sizes))
+    sizes = _sizes(gru._runner.plan(inputs.T, inputs.B, inputs.lengths, keep), n_threads)
     masks = noises.bytes_of_noise(gru, sizes) if training else 0
     return sizes["tape"] * gru.dtype.itemsize + masks + sizes["backward_workspace"]
 
 
-def _bytes_in_windows(
-    gru: GRU, inputs: Inputs, window: int, training: bool, n_threads: int | None
+def _bytes_in_segments(
+    gru: GRU, inputs: Inputs, segment: int, training: bool, n_threads: int | None
 ) -> int:
-    """Of the longest window, and of what is kept between the passes."""
-    plan, sizes = gru._runner.plan(window, inputs.B, None, _core.KEEP_GATES)
-    sizes = plan.sizes(threads.threads_for(n_threads, sizes))
+    """Of the longest segment, and of what is kept between the passes."""
+    sizes = _sizes(gru._runner.plan(segment, inputs.B, None, _core.KEEP_GATES), n_threads)
     states = math.prod(inputs.state_shape())
-    elements = (
+    elements: int = (
         sizes["tape"]
-        + window * inputs.B * gru.hidden_size  # the output of the window, not used again
-        + (math.ceil(inputs.T / window) + 4) * states
+        + segment * inputs.B * gru.hidden_size  # the output of the segment, not used again
+        + (math.ceil(inputs.T / segment) + 4) * states
         + inputs.T * inputs.B * gru.input_size  # the tape's copy of x
         + sizes["parameters"]
     )
@@ -135,6 +139,6 @@ def _bytes_in_windows(
     if training:
         rows = int(inputs.full_lengths().sum())
         recurrent = sizes["recurrent"] if gru.recurrent_dropout else 0
-        masks = recurrent + noises.bytes_for_windows(gru, rows, window * inputs.B)
+        masks = recurrent + noises.bytes_for_segments(gru, rows, segment * inputs.B)
     workspace = max(sizes["forward_workspace"], sizes["backward_workspace"])
     return elements * gru.dtype.itemsize + masks + workspace

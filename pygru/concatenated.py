@@ -12,7 +12,7 @@ from pygru.core import validation
 from pygru.typing import Floats
 
 if TYPE_CHECKING:
-    from pygru.gru import GRU
+    from pygru.gru_base import GRUBase
 
 
 class ConcatenatedWeights(NamedTuple):
@@ -39,14 +39,14 @@ class ConcatenatedWeights(NamedTuple):
     b_hn: Floats | None
 
 
-def _refuse_layer_norm(gru: GRU) -> None:
+def _refuse_layer_norm(gru: GRUBase) -> None:
     if gru.layer_norm:
         raise ValueError(
             "layer_norm normalises W x and U h apart: no one matrix multiplies [h, x]"
         )
 
 
-def joined_weights(gru: GRU) -> list[ConcatenatedWeights]:
+def joined_weights(gru: GRUBase) -> list[ConcatenatedWeights]:
     """Implement ``GRU.concatenated_weights``; see there."""
     _refuse_layer_norm(gru)
     after = gru.variant.reset == "after"
@@ -59,17 +59,19 @@ def joined_weights(gru: GRU) -> list[ConcatenatedWeights]:
         b_h = gate_order.split(gru.parameters[f"bias_hh_{name}"] if gru.bias else zeros)
         cells.append(
             ConcatenatedWeights(
-                *(matrix.copy() for matrix in matrices.values()),
-                b_x["r"] + b_h["r"],
-                b_x["z"] + b_h["z"],
-                b_x["n"].copy() if after else b_x["n"] + b_h["n"],
-                b_h["n"].copy() if after else None,
+                W_r=matrices["r"].copy(),
+                W_z=matrices["z"].copy(),
+                W_n=matrices["n"].copy(),
+                b_r=b_x["r"] + b_h["r"],
+                b_z=b_x["z"] + b_h["z"],
+                b_n=b_x["n"].copy() if after else b_x["n"] + b_h["n"],
+                b_hn=b_h["n"].copy() if after else None,
             )
         )
     return cells
 
 
-def separated_weights(gru: GRU, cells: Sequence[ConcatenatedWeights]) -> dict[str, Floats]:
+def separated_weights(gru: GRUBase, cells: Sequence[ConcatenatedWeights]) -> dict[str, Floats]:
     """Return the state dict for ``GRU.load_concatenated_weights``; see there."""
     _refuse_layer_norm(gru)
     names = gru.options.cell_names()
@@ -100,7 +102,9 @@ def separated_weights(gru: GRU, cells: Sequence[ConcatenatedWeights]) -> dict[st
     return state
 
 
-def _checked(gru: GRU, where: str, name: str, cell: ConcatenatedWeights) -> dict[str, Floats]:
+def _checked(
+    gru: GRUBase, where: str, name: str, cell: ConcatenatedWeights
+) -> dict[str, Floats]:
     """Return every piece of a cell as an array of its right shape, by its name."""
     try:
         given = ConcatenatedWeights(*cell)
@@ -116,9 +120,10 @@ def _checked(gru: GRU, where: str, name: str, cell: ConcatenatedWeights) -> dict
         if piece == "b_hn" and value is None:
             value = np.zeros(H, gru.dtype)
         array = validation.as_real(f"{where}.{piece}", value, gru.dtype)
-        shape, meaning = (H,), f"(hidden_size={H},)"
-        if piece.startswith("W"):
-            shape, meaning = (H, width), f"(hidden_size={H}, {width})"
+        shape: tuple[int, ...] = (H, width) if piece.startswith("W") else (H,)
+        meaning = (
+            f"(hidden_size={H}, {width})" if piece.startswith("W") else f"(hidden_size={H},)"
+        )
         validation.check_shape(f"{where}.{piece}", array, shape, meaning)
         pieces[piece] = array
     if gru.variant.reset == "before" and pieces["b_hn"].any():

@@ -1,47 +1,35 @@
 """The GRU layer: PyTorch's interface over NumPy arrays, in any of the variants.
 
-The class is here with its weights and its public methods. ``options.py`` holds and checks its
-options. How a call runs is in ``inputs.py`` (arguments to arrays), ``passes.py`` (forward and
-backward), ``windows.py`` (the same in windows, for long sequences), ``stream.py`` (single
+The class here has the public constructor and the calls; ``gru_base.py`` has its options and
+weights. How a call runs is in ``inputs.py`` (arguments to arrays), ``passes.py`` (forward and
+backward), ``segments.py`` (the same in segments, for long sequences), ``stream.py`` (single
 steps) and ``runner.py`` (calls of the core).
 """
 
-import copy
+from __future__ import annotations
+
 import warnings
-from collections.abc import Mapping
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import Any, overload
 
 import numpy as np
-from numpy.typing import DTypeLike
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from pygru import budget, concatenated, passes, windows
+from pygru import budget, passes, segments
 from pygru.core import _core, validation
-from pygru.core.parameters import Parameters, load_into
-from pygru.gates import gates_of
+from pygru.gates import Gates, gates_of
+from pygru.gru_base import GRUBase
 from pygru.inputs import Inputs
 from pygru.nn.initializers import INITIALIZERS
-from pygru.nn.model import Model
 from pygru.options import GRUOptions
-from pygru.runner import Runner
+from pygru.segments import SegmentTape
 from pygru.stream import Stream, one_step
-from pygru.tape import Tape
-from pygru.typing import Seed
+from pygru.tape import Tape, WholeTape
+from pygru.typing import Floats, Seed
 from pygru.variant import Variant
-from pygru.windows import WindowTape
-
-# Options that change neither the equations nor the shapes of the weights, so that a GRU with
-# another value of them can have the same weights.
-REPLACEABLE = (
-    "batch_first",
-    "dropout",
-    "dtype",
-    "recurrent_dropout",
-    "zoneout",
-    "layer_norm_eps",
-)
 
 
-class GRU(Parameters, Model):
+class GRU(GRUBase):
     """A gated recurrent unit of one or more layers, in one or two directions.
 
     For every step ``t`` of a sequence, layer and direction, with ``x`` the input and ``h``
@@ -67,41 +55,45 @@ class GRU(Parameters, Model):
     batch_first : bool
         Whether batched arrays are (B, T, features) rather than (T, B, features).
     dropout : float
-        Probability with which an output element of each layer but the last is dropped
-        (and the others scaled by 1 / (1 - dropout)) by :meth:`forward` when training.
+        Probability with which :meth:`forward`, in training, sets an output element of a layer
+        to zero. The others are multiplied by 1 / (1 - dropout). The last layer has no dropout.
     bidirectional : bool
         Whether a second cell reads each sequence from its last valid step to its first.
     variant : {"chung", "cho", "pytorch"} or Variant
-        Which equations; see :class:`Variant`. Weights of one variant are meaningless in
-        another.
+        Which equations; see :class:`Variant`. A GRU of another variant computes something else
+        with the same weights.
     dtype : dtype
         float32 or float64, of parameters and results.
     seed : int, sequence of int, Generator or None
         Seed of the initial parameters and of dropout.
     init : {"torch", "keras"}
-        Initial parameters: all uniform in +-1/sqrt(H), or glorot-uniform input weights,
-        orthogonal recurrent weights and zero biases.
+        Initial parameters. ``"torch"``: all are uniform in +-1/sqrt(H). ``"keras"``: the input
+        weights are Glorot-uniform, the recurrent ones orthogonal, the biases zero.
     recurrent_dropout : float
-        Probability with which, in training, a unit of the old state is dropped wherever
-        weights multiply it, by one mask per sequence that stays the same at every step [3]_;
-        the blend with the candidate keeps the whole old state, as in Keras.
+        Probability with which, in training, a unit of the old state is set to zero wherever
+        weights multiply it. Each sequence has one mask, which is the same at every step [3]_.
+        The new state is computed from the whole old state and the candidate, as in Keras.
     zoneout : float
-        Probability with which, in training, a unit keeps its old state at a step [4]_; in
-        inference each unit keeps this share of it.
+        Probability with which, in training, a unit keeps its old state at a step [4]_. In
+        inference each unit keeps this share of its old state.
     learn_h0 : bool
-        Whether the initial state is a parameter, ``h0`` (L*D, H), zeros at first: it is used
-        wherever a call is given no ``h0``.
+        Whether the initial state is a parameter, ``h0`` (L*D, H), which is zero at first. It is
+        used by every call that is given no ``h0``.
     layer_norm : bool
         Whether the sums ``W x`` and ``U h`` of every gate are normalised over the H units, at
-        every step and for each sequence on its own [5]_: they are shifted and scaled to mean 0
-        and variance 1, multiplied by gains, and the biases are added. It makes training less
-        sensitive to the scale of weights and inputs; a training step takes 1.1 (H = 256) to 1.4
+        every step and for each sequence on its own [5]_. They are shifted and scaled to mean 0
+        and variance 1 and multiplied by gains; then the biases are added. Training becomes less
+        sensitive to the scale of weights and inputs. A training step takes 1.1 (H = 256) to 1.4
         times (H = 64) as long.
     layer_norm_eps : float
-        What is added to the variance there, so that equal sums are not divided by zero.
+        The number that is added to the variance there, so that the scale is finite where all
+        sums are equal.
 
     Attributes
     ----------
+    options : GRUOptions
+        All arguments but the seed. Each is an attribute of its own too. None can be assigned:
+        :meth:`replace` returns a GRU with other options.
     parameters, grads : mapping of str to ndarray
         Views into ``flat_parameters`` and ``flat_grads`` by PyTorch's names:
         ``weight_ih_l0`` (3H, I), ``weight_hh_l0`` (3H, H), ``bias_ih_l0`` (3H,),
@@ -143,25 +135,6 @@ class GRU(Parameters, Model):
     >>> bool(np.array_equal(output[:, -1], h_n[0]))
     True
     """
-
-    # The options, as :class:`GRUOptions` has checked them; none can be assigned.
-    options: GRUOptions
-    input_size: int
-    hidden_size: int
-    num_layers: int
-    bias: bool
-    batch_first: bool
-    dropout: float
-    bidirectional: bool
-    variant: Variant
-    dtype: np.dtype[Any]
-    init: str
-    recurrent_dropout: float
-    zoneout: float
-    learn_h0: bool
-    layer_norm: bool
-    layer_norm_eps: float
-    num_directions: int
 
     def __init__(
         self,
@@ -205,243 +178,51 @@ class GRU(Parameters, Model):
         self._set_up(options, np.random.default_rng(seed))
         INITIALIZERS[options.init](self)
 
-    def _set_up(
-        self, options: GRUOptions, generator: np.random.Generator, shared: "GRU | None" = None
-    ) -> None:
-        """Make everything but the values of weights: zeros, or those of ``shared``."""
-        self._fix(options=options, num_directions=options.num_directions, **vars(options))
-        self.generator = generator
-        if shared is None:
-            self._create_parameters(options.parameter_shapes(), self.dtype)
-        else:
-            self._share_parameters(shared)
-        self._runner = Runner(options, self._parameters_owner)
-
-    @classmethod
-    def from_options(cls, options: GRUOptions, *, seed: Seed = None) -> Self:
-        """Return a new GRU with these options.
-
-        Parameters
-        ----------
-        options : GRUOptions
-            All arguments of the constructor but the seed.
-        seed : int, sequence of int, Generator or None
-            Seed of the initial parameters and of dropout, as for the constructor.
-
-        Raises
-        ------
-        TypeError
-            If ``options`` is not a :class:`GRUOptions`.
-        MemoryError
-            If the parameters cannot be allocated.
-
-        Examples
-        --------
-        >>> from pygru import GRU, GRUOptions
-        >>> GRU.from_options(GRUOptions(3, 4, variant="cho"), seed=0)
-        GRU(3, 4, variant='cho', dtype='float32')
-        """
-        if not isinstance(options, GRUOptions):
-            raise TypeError(
-                f"options must be a GRUOptions, got {validation.type_name(options)}"
-            )
-        gru = cls.__new__(cls)
-        gru._set_up(options, np.random.default_rng(seed))
-        INITIALIZERS[options.init](gru)
-        return gru
-
-    @property
-    def generator(self) -> np.random.Generator:
-        """The source of this GRU's random numbers; another Generator may be assigned."""
-        return self._generator
-
-    @generator.setter
-    def generator(self, value: np.random.Generator) -> None:
-        if not isinstance(value, np.random.Generator):
-            raise TypeError(
-                f"generator must be a numpy.random.Generator, got {validation.type_name(value)}"
-            )
-        self._generator = value
-
-    # ---- options ----------------------------------------------------------------------------
-
-    def _how_to_change(self, name: str, value: object) -> str:
-        if name in REPLACEABLE:
-            shown = repr(value) if isinstance(value, (bool, int, float, str)) else "..."
-            return f"gru.replace({name}={shown}) returns such a GRU with the same weights"
-        if name in self.options.get_config():
-            return f"the weights depend on it, so make a new GRU with another {name}"
-        return super()._how_to_change(name, value)
-
-    def replace(self, *, share_weights: bool = False, **changes: Any) -> "GRU":
-        """Return a GRU with some options changed and the same weights.
-
-        Parameters
-        ----------
-        share_weights : bool
-            Whether the two GRUs have one array of parameters and one of gradients, so that
-            training one trains the other. By default the new GRU has a copy of the parameters,
-            and gradients of zero.
-        **changes
-            New values of ``batch_first``, ``dropout``, ``recurrent_dropout``, ``zoneout``,
-            ``layer_norm_eps`` or ``dtype``. With another ``dtype`` the weights are converted;
-            float64 weights are rounded to float32.
-
-        Returns
-        -------
-        GRU
-            It has a copy of this GRU's random generator, so both draw the same numbers next.
-            Tapes, streams and the state of an optimiser stay with the GRU that they were made
-            for.
-
-        Raises
-        ------
-        TypeError
-            If there is no such option, or a value is of the wrong kind.
-        ValueError
-            If a value is out of range, or if the weights would have another shape or another
-            meaning with it. ``GRU.from_options(gru.options.replace(...))`` makes such a GRU
-            with new weights.
-
-        Examples
-        --------
-        >>> from pygru import GRU
-        >>> gru = GRU(3, 4, seed=0)
-        >>> noisy = gru.replace(zoneout=0.1)
-        >>> noisy.zoneout, bool((noisy.flat_parameters == gru.flat_parameters).all())
-        (0.1, True)
-        """
-        share_weights = validation.check_bool("share_weights", share_weights)
-        options = self.options.replace(**changes)
-        for name in changes:
-            if name not in REPLACEABLE and getattr(options, name) != getattr(self, name):
-                raise ValueError(
-                    f"{name}={changes[name]!r} does not fit these weights, whose shapes or "
-                    f"meaning depend on it; GRU.from_options(gru.options.replace({name}=...)) "
-                    "makes such a GRU with new weights"
-                )
-        if share_weights and options.dtype != self.dtype:
-            raise ValueError(
-                f"weights of {self.dtype} cannot be shared with a GRU of {options.dtype}"
-            )
-        gru = GRU.__new__(GRU)
-        gru._set_up(options, copy.deepcopy(self.generator), self if share_weights else None)
-        if not share_weights:
-            gru.flat_parameters[...] = self._parameters_owner.borrow()
-        return gru
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments but the seed, ready for JSON."""
-        return self.options.get_config()
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """Return a new GRU with the arguments that :meth:`get_config` returned.
-
-        ``config`` may hold a ``seed`` besides.
-        """
-        seed = None
-        if isinstance(config, Mapping) and "seed" in config:
-            config = dict(config)
-            seed = config.pop("seed")
-        return cls.from_options(GRUOptions.from_config(config), seed=seed)
-
-    @staticmethod
-    def parameter_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-        """Return the shape of each parameter that ``config`` makes, in PyTorch's order."""
-        return GRUOptions.from_config(config).parameter_shapes()
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.options.arguments_text()})"
-
-    # ---- copies and pickles: through the constructor, so that bad state is refused --------
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {
-            "config": self.get_config(),
-            "parameters": self.state_dict(),
-            "grads": {name: view.copy() for name, view in self.grads.items()},
-            "generator": copy.deepcopy(self.generator),  # copy.copy shares no state either
-        }
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self._set_up(GRUOptions.from_config(state["config"]), state["generator"])
-        self.load_state_dict(state["parameters"])
-        load_into(self.grads, state["grads"])
-
-    # ---- weights --------------------------------------------------------------------------
-
-    def load_state_dict(self, mapping):
-        """Copy parameters from a mapping of names to arrays, all or nothing.
-
-        Parameters
-        ----------
-        mapping : mapping of str to array_like
-            Every parameter of this GRU by name, in this GRU's own variant.
-
-        Raises
-        ------
-        KeyError
-            If a name is missing or unknown.
-        ValueError
-            If a shape does not fit, or if the values are PyTorch tensors and this GRU's
-            variant is not ``"pytorch"``: the names are the same, the equations are not.
-        """
-        validation.check_mapping("mapping", mapping)
-        if self.variant.name != "pytorch" and any(
-            validation.is_torch(value) for value in mapping.values()
-        ):
-            raise ValueError(
-                "the values are PyTorch tensors, but this GRU computes variant "
-                f"{self.variant.name or self.variant}, whose equations differ from those of "
-                "torch.nn.GRU; make it with variant='pytorch'"
-            )
-        for name, value in mapping.items():
-            is_weight = name in self.parameters and name.startswith("weight_")
-            if is_weight and np.shape(value)[:1] == (4 * self.hidden_size,):
-                raise ValueError(f"{name} has 4*H rows: this looks like an LSTM")
-        super().load_state_dict(mapping)
-
-    def concatenated_weights(self):
-        """Return the weights as textbooks write them, one matrix per gate on ``[h, x]``.
-
-        Returns
-        -------
-        list of ConcatenatedWeights
-            One per layer and direction, copies.
-
-        Examples
-        --------
-        >>> from pygru import GRU
-        >>> cell = GRU(3, 2, seed=0).concatenated_weights()[0]
-        >>> cell.W_r.shape, cell.b_r.shape
-        ((2, 5), (2,))
-        """
-        return concatenated.joined_weights(self)
-
-    def load_concatenated_weights(self, cells):
-        """Copy parameters from the form that :meth:`concatenated_weights` returns.
-
-        The sum of two biases does not say how to split them: it goes to ``bias_ih``, and
-        ``bias_hh`` becomes zero but for ``b_hn``.
-
-        Parameters
-        ----------
-        cells : sequence of ConcatenatedWeights
-            One per layer and direction.
-
-        Raises
-        ------
-        ValueError
-            If the number of cells or a shape does not fit, or if biases are given that are
-            not zero and this GRU has none.
-        """
-        self.load_state_dict(concatenated.separated_weights(self, cells))
-
     # ---- whole sequences --------------------------------------------------------------------
 
-    def __call__(self, x, h0=None, *, lengths=None, out=None, n_threads=None):
-        """Run the GRU over whole sequences, for inference: nothing is kept, nothing dropped.
+    @overload
+    def __call__(
+        self,
+        x: NDArray[Any],
+        h0: ArrayLike | None = ...,
+        *,
+        lengths: ArrayLike | None = ...,
+        out: Floats | None = ...,
+        n_threads: int | None = ...,
+    ) -> tuple[Floats, Floats]: ...
+
+    @overload
+    def __call__(
+        self,
+        x: Sequence[NDArray[Any]],
+        h0: ArrayLike | None = ...,
+        *,
+        lengths: ArrayLike | None = ...,
+        out: Floats | None = ...,
+        n_threads: int | None = ...,
+    ) -> tuple[list[Floats], Floats]: ...
+
+    @overload
+    def __call__(
+        self,
+        x: ArrayLike,
+        h0: ArrayLike | None = ...,
+        *,
+        lengths: ArrayLike | None = ...,
+        out: Floats | None = ...,
+        n_threads: int | None = ...,
+    ) -> tuple[Floats | list[Floats], Floats]: ...
+
+    def __call__(
+        self,
+        x: ArrayLike | Sequence[NDArray[Any]],
+        h0: ArrayLike | None = None,
+        *,
+        lengths: ArrayLike | None = None,
+        out: Floats | None = None,
+        n_threads: int | None = None,
+    ) -> tuple[Floats | list[Floats], Floats]:
+        """Run the GRU over whole sequences for inference, without a tape and without noise.
 
         Parameters
         ----------
@@ -452,22 +233,23 @@ class GRU(Parameters, Model):
             Initial states (L*D, B, H), or (L*D, H) for one sequence; zeros by default, or
             the parameter ``h0`` with ``learn_h0``.
         lengths : array_like of int, optional
-            (B,) the valid steps of each sequence, in any order, 0 allowed. Steps beyond are
-            not read, and the output there is 0.
+            (B,) the valid steps of each sequence, from 0 to T and in any order. Later steps are
+            not read, and their output is 0. The lengths are copied first.
         out : ndarray, optional
-            Where to put the output: its shape and dtype, writable. On an exception its
+            Where to put the output: an array of its shape and dtype. After an exception its
             contents are undefined.
         n_threads : int, optional
-            Threads for this call; see :func:`pygru.set_num_threads`. Never changes a result.
+            Threads for this call; see :func:`pygru.set_num_threads`. The number of threads
+            never changes a result.
 
         Returns
         -------
         output : ndarray or list of ndarray
-            States of the last layer at every step, shaped like x with D*H features: the
-            forward direction's, then the reverse direction's. A list if x is one.
+            States of the last layer at every step, shaped like x but with D*H features: those
+            of the forward direction come first. A list if x is one.
         h_n : ndarray
             Last state of each layer and direction, (L*D, B, H) or (L*D, H). The reverse
-            direction's is the state after the sequence's first step.
+            direction ends at the first step of a sequence.
 
         Raises
         ------
@@ -493,26 +275,72 @@ class GRU(Parameters, Model):
         output, h_n, _ = passes.forward(self, inputs, _core.KEEP_NOTHING, False, out, n_threads)
         return output, h_n
 
+    @overload
     def forward(
-        self, x, h0=None, *, lengths=None, training=True, memory="gates", n_threads=None
-    ):
+        self,
+        x: NDArray[Any],
+        h0: ArrayLike | None = ...,
+        *,
+        lengths: ArrayLike | None = ...,
+        training: bool = ...,
+        memory: int | str = ...,
+        n_threads: int | None = ...,
+    ) -> tuple[Floats, Floats, Tape]: ...
+
+    @overload
+    def forward(
+        self,
+        x: Sequence[NDArray[Any]],
+        h0: ArrayLike | None = ...,
+        *,
+        lengths: ArrayLike | None = ...,
+        training: bool = ...,
+        memory: int | str = ...,
+        n_threads: int | None = ...,
+    ) -> tuple[list[Floats], Floats, Tape]: ...
+
+    @overload
+    def forward(
+        self,
+        x: ArrayLike,
+        h0: ArrayLike | None = ...,
+        *,
+        lengths: ArrayLike | None = ...,
+        training: bool = ...,
+        memory: int | str = ...,
+        n_threads: int | None = ...,
+    ) -> tuple[Floats | list[Floats], Floats, Tape]: ...
+
+    def forward(
+        self,
+        x: ArrayLike | Sequence[NDArray[Any]],
+        h0: ArrayLike | None = None,
+        *,
+        lengths: ArrayLike | None = None,
+        training: bool = True,
+        memory: int | str = "gates",
+        n_threads: int | None = None,
+    ) -> tuple[Floats | list[Floats], Floats, Tape]:
         """Run the GRU over whole sequences and keep what :meth:`backward` needs.
 
         Parameters
         ----------
         x, h0, lengths, n_threads
-            As for calling the GRU. The tape remembers ``n_threads``.
+            As for calling the GRU. :meth:`backward` uses the same ``n_threads``.
         training : bool
-            Whether dropout, recurrent dropout and zoneout act at random; otherwise zoneout
-            has its mean effect and the others none.
+            Whether dropout, recurrent dropout and zoneout act at random. Otherwise zoneout has
+            its mean effect, and the others have none.
         memory : {"gates", "outputs", "sqrt"}, int or str
-            What the tape keeps. ``"gates"``: states and gates (5 H per step and direction);
-            ``"outputs"``: only the states (H), from which backward computes the gates again;
-            ``"sqrt"``: the states at the ends of about sqrt(T) windows of as many steps, and
-            backward runs each window again. A number of bytes, or a text such as
-            ``"500 MB"``, is a budget for the tape and for what backward needs besides: the
-            fastest of these that fits is taken, with windows as long as fit. The gradients
-            are exact in each case. Windows need a GRU of one direction.
+            What the tape keeps, which is a choice between memory and time. The gradients are
+            the same with each value, because the same random masks are drawn.
+
+            * ``"gates"``: the states and gates of every step, 5 H per layer and direction.
+            * ``"outputs"``: the states only, H; backward computes the gates again.
+            * ``"sqrt"``: the state at every sqrt(T)-th step; backward runs the steps between
+              two of them again. It needs a GRU of one direction.
+            * A number of bytes, or a text such as ``"500 MB"``: a budget for the tape and for
+              the memory of backward. The fastest of the other choices that fits is taken, with
+              as many steps between the kept states as fit.
 
         Returns
         -------
@@ -524,10 +352,11 @@ class GRU(Parameters, Model):
         Raises
         ------
         TypeError, ValueError
-            If an argument does not fit; also if a budget is too small, with the least that
-            would do, or if windows are asked for of a bidirectional GRU.
+            If an argument does not fit, if a bidirectional GRU would have to keep fewer states,
+            or if a budget is too small; the message says which one would do.
         MemoryError
-            If the result, the tape or the workspace cannot be allocated.
+            If the result, the tape or the workspace cannot be allocated. No random number has
+            then been drawn.
 
         Examples
         --------
@@ -542,29 +371,38 @@ class GRU(Parameters, Model):
         training = validation.check_bool("training", training)
         budget.check_memory(memory)
         inputs = Inputs(self, x, h0, lengths)
-        keep, window = budget.choose(self, inputs, memory, training, n_threads)
-        if window is not None:
-            return windows.forward(self, inputs, window, training, n_threads)
-        return passes.forward(self, inputs, keep, training, None, n_threads)
+        keep, segment = budget.choose(self, inputs, memory, training, n_threads)
+        if segment is not None:
+            return segments.forward(self, inputs, segment, training, n_threads)
+        output, h_n, tape = passes.forward(self, inputs, keep, training, None, n_threads)
+        assert tape is not None
+        return output, h_n, tape
 
-    def backward(self, tape, d_output=None, d_h_n=None):
+    def backward(
+        self,
+        tape: Tape,
+        d_output: ArrayLike | Sequence[NDArray[Any]] | None = None,
+        d_h_n: ArrayLike | None = None,
+    ) -> tuple[Floats | list[Floats], Floats]:
         """Add the gradient of a loss to ``grads`` and return that of the inputs.
+
+        After an error or an interrupt either nothing or everything has been added.
 
         Parameters
         ----------
         tape : Tape
-            From :meth:`forward` of this GRU, with the weights unchanged since. May be used
-            again, with the same result.
+            From :meth:`forward` of this GRU, whose weights have not changed since. It may be
+            used again, with the same result.
         d_output : array_like or list of array_like, optional
             Gradient of the loss with respect to the output, in the output's form; zeros by
-            default. Steps past a sequence's end are not read.
+            default. Steps after the end of a sequence are not read.
         d_h_n : array_like, optional
             Gradient with respect to ``h_n``; zeros by default.
 
         Returns
         -------
         d_x : ndarray or list of ndarray
-            Gradient with respect to x, in its form; 0 past a sequence's end.
+            Gradient with respect to x, in its form; 0 after the end of a sequence.
         d_h0 : ndarray
             Gradient with respect to h0, (L*D, B, H) or (L*D, H).
 
@@ -575,19 +413,25 @@ class GRU(Parameters, Model):
         ValueError
             If the tape is another GRU's, or a shape does not fit.
         MemoryError
-            If the result or the workspace cannot be allocated; ``grads`` are then unchanged.
+            If the result or the workspace cannot be allocated.
         """
-        if not isinstance(tape, Tape):
+        if not isinstance(tape, (WholeTape, SegmentTape)):
             raise RuntimeError(
                 "backward() needs a tape: output, h_n, tape = gru.forward(x); "
                 f"got {validation.type_name(tape)}"
             )
-        if isinstance(tape, WindowTape):
-            return windows.backward(self, tape, d_output, d_h_n)
+        if isinstance(tape, SegmentTape):
+            return segments.backward(self, tape, d_output, d_h_n)
         return passes.backward(self, tape, d_output, d_h_n)
 
-    def gates(self, x, h0=None, *, lengths=None):
-        """Return what every gate did at every step: the inside of the GRU, made visible.
+    def gates(
+        self,
+        x: ArrayLike | Sequence[NDArray[Any]],
+        h0: ArrayLike | None = None,
+        *,
+        lengths: ArrayLike | None = None,
+    ) -> list[Gates]:
+        """Return the values of all gates and states at every step.
 
         Parameters
         ----------
@@ -597,9 +441,9 @@ class GRU(Parameters, Model):
         Returns
         -------
         list of Gates
-            One per layer and direction, in the order of ``h_n``; the reverse direction's
-            arrays are aligned with the input's time axis. For a list of sequences each
-            array of :class:`Gates` is padded.
+            One per layer and direction, in the order of ``h_n``. Step t of each array belongs
+            to step t of x, also in the reverse direction. For a list of sequences the arrays
+            are padded.
 
         Examples
         --------
@@ -611,6 +455,7 @@ class GRU(Parameters, Model):
         """
         inputs = Inputs(self, x, h0, lengths)
         _, _, tape = passes.forward(self, inputs, _core.KEEP_GATES, False, None, None)
+        assert tape is not None
         return gates_of(tape)
 
     # ---- as a layer of a model ---------------------------------------------------------------
@@ -621,31 +466,34 @@ class GRU(Parameters, Model):
         """Return D*H, the features of the output."""
         return self.options.output_size
 
-    def check_memory(self, memory):
+    def check_memory(self, memory: object) -> None:
         """Raise unless a tape can keep ``memory``."""
         budget.check_memory(memory)
 
-    def reseed(self, seed):
-        """Draw the initial parameters anew; dropout follows ``seed`` too."""
-        self.generator = np.random.default_rng(seed)
-        INITIALIZERS[self.init](self)
-
-    def infer(self, x, *, lengths=None):
+    def infer(self, x: Any, *, lengths: Any = None) -> Any:
         """Return the output for inference, as Sequential and Trainer ask for it."""
         return self(x, lengths=lengths)[0]
 
-    def run(self, x, state=None, *, lengths=None, training=True, memory="gates"):
+    def run(
+        self,
+        x: Any,
+        state: Any = None,
+        *,
+        lengths: Any = None,
+        training: bool = True,
+        memory: Any = "gates",
+    ) -> tuple[Any, Any, Any]:
         """Do what :meth:`forward` does, as Sequential and Trainer ask for it."""
         return self.forward(x, state, lengths=lengths, training=training, memory=memory)
 
-    def run_backward(self, tape, d_y):
+    def run_backward(self, tape: Any, d_y: Any) -> Any:
         """Return the gradient of x, as Sequential and Trainer ask for it."""
         return self.backward(tape, d_y)[0]
 
     # ---- single steps -----------------------------------------------------------------------
 
-    def step(self, x_t, h, *, out=None):
-        """Run one time step, for one direction: the state goes in, the next one comes out.
+    def step(self, x_t: ArrayLike, h: ArrayLike, *, out: Floats | None = None) -> Floats:
+        """Return the state that follows from a state and the input of one time step.
 
         Parameters
         ----------
@@ -663,6 +511,8 @@ class GRU(Parameters, Model):
 
         Raises
         ------
+        TypeError
+            If an argument is not an array of numbers.
         ValueError
             If the GRU is bidirectional, or a shape does not fit.
 
@@ -679,7 +529,7 @@ class GRU(Parameters, Model):
         """
         return one_step(self, x_t, h, out)
 
-    def stream(self, batch=None):
+    def stream(self, batch: int | None = None) -> Stream:
         """Return a :class:`Stream`: single steps on buffers that are bound once.
 
         Parameters

@@ -40,11 +40,12 @@ class Inputs:
         self, gru: GRU, x: ArrayLike, h0: ArrayLike | None, lengths: ArrayLike | None
     ) -> None:
         self.gru = gru
-        self.is_list = _is_list_of_sequences(x)
-        if self.is_list:
+        self.is_list = False
+        if _is_list_of_sequences(x):
+            self.is_list = True
             if lengths is not None:
                 raise ValueError("lengths must be None when x is a list of sequences")
-            x, lengths = pad_sequences(x, dtype=gru.dtype, batch_first=gru.batch_first)  # type: ignore[arg-type]
+            x, lengths = pad_sequences(x, dtype=gru.dtype, batch_first=gru.batch_first)
         array = validation.as_real("x", x, gru.dtype)
         axes = "(batch, time, input_size)" if gru.batch_first else "(time, batch, input_size)"
         if array.ndim not in (2, 3):
@@ -60,9 +61,8 @@ class Inputs:
         self.T, self.B = self.x.shape[:2]
         self.lengths: NDArray[np.int64] | None = None
         if lengths is not None:
-            if self.is_single and np.ndim(lengths) == 0:
-                lengths = [lengths]  # type: ignore[list-item]
-            self.lengths = validation.as_lengths(lengths, self.B, self.T)
+            of_each: Any = [lengths] if self.is_single and np.ndim(lengths) == 0 else lengths
+            self.lengths = validation.as_lengths(of_each, self.B, self.T)
         self.h0 = self.state("h0", h0)
 
     def release(self) -> None:

@@ -2,7 +2,7 @@
 
 Only the drawing of masks is here; the equations are in ``src_c/``. Masks are drawn in a fixed
 order: recurrent dropout, dropout, zoneout, each by layer and then by the rows of the plan of
-the whole batch, also where a call runs in windows. So ``memory=`` changes no mask.
+the whole batch, also where a call runs in segments. So ``memory=`` changes no mask.
 """
 
 from __future__ import annotations
@@ -79,13 +79,13 @@ def bytes_of_noise(gru: GRU, sizes: dict[str, int]) -> int:
     return sum(sizes[name] for name, rate in rates.items() if rate)
 
 
-def bytes_for_windows(gru: GRU, rows: int, window_rows: int) -> int:
-    """Return the bytes of the masks of ``rows`` rows in windows of up to ``window_rows``."""
+def bytes_for_segments(gru: GRU, rows: int, segment_rows: int) -> int:
+    """Return the bytes of the masks of ``rows`` rows in segments of up to ``segment_rows``."""
     H, width = gru.hidden_size, -(-gru.hidden_size // 8)
     layers = (gru.num_layers - 1) * (gru.dropout > 0) + gru.num_layers * (gru.zoneout > 0)
     packed = layers * rows * width
-    unpacked = window_rows * (layers * H + H + width)  # and one layer's before it is copied
-    indices = window_rows * 8 * 8
+    unpacked = segment_rows * (layers * H + H + width)  # and one layer's before it is copied
+    indices = segment_rows * 8 * 8
     return packed + unpacked + indices if layers else 0
 
 
@@ -120,15 +120,15 @@ def _fill(
         compare(generator.random(out=numbers[: len(part)], dtype=np.float32), rate, out=part)
 
 
-# ---- windows ------------------------------------------------------------------------------
+# ---- segments ------------------------------------------------------------------------------
 
 
 class PackedNoise:
-    """The masks of a whole batch, one bit an element, of which windows take their steps.
+    """The masks of a whole batch, one bit an element, of which segments take their steps.
 
-    A call in windows needs the masks of each window twice, forward and backward, and bytes for
-    the whole batch would take the memory that windows are to save. With one bit an element they
-    take a 32nd of what the output takes, for each layer and kind of mask.
+    A call in segments needs the masks of each segment twice, forward and backward, and bytes
+    for the whole batch would take the memory that segments are to save. With one bit an element
+    they take a 32nd of what the output takes, for each layer and kind of mask.
 
     Parameters
     ----------
@@ -178,17 +178,17 @@ class PackedNoise:
             drawn = generator.random(out=numbers[: len(part)], dtype=np.float32)
             part[...] = np.packbits(compare(drawn, rate), axis=1)
 
-    def window(
+    def segment(
         self, begin: int, step: NDArray[np.int64], sequence: NDArray[np.int64]
     ) -> Noise | None:
-        """Return the masks of a window.
+        """Return the masks of a segment.
 
         Parameters
         ----------
         begin : int
-            First step of the window.
+            First step of the segment.
         step, sequence : ndarray
-            (R,) the step inside the window, and the sequence, of each row of its plan.
+            (R,) the step inside the segment, and the sequence, of each row of its plan.
         """
         rows = self._order.rows(begin, step, sequence)
         return _noise(
@@ -203,7 +203,7 @@ class PackedNoise:
         if packed is None or not len(rows):
             return None
         H = self._gru.hidden_size
-        mask: Bytes = allocate((len(packed), len(rows), H), np.uint8, "the mask of a window")
+        mask: Bytes = allocate((len(packed), len(rows), H), np.uint8, "the mask of a segment")
         for of_layer, bits in zip(mask, packed, strict=True):
             of_layer[...] = np.unpackbits(bits[rows], axis=1, count=H)
         return mask.reshape(-1)
@@ -219,7 +219,7 @@ class _RowOrder:
     """Where the rows of a batch's plan stand: by chunks, in a chunk by steps, then sequences.
 
     The core sorts sequences by their lengths, the longest first and equal ones as they came,
-    and cuts them into chunks. A window sorts by what is left of each length, so its rows have
+    and cuts them into chunks. A segment sorts by what is left of each length, so its rows have
     another order than the same steps of the whole batch.
     """
 
@@ -235,7 +235,7 @@ class _RowOrder:
     def rows(
         self, begin: int, step: NDArray[np.int64], sequence: NDArray[np.int64]
     ) -> NDArray[np.int64]:
-        """Return the row in the whole batch of each (step inside a window, sequence)."""
+        """Return the row in the whole batch of each (step inside a segment, sequence)."""
         if not len(step):
             return np.empty(0, np.int64)
         steps = np.arange(begin, begin + int(step.max()) + 1)

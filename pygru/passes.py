@@ -47,7 +47,7 @@ def initial_state(gru: GRU, inputs: Inputs) -> tuple[Floats | None, bool]:
 @contextlib.contextmanager
 def drawing(gru: GRU, draws: bool) -> Iterator[None]:
     """If what happens inside fails and ``draws`` is true, nothing has been drawn by it."""
-    before = gru.generator.bit_generator.state if draws else None
+    before: Any = gru.generator.bit_generator.state if draws else None
     try:
         yield
     except BaseException:

@@ -1,6 +1,6 @@
 """Runs the core for one GRU: it owns the plans, the packed weights and the workspaces.
 
-``passes.py``, ``windows.py`` and ``stream.py`` bring a call's arrays to the form of the
+``passes.py``, ``segments.py`` and ``stream.py`` bring a call's arrays to the form of the
 core and then come here. No argument of a user is checked here.
 """
 

@@ -1,5 +1,7 @@
 """The variants of the GRU: where the reset gate acts, and which state z multiplies."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 from pygru.core.validation import check_choice
@@ -39,12 +41,12 @@ class Variant:
     reset: str = "before"
     update: str = "replace"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_choice("reset", self.reset, ("before", "after"))
         check_choice("update", self.update, ("replace", "keep"))
 
     @classmethod
-    def named(cls, name):
+    def named(cls, name: str | Variant) -> Variant:
         """Return the variant of a name, or the variant itself if it is one."""
         if isinstance(name, cls):
             return name
@@ -54,7 +56,7 @@ class Variant:
         return VARIANTS[name]
 
     @property
-    def name(self):
+    def name(self) -> str | None:
         """The usual name of this variant, or None for the fourth combination."""
         return next((name for name, known in VARIANTS.items() if known == self), None)
 

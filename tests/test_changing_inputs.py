@@ -67,7 +67,7 @@ BEYOND = 10**12
 CALLS = {
     "inference": "lambda lengths: gru(x, lengths=lengths)",
     "forward": "lambda lengths: gru.forward(x, lengths=lengths)[:2]",
-    "windows": "lambda lengths: gru.forward(x, lengths=lengths, memory='sqrt')[:2]",
+    "segments": "lambda lengths: gru.forward(x, lengths=lengths, memory='sqrt')[:2]",
     "gates": "lambda lengths: gru.gates(x, lengths=lengths)[0]",
     "backward": (
         "lambda lengths: gru.backward((t := gru.forward(x, lengths=lengths))[2], t[0])"

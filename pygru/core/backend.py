@@ -22,7 +22,7 @@ class Backend(NamedTuple):
     @property
     def is_simd(self) -> bool:
         """Whether the SIMD engine runs, with packed weights and products of its own."""
-        return self.kernels.engine == _core.ENGINE_SIMD
+        return bool(self.kernels.engine == _core.ENGINE_SIMD)
 
     @property
     def engine(self) -> str:

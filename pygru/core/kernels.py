@@ -10,7 +10,7 @@ from pygru.core import _core
 ENGINES = {"blas": _core.ENGINE_BLAS, "simd": _core.ENGINE_SIMD}
 
 
-def choose(wanted=None, engine=None):
+def choose(wanted: str | None = None, engine: str | None = None) -> _core.Kernels:
     """Return the kernels ``wanted``, by default the best that run here, for ``engine``.
 
     Raises

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from pygru.gru import GRU
+    from pygru.gru_base import GRUBase
 
 
 def _fixed(name: str) -> int:
@@ -17,7 +17,7 @@ def _fixed(name: str) -> int:
     return 1 if name.startswith("gain") else 0
 
 
-def torch_uniform(gru: GRU) -> None:
+def torch_uniform(gru: GRUBase) -> None:
     """Fill weights and biases uniformly in +-1/sqrt(H), as PyTorch does."""
     bound = 1 / math.sqrt(gru.hidden_size)
     for name, view in gru.parameters.items():
@@ -27,7 +27,7 @@ def torch_uniform(gru: GRU) -> None:
             view[...] = _fixed(name)
 
 
-def keras_glorot_orthogonal(gru: GRU) -> None:
+def keras_glorot_orthogonal(gru: GRUBase) -> None:
     """Fill weights as Keras does: input Glorot-uniform, recurrent orthogonal, biases zero.
 
     The bound of the input weights is sqrt(6 / (I + 3H)) (Glorot and Bengio 2010); the columns
@@ -44,7 +44,7 @@ def keras_glorot_orthogonal(gru: GRU) -> None:
             view[...] = _fixed(name)
 
 
-INITIALIZERS: dict[str, Callable[[GRU], None]] = {
+INITIALIZERS: dict[str, Callable[[GRUBase], None]] = {
     "torch": torch_uniform,
     "keras": keras_glorot_orthogonal,
 }

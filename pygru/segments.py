@@ -1,11 +1,12 @@
 """Long sequences in little memory: keep a few states, run the steps between them again.
 
-A window is a number of consecutive steps. Forward runs the windows one after the other and
-keeps the state at the beginning of each. Backward takes them from the last to the first: it
-runs each again from its state, this time keeping the gates, and goes back through it. The steps
-are computed twice, and the memory is that of one window. Chen et al. 2016, arXiv:1604.06174.
+A segment is a number of consecutive steps of a batch. Forward runs the segments one after the
+other and keeps the state at the beginning of each. Backward takes them from the last to the
+first: it runs each again from its state, this time keeping the gates, and goes back through it.
+The steps are computed twice, and the memory is that of one segment. Chen et al. 2016,
+arXiv:1604.06174.
 
-Which windows there are is decided in ``budget.py``.
+How long the segments are is decided in ``budget.py``.
 """
 
 from __future__ import annotations
@@ -30,37 +31,42 @@ if TYPE_CHECKING:
     from pygru.gru import GRU
 
 
-class Window(NamedTuple):
+class Segment(NamedTuple):
     """Steps [begin, end) of a batch, and how many of them each sequence has."""
 
     begin: int
     end: int
     lengths: NDArray[np.int64] | None
 
+    @property
+    def steps(self) -> int:
+        """How many steps it has."""
+        return self.end - self.begin
+
     def of(self, array: Floats) -> Floats:
-        """Return the window of a (T, B, ...) array."""
+        """Return the segment of a (T, B, ...) array."""
         return array[self.begin : self.end]
 
 
-def _windows(inputs: Inputs, size: int) -> list[Window]:
-    windows = []
+def _segments(inputs: Inputs, size: int) -> list[Segment]:
+    segments = []
     for begin in range(0, inputs.T, size):
         end, lengths = min(begin + size, inputs.T), None
         if inputs.lengths is not None:
             lengths = np.clip(inputs.lengths - begin, 0, end - begin)
-        windows.append(Window(begin, end, lengths))
-    return windows
+        segments.append(Segment(begin, end, lengths))
+    return segments
 
 
 class _Plan(NamedTuple):
-    """The plan of a window, and how a call runs it."""
+    """The plan of a segment, and how a call runs it."""
 
     plan: _plans.Plan
     sizes: dict[str, int]
     n_threads: int
 
     def noise(self, masks: PackedNoise | None, gru: GRU, begin: int) -> Noise | None:
-        """Return the noise of the window that begins there; without masks that of inference."""
+        """Return the noise of the segment that begins there; without masks, of inference."""
         if masks is None:
             return noises.expected(gru)
         if not masks.nbytes:
@@ -68,47 +74,40 @@ class _Plan(NamedTuple):
         rows = self.sizes["rows"]
         step, sequence = np.empty(rows, np.int64), np.empty(rows, np.int64)
         self.plan.rows(step, sequence)
-        return masks.window(begin, step, sequence)
+        return masks.segment(begin, step, sequence)
 
 
-def _plan(
-    gru: GRU,
-    B: int,
-    steps: int,
-    lengths: NDArray[np.int64] | None,
-    keep: int,
-    n_threads: int | None,
-) -> _Plan:
-    plan, sizes = gru._runner.plan(steps, B, lengths, keep)
+def _plan(gru: GRU, B: int, segment: Segment, keep: int, n_threads: int | None) -> _Plan:
+    plan, sizes = gru._runner.plan(segment.steps, B, segment.lengths, keep)
     n_used = threads.threads_for(n_threads, sizes)
     return _Plan(plan, plan.sizes(n_used), n_used)
 
 
 class _Room:
-    """Memory that the windows of a call use one after the other.
+    """Memory that the segments of a call use one after the other.
 
-    It is what the longest window takes if no sequence ends in it, so it is enough for each.
+    It is what the longest segment takes if no sequence ends in it, so it is enough for each.
     """
 
     def __init__(
-        self, gru: GRU, B: int, windows: list[Window], keep: int, n_threads: int | None
+        self, gru: GRU, B: int, segments: list[Segment], keep: int, n_threads: int | None
     ) -> None:
-        steps = max((window.end - window.begin for window in windows), default=0)
-        sizes = _plan(gru, B, steps, None, keep, n_threads).sizes
+        steps = max((segment.steps for segment in segments), default=0)
+        sizes = _plan(gru, B, Segment(0, steps, None), keep, n_threads).sizes
         size = sizes["forward_workspace"]
         if keep == _core.KEEP_GATES:
             size = max(size, sizes["backward_workspace"])
-            self.tape = POOL.take(sizes["tape"], gru.dtype, "the tape of a window")
-            self.y = allocate((steps, B, gru.hidden_size), gru.dtype, "the output of a window")
+            self.tape = POOL.take(sizes["tape"], gru.dtype, "the tape of a segment")
+            self.y = allocate((steps, B, gru.hidden_size), gru.dtype, "the output of a segment")
             states = gru.num_layers * B * gru.hidden_size
-            self.h_n = allocate(states, gru.dtype, "the state after a window")
-        self.workspace = POOL.take(size, np.uint8, "the workspace of windows")
+            self.h_n = allocate(states, gru.dtype, "the state after a segment")
+        self.workspace = POOL.take(size, np.uint8, "the workspace of segments")
 
 
-class WindowTape(Tape):
-    """A tape that keeps the input, and the state at the beginning of every window."""
+class SegmentTape(Tape):
+    """A tape that keeps the input, and the state at the beginning of every segment."""
 
-    windows: list[Window]
+    segments: list[Segment]
     states: Floats
     noise: PackedNoise | None
 
@@ -116,7 +115,7 @@ class WindowTape(Tape):
         self,
         gru: GRU,
         inputs: Inputs,
-        windows: list[Window],
+        segments: list[Segment],
         x: Floats,
         states: Floats,
         noise: PackedNoise | None,
@@ -127,7 +126,7 @@ class WindowTape(Tape):
         self._fix(
             gru=gru,
             inputs=inputs,
-            windows=windows,
+            segments=segments,
             memory=x,
             states=states,
             noise=noise,
@@ -145,44 +144,43 @@ class WindowTape(Tape):
 def forward(
     gru: GRU, inputs: Inputs, size: int, training: bool, n_threads: int | None
 ) -> tuple[Floats | list[Floats], Floats, Tape]:
-    """Run a batch in windows of ``size`` steps; return output, h_n and a tape."""
+    """Run a batch in segments of ``size`` steps; return output, h_n and a tape."""
     threads.resolve(n_threads)  # refuse a bad argument before anything is allocated
     refuse_huge(gru, inputs)
-    windows = _windows(inputs, size)
+    segments = _segments(inputs, size)
     output = passes.new_output(gru, inputs, None)
     memory = POOL.take(inputs.x.size, gru.dtype, "the tape's copy of x")
     x = memory.reshape(inputs.x.shape)
     x[...] = inputs.x
-    # The flat state before each window, and after the last.
-    shape = (len(windows) + 1, math.prod(inputs.state_shape()))
-    states = allocate(shape, gru.dtype, "the states between windows")
+    # The flat state before each segment, and after the last.
+    shape = (len(segments) + 1, math.prod(inputs.state_shape()))
+    states = allocate(shape, gru.dtype, "the states between segments")
     packed, fingerprint = gru._runner.packed_weights_and_fingerprint()
     h0, learned = passes.initial_state(gru, inputs)
     states[0] = 0 if h0 is None else h0
     y = inputs.time_major(output)
     noise = PackedNoise(gru, inputs, gru._runner.chunk_rows(inputs.B)) if training else None
-    tape = WindowTape(
-        gru, inputs, windows, memory, states, noise, n_threads, fingerprint, learned
+    tape = SegmentTape(
+        gru, inputs, segments, memory, states, noise, n_threads, fingerprint, learned
     )
     h_n = allocate(shape[1], gru.dtype, "h_n")
-    room = _Room(gru, inputs.B, windows, _core.KEEP_NOTHING, n_threads)
+    room = _Room(gru, inputs.B, segments, _core.KEEP_NOTHING, n_threads)
     result = inputs.sequences(output), h_n.reshape(inputs.state_shape()), tape
     with passes.drawing(gru, noise is not None and noise.nbytes > 0):
         if noise is not None:
             noise.draw(gru.generator)
-        for number, window in enumerate(windows):
-            steps = window.end - window.begin
-            planned = _plan(gru, inputs.B, steps, window.lengths, _core.KEEP_NOTHING, n_threads)
+        for number, segment in enumerate(segments):
+            planned = _plan(gru, inputs.B, segment, _core.KEEP_NOTHING, n_threads)
             gru._runner.forward(
                 planned.plan,
                 planned.sizes,
                 planned.n_threads,
-                x=window.of(x),
+                x=segment.of(x),
                 h0=states[number],
-                y=window.of(y),
+                y=segment.of(y),
                 h_n=states[number + 1],
                 tape=None,
-                noise=planned.noise(noise, gru, window.begin),
+                noise=planned.noise(noise, gru, segment.begin),
                 packed=packed,
                 workspace=room.workspace,
             )
@@ -192,7 +190,7 @@ def forward(
 
 
 def backward(
-    gru: GRU, tape: WindowTape, d_output: ArrayLike | None, d_h_n: ArrayLike | None
+    gru: GRU, tape: SegmentTape, d_output: ArrayLike | None, d_h_n: ArrayLike | None
 ) -> tuple[Floats | list[Floats], Floats]:
     """Add the gradients of such a tape to ``gru.grads``; return d_x and d_h0."""
     packed = passes.check_tape(gru, tape)
@@ -208,20 +206,20 @@ def backward(
     x = tape.memory.reshape(inputs.T, inputs.B, gru.input_size)
     d_x_rows = inputs.time_major(d_x)
     of_list = inputs.sequences(d_x)
-    room = _Room(gru, inputs.B, tape.windows, _core.KEEP_GATES, tape.n_threads)
-    for number in reversed(range(len(tape.windows))):
-        window = tape.windows[number]
+    room = _Room(gru, inputs.B, tape.segments, _core.KEEP_GATES, tape.n_threads)
+    for number in reversed(range(len(tape.segments))):
+        segment = tape.segments[number]
         d_h, d_h0 = d_h0, d_h
-        _window_backward(
+        _segment_backward(
             gru,
             tape,
             number,
             packed,
             room,
-            x=window.of(x),
-            d_y=None if d_y is None else window.of(d_y),
+            x=segment.of(x),
+            d_y=None if d_y is None else segment.of(d_y),
             d_h_n=d_h,
-            d_x=window.of(d_x_rows),
+            d_x=segment.of(d_x_rows),
             d_h0=d_h0,
             grads=grads,
         )
@@ -230,9 +228,9 @@ def backward(
     return result
 
 
-def _window_backward(
+def _segment_backward(
     gru: GRU,
-    tape: WindowTape,
+    tape: SegmentTape,
     number: int,
     packed: Floats | None,
     room: _Room,
@@ -244,18 +242,17 @@ def _window_backward(
     d_h0: Floats,
     grads: Floats,
 ) -> None:
-    """Run a window again, keeping its gates, and go back through it."""
-    window = tape.windows[number]
-    steps, B, _ = x.shape
-    planned = _plan(gru, B, steps, window.lengths, _core.KEEP_GATES, tape.n_threads)
-    noise = planned.noise(tape.noise, gru, window.begin)
+    """Run a segment again, keeping its gates, and go back through it."""
+    segment = tape.segments[number]
+    planned = _plan(gru, tape.inputs.B, segment, _core.KEEP_GATES, tape.n_threads)
+    noise = planned.noise(tape.noise, gru, segment.begin)
     gru._runner.forward(
         planned.plan,
         planned.sizes,
         planned.n_threads,
         x=x,
         h0=tape.states[number],
-        y=room.y[:steps],
+        y=room.y[: segment.steps],
         h_n=room.h_n,
         tape=room.tape,
         noise=noise,

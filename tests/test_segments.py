@@ -1,7 +1,7 @@
 """memory=: the same results from less memory, budgets that are kept, and clear errors.
 
-These tests fail if a window begins at the wrong state, if other noise is drawn for backward, if
-a gradient is not carried from window to window, or if the memory of a budget is counted
+These tests fail if a segment begins at the wrong state, if other noise is drawn for backward,
+if a gradient is not carried from segment to segment, or if the memory of a budget is counted
 wrongly.
 """
 
@@ -15,10 +15,10 @@ import pygru
 from pygru import GRU, SGD, Linear, Seq2Seq, Sequential, Trainer
 from pygru.core._core import KEEP_GATES, KEEP_OUTPUTS
 from pygru.core.memory import POOL
-from pygru.windows import WindowTape
+from pygru.segments import SegmentTape
 
 T, B, I, H = 23, 5, 3, 6
-LENGTHS = [23, 0, 7, 12, 5]  # inside a window, at its end, before the first
+LENGTHS = [23, 0, 7, 12, 5]  # inside a segment, at its end, before the first
 
 
 def make(dtype="float64", **options):
@@ -39,11 +39,11 @@ def run(gru, memory, lengths=None, n_threads=None):
 
 @pytest.mark.parametrize("variant", ["chung", "pytorch"])
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["full", "ragged"])
-@pytest.mark.parametrize("window", [1, 4, 22])
-def test_windows_give_the_same_gradients(variant, lengths, window, monkeypatch):
+@pytest.mark.parametrize("segment", [1, 4, 22])
+def test_segments_give_the_same_gradients(variant, lengths, segment, monkeypatch):
     gru = make(variant=variant)
     expected = run(gru, "gates", lengths)
-    monkeypatch.setattr("math.isqrt", lambda n: window)
+    monkeypatch.setattr("math.isqrt", lambda n: segment)
     found = run(gru, "sqrt", lengths)
     for array, right in zip(found, expected, strict=True):
         np.testing.assert_allclose(array, right, rtol=1e-12, atol=1e-13)
@@ -53,7 +53,7 @@ def test_windows_give_the_same_gradients(variant, lengths, window, monkeypatch):
 
 @pytest.mark.parametrize("batch_first", [False, True])
 @pytest.mark.parametrize("form", ["batch", "single", "list"])
-def test_windows_of_every_form_of_input(form, batch_first):
+def test_segments_of_every_form_of_input(form, batch_first):
     gru = make(batch_first=batch_first)
     rng = np.random.default_rng(0)
     x = {
@@ -86,8 +86,8 @@ RAGGED = np.random.default_rng(6).integers(0, T + 1, 150)
 @pytest.mark.parametrize("lengths", [None, RAGGED], ids=["full", "ragged"])
 @pytest.mark.parametrize("batch", [1, 5, 20, 150])
 @pytest.mark.parametrize("options", NOISE.values(), ids=NOISE)
-def test_noise_is_that_of_a_call_without_windows(options, batch, lengths, engine, monkeypatch):
-    """The same draws in the same order, wherever chunks and windows cut the batch."""
+def test_noise_is_that_of_a_call_without_segments(options, batch, lengths, engine, monkeypatch):
+    """The same draws in the same order, wherever chunks and segments cut the batch."""
     use_engine(monkeypatch, engine)
     gru = GRU(I, 9, 3, dtype="float64", seed=0, **options)  # 9 is no multiple of 8 bits
     rng = np.random.default_rng(0)
@@ -122,7 +122,7 @@ def test_noise_of_every_generator(bit_generator):
         np.testing.assert_allclose(array, right, rtol=1e-12, atol=1e-13)
 
 
-def test_a_window_of_inference_has_the_mean_effect_of_zoneout():
+def test_a_segment_of_inference_has_the_mean_effect_of_zoneout():
     gru = make(**NOISE["all"])
     x = np.random.default_rng(0).standard_normal((T, B, I))
     expected = gru(x)[0]
@@ -211,13 +211,13 @@ def test_budgets_choose_the_fastest_that_fits():
             tape = gru.forward(x, memory=int(budget))[2]
         except ValueError:
             continue
-        if isinstance(tape, WindowTape):
-            chosen.append(tape.windows[0].end)
+        if isinstance(tape, SegmentTape):
+            chosen.append(tape.segments[0].end)
         else:
             chosen.append({KEEP_GATES: "gates", KEEP_OUTPUTS: "outputs"}[tape.plan.keep])
     order = list(dict.fromkeys(chosen))
     assert order[-2:] == ["outputs", "gates"]
-    assert len(order) > 5 and order[:-2] == sorted(order[:-2])  # longer and longer windows
+    assert len(order) > 5 and order[:-2] == sorted(order[:-2])  # longer and longer segments
 
 
 def test_too_small_a_budget_says_what_would_do():
@@ -231,7 +231,7 @@ def test_too_small_a_budget_says_what_would_do():
         gru.forward(x, memory=least - 1)
 
 
-def test_bidirectional_models_have_no_windows():
+def test_bidirectional_models_have_no_segments():
     gru = GRU(I, H, bidirectional=True, seed=0)
     x = np.zeros((T, B, I))
     with pytest.raises(ValueError, match="memory='sqrt' needs a GRU of one direction"):
