@@ -22,6 +22,7 @@ from pygru.core import _core, threads, validation
 from pygru.core.memory import POOL, allocate
 from pygru.data.padding import pad_sequences
 from pygru.inputs import Inputs
+from pygru.noise import Bytes
 from pygru.tape import Tape, WholeTape
 from pygru.typing import Floats
 
@@ -209,7 +210,7 @@ def backward(
     return result
 
 
-def check_tape(gru: GRU, tape: Tape) -> Floats | None:
+def check_tape(gru: GRU, tape: Tape) -> Bytes | None:
     """Raise if a tape is of other weights or another GRU; return the packed weights."""
     if tape.gru is not gru:
         raise ValueError("tape belongs to another GRU")

@@ -9,11 +9,10 @@ import threading
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pygru.core import _calls, _core, _plans, _stepper, _weights, backend, threads
 from pygru.core.memory import POOL, allocate
-from pygru.noise import Noise
+from pygru.noise import Bytes, Noise
 from pygru.options import GRUOptions
 from pygru.typing import Floats, Integers
 
@@ -97,11 +96,11 @@ class Runner:
         plan.rows(step, sequence)
         return int(np.argmax(step))
 
-    def packed_weights(self) -> Floats | None:
+    def packed_weights(self) -> Bytes | None:
         """Return the parameters of this moment packed for the SIMD engine; None on BLAS."""
         return self._packed.current()[0] if self.is_simd else None
 
-    def packed_weights_and_fingerprint(self) -> tuple[Floats | None, int]:
+    def packed_weights_and_fingerprint(self) -> tuple[Bytes | None, int]:
         """Return the same, and a number that tells these parameters from others."""
         if self.is_simd:
             return self._packed.current()
@@ -121,8 +120,8 @@ class Runner:
         h_n: Floats,
         tape: Floats | None,
         noise: Noise | None,
-        packed: Floats | None,
-        workspace: NDArray[np.uint8] | None = None,
+        packed: Bytes | None,
+        workspace: Bytes | None = None,
     ) -> None:
         """Run a planned batch; ``sizes`` are those of the plan for ``n_threads``.
 
@@ -158,7 +157,7 @@ class Runner:
         plan: _plans.Plan,
         n_threads: int,
         *,
-        packed: Floats | None,
+        packed: Bytes | None,
         tape: Floats,
         noise: Noise | None,
         d_y: Floats | None,
@@ -166,7 +165,7 @@ class Runner:
         d_x: Floats,
         d_h0: Floats,
         grads: Floats,
-        workspace: NDArray[np.uint8] | None = None,
+        workspace: Bytes | None = None,
     ) -> None:
         """Go back through a planned batch and add to ``grads``.
 

@@ -23,7 +23,7 @@ from pygru.budget import refuse_huge
 from pygru.core import _core, _plans, threads
 from pygru.core.memory import POOL, allocate
 from pygru.inputs import Inputs
-from pygru.noise import Noise, PackedNoise
+from pygru.noise import Bytes, Noise, PackedNoise
 from pygru.tape import Tape
 from pygru.typing import Floats
 
@@ -232,7 +232,7 @@ def _segment_backward(
     gru: GRU,
     tape: SegmentTape,
     number: int,
-    packed: Floats | None,
+    packed: Bytes | None,
     room: _Room,
     *,
     x: Floats,
