@@ -1,6 +1,6 @@
-/* affine.h - where the scratch memory of an affine map stands.
+/* affine.h - the layout of the scratch memory of an affine map.
  *
- * An affine map y = x W^T + b is cut by shape alone, into tiles of rows and of columns. */
+ * An affine map y = x W^T + b is cut into tiles of rows and columns, by shape only. */
 #ifndef PYGRU_AFFINE_H
 #define PYGRU_AFFINE_H
 
@@ -12,9 +12,9 @@ enum { PYGRU_AFFINE_ROWS = 128, PYGRU_AFFINE_COLUMNS = 256 };
 /* Byte offsets from a multiple of PYGRU_ALIGNMENT. */
 typedef struct pygru_affine_layout {
     int64_t packed;     /* the weights as the product reads them */
-    int64_t from;       /* what every row of the product starts from, whole vectors */
+    int64_t from;       /* the start value of every row of the product, in whole vectors */
     int64_t d_weight;   /* backward: (outputs, inputs), and */
-    int64_t d_bias;     /* (outputs), until all of both are known */
+    int64_t d_bias;     /* (outputs), until both gradients are complete */
     int64_t threads;    /* the scratch of the first thread */
     int64_t per_thread; /* distance of the next one */
     int64_t total;      /* negative if that is too many */

@@ -1,9 +1,9 @@
 /* affine.tpl.c - y = x W^T + b for many rows, and its derivative.
  *
- * The products are those of the SIMD engine: the bits of a row of y, or of the gradient of x, do
- * not depend on which other rows there are. Sums over rows have a fixed order. The weights are
- * packed by each call. Kernels without packed products multiply in plain loops, which keep the
- * same promises with bits of their own. */
+ * The products are those of the SIMD engine, so the bits of a row of y, or of the gradient of
+ * x, do not depend on the other rows. Sums over rows have a fixed order. Each call packs the
+ * weights. Kernels without packed products multiply in plain loops. There the same holds, but
+ * the bits differ from those of the SIMD engine. */
 
 typedef struct NAME(affine_call) {
     const NAME(pygru_table) *table;
@@ -55,7 +55,7 @@ static int64_t NAME(column_tiles)(const NAME(affine_product) *p) {
     return pygru_tiles_of(p->n, PYGRU_AFFINE_COLUMNS);
 }
 
-/* Packs the columns of one tile, and sets what its rows start from. */
+/* Packs the columns of one tile, and sets the start value of its rows. */
 static void NAME(affine_pack)(const NAME(affine_call) *call, const NAME(affine_product) *p,
                               const REAL *from, int64_t tile) {
     const int64_t first = tile * PYGRU_AFFINE_COLUMNS;
@@ -66,7 +66,7 @@ static void NAME(affine_pack)(const NAME(affine_call) *call, const NAME(affine_p
     call->table->pack(1, columns, p->K, &m, p->unit, p->step,
                       call->memory + call->layout.packed +
                           first * p->K * call->table->weight_bytes);
-    /* Beyond the last column of all a vector may be read. */
+    /* One vector after the last column of all may be read. */
     memset(start, 0,
            (size_t)(columns + (left == columns ? PYGRU_MOST_LANES : 0)) * sizeof(REAL));
     if (from != NULL) {
@@ -74,8 +74,8 @@ static void NAME(affine_pack)(const NAME(affine_call) *call, const NAME(affine_p
     }
 }
 
-/* One tile, with packed weights. Whole vectors are written, so those columns that do not fill one
- * go through `sums`. */
+/* One tile, with packed weights. Whole vectors are written, so columns that do not fill a
+ * vector are computed in `sums` and then copied. */
 static void NAME(affine_multiply)(const NAME(affine_call) *call, const NAME(affine_product) *p,
                                   int64_t row, int64_t rows, int64_t first, int64_t columns,
                                   REAL *sums) {
@@ -168,7 +168,7 @@ static void NAME(affine_task)(int32_t phase, int64_t task, int32_t slot, pygru_r
     }
 }
 
-/* Whether sizes and arrays that both directions have are right. */
+/* Checks the sizes and arrays that both directions have. */
 static pygru_status NAME(affine_begin)(const pygru_affine_args *args, int is_backward,
                                        NAME(affine_call) *call) {
     int64_t forward, backward;
@@ -331,7 +331,7 @@ static pygru_status NAME(affine_backward)(const pygru_affine_args *args) {
     if (status != PYGRU_OK) {
         return status;
     }
-    /* Only a complete gradient reaches the caller. */
+    /* The caller gets a complete gradient or none. */
     float_state = pygru_enter_float_state();
     NAME(add_to)(args->outputs * args->inputs, (REAL *)(call.memory + call.layout.d_weight),
                  args->d_weight);

@@ -1,7 +1,7 @@
-/* calls.c - the public calls: they look up the precision in one table, and go there.
+/* calls.c - the public calls: they look up the precision in one table and call its function.
  *
- * What is checked here is only what leads to the precision; the functions of a precision check
- * the rest, in arguments.tpl.c and training.tpl.c. */
+ * Here only those arguments are checked from which the precision follows. The functions of a
+ * precision check the others, in arguments.tpl.c and training.tpl.c. */
 #include "calls.h"
 
 #include "plan.h"

@@ -1,8 +1,9 @@
-/* calls.h - the calls of the core for one precision, as the public calls find them.
+/* calls.h - the tables of the functions of each precision, which the public calls use.
  *
  * Each build of the core, core_f32.c and core_f64.c, ends with a table of its functions. They
- * check what they are given and convert every `void *` to the type of its values; nothing behind
- * them sees a `void *`. calls.c has the public calls, which only look for the table. */
+ * check their arguments and convert every `void *` to the type of its values, so no other
+ * function has to handle a `void *`. calls.c has the public calls, which only look for the
+ * table. */
 #ifndef PYGRU_CALLS_H
 #define PYGRU_CALLS_H
 

@@ -1,8 +1,8 @@
 /* fingerprint.c - a fast 64-bit fingerprint of the weights.
  *
- * A tape is only valid with the weights it was made with, and NumPy can write through a view
- * without telling anybody, so a version counter would miss it. Four independent lanes of
- * multiply-and-rotate read memory at close to its bandwidth. */
+ * A tape is valid only with the weights with which it was made. NumPy can write through a view
+ * without informing pygru, so a version counter would miss a change. Four independent chains of
+ * multiply-and-rotate read memory at nearly its bandwidth. */
 #include "pygru.h"
 
 #include <string.h>

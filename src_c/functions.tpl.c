@@ -1,4 +1,4 @@
-/* functions.tpl.c - what this build of the core hands out: the table that calls.c looks up. */
+/* functions.tpl.c - the table of this build's functions, which calls.c looks up. */
 
 extern const pygru_functions NAME(pygru_functions);
 const pygru_functions NAME(pygru_functions) = {

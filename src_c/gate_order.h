@@ -1,13 +1,14 @@
-/* gate_order.h - in which order the three gates stand in memory, and how wide they are.
+/* gate_order.h - the order of the three gates in memory, and their widths.
  *
- * What it does: names gates and columns, and says where each begins. No other file of the core
- * computes such an offset. What it refuses to do: know an array; it only counts elements.
+ * What it does: names gates and columns, and gives their offsets. No other file of the core
+ * computes such an offset. What it refuses to do: access an array; it only counts elements.
  *
  * There are two orders. Almost everything is in the order of the gates, r | z | n: the rows of
  * the weights, biases and gains, packed panels, the products of the states, and what layer
  * normalisation keeps. A row of gates, and the biases that are added to it, are in the order of
- * the columns, n | r | z | hn. It keeps n | r | z contiguous, which the inputs contribute to,
- * and r | z | hn, which the states contribute to. */
+ * the columns, n | r | z | hn. In this order both the columns to which the
+ * inputs contribute, n | r | z, and those to which the states contribute, r | z | hn, are
+ * contiguous. */
 #ifndef PYGRU_GATE_ORDER_H
 #define PYGRU_GATE_ORDER_H
 
@@ -16,15 +17,15 @@
 /* r is the reset gate, z the update gate, n the candidate; GATES is their number. */
 enum gate { GATE_R, GATE_Z, GATE_N, GATES };
 
-/* After a step, COLUMN_HN holds U_n h + b_hn (reset after) or r*h (reset before). */
+/* After a step, COLUMN_HN contains U_n h + b_hn (reset after) or r*h (reset before). */
 enum column { COLUMN_N, COLUMN_R, COLUMN_Z, COLUMN_HN, COLUMNS };
 
-/* The column that becomes the gate, and to whose sums the inputs contribute. */
+/* The column of a gate, to whose sums the inputs contribute. */
 static inline enum column column_of(enum gate gate) {
     return gate == GATE_R ? COLUMN_R : gate == GATE_Z ? COLUMN_Z : COLUMN_N;
 }
 
-/* The column to whose sums the states contribute: hn is apart from n with the reset after. */
+/* The column to whose sums the states contribute: hn for n, with the reset after. */
 static inline enum column state_column_of(enum gate gate, int after) {
     return after && gate == GATE_N ? COLUMN_HN : column_of(gate);
 }
@@ -43,7 +44,7 @@ static inline int64_t all_columns(int64_t H) { return (int64_t)COLUMNS * H; }
 
 static inline int64_t at_row(int64_t H, int64_t row) { return row * all_columns(H); }
 
-/* Some gates that stand one behind the other. */
+/* Some consecutive gates. */
 typedef struct gate_run {
     enum gate first;
     int count;

@@ -1,19 +1,19 @@
-/* pygru.h - the contract of the C core: gated recurrent units, forward and backward.
+/* pygru.h - the public interface of the C core: gated recurrent units, forward and backward.
  *
- * What it does: describes a GRU (pygru_config), cuts one batch into work (pygru_plan),
- * then runs it (pygru_forward, pygru_backward, pygru_step).
+ * What it does: describes a GRU (pygru_config), divides the work of one batch (pygru_plan),
+ * and runs it (pygru_forward, pygru_backward, pygru_step).
  * What it refuses to do: allocate, print, exit, start Python, keep state between calls.
- * The caller owns every buffer: ask for the size, provide the memory, compute.
+ * The caller owns every buffer: it asks for the size, provides the memory, and calls.
  *
- * Every call serves every precision. An array of values is a `void *`; the precision that the
- * call is given, or that the configuration or the plan of the call holds, says what it points
- * to. Scalars are doubles.
+ * Every call serves every precision. An array of values is a `void *`. The type of its values
+ * follows from the precision, which is an argument of the call or part of its configuration or
+ * plan. Scalars are doubles.
  *
- * Every call checks every argument before it uses it, as far as C allows: NULL where that is not
- * allowed, sizes that are negative or overflow, unknown codes, memory that is misaligned or, where
- * the call is told its size, too small. It then returns BAD_ARGUMENT, unless the call names
- * another error, and has written nothing. Whether an array is as long as the call says is up to
- * the caller.
+ * Every call checks every argument before it uses it, as far as C allows. It finds NULL where
+ * that is not allowed, sizes that are negative or overflow, unknown codes, misaligned memory,
+ * and memory that is too small if the call is given its size. Then it returns BAD_ARGUMENT,
+ * unless another error is named at the call, and has written nothing. The caller must make sure
+ * that arrays are as long as the call says.
  *
  * Dimension letters, used in every file:
  *   T  time steps of the longest sequence        I  input size of the first layer
@@ -66,7 +66,7 @@ typedef enum pygru_precision {
     PYGRU_PRECISIONS_END_ /* one past the last */
 } pygru_precision;
 
-/* What a precision means for memory; static memory of the core. */
+/* The memory layout of a precision; static memory of the core. */
 typedef struct pygru_traits {
     const char *name;     /* "float32" */
     const char *format;   /* of a value in Python's buffer protocol: "f" */
@@ -99,7 +99,7 @@ typedef struct pygru_config {
                                their variance; 0: none */
 } pygru_config;
 
-/* Where the parameters of one layer and direction stand in the flat parameter array, as
+/* The places of the parameters of one layer and direction in the flat parameter array, as
  * element offsets. Shapes: weight_ih (3H, input_size), weight_hh (3H, H), bias_* (3H),
  * gain_* (3H). */
 typedef struct pygru_cell {
@@ -128,15 +128,13 @@ enum {
     PYGRU_KEEP_GATES = 2    /* states and gates */
 };
 
-/* Who multiplies. On the SIMD engine all products of the forward pass and the recurrent one of
- * the backward pass are the core's own, with packed weights: every row has the same bits
- * whatever batch it is in. BLAS keeps the gradients of weights and inputs, and the whole of its
- * engine. */
+/* How products are computed. The SIMD engine computes all of them itself, with packed weights,
+ * and every row has the same bits in every batch. The BLAS engine calls BLAS for them. */
 enum { PYGRU_ENGINE_BLAS = 0, PYGRU_ENGINE_SIMD = 1 };
 
-/* Opaque: rows sorted by length and cut into chunks by shape alone, so that results never
- * depend on the number of threads. It lives in the caller's memory, holds no pointer to
- * anything else, and may be read by many threads at once. */
+/* Opaque. A plan sorts the sequences by length and cuts them into chunks. This depends on
+ * shapes only, so results never depend on the number of threads. A plan is in the caller's
+ * memory, contains no pointer to anything else, and may be read by many threads at once. */
 typedef struct pygru_plan pygru_plan;
 
 /* Bytes of memory for a plan. lengths (B), may be NULL (every sequence has T steps).
@@ -144,9 +142,9 @@ typedef struct pygru_plan pygru_plan;
 PYGRU_API pygru_status pygru_plan_size(const pygru_config *config, int32_t engine, int64_t T,
                                        int64_t B, const int64_t *lengths, int64_t *bytes);
 
-/* Builds the plan in `memory` (8-byte aligned), which has `bytes` bytes: at least as many as
- * pygru_plan_size says. keep is one of PYGRU_KEEP_*. The arrays are copied: nothing is
- * referenced. Errors: as pygru_plan_size; BAD_CONFIG for another keep. */
+/* Builds the plan in `memory` (8-byte aligned), which has `bytes` bytes, at least as many as
+ * pygru_plan_size says. keep is one of PYGRU_KEEP_*. The plan contains copies of the arrays.
+ * Errors: as pygru_plan_size; BAD_CONFIG for another keep. */
 PYGRU_API pygru_status pygru_plan_init(const pygru_config *config, int32_t engine, int64_t T,
                                        int64_t B, const int64_t *lengths, int32_t keep,
                                        void *memory, int64_t bytes);
@@ -163,20 +161,21 @@ typedef struct pygru_sizes {
     int64_t backward_workspace;
     int64_t largest_product; /* m*n*k of the largest product of the call */
     int64_t operations;      /* multiply-adds of the forward pass; INT64_MAX if more */
-    int64_t max_threads;     /* more threads than this find no work */
+    int64_t max_threads;     /* the most threads that have work */
 } pygru_sizes;
 
 /* Errors: SIZE_OVERFLOW. n_threads >= 1. */
 PYGRU_API pygru_status pygru_plan_sizes(const pygru_plan *plan, int32_t n_threads,
                                         pygru_sizes *sizes);
 
-/* Where each row of the packed order belongs: step (R) is the position inside its own
- * sequence, sequence (R) its index in the batch. Out arrays, caller's memory. */
+/* The step and the sequence of each row in the packed order: step (R) is the position inside
+ * the sequence, and sequence (R) its index in the batch. Out arrays, memory of the caller. */
 PYGRU_API pygru_status pygru_plan_rows(const pygru_plan *plan, int64_t *step,
                                        int64_t *sequence);
 
-/* Where the arrays of one layer and direction stand on the tape, as offsets in values; packed
- * rows in the order in which that direction visits them. -1 where the tape does not hold it. */
+/* The places of the arrays of one layer and direction on the tape, as offsets in values. Their
+ * rows are packed, in the order in which that direction visits them. -1 for an array that the
+ * tape does not contain. */
 typedef struct pygru_tape_view {
     int64_t h_prev; /* (R, H) state before the step */
     int64_t gates;  /* (R, 4H) columns n | r | z | hn (reset after) or r*h (before) */
@@ -207,16 +206,16 @@ typedef struct pygru_blas {
     void (*sgemv)(void);
     void (*dgemv)(void);
     int32_t int_bytes; /* 4 or 8: the width of its integers */
-    int64_t max_int;   /* no dimension above this is passed: products are tiled by rows, and
-                          4H or an input wider than this is BLAS_LIMIT */
+    int64_t max_int;   /* no dimension above this is passed to BLAS: products are cut by
+                          rows, and 4H or an input wider than this is BLAS_LIMIT */
 } pygru_blas;
 
 /* The kernels for one instruction set; static tables of the core. Those with a fused
  * multiply-add (all but "baseline") give the same bits. */
 typedef struct pygru_kernels pygru_kernels;
 
-/* How many sets of kernels this build has; index 0 runs everywhere, and each one is preferred
- * to those before it. */
+/* How many sets of kernels this build has. Set 0 runs on every CPU, and each set is better than
+ * those before it. */
 PYGRU_API int32_t pygru_kernels_count(void);
 
 /* The name of a set: "baseline" ("neon" on 64-bit ARM), "avx2", "avx512". */
@@ -228,17 +227,17 @@ PYGRU_API const pygru_kernels *pygru_kernels_at(int32_t index);
 /* Whether this build has the SIMD engine; it needs the vector types of gcc or clang. */
 PYGRU_API int32_t pygru_has_simd_engine(void);
 
-/* Who works, and who may stop it. */
+/* The threads of a call, and a function that may stop it. */
 typedef struct pygru_team {
     int32_t n_threads; /* >= 1, and at most what the workspace was sized for */
-    /* Called on the calling thread at most every 50 ms; non-zero stops the call, which
-     * then returns CANCELLED. May be NULL. */
+    /* Called on the calling thread at most every 50 ms. If it returns non-zero, the call stops
+     * and returns CANCELLED. May be NULL. */
     int (*poll)(void *context);
     void *poll_context;
 } pygru_team;
 
-/* A (T, B, features) array of the caller: step t of sequence b starts t*step + b*sequence values
- * after `data`. Strides may be negative or, for inputs, 0; the features of one step are
+/* A (T, B, features) array of the caller: step t of sequence b starts t*step + b*sequence
+ * values after `data`. Strides may be negative or, for inputs, 0; the features of one step are
  * contiguous. */
 typedef struct pygru_input {
     const void *data; /* may be NULL where the call says so */
@@ -254,49 +253,50 @@ typedef struct pygru_output {
 
 /* ---- packed parameters ----------------------------------------------------------- */
 
-/* Lays the parameters out for the SIMD engine of these kernels (NULL: the best that this CPU
- * has): pygru_packed_size bytes, 64-byte aligned. Whoever keeps the result packs again when a
- * parameter has changed. Errors: BAD_CONFIG (also for kernels without that engine),
+/* Packs the parameters for the SIMD engine with these kernels (NULL: the best for this CPU):
+ * pygru_packed_size bytes, 64-byte aligned. The caller must pack again when a parameter has
+ * changed. Errors: BAD_CONFIG (also for kernels without that engine),
  * SIZE_OVERFLOW. */
 PYGRU_API pygru_status pygru_pack(const pygru_config *config, const pygru_kernels *kernels,
                                   const void *parameters, void *packed);
 
 /* ---- forward, backward and single steps ------------------------------------------ */
 
-/* What regularises a call: random masks of one byte per element, NULL where there is none. Rows
+/* The noise of a call: random masks of one byte per element, or NULL for no mask. Their rows
  * are those of pygru_plan_rows, in the order in which a direction visits them. */
 typedef struct pygru_noise {
     const uint8_t *dropout;   /* (L-1, R, D*H) between the layers: 1 keeps, 0 drops */
-    double dropout_scale;     /* what a kept element is multiplied by, 1/(1-p) */
-    const uint8_t *recurrent; /* (L*D, B, H) of the old state where weights multiply it, the
+    double dropout_scale;     /* the factor of a kept element, 1/(1-p) */
+    const uint8_t *recurrent; /* (L*D, B, H) for the old state where weights multiply it, the
                                  same at every step: 1 keeps, 0 drops. Needs drops_states */
     double recurrent_scale;
     const uint8_t *zoneout; /* (L*D, R, H) 1: the unit keeps its old state at this step */
-    double zoneout_rate;    /* in [0, 1]; without such a mask: the share of its old state that
-                               every unit keeps at every step; 0 for none */
+    double zoneout_rate;    /* in [0, 1], used without zoneout mask: the share of its old state
+                               that every unit keeps at every step; 0 for none */
 } pygru_noise;
 
 typedef struct pygru_forward_args {
     const pygru_plan *plan;
     const void *parameters; /* flat, see pygru_cell_of; not modified */
-    const void *packed;     /* the same by pygru_pack; only the SIMD engine reads it */
+    const void *packed;     /* made by pygru_pack; only the SIMD engine reads it */
     pygru_input x;          /* (T, B, I); only valid steps are read */
     const void *h0;         /* (L*D, B, H); NULL is zeros */
-    pygru_output y;         /* out (T, B, D*H); 0 past a sequence's end */
+    pygru_output y;         /* out (T, B, D*H); 0 after the end of a sequence */
     void *h_n;              /* out (L*D, B, H); may be h0 itself */
     void *tape;             /* out, pygru_sizes.tape values; NULL if 0 */
     pygru_noise noise;
     void *workspace;              /* any alignment */
     int64_t workspace_bytes;      /* at least pygru_sizes.forward_workspace of this team */
     const pygru_blas *blas;       /* may be NULL on the SIMD engine */
-    const pygru_kernels *kernels; /* NULL: the best that this CPU has */
+    const pygru_kernels *kernels; /* NULL: the best for this CPU */
     const pygru_team *team;
 } pygru_forward_args;
 
-/* Runs all layers, directions and steps. What is written must overlap nothing else but h_n with
- * h0, and the strides of y must give every row a place of its own. Errors: BAD_ARGUMENT (a
- * pointer is NULL that may not be, also where T or B is 0, or the configuration of the plan has no
- * room for noise.recurrent), BLAS_LIMIT, CANCELLED (then y, h_n and tape are undefined). */
+/* Runs all layers, directions and steps. Arrays that are written must overlap no other array,
+ * except that h_n may be h0, and the strides of y must give every row its own place. Errors:
+ * BAD_ARGUMENT (a pointer is NULL that may not be NULL, also if T or B is 0, or the
+ * configuration of the plan has no room for noise.recurrent), BLAS_LIMIT, CANCELLED (then y,
+ * h_n and tape are undefined). */
 PYGRU_API pygru_status pygru_forward(const pygru_forward_args *args);
 
 typedef struct pygru_backward_args {
@@ -308,19 +308,19 @@ typedef struct pygru_backward_args {
     pygru_input d_y;         /* (T, B, D*H), data may be NULL (zeros); only valid steps are
                                read */
     const void *d_h_n;       /* (L*D, B, H); NULL is zeros */
-    pygru_output d_x;        /* out (T, B, I), data may be NULL; 0 past the end */
+    pygru_output d_x;        /* out (T, B, I), data may be NULL; 0 after the end */
     void *d_h0;              /* out (L*D, B, H); not NULL */
     void *grads;             /* flat like parameters; the gradient is ADDED, and only when the
                                call succeeds */
     void *workspace;         /* any alignment */
     int64_t workspace_bytes; /* at least pygru_sizes.backward_workspace of this team */
     const pygru_blas *blas;  /* may be NULL on the SIMD engine */
-    const pygru_kernels *kernels; /* NULL: the best that this CPU has */
+    const pygru_kernels *kernels; /* NULL: the best for this CPU */
     const pygru_team *team;
 } pygru_backward_args;
 
-/* What is written must overlap nothing else. Errors: BAD_ARGUMENT (as above, or a plan that
- * keeps nothing), BLAS_LIMIT, CANCELLED (then d_x and d_h0 are undefined). */
+/* Arrays that are written must overlap no other array. Errors: BAD_ARGUMENT (as above, or a
+ * plan that keeps nothing), BLAS_LIMIT, CANCELLED (then d_x and d_h0 are undefined). */
 PYGRU_API pygru_status pygru_backward(const pygru_backward_args *args);
 
 typedef struct pygru_step_args {
@@ -335,7 +335,7 @@ typedef struct pygru_step_args {
     int64_t workspace_bytes;      /* at least what pygru_step_workspace says */
     double zoneout_rate;          /* as in pygru_noise */
     const pygru_blas *blas;       /* may be NULL if packed is not */
-    const pygru_kernels *kernels; /* NULL: the best that this CPU has */
+    const pygru_kernels *kernels; /* NULL: the best for this CPU */
 } pygru_step_args;
 
 /* One time step of all layers on the calling thread; the output is h_next of the top layer. x
@@ -344,7 +344,7 @@ PYGRU_API pygru_status pygru_step(const pygru_step_args *args);
 
 /* ---- activations, optimisers and losses ------------------------------------------ */
 
-/* In these calls kernels may be NULL: the best that this CPU has. */
+/* In these calls kernels may be NULL, which means the best for this CPU. */
 
 /* The two activations, element by element: out[i] = f(in[i]); in and out may be the same. */
 PYGRU_API pygru_status pygru_sigmoid(int32_t precision, const pygru_kernels *kernels, int64_t n,
@@ -370,7 +370,7 @@ enum {
 
 enum { PYGRU_MOST_STATES = 3 }; /* of any optimiser */
 
-/* What an optimiser needs; static memory of the core. */
+/* The state and the settings of an optimiser; static memory of the core. */
 typedef struct pygru_optimizer {
     const char *name;
     int32_t least_states; /* arrays of state; those beyond this many may be NULL */
@@ -405,17 +405,18 @@ typedef struct pygru_cross_entropy_args {
     int64_t classes;       /* > 0 */
     const void *logits;    /* (rows, classes) */
     const int64_t *target; /* (rows), each in [0, classes) */
-    const void *share;     /* (rows), what each counts; 0: the row is not read */
-    const void *weights;   /* (classes), what each counts; NULL: 1 */
+    const void *share;     /* (rows), the weight of each; 0: the row is not read */
+    const void *weights;   /* (classes), the weight of each; NULL: 1 */
     double smoothing;      /* of the target, in [0, 1] */
     void *gradient;        /* out (rows, classes) */
     double *loss;          /* out, one number */
 } pygru_cross_entropy_args;
 
-/* Softmax and cross-entropy with their gradient: the sum over rows of share * sum_j q_j
- * -log(softmax_j), where q_j = weights_j ((1 - smoothing) [j is the target] + smoothing /
- * classes). What is written must overlap nothing else. Errors: SIZE_OVERFLOW, BAD_ARGUMENT (also
- * for a target out of range; then the gradient is undefined). */
+/* Softmax and cross-entropy with their gradient. The loss is the sum over rows of
+ *   share * sum over j of q_j * -log(softmax_j)
+ *   with q_j = weights_j * ((1 - smoothing) * [j is the target] + smoothing / classes)
+ * Arrays that are written must overlap no other array. Errors: SIZE_OVERFLOW, BAD_ARGUMENT
+ * (also for a target out of range; then the gradient is undefined). */
 PYGRU_API pygru_status pygru_cross_entropy(const pygru_cross_entropy_args *args);
 
 /* *sum = the sum of x[i]^2, in float64. */
@@ -424,11 +425,11 @@ PYGRU_API pygru_status pygru_sum_of_squares(int32_t precision, const pygru_kerne
 
 /* ---- affine maps ----------------------------------------------------------------- */
 
-/* y = x W^T + b. Each row of y, and of the gradient of x, has the same bits whatever other rows
- * there are, and however many threads. All arrays are dense. */
+/* y = x W^T + b. Each row of y, and of the gradient of x, has the same bits for any other rows
+ * and for any number of threads. All arrays are dense. */
 typedef struct pygru_affine_args {
     int32_t precision;
-    const pygru_kernels *kernels; /* NULL: the best that this CPU has */
+    const pygru_kernels *kernels; /* NULL: the best for this CPU */
     int64_t rows;
     int64_t inputs;     /* > 0 */
     int64_t outputs;    /* > 0 */
@@ -451,8 +452,8 @@ PYGRU_API pygru_status pygru_affine_workspace(int32_t precision, int64_t inputs,
                                               int64_t outputs, int32_t n_threads,
                                               int64_t *forward, int64_t *backward);
 
-/* What is written must overlap nothing else. Errors: SIZE_OVERFLOW, CANCELLED (then what is
- * written is undefined, but for d_weight and d_bias, which are as they were). */
+/* Arrays that are written must overlap no other array. Errors: SIZE_OVERFLOW, CANCELLED (then
+ * d_weight and d_bias are unchanged, and the other arrays that are written are undefined). */
 PYGRU_API pygru_status pygru_affine(const pygru_affine_args *args);
 PYGRU_API pygru_status pygru_affine_backward(const pygru_affine_args *args);
 
@@ -460,8 +461,8 @@ PYGRU_API pygru_status pygru_affine_backward(const pygru_affine_args *args);
 
 /* A 64-bit fingerprint of `bytes` bytes, which guards tapes and packed weights against weights
  * that were changed. Equal contents have equal fingerprints. Contents that differ in one weight
- * always have different ones; contents that differ in several weights have different ones unless
- * somebody made them to collide. It is not cryptographic. */
+ * always have different ones. Contents that differ in several weights have different ones too,
+ * unless somebody constructed them to be equal. It is not cryptographic. */
 PYGRU_API pygru_status pygru_fingerprint(const void *data, int64_t bytes,
                                          uint64_t *fingerprint);
 

@@ -1,7 +1,7 @@
-/* training.tpl.c - the calls on flat arrays: activations, optimisers, losses. Each checks what it
- * is given, then calls a kernel in the core's own floating-point state. */
+/* training.tpl.c - the calls on flat arrays: activations, optimisers, losses. Each of them
+ * checks its arguments and then calls a kernel in the core's own floating-point state. */
 
-/* Whether n values at `array` can be counted in bytes, and are there if n > 0. */
+/* Whether the bytes of n values can be counted, and `array` is not NULL if n > 0. */
 static int NAME(array_fits)(int64_t n, const void *array) {
     return n >= 0 && n <= PTRDIFF_MAX / (int64_t)sizeof(REAL) && NAME(fits)(array);
 }

@@ -1,5 +1,5 @@
-/* vectors.h - how wide a vector can be: the one number that everything with a vector in it
- * follows. */
+/* vectors.h - the largest width of a vector, the single number from which all sizes and
+ * alignments of vectors follow. */
 #ifndef PYGRU_VECTORS_H
 #define PYGRU_VECTORS_H
 

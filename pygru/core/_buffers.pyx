@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
-"""The memory of arrays, borrowed by the buffer protocol and checked for what could corrupt it.
+"""Borrows the memory of arrays through the buffer protocol, after checks that keep it safe.
 
-No shape is explained to the user here: ``validation.py`` has done that. So a check that fails
-is an InternalError.
+The arguments of users have been checked by ``validation.py``. So if a check fails here, this
+raises InternalError.
 """
 
 cimport cython
@@ -20,13 +20,13 @@ from pygru.errors import InternalError
 
 
 cdef bint same_format(const char *format, const char *kind) noexcept:
-    """Whether a buffer's format is ``kind``; int64 has two names, one per platform."""
+    """Whether a buffer's format is ``kind``; int64 has two names on different platforms."""
     return strcmp(format, kind) == 0 or (strcmp(kind, b"l") == 0 and strcmp(format, b"q") == 0)
 
 
 @cython.final
 cdef class Borrowed:
-    """The buffers that one call borrows from arrays; given back when this object dies."""
+    """The buffers that a call borrows from arrays; they are released with this object."""
 
     def __dealloc__(self):
         cdef int i
@@ -78,7 +78,7 @@ cdef class Borrowed:
         return view.buf
 
     cdef void *vectors(self, object array, int64_t size, bint writable) except? NULL:
-        """The same for an array of bytes that begins on a multiple of 64."""
+        """The same for an array of bytes whose address is a multiple of 64."""
         cdef void *data = self.dense(array, size, b"B", writable)
         if <size_t>data % 64:
             raise InternalError("an array of vectors is not aligned")

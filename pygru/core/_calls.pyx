@@ -1,7 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
 """The calls that take long: forward, backward, affine maps. They release the GIL.
 
-A Python signal handler can end them: the core asks now and then whether one has raised.
+A Python signal handler can end them: the core asks from time to time whether one has raised
+an exception.
 """
 
 cimport cython
@@ -43,7 +44,7 @@ cdef extern from "Python.h":
 
 @cython.final
 cdef class Interrupt:
-    """Asks Python, during a long call, whether a signal handler raised something."""
+    """Asks Python, during a long call, whether a signal handler has raised an exception."""
 
     def __cinit__(self, int n_threads, bint on_main_thread):
         self.error = None
@@ -54,7 +55,7 @@ cdef class Interrupt:
         self.team.poll_context = <void *>self
 
     cdef int finish(self, int status) except -1:
-        """Raise what the handler raised, or what ``status`` means."""
+        """Raise the exception of the handler, or that of ``status``."""
         if self.error is not None:
             raise self.error
         return check(status)
@@ -73,7 +74,7 @@ cdef int poll(void *context) noexcept with gil:
 
 cdef int set_input(pygru_input *rows, Borrowed borrowed, Plan plan, object array,
                    int64_t width) except -1:
-    """Point ``rows`` at a (T, B, width) array; None is a NULL pointer."""
+    """Make ``rows`` point to a (T, B, width) array; None is a NULL pointer."""
     cdef Py_buffer *view
     if array is None:
         rows.data = NULL
@@ -123,7 +124,7 @@ cdef const uint8_t *mask_in(Borrowed borrowed, object mask, int64_t size) except
 
 cdef int set_noise(pygru_noise *to, Borrowed borrowed, pygru_sizes *sizes,
                    object given) except -1:
-    """Fill ``to`` from an object with attributes of the same names; None has no noise."""
+    """Fill ``to`` from an object with attributes of the same names; None means no noise."""
     if given is None:
         return 0
     to.dropout = mask_in(borrowed, given.dropout, sizes.dropout)
@@ -229,7 +230,7 @@ def affine_workspace(str precision, int64_t inputs, int64_t outputs, int n_threa
 
 @cython.final
 cdef class AffineCall:
-    """What both directions of an affine map are given, borrowed and checked."""
+    """The arguments of both directions of an affine map, borrowed and checked."""
 
     cdef Borrowed borrowed
     cdef Interrupt interrupt
@@ -274,7 +275,7 @@ def affine(Kernels kernels, int n_threads, bint on_main_thread, *, x, weight, bi
 
 def affine_backward(Kernels kernels, int n_threads, bint on_main_thread, *, x, weight, d_y,
                     d_x, d_weight, d_bias, workspace):
-    """Fill d_x (or not, if it is None) and add to d_weight and d_bias, which may be None."""
+    """Fill d_x and add to d_weight and d_bias; all three may be None."""
     cdef AffineCall call = AffineCall(kernels, n_threads, on_main_thread, x, weight, workspace)
     cdef int status
     call.args.d_y = call.matrix(d_y, call.args.rows, call.args.outputs, False)

@@ -1,5 +1,5 @@
-# What the other compiled modules take from _core: errors, precisions, kernels, BLAS functions,
-# and the calls of the C core itself, which only _core contains.
+# The parts of _core that the other compiled modules use: errors, precisions, kernels, BLAS
+# functions, and the calls of the C core itself, which only _core contains.
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from pygru.core.cpygru cimport (
@@ -20,7 +20,7 @@ from pygru.core.cpygru cimport (
     pygru_update_args,
 )
 
-# Of a call that reads or multiplies more than this, about 10 us, the GIL is released.
+# A call that reads or multiplies more than this, about 10 us, releases the GIL.
 cdef enum:
     LONG_READ = 100_000  # bytes
     LONG_STEP = 400_000  # multiply-adds of one step
@@ -33,7 +33,7 @@ cdef const pygru_traits *traits_of(int32_t precision) noexcept nogil
 
 cdef class Blas:
     cdef pygru_blas table
-    cdef object capsules  # keeps the functions' module alive
+    cdef object capsules  # keeps the module of the functions alive
     cdef readonly int int_bytes
 
 cdef class Kernels:

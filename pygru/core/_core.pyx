@@ -1,9 +1,9 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
-"""The one compiled module that contains the C core; the others reach it through this one.
+"""The compiled module that contains the C core; the other ones use it through this one.
 
-It has what belongs to the core as a whole: errors, precisions, kernels, BLAS functions, facts
+Here is what belongs to the core as a whole: errors, precisions, kernels, BLAS functions, facts
 about the build. ``_buffers``, ``_plans``, ``_weights``, ``_calls``, ``_stepper`` and
-``_training`` have the rest. No algorithm lives in any of them: they borrow NumPy's memory, call
+``_training`` have the rest. None of them contains an algorithm: they borrow NumPy's memory, call
 the core, and turn its codes into exceptions.
 """
 
@@ -91,7 +91,7 @@ cdef int32_t precision_of(object array) except -1:
 
 
 cdef const pygru_traits *traits_of(int32_t precision) noexcept nogil:
-    """What a precision that is known means for memory."""
+    """The memory layout of a known precision."""
     return cpygru.pygru_traits_of(precision)
 
 
@@ -111,7 +111,7 @@ cdef blas_function function_in(object capsule):
 
 @cython.final
 cdef class Blas:
-    """The table of BLAS functions that the core is given.
+    """The table of BLAS functions for the core.
 
     ``capsules`` maps sgemm, dgemm, sgemv and dgemv to capsules of Fortran-style functions
     whose integers have ``int_bytes`` bytes; no dimension above ``max_int`` is passed to them.

@@ -61,7 +61,7 @@ cdef class Config:
 
 @cython.final
 cdef class Plan:
-    """A ``pygru_plan``: one batch of sequences cut into work. Immutable."""
+    """A ``pygru_plan``: how the work of one batch is divided. Immutable."""
 
     def __cinit__(self, Config config, int engine, int64_t T, int64_t B, lengths, int keep):
         cdef Borrowed borrowed = Borrowed()

@@ -27,9 +27,9 @@ cdef const Core *CORE = core()
 cdef class Stepper:
     """Runs single time steps of one batch size on memory of its own.
 
-    Nothing is allocated by a step, and the GIL is kept unless the step is long. What a step is
-    given must be dense NumPy arrays of the right shape and dtype; for anything else (a list, a
-    masked array) ``advance`` and ``step`` say no, and the caller makes such arrays of them.
+    A step allocates nothing, and keeps the GIL unless the step is long. Its arguments must be
+    dense NumPy arrays of the right shape and dtype. For anything else (a list, a masked array)
+    ``advance`` and ``step`` return False, and the caller converts the arguments.
     """
 
     cdef Borrowed borrowed
@@ -103,7 +103,7 @@ cdef class Stepper:
         )
 
     cdef bint copy(self, object array, void *to, bint is_state) except -1:
-        """Copy an input or a state; no if the object is not one as it stands."""
+        """Copy an input or a state; return False if the object would need a conversion."""
         cdef Py_buffer view
         cdef bint fits
         if type(array) is not ndarray:
@@ -132,14 +132,14 @@ cdef class Stepper:
         return check(status)
 
     def advance(self, x_t):
-        """One step from the bound state to itself; no if ``x_t`` does not fit as it stands."""
+        """Make a step on the bound state; return False if ``x_t`` would need a conversion."""
         if not self.copy(x_t, self.x, False):
             return False
         self.run()
         return True
 
     def step(self, x_t, h, out):
-        """One step from ``h`` to ``out``; no if one of them does not fit as it stands."""
+        """Make a step from ``h`` to ``out``; return False if one would need a conversion."""
         cdef Py_buffer view
         cdef bint fits
         if type(out) is not ndarray:

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
-"""Hooks for pygru's own tests: calls that no public function makes alone."""
+"""Functions for pygru's own tests, which no public function calls alone."""
 
 from libc.stdint cimport int32_t, int64_t
 
@@ -10,7 +10,7 @@ cdef const Core *CORE = core()
 
 
 def raise_status(int status):
-    """Raise what ``status`` means; for the test that walks the table."""
+    """Raise the exception of ``status``; for the test that goes through the table."""
     check(status)
 
 

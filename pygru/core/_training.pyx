@@ -61,10 +61,10 @@ cdef class Part:
 def update(str optimizer, Kernels kernels, parts, steps, dict settings):
     """One step of an optimiser over all its parts, and the count of its steps.
 
-    ``parts`` is a list of ((values, gradients, states...), decay), ``steps`` an int64 array of
-    one element that counts. Nothing is changed before everything is borrowed and checked, and
-    no Python code runs from the first change to the count: a step that Ctrl-C meets has been
-    made wholly or not at all, and the count says which.
+    ``parts`` is a list of ((values, gradients, states...), decay). ``steps`` is an int64 array
+    with one element, the count. Nothing is changed before all arrays are borrowed and checked,
+    and no Python code runs between the first change and the count. So if Ctrl-C comes during a
+    step, the step has been made completely or not at all, and the count says which.
     """
     cdef double values[MOST_SETTINGS]
     cdef Borrowed memory = Borrowed()

@@ -1,5 +1,5 @@
 # cython: language_level=3, freethreading_compatible=True
-"""What a signal must not stop half-way: lists of changes, and the ends of ``with`` blocks.
+"""Code that a signal must not stop half-way: lists of changes, and ends of ``with`` blocks.
 
 CPython runs the Python handlers of signals in its interpreter loop: when a Python function
 begins, after a call from Python code, and when a loop jumps back. An ``__exit__`` that is a
@@ -22,9 +22,9 @@ cdef enum:
 def apply(tuple actions):
     """Call ``function(*arguments)`` for each (function, *arguments), to the end of the list.
 
-    An exception in between, from the handler of a signal for instance, waits until all is done;
-    the call that it ended is repeated. Of several exceptions the first is raised. A call that
-    has failed 100 times is given up.
+    An exception in between, for example from the handler of a signal, is raised after all
+    calls. The call that it ended is repeated. Of several exceptions the first one is raised. A
+    call that has failed 100 times is not repeated any more.
     """
     cdef BaseException first = None
     cdef int _attempt
@@ -42,7 +42,7 @@ def apply(tuple actions):
 
 
 cdef class Setting:
-    """A context in which a context variable has a value. Each entry has an exit of its own."""
+    """A context in which a context variable has a value. Each entry has its own exit."""
 
     cdef object variable
     cdef object value
@@ -68,12 +68,13 @@ ctypedef void (*set_threads)(Py_ssize_t) noexcept
 cdef class BlasLimit:
     """A context in which some BLAS libraries are limited to one thread each.
 
-    The settings are the process's. Whoever enters first saves them, and whoever leaves last
-    restores them, so calls in several Python threads do not restore them under each other.
+    The settings belong to the whole process. The first call to enter saves them, and the last
+    one to leave restores them. So a call in one Python thread does not restore them while a
+    call in another one needs them.
 
     ``functions`` lists the addresses of each library's C functions, ``int get(void)`` and
-    ``void set(int)``. They are called with the GIL held: no other Python thread sees a limit
-    that is half applied.
+    ``void set(int)``. They are called with the GIL held, so no other Python thread sees a
+    limit that is only partly applied.
     """
 
     cdef get_threads getters[LIBRARIES_AT_MOST]
@@ -112,8 +113,8 @@ cdef class BlasLimit:
                 self.users -= 1
 
     def forget(self):
-        """Start again in a forked child, where no other thread exists that could be inside.
+        """Start again in a forked child, where no other thread can be inside a block.
 
-        A limit that the parent had lowered stays lowered: fewer threads, the same results.
+        A limit that the parent had lowered remains lowered. The results are the same.
         """
         self.users = 0

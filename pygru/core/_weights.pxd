@@ -25,7 +25,7 @@ cdef class Packed:
     cdef Owner owner
     cdef Room room          # None while a thread packs into it
     cdef uint64_t fingerprint
-    cdef int64_t given_out  # by the owner at the last look; -1 if somebody could write since
+    cdef int64_t given_out  # by the owner at the last check; -1 if somebody could write since
     cdef bint is_packed
 
     cdef Room now(self)

@@ -27,10 +27,10 @@ cdef extern from *:
 
 @cython.final
 cdef class Owner:
-    """The one reference to a flat array; everybody else gets views, which NumPy counts.
+    """The only reference to a flat array; everybody else gets views, which NumPy counts.
 
-    Nobody can write the array without holding a view of it. So if no view exists now, and none
-    has been given out since the last look, it has not changed.
+    Nobody can write the array without a view of it. So if no view exists now, and none has been
+    given out since the last check, the array has not changed.
     """
 
     def __init__(self, array):  # not __cinit__: pickling makes one without arguments
@@ -38,12 +38,12 @@ cdef class Owner:
         self.given_out = 0
 
     def view(self):
-        """A view for somebody who may write through it."""
+        """A view for code that may write through it."""
         self.given_out += 1
         return self.array[:]
 
     def borrow(self):
-        """A view for code that only reads, and lets go of it soon."""
+        """A view for code that only reads, and soon drops the view."""
         return self.array[:]
 
     cdef bint unshared(self):
@@ -52,7 +52,7 @@ cdef class Owner:
 
 @cython.final
 cdef class Room:
-    """Memory for packed parameters. Who computes with it holds the object, or its array."""
+    """Memory for packed parameters. A user of it keeps a reference to this or to its array."""
 
     def __cinit__(self, int64_t size):
         raw = allocate(size + 64, "uint8", "the packed weights")
@@ -63,16 +63,16 @@ cdef class Room:
 
 
 cdef bint is_mine(Room room) noexcept:
-    """Whether nobody but one variable holds a room, and nobody but the room its array."""
+    """Whether only one variable refers to a room, and only the room to its array."""
     return (
         PYGRU_HOLDERS(<PyObject *>room) == 1
-        and PYGRU_HOLDERS(<PyObject *>room.array) == 2  # the room's own, and that of its buffer
+        and PYGRU_HOLDERS(<PyObject *>room.array) == 2  # that of the room and that of its buffer
     )
 
 
 @cython.final
 cdef class Packed:
-    """The parameters laid out for the SIMD engine, always those of this moment.
+    """The packed parameters for the SIMD engine, which are always up to date.
 
     The GIL is released while many parameters are read or packed, so several threads may be here
     at once. Therefore a thread that packs takes the memory out of the object, and puts it back
@@ -89,7 +89,7 @@ cdef class Packed:
     cdef Room now(self):
         """The memory, packed again if a parameter has changed since the last time.
 
-        Who computes with it holds this reference until the end.
+        The caller keeps this reference as long as it uses the memory.
         """
         if self.is_packed and self.given_out == self.owner.given_out and self.owner.unshared():
             return self.room
@@ -99,7 +99,7 @@ cdef class Packed:
 
     cdef int look(self) except -1:
         cdef Borrowed borrowed = Borrowed()
-        # What is given out while the GIL is released counts as given out after this look.
+        # Views given out while the GIL is released count as given out after this check.
         cdef int64_t given_out = self.owner.given_out if self.owner.unshared() else -1
         cdef int64_t count = len(self.owner.array)
         cdef const void *source = borrowed.dense(

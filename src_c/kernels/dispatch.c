@@ -1,4 +1,4 @@
-/* dispatch.c - which kernels there are, and which of them this CPU can run. */
+/* dispatch.c - the list of kernel sets, and which of them this CPU can run. */
 #include "kernels.h"
 
 #include <stddef.h>
@@ -9,8 +9,8 @@
 #define BASELINE "baseline"
 #endif
 
-/* Whether this CPU can run a set. __builtin_cpu_supports asks the operating system too: whether
- * it saves the registers. */
+/* Whether this CPU can run a set. __builtin_cpu_supports also checks that the operating system
+ * saves the registers. */
 static int always(void) { return 1; }
 
 #if PYGRU_X86_KERNELS

@@ -2,8 +2,8 @@
  * elementwise part of a step, the optimisers and the loss.
  *
  * A set has a table for each precision; table.tpl.h says what is in it. The layout of a row of
- * gates is that of gate_order.h; the equations stand in gates.tpl.c, the layout of packed weights
- * in product.tpl.c. */
+ * gates is that of gate_order.h; the equations stand in gates.tpl.c, the layout of packed
+ * weights in product.tpl.c. */
 #ifdef REAL_BITS
 #error "include kernels.h before a precision is chosen"
 #endif
@@ -21,8 +21,8 @@
 #define PYGRU_PACKED_PRODUCTS 0
 #endif
 
-/* A sum over rows takes so many of them, and of the columns of its right side, at a time: what
- * was packed of the right side stays in the second-level cache. */
+/* A sum over rows takes so many rows, and so many columns of its right side, at a time. So the
+ * packed part of the right side stays in the second-level cache. */
 enum {
     PYGRU_SUM_ROWS = 256,
     PYGRU_SUM_COLUMNS = 288, /* a multiple of three vectors of any length */

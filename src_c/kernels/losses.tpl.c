@@ -3,11 +3,11 @@
  * With y the target of a row, m its largest logit, w the weights of the C classes and s the
  * smoothing (Szegedy et al. 2016, section 7, as PyTorch weights it):
  *
- *   q_j = (1-s) w_j [j is y] + s/C w_j                 what each class should get
+ *   q_j = (1-s) w_j [j is y] + s/C w_j                 the wanted probability
  *   loss = sum over rows of share * sum_j q_j (log sum_k e^(x_k - m) - (x_j - m))
  *   d loss / d x_j = share * (softmax_j sum_k q_k - q_j)
  *
- * A row that counts for nothing is not read. */
+ * A row with share 0 is not read. */
 
 /* Eight sums that never depend on how wide a vector is. */
 static double NAME(sum)(int64_t n, const REAL *x) {
@@ -49,7 +49,7 @@ static double NAME(spread_loss)(int64_t n, const REAL *x, REAL largest, const RE
     return total;
 }
 
-/* 0 if a target is out of range. Each is read once, so that what is checked is what is used. */
+/* 0 if a target is out of range. Each is read only once, so the checked value is used. */
 static int NAME(cross_entropy)(const NAME(pygru_cross_entropy) *args) {
     const int64_t classes = args->classes;
     const REAL *weights = args->weights;

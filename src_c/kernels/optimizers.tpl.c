@@ -1,7 +1,7 @@
 /* optimizers.tpl.c - one pass over a flat array of parameters: the updates of the optimisers,
  * and the norm of the gradients. Operations are never contracted, so every instruction set
- * gives the same bits. The equations are those of PyTorch; d is the weight decay. What depends
- * on the step alone is computed in float64, then rounded once. */
+ * gives the same bits. The equations are those of PyTorch; d is the weight decay. Numbers that
+ * depend only on the step are computed in float64 and rounded once. */
 
 /* g' = g + d p;  v = momentum v + g';  p -= rate v, or rate (g' + momentum v) by Nesterov. */
 static void NAME(sgd)(const NAME(pygru_update) *u) {
@@ -86,8 +86,8 @@ static void NAME(rmsprop)(const NAME(pygru_update) *u) {
     }
 }
 
-/* In float64, so that many small squares are not lost; eight sums that never depend on how wide
- * a vector is. */
+/* In float64, so that many small squares are not lost. There are always eight partial sums, for
+ * every width of a vector. */
 static double NAME(sum_of_squares)(int64_t n, const REAL *x) {
     double sums[8] = {0};
     double total = 0;

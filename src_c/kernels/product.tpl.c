@@ -5,17 +5,17 @@
  *
  *     k=0: LANES of block 0 | .. | LANES of block NV-1,  k=1: ..,  k=K-1   the next panel ..
  *
- * Columns past the last one are zeros. A tile of MR rows and P panels keeps MR*NV*P sums in
+ * Columns after the last one are zeros. A tile of MR rows and P panels keeps MR*NV*P sums in
  * registers and walks over k once. Each sum is one chain of multiply-adds in the order of k
- * that begins at `from`: its bits do not depend on MR, P, the number of rows, or on where the
- * walk is interrupted. That is what makes the result of a sequence independent of the batch it
- * is in. docs/speed.md tells why the tiles have these shapes. */
+ * that begins at `from`. So its bits do not depend on MR, P, the number of rows, or on where
+ * the walk is interrupted. Therefore the result of a sequence does not depend on the batch it
+ * is in. docs/speed.md explains why the tiles have these shapes. */
 
 typedef REAL NAME(vector) __attribute__((vector_size(VECTOR_BYTES)));
 #define VECTOR NAME(vector)
 #define PLACE NAME(pygru_place)
 
-/* What a tile walks over: element k of row i is a[i*lda + k*step]; w begins the first panel. */
+/* The operands of a tile: element k of row i is a[i*lda + k*step]; w is the first panel. */
 typedef struct NAME(pygru_walk) {
     int64_t K;
     const REAL *a;
@@ -39,9 +39,9 @@ ALWAYS_INLINE VECTOR NAME(load_weights)(const WEIGHT *from) { return *(const VEC
 ALWAYS_INLINE void NAME(store)(REAL *to, VECTOR v) { memcpy(to, &v, sizeof v); }
 
 /* The body of all tiles: `blocks` blocks of MR rows one after the other, on the same panels.
- * MR, NV and P are constants where it is inlined, so that the arrays become registers.
- * Whichever operand needs fewer of them stays, the other passes through one: gcc 12 spills a
- * sum, at half the speed, when both are alive at once. */
+ * MR, NV and P are constants where it is inlined, so that the arrays become registers. The
+ * operand that needs fewer registers stays in them, and the other passes through a single one.
+ * If both stayed, gcc 12 would move a sum to memory and back, at half the speed. */
 ALWAYS_INLINE void NAME(tile)(const int MR, const int NV, const int P, int64_t blocks,
                               const NAME(pygru_walk) *walk, const PLACE *from_place,
                               const PLACE *to_place) {
@@ -61,7 +61,7 @@ ALWAYS_INLINE void NAME(tile)(const int MR, const int NV, const int P, int64_t b
                 sum[i * NP + v] = NAME(load)(row + v / NV * LANES);
             }
         }
-        do { /* K is at least 1; a loop that may not run would have gcc move all sums about */
+        do { /* K is at least 1; for a loop that may not run, gcc copies all sums */
             if (NP <= MR) {
                 VECTOR weight[MOST_SUMS];
                 UNROLL for (v = 0; v < NP; v++) {
@@ -106,8 +106,8 @@ ALWAYS_INLINE void NAME(tile)(const int MR, const int NV, const int P, int64_t b
 typedef void NAME(tile_function)(int64_t blocks, const NAME(pygru_walk) *walk,
                                  const PLACE *from, const PLACE *to);
 
-/* X(NV, MR, P): few rows take several panels at once, because a sum can be added to only once
- * in the latency of a multiply-add, and 8 to 10 of them must be under way. */
+/* X(NV, MR, P): with few rows a tile takes several panels at once. Each multiply-add of a sum
+ * has to wait for the one before, so 8 to 10 sums must be in progress to keep the CPU busy. */
 /* clang-format off */
 #if MOST_SUMS == 12 /* 16 registers */
 #define SHAPES(X)                                                                              \
@@ -146,19 +146,19 @@ static NAME(tile_function) *const NAME(tiles)[4][9][NAME(MOST_PANELS) + 1] = {
 #undef DEFINE_TILE
 #undef TILE_ENTRY
 
-/* How many of the `left` panels the next tiles of MR and fewer rows take. */
+/* How many of the `left` panels the next tiles of at most MR rows take. */
 static int NAME(next_panels)(int NV, int MR, int64_t left) {
     int P = left < NAME(MOST_PANELS) ? (int)left : NAME(MOST_PANELS);
     while (NAME(tiles)[NV][MR][P] == NULL) {
         P--;
     }
-    /* Two and two keep more sums under way than three and one. */
+    /* Two and two panels keep more sums in progress than three and one. */
     return P == 3 && left == 4 && NAME(tiles)[NV][MR][2] != NULL ? 2 : P;
 }
 
 /* ---- the product ------------------------------------------------------------------------ */
 
-/* Weights of one panel that stay in the first-level cache while the rows pass. */
+/* The part of a panel that stays in the first-level cache while all rows are multiplied. */
 enum { NAME(K_BLOCK) = 24 * 1024 / sizeof(REAL) };
 
 static void NAME(move)(PLACE *place, int NV, int64_t rows, int64_t columns) {
@@ -173,7 +173,7 @@ static void NAME(all_rows)(const NAME(pygru_product) *p, int P, const WEIGHT *w,
                            const PLACE *from, const PLACE *out) {
     const int64_t blocks = (p->m - 1) / NAME(MOST_ROWS)[p->NV] + 1;
     const int64_t few = p->m / blocks,
-                  more = p->m % blocks; /* the first ones have a row more */
+                  more = p->m % blocks; /* the first blocks have one row more */
     const int64_t step = blocks == 1 ? p->K : NAME(K_BLOCK) / (p->NV * P * LANES);
     int64_t k;
     for (k = 0; k == 0 || k < p->K; k += step) {
@@ -245,8 +245,8 @@ static void NAME(pack)(int NV, int64_t H, int64_t K, const REAL *const *w, ptrdi
 
 /* ---- sums over rows --------------------------------------------------------------------- */
 
-/* The columns of A that GROUPS tiles take, for each of them k by k, so that a tile reads one
- * stream, and a row of A is read a cache line at a time. */
+/* Packs the columns of A for GROUPS tiles, for each tile k by k. So a tile reads one stream,
+ * and a row of A is read in whole cache lines. */
 enum { NAME(GROUPS) = 4 };
 
 static void NAME(pack_columns)(int64_t K, int64_t columns, const REAL *a, ptrdiff_t lda,
@@ -268,7 +268,7 @@ static void NAME(pack_columns)(int64_t K, int64_t columns, const REAL *a, ptrdif
     }
 }
 
-/* The columns of B that one tile takes, past the last one zeros. */
+/* Packs the columns of B for one tile, with zeros after the last one. */
 static void NAME(pack_rows)(int64_t K, int64_t columns, const REAL *b, ptrdiff_t ldb,
                             REAL *packed) {
     int64_t k;
@@ -284,8 +284,9 @@ static void NAME(pack_rows)(int64_t K, int64_t columns, const REAL *b, ptrdiff_t
     }
 }
 
-/* One tile of out (MR, columns) += A^T B. The rows of a block are summed from zero and added to
- * `out` at once: the error of a long sum grows with the number of blocks, not of rows. */
+/* One tile of out (MR, columns) += A^T B. The rows of a block are summed from zero, and the
+ * sum is added to `out`. So the error of a long sum grows with the number of blocks, not of
+ * rows. */
 static void NAME(sum_tile)(int MR, int64_t K, const REAL *a, const REAL *w, int64_t columns,
                            REAL *out, int64_t ld_out, REAL *sums) {
     static REAL zeros[3 * LANES]; /* only read */
@@ -305,9 +306,8 @@ static void NAME(sum_tile)(int MR, int64_t K, const REAL *a, const REAL *w, int6
     }
 }
 
-/* out (m, n) += A^T B, A (K, m), B (K, n): a weight gradient, K being all rows of a batch. The
- * order of the sum is that of the rows. scratch: PYGRU_SUM_SCRATCH elements, 64-byte aligned.
- */
+/* out (m, n) += A^T B, A (K, m), B (K, n): a weight gradient, where K is all rows of a batch.
+ * They are added in their order. scratch: PYGRU_SUM_SCRATCH elements, 64-byte aligned. */
 static void NAME(sum_over_rows)(int64_t m, int64_t n, int64_t K, const REAL *a, int64_t lda,
                                 const REAL *b, int64_t ldb, REAL *out, int64_t ld_out,
                                 REAL *scratch) {

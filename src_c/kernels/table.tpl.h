@@ -1,7 +1,7 @@
-/* table.tpl.h - what the kernels of one precision are told, and the table that each instruction
- * set fills. Included by kernels.h, once per precision. */
+/* table.tpl.h - the arguments of the kernels of one precision, and the table of kernels that
+ * each instruction set fills. Included by kernels.h, once per precision. */
 
-/* Where up to three column blocks of a product begin, and the distance of their rows. */
+/* The beginning of up to three column blocks of a product, and the distance of their rows. */
 typedef struct NAME(pygru_place) {
     REAL *at[3];
     ptrdiff_t row[3];
@@ -41,7 +41,7 @@ typedef struct NAME(pygru_units) {
 
 /* The sums of one gate in `rows` rows, to be normalised: out = gain * standardised + add, where
  * add_row is 0 for a vector that all rows share. out may be sums or add. The standardised sums
- * and what they were multiplied by, scale (rows), may be NULL. */
+ * and their scale, 1 / sqrt(variance + eps), (rows), may be NULL. */
 typedef struct NAME(pygru_normalisation) {
     int64_t rows;
     int64_t H;
@@ -58,7 +58,7 @@ typedef struct NAME(pygru_normalisation) {
     REAL *scale;
 } NAME(pygru_normalisation);
 
-/* From d, the gradient of out, to d_sums, which may be d, and d_gain, which is added to. */
+/* d is the gradient of out. d_sums may be d. The gradient of the gain is added to d_gain. */
 typedef struct NAME(pygru_normalisation_gradient) {
     int64_t rows;
     int64_t H;
@@ -72,7 +72,7 @@ typedef struct NAME(pygru_normalisation_gradient) {
     REAL *d_gain;
 } NAME(pygru_normalisation_gradient);
 
-/* One step of an optimiser, as pygru_update_args says it. */
+/* One step of an optimiser, see pygru_update_args. */
 typedef struct NAME(pygru_update) {
     int64_t n;
     REAL *parameters;
@@ -83,7 +83,7 @@ typedef struct NAME(pygru_update) {
     int64_t step;
 } NAME(pygru_update);
 
-/* As pygru_cross_entropy_args says it. */
+/* See pygru_cross_entropy_args. */
 typedef struct NAME(pygru_cross_entropy) {
     int64_t rows;
     int64_t classes;
