@@ -268,6 +268,24 @@ def test_a_layer_can_read_tokens():
     assert model([[0, 1], [2]]).shape == (2, 2)
 
 
+def test_every_layer_reads_the_same_lengths():
+    """Also if somebody writes to the array while the layers run."""
+    lengths = np.array([3, 5])
+
+    class Meddle(Jitter):
+        def forward(self, x, *, lengths=None, training=True):
+            outer[...] = 9
+            return x, None
+
+    outer = lengths
+    model = Sequential(Meddle(), GRU(2, 3, batch_first=True), Last(), seed=0)
+    x = np.ones((2, 5, 2))
+    expected = Sequential(*model.layers[1:])(x, lengths=[3, 5])
+    assert np.array_equal(model(x, lengths=lengths), expected)
+    lengths[...] = 3, 5
+    assert np.array_equal(model.forward(x, lengths=lengths)[0], expected)
+
+
 def test_last_follows_the_directions_of_an_own_layer():
     class Both(LSTM):
         bidirectional = True

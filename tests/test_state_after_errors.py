@@ -275,7 +275,9 @@ def test_an_embedding_without_memory_for_its_sums(monkeypatch):
 @pytest.mark.parametrize("score", ["general", "additive"])
 def test_attention_without_memory(score, monkeypatch):
     layer = Attention(3, 3, score=score, seed=0)
-    context, _, tape = layer.forward(np.ones((2, 4, 3)), np.ones((2, 5, 3)), lengths=[2, 5])
+    rng = np.random.default_rng(0)
+    queries, keys = rng.standard_normal((2, 4, 3)), rng.standard_normal((2, 5, 3))
+    context, _, tape = layer.forward(queries, keys, lengths=[2, 5])
     give_gradients(layer)
     before = snapshot(layer)
     monkeypatch.setattr(ragged, "put", failing(MemoryError))
