@@ -3,8 +3,8 @@
 
 Here is what belongs to the core as a whole: errors, precisions, kernels, BLAS functions, facts
 about the build. ``_buffers``, ``_plans``, ``_weights``, ``_calls``, ``_stepper`` and
-``_training`` have the rest. None of them contains an algorithm: they borrow NumPy's memory, call
-the core, and turn its codes into exceptions.
+``_training`` have the rest. None of them contains an algorithm: they borrow NumPy's memory,
+call the core, and turn its codes into exceptions.
 """
 
 cimport cython

@@ -66,7 +66,7 @@ cdef bint is_mine(Room room) noexcept:
     """Whether only one variable refers to a room, and only the room to its array."""
     return (
         PYGRU_HOLDERS(<PyObject *>room) == 1
-        and PYGRU_HOLDERS(<PyObject *>room.array) == 2  # that of the room and that of its buffer
+        and PYGRU_HOLDERS(<PyObject *>room.array) == 2  # those of the room and its buffer
     )
 
 
