@@ -68,8 +68,8 @@ cdef class Plan:
         cdef int64_t size
         cdef int64_t *c_lengths
         if lengths is not None:
-            # The core checks the lengths and then reads them again as indices: in between,
-            # nobody else may change them.
+            # The core checks the lengths and later reads them again as indices. Nobody may
+            # change them in between.
             lengths = lengths.copy()
         c_lengths = <int64_t *>borrowed.dense(lengths, B, b"l", False)
         check(CORE.plan_size(&config.config, engine, T, B, c_lengths, &size))
