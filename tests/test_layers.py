@@ -465,3 +465,38 @@ def test_gradients_of_integer_inputs_are_fractions():
         assert y.dtype == np.float64
         assert set(np.unique(layer.backward(tape, np.full(y.shape, 0.5)))) <= {0, 0.5, 0.625}
     assert np.isclose(Dropout(0.2, seed=0).forward(np.ones(1000, int))[0].max(), 1.25)
+
+
+# ---- options are read-only -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("make", "names"),
+    [
+        (lambda: Linear(2, 3), ("in_features", "out_features", "bias", "dtype", "parameters")),
+        (lambda: Dropout(0.5), ("p",)),
+        (lambda: Last(), ("bidirectional",)),
+        (lambda: Embedding(3, 2), ("num_embeddings", "embedding_dim", "padding_idx", "dtype")),
+        (lambda: pygru.Attention(3, 2), ("score", "query_size", "attention_size", "dtype")),
+        (lambda: Sequential(Last()), ("layers", "parameters", "grads")),
+    ],
+)
+def test_options_cannot_be_assigned(make, names):
+    layer = make()
+    before = layer.__dict__.copy()
+    for name in names:
+        with pytest.raises(
+            AttributeError, match=f"{name} of .* cannot be assigned: make a new"
+        ):
+            setattr(layer, name, None)
+    assert layer.__dict__ == before
+
+
+def test_an_embedding_is_thawed_for_fine_tuning():
+    layer = Embedding(3, 2, weight=np.ones((3, 2)), frozen=True)
+    assert layer.flat_pairs == []
+    layer.frozen = False
+    assert len(layer.flat_pairs) == 1
+    assert layer.get_config()["frozen"] is False
+    with pytest.raises(TypeError, match="frozen must be a bool, got int"):
+        layer.frozen = 1

@@ -451,3 +451,21 @@ def test_weights_of_float32_keep_their_bits():
     _, gradient = losses.mse(prediction, np.zeros(1000, np.float32), weights=weights)
     expected = 2 * prediction * (weights / weights.sum())
     assert np.array_equal(gradient, expected)
+
+
+@pytest.mark.parametrize(
+    ("mask", "error", "message"),
+    [
+        ([[True], [True, False]], ValueError, "mask: "),
+        (["yes", "no"], TypeError, "mask must be numeric"),
+        (np.ma.array([True, False], mask=[True, False]), TypeError, "mask is a masked array"),
+        (np.array([1, 0]), TypeError, "mask must be an array of bool, got dtype int64"),
+    ],
+)
+def test_masks_are_refused_by_name(mask, error, message):
+    with pytest.raises(error, match=message):
+        losses.mse([1.0, 2.0], [1.0, 2.0], mask=mask)
+
+
+def test_an_empty_list_is_a_mask_of_nothing():
+    assert losses.mse(np.zeros((0, 2)), np.zeros((0, 2)), mask=[])[0] == 0

@@ -286,6 +286,11 @@ def test_every_layer_reads_the_same_lengths():
     assert np.array_equal(model.forward(x, lengths=lengths)[0], expected)
 
 
+def test_masked_lengths_are_refused():
+    with pytest.raises(TypeError, match="lengths is a masked array"):
+        Sequential(Last())(np.ones((2, 3, 1)), lengths=np.ma.array([1, 2], mask=[True, False]))
+
+
 def test_last_follows_the_directions_of_an_own_layer():
     class Both(LSTM):
         bidirectional = True

@@ -172,6 +172,7 @@ class Sequential(Composite):
     def _padded(self, x: Any, lengths: Any) -> tuple[Any, Any]:
         """A list of sequences as one array and its lengths; anything else unchanged."""
         if lengths is not None:
+            validation.refuse_foreign("lengths", lengths)
             return x, np.array(lengths)  # a copy, so that all layers read the same numbers
         if not isinstance(x, (list, tuple)) or not len(x):
             return x, None

@@ -43,7 +43,9 @@ class Mean(float):
 
 def as_mask(name: str, values: ArrayLike) -> Booleans:
     """Return a copy of an array of bool; raise for other types."""
-    array = np.array(values, order="C")
+    array = np.array(validation.as_numeric(name, values), order="C")
+    if not array.size:  # an empty list has no element to tell its dtype
+        array = array.astype(np.bool_)
     if array.dtype != np.bool_:
         raise TypeError(f"{name} must be an array of bool, got dtype {array.dtype}")
     return array
