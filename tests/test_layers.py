@@ -485,9 +485,7 @@ def test_options_cannot_be_assigned(make, names):
     layer = make()
     before = layer.__dict__.copy()
     for name in names:
-        with pytest.raises(
-            AttributeError, match=f"{name} of .* cannot be assigned: make a new"
-        ):
+        with pytest.raises(AttributeError, match=f"{name} of .* cannot be assigned"):
             setattr(layer, name, None)
     assert layer.__dict__ == before
 
