@@ -1,7 +1,7 @@
-"""What the tape of a call keeps: a policy by its name, or the fastest that fits into a budget.
+"""Chooses what the tape of a call keeps: a policy by name, or the fastest within a budget.
 
-``forward(memory=...)`` and ``Trainer(memory=...)`` take the same values, and both check them
-here. Nothing is allocated; the sizes come from plans of the core.
+``forward(memory=...)`` and ``Trainer(memory=...)`` accept the same values, and both check them
+here. This module allocates nothing; the sizes come from plans of the core.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Choice(NamedTuple):
 
 
 def check_memory(memory: object) -> int | None:
-    """Return the bytes that a ``memory`` argument allows, None for the name of a policy.
+    """Return the bytes that a ``memory`` argument allows; None for the name of a policy.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def choose(
     Raises
     ------
     ValueError
-        If nothing fits into the budget, or if segments are asked for of a bidirectional GRU.
+        If nothing fits into the budget, or if a bidirectional GRU would need segments.
     """
     budget = check_memory(memory)
     if memory == "sqrt":
@@ -125,12 +125,12 @@ def _bytes_of_whole(
 def _bytes_in_segments(
     gru: GRU, inputs: Inputs, segment: int, training: bool, n_threads: int | None
 ) -> int:
-    """Of the longest segment, and of what is kept between the passes."""
+    """Bytes of the longest segment, and of what is kept between the two passes."""
     sizes = _sizes(gru._runner.plan(segment, inputs.B, None, _core.KEEP_GATES), n_threads)
     states = math.prod(inputs.state_shape())
     elements: int = (
         sizes["tape"]
-        + segment * inputs.B * gru.hidden_size  # the output of the segment, not used again
+        + segment * inputs.B * gru.hidden_size  # the output of a segment, not reused
         + (math.ceil(inputs.T / segment) + 4) * states
         + inputs.T * inputs.B * gru.input_size  # the tape's copy of x
         + sizes["parameters"]

@@ -53,14 +53,14 @@ class GRU(GRUBase):
     bias : bool
         Whether the cells have biases (two of 3H, as in PyTorch).
     batch_first : bool
-        Whether batched arrays are (B, T, features) rather than (T, B, features).
+        Whether batched arrays are (B, T, features) instead of (T, B, features).
     dropout : float
         Probability with which :meth:`forward`, in training, sets an output element of a layer
         to zero. The others are multiplied by 1 / (1 - dropout). The last layer has no dropout.
     bidirectional : bool
         Whether a second cell reads each sequence from its last valid step to its first.
     variant : {"chung", "cho", "pytorch"} or Variant
-        Which equations; see :class:`Variant`. A GRU of another variant computes something else
+        The equations; see :class:`Variant`. A GRU of another variant computes something else
         with the same weights.
     dtype : dtype
         float32 or float64, of parameters and results.
@@ -411,7 +411,7 @@ class GRU(GRUBase):
         RuntimeError
             If ``tape`` is not a tape, or the weights have changed since it was made.
         ValueError
-            If the tape is another GRU's, or a shape does not fit.
+            If the tape belongs to another GRU, or a shape does not fit.
         MemoryError
             If the result or the workspace cannot be allocated.
         """
@@ -471,7 +471,7 @@ class GRU(GRUBase):
         budget.check_memory(memory)
 
     def infer(self, x: Any, *, lengths: Any = None) -> Any:
-        """Return the output for inference, as Sequential and Trainer ask for it."""
+        """Return the output for inference, in the form for Sequential and Trainer."""
         return self(x, lengths=lengths)[0]
 
     def run(
@@ -483,11 +483,11 @@ class GRU(GRUBase):
         training: bool = True,
         memory: Any = "gates",
     ) -> tuple[Any, Any, Any]:
-        """Do what :meth:`forward` does, as Sequential and Trainer ask for it."""
+        """Do what :meth:`forward` does, in the form for Sequential and Trainer."""
         return self.forward(x, state, lengths=lengths, training=training, memory=memory)
 
     def run_backward(self, tape: Any, d_y: Any) -> Any:
-        """Return the gradient of x, as Sequential and Trainer ask for it."""
+        """Return the gradient of x, in the form for Sequential and Trainer."""
         return self.backward(tape, d_y)[0]
 
     # ---- single steps -----------------------------------------------------------------------
@@ -530,12 +530,13 @@ class GRU(GRUBase):
         return one_step(self, x_t, h, out)
 
     def stream(self, batch: int | None = None) -> Stream:
-        """Return a :class:`Stream`: single steps on buffers that are bound once.
+        """Return a :class:`Stream`, which runs single steps and keeps the state and its
+        buffers.
 
         Parameters
         ----------
         batch : int, optional
-            Number of independent streams B; None is a single one without a batch axis.
+            Number of independent streams, B. None means a single one without a batch axis.
 
         Raises
         ------

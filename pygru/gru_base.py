@@ -35,7 +35,7 @@ REPLACEABLE = (
 
 
 class GRUBase(Parameters, Model):
-    """What a GRU is made of; see :class:`GRU`."""
+    """The options and weights of a GRU; see :class:`GRU`."""
 
     # The options, as :class:`GRUOptions` has checked them; none can be assigned.
     options: GRUOptions
@@ -59,7 +59,7 @@ class GRUBase(Parameters, Model):
     def _set_up(
         self, options: GRUOptions, generator: np.random.Generator, shared: GRUBase | None = None
     ) -> None:
-        """Make everything but the values of weights: zeros, or those of ``shared``."""
+        """Make everything except the values of the weights: zeros, or those of ``shared``."""
         self._fix(options=options, num_directions=options.num_directions, **vars(options))
         self.generator = generator
         if shared is None:
@@ -75,7 +75,7 @@ class GRUBase(Parameters, Model):
         Parameters
         ----------
         options : GRUOptions
-            All arguments of the constructor but the seed.
+            All arguments of the constructor except the seed.
         seed : int, sequence of int, Generator or None
             Seed of the initial parameters and of dropout, as for the constructor.
 
@@ -115,7 +115,7 @@ class GRUBase(Parameters, Model):
         self._generator = value
 
     def reseed(self, seed: Seed) -> None:
-        """Draw the initial parameters anew; dropout follows ``seed`` too."""
+        """Draw the initial parameters again; dropout uses ``seed`` too."""
         self.generator = np.random.default_rng(seed)
         INITIALIZERS[self.init](self)
 
@@ -135,7 +135,7 @@ class GRUBase(Parameters, Model):
         Parameters
         ----------
         share_weights : bool
-            Whether the two GRUs have one array of parameters and one of gradients, so that
+            Whether the two GRUs use the same arrays of parameters and gradients, so that
             training one trains the other. By default the new GRU has a copy of the parameters,
             and gradients of zero.
         **changes
@@ -188,14 +188,14 @@ class GRUBase(Parameters, Model):
         return gru
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments but the seed, ready for JSON."""
+        """Return the constructor's arguments except the seed, ready for JSON."""
         return self.options.get_config()
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """Return a new GRU with the arguments that :meth:`get_config` returned.
 
-        ``config`` may hold a ``seed`` besides.
+        ``config`` may also contain a ``seed``.
         """
         seed = None
         if isinstance(config, Mapping) and "seed" in config:
@@ -218,7 +218,9 @@ class GRUBase(Parameters, Model):
             "config": self.get_config(),
             "parameters": self.state_dict(),
             "grads": {name: view.copy() for name, view in self.grads.items()},
-            "generator": copy.deepcopy(self.generator),  # copy.copy shares no state either
+            "generator": copy.deepcopy(
+                self.generator
+            ),  # also for copy.copy, so that no state is shared
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:

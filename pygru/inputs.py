@@ -1,7 +1,7 @@
-"""One call's input arrays, brought to the form of the core, and the way back to the caller's.
+"""Converts the input arrays of one call to the form of the core, and results back.
 
-The mini-batches that a training run cuts its data into are made in ``train/``; here a batch is
-what one call of a GRU is given.
+Here a batch is the input of one call of a GRU. The mini-batches of a training run are made in
+``train/``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Inputs:
-    """The input of one call as (T, B, I), and the way back to the caller's layout.
+    """The input of one call as (T, B, I), and the conversion back to the caller's layout.
 
     Attributes
     ----------
@@ -66,7 +66,7 @@ class Inputs:
         self.h0 = self.state("h0", h0)
 
     def release(self) -> None:
-        """Let go of the caller's arrays: the tape has its own copies."""
+        """Drop the caller's arrays, because the tape has its own copies."""
         del self.x, self.h0
 
     def time_major(self, array: NDArray[Any]) -> NDArray[Any]:
@@ -103,7 +103,7 @@ class Inputs:
         return state.reshape(-1)
 
     def full_lengths(self) -> NDArray[np.int64]:
-        """Return the length of each sequence, T where none were given."""
+        """Return the length of each sequence, which is T if no lengths were given."""
         if self.lengths is not None:
             return self.lengths
         return np.full(self.B, self.T, np.int64)

@@ -1,8 +1,8 @@
-"""What regularises a training call of a GRU: dropout, recurrent dropout and zoneout.
+"""The noise of a training call of a GRU: dropout, recurrent dropout and zoneout.
 
-Only the drawing of masks is here; the equations are in ``src_c/``. Masks are drawn in a fixed
-order: recurrent dropout, dropout, zoneout, each by layer and then by the rows of the plan of
-the whole batch, also where a call runs in segments. So ``memory=`` changes no mask.
+This module only draws masks; the equations are in ``src_c/``. Masks are drawn in a fixed order:
+recurrent dropout, dropout, zoneout, each by layer and then by the rows of the plan of the whole
+batch. This is also true for a call in segments. So ``memory=`` changes no mask.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from pygru.gru import GRU
     from pygru.inputs import Inputs
 
-# Random numbers that are made at a time: they stay in the cache until they are compared.
+# So many random numbers are made at a time, so that they stay in the cache.
 BLOCK = 1 << 14
 
 Bytes = NDArray[np.uint8]
 
 
 class Noise(NamedTuple):
-    """The masks of one call, as ``pygru_noise`` in the C headers describes them."""
+    """The masks of one call; see ``pygru_noise`` in the C headers."""
 
     dropout: Bytes | None = None
     dropout_scale: float = 1.0
@@ -43,7 +43,7 @@ class Noise(NamedTuple):
 
 
 def allocate_noise(gru: GRU, sizes: dict[str, int]) -> Noise | None:
-    """Return room for the masks of a training call, or None if nothing is dropped."""
+    """Allocate the masks of a training call; None if nothing is dropped."""
     return _noise(
         gru,
         _room(gru.dropout, sizes["dropout"], "the dropout mask"),
@@ -53,7 +53,7 @@ def allocate_noise(gru: GRU, sizes: dict[str, int]) -> Noise | None:
 
 
 def _room(rate: float, shape: int | tuple[int, ...], purpose: str) -> Bytes | None:
-    """Return room for a mask, or None if it would hold nothing or drop nothing."""
+    """Allocate a mask; None if it would be empty or drop nothing."""
     if rate == 0 or np.prod(shape) == 0:
         return None
     return allocate(shape, np.uint8, purpose)
@@ -102,7 +102,7 @@ def draw(gru: GRU, noise: Noise | None, generator: np.random.Generator) -> None:
 
 
 def expected(gru: GRU) -> Noise | None:
-    """Return what stands for the noise in inference: the mean effect of zoneout."""
+    """Return the noise of inference: the mean effect of zoneout."""
     return Noise(zoneout_rate=gru.zoneout) if gru.zoneout else None
 
 
@@ -124,20 +124,20 @@ def _fill(
 
 
 class PackedNoise:
-    """The masks of a whole batch, one bit an element, of which segments take their steps.
+    """The masks of a whole batch with one bit per element; each segment takes its part.
 
-    A call in segments needs the masks of each segment twice, forward and backward, and bytes
-    for the whole batch would take the memory that segments are to save. With one bit an element
-    they take a 32nd of what the output takes, for each layer and kind of mask.
+    A call in segments needs the masks of each segment twice, forward and backward. With a byte
+    per element, the masks of the whole batch would take the memory that segments save. With one
+    bit per element, each mask of a layer takes a 32nd of the memory of a float32 output.
 
     Parameters
     ----------
     gru : GRU
-        Of one direction.
+        A GRU of one direction.
     inputs : Inputs
         The whole batch.
     chunk_rows : int
-        How many sequences the core takes together, which says how it orders rows.
+        The number of sequences of a chunk, from which the order of rows follows.
     """
 
     def __init__(self, gru: GRU, inputs: Inputs, chunk_rows: int) -> None:
@@ -199,7 +199,7 @@ class PackedNoise:
         )
 
     def _unpacked(self, packed: Bytes | None, rows: NDArray[np.int64]) -> Bytes | None:
-        """Return the mask of some rows, flat, one byte an element."""
+        """Return the mask of some rows, flat, with one byte per element."""
         if packed is None or not len(rows):
             return None
         H = self._gru.hidden_size
@@ -216,10 +216,10 @@ class PackedNoise:
 
 
 class _RowOrder:
-    """Where the rows of a batch's plan stand: by chunks, in a chunk by steps, then sequences.
+    """The order of the rows of a plan: by chunk, then by step, then by sequence.
 
-    The core sorts sequences by their lengths, the longest first and equal ones as they came,
-    and cuts them into chunks. A segment sorts by what is left of each length, so its rows have
+    The core sorts the sequences by length, longest first, and cuts them into chunks; sequences
+    of equal length keep their order. A segment sorts by the remaining lengths, so its rows have
     another order than the same steps of the whole batch.
     """
 
@@ -242,7 +242,8 @@ class _RowOrder:
         row = np.empty((len(steps), self._batch), np.int64)
         first = 0
         for members in self._chunks:
-            # The rows before a step of a chunk: each sequence has one at every step it reaches.
+            # The number of rows before a step of a chunk. Each sequence has one row per step it
+            # reaches.
             before = np.minimum(self._lengths[members], steps[:, np.newaxis]).sum(axis=1)
             row[:, members] = first + before[:, np.newaxis] + np.arange(len(members))
             first += int(self._lengths[members].sum())

@@ -1,8 +1,8 @@
 """The options of a GRU: one frozen object that checks them and that everything else reads.
 
 The constructor's checks, ``get_config`` and ``from_config``, the repr, the read-only attributes
-of a GRU and the shapes of its parameters all come from here. No parameter is allocated here and
-no random number is drawn: the seed is no option.
+of a GRU and the shapes of its parameters all come from here. This module allocates no parameter
+and draws no random number: the seed is not an option.
 """
 
 import inspect
@@ -20,14 +20,14 @@ from pygru.variant import Variant
 
 # The C core counts bytes in 64 bits, and a parameter takes up to eight of them.
 MOST_PARAMETERS = 2**60
-# Every layer has named parameters of its own, so that a dictionary grows with their number.
+# Every layer has named parameters of its own, so a dictionary grows with their number.
 MOST_LAYERS = 2**20
 LEAST_EPS = 1e-30  # a smaller number would be denormal or zero in float32
 
 
 @dataclass(frozen=True, init=False, repr=False)
 class GRUOptions:
-    """All arguments of :class:`GRU` but the seed: checked, and fixed from then on.
+    """All arguments of :class:`GRU` except the seed. They are checked, and cannot be changed.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class GRUOptions:
     Attributes
     ----------
     variant : Variant
-        Also where the option was given by its name.
+        A Variant, also if the option was given by its name.
     dtype : dtype
         float32 or float64, in the machine's byte order.
     num_directions : int
@@ -158,7 +158,7 @@ class GRUOptions:
 
     @property
     def parameter_count(self) -> int:
-        """How many numbers the parameters have, but for a learned ``h0``."""
+        """The number of parameters, without a learned ``h0``."""
         H, D = self.hidden_size, self.num_directions
         vectors = 2 * (self.bias + self.layer_norm)
         first = self.input_size + H + vectors
@@ -220,13 +220,14 @@ class GRUOptions:
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """Return the options that :meth:`get_config` described.
 
-        An option that ``config`` lacks has its default: files of older versions of pygru do
-        not hold the options that came later.
+        An option that is missing in ``config`` has its default value, because files of older
+        versions of pygru do not contain options that were added later.
 
         Raises
         ------
         TypeError, ValueError
-            If ``config`` is no mapping, an option is unknown or missing, or a value is wrong.
+            If ``config`` is not a mapping, an option is unknown or missing, or a value is
+            wrong.
         """
         config = _as_options("config", config)
         if isinstance(config.get("variant"), (list, tuple)):
@@ -247,9 +248,9 @@ class GRUOptions:
         return type(self)(**{**vars(self), **changes})
 
     def arguments_text(self) -> str:
-        """Return the options as they would stand in a call, without those at their default.
+        """Return the options in the form of a call, without those that have the default value.
 
-        ``variant`` and ``dtype`` are always there, because results depend on them most.
+        ``variant`` and ``dtype`` are always shown, because results depend on them most.
         """
         shown = [str(self.input_size), str(self.hidden_size)]
         values = {**vars(self), "dtype": self.dtype.name}
@@ -278,7 +279,7 @@ def _as_options(name: str, config: Mapping[str, Any]) -> dict[str, Any]:
     return dict(config)
 
 
-# What each option is where it is not given, by name and in the order of the arguments.
+# The default value of each option, by name and in the order of the arguments.
 DEFAULTS = {
     name: parameter.default
     for name, parameter in inspect.signature(GRUOptions).parameters.items()

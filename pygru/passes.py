@@ -1,9 +1,9 @@
 """Forward and backward of one batch: everything is allocated, then the core runs once.
 
-Flow of a call: ``Inputs`` has brought the arguments to arrays that the core can walk, a plan
-cuts the batch into work, all memory is allocated, then the ``Runner`` calls the core. What
-fails, fails before the core runs, or the core itself changes nothing; either way gradients and
-the random generator are as they were.
+Flow of a call: ``Inputs`` has converted the arguments to arrays that the core can read. A plan
+divides the work of the batch, all memory is allocated, and then the ``Runner`` calls the core.
+Errors occur before the core runs, or the core itself changes nothing. In both cases gradients
+and the random generator remain as they were.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def initial_state(gru: GRU, inputs: Inputs) -> tuple[Floats | None, bool]:
 
 @contextlib.contextmanager
 def drawing(gru: GRU, draws: bool) -> Iterator[None]:
-    """If what happens inside fails and ``draws`` is true, nothing has been drawn by it."""
+    """A block that restores the random generator if it fails and ``draws`` is true."""
     before: Any = gru.generator.bit_generator.state if draws else None
     try:
         yield
@@ -113,8 +113,8 @@ def forward(
 def run_short(gru: GRU, x: Any) -> tuple[Floats, Floats] | None:
     """Do what :func:`forward` does for a short call like an earlier one; None for others.
 
-    It takes an array that the core can take as it stands, and work for one thread that ends
-    within a millisecond. Checking every argument would be a large part of such a call's time.
+    It accepts an array that needs no conversion, and work for one thread that ends within a
+    millisecond. Checking every argument would be a large part of such a call's time.
     """
     if type(x) is not np.ndarray or x.ndim != 3:
         return None
@@ -163,7 +163,7 @@ def new_output(gru: GRU, inputs: Inputs, out: Floats | None) -> Floats:
 
 
 def _writable(gru: GRU, out: Floats, inputs: Inputs) -> Floats:
-    """Return ``out`` if the core can write it while it reads x and h0, or a stand-in."""
+    """Return ``out`` if the core can write it while it reads x and h0, or another array."""
     read = [array for array in (inputs.x, inputs.h0) if array is not None]
     read.append(gru._parameters_owner.borrow())
     if (
@@ -211,7 +211,7 @@ def backward(
 
 
 def check_tape(gru: GRU, tape: Tape) -> Bytes | None:
-    """Raise if a tape is of other weights or another GRU; return the packed weights."""
+    """Raise if a tape belongs to other weights or another GRU; return the packed weights."""
     if tape.gru is not gru:
         raise ValueError("tape belongs to another GRU")
     packed, fingerprint = gru._runner.packed_weights_and_fingerprint()
@@ -221,14 +221,14 @@ def check_tape(gru: GRU, tape: Tape) -> Bytes | None:
 
 
 def zeros_like_grads(gru: GRU) -> Floats:
-    """Return a flat array for gradients that are added to the GRU's in one step later."""
+    """Return a flat array for gradients, which are later added to the GRU's in one step."""
     grads = allocate(gru.flat_grads.size, gru.dtype, "the gradients of a call")
     grads.fill(0)
     return grads
 
 
 def add_gradients(gru: GRU, tape: Tape, aside: Floats, d_h0: Floats) -> None:
-    """Add flat gradients to the GRU's, with that of a learned h0 where the tape began there.
+    """Add flat gradients to the GRU's, with that of a learned h0 if the tape began with it.
 
     The addition is one call of a compiled function: an interrupt comes before or after it.
     """
@@ -241,7 +241,7 @@ def add_gradients(gru: GRU, tape: Tape, aside: Floats, d_h0: Floats) -> None:
 
 
 def output_gradient(gru: GRU, inputs: Inputs, d_output: ArrayLike | None) -> Floats | None:
-    """Return ``d_output`` as a (T, B, D*H) array that the core can walk, or None."""
+    """Return ``d_output`` as a (T, B, D*H) array that the core can read, or None."""
     if d_output is None:
         return None
     if inputs.is_list and isinstance(d_output, (list, tuple)):

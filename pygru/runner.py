@@ -1,7 +1,7 @@
 """Runs the core for one GRU: it owns the plans, the packed weights and the workspaces.
 
-``passes.py``, ``segments.py`` and ``stream.py`` bring a call's arrays to the form of the
-core and then come here. No argument of a user is checked here.
+``passes.py``, ``segments.py`` and ``stream.py`` convert the arrays of a call to the form of the
+core and then call these functions. No argument of a user is checked here.
 """
 
 import contextlib
@@ -16,28 +16,28 @@ from pygru.noise import Bytes, Noise
 from pygru.options import GRUOptions
 from pygru.typing import Floats, Integers
 
-# Shapes of batches whose plans are remembered.
+# The number of shapes of batches whose plans are kept.
 MOST_PLANS = 16
 
 NO_LIMIT = contextlib.nullcontext()
 
 
 class Planned(NamedTuple):
-    """A plan of the core, and the sizes that follow from it for a call in one thread."""
+    """A plan of the core, and its sizes for a call with one thread."""
 
     plan: _plans.Plan
     sizes: dict[str, int]
 
 
 class Runner:
-    """The core as one GRU uses it, with the kernels that are current when it is made.
+    """Calls the core for one GRU, with the kernels that were current when it was made.
 
     Parameters
     ----------
     options : GRUOptions
-        Which GRU.
+        The options of the GRU.
     parameters : Owner
-        Its flat parameters. They may change at any time; every call uses those of the moment.
+        Its flat parameters. They may change at any time; every call uses the present ones.
     """
 
     def __init__(self, options: GRUOptions, parameters: _weights.Owner) -> None:
@@ -59,7 +59,7 @@ class Runner:
         self._packed = _weights.Packed(self.config, self.backend.kernels, parameters)
         self._zoneout = options.zoneout
         self._plans: dict[tuple[int, int, int], Planned] = {}
-        self.of_thread = threading.local()  # where each Python thread keeps memory for steps
+        self.of_thread = threading.local()  # the memory for steps of each Python thread
 
     # ---- plans and weights ------------------------------------------------------------------
 
@@ -84,10 +84,10 @@ class Runner:
         return _plans.Plan(self.config, self.backend.kernels.engine, T, B, lengths, keep)
 
     def chunk_rows(self, B: int) -> int:
-        """Return how many of ``B`` sequences the core takes together.
+        """Return how many of ``B`` sequences are a chunk.
 
-        It orders the rows of its arrays by these chunks first, then by steps. So in a batch of
-        two steps the rows of the first step that come first are those of one chunk.
+        The core orders the rows of its arrays by chunks first, and then by steps. So in a batch
+        of two steps, the first rows of the first step are those of the first chunk.
         """
         if B == 0:
             return 1
@@ -97,11 +97,11 @@ class Runner:
         return int(np.argmax(step))
 
     def packed_weights(self) -> Bytes | None:
-        """Return the parameters of this moment packed for the SIMD engine; None on BLAS."""
+        """Return the present parameters, packed for the SIMD engine; None on BLAS."""
         return self._packed.current()[0] if self.is_simd else None
 
     def packed_weights_and_fingerprint(self) -> tuple[Bytes | None, int]:
-        """Return the same, and a number that tells these parameters from others."""
+        """Return the same, and the fingerprint of the parameters."""
         if self.is_simd:
             return self._packed.current()
         return None, _weights.fingerprint(self._parameters.borrow())
@@ -132,7 +132,7 @@ class Runner:
         if workspace is None:
             size = sizes["forward_workspace"]
             workspace = POOL.take(size, np.uint8, "the workspace of forward")
-        # The SIMD engine multiplies by itself, so BLAS is not called and needs no limit.
+        # The SIMD engine does not call BLAS, so BLAS needs no limit.
         limit = NO_LIMIT if self.is_simd else threads.single_threaded_blas(largest)
         with limit:
             _calls.forward(
@@ -200,14 +200,14 @@ class Runner:
     def stepper(
         self, batch: int | None, *, x: Floats, h: Floats | None, h_next: Floats
     ) -> _stepper.Stepper:
-        """Return what runs single steps from ``x`` and ``h`` to ``h_next``, all flat.
+        """Return an object that runs single steps from ``x`` and ``h`` to ``h_next``, all flat.
 
-        ``batch`` is the number of rows, or None without a batch axis. With ``h`` None, a step
-        starts from ``h_next`` itself. Nothing is allocated by a step, the first one included.
+        ``batch`` is the number of sequences, or None without a batch axis. If ``h`` is None, a
+        step starts from ``h_next`` itself. No step allocates memory, not even the first one.
         """
         size = self.config.step_workspace(1 if batch is None else batch)
         if self.is_simd:
-            self._packed.current()  # which allocates the packed weights
+            self._packed.current()  # this allocates the packed weights
         return _stepper.Stepper(
             self.config,
             self.backend.blas,

@@ -1,4 +1,4 @@
-"""Long sequences in little memory: keep a few states, run the steps between them again.
+"""Long sequences in little memory: keeps a few states and runs the steps between them again.
 
 A segment is a number of consecutive steps of a batch. Forward runs the segments one after the
 other and keeps the state at the beginning of each. Backward takes them from the last to the
@@ -6,7 +6,7 @@ first: it runs each again from its state, this time keeping the gates, and goes 
 The steps are computed twice, and the memory is that of one segment. Chen et al. 2016,
 arXiv:1604.06174.
 
-How long the segments are is decided in ``budget.py``.
+``budget.py`` decides how long the segments are.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Segment(NamedTuple):
 
     @property
     def steps(self) -> int:
-        """How many steps it has."""
+        """The number of steps."""
         return self.end - self.begin
 
     def of(self, array: Floats) -> Floats:
@@ -59,14 +59,14 @@ def _segments(inputs: Inputs, size: int) -> list[Segment]:
 
 
 class _Plan(NamedTuple):
-    """The plan of a segment, and how a call runs it."""
+    """The plan of a segment, and the settings of its calls."""
 
     plan: _plans.Plan
     sizes: dict[str, int]
     n_threads: int
 
     def noise(self, masks: PackedNoise | None, gru: GRU, begin: int) -> Noise | None:
-        """Return the noise of the segment that begins there; without masks, of inference."""
+        """Return the noise of the segment that begins there; that of inference without masks."""
         if masks is None:
             return noises.expected(gru)
         if not masks.nbytes:
@@ -86,7 +86,7 @@ def _plan(gru: GRU, B: int, segment: Segment, keep: int, n_threads: int | None) 
 class _Room:
     """Memory that the segments of a call use one after the other.
 
-    It is what the longest segment takes if no sequence ends in it, so it is enough for each.
+    It is enough for the longest segment if no sequence ends in it, and so for every segment.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class SegmentTape(Tape):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of memory that this tape holds."""
+        """The bytes of memory that this tape occupies."""
         return super().nbytes + self.states.nbytes
 
 
@@ -152,7 +152,7 @@ def forward(
     memory = POOL.take(inputs.x.size, gru.dtype, "the tape's copy of x")
     x = memory.reshape(inputs.x.shape)
     x[...] = inputs.x
-    # The flat state before each segment, and after the last.
+    # The flat state before each segment, and after the last one.
     shape = (len(segments) + 1, math.prod(inputs.state_shape()))
     states = allocate(shape, gru.dtype, "the states between segments")
     packed, fingerprint = gru._runner.packed_weights_and_fingerprint()
@@ -200,7 +200,7 @@ def backward(
     d_h = allocate(math.prod(inputs.state_shape()), gru.dtype, "the gradient of a state")
     d_h0 = allocate(d_h.size, gru.dtype, "d_h0")
     d_x = allocate(inputs.shape_of(gru.input_size), gru.dtype, "d_x")
-    # Only the gradient of the whole call may reach the caller's.
+    # Only the complete gradient of the call is added to that of the caller.
     grads = passes.zeros_like_grads(gru)
     d_h0[...] = 0 if given is None else given
     x = tape.memory.reshape(inputs.T, inputs.B, gru.input_size)

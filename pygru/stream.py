@@ -1,7 +1,7 @@
 """One time step at a time: for live data, text generation and simulations.
 
-All memory is allocated when a stream is made (or at the first ``step`` of a thread and batch
-size); after that a step allocates no buffer.
+All memory is allocated when a stream is made, or at the first ``step`` of a thread with a batch
+size. After that a step allocates no buffer.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _refuse_bidirectional(gru: GRU, what: str) -> None:
 def _with_one_blas_thread(
     function: Callable[..., bool], largest_product: int
 ) -> Callable[..., bool]:
-    """Return ``function`` as the BLAS engine must call it: BLAS uses the calling thread."""
+    """Return ``function`` for the BLAS engine, with BLAS limited to the calling thread."""
 
     def limited(*arrays: NDArray[Any]) -> bool:
         with threads.single_threaded_blas(largest_product):
@@ -41,11 +41,11 @@ def _with_one_blas_thread(
 
 
 class _Buffers:
-    """The memory of single steps of one GRU for one batch size; None has no batch axis.
+    """The memory of single steps of one GRU for one batch size; None means no batch axis.
 
-    ``step(x_t, h, out)`` and ``advance(x_t)`` run a step, the second one from the bound state
-    to itself. They return False, having done nothing, where an array is not dense or not of
-    the right shape and dtype.
+    ``step(x_t, h, out)`` and ``advance(x_t)`` run a step. ``advance`` reads and changes the
+    state that is kept here. If an array is not dense, or has another shape or dtype, both do
+    nothing and return False.
     """
 
     def __init__(self, gru: GRU, batch: int | None, separate_state: bool) -> None:
@@ -73,7 +73,7 @@ class _Buffers:
 def one_step(gru: GRU, x_t: ArrayLike, h: ArrayLike, out: Floats | None) -> Floats:
     """Implement ``GRU.step``; see there."""
     buffers: _Buffers | None = getattr(gru._runner.of_thread, "buffers", None)
-    if buffers is not None:  # the usual case first: arrays like those of the last step
+    if buffers is not None:  # try the usual case first: arrays like those of the last step
         result = np.empty(buffers.h_shape, gru.dtype) if out is None else out
         if buffers.step(x_t, h, result):
             return result
@@ -104,17 +104,17 @@ def one_step(gru: GRU, x_t: ArrayLike, h: ArrayLike, out: Floats | None) -> Floa
 
 
 class Stream:
-    """Single steps of a GRU with the state kept inside; made by :meth:`GRU.stream`.
+    """Runs single steps of a GRU and keeps the state; made by :meth:`GRU.stream`.
 
     Calling it with the input of one step, (B, I) or (I,), returns the output of that step,
-    (B, H) or (H,). The returned array is a view of the state, which the next call overwrites:
-    copy it to keep it. Every step uses the GRU's weights of that moment. Several threads must
-    not use one stream at once; make one for each.
+    (B, H) or (H,). The returned array is a view of the state, which the next call overwrites,
+    so copy it if you want to keep it. Every step uses the present weights of the GRU. Several
+    threads must not use one stream at once; make a stream for each thread.
 
     Attributes
     ----------
     h : ndarray
-        The state, (L, B, H) or (L, H). Assigning copies into it.
+        The state, (L, B, H) or (L, H). An assignment copies into it.
 
     Examples
     --------
@@ -142,18 +142,18 @@ class Stream:
         self.reset()
 
     def _set(self, **values: Any) -> None:
-        # Not through __dict__: an object whose __dict__ was asked for is slower to read.
+        # Not through __dict__, because reading attributes is slower once __dict__ was used.
         for name, value in values.items():
             super().__setattr__(name, value)
 
     def __setattr__(self, name: str, value: object) -> None:
-        """Set ``h``; nothing else can be assigned, so that a misspelt name is noticed."""
+        """Set ``h``. Nothing else can be assigned, so that a misspelt name is noticed."""
         if name != "h":
             raise AttributeError(f"{name} of a Stream cannot be assigned, only h can")
         super().__setattr__(name, value)
 
     def _initial_state(self) -> Floats | int:
-        """Return the state of a stream that begins: zeros, or the GRU's own h0."""
+        """Return the initial state of a stream: zeros, or the GRU's own h0."""
         if not self._gru.learn_h0:
             return 0
         h0 = self._gru.parameters["h0"]
@@ -161,7 +161,7 @@ class Stream:
 
     @property
     def h(self) -> Floats:
-        """The state, (L, B, H) or (L, H), a view; assigning copies into it."""
+        """The state, (L, B, H) or (L, H), a view. An assignment copies into it."""
         return self._h
 
     @h.setter
@@ -171,7 +171,7 @@ class Stream:
         self._h[...] = validation.as_state("h", value, self._gru.dtype, shape, str(shape))
 
     def __call__(self, x_t: ArrayLike) -> Floats:
-        """Advance by one step and return its output, a view that the next call overwrites.
+        """Run one step and return its output, a view that the next call overwrites.
 
         Parameters
         ----------
@@ -186,7 +186,7 @@ class Stream:
         Raises
         ------
         TypeError, ValueError
-            If ``x_t`` does not fit; the state is then what it was.
+            If ``x_t`` does not fit; the state is then unchanged.
         """
         if self._advance(x_t):
             return self._y
@@ -201,14 +201,14 @@ class Stream:
         Parameters
         ----------
         rows : int, slice or array_like of int or bool, optional
-            Which streams of the batch; all by default.
+            The streams of the batch whose state is set; all by default.
 
         Raises
         ------
         ValueError
             If ``rows`` is given for a stream without a batch axis.
         IndexError
-            If ``rows`` is beyond the batch.
+            If a stream in ``rows`` does not exist.
         """
         if rows is None:
             self._h[...] = self._initial_state()

@@ -1,4 +1,4 @@
-"""What a forward call keeps for backward."""
+"""Tapes: what a forward call keeps for backward."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 
 class Tape(FixedAttributes):
-    """What a forward call keeps for backward. Opaque; made by :meth:`GRU.forward`.
+    """What a forward call keeps for backward. It is opaque, and made by :meth:`GRU.forward`.
 
-    It owns copies of all that it needs: changing ``x`` or the output afterwards does no harm.
+    It has copies of everything it needs, so you may change ``x`` or the output afterwards.
     It cannot be changed, so ``copy.copy`` returns the tape itself. It cannot be pickled and has
     no deep copy, because it belongs to one GRU in this process.
 
     Attributes
     ----------
     nbytes : int
-        Bytes of memory that this tape holds.
+        The bytes of memory that this tape occupies.
 
     Examples
     --------
@@ -58,12 +58,12 @@ class Tape(FixedAttributes):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of memory that this tape holds."""
+        """The bytes of memory that this tape occupies."""
         return self.memory.nbytes + (0 if self.noise is None else self.noise.nbytes)
 
 
 class WholeTape(Tape):
-    """What one call of the core kept of a whole batch: states, and gates or outputs."""
+    """The tape of one call of the core for a whole batch: states, and perhaps gates."""
 
     plan: _plans.Plan
     noise: Noise | None
