@@ -66,7 +66,7 @@ class _Plan(NamedTuple):
     n_threads: int
 
     def noise(self, masks: PackedNoise | None, gru: GRU, begin: int) -> Noise | None:
-        """Return the noise of the segment that begins there; that of inference without masks."""
+        """Return the noise of a segment; without masks, that of inference."""
         if masks is None:
             return noises.expected(gru)
         if not masks.nbytes:
