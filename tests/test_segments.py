@@ -202,6 +202,23 @@ def test_a_budget_is_kept_and_changes_no_gradient(options):
         np.testing.assert_allclose(gradients, expected, rtol=1e-3, atol=1e-3)
 
 
+NOISY = {"num_layers": 2, "dropout": 0.5, "zoneout": 0.5, "recurrent_dropout": 0.5}
+
+
+@pytest.mark.parametrize("options", [{}, NOISY], ids=["plain", "noisy"])
+def test_the_least_budget_is_kept(options):
+    """Masks of all steps, indices of a segment and workspaces count too."""
+    with pytest.raises(ValueError, match="at least") as error:
+        long_call(1000, **options)
+    tracemalloc.stop()
+    least = int(str(error.value).split("at least ")[1].split()[0])
+    peak, gradients = long_call(least, **options)
+    assert 0.6 * least < peak < least
+    np.testing.assert_allclose(
+        gradients, long_call("gates", **options)[1], rtol=1e-2, atol=1e-2
+    )
+
+
 def test_budgets_choose_the_fastest_that_fits():
     gru = make()
     x = np.zeros((4000, B, I))
