@@ -133,7 +133,45 @@ def test_fit(bptt_steps, tmp_path):
         tried += 1
         point += STEP
     assert tried > 40
-    print("points tried:", tried)
+
+
+def test_every_point_of_the_loop_and_the_state(tmp_path):
+    """Two epochs of one step each, interrupted at every point of the code that keeps track."""
+    inside = tuple(f"{INSIDE}/train/{name}.py" for name in ("state", "loop", "callbacks"))
+
+    def short(trainer):
+        trainer.fit(X, y, epochs=2, batch_size=3, progress=False)
+
+    def prepared(seed=1):
+        model = Sequential(GRU(1, 2, batch_first=True, seed=seed), Dropout(0.5, seed=seed))
+        callbacks = [
+            WeightAverage(0.8),
+            ReduceLROnPlateau(0.5, 1, monitor="loss", min_delta=9.0),
+            EarlyStopping(1, monitor="loss"),
+            Metric(),
+        ]
+        return Trainer(model, optimizer=SGD(0.3, 0.9), callbacks=callbacks, seed=seed)
+
+    plain = prepared()
+    short(plain)
+    expected = state_of(plain)
+    assert plain.optimizer.learning_rate == 0.15
+    trainer = None
+
+    def prepare():
+        nonlocal trainer
+        trainer = prepared()
+        return partial(short, trainer)
+
+    def check(where):
+        trainer.save_checkpoint(tmp_path / "c")
+        other = prepared(seed=5)
+        other.resume(tmp_path / "c")
+        short(other)
+        assert state_of(other) == expected, where
+
+    count = at_every_point(prepare, check, inside)
+    assert count > 150
 
 
 def test_save_checkpoint_changes_nothing(tmp_path):

@@ -15,6 +15,7 @@ from pygru.nn.model import Model
 from pygru.train.callbacks import Callback
 from pygru.train.datasets import Data, Dataset, Expected, PairDataset
 from pygru.train.evaluation import Loss, evaluate_loss, try_model, type_and_length
+from pygru.train.scan import blocks_of
 
 
 def loss_of(loss: str | Loss) -> Loss:
@@ -116,7 +117,12 @@ def _try(
         return
     window, prediction = tried
     samples, lengths = data.read_targets
-    check_targets(loss, samples, lengths=lengths, classes=prediction.shape[-1], name=name)
+    look = functools.partial(check_targets, loss, classes=prediction.shape[-1], name=name)
+    try:
+        for block in blocks_of(samples, lengths):
+            look(block.values)
+    except (TypeError, ValueError):
+        look(samples, lengths=lengths)  # slower, but it knows the place
     evaluate_loss(loss, prediction, window.y, window.lengths)
 
 

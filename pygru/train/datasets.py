@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pygru.core import validation
-from pygru.data.padding import as_sequences, pad_sequences
+from pygru.data.padding import as_sequences
 from pygru.train.scan import Samples, blocks_of, fingerprint_of, first_problem
 from pygru.typing import Integers
 
@@ -135,14 +135,14 @@ class Dataset:
     def targets(self, index: Integers) -> tuple[NDArray[Any], Integers | None]:
         """Return y and lengths of the samples of ``index``, as :meth:`take` does."""
         lengths = None if self.lengths is None else self.lengths[index]
-        y, _ = _take(self.y, index)
+        y = _take(self.y, index)
         if lengths is not None and self._per_step:
             y = y[:, : int(lengths.max(initial=0))]
         return y, lengths
 
     def take(self, index: Integers) -> tuple[Any, NDArray[Any], Any]:
         """Return X, y, lengths of the samples of ``index``, padded to the longest of them."""
-        X, _ = _take(self.X, index)
+        X = _take(self.X, index)
         y, lengths = self.targets(index)
         if lengths is not None:
             # A batch of short sequences is not padded to the longest sequence of all.
@@ -318,11 +318,18 @@ def _stacked(name: str, arrays: Samples) -> NDArray[Any]:
     return np.stack(list(arrays))
 
 
-def _take(samples: Samples, index: Integers) -> tuple[NDArray[Any], Integers | None]:
-    if isinstance(samples, list):
-        padded, lengths = pad_sequences([samples[i] for i in index])
-        return padded, lengths
-    return samples[index], None
+def _take(samples: Samples, index: Integers) -> NDArray[Any]:
+    """Return the samples of ``index`` as one array, zeros after the end of the shorter ones."""
+    if isinstance(samples, np.ndarray):
+        return samples[index]
+    # What pygru.pad_sequences checks has been checked.
+    chosen = [samples[i] for i in index.tolist()]
+    steps = max(len(sample) for sample in chosen)
+    dtype = np.result_type(*{sample.dtype for sample in chosen})
+    padded = np.zeros((len(chosen), steps, *chosen[0].shape[1:]), dtype)
+    for row, sample in zip(padded, chosen, strict=True):
+        row[: len(sample)] = sample
+    return padded
 
 
 # ---- what the values have to be ------------------------------------------------------------
