@@ -1,7 +1,7 @@
-/* cell.tpl.c - what one layer in one direction is made of, and the arrays of one of its steps.
+/* cell.tpl.c - the structs of a cell, that is, of one layer in one direction, and of its steps.
  *
- * Only structs and the places in them: the products are in products.tpl.c, layer normalisation
- * in layer_norm.tpl.c, recurrent dropout and zoneout in noise.tpl.c, and the step that is built of
+ * It contains only structs and offsets. The products are in products.tpl.c, layer normalisation
+ * in layer_norm.tpl.c, recurrent dropout and zoneout in noise.tpl.c, and the step that uses
  * them in step.tpl.c. */
 
 typedef struct NAME(cell) {
@@ -23,10 +23,10 @@ typedef struct NAME(cell) {
     const REAL *u;  /* (3H, H) rows r, z, n */
     const REAL *ut; /* (H, 3H) its transpose, for few rows and many steps; may be NULL */
 
-    /* SIMD engine: NULL on the other, and where a call does not need them */
+    /* SIMD engine; NULL on the BLAS engine, and if a call does not need them */
     const void *packed_w;  /* (I, 3H) panels of r, z, n */
     const void *packed_u;  /* (H, 3H) panels of r, z, n, or of r, z and then of n */
-    const void *packed_ut; /* (3H, H) panels of one block, for the way back */
+    const void *packed_ut; /* (3H, H) panels of one block, for backward */
     const void *packed_wt; /* (3H, I) the same of the input weights */
     REAL *sums;            /* PYGRU_SUMS, scratch */
 } NAME(cell);
@@ -38,8 +38,8 @@ static unit_range NAME(all_units)(const NAME(cell) *cell) {
 
 /* ---- what layer normalisation leaves for backward ------------------------------------- */
 
-/* The standardised sums of every gate, and what they were multiplied by. All NULL where nobody
- * wants it. */
+/* The standardised sums of every gate, and their scales. All pointers are NULL if nobody needs
+ * them. */
 typedef struct NAME(norm_record) {
     REAL *x_hat;      /* (rows, 3H) of the inputs, r | z | n */
     REAL *h_hat;      /* (rows, 3H) of the states, r | z | n */
@@ -67,21 +67,21 @@ typedef struct NAME(step_arrays) {
     REAL *gates;      /* (rows, 4H) in: what the inputs contribute, see project_input; out: the
                          columns of gate_order.h if `stores`, otherwise undefined */
     const REAL *h;    /* (rows, H) the state before the step */
-    const REAL *h_in; /* (rows, H) what stands for it in the products and beside the reset gate:
-                         h itself but for recurrent dropout */
-    REAL *h_next;     /* (rows, H) out: the state after the step; neither of the two */
+    const REAL *h_in; /* (rows, H) the state in the products and in r*h: h itself, except with
+                         recurrent dropout */
+    REAL *h_next;     /* (rows, H) out: the state after the step; not h or h_in */
     int stores;
     NAME(norm_record) record;
     const NAME(cell_noise) *noise; /* of zoneout; may be NULL */
     int64_t row;                   /* of its mask, for the first row */
 } NAME(step_arrays);
 
-/* The arrays of the way back through a step, (rows, H) each but for the gates. */
+/* The arrays of the backward pass of a step, (rows, H) each except for the gates. */
 typedef struct NAME(step_gradient) {
     int64_t rows;
     const REAL *gates; /* (rows, 4H) as forward left them */
     const REAL *h;     /* the state before the step */
-    const REAL *h_in;  /* and what stood for it in the products */
+    const REAL *h_in;  /* and the state in the products */
     REAL *d_h;         /* in: gradient of the state after the step; out: of h */
     REAL *d_gates;     /* out (rows, 4H): da_n | da_r | da_z | da_hn (after) or r*h_in (before)
                             of the sums to which the inputs contribute */

@@ -1,13 +1,17 @@
 /* layer_norm.tpl.c - layer normalisation of a step's sums (Ba, Kiros and Hinton 2016,
  * arXiv:1607.06450), for every gate on its own, and its derivative.
  *
- * LN(W x; g, b) + LN(U h; g', b') stands where W x + b + U h + b' stands without it; LN(v; g, b)
- * is g times the standardised v, plus b. kernels/standardise.tpl.c has the arithmetic on rows; this
- * file applies it to every gate with the gate's own gain and bias. Backward needs the
- * standardised sums: a norm_record of them is kept like the gates. Without layer normalisation
- * step.tpl.c calls nothing of this file. */
+ * Without it, the sums of a gate are
+ *   W x + b + U h + b'
+ * and with it
+ *   LN(W x; g, b) + LN(U h; g', b')   where LN(v; g, b) = g * (the standardised v) + b
+ *
+ * kernels/standardise.tpl.c has the arithmetic on rows. This file applies it to every gate with
+ * the gate's own gain and bias. Backward needs the standardised sums, so they are kept in a
+ * norm_record, like the gates. Without layer normalisation step.tpl.c calls no function of this
+ * file. */
 
-/* The gains of one gate: of what the inputs contribute, and of what the states do. */
+/* The gains of one gate: for the products of the inputs, and for those of the states. */
 static const REAL *NAME(gain_of_input)(const NAME(cell) *cell, enum gate gate) {
     return cell->norm + PYGRU_X_GAINS * cell->H + at_gate(cell->H, gate);
 }
@@ -21,7 +25,7 @@ static const REAL *NAME(bias_of_norm)(const NAME(cell) *cell, enum column column
     return cell->norm + PYGRU_NORM_BIAS * cell->H + at_column(cell->H, column);
 }
 
-/* What the sums of one gate were multiplied by. */
+/* The scales of the sums of one gate. */
 static REAL *NAME(input_scale)(const NAME(norm_record) *record, enum gate gate) {
     return record->scale + at_gate(record->distance, gate);
 }
@@ -32,7 +36,7 @@ static REAL *NAME(state_scale)(const NAME(norm_record) *record, enum gate gate) 
 
 /* ---- forward ------------------------------------------------------------------------ */
 
-/* The sums of one gate in rows of `row` elements, normalised where they stand; `add` is added. */
+/* Normalises the sums of one gate in place, in rows of `row` elements, and adds `add`. */
 static NAME(pygru_normalisation)
     NAME(normalisation_of)(const NAME(cell) *cell, int64_t rows, REAL *sums, int64_t row,
                            const REAL *gain, const REAL *add) {
@@ -48,7 +52,7 @@ static NAME(pygru_normalisation)
     return p;
 }
 
-/* Where the standardised sums of one gate are to be recorded. */
+/* The place for the standardised sums of one gate in the record. */
 static void NAME(record_gate)(NAME(pygru_normalisation) *p, REAL *standardised, REAL *scale) {
     p->standardised = standardised;
     p->standardised_row = all_gates(p->H);
@@ -73,8 +77,8 @@ static void NAME(normalise_inputs)(const NAME(cell) *cell, int64_t rows, REAL *g
     }
 }
 
-/* cell->products: the products of the states with a run of gates become the sums of the gates,
- * with what the inputs contribute; hn gets its bias alone. */
+/* cell->products: the products of the states with a run of gates become the sums of the gates.
+ * The part of the inputs is added; for hn only its bias is added. */
 static void NAME(normalise_states)(const NAME(cell) *cell, const NAME(step_arrays) *s,
                                    gate_run run) {
     const int64_t H = cell->H;

@@ -1,12 +1,12 @@
-/* noise.tpl.c - what regularises the recurrence of one layer in one direction: recurrent
- * dropout and zoneout, forward beside backward. Forward functions work on a range of units.
+/* noise.tpl.c - recurrent dropout and zoneout of one layer in one direction, forward and
+ * backward. Forward functions work on a range of units.
  *
  * Recurrent dropout (Gal and Ghahramani 2016, arXiv:1512.05287) replaces the old state h by
  * h_in = m * h / (1-p) where weights multiply it; m is one mask per sequence, the same at every
- * step. The blend with the candidate takes h itself. Zoneout (Krueger et al. 2017,
+ * step. The equation of the new state uses h itself. Zoneout (Krueger et al. 2017,
  * arXiv:1606.01305) lets units keep their old state: h' = d * h + (1-d) * h', with a mask d per
- * step, or with its mean where there is none. Both work on rows of H before and after the
- * kernels, which know nothing of them. */
+ * step, or with its mean if there is no mask. Both work on rows of H, before and after the
+ * kernels, which do not change. */
 
 typedef struct NAME(cell_noise) {
     const uint8_t *recurrent; /* (B, H) or NULL */

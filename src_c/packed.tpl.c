@@ -1,4 +1,4 @@
-/* packed.tpl.c - the parameters of a cell as its engine wants them. */
+/* packed.tpl.c - arranges the parameters of a cell as its engine needs them. */
 
 /* The bias of each column of a gates row; zeros without bias. */
 static void NAME(combine_biases)(int64_t H, int after, const REAL *b_ih, const REAL *b_hh,
@@ -19,8 +19,8 @@ static void NAME(combine_biases)(int64_t H, int after, const REAL *b_ih, const R
     }
 }
 
-/* What stands beside the products of a cell: bias (4H) and, with layer normalisation, norm
- * (PYGRU_NORM, H), to which the biases move then. */
+/* The parameters of a cell besides the weights: bias (4H) and, with layer normalisation, norm
+ * (PYGRU_NORM, H), which then contains the biases. */
 static void NAME(fill_vectors)(const pygru_config *c, const REAL *parameters,
                                const pygru_cell *at, REAL *bias, REAL *norm) {
     const int64_t H = c->hidden_size;
@@ -37,9 +37,9 @@ static void NAME(fill_vectors)(const pygru_config *c, const REAL *parameters,
     }
 }
 
-/* A cell of the plan's engine. `bias` (4H), with what normalises behind it, is filled on the
- * BLAS engine and may be NULL on the other, which finds its own, and `sums` the other way
- * round. `products` may be NULL without layer normalisation. */
+/* A cell for the plan's engine. The BLAS engine fills `bias` (4H) and, after it, the parameters
+ * of layer normalisation; the SIMD engine has its own, so `bias` may be NULL there. `sums` may
+ * be NULL on the BLAS engine, and `products` without layer normalisation. */
 static NAME(cell)
     NAME(cell_at)(const pygru_config *c, const pygru_kernels *kernels, const pygru_blas *blas,
                   const REAL *parameters, const void *packed, int64_t layer, int32_t direction,
@@ -86,7 +86,7 @@ static void NAME(pack_gates)(const NAME(pygru_table) *table, gate_run run, int64
     table->pack(run.count, H, K, gates, K, 1, packed);
 }
 
-/* One cell: what stands beside its products, then the panels of W and U. */
+/* One cell: its other parameters, then the panels of W and U. */
 static void NAME(pack_cell)(const pygru_config *c, const NAME(pygru_table) *table,
                             const REAL *parameters, int64_t layer, int32_t direction,
                             char *packed) {
@@ -132,13 +132,13 @@ static pygru_status NAME(pack_parameters)(const pygru_config *c, const pygru_ker
     return PYGRU_OK;
 }
 
-/* W or U for the way back: packed (3H, columns), its rows in the order r, z, n. */
+/* W or U for backward: packed (3H, columns), its rows in the order r, z, n. */
 static void NAME(pack_back)(const NAME(pygru_table) *table, int64_t H, int64_t columns,
                             const REAL *weights, void *packed) {
     table->pack(1, columns, all_gates(H), &weights, 1, columns, packed);
 }
 
-/* The kernels that a call is given, for the precision of its plan. */
+/* The kernels of a call, for the precision of its plan. */
 static const NAME(pygru_table) *NAME(table_of_call)(const pygru_plan *plan,
                                                     const pygru_kernels *kernels) {
     return NAME(pygru_table_of)(kernels, plan->config.precision);

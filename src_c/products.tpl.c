@@ -6,12 +6,12 @@
 
 /* ---- packed weights ----------------------------------------------------------------- */
 
-/* Panels that hold so many units: the last one may be partly empty. */
+/* The number of panels for so many units. The last one may be partly empty. */
 static int64_t NAME(panels_of)(const NAME(cell) *cell, int64_t units) {
     return (units + cell->kernels->lanes - 1) / cell->kernels->lanes;
 }
 
-/* Where the panels of a run of gates begin in packed_u. */
+/* The beginning of the panels of a run of gates in packed_u. */
 static const void *NAME(panels_of_run)(const NAME(cell) *cell, gate_run run) {
     const int64_t panels_of_gate =
         NAME(panels_of)(cell, cell->H) * cell->kernels->lanes * cell->H;
@@ -19,8 +19,8 @@ static const void *NAME(panels_of_run)(const NAME(cell) *cell, gate_run run) {
                                   at_gate(panels_of_gate, run.first));
 }
 
-/* A product whose last block of columns may be partly beyond n: that one goes through `sums`,
- * because whole vectors are written. */
+/* A product whose last block of columns may be partly beyond n. This block is computed in
+ * `sums` and then copied, because whole vectors are written. */
 static void NAME(product_within)(const NAME(cell) *cell, int64_t n, NAME(pygru_product) *p) {
     const int64_t lanes = cell->kernels->lanes;
     const int64_t all = n / lanes;
@@ -119,7 +119,7 @@ static void NAME(transpose_recurrent)(int64_t H, const REAL *u, REAL *RESTRICT u
 }
 
 /* out = A U_g^T + out, or without `adds` A U_g^T alone, for a run of gates, all units at once.
- * Rows of out are `row` elements apart and hold the gates of the run one behind the other. */
+ * Rows of out are `row` elements apart and contain the gates of the run one after the other. */
 static void NAME(multiply_states)(const NAME(cell) *cell, int64_t rows, gate_run run,
                                   NAME(matrix) a, int adds, REAL *out, int64_t row) {
     const int64_t H = cell->H, n = run.count * H, first = at_gate(H, run.first);

@@ -1,15 +1,15 @@
 /* rows.tpl.c - where the rows of inputs, states and outputs are, and copies between them.
  *
- * Everything inside the core is in the packed order of plan.h; arrays of the caller are not. The
- * direction matters in one place only: time_of() says which time step of a sequence the t-th
- * step of a sweep is. */
+ * All arrays inside the core are in the packed order of plan.h; arrays of the caller are not.
+ * Only time_of() depends on the direction: it says which time step of a sequence the t-th step
+ * of a sweep is. */
 
 static int64_t NAME(time_of)(int32_t direction, int64_t length, int64_t t) {
     return direction == 0 ? t : length - 1 - t;
 }
 
-/* Rows of an array that belongs to somebody: either the caller's (T, B, n) array with its
- * strides, or a packed (R, n) array in time order (packed != 0, step is then its row length). */
+/* Rows of an input or output array: either the caller's (T, B, n) array with its strides, or a
+ * packed (R, n) array in time order (packed != 0, step is then its row length). */
 typedef struct NAME(rows) {
     REAL *data;
     ptrdiff_t step;
@@ -57,7 +57,7 @@ static void NAME(copy_units)(int64_t rows, int64_t H, unit_range range, const RE
     }
 }
 
-/* Zeros in columns [first, first+n) past the end of each sequence of the chunk. */
+/* Writes zeros to columns [first, first+n) after the end of each sequence of the chunk. */
 static void NAME(zero_padding)(const pygru_plan *plan, const chunk_view *chunk,
                                const NAME(rows) *rows, int64_t first, int64_t n) {
     int64_t i, time;
@@ -70,7 +70,7 @@ static void NAME(zero_padding)(const pygru_plan *plan, const chunk_view *chunk,
 
 /* ---- what both passes know ----------------------------------------------------------- */
 
-/* Where the input of a layer comes from. */
+/* The source of the input of a layer. */
 typedef struct NAME(source) {
     NAME(rows) x;          /* layer 0: x.data is not NULL */
     const REAL *h_prev[2]; /* above: the states of the layer below, per direction (R, H) */
@@ -119,7 +119,7 @@ static int64_t NAME(time_at)(const NAME(walk) *w, int64_t t, int64_t i) {
     return NAME(time_of)(w->direction, w->chunk.lengths[i], t);
 }
 
-/* The output of the layer below at a time step of the i-th sequence, dropout applied. */
+/* The output of the layer below at a time step of the i-th sequence, with dropout. */
 static void NAME(gather_from_below)(const NAME(walk) *w, int64_t time, int64_t i, REAL *to) {
     const NAME(source) *source = &w->source;
     const chunk_view *chunk = &w->chunk;

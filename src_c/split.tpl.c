@@ -1,11 +1,12 @@
-/* split.tpl.c - one chunk in one direction whose units, not its sequences, are split over the
- * threads: for few rows and weights that do not fit into one core's cache.
+/* split.tpl.c - one chunk in one direction, whose units instead of its sequences are divided
+ * among the threads. It is for few rows and weights that do not fit into one core's cache.
  *
- * Every step is a phase of its own (two with the reset before), and a task is the same range of
- * units at every step: it projects the inputs of a time block to them, multiplies the states
- * of all units with their weights and leaves the new states of its own. States and gates are
- * shared, and the two buffers of states take turns, so that no task writes what another one
- * still reads. The functions are those of sweep.tpl.c, and so are the bits. Forward only. */
+ * Every step is a phase of its own, or two phases with the reset before the product. A task is
+ * a range of units, the same at every step. It computes the input products of a time block for
+ * these units, multiplies the states of all units by their weights, and writes their new
+ * states. States and gates are shared. The two buffers of states take turns, so that no task
+ * writes what another one still reads. The functions are those of sweep.tpl.c, so the bits are
+ * the same. There is no backward pass here. */
 
 typedef struct NAME(split) {
     NAME(forward_sweep) sweep; /* gates and states are the shared buffers */
@@ -17,12 +18,12 @@ static int64_t NAME(phases_per_step)(const pygru_plan *plan) {
     return plan->config.reset == PYGRU_RESET_AFTER ? 1 : 2;
 }
 
-/* Phases of a layer: one that loads the states, then those of its steps. */
+/* The number of phases of a layer: one that loads the states, then those of its steps. */
 static int64_t NAME(phases_of_layer)(const pygru_plan *plan) {
     return 1 + chunk_of(plan, 0).steps * NAME(phases_per_step)(plan);
 }
 
-/* How many parts a call is split into; 0 for tasks of whole chunks. */
+/* The number of parts of a call; 0 if its tasks are whole chunks. */
 static int64_t NAME(parts_of)(const pygru_plan *plan, const pygru_team *team,
                               const pygru_kernels *kernels) {
     const int64_t lanes = NAME(table_of_call)(plan, kernels)->lanes;
@@ -34,7 +35,7 @@ static int64_t NAME(parts_of)(const pygru_plan *plan, const pygru_team *team,
                                                            : pygru_most_parts(plan, lanes);
 }
 
-/* The units of a part: as equal as whole panels can be. */
+/* The units of a part. All parts have nearly equally many panels. */
 static unit_range NAME(units_of_part)(const NAME(split) *split, int64_t part) {
     const NAME(cell) *cell = &split->sweep.walk.cell;
     const int64_t panels = NAME(panels_of)(cell, cell->H), lanes = cell->kernels->lanes;
@@ -44,8 +45,8 @@ static unit_range NAME(units_of_part)(const NAME(split) *split, int64_t part) {
     return range;
 }
 
-/* The inputs of a time block, to the part's own units. Every part gathers
- * the inputs for itself; the first one writes the tape's copy of x. */
+/* The input products of a time block for the units of a part. Every part gathers the inputs for
+ * itself. The first part writes the tape's copy of x. */
 static void NAME(split_project)(const NAME(split) *split, const NAME(block) *block,
                                 int64_t part) {
     NAME(forward_sweep) s = split->sweep;

@@ -113,7 +113,7 @@ ALWAYS_INLINE void NAME(copy_units)(int64_t count, const REAL *from, REAL *to) {
     memcpy(to, from, (size_t)count * sizeof(REAL));
 }
 
-/* The three passes that a step consists of. */
+/* The three passes of a step. */
 #ifndef PASSES
 #define PASSES
 enum pass { AFTER, BEFORE_RESET, BEFORE_CANDIDATE };
@@ -136,7 +136,7 @@ ALWAYS_INLINE void NAME(pass_units)(enum pass pass, int count, const NAME(unit_a
 /* The last units of a row, if they do not fill a vector: copies whose other lanes are 0. */
 ALWAYS_INLINE void NAME(pass_last_units)(enum pass pass, int64_t count,
                                          const NAME(unit_arrays) *row, int keeps, int stores) {
-    /* The columns that the pass writes, and how many gates have sums. */
+    /* The columns that the pass writes, and the number of gates that have sums. */
     const int first = pass == BEFORE_RESET ? COLUMN_R : COLUMN_N;
     const int last = pass == BEFORE_CANDIDATE ? COLUMN_N : COLUMN_HN;
     const int n_sums = pass == AFTER ? 3 : pass == BEFORE_RESET ? 2 : 1;

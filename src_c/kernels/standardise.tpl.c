@@ -1,4 +1,5 @@
-/* standardise.tpl.c - the arithmetic of layer normalisation: the sums of one gate, and its derivative, on rows.
+/* standardise.tpl.c - the arithmetic of layer normalisation for the sums of one gate, and its
+ * derivative, on rows.
  *
  * From a row of H sums v come the standardised sums (v - mean) / sqrt(variance + eps), which
  * are then multiplied by the gain. A sum over a row consists of 16 partial sums for every
