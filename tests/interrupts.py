@@ -58,15 +58,15 @@ class _Tracer:
 
 
 def interrupt(where):
-    """What Python's own handler of Ctrl-C does."""
+    """Do what Python's own handler of Ctrl-C does."""
     raise KeyboardInterrupt(where)
 
 
 def run_to(function, point, inside="", handler=interrupt):
     """Run ``function`` and call ``handler(where)`` at a point, counted from 1.
 
-    Only Python functions whose file's name begins with ``inside`` count. Returns where the
-    interrupt came ("function:line"), or None if the function ended before.
+    Only Python functions in files whose name begins with ``inside`` count. Returns where the
+    interrupt came ("function:line"), or None if the function ended before that.
     """
     tracer = _Tracer(point, inside, handler)
     before = sys.gettrace()
@@ -92,9 +92,9 @@ def at_every_point(prepare, check, inside="", step=1, handler=interrupt):
     check : callable
         ``check(where)`` is called after each interrupted run; it asserts.
     inside : str
-        Only files whose name begins so.
+        Only files whose name begins with this count.
     step : int
-        Try only every so many points.
+        Try only every ``step``-th point.
     handler : callable
         ``handler(where)`` is called at the point; by default it raises KeyboardInterrupt.
     """

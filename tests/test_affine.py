@@ -1,4 +1,4 @@
-"""Affine maps of the core: the right values, and rows whose bits depend on nothing else."""
+"""Affine maps of the core: the right values, and rows whose bits depend on no other row."""
 
 import numpy as np
 import pytest
@@ -120,7 +120,7 @@ def test_no_rows(dtype):
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(wrong):
-    """Otherwise the core would read beyond their ends."""
+    """Without this check the core would read after their ends."""
     given = {"x": np.ones((5, 3)), "weight": np.ones((2, 3)), "bias": np.ones(2)} | wrong
     with pytest.raises(pygru.InternalError):
         affine(**given)

@@ -2,8 +2,8 @@
 
 The interrupt comes at three kinds of moments: between any two actions (from an action that
 makes a signal pending), at every point where CPython looks for signals while ``commit`` runs,
-and at random, from a timer. A commit that runs Python code between two actions, or an action
-that runs some, makes these fail.
+and at random, from a timer. These tests fail if a commit runs Python code between two actions,
+or if an action itself runs Python code.
 """
 
 import _thread
@@ -61,7 +61,7 @@ class State:
         self.list = [0, 0]
 
     def values(self):
-        """All that there is, comparable."""
+        """The whole state, in a form that can be compared."""
         return (
             self.array.tolist(),
             np.unique(self.large).tolist(),
@@ -122,7 +122,7 @@ def test_nothing_to_do():
 def test_pending_interrupt_comes_after_the_last_action(position):
     state = State()
     actions = state.actions()
-    actions.insert(position, (_thread.interrupt_main,))  # pending, but not looked for
+    actions.insert(position, (_thread.interrupt_main,))  # pending, but not handled yet
     with pytest.raises(KeyboardInterrupt):
         commit(actions)
     assert state.values() == NEW
@@ -269,7 +269,7 @@ def test_assignment_of_overlapping_or_to_read_only_memory_is_refused():
 
 
 class WithProperty(Box):
-    """A class with something that a write to ``__dict__`` would pass over."""
+    """A class with a property, which a write to ``__dict__`` would not call."""
 
     @property
     def a(self):
@@ -304,7 +304,9 @@ def test_replacement_of_other_containers_is_refused():
 @pytest.mark.parametrize("kind", BIT_GENERATORS)
 def test_generator_goes_on_as_the_one_whose_state_it_got(kind):
     source, target = np.random.Generator(kind(3)), np.random.Generator(kind(4))
-    source.random(5, np.float32)  # an odd number of halves: one is left for the next draw
+    source.random(
+        5, np.float32
+    )  # an odd number of half words, so one is left for the next draw
     commit([generator_state(target, source.bit_generator.state)])
     np.testing.assert_array_equal(source.random(9, np.float32), target.random(9, np.float32))
     np.testing.assert_array_equal(source.standard_normal(9), target.standard_normal(9))

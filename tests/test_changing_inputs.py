@@ -1,8 +1,8 @@
-"""Arrays that somebody writes during a call: no crash, and the result of one of the values.
+"""Arrays that are written during a call: no crash, and the result of one of the values.
 
-Another process writes shared memory at full speed while calls read it. Lengths are checked
-and then used as indices, so a value that was checked must be the value that is used: otherwise
-the core reads and writes far outside its arrays. Each test runs in a process of its own.
+Another process writes to shared memory at full speed while calls read it. Lengths are checked
+and then used as indices, so the checked value must be the value that is used. Otherwise the
+core would read and write far outside its arrays. Each test runs in a process of its own.
 """
 
 import json
@@ -122,7 +122,7 @@ repeat(call, {"valid": [True] * 300}, writer, 200)
 
 
 def test_a_plan_of_the_core_copies_what_it_checks(tmp_path):
-    """The last check before the core, of lengths that nothing in Python has copied."""
+    """The last check before the core, for lengths that Python code has not copied."""
     found = run_python(
         tmp_path,
         """

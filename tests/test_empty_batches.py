@@ -1,7 +1,7 @@
 """Batches without sequences, and sequences without steps: every layer, forward and backward.
 
-A mini-batch in which every sequence is empty has T = 0 after trimming. Outputs and gradients
-are then zeros, or nothing, of the right shape.
+A mini-batch in which every sequence is empty has T = 0 after trimming. Then outputs and
+gradients are zeros of the right shape, or empty.
 """
 
 import numpy as np
@@ -55,7 +55,7 @@ def test_layers(name, with_lengths, B, T):
     assert d_x is None or (d_x.shape == x.shape and not d_x.any())
     for _, gradients in model.flat_pairs:
         assert np.isfinite(gradients).all()
-        if not per_sequence:  # a Linear after Last sees the zeros of empty sequences
+        if not per_sequence:  # a Linear after Last gets the zeros of empty sequences
             assert not gradients.any()
 
 
@@ -70,7 +70,7 @@ def test_the_last_step_of_nothing_is_zeros(B):
 
 @pytest.mark.parametrize("tokens", [[], [[]], [[], []], np.zeros((3, 0))])
 def test_an_embedding_takes_lists_without_tokens(tokens):
-    """They are of dtype float64 for NumPy, which has no integer to tell the dtype from."""
+    """NumPy makes them float64, because they contain no integer."""
     layer = Embedding(4, 2, seed=0)
     y, tape = layer.forward(tokens)
     assert y.shape == (*np.shape(tokens), 2)

@@ -1,4 +1,4 @@
-"""Permuting gates: every order and both layouts, and nothing that does not fit is shifted."""
+"""Permuting gates: every order and both layouts; pieces of a wrong shape are refused."""
 
 import itertools
 
@@ -13,7 +13,7 @@ VALUE = {"r": 10, "z": 20, "n": 30}
 
 
 def made(order, *shape):
-    """Blocks of H rows whose tens say which gate they are, in ``order``."""
+    """Blocks of H rows in ``order``; the tens of their numbers name the gate."""
     parts = [np.full((H, *shape), VALUE[gate]) + np.arange(H).reshape(H, 1) for gate in order]
     return np.concatenate(parts)
 
@@ -55,7 +55,7 @@ def test_orders_that_are_none(bad):
 
 
 def test_parts_of_different_shapes_are_not_joined():
-    """Their sum is right, and each gate would get some of the numbers of the next one."""
+    """The sum of the sizes is right, but each gate would get numbers of the next one."""
     with pytest.raises(
         ValueError, match=r"must have one shape, got \[\(4,\), \(2,\), \(3,\)\]"
     ):
@@ -69,7 +69,7 @@ def test_parts_of_different_shapes_are_not_joined():
 
 
 def test_the_order_of_the_weights_is_that_of_the_gates():
-    """A bias that saturates one gate is seen in that gate alone."""
+    """A bias that saturates one gate changes only that gate."""
     for place, gate in enumerate(gate_order.OWN):
         gru = GRU(2, H, seed=0)
         gru.flat_parameters[...] = 0

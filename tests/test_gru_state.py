@@ -1,7 +1,7 @@
-"""The state of a GRU after an error or an interrupt: all of a change or nothing of it.
+"""The state of a GRU after an error or an interrupt: a change is complete or has not happened.
 
-Gradients that hold the weights' part without that of h0, or a generator that has moved although
-the call was refused, make these fail.
+These tests fail if gradients contain the part of the weights without that of h0, or if a
+refused call has changed the random generator.
 """
 
 import os

@@ -1,8 +1,8 @@
 """The options of a GRU: checked in one place, fixed afterwards, and the same everywhere.
 
-An option that can be assigned and is then ignored by what was made from its old value, an
-option that one of the doors (constructor, configuration, ``replace``) forgets, or weights that
-are shared where a copy was promised, makes these fail.
+These tests fail if an option can be assigned and this has no effect on what was made from its
+old value; if the constructor, the configuration or ``replace`` lacks an option; or if weights
+are shared where a copy was promised.
 """
 
 import copy
@@ -116,7 +116,7 @@ def test_parameter_count_is_that_of_the_shapes(changes):
 
 
 def test_only_the_constructor_warns_of_dropout_without_effect():
-    """A file that holds such a GRU was warned of when the GRU was made."""
+    """Loading does not warn, because making the GRU has warned before."""
     with pytest.warns(UserWarning, match="no effect"):
         config = GRU(3, 4, dropout=0.5).get_config()
     assert GRU.from_config(config).dropout == 0.5
@@ -252,7 +252,7 @@ def test_replace_converts_the_weights_to_another_dtype(gru, x):
 def test_replace_refuses_what_the_weights_depend_on(gru, name):
     with pytest.raises(ValueError, match=rf"^{name}=.* does not fit these weights"):
         gru.replace(**{name: OTHER[name]})
-    same = gru.replace(**{name: getattr(gru, name)})  # no change is none to refuse
+    same = gru.replace(**{name: getattr(gru, name)})  # an equal value is no change
     assert same.options == gru.options
 
 
@@ -283,7 +283,7 @@ def test_a_tape_is_its_own_grus_even_where_weights_are_shared(gru, x):
 
 @pytest.mark.parametrize("first", [0, 1])
 def test_shared_weights_are_packed_again_when_the_other_gru_changes_them(gru, x, first):
-    """Both have packed weights of their own, and both must see every change."""
+    """Both have packed weights of their own, and both must notice every change."""
     pair = [gru, gru.replace(batch_first=True, share_weights=True)]
     h = np.zeros((2, 2, 4), np.float32)
     stream = pair[1].stream(2)

@@ -1,6 +1,6 @@
 """Layers of users: in Sequential, Trainer, model files and checkpoints, like pygru's own.
 
-The layers here are written in NumPy and known to nothing in the package: a layer with
+The layers here are written in NumPy, and nothing in the package knows them: a layer with
 parameters, one with a generator, one that reads tokens, and an LSTM, whose state is a list.
 """
 
@@ -187,7 +187,7 @@ def flat(model):
 
 
 def test_gradients_are_those_of_differences():
-    """Of all parameters and of x, with ragged lengths, through the protocol of Sequential."""
+    """For all parameters and x, with different lengths, through Sequential's protocol."""
     rng = np.random.default_rng(0)
     model = Sequential(LSTM(2, 3), PReLU(3), LSTM(3, 2), Linear(2, 1, dtype="float64"), seed=1)
     x, lengths, weight = (
@@ -231,7 +231,7 @@ def test_training_lowers_the_loss(steps):
 
 
 def test_windows_are_pieces_of_the_whole():
-    """The state of the LSTM, two arrays, goes on; a sequence that has ended keeps it."""
+    """The LSTM's state, two arrays, is passed on; a sequence that has ended keeps it."""
     rng = np.random.default_rng(0)
     model, x, lengths = (
         Sequential(LSTM(2, 3), seed=0),
@@ -439,7 +439,7 @@ class Stop(Callback):
 
 @pytest.mark.parametrize("after", [1, 4, 7])
 def test_resumed_training_has_the_same_bits(after, tmp_path):
-    """Also in the middle of a batch, where the checkpoint holds the states of the layers."""
+    """Also in the middle of a batch, where checkpoints contain the states of the layers."""
     X, y = data_of()
     options = {"epochs": 3, "batch_size": 5, "bptt_steps": 4, "progress": False}
     whole = Trainer(model_of(), optimizer=Adam(0.02), seed=0)

@@ -1,7 +1,7 @@
-"""Loading parameters: all or nothing, whatever happens on the way.
+"""Loading parameters: everything or nothing, also after an error or an interrupt.
 
-A loader that copies one array after another leaves a mixture when an interrupt comes, or when
-a value is a view of another parameter that has been overwritten already.
+If a loader copies one array after another, it leaves a mixture when an interrupt comes, or when
+a value is a view of another parameter that has already been overwritten.
 """
 
 import os
@@ -19,7 +19,7 @@ INSIDE = os.path.dirname(pygru.__file__)
 
 
 def shared():
-    """A model in which one layer stands in two places."""
+    """A model that uses one layer in two places."""
     linear = Linear(3, 3, seed=0)
     return Sequential(linear, Dropout(0.1, seed=0), GRU(3, 3, batch_first=True, seed=0), linear)
 
@@ -72,7 +72,7 @@ def test_interrupt_at_every_point_leaves_old_or_new(make):
 
 
 def test_values_may_be_views_of_the_parameters_themselves():
-    gru = GRU(4, 4, seed=0)  # whose two weights have equal shapes
+    gru = GRU(4, 4, seed=0)  # its two weights have equal shapes
     before = gru.state_dict()
     swapped = dict(gru.parameters)
     names = "weight_ih_l0", "weight_hh_l0"

@@ -1,4 +1,4 @@
-"""A sequence has the same output in any batch: a whole Sequential keeps what a GRU promises."""
+"""A sequence has the same output bits in any batch, from a whole Sequential as from a GRU."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Seeds of layers: one integer gives no two classes the same numbers, whatever kind it is."""
+"""Seeds of layers: with one integer seed, no two classes draw the same numbers."""
 
 import numpy as np
 import pytest
@@ -62,8 +62,8 @@ def test_classes_draw_differently_and_each_repeats_itself(seed, request):
     for name, values in first.items():
         assert np.array_equal(values, second[name]), name
     if "generator" in request.node.callspec.id or "bits" in request.node.callspec.id:
-        return  # a fresh generator is the caller's own choice of numbers
-    # The normal numbers of an Embedding are compared through the generator it draws from.
+        return  # with a generator, the caller chooses the numbers
+    # An Embedding draws normal numbers, so its generator is compared instead.
     first["Embedding"] = generator_for(seed(), "Embedding").random(16)
     names = list(first)
     for i, one in enumerate(names):

@@ -1,10 +1,10 @@
-"""What a signal leaves behind: the threads of BLAS, settings, and no lock that is held.
+"""What remains after a signal: the threads of BLAS, settings, and no lock that is held.
 
-A handler may raise, or may call pygru itself, at any point where CPython looks for signals. A
-limit of BLAS that stays after an interrupt, a setting of ``pygru.num_threads`` that outlives
-its block, and a lock that a handler would wait for (its own thread holds it) make these fail.
-Each test runs in a process of its own: the settings are the process's, and a deadlock must not
-stop the others.
+A handler may raise, or may call pygru itself, at any point where CPython looks for signals.
+These tests fail if a limit of BLAS remains after an interrupt, if a setting of
+``pygru.num_threads`` remains after its block, or if a handler waits for a lock that its own
+thread holds. Each test runs in a process of its own, because the settings belong to the whole
+process, and because a deadlock must not stop the other tests.
 """
 
 import json
@@ -92,7 +92,7 @@ print(json.dumps([count, left[:3]]))
 
 
 def test_interrupt_at_every_point_of_the_contexts_themselves(tmp_path):
-    """Points in all modules, the standard library's included."""
+    """Points in all modules, including the standard library."""
     points, left = run_python(
         tmp_path,
         """
@@ -161,7 +161,7 @@ small = x[:2, :2]
 
 
 def test_handler_that_calls_pygru_at_every_point(tmp_path):
-    """Whatever the call in progress holds or has half done, the handler's call goes on."""
+    """The handler's call works, wherever the interrupted call is."""
     points, wrong, left = run_python(
         tmp_path,
         """

@@ -1,7 +1,7 @@
-"""After an error in a model of several parts no generator has moved and no gradient changed.
+"""After an error in a model of several parts, generators and gradients are unchanged.
 
-A part that fails is simulated by one that raises: an argument that it refuses, memory that it
-does not get, or Ctrl-C.
+The failing part is simulated by one that raises for an argument that it refuses, for memory
+that it does not get, or for Ctrl-C.
 """
 
 import interrupts
@@ -15,7 +15,7 @@ ERRORS = [ValueError, MemoryError, KeyboardInterrupt]
 
 
 class Fail(Layer):
-    """Raises in the pass that it is told."""
+    """Raises in the given pass."""
 
     def __init__(self):
         self.error = {}
@@ -305,7 +305,7 @@ def small_translator():
 
 @pytest.mark.parametrize(("make", "x"), [(stack, X), (small_translator, PAIRS)])
 def test_interrupts_leave_all_or_nothing(make, x):
-    """Also those in ``contextlib``, through which the gradients are put back."""
+    """Also the points in ``contextlib``, which restores the gradients."""
     finished = make()
     start = snapshot(finished)
     y, tape = finished.forward(x)

@@ -1,4 +1,4 @@
-"""The stubs of the compiled modules say what the modules hold."""
+"""The stubs of the compiled modules agree with the modules."""
 
 import subprocess
 import sys

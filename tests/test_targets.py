@@ -1,4 +1,4 @@
-"""Targets that no loss can learn are refused with their place, unless they do not count."""
+"""Targets that no loss can learn are refused and their place is named, if they count at all."""
 
 import functools
 

@@ -1,8 +1,8 @@
-"""What users pass in: copied before it is checked, and refused in words that say why.
+"""Arguments of users: they are copied before they are checked, and errors say what was wrong.
 
-A check that reads the user's own array is passed by one value and used with another when
-somebody else writes the array; a message that cannot be written (Python refuses to print
-integers of thousands of digits) hides what was wrong.
+If a check reads the user's own array, and another thread writes to this array, a wrong value
+may be used after a right one was checked. Also, Python refuses to print integers of thousands
+of digits, so a message with such a number could not be shown.
 """
 
 import re
@@ -63,7 +63,7 @@ def test_lengths_that_change_during_the_calls_do_no_harm():
         stop.set()
         writer.join()
         sys.setswitchinterval(kept)
-    assert accepted  # or nothing was tested
+    assert accepted  # otherwise nothing was tested
 
 
 # ---- numbers that cannot be printed ----------------------------------------------------
