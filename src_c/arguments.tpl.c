@@ -229,9 +229,10 @@ static pygru_status NAME(read_backward)(const pygru_backward_args *given,
     return NAME(check_engine)(plan->engine, c, given->blas, given->kernels, given->packed);
 }
 
-static pygru_status NAME(read_step)(const pygru_step_args *given, NAME(step_args) *args) {
+static pygru_status NAME(read_step)(const pygru_step_args *given, pygru_step_layout *layout,
+                                    NAME(step_args) *args) {
     int64_t bytes;
-    const pygru_status status = pygru_step_workspace(given->config, given->B, &bytes);
+    const pygru_status status = pygru_layout_step(given->config, given->B, layout, &bytes);
     if (status != PYGRU_OK) {
         return status;
     }

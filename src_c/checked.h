@@ -6,10 +6,12 @@
 #include <stdint.h>
 
 static inline int64_t pygru_times(int64_t a, int64_t b) {
-    if (a < 0 || b < 0 || (b > 0 && a > INT64_MAX / b)) {
-        return -1;
-    }
-    return a * b;
+#if defined(__GNUC__)
+    int64_t product; /* without a division: a single step computes a few sizes, too */
+    return (a | b) < 0 || __builtin_mul_overflow(a, b, &product) ? -1 : product;
+#else
+    return a < 0 || b < 0 || (b > 0 && a > INT64_MAX / b) ? -1 : a * b;
+#endif
 }
 
 static inline int64_t pygru_plus(int64_t a, int64_t b) {
@@ -18,5 +20,9 @@ static inline int64_t pygru_plus(int64_t a, int64_t b) {
     }
     return a + b;
 }
+
+static inline int64_t pygru_at_most(int64_t a, int64_t b) { return a < b ? a : b; }
+
+static inline int64_t pygru_at_least(int64_t a, int64_t b) { return a > b ? a : b; }
 
 #endif

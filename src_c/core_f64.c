@@ -7,11 +7,12 @@
 #include "float_state.h"
 #include "kernels/kernels.h"
 #include "parallel.h"
-#include "plan.h"
+#include "scratch.h"
 
 #define REAL_BITS 64
 #include "template.h"
 
+#include "scratch.tpl.c"
 #include "arguments.tpl.c"
 #include "gemm.tpl.c"
 #include "noise.tpl.c"

@@ -12,9 +12,13 @@ typedef struct NAME(backward_call) {
     const NAME(backward_args) *args;
     pygru_tape_layout tape;
     pygru_backward_layout layout;
-    REAL *shared;
-    REAL *threads;
+    REAL *memory; /* the workspace, aligned */
+    NAME(backward_shared) shared;
 } NAME(backward_call);
+
+static NAME(backward_own) NAME(own_buffers)(const NAME(backward_call) *call, int32_t slot) {
+    return NAME(backward_own_at)(&call->layout, call->memory, slot);
+}
 
 /* ---- where things stand in the workspace ---------------------------------------------- */
 
@@ -26,28 +30,29 @@ static REAL *NAME(gathered_inputs)(const NAME(backward_call) *call, int64_t laye
     if (layer == 0 && direction == 0) {
         return NULL;
     }
-    return call->shared + call->layout.x +
-           direction * plan->rows * pygru_widest_input(&plan->config);
+    return call->shared.x + direction * plan->rows * pygru_widest_input(&plan->config);
 }
 
 static REAL *NAME(gate_gradients)(const NAME(backward_call) *call, int32_t direction) {
     const pygru_plan *plan = call->args->plan;
-    return call->shared + call->layout.d_gates +
-           direction * at_row(plan->config.hidden_size, plan->rows);
+    return call->shared.d_gates + direction * at_row(plan->config.hidden_size, plan->rows);
 }
 
 /* The same before layer normalisation of the states' products; without it they are one. */
 static REAL *NAME(product_gradients)(const NAME(backward_call) *call, int32_t direction) {
     const pygru_plan *plan = call->args->plan;
-    return call->shared + call->layout.d_products +
-           direction * at_row(plan->config.hidden_size, plan->rows);
+    REAL *of_all = call->shared.d_products;
+    if (!pygru_normalises(&plan->config)) {
+        of_all = call->shared.d_gates;
+    }
+    return of_all + direction * at_row(plan->config.hidden_size, plan->rows);
 }
 
 /* The gradients of one chunk for what normalises, (PYGRU_NORM, H). */
 static REAL *NAME(norm_gradients)(const NAME(backward_call) *call, int32_t direction,
                                   int64_t chunk) {
     const pygru_plan *plan = call->args->plan;
-    return call->shared + call->layout.d_norm +
+    return call->shared.d_norm +
            (direction * plan->n_chunks + chunk) * PYGRU_NORM * plan->config.hidden_size;
 }
 
@@ -58,18 +63,18 @@ static REAL *NAME(dropped_states)(const NAME(backward_call) *call, int32_t direc
     if (call->args->noise.recurrent == NULL) {
         return NULL;
     }
-    return call->shared + call->layout.h_in + direction * plan->rows * plan->config.hidden_size;
+    return call->shared.h_in + direction * plan->rows * plan->config.hidden_size;
 }
 
 /* The weights of a cell packed for the way back, on the SIMD engine. */
 static REAL *NAME(packed_ut)(const NAME(backward_call) *call, int64_t cell) {
     const int64_t H = call->args->plan->config.hidden_size;
-    return call->shared + call->layout.u + cell * all_gates(H) * pygru_padded(H);
+    return call->shared.u + cell * all_gates(H) * pygru_padded(H);
 }
 
 static REAL *NAME(packed_wt)(const NAME(backward_call) *call, int64_t cell) {
     const pygru_config *c = &call->args->plan->config;
-    return call->shared + call->layout.w +
+    return call->shared.w +
            cell * all_gates(c->hidden_size) * pygru_padded(pygru_widest_input(c));
 }
 
@@ -78,11 +83,10 @@ static NAME(cell) NAME(backward_cell)(const NAME(backward_call) *call, int64_t l
     const NAME(backward_args) *args = call->args;
     const pygru_plan *plan = args->plan;
     const int simd = plan->engine == PYGRU_ENGINE_SIMD;
-    REAL *scratch = call->threads + slot * call->layout.thread_total;
+    const NAME(backward_own) own = NAME(own_buffers)(call, slot);
     NAME(cell)
     cell = NAME(cell_at)(&plan->config, args->kernels, args->blas, args->parameters,
-                         args->packed, layer, direction, scratch + call->layout.bias,
-                         scratch + call->layout.sums, scratch + call->layout.products);
+                         args->packed, layer, direction, own.bias, own.sums, own.products);
     if (simd) {
         const int64_t index = layer * plan->config.num_directions + direction;
         cell.packed_ut = NAME(packed_ut)(call, index);
@@ -99,8 +103,7 @@ static NAME(rows) NAME(output_gradient)(const NAME(backward_call) *call, int64_t
     if (layer == plan->config.num_layers - 1) {
         return NAME(caller_rows)((REAL *)args->d_y.data, args->d_y.step, args->d_y.sequence);
     }
-    return NAME(packed_rows)(call->shared + call->layout.d_y + (layer & 1) * plan->rows * width,
-                             width);
+    return NAME(packed_rows)(call->shared.d_y + (layer & 1) * plan->rows * width, width);
 }
 
 static void NAME(backward_source)(const NAME(backward_call) *call, int64_t layer,
@@ -161,7 +164,7 @@ static void NAME(d_x_task)(const NAME(backward_call) *call, int64_t layer, int64
     const pygru_config *c = &plan->config;
     const chunk_view chunk = chunk_of(plan, task);
     const int64_t H = c->hidden_size;
-    REAL *d_x = call->threads + slot * call->layout.thread_total + call->layout.d_x;
+    REAL *d_x = NAME(own_buffers)(call, slot).d_x;
     NAME(rows) to = layer == 0
                         ? NAME(caller_rows)(args->d_x.data, args->d_x.step, args->d_x.sequence)
                         : NAME(output_gradient)(call, layer - 1);
@@ -196,7 +199,7 @@ static void NAME(product_over_rows)(const NAME(backward_call) *call, int64_t m, 
     const int simd = call->args->plan->engine == PYGRU_ENGINE_SIMD;
     const int64_t rows = call->args->plan->rows;
     const int64_t inner = simd || NAME(INNER) < blas->max_int ? NAME(INNER) : blas->max_int;
-    REAL *scratch = call->threads + slot * call->layout.thread_total + call->layout.sum;
+    REAL *scratch = NAME(own_buffers)(call, slot).sum;
     int64_t row;
     memset(out, 0, (size_t)(m * n) * sizeof(REAL));
     for (row = 0; row < rows && !pygru_should_stop(run, slot); row += inner) {
@@ -228,7 +231,7 @@ static void NAME(weight_tile_task)(const NAME(backward_call) *call, int64_t laye
     const REAL *d_gates = recurrent ? NAME(product_gradients)(call, direction)
                                     : NAME(gate_gradients)(call, direction);
     NAME(matrix) a, b;
-    REAL *out = call->shared + call->layout.d_parameters;
+    REAL *out = call->shared.d_parameters;
     pygru_cell at;
     pygru_tape_view view;
     int64_t n;
@@ -286,9 +289,9 @@ static void NAME(bias_task)(const NAME(backward_call) *call, int64_t layer, int3
     const pygru_plan *plan = call->args->plan;
     const int64_t H = plan->config.hidden_size, columns = all_columns(H);
     const REAL *d_gates = NAME(gate_gradients)(call, direction);
-    REAL *total = call->threads + slot * call->layout.thread_total + call->layout.d_bias;
+    REAL *total = NAME(own_buffers)(call, slot).d_bias;
     REAL *partial = total + columns;
-    REAL *d_parameters = call->shared + call->layout.d_parameters;
+    REAL *d_parameters = call->shared.d_parameters;
     pygru_cell at;
     int64_t row, j;
     (void)pygru_cell_of(&plan->config, layer, direction, &at);
@@ -318,8 +321,8 @@ static void NAME(norm_task)(const NAME(backward_call) *call, int64_t layer, int3
     const pygru_plan *plan = call->args->plan;
     const pygru_config *c = &plan->config;
     const int64_t H = c->hidden_size, size = PYGRU_NORM * H;
-    REAL *total = call->threads + slot * call->layout.thread_total + call->layout.d_norm_block;
-    REAL *d_parameters = call->shared + call->layout.d_parameters;
+    REAL *total = NAME(own_buffers)(call, slot).d_norm_block;
+    REAL *d_parameters = call->shared.d_parameters;
     pygru_cell at;
     int64_t chunk, j;
     (void)pygru_cell_of(c, layer, direction, &at);

@@ -15,8 +15,8 @@ typedef struct NAME(forward_call) {
     int64_t parts; /* of a split call; 0 for tasks of whole chunks */
     pygru_tape_layout tape;
     pygru_forward_layout layout;
-    REAL *shared;
-    REAL *threads;
+    REAL *memory; /* the workspace, aligned */
+    NAME(forward_shared) shared;
 } NAME(forward_call);
 
 /* Phase 0 prepares the weights where pygru_pack has not, phase 1 + l runs layer l. A split call
@@ -36,7 +36,7 @@ static int64_t NAME(forward_count)(int32_t phase, void *context) {
 
 static REAL *NAME(transposed_weights)(const NAME(forward_call) *call, int64_t cell) {
     const int64_t H = call->args->plan->config.hidden_size;
-    return call->shared + call->layout.ut + cell * all_gates(H) * H;
+    return call->shared.ut + cell * all_gates(H) * H;
 }
 
 /* Where the states of a layer and direction are kept during this call: on the tape, or, in
@@ -52,7 +52,7 @@ static REAL *NAME(states_of)(const NAME(forward_call) *call, int64_t layer, int3
     if (layer == c->num_layers - 1) {
         return NULL;
     }
-    return call->shared + call->layout.states +
+    return call->shared.states +
            ((layer & 1) * c->num_directions + d) * plan->rows * c->hidden_size;
 }
 
@@ -108,16 +108,14 @@ static NAME(forward_sweep)
     const pygru_config *c = &plan->config;
     const int64_t state_size = plan->B * c->hidden_size;
     const int64_t index = layer * c->num_directions + direction;
-    const pygru_forward_layout *layout = &call->layout;
-    REAL *scratch = call->threads + slot * layout->thread_total;
     NAME(forward_sweep) s;
     memset(&s, 0, sizeof s);
+    s.own = NAME(forward_own_at)(&call->layout, call->memory, slot);
     s.walk.plan = plan;
     s.walk.chunk = chunk_of(plan, chunk);
     s.walk.direction = direction;
     s.walk.cell = NAME(cell_at)(c, args->kernels, args->blas, args->parameters, args->packed,
-                                layer, direction, scratch + layout->bias,
-                                scratch + layout->sums, scratch + layout->products);
+                                layer, direction, s.own.bias, s.own.sums, s.own.products);
     if (plan->engine == PYGRU_ENGINE_BLAS) {
         s.walk.cell.ut = NAME(transposed_weights)(call, index);
     }
@@ -139,9 +137,8 @@ static NAME(forward_sweep)
     if (layer == c->num_layers - 1) {
         s.y = NAME(caller_rows)(args->y.data, args->y.step, args->y.sequence);
     }
-    s.x = scratch + layout->x;
-    s.gates = scratch + layout->gates;
-    NAME(set_states)(&s, scratch + layout->h, scratch + layout->h_in);
+    s.gates = s.own.gates;
+    NAME(set_states)(&s, s.own.h, s.own.h_in);
     return s;
 }
 
@@ -152,9 +149,8 @@ static NAME(split) NAME(forward_split)(const NAME(forward_call) *call, int64_t l
     NAME(split)
     split = {.sweep = NAME(make_forward_sweep)(call, layer, 0, 0, slot, run),
              .parts = call->parts};
-    split.sweep.gates = call->shared + call->layout.split_gates;
-    NAME(set_states)(&split.sweep, call->shared + call->layout.split_h,
-                     call->shared + call->layout.split_h_in);
+    split.sweep.gates = call->shared.split_gates;
+    NAME(set_states)(&split.sweep, call->shared.split_h, call->shared.split_h_in);
     split.block_steps = plan->block_rows / plan->chunk_rows;
     return split;
 }
@@ -196,8 +192,8 @@ static pygru_status NAME(forward)(const pygru_forward_args *given) {
     }
     call.args = &args;
     call.tape = pygru_layout_tape(plan);
-    call.shared = (REAL *)NAME(align)(args.workspace);
-    call.threads = call.shared + call.layout.shared_total;
+    call.memory = (REAL *)NAME(align)(args.workspace);
+    call.shared = NAME(forward_shared_at)(&call.layout, call.memory);
     call.parts = NAME(parts_of)(plan, args.team, args.kernels);
     if (call.parts > 0) {
         work.n_phases = (int32_t)(plan->config.num_layers * NAME(phases_of_layer)(plan));
@@ -252,8 +248,6 @@ static void NAME(backward_sweep_task)(const NAME(backward_call) *call, int64_t l
     const pygru_config *c = &plan->config;
     const int64_t D = c->num_directions;
     const int64_t state_size = plan->B * c->hidden_size;
-    const pygru_backward_layout *layout = &call->layout;
-    REAL *scratch = call->threads + slot * layout->thread_total;
     pygru_tape_view view;
     int64_t index;
     const int32_t direction = (int32_t)(task % D);
@@ -280,20 +274,14 @@ static void NAME(backward_sweep_task)(const NAME(backward_call) *call, int64_t l
     s.gathers_x = NAME(gathered_inputs)(call, layer, direction);
     s.x_rows = s.gathers_x != NULL ? s.gathers_x : args->tape + call->tape.x;
     s.h_in_rows = NAME(dropped_states)(call, direction);
-    s.gates = scratch + layout->gates;
-    s.h_next = scratch + layout->h_next;
-    s.d_h = scratch + layout->d_h;
-    s.d_h_in = scratch + layout->d_h_in;
-    s.d_kept = scratch + layout->d_kept;
-    s.d_rh = scratch + layout->d_rh;
+    s.own = NAME(own_buffers)(call, slot);
     s.record = NAME(record_on_tape)(plan, &view, (REAL *)args->tape);
     if (pygru_normalises(c) && s.tape_gates == NULL) {
-        s.record.x_hat = scratch + layout->x_hat;
-        s.record.h_hat = scratch + layout->h_hat;
-        s.record.scale = scratch + layout->scale;
+        s.record.x_hat = s.own.x_hat;
+        s.record.h_hat = s.own.h_hat;
+        s.record.scale = s.own.scale;
         s.record.distance = plan->block_rows;
     }
-    s.d_norm_block = scratch + layout->d_norm_block;
     NAME(sweep_backward)(&s);
 }
 
@@ -346,8 +334,8 @@ static pygru_status NAME(backward)(const pygru_backward_args *given) {
     }
     call.args = &args;
     call.tape = pygru_layout_tape(plan);
-    call.shared = (REAL *)NAME(align)(args.workspace);
-    call.threads = call.shared + call.layout.shared_total;
+    call.memory = (REAL *)NAME(align)(args.workspace);
+    call.shared = NAME(backward_shared_at)(&call.layout, call.memory);
     status = pygru_parallel_run(args.team, &work);
     if (status != PYGRU_OK) {
         return status;
@@ -357,7 +345,7 @@ static pygru_status NAME(backward)(const pygru_backward_args *given) {
                         plan->config.num_directions - 1, &last);
     float_state = pygru_enter_float_state();
     for (j = 0; j < last.end; j++) {
-        args.grads[j] += call.shared[call.layout.d_parameters + j];
+        args.grads[j] += call.shared.d_parameters[j];
     }
     pygru_leave_float_state(float_state);
     return PYGRU_OK;
@@ -367,10 +355,11 @@ static pygru_status NAME(backward)(const pygru_backward_args *given) {
 
 static pygru_status NAME(step)(const pygru_step_args *given) {
     NAME(step_args) args;
-    const pygru_status status = NAME(read_step)(given, &args);
+    pygru_step_layout layout;
+    const pygru_status status = NAME(read_step)(given, &layout, &args);
     const pygru_config *c = given->config;
+    NAME(step_own) own;
     int64_t states, layer;
-    REAL *bias, *gates, *h, *products, *sums;
     NAME(cell_noise) noise = {0};
     NAME(step_arrays) arrays = {0};
     uint64_t float_state;
@@ -378,24 +367,22 @@ static pygru_status NAME(step)(const pygru_step_args *given) {
         return status;
     }
     states = args.B * c->hidden_size;
-    bias = args.workspace;
-    gates = bias + pygru_vectors_of_cell(c);
-    h = gates + COLUMNS * states;
-    products = h + states;
-    sums = products + (pygru_normalises(c) ? GATES * states : 0);
+    own = NAME(step_own_at)(&layout, args.workspace);
     noise.zoneout_rate = args.zoneout_rate;
     arrays.rows = args.B;
-    arrays.gates = gates;
-    arrays.h = arrays.h_in = h;
+    arrays.gates = own.gates;
+    arrays.h = arrays.h_in = own.h;
     arrays.noise = &noise;
     float_state = pygru_enter_float_state();
     for (layer = 0; layer < c->num_layers; layer++) {
-        const NAME(cell) cell = NAME(cell_at)(c, args.kernels, args.blas, args.parameters,
-                                              args.packed, layer, 0, bias, sums, products);
+        const NAME(cell) cell =
+            NAME(cell_at)(c, args.kernels, args.blas, args.parameters, args.packed, layer, 0,
+                          own.bias, own.sums, own.products);
         const REAL *x = layer == 0 ? args.x : args.h_next + (layer - 1) * states;
         /* h_next may be h, and a step reads all of the old state until its end */
-        memcpy(h, args.h + layer * states, (size_t)states * sizeof(REAL));
-        NAME(project_input)(&cell, NAME(all_units)(&cell), args.B, x, gates, &arrays.record);
+        memcpy(own.h, args.h + layer * states, (size_t)states * sizeof(REAL));
+        NAME(project_input)(&cell, NAME(all_units)(&cell), args.B, x, own.gates,
+                            &arrays.record);
         arrays.h_next = args.h_next + layer * states;
         NAME(whole_step)(&cell, &arrays);
     }

@@ -87,14 +87,12 @@ static void NAME(fused_pass)(const NAME(cell) *cell, unit_range range,
                                      range.first * run.count * H);
         p.panel = panel;
         for (v = 0; v < run.count; v++) {
-            const enum column column = state_column_of(gate_in(run, v), cell->after);
-            if (column == COLUMN_HN) {
-                p.from.at[v] = (REAL *)cell->bias + at_column(H, column) + range.first;
-                p.from.row[v] = 0; /* a bias, which is only read */
-            } else {
-                p.from.at[v] = gates + at_column(H, column);
-                p.from.row[v] = all_columns(H);
-            }
+            p.from.at[v] = gates + at_run(H, run) + v * H;
+            p.from.row[v] = all_columns(H);
+        }
+        if (cell->after) { /* the states alone contribute to hn, and a bias, which is only read */
+            p.from.at[GATE_N] = (REAL *)cell->bias + at_column(H, COLUMN_HN) + range.first;
+            p.from.row[GATE_N] = 0;
         }
         NAME(fused_groups)(cell, range.n, &p, &units, pass);
     }

@@ -25,10 +25,9 @@ typedef struct NAME(forward_sweep) {
     NAME(norm_record) record; /* of layer normalisation, as long as the gates, or all NULL */
     NAME(rows) y;             /* data NULL below the top layer */
 
-    /* scratch, see plan.h */
-    REAL *x;
-    REAL *gates;
-    NAME(state) states[2]; /* step t reads states[t % 2] and writes the other */
+    NAME(forward_own) own;
+    REAL *gates;           /* of own, or shared by the threads of a split call; */
+    NAME(state) states[2]; /* so are these: step t reads states[t % 2], writes the other */
 } NAME(forward_sweep);
 
 /* Some units of the states before step t have arrived: what is kept of them, and what stands
@@ -107,7 +106,7 @@ static const REAL *NAME(block_inputs)(const NAME(forward_sweep) *s, int64_t t0, 
     const NAME(walk) *w = &s->walk;
     REAL *to = s->tape_x != NULL && w->direction == 0
                    ? s->tape_x + (w->chunk.row0 + w->chunk.start[t0]) * w->cell.I
-                   : s->x;
+                   : s->own.x;
     NAME(gather_inputs)(w, t0, t1, to);
     return to;
 }
@@ -172,9 +171,9 @@ static void NAME(sweep_forward)(const NAME(forward_sweep) *s) {
 
 typedef struct NAME(backward_sweep) {
     NAME(walk) walk;
-    const REAL *x_rows;       /* (R, I) the inputs in sweep order */
-    const REAL *h_prev;       /* (R, H) the states before every step */
-    REAL *tape_gates;         /* (R, 4H), not modified, or NULL: then `gates` holds one block */
+    const REAL *x_rows; /* (R, I) the inputs in sweep order */
+    const REAL *h_prev; /* (R, H) the states before every step */
+    REAL *tape_gates;   /* (R, 4H), not modified, or NULL: then own.gates holds one block */
     NAME(norm_record) record; /* of layer normalisation, as long as the gates, or all NULL */
     const REAL *d_h_n;        /* (B, H) or NULL */
     REAL *d_h0;               /* (B, H) */
@@ -185,14 +184,7 @@ typedef struct NAME(backward_sweep) {
     REAL *gathers_x;          /* (R, I) x_rows, to be gathered, or NULL */
     REAL *h_in_rows;          /* (R, H) what stood for h_prev in the products, or NULL */
 
-    /* scratch, see plan.h */
-    REAL *gates;
-    REAL *h_next;
-    REAL *d_h;
-    REAL *d_h_in;
-    REAL *d_kept;
-    REAL *d_rh;
-    REAL *d_norm_block;
+    NAME(backward_own) own;
 } NAME(backward_sweep);
 
 /* What stood for the states before the steps in the products, from row `first` on. */
@@ -205,20 +197,20 @@ static NAME(block) NAME(block_of)(const NAME(backward_sweep) *s, int64_t t0, int
     const NAME(walk) *w = &s->walk;
     const int64_t first = w->chunk.row0 + w->chunk.start[t0];
     const int64_t H = w->cell.H;
-    NAME(block) block = {t0, s->gates, s->record};
+    NAME(block) block = {t0, s->own.gates, s->record};
     if (s->tape_gates != NULL) {
         block.gates = s->tape_gates + at_row(H, first);
         block.record = NAME(record_at)(&s->record, H, first);
     } else {
         const NAME(step_arrays) step = {.rows = w->chunk.start[t1] - w->chunk.start[t0],
-                                        .gates = s->gates,
+                                        .gates = s->own.gates,
                                         .h = s->h_prev + first * H,
                                         .h_in = NAME(states_from)(s, first),
-                                        .h_next = s->h_next,
+                                        .h_next = s->own.h_next,
                                         .stores = 1,
                                         .record = s->record};
         NAME(project_input)(&w->cell, NAME(all_units)(&w->cell), step.rows,
-                            s->x_rows + first * w->cell.I, s->gates, &s->record);
+                            s->x_rows + first * w->cell.I, s->own.gates, &s->record);
         NAME(whole_step)(&w->cell, &step);
     }
     return block;
@@ -229,8 +221,8 @@ static NAME(block) NAME(block_of)(const NAME(backward_sweep) *s, int64_t t0, int
 static void NAME(end_norm_block)(const NAME(backward_sweep) *s) {
     int64_t j;
     for (j = 0; j < PYGRU_NORM * s->walk.cell.H; j++) {
-        s->d_norm[j] += s->d_norm_block[j];
-        s->d_norm_block[j] = 0;
+        s->d_norm[j] += s->own.d_norm_block[j];
+        s->own.d_norm_block[j] = 0;
     }
 }
 
@@ -255,9 +247,9 @@ static void NAME(gather_rows)(const NAME(backward_sweep) *s) {
 static void NAME(begin_gradient)(const NAME(backward_sweep) *s, int64_t i) {
     const int64_t H = s->walk.cell.H;
     if (s->d_h_n != NULL) {
-        NAME(copy_row)(H, s->d_h_n + s->walk.chunk.order[i] * H, s->d_h + i * H);
+        NAME(copy_row)(H, s->d_h_n + s->walk.chunk.order[i] * H, s->own.d_h + i * H);
     } else {
-        NAME(zero_row)(H, s->d_h + i * H);
+        NAME(zero_row)(H, s->own.d_h + i * H);
     }
 }
 
@@ -268,7 +260,7 @@ static void NAME(add_output_gradient)(const NAME(backward_sweep) *s, int64_t t) 
     for (i = 0; i < rows_of_step(&w->chunk, t); i++) {
         const int64_t time = NAME(time_at)(w, t, i);
         const REAL *d_y = NAME(row_at)(&w->chunk, &s->d_y, time, i) + w->direction * H;
-        REAL *d_h = s->d_h + i * H;
+        REAL *d_h = s->own.d_h + i * H;
         for (j = 0; j < H; j++) {
             d_h[j] += d_y[j];
         }
@@ -286,13 +278,13 @@ static NAME(step_gradient)
                                       .gates = block->gates + at_row(H, at),
                                       .h = s->h_prev + row * H,
                                       .h_in = NAME(states_from)(s, row),
-                                      .d_h = s->d_h,
+                                      .d_h = s->own.d_h,
                                       .d_gates = s->d_gates + at_row(H, row),
                                       .d_products = s->d_products + at_row(H, row),
-                                      .d_norm = s->d_norm_block,
-                                      .d_h_in = s->d_h_in,
-                                      .d_kept = s->d_kept,
-                                      .d_rh = s->d_rh,
+                                      .d_norm = s->own.d_norm_block,
+                                      .d_h_in = s->own.d_h_in,
+                                      .d_kept = s->own.d_kept,
+                                      .d_rh = s->own.d_rh,
                                       .record = NAME(record_at)(&block->record, H, at),
                                       .noise = &w->noise,
                                       .row = row,
@@ -308,7 +300,7 @@ static void NAME(sweep_backward)(const NAME(backward_sweep) *s) {
     int64_t t0, t1, t, i, running = 0;
     if (normalises) {
         NAME(zero_row)(PYGRU_NORM * H, s->d_norm);
-        NAME(zero_row)(PYGRU_NORM * H, s->d_norm_block);
+        NAME(zero_row)(PYGRU_NORM * H, s->own.d_norm_block);
     }
     NAME(gather_rows)(s);
     for (t1 = chunk->steps; t1 > 0 && !pygru_should_stop(w->run, w->slot); t1 = t0) {
@@ -333,6 +325,6 @@ static void NAME(sweep_backward)(const NAME(backward_sweep) *s) {
         NAME(begin_gradient)(s, running);
     }
     for (i = 0; i < chunk->n; i++) {
-        NAME(copy_row)(H, s->d_h + i * H, s->d_h0 + chunk->order[i] * H);
+        NAME(copy_row)(H, s->own.d_h + i * H, s->d_h0 + chunk->order[i] * H);
     }
 }

@@ -8,6 +8,7 @@
 #include "float_environment.h"
 #include "kernel_sets.h"
 #include "problem.h"
+#include "scratch_checks.h"
 
 /* The largest errors seen with any set of kernels, in units in the last place, and where. */
 typedef struct worst_error {

@@ -3,7 +3,7 @@
 # Usage: tests/core/run.sh [plain|sanitize|serial|valgrind|neon] [arguments of test_core...]
 #   plain     optimised, with OpenMP; buffers end at forbidden pages; checks symbols too
 #   sanitize  AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer
-#   serial    without OpenMP
+#   serial    without OpenMP; with gaps between the scratch buffers, in which nothing may be written
 #   valgrind  memcheck on a small part of the tests
 #   neon      a small part of the tests on an emulated 64-bit ARM
 # CC chooses the compiler, for neon CROSS_CC. Any finding, warning included, makes the exit status non-zero.
@@ -27,7 +27,7 @@ core_flags=
 link_flags=
 case $mode in
 plain) flags="$flags -O2 -fopenmp" ;;
-serial) flags="$flags -O2" ;;
+serial) flags="$flags -O2 -DPYGRU_SCRATCH_GAP=16" ;;
 sanitize)
     # Undefined behaviour is looked for in the core; checking the loops of the tests as well
     # would take most of the time.

@@ -227,6 +227,7 @@ static void NAME(run_forward)(const problem *p, const options *o, NAME(run_memor
     }
     buffer_free(&x);
     buffer_free(&y);
+    check_written_inside(m->plan.data, 0, o->n_threads, args.workspace);
     buffer_free(&h_n);
     buffer_free(&workspace);
 }
@@ -279,6 +280,7 @@ static void NAME(run_backward)(const problem *p, const options *o, NAME(run_memo
     buffer_free(&d_h_n);
     buffer_free(&d_x);
     buffer_free(&d_h0);
+    check_written_inside(m->plan.data, 1, o->n_threads, args.workspace);
     buffer_free(&grads);
     buffer_free(&workspace);
 }

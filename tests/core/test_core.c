@@ -17,6 +17,7 @@
 #include "float_checks.h"
 #include "network_checks.h"
 #include "same_bits.h"
+#include "scratch_checks.h"
 #include "shape_checks.h"
 #include "stopping_checks.h"
 
@@ -120,6 +121,7 @@ int main(int argc, char **argv) {
     RUN(check_decay());
     RUN(check_stopping());
     RUN(check_forked_child());
+    RUN(check_scratch_layouts(quick));
     RUN(check_huge_models());
     RUN(check_huge_batches());
     for (k = 0; k < N_PRECISIONS; k++) {

@@ -1,0 +1,63 @@
+/* model.h - what follows from a configuration alone: the sizes of values and vectors, and where
+ * the packed parameters of a cell stand. */
+#ifndef PYGRU_MODEL_H
+#define PYGRU_MODEL_H
+
+#include "calls.h"
+#include "gate_order.h"
+#include "vectors.h"
+
+/* Whether every member is in its range. */
+int pygru_config_is_valid(const pygru_config *config);
+
+/* Input size of the widest layer. */
+int64_t pygru_widest_input(const pygru_config *config);
+
+/* Bytes of a value and of a packed weight of a valid configuration. */
+static inline int64_t pygru_value_bytes(const pygru_config *config) {
+    return pygru_calls_of(config->precision)->traits.value_bytes;
+}
+
+static inline int64_t pygru_weight_bytes(const pygru_config *config) {
+    return pygru_calls_of(config->precision)->traits.weight_bytes;
+}
+
+/* What arrays that are read in whole vectors have beyond their last element. */
+enum { PYGRU_SLACK = PYGRU_MOST_LANES };
+
+/* Elements, or columns of a packed matrix, rounded up to whole vectors of any instruction set.
+ * Negative, for an overflow, if that is too many. */
+static inline int64_t pygru_padded(int64_t n) {
+    return n > INT64_MAX - PYGRU_SLACK ? -1 : (n + PYGRU_SLACK - 1) / PYGRU_SLACK * PYGRU_SLACK;
+}
+
+static inline int pygru_normalises(const pygru_config *config) { return config->norm_eps > 0; }
+
+/* What normalises the sums of a cell, in vectors of H: the gains of the inputs r | z | n, those
+ * of the states r | z | n, and the biases n | r | z | hn. Their gradients stand the same way. */
+enum {
+    PYGRU_X_GAINS = 0,
+    PYGRU_H_GAINS = PYGRU_X_GAINS + GATES,
+    PYGRU_NORM_BIAS = PYGRU_H_GAINS + GATES,
+    PYGRU_NORM = PYGRU_NORM_BIAS + COLUMNS
+};
+
+/* Elements of what stands beside the products of a cell: their bias, and what normalises them;
+ * negative if that is too many. */
+int64_t pygru_vectors_of_cell(const pygru_config *config);
+
+/* Where the parts of one packed cell stand, in bytes; every part begins on PYGRU_ALIGNMENT.
+ * Biases and what normalises are values; the panels are packed weights. */
+typedef struct pygru_packed_cell {
+    int64_t bias; /* (4H) n | r | z | hn, see cell.tpl.c, and PYGRU_SLACK */
+    int64_t norm; /* (PYGRU_NORM, H) with layer normalisation; the biases are here then */
+    int64_t w;    /* panels r, z, n of the input weights, K = the layer's input size */
+    int64_t u;    /* panels r, z, n (reset after), or r, z and then n (before), K = H */
+    int64_t end;
+} pygru_packed_cell;
+
+/* For a valid config and cell; all -1 or less if the total overflows. */
+pygru_packed_cell pygru_packed_cell_of(const pygru_config *config, int64_t layer,
+                                       int32_t direction);
+
+#endif
