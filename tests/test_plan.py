@@ -1,10 +1,15 @@
 """The plan: sizes, offsets, chunks and status codes, against Python's integers.
 
-Sizes are 64-bit in C and unbounded here: a product that wraps around, or an overflow that is
-not noticed, differs. The formulas are those of the layouts in plan.c, written down once more.
+Sizes are 64-bit in C and unbounded here, so a product that wraps around differs. What pygru.h
+documents is computed here too: the flat parameters, the masks, the arrays of the tape. Of
+scratch memory only properties are checked: it is at least what the call cannot do without, it
+grows with the sizes and with every thread by the same amount, and it overflows only where it
+is truly too large. That its buffers keep apart and are large enough is checked in C, where
+every buffer can be seen: tests/core/scratch_checks.h.
 """
 
 import itertools
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -21,12 +26,6 @@ KEEPS = [_core.KEEP_NOTHING, _core.KEEP_OUTPUTS, _core.KEEP_GATES]
 EXAMPLES = settings(max_examples=300, deadline=None)
 every_engine = pytest.mark.parametrize("engine", ENGINES)
 
-# Elements: a multiple of every vector, the slack behind an array that is read in vectors, the
-# sums of a product before the gates, and what a sum over rows packs.
-VECTOR = SLACK = 16
-SUMS = 64 * 3 * 16
-SUM_SCRATCH = 256 * (288 + 4 * 8) + 8 * 3 * 16
-NORM = 10  # vectors of H that normalise: the gains of six products and four columns of biases
 EPS = 1e-5
 
 # Half the time a small size, otherwise anything up to 2**62.
@@ -36,6 +35,7 @@ sizes = st.one_of(
     st.integers(0, 62).map(lambda power: 2**power),
 )
 medium = st.one_of(st.integers(1, 300), st.integers(1, 2**40))
+precisions = st.sampled_from([("float32", 4), ("float64", 8)])
 
 
 # ---- the model -------------------------------------------------------------------------
@@ -118,16 +118,28 @@ def test_config_refuses_integers_beyond_64_bits():
         _plans.Config(2**63, 1, 1, 1, True, False, False)
 
 
+def overflows(call, *arguments):
+    """Whether a call says that the sizes overflow, and what it returns otherwise."""
+    try:
+        return False, call(*arguments)
+    except ValueError as error:
+        assert "the sizes overflow" in str(error)
+        return True, None
+
+
 @EXAMPLES
-@given(sizes, sizes, sizes, st.one_of(st.just(0), sizes), st.booleans())
-def test_step_workspace_equals_python_or_raises(I, H, L, B, norm):
-    config = _plans.Config(I, H, L, 1, True, False, False, False, EPS * norm)
-    expected = 4 * ((4 + NORM * norm) * H + (5 + 3 * norm) * B * H + SUMS + SLACK)
-    if expected > LARGEST:
-        with pytest.raises(ValueError, match="the sizes overflow"):
-            config.step_workspace(B)
-    else:
-        assert config.step_workspace(B) == expected
+@given(sizes, sizes, sizes, st.one_of(st.just(0), sizes), st.booleans(), precisions)
+def test_workspace_of_a_step_is_enough_and_grows(I, H, L, B, norm, precision):
+    name, item = precision
+    config = _plans.Config(I, H, L, 1, True, False, False, False, EPS * norm, name)
+    # The gates and the state of every row, and what stands beside the products.
+    least = item * (5 * B * H + 4 * H)
+    most = item * (9 * B * H + 20 * H + 2**14)
+    too_large, found = overflows(config.step_workspace, B)
+    assert too_large or least <= found <= min(most, LARGEST)
+    assert not too_large or most > LARGEST
+    if not too_large and B > 0:
+        assert config.step_workspace(B - 1) < found
 
 
 @pytest.mark.parametrize("norm", [False, True])
@@ -160,136 +172,108 @@ def test_parameters_stand_where_the_core_looks_for_them(I, H, L, bidirectional, 
 # ---- packed parameters -----------------------------------------------------------------
 
 
-def padded(n):
-    """``n`` elements rounded up to whole vectors."""
-    return -(-n // VECTOR) * VECTOR
-
-
-def packed_size_of(I, H, L, D, norm):
-    """Bytes of packed float32 parameters: vectors and the columns of three gates, padded."""
-    inputs = D * (I + (L - 1) * D * H)
-    vectors = padded(4 * H + SLACK) + padded(NORM * norm * H)
-    return 4 * (L * D * vectors + 3 * padded(H) * (inputs + L * D * H))
-
-
 @EXAMPLES
-@given(sizes, sizes, sizes, st.integers(1, 2), st.booleans(), st.booleans())
-@example(2**58, 1, 1, 1, True, False)
-def test_packed_size_equals_python_or_raises(I, H, L, D, bias, norm):
-    config = _plans.Config(I, H, L, D, bias, False, False, False, EPS * norm)
+@given(sizes, sizes, sizes, st.integers(1, 2), st.booleans(), st.booleans(), precisions)
+@example(2**58, 1, 1, 1, True, False, ("float32", 4))
+def test_packed_parameters_hold_all_and_little_more(I, H, L, D, bias, norm, precision):
+    name, item = precision
+    config = _plans.Config(I, H, L, D, bias, False, False, False, EPS * norm, name)
     count = cell_of(I, H, D, bias, L - 1, D - 1, norm)["end"]
-    expected = packed_size_of(I, H, L, D, norm)
-    if max(expected, 8 * count) > LARGEST:
-        with pytest.raises(ValueError, match="the sizes overflow"):
-            config.packed_size()
-    else:
-        assert config.packed_size() == expected
+    matrices = cell_of(I, H, D, False, L - 1, D - 1, False)["end"]
+    # At most 15 columns more for every gate, and a few vectors beside the products.
+    most = item * (matrices + 45 * D * (I + L * D * H + L * H) + L * D * (14 * H + 256))
+    too_large, found = overflows(config.packed_size)
+    assert too_large or item * matrices < found <= most
+    assert too_large or found % 64 == 0
+    assert not too_large or max(most, 8 * count) > LARGEST
 
 
 # ---- the sizes of a plan ---------------------------------------------------------------
 
 
-def chunk_of(engine, H, B):
-    """Sequences in a chunk."""
-    least = max(16, H // 8) if engine == "blas" else max(8, H // 16)
-    return max(1, min(B, max(least, (B - 1) // 16 + 1), 64))
+class Case(NamedTuple):
+    """A model and a batch of equally long sequences."""
+
+    engine: str
+    I: int
+    H: int
+    L: int
+    D: int
+    bias: bool
+    T: int
+    B: int
+    precision: tuple[str, int]
+    keep: int
+    drops: bool
+    norm: bool
+
+    @property
+    def parameters(self):
+        """Elements of all parameters."""
+        return cell_of(self.I, self.H, self.D, self.bias, self.L - 1, self.D - 1, self.norm)[
+            "end"
+        ]
+
+    @property
+    def widest(self):
+        """The widest input of a layer."""
+        return self.I if self.L == 1 else max(self.I, self.D * self.H)
+
+    def plan(self):
+        """The plan, or an error."""
+        config = _plans.Config(
+            self.I,
+            self.H,
+            self.L,
+            self.D,
+            self.bias,
+            False,
+            False,
+            self.drops,
+            EPS * self.norm,
+            self.precision[0],
+        )
+        return _plans.Plan(config, number_of(self.engine), self.T, self.B, None, self.keep)
+
+    def masks(self):
+        """Elements of the masks, as pygru.h gives their shapes."""
+        rows, cells = self.T * self.B, self.L * self.D
+        return {
+            "dropout": (self.L - 1) * rows * self.D * self.H,
+            "recurrent": cells * self.B * self.H,
+            "zoneout": cells * rows * self.H,
+        }
+
+    def least(self, n_threads):
+        """Values of the tape and of the workspaces that no implementation can do without."""
+        rows, states = self.T * self.B, self.L * self.D * self.B * self.H
+        keeps = self.keep != _core.KEEP_NOTHING
+        columns = 5 if self.keep == _core.KEEP_GATES else 1
+        block = min(rows, 1)
+        thread = n_threads * block * (4 * self.H + self.I)
+        return {
+            "tape": keeps
+            * (rows * self.I + states + self.L * self.D * rows * columns * self.H),
+            "forward_workspace": thread,
+            "backward_workspace": thread + self.parameters + 4 * self.D * rows * self.H,
+        }
+
+    def most(self, n_threads):
+        """Values that all of it can never exceed: every factor is generous."""
+        H, widest, rows = self.H, self.widest, self.T * self.B
+        cells = self.L * self.D
+        thread = (2**15 + 64) * (widest + 40 * H) + 2**18
+        weights = cells * 3 * (H + 16) * (H + widest + 32)
+        return 2 * (
+            n_threads * thread
+            + weights
+            + self.parameters
+            + 16 * cells * (rows + self.B + 64) * (20 * H + widest)
+        )
 
 
-def splits(engine, H, D, B, item, norm):
-    """Whether the units of the only chunk may be split over threads."""
-    one_chunk = 0 < B <= chunk_of(engine, H, B) and not norm
-    return engine == "simd" and D == 1 and one_chunk and 3 * H * H * item > 2**19
-
-
-class Extent:
-    """How far a buffer reaches while one section after another is added to it."""
-
-    def __init__(self, *sections):
-        self.end = 0
-        for count in sections:
-            self.add(count)
-
-    def add(self, count):
-        self.end += count
-
-    def add_vectors(self, count):
-        """A section that begins on a vector and may be read one vector beyond its end."""
-        self.end = padded(padded(self.end) + count + SLACK)
-
-
-def sizes_of(engine, I, H, L, D, bias, T, B, item, keep, n_threads, drops, norm):
-    """The sizes of a plan of equally long sequences, as plan.c lays them out."""
-    is_simd = engine == "simd"
-    chunk = min(B, chunk_of(engine, H, B))
-    rows = T * B
-    block = min(rows, max(chunk, 2**17 // (4 * item * H)))
-    widest = I if L == 1 else max(I, D * H)
-    parameters = cell_of(I, H, D, bias, L - 1, D - 1, norm)["end"]
-    tape = 0
-    if keep != _core.KEEP_NOTHING:
-        row = 5 * H + norm * 6 * (H + 1) if keep == _core.KEEP_GATES else H
-        tape = rows * I + L * D * B * H + L * D * rows * row + SLACK
-    dropout = (L - 1) * rows * D * H
-    zoneout = L * D * rows * H
-    stored = rows if keep == _core.KEEP_NOTHING and L > 1 else 0
-    vectors = 0 if is_simd else (4 + NORM * norm) * H
-    forward = Extent(0 if is_simd else L * D * 3 * H * H, 2 * D * stored * H)
-    if splits(engine, H, D, B, item, norm):
-        forward.add_vectors(block * 4 * H)
-        forward.add_vectors(2 * chunk * H)
-        forward.add_vectors(2 * drops * chunk * H)
-    each = Extent(vectors, block * widest)
-    for count in (block * 4 * H, is_simd * SUMS, 2 * chunk * H, 2 * drops * chunk * H):
-        each.add_vectors(count)
-    each.add_vectors(norm * chunk * 3 * H)
-    forward_total = padded(forward.end) + n_threads * each.end
-    recomputed = block if keep == _core.KEEP_OUTPUTS else 0
-    gathers = D if L > 1 or D > 1 else 0
-    backward = Extent(
-        is_simd * L * D * 3 * H * (padded(H) + padded(widest)),
-        parameters,
-        (1 + norm) * D * rows * 4 * H,
-        norm * D * -(-B // chunk_of(engine, H, B)) * NORM * H,
-        gathers * rows * widest,
-        drops * D * rows * H,
-        2 * (rows if L > 1 else 0) * D * H,
-    )
-    each = Extent(vectors)
-    for count in (recomputed * 4 * H, is_simd * SUMS, recomputed * H):
-        each.add_vectors(count)
-    each.add_vectors(block * widest)
-    each.add_vectors(is_simd * SUM_SCRATCH)
-    each.add(8 * H)
-    each.add_vectors(chunk * H)
-    each.add_vectors(drops * chunk * H)
-    each.add(chunk * H)
-    each.add_vectors(chunk * H)
-    for _ in ("the states' products", "x_hat", "h_hat"):
-        each.add_vectors(norm * recomputed * 3 * H)
-    each.add(norm * 6 * recomputed)
-    each.add_vectors(norm * NORM * H)
-    backward_total = padded(backward.end) + n_threads * each.end
-    product = (block if keep == _core.KEEP_NOTHING else rows) * 3 * H * max(widest, H)
-    found = {
-        "rows": rows,
-        "parameters": parameters,
-        "tape": tape,
-        "dropout": dropout,
-        "recurrent": L * D * B * H,
-        "zoneout": zoneout,
-        "forward_workspace": 64 + forward_total * item,
-        "backward_workspace": 64 + backward_total * item,
-        "largest_product": min(product, LARGEST),
-        "operations": min(rows * parameters, LARGEST),
-    }
-    largest = max(
-        dropout, zoneout, tape * item, found["forward_workspace"], found["backward_workspace"]
-    )
-    return found, largest > LARGEST
-
-
-@EXAMPLES
-@given(
+cases = st.builds(
+    Case,
     st.sampled_from(ENGINES),
     medium,
     medium,
@@ -298,42 +282,106 @@ def sizes_of(engine, I, H, L, D, bias, T, B, item, keep, n_threads, drops, norm)
     st.booleans(),
     st.integers(0, 40),
     st.integers(0, 200),
-    st.sampled_from([("float32", 4), ("float64", 8)]),
+    precisions,
     st.sampled_from(KEEPS),
-    st.integers(1, 64),
     st.booleans(),
     st.booleans(),
 )
-@example(ENGINES[-1], 1, 2**28, 1, 1, True, 40, 200, ("float64", 8), KEEPS[2], 64, True, False)
-@example(ENGINES[0], 1, 2**28, 1, 1, True, 40, 200, ("float64", 8), KEEPS[2], 64, False, False)
-@example(ENGINES[-1], 2**40, 2, 2, 2, True, 40, 200, ("float32", 4), KEEPS[1], 1, True, False)
-@example(ENGINES[-1], 3, 300, 2, 2, True, 40, 200, ("float32", 4), KEEPS[1], 4, True, True)
-@example(ENGINES[0], 3, 300, 2, 2, False, 40, 200, ("float64", 8), KEEPS[2], 4, False, True)
-def test_plan_sizes_equal_python_or_raise(
-    engine, I, H, L, D, bias, T, B, kind, keep, n_threads, drops, norm
-):
-    config = _plans.Config(I, H, L, D, bias, False, False, drops, EPS * norm, kind[0])
-    arguments = (config, number_of(engine), T, B, None, keep)
-    if cell_of(I, H, D, bias, L - 1, D - 1, norm)["end"] * 8 > LARGEST or L > MOST_LAYERS:
-        with pytest.raises(ValueError, match="the sizes overflow"):
-            _plans.Plan(*arguments)
+DOUBLE, SINGLE = ("float64", 8), ("float32", 4)
+WORKSPACES = ("forward_workspace", "backward_workspace")
+
+
+@EXAMPLES
+@given(cases, st.integers(1, 64))
+@example(Case(ENGINES[-1], 1, 2**28, 1, 1, True, 40, 200, DOUBLE, KEEPS[2], True, False), 64)
+@example(Case(ENGINES[0], 1, 2**28, 1, 1, True, 40, 200, DOUBLE, KEEPS[2], False, False), 64)
+@example(Case(ENGINES[-1], 2**40, 2, 2, 2, True, 40, 200, SINGLE, KEEPS[1], True, False), 1)
+@example(Case(ENGINES[-1], 3, 300, 2, 2, True, 40, 200, SINGLE, KEEPS[1], True, True), 4)
+@example(Case(ENGINES[0], 3, 300, 2, 2, False, 40, 200, DOUBLE, KEEPS[2], False, True), 4)
+def test_sizes_are_enough_or_overflow(case, n_threads):
+    too_large, plan = overflows(case.plan)
+    assert too_large == (case.parameters * 8 > LARGEST or case.L > MOST_LAYERS)
+    if too_large:
         return
-    expected, overflows = sizes_of(
-        engine, I, H, L, D, bias, T, B, kind[1], keep, n_threads, drops, norm
-    )
-    plan = _plans.Plan(*arguments)
-    if overflows:
-        with pytest.raises(ValueError, match="the sizes overflow"):
-            plan.sizes(n_threads)
-    else:
-        found = plan.sizes(n_threads)
-        max_threads = found.pop("max_threads")
-        assert found == expected
-        # Chunks and directions are work for threads; with a tape so are 128 rows of weights.
-        chunks = max(1, D * -(-B // chunk_of(engine, H, B)))
-        tiles = 0 if keep == _core.KEEP_NOTHING else 2 * D * (3 * H // 128 + 2)
-        parts = H // 64 if splits(engine, H, D, B, kind[1], norm) else 0
-        assert max(chunks, parts) <= max_threads <= max(chunks + tiles, parts)
+    item, rows = case.precision[1], case.T * case.B
+    least, most = case.least(n_threads), case.most(n_threads)
+    too_large, found = overflows(plan.sizes, n_threads)
+    if too_large:
+        assert most * item > LARGEST
+        return
+    assert max(*case.masks().values(), *least.values()) <= LARGEST
+    assert found["rows"] == rows
+    assert found["parameters"] == case.parameters
+    assert found["operations"] == min(rows * case.parameters, LARGEST)
+    for name, count in case.masks().items():
+        assert found[name] == count
+    assert least["tape"] <= found["tape"]
+    assert found["tape"] * item <= LARGEST
+    for name in WORKSPACES:
+        assert least[name] * item <= found[name] <= most * item + 64
+    wide = 3 * case.H * max(case.widest, case.H)
+    assert min(rows, 1) * min(wide, LARGEST) <= found["largest_product"] <= rows * wide
+    # Chunks and directions are work for threads; with a tape so are 128 rows of weights, and
+    # with split units so are a few vectors of them.
+    work = case.D * (case.B + 2 * (3 * case.H // 128 + 2)) + case.H
+    assert 1 <= found["max_threads"] <= work
+
+
+grown = st.sampled_from(["I", "L", "T", "bias", "drops"])
+
+
+@EXAMPLES
+@given(cases, grown, st.integers(1, 1000))
+def test_sizes_grow_with_the_model_and_the_batch(case, name, more):
+    old = getattr(case, name)
+    larger = case._replace(**{name: True if isinstance(old, bool) else old + more})
+    too_large, large = overflows(lambda: larger.plan().sizes(3))
+    if not too_large:  # then the smaller one is not too large either
+        small = case.plan().sizes(3)
+        for size in ("parameters", "tape", "zoneout", *WORKSPACES):
+            assert small[size] <= large[size]
+
+
+@EXAMPLES
+@given(cases, st.integers(1, 20))
+def test_every_thread_takes_as_much_as_the_first(case, n_threads):
+    too_large, _ = overflows(lambda: case.plan().sizes(21))
+    if not too_large:
+        plan = case.plan()
+        for name in WORKSPACES:
+            one, two, n, next_one = (
+                plan.sizes(count)[name] for count in (1, 2, n_threads, n_threads + 1)
+            )
+            assert two - one == next_one - n
+            assert (two - one) % 64 == 0
+
+
+@EXAMPLES
+@given(cases)
+def test_arrays_of_the_tape_keep_apart(case):
+    case = case._replace(L=min(case.L, 3), H=case.H % 500 + 1, I=case.I % 500 + 1)
+    plan = case.plan()
+    rows, cells, H = case.T * case.B, case.L * case.D, case.H
+    taken = []
+    for layer, direction in itertools.product(range(case.L), range(case.D)):
+        view = plan.tape_view(layer, direction)
+        counts = {
+            "h_prev": rows * H,
+            "h_last": case.B * H,
+            "gates": rows * 4 * H if case.keep == _core.KEEP_GATES else -1,
+            "norm": rows * 6 * (H + 1) if case.norm and case.keep == _core.KEEP_GATES else -1,
+        }
+        for name, count in counts.items():
+            if case.keep == _core.KEEP_NOTHING or count < 0:
+                assert view[name] == -1
+            else:
+                taken.append((view[name], view[name] + count))
+    tape = plan.sizes(1)["tape"]
+    ends = [(rows * case.I, None)] if taken else []
+    for begin, end in sorted(span for span in taken if span[1] > span[0]):
+        assert begin >= ends[-1][0]  # the inputs of all rows come first
+        ends.append((end, cells))
+    assert not ends or ends[-1][0] <= tape
 
 
 @every_engine
@@ -429,23 +477,29 @@ def test_rows_without_lengths_are_those_of_equal_lengths(engine, T, B):
     np.testing.assert_array_equal(found[1], expected[1])
 
 
+def chunks_of(step, sequence):
+    """Cut rows into chunks: a chunk begins at every first row of step 0 after other steps."""
+    begins = [i for i in range(len(step)) if step[i] == 0 and (i == 0 or step[i - 1] > 0)]
+    return [
+        list(zip(step[begin:end].tolist(), sequence[begin:end].tolist(), strict=True))
+        for begin, end in itertools.pairwise([*begins, len(step)])
+    ]
+
+
 @every_engine
 @EXAMPLES
-@given(lengths=st.lists(st.integers(0, 9), min_size=1, max_size=150))
+@given(lengths=st.lists(st.integers(2, 9), min_size=1, max_size=150))
 def test_chunks_hold_the_sequences_from_long_to_short(engine, lengths):
     """Inside a chunk: step by step, longest sequences first, equal ones in batch order."""
     lengths = np.array(lengths, np.int64)
-    step, sequence = rows_of(engine, 9, len(lengths), lengths)
-    chunk = chunk_of(engine, 4, len(lengths))
-    order = np.argsort(-lengths, kind="stable")
-    expected = [
-        (t, b)
-        for begin in range(0, len(order), chunk)
-        for t in range(9)
-        for b in order[begin : begin + chunk]
-        if lengths[b] > t
-    ]
-    assert list(zip(step.tolist(), sequence.tolist(), strict=True)) == expected
+    chunks = chunks_of(*rows_of(engine, 9, len(lengths), lengths))
+    members = [[b for t, b in chunk if t == 0] for chunk in chunks]
+    assert list(itertools.chain(*members)) == np.argsort(-lengths, kind="stable").tolist()
+    assert {len(chunk) for chunk in members[:-1]} <= {len(members[0])}
+    assert len(members[-1]) <= len(members[0])
+    for chunk, sequences in zip(chunks, members, strict=True):
+        expected = [(t, b) for t in range(9) for b in sequences if lengths[b] > t]
+        assert chunk == expected
 
 
 def test_rows_refuses_arrays_that_are_too_short():
