@@ -15,6 +15,7 @@ import tracemalloc
 import numpy as np
 import pytest
 import safetensors.numpy
+from interrupts import at_every_point
 
 import pygru
 from pygru import GRU, Attention, Embedding, FormatError, Last, Linear, Seq2Seq, Sequential
@@ -446,6 +447,32 @@ def test_folder_that_cannot_be_flushed_is_no_error(fails, tmp_path, monkeypatch)
     monkeypatch.undo()
     assert pygru.load(path).hidden_size == 2
     assert os.listdir(tmp_path) == ["m"]
+
+
+# Interrupted between open() and the with block, a file or folder is closed by its own end.
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_interrupt_at_every_point_leaves_the_old_file_or_the_new_one(tmp_path):
+    path = tmp_path / "m"
+    models = [GRU(2, 3, seed=seed) for seed in (0, 1)]
+    contents = []
+    for model in models:
+        pygru.save(model, path)
+        contents.append(path.read_bytes())
+    leftovers, seen = set(), set()
+
+    def prepare():
+        path.write_bytes(contents[0])
+        return lambda: pygru.save(models[1], path)
+
+    def check(where):
+        found = path.read_bytes()
+        assert found in contents, where
+        seen.add(found)
+        leftovers.update(set(os.listdir(tmp_path)) - {"m"})
+
+    assert at_every_point(prepare, check, os.path.dirname(pygru.__file__)) > 100
+    assert seen == set(contents)
+    assert not leftovers
 
 
 @pytest.mark.parametrize(

@@ -59,22 +59,16 @@ def write_atomically(path: Path | bytes, data: bytes) -> None:
     path = os.path.realpath(path)
     folder, name = os.path.split(path)
     _remove_leftovers(folder, name)
-    temporary, new_file = _create_temporary(folder, name)
-    try:
-        if fcntl is not None and os.path.exists(path):  # before the first byte is written
-            os.chmod(temporary, stat.S_IMODE(os.stat(path).st_mode))
-        new_file.write(data)
-        new_file.flush()
-        os.fsync(new_file.fileno())
-        if fcntl is None:  # Windows cannot rename an open file
-            new_file.close()  # elsewhere the lock is held until the file has its name
-        os.replace(temporary, path)
-        new_file.close()
-    except BaseException:
-        for undo in (new_file.close, lambda: os.unlink(temporary)):
+    is_there = False
+    while not is_there:
+        unique = f"{os.getpid()}-{secrets.token_hex(4)}"
+        temporary = os.path.join(folder, _prefix(name) + unique)
+        try:
+            is_there = _write_and_rename(temporary, path, data)
+        except BaseException:
             with contextlib.suppress(OSError):
-                undo()
-        raise
+                os.unlink(temporary)
+            raise
     if hasattr(os, "O_DIRECTORY"):
         with contextlib.suppress(OSError):
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -96,19 +90,25 @@ def _prefix(name: str) -> str:
     return f".{stem}{TEMPORARY}"
 
 
-def _create_temporary(folder: str, name: str) -> tuple[str, BinaryIO]:
-    """Return the path of a new file beside the target, and the file, locked."""
-    while True:
-        unique = f"{os.getpid()}-{secrets.token_hex(4)}"
-        temporary = os.path.join(folder, _prefix(name) + unique)
-        file = open(temporary, "xb")  # noqa: SIM115, the caller closes it
-        with contextlib.suppress(OSError):
-            if fcntl is not None:
+def _write_and_rename(temporary: str, path: str, data: bytes) -> bool:
+    """Write a new file and give it its name; False if it was taken for a leftover before."""
+    with open(temporary, "xb") as file:
+        if fcntl is not None:
+            with contextlib.suppress(OSError):
                 fcntl.flock(file, fcntl.LOCK_EX)
-        # Between the two lines above, another process may have removed it as a leftover.
-        if fcntl is None or os.fstat(file.fileno()).st_nlink:
-            return temporary, file
-        file.close()
+            # Until it was locked, another process may have removed it as a leftover.
+            if not os.fstat(file.fileno()).st_nlink:
+                return False
+            if os.path.exists(path):  # before the first byte is written
+                os.chmod(temporary, stat.S_IMODE(os.stat(path).st_mode))
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+        if fcntl is not None:
+            os.replace(temporary, path)  # the lock is held until the file has its name
+    if fcntl is None:  # Windows cannot rename an open file
+        os.replace(temporary, path)
+    return True
 
 
 def _remove_leftovers(folder: str, name: str) -> None:
