@@ -129,7 +129,7 @@ def test_variable_is_capped(tmp_path):
     assert fresh_python(tmp_path, SHOW, PYGRU_NUM_THREADS="1000000000")[0] == f"{CAP} 0"
 
 
-@pytest.mark.parametrize("text", ["-3", "abc", "0", "1.5", "", "²"])
+@pytest.mark.parametrize("text", ["-3", "abc", "0", "1.5", "", "²", "٣", "1_0"])
 def test_bad_variable_warns_once_and_is_ignored(tmp_path, default_count, text):
     """Row B-72."""
     shown, _ = fresh_python(

@@ -12,6 +12,7 @@ import ctypes
 import itertools
 import math
 import os
+import re
 import threading
 import warnings
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ from threadpoolctl import ThreadpoolController
 
 from pygru.core import _core
 from pygru.core._uninterrupted import BlasLimit, Setting
-from pygru.core.validation import type_name
+from pygru.core.validation import shown, type_name
 
 if TYPE_CHECKING:
     from threadpoolctl import LibController
@@ -115,7 +116,7 @@ def _cgroup_quota() -> int | None:
         with open("/sys/fs/cgroup/cpu.max") as file:
             quota, period = file.read().split()
         return None if quota == "max" else max(1, -(-int(quota) // int(period)))
-    except (OSError, ValueError):
+    except (OSError, ValueError, ArithmeticError):
         return None
 
 
@@ -124,11 +125,12 @@ def _from_environment() -> int | None:
     text = os.environ.get("PYGRU_NUM_THREADS")
     if text is None:
         return None
-    with contextlib.suppress(ValueError):  # not a number, or one with thousands of digits
-        if int(text) > 0:
-            return int(text)
+    # int() reads more than this: "1_0", and the digits of every script.
+    digits = text.strip()
+    if re.fullmatch(r"\+?[0-9]+", digits) and (digits := digits.lstrip("+0")):
+        return int(digits) if len(digits) < 10 else MOST_THREADS
     warnings.warn(
-        f"PYGRU_NUM_THREADS={text!r} is not a positive integer; ignored",
+        f"PYGRU_NUM_THREADS={shown(text)} is not a positive integer; ignored",
         RuntimeWarning,
         stacklevel=2,
     )
