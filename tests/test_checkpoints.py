@@ -269,6 +269,41 @@ def test_callbacks_are_told_everything_once(at, tmp_path):
         assert callback.counts == {"batches": 4 * EPOCHS, "epochs": EPOCHS}
 
 
+class StopAtBegin(Callback):
+    """Interrupts a fit before the callbacks behind it have begun."""
+
+    error = None
+
+    def on_fit_begin(self, trainer, epochs):
+        if self.error:
+            raise self.error
+
+
+def test_a_fit_that_ends_before_its_callbacks_have_begun(tmp_path):
+    """What they have then is of the fit before: on_fit_begin decides what is left of it."""
+
+    def trainer():
+        callbacks = [StopAtBegin(), EarlyStopping(9, monitor="loss"), Told()]
+        return Trainer(trainer_of().model, callbacks=callbacks, seed=0)
+
+    def fit_on(trainer, scale):
+        return trainer.fit(X, scale * y, epochs=EPOCHS, batch_size=BATCH, progress=False)
+
+    first = trainer()
+    small = fit_on(first, 1)["loss"]
+    first.callbacks[0].error = KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        fit_on(first, 100)
+    first.save_checkpoint(tmp_path / "c")
+    other = trainer()
+    other.resume(tmp_path / "c")
+    large = fit_on(other, 100)["loss"]
+    _, stopping, told = other.callbacks
+    assert len(large) == EPOCHS and min(large) > max(small)
+    assert stopping.best == min(large)
+    assert told.counts == {"batches": 2 * 4 * EPOCHS, "epochs": 2 * EPOCHS}
+
+
 def test_early_stopping_remembers_the_best_and_that_it_has_stopped(tmp_path):
     def trainer(*more):
         model = Sequential(GRU(2, 3, batch_first=True, seed=0), Last(), Linear(3, 1, seed=0))
