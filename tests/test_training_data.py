@@ -359,6 +359,11 @@ def test_samples_without_steps(dtype, as_list):
         trainer.fit([[1.0, 2.0, 3.0], [1.0]], y[:2], epochs=1, batch_size=2)
 
 
+def test_lengths_need_a_time_axis():
+    with pytest.raises(ValueError, match=r"lengths need X with a time axis, got shape \(4,\)"):
+        Trainer(Sequential(Linear(1, 1))).predict(np.ones(4), lengths=[1, 1, 1, 1])
+
+
 def test_pairs_are_for_a_seq2seq():
     X = {"source": [[1], [2]], "target": [[1], [2]]}
     for model in (every_step(), GRU(2, 1, batch_first=True)):
@@ -635,6 +640,28 @@ def test_targets_are_looked_at_before_the_first_step(loss, y, outputs, message):
         with pytest.raises(ValueError, match=message):
             call()
     assert trainer.optimizer.steps == 0
+
+
+def test_a_loss_of_pygru_needs_targets():
+    X = np.ones((4, 3, 2))
+    for call in (
+        lambda: Trainer(last_step()).fit(X, None, epochs=1, batch_size=1),
+        lambda: Trainer(last_step()).evaluate(X, None),
+    ):
+        with pytest.raises(TypeError, match="y must be array-like of numbers, got NoneType"):
+            call()
+    own = Trainer(
+        last_step(), loss=lambda p, t, *, mask: (float((p**2).mean()), 2 * p / p.size)
+    )
+    own.fit(X, None, epochs=1, batch_size=2)
+    assert own.optimizer.steps == 2
+
+
+def test_weights_of_a_batch_may_be_part_of_the_loss():
+    weighted = functools.partial(losses.mse, weights=np.array([[1.0], [0.0]]))
+    trainer = Trainer(last_step(), loss=weighted)
+    trainer.fit(np.ones((4, 3, 2)), np.ones((4, 1)), epochs=1, batch_size=2)
+    assert trainer.optimizer.steps == 2
 
 
 def test_soft_ignored_and_hidden_targets_are_learned():

@@ -87,6 +87,8 @@ def data_for(
         raise TypeError(
             f"{names[0]} must be an array or a list of arrays, got {type_and_length(X)}"
         )
+    if y is None and _is_of_pygru(loss):
+        raise TypeError(f"{names[1]} must be array-like of numbers, got NoneType")
     data: Data
     if isinstance(X, Mapping):
         data = PairDataset(X, y, lengths, names=names)
@@ -123,14 +125,21 @@ def _try(
             look(block.values)
     except (TypeError, ValueError):
         look(samples, lengths=lengths)  # slower, but it knows the place
-    evaluate_loss(loss, prediction, window.y, window.lengths)
+    if "weights" not in _without_options(loss)[1]:  # which fit a whole batch only
+        evaluate_loss(loss, prediction, window.y, window.lengths)
+
+
+def _without_options(loss: Any) -> tuple[Any, dict[str, Any]]:
+    """The function behind ``functools.partial``, and the options that it is called with."""
+    options: dict[str, Any] = {}
+    while isinstance(loss, functools.partial):
+        loss, options = loss.func, {**loss.keywords, **options}
+    return loss, options
 
 
 def _is_of_pygru(loss: Any) -> bool:
     """Whether a loss is one of :mod:`pygru.losses`. Other losses may accept any target."""
-    while isinstance(loss, functools.partial):
-        loss = loss.func
-    return getattr(loss, "__module__", None) == check_targets.__module__
+    return getattr(_without_options(loss)[0], "__module__", None) == check_targets.__module__
 
 
 def _check_axes(model: Model, data: Dataset, name: str) -> None:
@@ -159,7 +168,7 @@ def _expected(model: Any, loss: Loss | None) -> Expected:
         dtype=np.result_type(*dtypes) if dtypes else None,
         tokens=tokens,
         target_tokens=target_tokens,
-        y_is_in_range=loss is not None and _is_of_pygru(loss),
+        y_is_in_range=_is_of_pygru(loss),
     )
 
 

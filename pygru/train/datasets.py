@@ -76,6 +76,10 @@ class Dataset:
         if lengths is not None:
             if isinstance(self.X, list):
                 raise ValueError("lengths must be None when X is a list of sequences")
+            if self.X.ndim < 2:
+                raise ValueError(
+                    f"lengths need {names[0]} with a time axis, got shape {self.X.shape}"
+                )
             lengths = validation.as_lengths(lengths, len(self.X), self.X.shape[1])
         self.lengths: Integers | None = lengths if lengths_of_list is None else lengths_of_list
         self._per_step = per_step and y is not None
