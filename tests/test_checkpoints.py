@@ -869,7 +869,7 @@ def test_what_a_checkpoint_cannot_hold(tmp_path):
         def state_dict(self):
             return {"lock": object()}
 
-    with pytest.raises(TypeError, match="lock holds a object, which no checkpoint can"):
+    with pytest.raises(TypeError, match="lock holds a object, which checkpoints cannot"):
         trainer_of(Odd()).save_checkpoint(tmp_path / "c")
     circle = []
     circle.append(circle)

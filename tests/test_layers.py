@@ -255,7 +255,7 @@ def test_a_copy_of_a_sequential_names_its_own_parameters():
     ("layers", "error", "message"),
     [
         ([GRU(1, 1)], ValueError, r"layers\[0\] must be a GRU with batch_first=True"),
-        ([Last(), 3], TypeError, r"layers\[1\] must be a GRU or a layer of pygru, got int"),
+        ([Last(), 3], TypeError, r"layers\[1\] must be a GRU or another pygru.Layer, got int"),
         (
             [GRU(1, 1, batch_first=True, bidirectional=True), Last()],
             ValueError,

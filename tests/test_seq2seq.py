@@ -616,7 +616,7 @@ def both(source=SOURCES, target=TARGETS):
         (
             lambda m: m.training_data([[1]], [[1], [2]]),
             ValueError,
-            "sources and targets must be as many, got 1 and 2",
+            "sources and targets must have equal numbers, got 1 and 2",
         ),
         (
             lambda m: m.translate([], max_length=3),
@@ -668,7 +668,7 @@ def test_the_trainer_pads_and_masks_both_sides():
     assert again == pytest.approx(expected, rel=1e-12)
     with pytest.raises(ValueError, match="X must have the keys 'source' and 'target'"):
         trainer.fit({"source": sources}, y, epochs=1, batch_size=2)
-    with pytest.raises(ValueError, match=r"as many samples, got 3 and 4"):
+    with pytest.raises(ValueError, match=r"equal numbers of samples, got 3 and 4"):
         trainer.fit({**X, "source": X["source"][:3]}, y, epochs=1, batch_size=2)
 
 

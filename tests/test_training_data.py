@@ -424,7 +424,7 @@ def test_data_of_empty_sequences_only():
     assert history["loss"] == [0, 0] and trainer.optimizer.steps == 0
     for (values, _), old in zip(trainer.model.flat_pairs, before, strict=True):
         np.testing.assert_array_equal(values, old)
-    with pytest.raises(ValueError, match="the data hold nothing that counts in the loss"):
+    with pytest.raises(ValueError, match="the data contain nothing that counts in the loss"):
         pygru.find_learning_rate(trainer, NOTHING[1:], y, batch_size=1)
 
 

@@ -172,9 +172,11 @@ def check_tensors(
             if shape != wanted_shape:
                 raise FormatError(f"{name} must have shape {wanted_shape}, got {shape}")
         elif dtype not in DTYPES:
-            raise FormatError(f"{name[:80]} has dtype {dtype[:80]}, which no model file holds")
+            raise FormatError(
+                f"{name[:80]} has dtype {dtype[:80]}, which model files cannot have"
+            )
         elif len(shape) > MOST_AXES or any(not 0 <= axis < 2**63 for axis in shape):
-            raise FormatError(f"{name[:80]} has a shape that no array has")
+            raise FormatError(f"{name[:80]} has an impossible shape")
         total += math.prod(shape) * BYTES[dtype]
     if len(header.raw) + total != size:
         raise FormatError(

@@ -297,7 +297,7 @@ class Seq2Seq(Composite):
         )
         if len(read) != len(said):
             raise ValueError(
-                f"sources and targets must be as many, got {len(read)} and {len(said)}"
+                f"sources and targets must have equal numbers, got {len(read)} and {len(said)}"
             )
         for name, token in (("bos_idx", self.bos_idx), ("eos_idx", self.eos_idx)):
             why = f"is {name}: targets are given without begin and end tokens"

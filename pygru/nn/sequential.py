@@ -74,7 +74,7 @@ class Sequential(Composite):
             is_layer = isinstance(layer, Model) and layer.layers is None
             if not is_layer or layer.reads == "pairs":
                 raise TypeError(
-                    f"{name} must be a GRU or a layer of pygru, "
+                    f"{name} must be a GRU or another pygru.Layer, "
                     f"got {validation.type_name(layer)}"
                 )
             if not layer.batch_first:

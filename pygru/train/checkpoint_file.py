@@ -116,14 +116,14 @@ def _without_arrays(name: str, value: Any, arrays: list[NDArray[Any]]) -> Any:
         return [_without_arrays(name, item, arrays) for item in value]
     if isinstance(value, np.ndarray):
         if value.dtype.kind not in "biuf" or value.dtype.itemsize > 8:
-            raise TypeError(f"{name} holds an array of {value.dtype}, which no checkpoint can")
+            raise TypeError(f"{name} holds an array of {value.dtype}, which checkpoints cannot")
         arrays.append(np.asarray(value, value.dtype.newbyteorder("="), order="C"))
         return {"array": len(arrays) - 1}
     if isinstance(value, np.generic):
         return value.item()
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    raise TypeError(f"{name} holds a {validation.type_name(value)}, which no checkpoint can")
+    raise TypeError(f"{name} holds a {validation.type_name(value)}, which checkpoints cannot")
 
 
 def _with_arrays(value: Any, arrays: Arrays) -> Any:

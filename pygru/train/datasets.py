@@ -237,7 +237,7 @@ class PairDataset:
         )
         if len(self._source) != len(self._target):
             raise ValueError(
-                "X['source'] and X['target'] must have as many samples, "
+                "X['source'] and X['target'] must have equal numbers of samples, "
                 f"got {len(self._source)} and {len(self._target)}"
             )
 

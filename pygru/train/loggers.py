@@ -110,7 +110,7 @@ class ModelCheckpoint(Callback):
             path = self._path_for(record)
         except KeyError as error:
             raise ValueError(
-                f"path {self.path!r} has the field {error}, which this epoch has not; pass "
+                f"path {self.path!r} has the field {error}, which this epoch lacks; pass "
                 "validation= to fit"
             ) from None
         # The file has the state of afterwards, since this callback is told of the epoch then;

@@ -189,7 +189,7 @@ def find_learning_rate(
         if len(sweep.losses) < 2:
             raise
     if not sweep.losses:
-        raise ValueError("the data hold nothing that counts in the loss")
+        raise ValueError("the data contain nothing that counts in the loss")
     rates = start * np.exp(growth * np.arange(len(sweep.losses)))
     settled = min(SETTLED, len(rates) // 2)
     least = settled + int(np.argmin(sweep.smoothed[settled:]))
