@@ -42,8 +42,8 @@ class ConcatenatedWeights(NamedTuple):
 def _refuse_layer_norm(gru: GRUBase) -> None:
     if gru.layer_norm:
         raise ValueError(
-            "with layer_norm, W x and U h are normalised separately, so there is no single "
-            "matrix for [h, x]"
+            "layer_norm normalises W x and U h separately, so there is no single matrix "
+            "for [h, x]"
         )
 
 
