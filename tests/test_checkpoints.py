@@ -643,6 +643,7 @@ WRONG = {
         set_in("position", "weight", -1.0),
         set_in("position", "weight", "1"),
         set_in("position", "seconds", float("inf")),
+        set_in("position", "window", 1),  # without bptt_steps
         set_in("position", "states", 3),
         set_in("position", "states", [[3]]),
         set_in("position", "event", ["on_fit_end", []]),
@@ -729,6 +730,32 @@ def test_b115_a_wrong_value_is_refused_with_its_field(checkpoint, name, change):
     trainer = trainer_of()
     message = f"the checkpoint is not valid: {name}"
     unchanged_by(trainer, lambda: trainer.resume(checkpoint), FormatError, message)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (set_in("position", "states", None), "states must be arrays of floats"),
+        (set_in("position", "states", [3]), "states must be arrays of floats"),
+        (
+            set_in("position", "states", [{"array": 0}]),
+            r"must be of the 2 sequences of the batch, got",
+        ),
+        (set_in("position", "batch", 2), "window must be 0"),
+    ],
+)
+def test_b115_states_of_layers_that_do_not_fit(change, message, tmp_path):
+    trainer = small_trainer()
+    trainer.callbacks[:] = [Interrupt(batches=1)]
+    with pytest.raises(KeyboardInterrupt):
+        small_fit(trainer)
+    trainer.save_checkpoint(tmp_path / "c")
+    other = small_trainer()
+    other.resume(tmp_path / "c")
+    assert other._state.now()[0].window == 1
+    forged(tmp_path / "c", change)
+    with pytest.raises(FormatError, match=f"not valid: position: .*{message}"):
+        other.resume(tmp_path / "c")
 
 
 @pytest.mark.parametrize(

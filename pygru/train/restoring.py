@@ -70,7 +70,7 @@ def restoring(
     with _field("history"):
         history = _history(plain["history"])
     with _field("position"):
-        position = _position(plain["position"], settings, history)
+        position = _position(plain["position"], settings, history, state.model)
     if position.event is not None:
         position.event.notified.update(_notified(callbacks, saved))
     with _field("stop"):
@@ -188,30 +188,44 @@ def _history(records: Any) -> History:
     return history
 
 
-def _position(plain: Any, settings: Mapping[str, Any] | None, history: History) -> Position:
+def _position(
+    plain: Any, settings: Mapping[str, Any] | None, history: History, model: Any
+) -> Position:
     _keys(plain, Position._fields)
     for name in ("epoch", "batch", "window"):
         validation.check_int(name, plain[name], 0)
     for name, least in (("total", -np.inf), ("weight", 0.0), ("seconds", 0.0)):
         _finite(name, plain[name], least)
-    order, states = plain["order"], plain["states"]
-    if order is None:
-        if plain["batch"] or plain["window"]:
-            raise ValueError("batch and window must be 0 between two epochs")
-    else:
-        if settings is None:
-            raise ValueError("order must be None before the first fit")
-        _check_order(order, settings["samples"])
-        if (
-            plain["batch"] * settings["batch_size"]
-            >= settings["samples"] + (settings["batch_size"])
-        ):
-            raise ValueError(f"batch must be one of the epoch, got {plain['batch']}")
-    if states is not None and not plain["window"]:
-        raise ValueError("states must be None where no window of the batch is done")
-    _check_states(states)
+    _check_place(plain, settings, model)
+    order = plain["order"]
     event = _event(plain["event"], plain["epoch"], order is not None, history)
     return Position(**{**plain, "event": event})
+
+
+def _check_place(
+    plain: Mapping[str, Any], settings: Mapping[str, Any] | None, model: Any
+) -> None:
+    """Raise unless there is such a place within an epoch, or between two."""
+    order, batch, window, states = (plain[n] for n in ("order", "batch", "window", "states"))
+    if order is None:
+        if batch or window or states is not None:
+            raise ValueError(
+                "batch, window and states must be 0, 0 and None between two epochs"
+            )
+        return
+    if settings is None:
+        raise ValueError("order must be None before the first fit")
+    _check_order(order, settings["samples"])
+    left = settings["samples"] - batch * settings["batch_size"]
+    if left <= -settings["batch_size"]:
+        raise ValueError(f"batch must be one of the epoch, got {batch}")
+    if not window:
+        if states is not None:
+            raise ValueError("states must be None where no window of the batch is done")
+    elif settings["bptt_steps"] is None or left <= 0:
+        raise ValueError(f"window must be 0 where no batch is cut into windows, got {window}")
+    elif states is not None or model.is_recurrent:
+        _check_states(states, min(left, settings["batch_size"]))
 
 
 def _check_order(order: Any, samples: int) -> None:
@@ -224,15 +238,17 @@ def _check_order(order: Any, samples: int) -> None:
         raise ValueError("order must be a permutation of all samples")
 
 
-def _check_states(states: Any) -> None:
-    """Raise unless states of recurrent layers are arrays of numbers, alone or in lists."""
+def _check_states(states: Any, sequences: int) -> None:
+    """Raise unless these are states of so many sequences: arrays, alone or in lists."""
     if isinstance(states, list):
         for each in states:
-            _check_states(each)
-    elif states is not None and not (
-        isinstance(states, np.ndarray) and states.dtype.kind == "f" and states.ndim > 1
-    ):
+            _check_states(each, sequences)
+    elif not isinstance(states, np.ndarray) or states.dtype.kind != "f":
         raise TypeError("states must be arrays of floats, alone or in lists")
+    elif sequences not in states.shape:
+        raise ValueError(
+            f"states must be of the {sequences} sequences of the batch, got {states.shape}"
+        )
 
 
 def _event(event: Any, epoch: int, within_epoch: bool, history: History) -> Event | None:
