@@ -1,4 +1,4 @@
-/* core_f64.c - the whole core in float64. Each template may use those above it only. */
+/* core_f64.c - the whole core in float64. Each template may use only those above it. */
 #include <string.h>
 
 #include "affine.h"

@@ -1,11 +1,12 @@
-/* gradients.tpl.c - from the gate gradients of all rows to those of the inputs, the weights and
- * the biases of a layer.
+/* gradients.tpl.c - computes from the gate gradients of all rows those of the inputs, the
+ * weights and the biases of a layer.
  *
- * The sweeps of a layer have left da_n | da_r | da_z | da_hn for every row. What remains are
- * products over many rows at once: the gradient of the layer's input chunk by chunk, and the
- * gradients of its parameters tile by tile, each one product over all rows of the batch. */
+ * The sweeps of a layer have left da_n | da_r | da_z | da_hn for every row. The remaining work
+ * is products over many rows at once: the gradient of the layer's input is computed chunk by
+ * chunk, and the gradients of its parameters tile by tile, where each tile is a product over
+ * all rows of the batch. */
 
-/* Rows that a weight-gradient product sums over between two looks at the stop flag. */
+/* The rows that a weight-gradient product adds up between two checks of the stop flag. */
 enum { NAME(INNER) = 4096 };
 
 typedef struct NAME(backward_call) {
@@ -48,7 +49,7 @@ static REAL *NAME(product_gradients)(const NAME(backward_call) *call, int32_t di
     return of_all + direction * at_row(plan->config.hidden_size, plan->rows);
 }
 
-/* The gradients of one chunk for what normalises, (PYGRU_NORM, H). */
+/* The gradients of gains and biases of one chunk, with layer normalisation, (PYGRU_NORM, H). */
 static REAL *NAME(norm_gradients)(const NAME(backward_call) *call, int32_t direction,
                                   int64_t chunk) {
     const pygru_plan *plan = call->args->plan;
@@ -56,8 +57,8 @@ static REAL *NAME(norm_gradients)(const NAME(backward_call) *call, int32_t direc
            (direction * plan->n_chunks + chunk) * PYGRU_NORM * plan->config.hidden_size;
 }
 
-/* What stood for the states before each step in the products, (R, H): the states themselves, or
- * what recurrent dropout left of them, which the sweep puts into the workspace. */
+/* The states in the products, (R, H): the states before each step, or these states after
+ * recurrent dropout, which the sweep puts into the workspace. */
 static REAL *NAME(dropped_states)(const NAME(backward_call) *call, int32_t direction) {
     const pygru_plan *plan = call->args->plan;
     if (call->args->noise.recurrent == NULL) {
@@ -66,7 +67,7 @@ static REAL *NAME(dropped_states)(const NAME(backward_call) *call, int32_t direc
     return call->shared.h_in + direction * plan->rows * plan->config.hidden_size;
 }
 
-/* The weights of a cell packed for the way back, on the SIMD engine. */
+/* The weights of a cell packed for backward, on the SIMD engine. */
 static REAL *NAME(packed_ut)(const NAME(backward_call) *call, int64_t cell) {
     const int64_t H = call->args->plan->config.hidden_size;
     return call->shared.u + cell * all_gates(H) * pygru_padded(H);
@@ -148,7 +149,7 @@ static void NAME(scatter_d_x)(const chunk_view *chunk, int32_t direction, int64_
                     row[j] += from[j];
                 }
             }
-            /* The last direction to arrive applies the dropout of the forward pass. */
+            /* The direction that comes last applies the dropout of the forward pass. */
             if (direction == source->directions - 1) {
                 NAME(drop_row)(source, chunk, width, time, i, row);
             }
@@ -216,7 +217,7 @@ static void NAME(product_over_rows)(const NAME(backward_call) *call, int64_t m, 
 }
 
 /* A tile of dW = dG^T X or dU = dG^T h (dU_n = da_n^T (r*h) with the reset before),
- * where h is what stood for the state in the products. */
+ * where h is the state in the products. */
 static void NAME(weight_tile_task)(const NAME(backward_call) *call, int64_t layer,
                                    int32_t direction, int recurrent, int64_t tile, int32_t slot,
                                    pygru_run *run) {
@@ -261,7 +262,7 @@ static void NAME(weight_tile_task)(const NAME(backward_call) *call, int64_t laye
     NAME(product_over_rows)(call, m, n, a, b, out, slot, run);
 }
 
-/* Whether a cell has parameters beside its matrices. */
+/* Whether a cell has other parameters besides its matrices. */
 static int NAME(has_vectors)(const pygru_config *c) {
     return c->has_bias || pygru_normalises(c);
 }

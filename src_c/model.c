@@ -1,7 +1,7 @@
-/* model.c - from a configuration to where its parameters stand, flat and packed.
+/* model.c - computes from a configuration the layout of its parameters, flat and packed.
  *
- * Pure arithmetic on integers: no memory is touched. Every size is computed in 64 bits, and an
- * overflow is an error of the call. */
+ * This is arithmetic on integers only; no array is read. Every size is computed in 64 bits, and
+ * an overflow is an error of the call. */
 #include "model.h"
 
 #include "checked.h"
@@ -68,7 +68,7 @@ int64_t pygru_vectors_of_cell(const pygru_config *c) {
 
 /* ---- packed parameters ------------------------------------------------------------------ */
 
-/* n elements in bytes, rounded up so that what follows is aligned. */
+/* n elements in bytes, rounded up so that the next part is aligned. */
 static int64_t aligned_bytes(int64_t n, int64_t bytes) {
     const int64_t rounded = pygru_plus(pygru_times(n, bytes), PYGRU_ALIGNMENT - 1);
     return rounded < 0 ? -1 : rounded / PYGRU_ALIGNMENT * PYGRU_ALIGNMENT;

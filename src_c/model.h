@@ -1,5 +1,5 @@
-/* model.h - what follows from a configuration alone: the sizes of values and vectors, and where
- * the packed parameters of a cell stand. */
+/* model.h - everything that follows from a configuration alone: the sizes of values and
+ * vectors, and the layout of the packed parameters of a cell. */
 #ifndef PYGRU_MODEL_H
 #define PYGRU_MODEL_H
 
@@ -22,7 +22,7 @@ static inline int64_t pygru_weight_bytes(const pygru_config *config) {
     return pygru_calls_of(config->precision)->traits.weight_bytes;
 }
 
-/* What arrays that are read in whole vectors have beyond their last element. */
+/* The elements after the end of an array that is read in whole vectors. */
 enum { PYGRU_SLACK = PYGRU_MOST_LANES };
 
 /* Elements, or columns of a packed matrix, rounded up to whole vectors of any instruction set.
@@ -33,8 +33,9 @@ static inline int64_t pygru_padded(int64_t n) {
 
 static inline int pygru_normalises(const pygru_config *config) { return config->norm_eps > 0; }
 
-/* What normalises the sums of a cell, in vectors of H: the gains of the inputs r | z | n, those
- * of the states r | z | n, and the biases n | r | z | hn. Their gradients stand the same way. */
+/* The parameters of layer normalisation of a cell, in vectors of H: the gains of the inputs r |
+ * z | n, those of the states r | z | n, and the biases n | r | z | hn. Their gradients have the
+ * same layout. */
 enum {
     PYGRU_X_GAINS = 0,
     PYGRU_H_GAINS = PYGRU_X_GAINS + GATES,
@@ -42,12 +43,12 @@ enum {
     PYGRU_NORM = PYGRU_NORM_BIAS + COLUMNS
 };
 
-/* Elements of what stands beside the products of a cell: their bias, and what normalises them;
- * negative if that is too many. */
+/* The number of the other parameters of a cell besides its weights: the bias, and those of
+ * layer normalisation; negative if that is too many. */
 int64_t pygru_vectors_of_cell(const pygru_config *config);
 
-/* Where the parts of one packed cell stand, in bytes; every part begins on PYGRU_ALIGNMENT.
- * Biases and what normalises are values; the panels are packed weights. */
+/* The offsets of the parts of one packed cell, in bytes; every part begins on PYGRU_ALIGNMENT.
+ * Biases and gains are values, and the panels are packed weights. */
 typedef struct pygru_packed_cell {
     int64_t bias; /* (4H) n | r | z | hn, see cell.tpl.c, and PYGRU_SLACK */
     int64_t norm; /* (PYGRU_NORM, H) with layer normalisation; the biases are here then */

@@ -1,6 +1,6 @@
 /* network.tpl.c - the public calls: all layers and directions of one batch.
  *
- * Forward runs one phase of tasks per layer, a task being one chunk in one direction.
+ * Forward runs one phase of tasks per layer. A task is one chunk in one direction.
  * Backward runs two phases per layer, from the top: the sweeps, then the tasks of
  * gradients.tpl.c, which need the gate gradients of all of them. */
 
@@ -19,8 +19,8 @@ typedef struct NAME(forward_call) {
     NAME(forward_shared) shared;
 } NAME(forward_call);
 
-/* Phase 0 prepares the weights where pygru_pack has not, phase 1 + l runs layer l. A split call
- * has nothing to prepare, and its phases are those of split.tpl.c, layer by layer. */
+/* Phase 0 prepares the weights if pygru_pack has not done it, and phase 1 + l runs layer l. A
+ * split call has nothing to prepare. Its phases are those of split.tpl.c, layer by layer. */
 static int64_t NAME(forward_count)(int32_t phase, void *context) {
     const NAME(forward_call) *call = context;
     const pygru_plan *plan = call->args->plan;
@@ -39,8 +39,8 @@ static REAL *NAME(transposed_weights)(const NAME(forward_call) *call, int64_t ce
     return call->shared.ut + cell * all_gates(H) * H;
 }
 
-/* Where the states of a layer and direction are kept during this call: on the tape, or, in
- * inference, in a buffer that every second layer reuses. The top layer's have no reader. */
+/* The place where the states of a layer and direction are kept during this call: the tape, or,
+ * in inference, a buffer that every second layer reuses. Those of the top layer are not read. */
 static REAL *NAME(states_of)(const NAME(forward_call) *call, int64_t layer, int32_t d) {
     const pygru_plan *plan = call->args->plan;
     const pygru_config *c = &plan->config;
@@ -75,7 +75,7 @@ static void NAME(forward_source)(const NAME(forward_call) *call, int64_t layer,
     NAME(set_mask)(source, plan, layer, args->noise.dropout, args->noise.dropout_scale);
 }
 
-/* What layer normalisation leaves on the tape beside the gates. */
+/* The record of layer normalisation on the tape, after the gates. */
 static NAME(norm_record)
     NAME(record_on_tape)(const pygru_plan *plan, const pygru_tape_view *view, REAL *tape) {
     NAME(norm_record) record = {0};
@@ -204,8 +204,8 @@ static pygru_status NAME(forward)(const pygru_forward_args *given) {
 
 /* ---- backward ----------------------------------------------------------------------- */
 
-/* Phase 0 packs the weights for the SIMD engine; after it, layer by layer from the top, come an
- * odd phase of sweeps and an even one of gradients. */
+/* Phase 0 packs the weights for the SIMD engine. Then every layer, beginning with the top one,
+ * has an odd phase of sweeps and an even phase of gradients. */
 static int64_t NAME(layer_of_phase)(const NAME(backward_call) *call, int32_t phase) {
     return call->args->plan->config.num_layers - 1 - (phase - 1) / 2;
 }
@@ -340,7 +340,7 @@ static pygru_status NAME(backward)(const pygru_backward_args *given) {
     if (status != PYGRU_OK) {
         return status;
     }
-    /* Only a complete gradient reaches the caller. */
+    /* The caller gets a complete gradient or none. */
     (void)pygru_cell_of(&plan->config, plan->config.num_layers - 1,
                         plan->config.num_directions - 1, &last);
     float_state = pygru_enter_float_state();

@@ -1,15 +1,16 @@
-/* scratch.c - from a plan to the sizes and offsets of its tape and of its scratch buffers.
+/* scratch.c - computes from a plan the sizes and offsets of its tape and of its scratch
+ * buffers.
  *
- * Pure arithmetic on integers. Every size is computed in 64 bits, and an overflow is found where
- * a caller asks for sizes; after that, no file checks again. */
+ * This is arithmetic on integers only. Every size is computed in 64 bits. An overflow is found
+ * when a caller asks for sizes, so no other file needs to check again. */
 #include "scratch.h"
 
 #include "checked.h"
 #include "kernels/kernels.h"
 #include "template_macros.h"
 
-/* Values between two buffers that nobody may touch. Tests of the core set it, and see whether
- * a buffer is large enough. */
+/* The number of values between two buffers that nobody may write. Tests of the core set it to
+ * find out whether every buffer is large enough. */
 #ifndef PYGRU_SCRATCH_GAP
 #define PYGRU_SCRATCH_GAP 0
 #endif
@@ -18,7 +19,7 @@
 
 static int64_t padded(int64_t n) { return n < 0 ? -1 : pygru_padded(n); }
 
-/* Reserves n values: returns where they begin and moves *total past them. */
+/* Reserves n values: returns their offset and adds them to *total. */
 static int64_t reserve(int64_t *total, int64_t n) {
     const int64_t begin = *total;
     *total = pygru_plus(*total, n);
@@ -87,7 +88,7 @@ pygru_status pygru_tape_view_of(const pygru_plan *plan, int64_t layer, int32_t d
 
 /* ---- scratch --------------------------------------------------------------------------- */
 
-/* The numbers that the rows of scratch.def are products of. */
+/* The factors of the sizes in scratch.def. */
 typedef struct pygru_extents {
     int64_t H;
     int64_t gates;   /* 3H */
@@ -116,7 +117,7 @@ typedef struct pygru_extents {
     int64_t gathers; /* inputs in another order than that of the tape */
 } pygru_extents;
 
-/* What follows from the configuration. */
+/* The factors that follow from the configuration. */
 static pygru_extents extents_of_config(const pygru_config *c) {
     const int64_t H = c->hidden_size;
     pygru_extents e = {0};
@@ -156,8 +157,8 @@ static pygru_extents extents_of(const pygru_plan *plan) {
     return e;
 }
 
-/* The product of n factors. A factor 0 makes it 0 whatever the others are: what a call does not
- * need cannot be too large. */
+/* The product of n factors. If one factor is 0, the product is 0, also if the others overflow,
+ * because a buffer that a call does not need cannot be too large. */
 ALWAYS_INLINE int64_t product_of(int n, const int64_t *factors) {
     int64_t product = 1;
     int i;

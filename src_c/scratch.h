@@ -1,24 +1,25 @@
-/* scratch.h - where the arrays of a tape, and the scratch buffers of a call, stand.
+/* scratch.h - the layout of a tape, and of the scratch buffers of a call.
  *
- * The buffers are listed in scratch.def. Offsets count values from where the shared buffers, or
- * those of a thread, begin; that is on PYGRU_ALIGNMENT. */
+ * The buffers are listed in scratch.def. Offsets count values from the beginning of the shared
+ * buffers, or of those of a thread, which is a multiple of PYGRU_ALIGNMENT. */
 #ifndef PYGRU_SCRATCH_H
 #define PYGRU_SCRATCH_H
 
 #include "plan.h"
 
-/* Rows that go through a product together, and values of the buffer where their sums stand
- * until the gates are applied: three columns of the widest vector for each row. */
+/* The number of rows that go through a product together, and the values of the buffer that
+ * holds their sums until the gates are applied: three columns of the widest vector for each
+ * row. */
 enum { PYGRU_SLAB = 64, PYGRU_SUMS = PYGRU_SLAB * GATES * PYGRU_MOST_LANES };
 
 /* ---- the tape ------------------------------------------------------------------------- */
 
-/* Where the arrays of a tape stand, in values. */
+/* The offsets of the arrays of a tape, in values. */
 typedef struct pygru_tape_layout {
     int64_t x;      /* (R, I) packed, time order */
     int64_t h_last; /* (L*D, B, H) */
-    int64_t cells;  /* first cell; each holds h_prev (R, H), then gates (R, 4H) if kept, and
-                       with layer normalisation what pygru_tape_view says of it */
+    int64_t cells;  /* first cell; each has h_prev (R, H), then gates (R, 4H) if kept, and
+                       with layer normalisation the arrays in pygru_tape_view */
     int64_t cell_size;
     int64_t total;
 } pygru_tape_layout;
@@ -57,7 +58,7 @@ pygru_status pygru_layout_step(const pygru_config *config, int64_t B, pygru_step
                                int64_t *bytes);
 
 /* Bytes of a workspace of so many values, shared and per thread; negative if that is too many.
- * 64 bytes more, so that the core can align the buffer itself. */
+ * It has 64 bytes more, so that the core can align the buffer itself. */
 int64_t pygru_workspace_bytes(const pygru_plan *plan, int32_t n_threads, int64_t shared,
                               int64_t per_thread);
 
@@ -79,7 +80,7 @@ enum {
 #define BACKWARD_SHARED(name, kind, values) PYGRU_BACKWARD_SHARED_##name,
 #define BACKWARD_THREAD(name, kind, values) PYGRU_BACKWARD_THREAD_##name,
 #include "scratch.def"
-    PYGRU_BUFFERS /* how many there are, forward and backward */
+    PYGRU_BUFFERS /* their number, forward and backward */
 };
 
 /* Fills PYGRU_BUFFERS rows, in the order of the list. */

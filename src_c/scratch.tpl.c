@@ -1,7 +1,7 @@
-/* scratch.tpl.c - pointers to the scratch buffers of a call, made of the list in scratch.def. */
+/* scratch.tpl.c - pointers to the scratch buffers of a call, from the list in scratch.def. */
 
-/* The buffers that all threads of a call share, and those of one of them. A buffer that the
- * call does not need has no values, wherever its pointer leads. */
+/* The buffers that all threads of a call share, and those of one thread. A buffer that the call
+ * does not need has no values, so its pointer must not be used. */
 typedef struct NAME(forward_shared) {
 #define FORWARD_SHARED(name, kind, values) REAL *name;
 #include "scratch.def"
@@ -27,7 +27,7 @@ typedef struct NAME(step_own) {
 #include "scratch.def"
 } NAME(step_own);
 
-/* `memory` is the workspace, aligned; `slot` says which thread. */
+/* `memory` is the workspace, aligned; `slot` is the number of the thread. */
 static NAME(forward_shared)
     NAME(forward_shared_at)(const pygru_forward_layout *at, REAL *memory) {
     const NAME(forward_shared) shared = {

@@ -1,12 +1,13 @@
-/* step.tpl.c - one step of a cell and its derivative: every call of the core goes through the
- * functions of this file, whatever its engine, with layer normalisation or without.
+/* step.tpl.c - one step of a cell, and its derivative. Every call of the core uses these
+ * functions, on either engine, with layer normalisation or without.
  *
  * The equations are those of docs/math.md. A step has a beginning and an end, each over a range
- * of units, because with the reset before the candidate needs r*h of all units: threads that
- * share the units of a step meet in between. On the SIMD engine a group of units at a time goes
- * through the product and becomes gates and state at once. Otherwise the products are complete
- * before an elementwise pass over them; layer normalisation, which needs the mean of a whole
- * row, stands between the two. The elementwise part is in kernels/gates.tpl.c. */
+ * of units. With the reset before the product, the candidate needs r*h of all units, so threads
+ * that share the units of a step wait for each other between the two. The SIMD engine takes a
+ * group of units at a time: it computes their products, and from these at once their gates and
+ * states. Otherwise the products are complete before an elementwise pass over them. Layer
+ * normalisation needs the mean of a whole row, so it is applied between products and
+ * elementwise pass. The elementwise part is in kernels/gates.tpl.c. */
 
 /* ---- forward ------------------------------------------------------------------------ */
 
@@ -22,9 +23,9 @@ static void NAME(project_input)(const NAME(cell) *cell, unit_range range, int64_
 
 typedef void (*NAME(pass))(const NAME(pygru_units) *);
 
-/* The product of a run of gates and the pass that follows from it, for the rows and units that p
- * and units begin with: a group of panels at a time, as many as leave the sums in the
- * first-level cache. Both move on from one group to the next. */
+/* The product of a run of gates and the elementwise pass after it, from the first rows and
+ * units of p and units on. It takes a group of panels at a time, as many as leave the sums in
+ * the first-level cache. p and units move on from one group to the next. */
 static void NAME(fused_groups)(const NAME(cell) *cell, int64_t n, NAME(pygru_product) *p,
                                NAME(pygru_units) *units, NAME(pass) pass) {
     const int64_t lanes = cell->kernels->lanes;
@@ -90,7 +91,7 @@ static void NAME(fused_pass)(const NAME(cell) *cell, unit_range range,
             p.from.at[v] = gates + at_run(H, run) + v * H;
             p.from.row[v] = all_columns(H);
         }
-        if (cell->after) { /* the states alone contribute to hn, and a bias, which is only read */
+        if (cell->after) { /* hn has the states' part and a bias, which is only read */
             p.from.at[GATE_N] = (REAL *)cell->bias + at_column(H, COLUMN_HN) + range.first;
             p.from.row[GATE_N] = 0;
         }
@@ -103,7 +104,7 @@ static void NAME(separate_pass)(const NAME(cell) *cell, const NAME(step_arrays) 
     const int64_t H = cell->H;
     const int normalises = cell->norm != NULL;
     const int64_t row = normalises ? all_gates(H) : all_columns(H);
-    /* Without layer normalisation the sums stand where the gates will. */
+    /* Without layer normalisation the sums are in the places of the gates. */
     REAL *sums =
         normalises ? cell->products + at_gate(H, run.first) : s->gates + at_run(H, run);
     const NAME(pygru_units) units = {.rows = s->rows,
@@ -137,7 +138,7 @@ ALWAYS_INLINE void NAME(multiply_and_pass)(const NAME(cell) *cell, unit_range ra
     }
 }
 
-/* The beginning of a step: all of it with the reset after; r, z and r*h with the reset before. */
+/* The beginning of a step: with the reset after, all of it; with the reset before, r, z, r*h. */
 static void NAME(step_begin)(const NAME(cell) *cell, unit_range range,
                              const NAME(step_arrays) *s) {
     const NAME(matrix) states = {s->h_in, cell->H};
@@ -172,7 +173,7 @@ static void NAME(whole_step)(const NAME(cell) *cell, const NAME(step_arrays) *s)
 
 /* ---- backward ----------------------------------------------------------------------- */
 
-/* The first half with the reset before: everything that hangs on the candidate.
+/* The first half with the reset before: everything that depends on the candidate.
  *   d_rh = da_n U_n;  d_h_in += d_rh r;  da_r follows from d_rh */
 static void NAME(candidate_backward)(const NAME(cell) *cell, const NAME(step_gradient) *s,
                                      REAL *d_h_in) {
@@ -181,7 +182,7 @@ static void NAME(candidate_backward)(const NAME(cell) *cell, const NAME(step_gra
     cell->kernels->before_backward(s->rows, H, s->gates, s->h, s->d_h, s->d_gates, cell->keeps);
     if (cell->norm != NULL) {
         NAME(normalise_states_backward)(cell, s, ONLY_N);
-        for (i = 0; i < s->rows; i++) { /* r*h, which the gradient of U_n needs */
+        for (i = 0; i < s->rows; i++) { /* r*h, for the gradient of U_n */
             memcpy(s->d_products + at_row(H, i) + rh, s->d_gates + at_row(H, i) + rh,
                    (size_t)H * sizeof(REAL));
         }
@@ -191,8 +192,8 @@ static void NAME(candidate_backward)(const NAME(cell) *cell, const NAME(step_gra
     cell->kernels->reset_backward(s->rows, H, s->gates, s->h_in, s->d_rh, d_h_in, s->d_gates);
 }
 
-/* From the gradient of the state after the step to that of the state before it, which is left
- * in d_h, without noise; the gradient of h_in is added to d_h_in, which may be d_h. */
+/* d_h is the gradient of the state after the step, and becomes that of the state before it,
+ * without noise. The gradient of h_in is added to d_h_in, which may be d_h. */
 static void NAME(cell_backward)(const NAME(cell) *cell, const NAME(step_gradient) *s,
                                 REAL *d_h_in) {
     const gate_run run = cell->after ? R_Z_N : R_Z;

@@ -1,17 +1,17 @@
 /* sweep.tpl.c - one layer in one direction over one chunk of sequences.
  *
- * Forward: per time block one product for the inputs, then step by step the recurrence. What
- * happens around a step is in begin_state() and end_state(), over a range of units: the calls
- * whose units are split over threads (split.tpl.c) use the same functions.
- * Backward: the same steps from the last to the first; it leaves the gate gradients of all
- * rows, from which gradients.tpl.c forms the weight and input gradients. */
+ * Forward: one product per time block for the inputs, and then the recurrence step by step. The
+ * work before and after a step is in begin_state() and end_state(), which take a range of
+ * units, so that calls whose units are divided among threads (split.tpl.c) can use them too.
+ * Backward: the same steps from the last to the first. It leaves the gate gradients of all
+ * rows, from which gradients.tpl.c computes the gradients of weights and inputs. */
 
 /* ---- forward ------------------------------------------------------------------------ */
 
 /* The states (chunk_rows, H) before a step. */
 typedef struct NAME(state) {
     REAL *h;
-    REAL *h_in; /* what stands for them in the products: h itself but for recurrent dropout */
+    REAL *h_in; /* the states in the products: h itself, except with recurrent dropout */
 } NAME(state);
 
 typedef struct NAME(forward_sweep) {
@@ -26,12 +26,12 @@ typedef struct NAME(forward_sweep) {
     NAME(rows) y;             /* data NULL below the top layer */
 
     NAME(forward_own) own;
-    REAL *gates;           /* of own, or shared by the threads of a split call; */
+    REAL *gates;           /* of this thread, or shared by the threads of a split call; */
     NAME(state) states[2]; /* so are these: step t reads states[t % 2], writes the other */
 } NAME(forward_sweep);
 
-/* Some units of the states before step t have arrived: what is kept of them, and what stands
- * for them in the products. */
+/* Called when some units of the states before step t are complete: keeps them if necessary, and
+ * computes the states in the products. */
 static void NAME(begin_state)(const NAME(forward_sweep) *s, unit_range range, int64_t t) {
     const NAME(walk) *w = &s->walk;
     const NAME(state) *state = &s->states[t % 2];
@@ -63,8 +63,8 @@ static void NAME(store_last_states)(const NAME(forward_sweep) *s, unit_range ran
     }
 }
 
-/* Some units of the states after step t are there: they go where they belong, and become those
- * before the next step. */
+/* Called when some units of the states after step t are complete: copies them to the outputs,
+ * and makes them the states before the next step. */
 static void NAME(end_state)(const NAME(forward_sweep) *s, unit_range range, int64_t t) {
     const NAME(walk) *w = &s->walk;
     const REAL *h = s->states[(t + 1) % 2].h;
@@ -79,8 +79,8 @@ static void NAME(end_state)(const NAME(forward_sweep) *s, unit_range range, int6
     NAME(begin_state)(s, range, t + 1);
 }
 
-/* What comes before the first step, for all units: the states, and everything that belongs to
- * no step. */
+/* The work before the first step, for all units: the initial states, and everything that
+ * belongs to no step. */
 static void NAME(begin_sweep)(const NAME(forward_sweep) *s) {
     const NAME(walk) *w = &s->walk;
     const unit_range all = NAME(all_units)(&w->cell);
@@ -111,7 +111,7 @@ static const REAL *NAME(block_inputs)(const NAME(forward_sweep) *s, int64_t t0, 
     return to;
 }
 
-/* A time block: the gates of its rows, and what layer normalisation records of them. */
+/* A time block: the gates of its rows, and the record of layer normalisation. */
 typedef struct NAME(block) {
     int64_t t0;
     REAL *gates;
@@ -182,12 +182,12 @@ typedef struct NAME(backward_sweep) {
     REAL *d_products;         /* (R, 4H) before layer normalisation; d_gates without it */
     REAL *d_norm;             /* (PYGRU_NORM, H) of this chunk */
     REAL *gathers_x;          /* (R, I) x_rows, to be gathered, or NULL */
-    REAL *h_in_rows;          /* (R, H) what stood for h_prev in the products, or NULL */
+    REAL *h_in_rows;          /* (R, H) the states in the products, or NULL */
 
     NAME(backward_own) own;
 } NAME(backward_sweep);
 
-/* What stood for the states before the steps in the products, from row `first` on. */
+/* The states in the products, from row `first` on. */
 static const REAL *NAME(states_from)(const NAME(backward_sweep) *s, int64_t first) {
     return (s->h_in_rows != NULL ? s->h_in_rows : s->h_prev) + first * s->walk.cell.H;
 }
@@ -216,7 +216,7 @@ static NAME(block) NAME(block_of)(const NAME(backward_sweep) *s, int64_t t0, int
     return block;
 }
 
-/* The gradients of what normalises are added up block by block, so that the error of a long
+/* The gradients of gains and biases are added up block by block, so that the error of a long
  * float32 sum grows with the number of blocks, not of rows. */
 static void NAME(end_norm_block)(const NAME(backward_sweep) *s) {
     int64_t j;
@@ -226,8 +226,8 @@ static void NAME(end_norm_block)(const NAME(backward_sweep) *s) {
     }
 }
 
-/* The rows that the tape does not hold: inputs in the order of this sweep, and what recurrent
- * dropout left of the states, which the gradient of the recurrent weights needs too. */
+/* The rows that the tape does not contain: the inputs in the order of this sweep, and the
+ * states after recurrent dropout, which the gradient of the recurrent weights needs too. */
 static void NAME(gather_rows)(const NAME(backward_sweep) *s) {
     const NAME(walk) *w = &s->walk;
     const chunk_view *chunk = &w->chunk;
@@ -267,7 +267,7 @@ static void NAME(add_output_gradient)(const NAME(backward_sweep) *s, int64_t t) 
     }
 }
 
-/* The way back through step t of a time block. */
+/* The backward pass of step t of a time block. */
 static NAME(step_gradient)
     NAME(step_back_of)(const NAME(backward_sweep) *s, const NAME(block) *block, int64_t t) {
     const NAME(walk) *w = &s->walk;

@@ -1,8 +1,8 @@
-/* template.h - what REAL and NAME(x) mean in the *.tpl.c files.
+/* template.h - defines REAL and NAME(x) for the *.tpl.c files.
  *
  * A template file is written once and compiled for both precisions: the core by core_f32.c and
- * core_f64.c, the kernels by a file per instruction set. They define REAL_BITS and include this
- * file first, and again for the other precision. */
+ * core_f64.c, the kernels by one file per instruction set. These files define REAL_BITS and
+ * include this file first, and again for the other precision. */
 #ifndef REAL_BITS
 #error "define REAL_BITS as 32 or 64 before including template.h"
 #endif

@@ -1,4 +1,4 @@
-/* template_macros.h - what the templates need of a compiler beyond C11. */
+/* template_macros.h - the features of compilers beyond C11 that the templates need. */
 #ifndef PYGRU_TEMPLATE_MACROS_H
 #define PYGRU_TEMPLATE_MACROS_H
 
@@ -11,15 +11,15 @@
 #define NOINLINE __attribute__((noinline))
 #endif
 
-/* Before a loop of a constant count whose arrays are to become registers. */
+/* For a loop with a constant count, whose arrays should become registers. */
 #if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
 #elif defined(__GNUC__)
 #define UNROLL _Pragma("GCC unroll 32")
 #endif
 
-/* Before a loop whose iterations touch disjoint elements although its pointers may be equal
- * (a state updated in place): the compiler may vectorise it without checking for overlap. */
+/* For a loop whose iterations use different elements, although its pointers may be equal, as
+ * when a state is updated in place. The compiler may vectorise it without an overlap check. */
 #if defined(__clang__)
 #define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
 #elif defined(__GNUC__)

@@ -1,6 +1,6 @@
-/* scratch_checks.h - where the scratch buffers of a call stand: properties of the layouts for
- * many sizes, and, in a run with gaps between the buffers, that nothing outside them is written.
- */
+/* scratch_checks.h - the layout of the scratch buffers of a call. The tests check properties of
+ * the layouts for many sizes. In a run with gaps between the buffers they check that nothing
+ * outside them is written. */
 #ifndef SCRATCH_CHECKS_H
 #define SCRATCH_CHECKS_H
 
@@ -9,15 +9,15 @@
 
 /* ---- the layouts ---------------------------------------------------------------------- */
 
-/* One pass of a plan: its buffers, how far those of all threads and of one thread reach. */
+/* One pass of a plan: its buffers, and the sizes of the shared section and of one thread's. */
 typedef struct section {
     int is_backward;
     int is_shared;
     int64_t total;
 } section;
 
-/* The buffers of a section lie inside it, begin on a vector where they are read in vectors, keep
- * apart, and leave room for one vector behind such a buffer. */
+/* The buffers of a section lie inside it and do not overlap. A buffer that is read in vectors
+ * begins on a vector, and one more vector after it can be read. */
 static void check_section(const pygru_buffer *buffers, const section *in) {
     int i, j;
     CHECK(in->total >= 0 && in->total % PYGRU_MOST_LANES == 0);
@@ -82,7 +82,7 @@ static buffer plan_of(const pygru_config *c, int32_t engine, int64_t T, int64_t 
     return b;
 }
 
-/* Random models and batches, each beside one that has one more of something that only adds. */
+/* Random models and batches, each compared with one that has one more of something. */
 static void check_scratch_layouts(int quick) {
     int n;
     for (n = 0; n < (quick ? 100 : 2000); n++) {
@@ -126,8 +126,8 @@ static void check_scratch_layouts(int quick) {
 
 /* ---- what a call has written ------------------------------------------------------------ */
 
-/* How many bytes of a workspace, which was 0xFF before the call, are written although they
- * belong to no buffer. `memory` is where the core has begun, aligned. */
+/* The number of bytes of a workspace, which were 0xFF before the call, that were written
+ * although they belong to no buffer. `memory` is the aligned beginning. */
 static int64_t written_outside(const pygru_plan *plan, int is_backward, int32_t n_threads,
                                const unsigned char *memory) {
     const int64_t size = pygru_value_bytes(&plan->config);
@@ -156,7 +156,7 @@ static int64_t written_outside(const pygru_plan *plan, int is_backward, int32_t 
     return wrong;
 }
 
-/* Nothing behind a buffer is written. With memory that begins as 0xFF bytes only. */
+/* Nothing after a buffer is written. Only for memory that begins as 0xFF bytes. */
 static void check_written_inside(const pygru_plan *plan, int is_backward, int32_t n_threads,
                                  const void *workspace) {
     if (memory_kind == MEMORY_PAGES) {
