@@ -38,7 +38,7 @@ pygru_affine_layout pygru_affine_layout_of(int32_t precision, int64_t inputs, in
 pygru_status pygru_affine_workspace(int32_t precision, int64_t inputs, int64_t outputs,
                                     int32_t n_threads, int64_t *forward, int64_t *backward) {
     if (pygru_traits_of(precision) == NULL || inputs < 1 || outputs < 1 || n_threads < 1 ||
-        forward == NULL || backward == NULL) {
+        !pygru_points(forward) || !pygru_points(backward)) {
         return PYGRU_BAD_ARGUMENT;
     }
     *forward =

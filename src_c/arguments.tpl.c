@@ -113,7 +113,7 @@ static int NAME(read_noise)(const pygru_plan *plan, const pygru_noise *given, NA
 }
 
 static int NAME(blas_fits)(const pygru_blas *blas) {
-    return blas != NULL && (blas->int_bytes == 4 || blas->int_bytes == 8) &&
+    return pygru_points(blas) && (blas->int_bytes == 4 || blas->int_bytes == 8) &&
            blas->max_int >= 1 && (REAL_BITS == 32 ? blas->sgemm : blas->dgemm) != NULL &&
            (REAL_BITS == 32 ? blas->sgemv : blas->dgemv) != NULL;
 }
@@ -144,7 +144,7 @@ static pygru_status NAME(check_engine)(int32_t engine, const pygru_config *c,
 }
 
 static int NAME(team_fits)(const pygru_team *team) {
-    return team != NULL && team->n_threads >= 1;
+    return pygru_points(team) && team->n_threads >= 1;
 }
 
 /* Whether `bytes` bytes are enough for so many elements, shared and per thread. */

@@ -64,14 +64,14 @@ pygru_status pygru_pack(const pygru_config *config, const pygru_kernels *kernels
 }
 
 pygru_status pygru_forward(const pygru_forward_args *args) {
-    if (args == NULL || !pygru_is_plan(args->plan)) {
+    if (!pygru_points(args) || !pygru_is_plan(args->plan)) {
         return PYGRU_BAD_ARGUMENT;
     }
     return functions_of(args->plan->config.precision)->forward(args);
 }
 
 pygru_status pygru_backward(const pygru_backward_args *args) {
-    if (args == NULL || !pygru_is_plan(args->plan)) {
+    if (!pygru_points(args) || !pygru_is_plan(args->plan)) {
         return PYGRU_BAD_ARGUMENT;
     }
     return functions_of(args->plan->config.precision)->backward(args);
@@ -79,7 +79,7 @@ pygru_status pygru_backward(const pygru_backward_args *args) {
 
 pygru_status pygru_step(const pygru_step_args *args) {
     const pygru_functions *functions;
-    if (args == NULL || args->config == NULL) {
+    if (!pygru_points(args) || !pygru_points(args->config)) {
         return PYGRU_BAD_ARGUMENT;
     }
     functions = functions_of(args->config->precision);
@@ -101,12 +101,14 @@ pygru_status pygru_tanh(int32_t precision, const pygru_kernels *kernels, int64_t
 }
 
 pygru_status pygru_update(const pygru_update_args *args) {
-    const pygru_functions *functions = args == NULL ? NULL : functions_of(args->precision);
+    const pygru_functions *functions =
+        pygru_points(args) ? functions_of(args->precision) : NULL;
     return functions == NULL ? PYGRU_BAD_ARGUMENT : functions->update(args);
 }
 
 pygru_status pygru_cross_entropy(const pygru_cross_entropy_args *args) {
-    const pygru_functions *functions = args == NULL ? NULL : functions_of(args->precision);
+    const pygru_functions *functions =
+        pygru_points(args) ? functions_of(args->precision) : NULL;
     return functions == NULL ? PYGRU_BAD_ARGUMENT : functions->cross_entropy(args);
 }
 
@@ -118,11 +120,13 @@ pygru_status pygru_sum_of_squares(int32_t precision, const pygru_kernels *kernel
 }
 
 pygru_status pygru_affine(const pygru_affine_args *args) {
-    const pygru_functions *functions = args == NULL ? NULL : functions_of(args->precision);
+    const pygru_functions *functions =
+        pygru_points(args) ? functions_of(args->precision) : NULL;
     return functions == NULL ? PYGRU_BAD_ARGUMENT : functions->affine(args);
 }
 
 pygru_status pygru_affine_backward(const pygru_affine_args *args) {
-    const pygru_functions *functions = args == NULL ? NULL : functions_of(args->precision);
+    const pygru_functions *functions =
+        pygru_points(args) ? functions_of(args->precision) : NULL;
     return functions == NULL ? PYGRU_BAD_ARGUMENT : functions->affine_backward(args);
 }

@@ -24,6 +24,11 @@ typedef struct pygru_functions {
                                    double *);
 } pygru_functions;
 
+/* Whether a pointer from outside leads to something of 8-byte members or elements. */
+static inline int pygru_points(const void *pointer) {
+    return pointer != NULL && (uintptr_t)pointer % 8 == 0;
+}
+
 /* A row of the table of precisions. */
 typedef struct pygru_calls {
     pygru_traits traits;

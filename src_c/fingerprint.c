@@ -3,7 +3,7 @@
  * A tape is valid only with the weights with which it was made. NumPy can write through a view
  * without informing pygru, so a version counter would miss a change. Four independent chains of
  * multiply-and-rotate read memory at nearly its bandwidth. */
-#include "pygru.h"
+#include "calls.h"
 
 #include <string.h>
 
@@ -21,7 +21,7 @@ pygru_status pygru_fingerprint(const void *data, int64_t bytes, uint64_t *finger
     uint64_t result = (uint64_t)bytes;
     int64_t at = 0;
     int k;
-    if (bytes < 0 || (data == NULL && bytes > 0) || fingerprint == NULL) {
+    if (bytes < 0 || (data == NULL && bytes > 0) || !pygru_points(fingerprint)) {
         return PYGRU_BAD_ARGUMENT;
     }
     for (; at + LANES * 8 <= bytes; at += LANES * 8) {

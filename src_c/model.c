@@ -25,7 +25,7 @@ static int64_t cell_size(const pygru_config *c, int64_t input_size) {
 pygru_status pygru_cell_of(const pygru_config *config, int64_t layer, int32_t direction,
                            pygru_cell *cell) {
     int64_t H, D, first, upper, above, bias, gain;
-    if (config == NULL || cell == NULL) {
+    if (!pygru_points(config) || !pygru_points(cell)) {
         return PYGRU_BAD_ARGUMENT;
     }
     H = config->hidden_size;
@@ -113,7 +113,7 @@ pygru_packed_cell pygru_packed_cell_of(const pygru_config *c, int64_t layer,
 pygru_status pygru_packed_size(const pygru_config *config, int64_t *bytes) {
     pygru_cell last;
     pygru_status status;
-    if (config == NULL || bytes == NULL) {
+    if (!pygru_points(config) || !pygru_points(bytes)) {
         return PYGRU_BAD_ARGUMENT;
     }
     status = pygru_cell_of(config, config->num_layers - 1, config->num_directions - 1, &last);

@@ -50,7 +50,8 @@ pygru_status pygru_plan_size(const pygru_config *config, int32_t engine, int64_t
     pygru_cell last;
     pygru_status status;
     int64_t b, integers;
-    if (config == NULL || bytes == NULL || (uintptr_t)lengths % sizeof *lengths != 0) {
+    if (!pygru_points(config) || !pygru_points(bytes) ||
+        (uintptr_t)lengths % sizeof *lengths != 0) {
         return PYGRU_BAD_ARGUMENT;
     }
     if (!pygru_config_is_valid(config) || (engine >> 1) != 0 ||
@@ -142,7 +143,7 @@ pygru_status pygru_plan_init(const pygru_config *config, int32_t engine, int64_t
     if (keep < PYGRU_KEEP_NOTHING || keep > PYGRU_KEEP_GATES) {
         return PYGRU_BAD_CONFIG;
     }
-    if (memory == NULL || (uintptr_t)memory % sizeof(int64_t) != 0 || bytes < needed) {
+    if (!pygru_points(memory) || bytes < needed) {
         return PYGRU_BAD_ARGUMENT;
     }
     step = chunk_rows_for(config, engine, B);
@@ -189,8 +190,7 @@ pygru_status pygru_plan_init(const pygru_config *config, int32_t engine, int64_t
 
 pygru_status pygru_plan_rows(const pygru_plan *plan, int64_t *step, int64_t *sequence) {
     int64_t c, t, i;
-    if (!pygru_is_plan(plan) || step == NULL || sequence == NULL ||
-        ((uintptr_t)step | (uintptr_t)sequence) % sizeof(int64_t) != 0) {
+    if (!pygru_is_plan(plan) || !pygru_points(step) || !pygru_points(sequence)) {
         return PYGRU_BAD_ARGUMENT;
     }
     for (c = 0; c < plan->n_chunks; c++) {

@@ -40,8 +40,7 @@ struct pygru_plan {
 
 /* Whether a pointer from outside leads to a plan. */
 static inline int pygru_is_plan(const pygru_plan *plan) {
-    return plan != NULL && (uintptr_t)plan % sizeof(int64_t) == 0 &&
-           plan->mark == PYGRU_PLAN_MARK;
+    return pygru_points(plan) && plan->mark == PYGRU_PLAN_MARK;
 }
 
 /* Rows of one weight-gradient product: enough for BLAS to be efficient, few enough that

@@ -66,8 +66,9 @@ pygru_status pygru_tape_view_of(const pygru_plan *plan, int64_t layer, int32_t d
                                 pygru_tape_view *view) {
     pygru_tape_layout a;
     int64_t H, cell;
-    if (!pygru_is_plan(plan) || view == NULL || layer < 0 || layer >= plan->config.num_layers ||
-        direction < 0 || direction >= plan->config.num_directions) {
+    if (!pygru_is_plan(plan) || !pygru_points(view) || layer < 0 ||
+        layer >= plan->config.num_layers || direction < 0 ||
+        direction >= plan->config.num_directions) {
         return PYGRU_BAD_ARGUMENT;
     }
     a = pygru_layout_tape(plan);
@@ -198,7 +199,7 @@ pygru_status pygru_layout_step(const pygru_config *config, int64_t B, pygru_step
                                int64_t *bytes) {
     pygru_step_layout a = {0};
     pygru_extents e;
-    if (config == NULL || bytes == NULL) {
+    if (!pygru_points(config) || !pygru_points(bytes)) {
         return PYGRU_BAD_ARGUMENT;
     }
     if (!pygru_config_is_valid(config) || config->num_directions != 1 || B < 0) {
@@ -253,7 +254,7 @@ pygru_status pygru_plan_sizes(const pygru_plan *plan, int32_t n_threads, pygru_s
     pygru_backward_layout backward;
     pygru_cell last;
     pygru_status status;
-    if (!pygru_is_plan(plan) || n_threads < 1 || sizes == NULL) {
+    if (!pygru_is_plan(plan) || n_threads < 1 || !pygru_points(sizes)) {
         return PYGRU_BAD_ARGUMENT;
     }
     c = &plan->config;

@@ -37,7 +37,7 @@ static pygru_status NAME(update)(const pygru_update_args *args) {
                             .step = args->step};
     uint64_t float_state;
     int k;
-    if (optimizer == NULL || args->settings == NULL || args->step < 1 ||
+    if (optimizer == NULL || !pygru_points(args->settings) || args->step < 1 ||
         !NAME(array_fits)(args->n, args->parameters) ||
         !NAME(array_fits)(args->n, args->gradients)) {
         return PYGRU_BAD_ARGUMENT;
@@ -58,7 +58,7 @@ static pygru_status NAME(update)(const pygru_update_args *args) {
 static pygru_status NAME(sum_of_squares)(int32_t precision, const pygru_kernels *kernels,
                                          int64_t n, const void *x, double *sum) {
     uint64_t float_state;
-    if (!NAME(array_fits)(n, x) || sum == NULL) {
+    if (!NAME(array_fits)(n, x) || !pygru_points(sum)) {
         return PYGRU_BAD_ARGUMENT;
     }
     float_state = pygru_enter_float_state();
@@ -79,10 +79,10 @@ static pygru_status NAME(cross_entropy)(const pygru_cross_entropy_args *args) {
                                             .loss = args->loss};
     uint64_t float_state;
     int is_valid;
-    if (args->rows < 0 || args->classes < 1 || args->target == NULL || args->loss == NULL ||
-        (uintptr_t)args->target % sizeof(int64_t) != 0 || !NAME(fits)(args->logits) ||
-        !NAME(fits)(args->share) || !NAME(fits_or_null)(args->weights) ||
-        !NAME(fits)(args->gradient) || !NAME(rate_fits)(args->smoothing)) {
+    if (args->rows < 0 || args->classes < 1 || !pygru_points(args->target) ||
+        !pygru_points(args->loss) || !NAME(fits)(args->logits) || !NAME(fits)(args->share) ||
+        !NAME(fits_or_null)(args->weights) || !NAME(fits)(args->gradient) ||
+        !NAME(rate_fits)(args->smoothing)) {
         return PYGRU_BAD_ARGUMENT;
     }
     if (args->rows > PTRDIFF_MAX / (int64_t)sizeof(REAL) / args->classes) {

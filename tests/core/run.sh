@@ -97,8 +97,24 @@ if [ "$mode" = plain ]; then
     fi
 fi
 
+# Each public call is tried with bad arguments: those that the test names are those that the core
+# exports.
+exported() {
+    # shellcheck disable=SC2086
+    readelf -sW $objects | awk '$4 == "FUNC" && $5 == "GLOBAL" && $6 == "DEFAULT" && $7 != "UND" { print $8 }' | sort
+}
+
 # shellcheck disable=SC2086
 $CC $flags "$build/tests.o" $objects -lm -lpthread $link_flags -o "$build/test_core"
+
+if [ "$mode" = plain ] || [ "$mode" = sanitize ]; then
+    exported > "$build/exported"
+    "$build/test_core" calls | sort > "$build/tried"
+    if ! diff "$build/exported" "$build/tried"; then
+        echo "run.sh: every_call.h does not try the exported calls (<), or others (>)" >&2
+        exit 1
+    fi
+fi
 
 if [ "$mode" = neon ]; then
     qemu-aarch64 "$build/test_core" "$@"

@@ -4,7 +4,8 @@
  * differences, and every way to run a problem with every other; provokes each error; puts
  * all memory where an access out of bounds is a fault. It prints one line and exits with 1 if
  * a check failed.
- * Usage: test_core [quick] [malloc] [third] [seed=N]     run.sh builds it and runs it.
+ * Usage: test_core [calls] [quick] [malloc] [third] [seed=N]     run.sh builds it and runs it.
+ *   calls   prints the public calls that are tried with bad arguments, and does nothing else
  *   quick   a small part of everything, for valgrind
  *   malloc  buffers from malloc instead of guarded pages, for the sanitizers and valgrind
  *   third   only every third case of the long loops
@@ -14,6 +15,7 @@
 #include <signal.h>
 
 #include "check.h"
+#include "every_call.h"
 #include "float_checks.h"
 #include "network_checks.h"
 #include "same_bits.h"
@@ -85,10 +87,13 @@ int main(int argc, char **argv) {
             memory_kind = MEMORY_MALLOC;
         } else if (strcmp(argv[i], "third") == 0) {
             every = 3;
+        } else if (strcmp(argv[i], "calls") == 0) {
+            print_every_call();
+            return 0;
         } else if (strncmp(argv[i], "seed=", 5) == 0) {
             random_seed = strtoull(argv[i] + 5, NULL, 10) | 1;
         } else {
-            fprintf(stderr, "usage: test_core [quick] [malloc] [third] [seed=N]\n");
+            fprintf(stderr, "usage: test_core [calls] [quick] [malloc] [third] [seed=N]\n");
             return 2;
         }
     }
@@ -127,6 +132,7 @@ int main(int argc, char **argv) {
     for (k = 0; k < N_PRECISIONS; k++) {
         RUN(precisions[k].check_bad_calls());
     }
+    RUN(check_every_call());
     RUN(check_tape_views());
     RUN(check_bad_batches());
     RUN(check_bad_configs());
