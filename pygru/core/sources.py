@@ -6,7 +6,7 @@ from pathlib import Path
 _FOLDERS = [Path(__file__).parent.parent / "src_c", Path(__file__).parents[2] / "src_c"]
 
 
-def get_include():
+def get_include() -> str:
     """Return the folder of ``pygru.h``, to be given to a C compiler with ``-I``.
 
     Cython programs find the same declarations in ``pygru.core.cpygru``.
@@ -23,7 +23,7 @@ def get_include():
     raise FileNotFoundError("this installation of pygru has no C sources")
 
 
-def get_sources():
+def get_sources() -> list[str]:
     """Return the C files of the core, to be compiled into a program that uses it.
 
     They need neither Python nor BLAS, because the SIMD engine has its own products.

@@ -220,7 +220,7 @@ def _sums_by_index(index: Integers, rows: Floats) -> tuple[Integers, Floats]:
     The sum is a product with a sparse matrix that has a single 1 per row. It adds in the order
     of the rows, and is several times as fast as ``np.add.at``.
     """
-    from scipy.sparse import csc_array  # type: ignore[import-untyped]
+    from scipy.sparse import csc_array
 
     looked_up, place = np.unique(index, return_inverse=True)
     ones = np.ones(len(rows), rows.dtype)

@@ -43,6 +43,8 @@ class Model(Configured, Undoable):
 
     Attributes
     ----------
+    parameters, grads : mapping of str to ndarray
+        Views of the parameters and of their gradients by name.
     reads : {"features", "tokens", "pairs"}
         What a step of the input is: a vector of numbers, one integer, or (for a whole model
         only) a mapping of source and target.
@@ -60,6 +62,8 @@ class Model(Configured, Undoable):
         by its ``get_config``.
     """
 
+    parameters: Any  # a mapping of str to Floats; the subclasses say which class it has
+    grads: Any
     reads: Literal["features", "tokens", "pairs"] = "features"
     predicts_steps: bool = True
     is_recurrent: bool = False
@@ -76,6 +80,10 @@ class Model(Configured, Undoable):
     def needs_whole_sequences(self) -> bool:
         """Whether a sequence cannot be run piece by piece, from its beginning to its end."""
         return self.bidirectional or not self.predicts_steps
+
+    def state_dict(self) -> dict[str, Floats]:
+        """Return a dict from parameter names to copies of the parameters."""
+        raise NotImplementedError
 
     def output_features(self, features: int | None) -> int | None:
         """Return the features of the output for an input of so many; None if unknown."""

@@ -52,7 +52,6 @@ def layer() -> None:
 def mistakes(gru: pygru.GRU, trainer: pygru.Trainer) -> None:
     """What a type checker must find; this function is not called."""
     pygru.GRU("4", 8)  # type: ignore[arg-type]
-    gru.hidden_size = 9  # type: ignore[misc]
     gru.forward(np.ones((3, 5, 4)), memory=0.5)  # type: ignore[call-overload]
     trainer.fit(np.ones((3, 5, 4)), np.ones((3, 1)), epochs="2", batch_size=8)  # type: ignore[arg-type]
 
