@@ -68,14 +68,14 @@ BUGS = [
     Bug(
         "reset before computed as after",
         "pygru",
-        'self.variant.reset == "after",\n            self.variant.update',
-        "True,\n            self.variant.update",
+        'options.variant.reset == "after",\n            options.variant.update',
+        "True,\n            options.variant.update",
     ),
     Bug(
         "z flipped",
         "pygru",
-        'self.variant.update == "keep",\n            self.recurrent',
-        'self.variant.update != "keep",\n            self.recurrent',
+        'options.variant.update == "keep",\n            options.recurrent',
+        'options.variant.update != "keep",\n            options.recurrent',
     ),
     Bug(
         "b_hn outside r",
@@ -115,20 +115,22 @@ BUGS = [
     Bug(
         "h_n of the reverse direction wrong",
         "pygru",
-        "    return batch.sequences(output), h_n.reshape(batch.state_shape()), kept\n",
+        "            output[...] = target\n    inputs.release()\n    return result\n",
         """\
-    if gru.bidirectional and batch.T:
-        last = batch.time_major(output)[-1, :, gru.hidden_size :]
-        h_n.reshape(-1, batch.B, gru.hidden_size)[-1] = last
-    return batch.sequences(output), h_n.reshape(batch.state_shape()), kept
+            output[...] = target
+    if gru.bidirectional and inputs.T:
+        last = inputs.time_major(output)[-1, :, gru.hidden_size :]
+        h_n.reshape(-1, inputs.B, gru.hidden_size)[-1] = last
+    inputs.release()
+    return result
 """,
     ),
     Bug(
         "length off by one",
         "pygru",
-        "self.lengths = validation.as_lengths(lengths, self.B, self.T)\n",
+        "self.lengths = validation.as_lengths(of_each, self.B, self.T)\n",
         """\
-self.lengths = validation.as_lengths(lengths, self.B, self.T)
+self.lengths = validation.as_lengths(of_each, self.B, self.T)
             self.lengths = np.minimum(self.lengths + 1, self.T)
 """,
     ),
@@ -147,8 +149,8 @@ self.lengths = validation.as_lengths(lengths, self.B, self.T)
     Bug(
         "one unit too few from the last columns of a product",
         "src_c",
-        "lanes, (size_t)rest * sizeof(REAL));",
-        "lanes, (size_t)(rest - 1) * sizeof(REAL));",
+        "(i * p->NV + v) * lanes, (size_t)rest * sizeof(REAL));",
+        "(i * p->NV + v) * lanes, (size_t)(rest - 1) * sizeof(REAL));",
     ),
     Bug(
         "every row of a tile begins with the sums of the first",
@@ -202,8 +204,8 @@ self.lengths = validation.as_lengths(lengths, self.B, self.T)
     Bug(
         "layer normalisation: the gradients of the last block of steps only",
         "src_c",
-        "s->d_norm[j] += s->d_norm_block[j];",
-        "s->d_norm[j] = s->d_norm_block[j];",
+        "s->d_norm[j] += s->own.d_norm_block[j];",
+        "s->d_norm[j] = s->own.d_norm_block[j];",
     ),
     Bug(
         "layer normalisation: the gradient of U is that of the normalised sums",
