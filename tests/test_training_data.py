@@ -606,6 +606,22 @@ def test_a_token_is_named_by_its_document(kind):
     assert trainer.optimizer.steps == 0
 
 
+@pytest.mark.parametrize("at", [(0, 0), (1, 0), (1, 2), (4, 0), (5, 1)])
+def test_the_first_and_the_last_token_of_a_document_are_its_own(at):
+    """Also behind documents without tokens, in a list and in a padded array."""
+    documents = [[1, 2], [3, 4, 1], [], [], [1], [2, 3]]
+    documents[at[0]][at[1]] = 9
+    padded, lengths = pygru.pad_sequences(documents)
+    model = Sequential(Embedding(5, 2), Last())
+    for X, given, place in (
+        (documents, None, f"X[{at[0]}][{at[1]}]"),
+        (padded, lengths, f"X[{at[0]}, {at[1]}]"),
+    ):
+        message = rf"^sample {at[0]}: token 9 is not in 0\.\.4 \({re.escape(place)}\)$"
+        with pytest.raises(ValueError, match=message):
+            Trainer(model).predict(X, lengths=given)
+
+
 @pytest.mark.parametrize(("side", "limit"), [("source", 5), ("target", 6)])
 def test_a_token_of_a_pair_is_named_by_its_side(side, limit):
     model = pygru.Seq2Seq(5, 6, 2, 3, seed=0)
