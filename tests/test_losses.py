@@ -469,3 +469,9 @@ def test_masks_are_refused_by_name(mask, error, message):
 
 def test_an_empty_list_is_a_mask_of_nothing():
     assert losses.mse(np.zeros((0, 2)), np.zeros((0, 2)), mask=[])[0] == 0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_huber_with_a_delta_beyond_the_precision_is_half_the_squared_error(dtype):
+    value, gradient = losses.huber(np.array([3.0], dtype), np.array([0.0], dtype), delta=1e300)
+    assert (value, gradient.tolist(), gradient.dtype) == (4.5, [3.0], dtype)

@@ -147,7 +147,8 @@ def huber(
 
     def element(p: Floats, t: Floats) -> tuple[Floats, Floats]:
         d = p - t
-        inside = np.clip(d, -delta, delta)
+        largest = min(delta, float(np.finfo(d.dtype).max))  # a number of this precision
+        inside = np.clip(d, -largest, largest)
         return inside * (d - inside / 2), inside
 
     return _reduce(prediction, target, mask, weights, element)
