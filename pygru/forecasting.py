@@ -246,9 +246,7 @@ class Forecaster:
         """
         series = as_values("values", values)
         batch_size = validation.check_int("batch_size", batch_size, 1)
-        if not isinstance(split, Split):
-            raise TypeError(f"split must be a Split, got {validation.type_name(split)}")
-        split.check(len(series))
+        _check_split(split, len(series))
         scale = self._scale_of(series[: split.validation])
         parts = []
         for name, begin, end in (
@@ -419,9 +417,13 @@ def evaluate(
     ValueError
         If the test part is too short for a forecast or has no observed value.
     """
+    if not isinstance(forecaster, Forecaster):
+        raise TypeError(
+            f"forecaster must be a Forecaster, got {validation.type_name(forecaster)}"
+        )
     task = forecaster.task
     series = as_values("values", values)
-    split.check(len(series))
+    _check_split(split, len(series))
     origins = forecaster.origins(split.test, split.end)
     if len(origins) == 0:
         raise ValueError(
@@ -448,6 +450,12 @@ def evaluate(
             "by_step": (np.nansum(error, axis=0) / counts).tolist(),
         }
     return scores
+
+
+def _check_split(split: object, length: int) -> None:
+    if not isinstance(split, Split):
+        raise TypeError(f"split must be a Split, got {validation.type_name(split)}")
+    split.check(length)
 
 
 def _all(

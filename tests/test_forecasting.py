@@ -394,6 +394,14 @@ def test_a_gap_of_a_whole_season_is_no_change(fitted):
         (lambda v: Task(3.0, None, 5), TypeError, "horizon must be an int, got float"),
         (lambda v: Task.create(10**5000), ValueError, "horizon is too large"),
         (lambda v: Forecaster(4), TypeError, "task must be a Task, .* got int"),
+        (lambda v: evaluate(v, v, None), TypeError, "forecaster must be a Forecaster, got nda"),
+        (
+            lambda v: evaluate(Forecaster(Task.create(4)), v, (1, 2, 3)),
+            TypeError,
+            "split must be a Split, got tuple",
+        ),
+        (lambda v: read_csv(0, "b"), TypeError, "not int"),
+        (lambda v: Forecaster.load(1), TypeError, "not int"),
     ],
 )
 def test_other_arguments_that_are_refused(call, exception, match):

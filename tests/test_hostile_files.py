@@ -494,6 +494,15 @@ def test_paths_that_cannot_be_written(path, exception, tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("path", [0, 1, True, None, [], 1.5])
+def test_what_is_no_path_is_not_read(path):
+    """An integer would be a file descriptor, which reading would close."""
+    for read in (pygru.load, pygru.read_metadata):
+        with pytest.raises(TypeError):
+            read(path)
+    os.fstat(1)
+
+
 def test_arrays_of_a_file_are_as_other_readers_see_them(originals, tmp_path):
     """The header that pygru sorts is still the package's format."""
     for data in originals:

@@ -7,6 +7,7 @@ import numpy
 import scipy
 
 from pygru.core import _core, backend, threads
+from pygru.core.validation import shown
 
 
 def _blas_info() -> dict[str, Any]:
@@ -68,7 +69,7 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     ['blas', 'compiler', 'engine']
     """
     if not isinstance(mode, str) or mode not in ("stdout", "dicts"):
-        raise ValueError(f"mode must be 'stdout' or 'dicts', got {mode!r}")
+        raise ValueError(f"mode must be 'stdout' or 'dicts', got {shown(mode)}")
     values = config()
     if mode == "dicts":
         return values

@@ -3,6 +3,7 @@
 import csv
 import datetime
 import math
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -85,6 +86,7 @@ def read_csv(path: Path, target: str) -> Series:
     TypeError
         If ``target`` is not a str.
     """
+    path = os.fspath(path)  # an integer would be a file descriptor of the process
     if not isinstance(target, str):
         raise TypeError(f"target must be a str, got {type_name(target)}")
     try:

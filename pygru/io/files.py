@@ -135,11 +135,14 @@ def open_regular_file(path: Path | bytes) -> Iterator[tuple[BinaryIO, int]]:
 
     Raises
     ------
+    TypeError
+        If ``path`` is not a path.
     OSError
         If it cannot be opened; IsADirectoryError for a folder.
     FormatError
         If it is not a regular file, but a pipe or a device, for example.
     """
+    path = os.fspath(path)  # an integer would be a file descriptor of the process
     # Without O_NONBLOCK, opening a pipe would wait until a process writes to it.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     with open(path, "rb", opener=lambda name, _: os.open(name, flags)) as file:
