@@ -477,6 +477,27 @@ def test_unchanged_weights_are_packed_once(use, look, simd):
     same(call(), expected)
 
 
+def test_packed_weights_that_somebody_holds_are_not_overwritten(simd):
+    """A call in another thread may still compute with them."""
+    gru, other = GRU(3, 4, seed=0), GRU(3, 4, seed=1)
+    held = gru._runner.packed_weights()
+    kept = held.copy()
+    gru.load_state_dict(other.state_dict())
+    same(gru(X)[0], other(X)[0])
+    same(held, kept)
+
+
+def test_packed_weights_that_nobody_holds_are_packed_in_place(simd):
+    """Every training step packs; new memory each time would cost as much as packing."""
+    gru = GRU(3, 4, seed=0)
+    address = gru._runner.packed_weights().ctypes.data
+    for seed in (1, 2):
+        other = GRU(3, 4, seed=seed)
+        gru.load_state_dict(other.state_dict())
+        same(gru(X)[0], other(X)[0])
+        assert gru._runner.packed_weights().ctypes.data == address
+
+
 def test_models_have_packed_weights_of_their_own(simd):
     one, two = GRU(3, 4, seed=0), GRU(3, 4, seed=1)
     expected = one(X)[0]

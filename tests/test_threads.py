@@ -570,3 +570,22 @@ print(hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest())
         )
     }
     assert len(digests) == 1
+
+
+@pytest.mark.parametrize("use", ["forward", "step"])
+def test_threads_that_find_changed_weights_compute_with_whole_ones(use):
+    """The GIL is released while so many weights are packed, so all threads do it at once."""
+    gru, states = GRU(64, 96, seed=0), [GRU(64, 96, seed=n).state_dict() for n in range(6)]
+    x = np.random.default_rng(0).standard_normal((3, 2, 64)).astype(np.float32)
+    h = np.zeros((1, 2, 96), np.float32)
+
+    def call(model):
+        return model(x)[0] if use == "forward" else model.step(x[0], h)
+
+    with switching_often():
+        for state in states:
+            expected = GRU(64, 96, seed=0)
+            expected.load_state_dict(state)
+            gru.load_state_dict(state)
+            for found in run_in_threads(4, lambda _: call(gru)):
+                assert found.tobytes() == call(expected).tobytes()
