@@ -1,4 +1,4 @@
-/* affine.c - the scratch memory of an affine map: pure arithmetic on integers. */
+/* affine.c - the scratch memory of an affine map: arithmetic on integers only. */
 #include "affine.h"
 
 #include "calls.h"
@@ -6,7 +6,7 @@
 #include "kernels/kernels.h"
 #include "vectors.h"
 
-/* Reserves n elements, and one vector that may be read beyond them. */
+/* Reserves n elements, and one vector after them that may be read. */
 static int64_t reserve(int64_t *total, int64_t n, int64_t bytes) {
     const int64_t begin = *total;
     const int64_t end = pygru_plus(begin, pygru_times(pygru_plus(n, PYGRU_MOST_LANES), bytes));

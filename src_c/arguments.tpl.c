@@ -1,9 +1,9 @@
-/* arguments.tpl.c - the arguments of the public calls, checked, and with the types of this
+/* arguments.tpl.c - checks the arguments of the public calls, and gives them the types of this
  * precision.
  *
- * The public structs hold `void *` and double. Each read_* function looks at everything that a
- * call is given, before anything of it is used, and fills a struct of the same members with
- * `REAL *` and REAL. Behind it the core knows only these. */
+ * The public structs contain `void *` and double. Each read_* function checks all arguments of
+ * a call before any of them is used, and fills a struct with the same members as `REAL *` and
+ * REAL. The other files of the core use only these structs. */
 
 typedef struct NAME(input) {
     const REAL *data;
@@ -82,8 +82,8 @@ static int NAME(fits_or_null)(const void *array) {
 
 static int NAME(fits)(const void *array) { return array != NULL && NAME(fits_or_null)(array); }
 
-/* Whether the strides of a (T, B, width) array can be right: every offset in it can be counted
- * in bytes, and rows that are written do not overlap the next ones along an axis. */
+/* Whether the strides of a (T, B, width) array are possible: every offset can be counted in
+ * bytes, and rows that are written do not overlap the next ones along an axis. */
 static int NAME(strides_fit)(const pygru_plan *plan, ptrdiff_t step, ptrdiff_t sequence,
                              int64_t width, int is_written) {
     const int64_t most = PTRDIFF_MAX / (int64_t)sizeof(REAL) / 4;
@@ -118,7 +118,7 @@ static int NAME(blas_fits)(const pygru_blas *blas) {
            (REAL_BITS == 32 ? blas->sgemv : blas->dgemv) != NULL;
 }
 
-/* BLAS takes row lengths as its own integers; longer rows cannot be expressed at all. */
+/* BLAS takes row lengths as its own integers, so longer rows cannot be passed to it. */
 static int NAME(rows_fit_blas)(const pygru_config *c, const pygru_blas *blas) {
     const int64_t widest = pygru_widest_input(c);
     return c->hidden_size <= blas->max_int / COLUMNS && widest <= blas->max_int;

@@ -1,5 +1,5 @@
-/* checked.h - arithmetic on sizes. A negative operand or result marks an overflow, and passes
- * through every later operation, so that one look at the end is enough. */
+/* checked.h - arithmetic on sizes. A negative operand or result marks an overflow. It makes
+ * every later result negative too, so one check at the end is enough. */
 #ifndef PYGRU_CHECKED_H
 #define PYGRU_CHECKED_H
 

@@ -1,26 +1,26 @@
-/* plan.c - from a configuration and the lengths to chunks and rows.
+/* plan.c - computes chunks and rows from a configuration and the lengths.
  *
- * Pure arithmetic on integers. pygru_plan_size finds every overflow; after that, nothing here
- * checks again. The sizes of buffers are in scratch.c. */
+ * This is arithmetic on integers only. pygru_plan_size finds every overflow, so the other
+ * functions here need not check again. The sizes of buffers are in scratch.c. */
 #include "plan.h"
 
 #include "checked.h"
 
 #include <string.h>
 
-/* Work is cut by shape alone. A chunk should be large, because a product of few rows spends its
- * time on moving the weights, the more so the more weights there are, but not larger than
- * MAX_CHUNK sequences, because its state should stay in cache. Beyond that least size the
- * batch is cut into about TARGET_CHUNKS. Packed weights are moved only once and serve fewer
- * rows. docs/decisions/0003-chunks-by-shape.md has the measurement. */
+/* How the work is cut depends on shapes only. A chunk should be large, because a product of few
+ * rows spends its time on moving the weights, and more so if there are many weights. But it
+ * should not have more than MAX_CHUNK sequences, because its state should stay in the cache. If
+ * the batch is large enough, it is cut into about TARGET_CHUNKS chunks. With packed weights,
+ * chunks may be smaller. docs/decisions/0003-chunks-by-shape.md has the measurements. */
 enum { MAX_CHUNK = 64, TARGET_CHUNKS = 16 };
 static const struct {
     int64_t least;         /* sequences of a chunk */
     int64_t units_per_row; /* with more hidden units than `least` times this, more */
 } CHUNK[] = {[PYGRU_ENGINE_BLAS] = {16, 8}, [PYGRU_ENGINE_SIMD] = {8, 16}};
 
-/* Recurrent weights of more bytes than this are split over threads if there is only one chunk,
- * into parts of at least so many vectors of units. */
+/* If there is only one chunk, recurrent weights of more bytes than this are divided among
+ * threads, into parts of at least so many vectors of units. */
 enum { SPLIT_BYTES = 512 * 1024, PANELS_PER_PART = 4 };
 
 /* One time block of gate pre-activations should stay in the second-level cache. */
@@ -39,8 +39,8 @@ static int64_t count_chunks(const pygru_config *c, int32_t engine, int64_t B) {
     return B == 0 ? 0 : (B - 1) / chunk_rows_for(c, engine, B) + 1;
 }
 
-/* Entries of all start tables. The chunks hold the sorted lengths, so the sum over chunks of
- * the longest length is not known before sorting; T for each is a bound. */
+/* The entries of all start tables. They depend on the longest length of each chunk, which is
+ * not known before sorting. T for each chunk is an upper bound. */
 static int64_t bound_starts(const pygru_config *c, int32_t engine, int64_t T, int64_t B) {
     return pygru_times(pygru_plus(T, 1), count_chunks(c, engine, B));
 }
@@ -89,7 +89,7 @@ static void sort_by_length(int64_t T, int64_t B, const int64_t *lengths, int64_t
     for (b = 0; b < B; b++) {
         count[lengths[b]]++;
     }
-    /* count[k] becomes the number of sequences longer than k: where length k begins. */
+    /* count[k] becomes the number of sequences longer than k, the first place for length k. */
     for (length = T, b = 0; length >= 0; length--) {
         const int64_t n = count[length];
         count[length] = b;

@@ -1,4 +1,4 @@
-/* plan.h - what a plan holds, for the files of the core that walk it.
+/* plan.h - the contents of a plan, for the files of the core that use it.
  *
  * Sequences are sorted by length, longest first, and cut into chunks of consecutive
  * sequences. Inside a chunk the sequences still running at step t are the first n_t, so the
@@ -17,7 +17,7 @@ typedef struct pygru_chunk {
     int64_t start0;    /* where this chunk's start table begins; it has steps+1 entries */
 } pygru_chunk;
 
-/* What a plan begins with, so that memory which holds none is told apart. */
+/* The first bytes of a plan, by which other memory is recognised. */
 #define PYGRU_PLAN_MARK UINT64_C(0x7079677275706C05)
 
 struct pygru_plan {
@@ -38,7 +38,7 @@ struct pygru_plan {
     int64_t starts;  /* int64: the start tables */
 };
 
-/* Whether a pointer from outside leads to a plan. */
+/* Whether a pointer of a caller points to a plan. */
 static inline int pygru_is_plan(const pygru_plan *plan) {
     return pygru_points(plan) && plan->mark == PYGRU_PLAN_MARK;
 }
@@ -47,7 +47,7 @@ static inline int pygru_is_plan(const pygru_plan *plan) {
  * several threads find work. */
 enum { PYGRU_TILE = 128 };
 
-/* How many tiles one weight matrix has: those of its r and z rows, then those of its n rows. */
+/* The number of tiles of one weight matrix: those of its r and z rows, then those of n. */
 static inline int64_t pygru_tiles(int64_t rows) { return (rows - 1) / PYGRU_TILE + 1; }
 
 static inline int64_t pygru_tiles_of_matrix(int64_t H) {
@@ -55,8 +55,8 @@ static inline int64_t pygru_tiles_of_matrix(int64_t H) {
 }
 
 /* Some units of a cell. On the SIMD engine the first one begins a panel, and the last one ends
- * a panel or is the cell's last; on the BLAS engine and with layer normalisation there is only
- * the range of all units. */
+ * a panel or is the last of the cell. On the BLAS engine, and with layer normalisation, the
+ * only range is that of all units. */
 typedef struct unit_range {
     int64_t first;
     int64_t n;
@@ -66,7 +66,7 @@ typedef struct unit_range {
  * engine, in one direction, with recurrent weights larger than a core's second-level cache. */
 int pygru_plan_splits(const pygru_plan *plan);
 
-/* Into how many parts at most: each has a few vectors of `lanes` units. */
+/* The largest number of parts. Each part has a few vectors of `lanes` units. */
 int64_t pygru_most_parts(const pygru_plan *plan, int64_t lanes);
 
 /* One chunk with its parts of the plan's tables. */
@@ -91,7 +91,7 @@ static inline chunk_view chunk_of(const pygru_plan *plan, int64_t index) {
     return view;
 }
 
-/* How many sequences take part in a step; none in the step after the last. */
+/* The number of sequences that are running at a step; 0 at the step after the last. */
 static inline int64_t rows_of_step(const chunk_view *chunk, int64_t t) {
     return t < chunk->steps ? chunk->start[t + 1] - chunk->start[t] : 0;
 }
@@ -105,7 +105,7 @@ static inline int64_t block_end(const pygru_plan *plan, const chunk_view *chunk,
     return t1;
 }
 
-/* First step of the time block that ends before t1, for the way back. */
+/* First step of the time block that ends before t1, for backward. */
 static inline int64_t block_begin(const pygru_plan *plan, const chunk_view *chunk, int64_t t1) {
     int64_t t0 = t1 - 1;
     while (t0 > 0 && chunk->start[t1] - chunk->start[t0 - 1] <= plan->block_rows) {

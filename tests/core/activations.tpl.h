@@ -27,7 +27,7 @@ static REAL NAME(value_of)(NAME(test_bits) bits) {
     return value;
 }
 
-/* How many units in the last place of the true value the result is away from it. */
+/* The error of a result, in units in the last place of the true value. */
 static double NAME(ulps)(REAL actual, long double truth) {
     int exponent;
     if (truth != truth || actual != actual) {

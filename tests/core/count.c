@@ -1,5 +1,7 @@
 /* count.c - fixed calls of the core, for tests/instruction_counts.py to count under callgrind.
- * Usage: count CASE KERNELS    cases: inference, one_row, training, inference_f64, step */
+ *
+ * Usage: count CASE KERNELS
+ * Cases: inference, one_row, training, inference_f64, step */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,6 @@
-/* every_call.h - every public call of pygru.h with every kind of bad argument: NULL, misaligned,
- * negative, overflowing, unknown, too small. The core must refuse each before it uses it.
+/* every_call.h - every public call of pygru.h with every kind of bad argument: NULL,
+ * misaligned, negative, overflowing, unknown, too small. The core must refuse each before it
+ * uses it.
  *
  * EVERY_CALL lists the public calls, each with the function that tries it. run.sh compares that
  * list with the symbols that the core exports, so a new call without a test makes it fail. */
@@ -114,7 +115,7 @@ typedef struct pointer_member {
     {#member, offsetof(type, member), may_be_null, alignment}
 #define VALUES 4 /* at least: float32 */
 
-/* Every pointer NULL, then one byte off, one after the other. */
+/* Every pointer in turn is NULL, and then one byte off. */
 static void walk_pointers(void *args, const pointer_member *members, int n,
                           pygru_status (*call)(const void *), const char *name) {
     int i;
@@ -149,7 +150,7 @@ static pygru_status call_affine_backward(const void *args) {
     return pygru_affine_backward(args);
 }
 
-/* One member takes a bad value, and its own again. `args` is the struct. */
+/* Gives one member a bad value, and then its own again. `args` is the struct. */
 #define REFUSES(call, args, member, bad, status)                                               \
     do {                                                                                       \
         const __typeof__((args).member) good_ = (args).member;                                 \
@@ -639,7 +640,7 @@ static void try_cross_entropy(int32_t code) {
             set_case("cross_entropy, class %lld of 3", (long long)no_classes[i]);
             target[1] = no_classes[i];
             memset((void *)c.share, 0, (size_t)(2 * m.value));
-            CHECK_INT(pygru_cross_entropy(&c), PYGRU_OK); /* the row counts for nothing */
+            CHECK_INT(pygru_cross_entropy(&c), PYGRU_OK); /* the row has share 0 */
             memset((void *)c.share, 0x3F, (size_t)(2 * m.value));
             CHECK_INT(pygru_cross_entropy(&c), PYGRU_BAD_ARGUMENT);
         }
@@ -718,7 +719,7 @@ static void try_affine(int32_t code) {
     buffer_free(&m.memory);
 }
 
-/* ---- all of them -------------------------------------------------------------------------- */
+/* ---- all of them ------------------------------------------------------------------------*/
 
 /* call, and the function above that tries it */
 #define EVERY_CALL(X)                                                                          \

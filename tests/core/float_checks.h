@@ -1,5 +1,5 @@
-/* float_checks.h - the core computes in a floating-point state of its own: the caller's has no
- * influence on the results and is the same afterwards, and nothing denormal comes out. */
+/* float_checks.h - the core computes in a floating-point state of its own. The caller's state
+ * has no influence on the results and is unchanged afterwards, and no result is denormal. */
 #ifndef FLOAT_CHECKS_H
 #define FLOAT_CHECKS_H
 
@@ -50,7 +50,7 @@ static void check_states_of_steps(const problem *p, const precision *kind,
 static void check_float_state(void) {
     int n, k, fused;
     for (n = 0; n < 2; n++) {
-        /* both resets, once two directions and once one, which is what a step takes */
+        /* both resets, with two directions and with one, because a step has one */
         const pygru_config c = {5, 7, 2, 2 - n, 1, n, n, 0, 0, 0};
         problem p = problem_new(&c, 6, 20, 0, NO_NOISE);
         for (k = 0; k < N_PRECISIONS; k++) {
@@ -86,8 +86,8 @@ static int64_t count_denormals(const precision *kind, int64_t n, const double *v
     return count;
 }
 
-/* With weights of 0 the update gate is 1/2 and the candidate 0: a step halves the state, and on
- * the way back the gradient. */
+/* With weights of 0 the update gate is 1/2 and the candidate 0. So a step halves the state, and
+ * backward halves the gradient. */
 static void check_decay_of(const precision *kind, const options *usual) {
     const pygru_config c = {2, 5, 1, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0, 0, 0};
     const int64_t T = kind->precision == PYGRU_FLOAT32 ? 200 : 1200;

@@ -1,8 +1,10 @@
-/* kernel_sets.h - every set of kernels that the tests run: those of the core that this CPU has,
- * and the core's templates compiled for vectors that the compiler takes apart (wide_kernels.c,
- * narrow_kernels.c), so that the tiles and the lanes of other machines are tested here.
+/* kernel_sets.h - all sets of kernels that the tests run. These are the sets of the core that
+ * this CPU can run, and the core's templates compiled for vectors of other sizes, which the
+ * compiler splits (wide_kernels.c, narrow_kernels.c). So the tiles and lanes of other machines
+ * are tested too.
  *
- * All sets with a fused multiply-add give the same bits, and so do all without: a family. */
+ * All sets with a fused multiply-add are a family: they give the same bits. All without are
+ * another one. */
 #ifndef KERNEL_SETS_H
 #define KERNEL_SETS_H
 

@@ -1,5 +1,5 @@
-/* network_checks.h - forward, backward and step: against the reference, and against
- * themselves run another way. */
+/* network_checks.h - forward, backward and step, compared with the reference, and with runs in
+ * other ways. */
 #ifndef NETWORK_CHECKS_H
 #define NETWORK_CHECKS_H
 
@@ -57,7 +57,7 @@ static void check_close_gradients(const problem *p, const results *r, const resu
     }
 }
 
-/* Zeros, not small numbers, past the end of every sequence. */
+/* Exact zeros after the end of every sequence. */
 static void check_padding(const problem *p, int64_t features, const double *array) {
     int64_t b, t, j, wrong = 0;
     for (b = 0; b < p->B; b++) {
@@ -100,7 +100,7 @@ static int64_t *check_plan_rows(const problem *p, const results *r) {
     return row_of;
 }
 
-/* The state after visit s of sequence b, as the tape and y tell it. */
+/* The state after visit s of sequence b, according to the tape and y. */
 static const double *state_after(const problem *p, const results *r, const int64_t *row_of,
                                  const pygru_tape_view *view, int64_t s, int64_t b) {
     const int64_t H = p->config.hidden_size;
@@ -126,7 +126,7 @@ static void check_tape_gates(const problem *p, const precision *kind, const doub
     }
 }
 
-/* The tape holds what pygru.h says, in the order it says. */
+/* The contents and the order of the tape are as pygru.h says. */
 static void check_tape(const problem *p, const precision *kind, const results *r,
                        const int64_t *row_of) {
     const pygru_config *c = &p->config;
@@ -200,7 +200,7 @@ static void check_slopes(const problem *p, const precision *kind, const options 
 
 /* ---- one problem, every way --------------------------------------------------------- */
 
-/* `usual` is an engine and a set of kernels; `expected` what they give, by what is kept. */
+/* `usual` is an engine and a set of kernels; `expected` are its results, by what is kept. */
 
 /* Runs that must give the same bits as the usual one. */
 static void check_same_bits_otherwise(const problem *p, const precision *kind,
@@ -273,7 +273,7 @@ static void check_tiled(const problem *p, const precision *kind, const options *
     results_free(&r);
 }
 
-/* Gradients are added to what was there, in one rounding. */
+/* Gradients are added to the values before, with one rounding. */
 static void check_added(const problem *p, const precision *kind, const options *usual,
                         const results *expected) {
     options o = *usual;
@@ -292,8 +292,8 @@ static void check_added(const problem *p, const precision *kind, const options *
     free(sums);
 }
 
-/* Everything about one problem in one precision, on one engine with one family of kernels: y
- * and h_n are the truth. Returns what the usual way gives. */
+/* All checks of one problem in one precision, on one engine with one family of kernels. y and
+ * h_n are the right values. Returns the results of the usual way. */
 static results check_usual_way(const problem *p, const precision *kind, const options *usual,
                                int64_t number, const double *y, const double *h_n) {
     results expected[3];
@@ -329,8 +329,8 @@ static results check_usual_way(const problem *p, const precision *kind, const op
     return expected[2];
 }
 
-/* Everything about one problem. The gradients of the first way, in float64, are compared with
- * differences; those of every other way with them. */
+/* All checks of one problem. The gradients of the first way, in float64, are compared with
+ * differences, and those of every other way with the first ones. */
 static void check_problem(const problem *p, int64_t number, int each_array) {
     double *y = doubles(p->n_y), *h_n = doubles(p->n_states);
     results first = {0}, r;
@@ -414,8 +414,8 @@ static void check_noise(int quick) {
     }
 }
 
-/* Layer normalisation, with and without noise. So large an epsilon leaves the sums of few units
- * smooth enough for differences over a finite distance. */
+/* Layer normalisation, with and without noise. The epsilon is large, so that the results are
+ * smooth enough for finite differences although there are few units. */
 static void check_norm(int quick) {
     static const shape shapes[] = {{3, 2, 5, 3}, {1, 1, 2, 1}, {17, 3, 7, 20}, {40, 5, 9, 3}};
     int s, n;

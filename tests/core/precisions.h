@@ -1,5 +1,5 @@
-/* precisions.h - the parts of the test that exist once per precision, and the table that lets
- * the rest of the test not care which one it is. */
+/* precisions.h - the parts of the test that exist once per precision, and a table of them, so
+ * that the other parts are the same for all precisions. */
 #ifndef PRECISIONS_H
 #define PRECISIONS_H
 
@@ -21,7 +21,7 @@ typedef struct worst_error {
 /* Elements of each array of bad_calls.tpl.h: far more than its tiny model needs. */
 enum { AMPLE = 1 << 17 };
 
-/* Numbers at the end of a tape that may be read, in vectors, but hold nothing. */
+/* Numbers at the end of a tape that may be read, in vectors, but have no meaning. */
 enum { TAPE_SLACK = 16 };
 
 static long double true_sigmoid(long double x) {
@@ -76,7 +76,7 @@ typedef struct precision {
 
 enum { N_PRECISIONS = 2 };
 
-/* float64 first: its gradients, once checked, are what those of float32 are compared with. */
+/* float64 first, because the gradients of float32 are compared with those of float64. */
 static const precision precisions[N_PRECISIONS] = {
     {"f64", PYGRU_FLOAT64, 1e-12, run_f64, run_steps_f64, sweep_activations_f64,
      check_special_values_f64, check_every_length_f64, check_products_f64, check_packing_f64,

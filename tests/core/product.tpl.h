@@ -13,7 +13,7 @@ typedef struct NAME(product_case) {
     const REAL *a;   /* (MOST_M, K) */
     const REAL *w;   /* (K, columns), not packed */
     const REAL *from[2]; /* (MOST_M, columns), and (columns) for row distance 0 */
-    REAL *expected[2];   /* the results from each of the two */
+    REAL *expected[2];   /* the results of the two */
 } NAME(product_case);
 
 static const NAME(pygru_table) *NAME(table_of_set)(const kernel_set *set) {
@@ -23,7 +23,7 @@ static const NAME(pygru_table) *NAME(table_of_set)(const kernel_set *set) {
 static REAL *NAME(random_reals)(int64_t n) {
     REAL *array = allocate(n, sizeof(REAL));
     int64_t i;
-    for (i = 0; i < n; i++) { /* of more digits than a float32 has */
+    for (i = 0; i < n; i++) { /* with more digits than a float32 has */
         array[i] = (REAL)(random_unit() + random_unit() * 0x1p-24);
     }
     return array;
@@ -69,7 +69,7 @@ static buffer NAME(packed_panels)(const NAME(product_case) *c, int64_t panels, i
     return b;
 }
 
-/* How a product finds its operands. */
+/* The layout of the operands of a product. */
 typedef struct NAME(product_way) {
     int64_t m;
     int64_t panels;
@@ -144,7 +144,7 @@ static void NAME(try_product)(const NAME(product_case) *c, const NAME(product_wa
              c->set->name, REAL_BITS, (int)way->m, c->NV, (int)way->panels, (int)c->K,
              way->repeats, way->in_place, (int)way->apart);
     table->product(&p);
-    /* What lies between the blocks is compared too: it is untouched. */
+    /* The gaps between the blocks are compared too: they are unchanged. */
     CHECK(memcmp(way->in_place ? from.data : out.data, expected.data, expected.bytes) == 0);
     buffer_free(&a);
     buffer_free(&w);
@@ -257,7 +257,7 @@ static void NAME(check_packing)(const kernel_set *set, int quick) {
 
 /* ---- sums over rows --------------------------------------------------------------------- */
 
-/* out (m, n) += A^T B: from zero over each block of rows, which is added at once. */
+/* out (m, n) += A^T B: each block of rows is summed from zero, and the sum is added. */
 static REAL NAME(summed)(const kernel_set *set, int64_t K, const REAL *a, int64_t lda,
                          const REAL *b, int64_t ldb, REAL out) {
     int64_t k, first;

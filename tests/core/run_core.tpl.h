@@ -1,8 +1,8 @@
-/* run_core.tpl.h - runs one problem through the core, every buffer guarded and exactly as
+/* run_core.tpl.h - runs one problem through the core. Every buffer is guarded and exactly as
  * large as the core asks for. Included by precisions.h, once per precision.
  *
- * What it checks itself: nothing outside the buffers and in the gaps between rows is written,
- * and inputs are not modified. Everything else is up to the caller, on the results. */
+ * It checks that nothing outside the buffers and in the gaps between rows is written, and that
+ * inputs are not modified. The caller checks the results. */
 
 /* The configuration of a problem in this precision. */
 static pygru_config NAME(config_of)(const problem *p) {
@@ -56,7 +56,7 @@ static buffer NAME(strided_output)(const placement *at) {
     return b;
 }
 
-/* The rows of a strided output, dense; then all that is left of it must be untouched. */
+/* Copies the rows of a strided output; the rest of it must be unchanged. */
 static double *NAME(take_rows)(const problem *p, int64_t features, const placement *at,
                                const buffer *b) {
     double *dense = doubles(p->T * p->B * features);
@@ -126,7 +126,7 @@ static buffer NAME(packed_parameters)(const problem *p, const options *o,
     CHECK((uintptr_t)b.data % 64 == 0);
     state = enter_state(o->state);
     status = pygru_pack(&config, o->kernels, parameters->data, b.data);
-    CHECK(leave_state(&state)); /* pygru_pack leaves the floating-point state alone */
+    CHECK(leave_state(&state)); /* pygru_pack does not change the floating-point state */
     CHECK_INT(status, PYGRU_OK);
     buffer_read_only(&b);
     return b;
@@ -215,7 +215,7 @@ static void NAME(run_forward)(const problem *p, const options *o, NAME(run_memor
     args.team = &m->team;
     state = enter_state(o->state);
     r->forward = pygru_forward(&args);
-    CHECK(leave_state(&state)); /* pygru_forward leaves the floating-point state alone */
+    CHECK(leave_state(&state)); /* pygru_forward does not change the floating-point state */
     if (r->forward == PYGRU_OK) {
         r->y = NAME(take_rows)(p, width, &m->y_at, &y);
         r->h_n = NAME(as_doubles)(p->n_states, h_n.data);
@@ -269,7 +269,7 @@ static void NAME(run_backward)(const problem *p, const options *o, NAME(run_memo
     buffer_read_only(&m->tape);
     state = enter_state(o->state);
     r->backward = pygru_backward(&args);
-    CHECK(leave_state(&state)); /* pygru_backward leaves the floating-point state alone */
+    CHECK(leave_state(&state)); /* pygru_backward does not change the floating-point state */
     r->grads = NAME(as_doubles)(p->n_parameters, grads.data);
     if (r->backward == PYGRU_OK) {
         r->d_x = o->null_d_x ? NULL : NAME(take_rows)(p, p->config.input_size, &m->x_at, &d_x);
@@ -343,8 +343,8 @@ static void NAME(run)(const problem *p, const options *o, results *r) {
 }
 
 /* The first n time steps of a problem without lengths, one pygru_step after the other: the
- * states (L, B, H) after each of them, or NULL after an error. Options that a step knows are
- * the engine, the kernels, in_place, state and those of the BLAS. */
+ * states (L, B, H) after each of them, or NULL after an error. A step uses the options for the
+ * engine, the kernels, in_place, state and the BLAS. */
 static double *NAME(run_steps)(const problem *p, const options *o, int64_t n,
                                pygru_status *status) {
     const int64_t in_x = p->B * p->config.input_size;
@@ -381,7 +381,7 @@ static double *NAME(run_steps)(const problem *p, const options *o, int64_t n,
         args.kernels = o->kernels;
         state = enter_state(o->state);
         *status = pygru_step(&args);
-        CHECK(leave_state(&state)); /* pygru_step leaves the floating-point state alone */
+        CHECK(leave_state(&state)); /* pygru_step does not change the floating-point state */
         for (i = 0; i < p->n_states && *status == PYGRU_OK; i++) {
             out[t * p->n_states + i] = (double)((const REAL *)h_next.data)[i];
         }

@@ -5,7 +5,7 @@
 
 #include "network_checks.h"
 
-/* What the sequences of a problem give alone: y (T, B, D*H), h_n and d_h0 (L*D, B, H). */
+/* The results of each sequence alone: y (T, B, D*H), h_n and d_h0 (L*D, B, H). */
 typedef struct alone {
     double *y;
     double *h_n;
@@ -180,7 +180,7 @@ static void check_same_results(const problem *p, const results *r, const results
     CHECK_SAME(p->n_y, r->y, expected->y);
     CHECK_SAME(p->n_states, r->h_n, expected->h_n);
     if (r->sizes.tape > 0) {
-        /* without what may only be read, and is never written: one vector at its end */
+        /* without the last vector, which may be read and is never written */
         CHECK_SAME(r->sizes.tape - 16, r->tape, expected->tape);
         CHECK_SAME(p->n_x, r->d_x, expected->d_x);
         CHECK_SAME(p->n_parameters, r->grads, expected->grads);

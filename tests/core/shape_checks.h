@@ -1,4 +1,4 @@
-/* shape_checks.h - what does not compute with numbers: status texts, the fingerprint, sizes
+/* shape_checks.h - checks without floating-point results: status texts, the fingerprint, sizes
  * that overflow and values that are refused. */
 #ifndef SHAPE_CHECKS_H
 #define SHAPE_CHECKS_H
@@ -86,7 +86,7 @@ static void check_fingerprint(void) {
 
 /* ---- huge sizes --------------------------------------------------------------------- */
 
-/* Exact arithmetic that stops at 2^63, one more than 64 bits can index. */
+/* Exact arithmetic up to 2^63, one more than 64 bits can index. */
 typedef unsigned __int128 wide;
 #define TOO_MANY ((wide)1 << 63)
 
@@ -123,11 +123,11 @@ static wide value_bytes(const pygru_config *c) {
 
 static wide rounded_up(wide n, wide to) { return product(add(n, to - 1) / to, to); }
 
-/* n elements in bytes, so many that the next array is aligned too. */
+/* n elements in bytes, rounded up so that the next array is aligned too. */
 static wide aligned(wide n, wide bytes) { return rounded_up(product(n, bytes), 64); }
 
-/* Per cell: four biases with 16 elements that may be read beyond them, what normalises, then the
- * columns of three gates, padded to the widest vector, for every input and every unit. */
+/* Per cell: four biases with 16 elements that may be read beyond them, what normalises, then
+ * the columns of three gates, padded to the widest vector, for every input and every unit. */
 static wide exact_packed_cell(const pygru_config *c, wide inputs) {
     const wide H = (wide)c->hidden_size, values = value_bytes(c);
     const wide weights = (wide)pygru_traits_of(c->precision)->weight_bytes;
@@ -156,7 +156,7 @@ static void check_packed_size(const pygru_config *c) {
     }
 }
 
-/* A size is exact, or the call says that it overflows: never wrapped. */
+/* A size is exact, or the call reports an overflow. It never wraps around. */
 static void check_sizes_of(const pygru_config *c, int32_t engine, int32_t keep,
                            int32_t n_threads) {
     const int64_t T = 3, B = 2;
@@ -222,7 +222,7 @@ static void check_huge_models(void) {
                     set_case("huge model: I=%lld H=%lld L=%lld D=%d bias=%d",
                              (long long)c.input_size, (long long)c.hidden_size,
                              (long long)c.num_layers, (int)c.num_directions, (int)c.has_bias);
-                    /* what counts are bytes, of 8 per element */
+                    /* the limit is in bytes, 8 per element */
                     CHECK_INT(status, product(8, exact_parameters(&c)) < TOO_MANY
                                           ? PYGRU_OK
                                           : PYGRU_SIZE_OVERFLOW);

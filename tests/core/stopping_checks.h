@@ -1,4 +1,4 @@
-/* stopping_checks.h - calls that are stopped by their poll, and a core in a forked child. */
+/* stopping_checks.h - calls that their poll stops, and the core in a forked child. */
 #ifndef STOPPING_CHECKS_H
 #define STOPPING_CHECKS_H
 

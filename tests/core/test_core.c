@@ -1,10 +1,11 @@
 /* test_core.c - the tests of the C core, without Python and with a BLAS of their own.
  *
- * What it does: compares the core with a GRU written in plain loops, its gradients with
- * differences, and every way to run a problem with every other; provokes each error; puts
- * all memory where an access out of bounds is a fault. It prints one line and exits with 1 if
- * a check failed.
- * Usage: test_core [calls] [quick] [malloc] [third] [seed=N]     run.sh builds it and runs it.
+ * It compares the core with a GRU written in plain loops, its gradients with differences, and
+ * every way to run a problem with the others. It provokes each error. All memory is placed
+ * where an access out of bounds is a fault. It prints one line, and exits with 1 if a check
+ * failed.
+ *
+ * Usage: test_core [calls] [quick] [malloc] [third] [seed=N]     (run.sh builds and runs it)
  *   calls   prints the public calls that are tried with bad arguments, and does nothing else
  *   quick   a small part of everything, for valgrind
  *   malloc  buffers from malloc instead of guarded pages, for the sanitizers and valgrind
@@ -36,7 +37,7 @@ static void check_activations(int quick) {
             kind->check_special_values(&kernel_sets[set]);
             kind->check_every_length(&kernel_sets[set]);
         }
-        /* valgrind computes long double in 64 bits: no truth for float64 there */
+        /* valgrind computes long double in 64 bits, which is not exact enough for float64 */
         if (!quick || kind->precision == PYGRU_FLOAT32) {
             const worst_error worst = kind->sweep_activations(quick ? 1000003 : 1999);
             set_case("error of the activations, %s", kind->name);
@@ -59,7 +60,7 @@ static void check_products(int quick) {
     }
 }
 
-/* With guarded pages a fault is a finding: say in which case it happened. */
+/* With guarded pages a fault is a finding. Print in which case it happened. */
 static void report_fault(int number) {
     static const char text[] = "test_core: an access out of bounds (SIGSEGV), case: ";
     (void)!write(STDERR_FILENO, text, sizeof text - 1);
@@ -68,7 +69,7 @@ static void report_fault(int number) {
     _exit(128 + number);
 }
 
-/* Runs one group of checks and says how long it took. */
+/* Runs one group of checks and prints how long it took. */
 #define RUN(group)                                                                             \
     do {                                                                                       \
         const double begin = milliseconds_now();                                               \
