@@ -148,3 +148,11 @@ def test_a_workspace_that_is_too_small_is_refused():
             workspace=np.empty(sizes[1] - 1, np.uint8),
             **given,
         )
+
+
+def test_kernels_that_are_none_are_refused():
+    """Otherwise Cython would read a member of None."""
+    with pytest.raises(TypeError, match="kernels"):
+        _calls.affine(
+            None, 1, True, x=np.ones((1, 1)), weight=None, bias=None, y=None, workspace=None
+        )

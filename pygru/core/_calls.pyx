@@ -162,7 +162,8 @@ cdef int fill_forward(pygru_forward_args *args, Borrowed borrowed, Plan plan, Bl
     return 0
 
 
-def forward(Plan plan, Blas blas, Kernels kernels, int n_threads, bint on_main_thread, *,
+def forward(Plan plan not None, Blas blas not None, Kernels kernels not None, int n_threads,
+            bint on_main_thread, *,
             parameters, packed, x, h0, y, h_n, tape, noise, workspace):
     """Run ``pygru_forward``; the keywords are the members of its arguments."""
     cdef Borrowed borrowed = Borrowed()
@@ -204,7 +205,8 @@ cdef int fill_backward(pygru_backward_args *args, Borrowed borrowed, Plan plan, 
     return 0
 
 
-def backward(Plan plan, Blas blas, Kernels kernels, int n_threads, bint on_main_thread, *,
+def backward(Plan plan not None, Blas blas not None, Kernels kernels not None, int n_threads,
+             bint on_main_thread, *,
              parameters, packed, tape, noise, d_y, d_h_n, d_x, d_h0, grads, workspace):
     """Run ``pygru_backward``; the keywords are the members of its arguments."""
     cdef Borrowed borrowed = Borrowed()
@@ -237,7 +239,7 @@ cdef class AffineCall:
     cdef pygru_affine_args args
     cdef const char *format
 
-    def __cinit__(self, Kernels kernels, int n_threads, bint on_main_thread, x, weight,
+    def __cinit__(self, Kernels kernels not None, int n_threads, bint on_main_thread, x, weight,
                   workspace):
         cdef Py_buffer *view
         self.borrowed = Borrowed()
@@ -261,7 +263,7 @@ cdef class AffineCall:
         return self.borrowed.dense(array, self.args.outputs, self.format, writable)
 
 
-def affine(Kernels kernels, int n_threads, bint on_main_thread, *, x, weight, bias, y,
+def affine(Kernels kernels not None, int n_threads, bint on_main_thread, *, x, weight, bias, y,
            workspace):
     """Fill y (rows, outputs) with x W^T + b; see pygru_affine_args in pygru.h."""
     cdef AffineCall call = AffineCall(kernels, n_threads, on_main_thread, x, weight, workspace)
@@ -273,8 +275,8 @@ def affine(Kernels kernels, int n_threads, bint on_main_thread, *, x, weight, bi
     call.interrupt.finish(status)
 
 
-def affine_backward(Kernels kernels, int n_threads, bint on_main_thread, *, x, weight, d_y,
-                    d_x, d_weight, d_bias, workspace):
+def affine_backward(Kernels kernels not None, int n_threads, bint on_main_thread, *, x, weight,
+                    d_y, d_x, d_weight, d_bias, workspace):
     """Fill d_x and add to d_weight and d_bias; all three may be None."""
     cdef AffineCall call = AffineCall(kernels, n_threads, on_main_thread, x, weight, workspace)
     cdef int status

@@ -63,7 +63,8 @@ cdef class Config:
 cdef class Plan:
     """A ``pygru_plan``: how the work of one batch is divided. Immutable."""
 
-    def __cinit__(self, Config config, int engine, int64_t T, int64_t B, lengths, int keep):
+    def __cinit__(self, Config config not None, int engine, int64_t T, int64_t B, lengths,
+                  int keep):
         cdef Borrowed borrowed = Borrowed()
         cdef int64_t size
         cdef int64_t *c_lengths

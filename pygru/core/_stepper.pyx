@@ -48,7 +48,8 @@ cdef class Stepper:
     cdef void *h
     cdef void *h_next
 
-    def __cinit__(self, Config config, Blas blas, Kernels kernels, batch, parameters,
+    def __cinit__(self, Config config not None, Blas blas not None,
+                  Kernels kernels not None, batch, parameters,
                   Packed packed, x, h, h_next, workspace, double zoneout_rate):
         cdef pygru_config *c = &config.config
         cdef size_t item = traits_of(c.precision).value_bytes

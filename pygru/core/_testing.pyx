@@ -14,7 +14,7 @@ def raise_status(int status):
     check(status)
 
 
-def activate(str name, values, out, Kernels kernels):
+def activate(str name, values, out, Kernels kernels not None):
     """Apply "sigmoid" or "tanh" to a flat float array; for the tests of their accuracy."""
     cdef Borrowed borrowed = Borrowed()
     cdef int32_t precision = precision_of(values)

@@ -7,6 +7,7 @@ from libc.stdint cimport int32_t, int64_t
 from pygru.core._buffers cimport Borrowed
 from pygru.core._core cimport Core, Kernels, check, core, precision_of, traits_of
 from pygru.core.cpygru cimport (
+    PYGRU_MOST_STATES,
     pygru_cross_entropy_args,
     pygru_optimizer,
     pygru_update_args,
@@ -46,6 +47,8 @@ cdef class Part:
         cdef int32_t precision = precision_of(arrays[0])
         cdef const char *format = traits_of(precision).format
         cdef int64_t n = len(arrays[0])
+        if len(arrays) - 2 > PYGRU_MOST_STATES or type(None) in map(type, arrays):
+            raise InternalError(f"no optimiser has such arrays: {arrays}")
         self.memory = Borrowed()
         self.args.precision = precision
         self.args.n = n
@@ -54,11 +57,9 @@ cdef class Part:
         self.args.gradients = self.memory.dense(arrays[1], n, format, False)
         for i, array in enumerate(arrays[2:]):
             self.args.states[i] = self.memory.dense(array, n, format, True)
-        if type(None) in map(type, arrays):
-            raise InternalError("an array of an optimiser is None")
 
 
-def update(str optimizer, Kernels kernels, parts, steps, dict settings):
+def update(str optimizer, Kernels kernels not None, parts, steps, dict settings):
     """One step of an optimiser over all its parts, and the count of its steps.
 
     ``parts`` is a list of ((values, gradients, states...), decay). ``steps`` is an int64 array
@@ -93,7 +94,7 @@ def update(str optimizer, Kernels kernels, parts, steps, dict settings):
     check(status)
 
 
-def cross_entropy(Kernels kernels, logits, target, share, weights, double smoothing,
+def cross_entropy(Kernels kernels not None, logits, target, share, weights, double smoothing,
                   gradient, int64_t classes):
     """Fill ``gradient`` and return the loss; see pygru_cross_entropy_args in pygru.h.
 
@@ -121,7 +122,7 @@ def cross_entropy(Kernels kernels, logits, target, share, weights, double smooth
     return loss
 
 
-def sum_of_squares(Kernels kernels, values):
+def sum_of_squares(Kernels kernels not None, values):
     """The sum of the squares of a flat array, in float64."""
     cdef Borrowed borrowed = Borrowed()
     cdef int64_t n = len(values)

@@ -80,7 +80,7 @@ cdef class Packed:
     allocates new memory.
     """
 
-    def __cinit__(self, Config config, Kernels kernels, Owner owner):
+    def __cinit__(self, Config config not None, Kernels kernels not None, Owner owner not None):
         self.config = config
         self.kernels = kernels
         self.owner = owner
