@@ -508,5 +508,7 @@ def test_pieces_are_refused():
 
 
 def test_trainer_refuses_what_is_not_an_optimizer():
-    with pytest.raises(TypeError, match="optimizer must be a pygru optimizer, got str"):
-        Trainer(model_of(), optimizer="adam")
+    with pytest.raises(
+        TypeError, match="optimizer must be a pygru optimizer or the name of one, got int"
+    ):
+        Trainer(model_of(), optimizer=3)

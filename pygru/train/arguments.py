@@ -3,19 +3,46 @@
 from __future__ import annotations
 
 import functools
+import inspect
+import math
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from pygru.core import validation
-from pygru.nn.losses import LOSSES, check_targets
+from pygru.nn.losses import LOSSES, check_targets, quantile
 from pygru.nn.model import Model
 from pygru.train.callbacks import Callback
 from pygru.train.datasets import Data, Dataset, Expected, PairDataset
 from pygru.train.evaluation import Loss, evaluate_loss, try_model, type_and_length
+from pygru.train.optimizer_base import Optimizer
+from pygru.train.optimizers import SGD, Adam, AdamW, RMSprop
 from pygru.train.scan import blocks_of
+
+#: Optimisers that can be given by their names.
+OPTIMIZERS: dict[str, Callable[[], Optimizer]] = {
+    "adam": Adam,
+    "adamw": AdamW,
+    "sgd": SGD,
+    "rmsprop": RMSprop,
+}
+
+
+def optimizer_of(optimizer: str | Optimizer | None) -> Optimizer:
+    """Return an optimiser, which may be given by its name; Adam by default."""
+    if optimizer is None:
+        return Adam()
+    if isinstance(optimizer, str):
+        name = validation.check_choice("optimizer", optimizer, tuple(OPTIMIZERS))
+        return OPTIMIZERS[name]()
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(
+            f"optimizer must be a pygru optimizer or the name of one, got "
+            f"{type_and_length(optimizer)}"
+        )
+    return optimizer
 
 
 def loss_of(loss: str | Loss) -> Loss:
@@ -78,11 +105,15 @@ def data_for(
     loss: Loss | None = None,
     bptt_steps: int | None = None,
     names: tuple[str, str] = ("X", "y"),
+    sample_weight: Any = None,
+    weight_name: str = "sample_weight",
 ) -> Data:
     """Return the data set, after checking it against the model and the loss.
 
     y and ``loss`` are None for data that are only to be predicted.
     """
+    if sample_weight is not None:
+        _check_takes_weights(loss, weight_name)
     if isinstance(X, Mapping) and model.reads != "pairs":
         raise TypeError(
             f"{names[0]} must be an array or a list of arrays, got {type_and_length(X)}"
@@ -91,11 +122,20 @@ def data_for(
         raise TypeError(f"{names[1]} must be array-like of numbers, got NoneType")
     data: Data
     if isinstance(X, Mapping):
-        data = PairDataset(X, y, lengths, names=names)
+        data = PairDataset(
+            X, y, lengths, names=names, sample_weight=sample_weight, weight_name=weight_name
+        )
     else:
         features = 0 if model.reads == "tokens" else 1
         data = Dataset(
-            X, y, lengths, per_step=model.predicts_steps, features=features, names=names
+            X,
+            y,
+            lengths,
+            per_step=model.predicts_steps,
+            features=features,
+            names=names,
+            sample_weight=sample_weight,
+            weight_name=weight_name,
         )
         _check_axes(model, data, names[0])
     if bptt_steps is not None:
@@ -125,8 +165,33 @@ def _try(
             look(block.values)
     except (TypeError, ValueError):
         look(samples, lengths=lengths)  # slower, but it knows the place
+    if _is_single_output(loss, prediction, window.y):
+        data.add_axis_to_targets()
+        window = window._replace(y=window.y[..., np.newaxis])
     if "weights" not in _without_options(loss)[1]:  # which fit a whole batch only
         evaluate_loss(loss, prediction, window.y, window.lengths)
+
+
+def _is_single_output(loss: Loss, prediction: Any, y: Any) -> bool:
+    """Whether the model predicts one number where y has a number without an axis for it."""
+    one_to_one = _without_options(loss)[0] not in (LOSSES["cross_entropy"], quantile)
+    return one_to_one and prediction.shape == (*y.shape, 1)
+
+
+def _check_takes_weights(loss: Any, name: str) -> None:
+    """Raise if a loss cannot be given the weights of the samples."""
+    if "weights" in _without_options(loss)[1]:
+        raise ValueError(f"{name} must be None, because the loss has weights of its own")
+    try:
+        parameters = inspect.signature(loss).parameters
+    except (TypeError, ValueError):  # compiled code may not say what it takes
+        return
+    if "weights" not in parameters and not any(
+        parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()
+    ):
+        raise ValueError(
+            f"{name} needs a loss with an argument 'weights', which {loss} does not have"
+        )
 
 
 def _without_options(loss: Any) -> tuple[Any, dict[str, Any]]:
@@ -176,14 +241,34 @@ def held_out_for(model: Model, validation_data: Any, loss: Loss) -> Data | None:
     """Return the data set of ``fit``'s argument ``validation``; None without one."""
     if validation_data is None:
         return None
-    if not isinstance(validation_data, (tuple, list)) or len(validation_data) not in (2, 3):
+    if not isinstance(validation_data, (tuple, list)) or not 2 <= len(validation_data) <= 4:
         raise TypeError(
-            "validation must be a tuple (X, y) or (X, y, lengths), "
+            "validation must be a tuple (X, y) or (X, y, lengths[, sample_weight]), "
             f"got {type_and_length(validation_data)}"
         )
-    X, y, *lengths = validation_data
-    names = ("validation[0]", "validation[1]")
-    return data_for(model, X, y, *lengths or [None], loss=loss, names=names)
+    X, y, lengths, sample_weight = (*validation_data, None, None)[:4]
+    return data_for(
+        model,
+        X,
+        y,
+        lengths,
+        loss=loss,
+        names=("validation[0]", "validation[1]"),
+        sample_weight=sample_weight,
+        weight_name="validation[3]",
+    )
+
+
+def split_off(data: Data, validation_split: float) -> tuple[Data, Data]:
+    """Divide data into a part for training and the last samples for validation."""
+    share = validation.check_fraction("validation_split", validation_split)
+    first = math.floor(len(data) * (1 - share))
+    if not 0 < first < len(data):
+        raise ValueError(
+            f"validation_split={validation_split} must leave at least one of {len(data)} "
+            f"samples for training and one for validation, got {first} and {len(data) - first}"
+        )
+    return data.part(0, first), data.part(first, len(data))
 
 
 def batch_size_for(batch_size: int, samples: int) -> int:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pygru.core import validation
 from pygru.data.padding import as_sequences
+from pygru.train.sample_weights import checked_weights
 from pygru.train.scan import Samples, blocks_of, fingerprint_of, first_problem
-from pygru.typing import Integers
+from pygru.typing import Floats, Integers
 
 
 class Expected(NamedTuple):
@@ -21,6 +23,15 @@ class Expected(NamedTuple):
     tokens: int | None = None  # X holds integers below this
     target_tokens: int | None = None  # the same for the second part of X, if it has two
     y_is_in_range: bool = False  # whether y must be in range too
+
+
+class Batch(NamedTuple):
+    """Some samples, padded to the longest of them."""
+
+    X: Any
+    y: NDArray[Any]
+    lengths: Any
+    weights: Floats | None  # (B,) or (B, T), see Dataset
 
 
 class Dataset:
@@ -43,6 +54,10 @@ class Dataset:
         with steps from samples without.
     names : tuple of str
         The names of X and y in messages.
+    sample_weight : array_like, list of array_like or None
+        (N,) how much each sample counts; with ``per_step`` also (N, T) or a list of (T_i,).
+    weight_name : str
+        The name of ``sample_weight`` in messages.
     """
 
     def __init__(
@@ -54,6 +69,8 @@ class Dataset:
         per_step: bool = False,
         features: int = 1,
         names: tuple[str, str] = ("X", "y"),
+        sample_weight: Any = None,
+        weight_name: str = "sample_weight",
     ) -> None:
         self._names = names
         self.X, lengths_of_list = _samples(names[0], X)
@@ -87,6 +104,17 @@ class Dataset:
             self._check_steps_of_y(lengths_of_y)
         elif lengths_of_y is not None:
             self.y = _stacked(names[1], self.y)
+        self.weights: Samples | None = None
+        if sample_weight is not None:
+            self.weights = self._checked_weights(weight_name, sample_weight)
+
+    def _checked_weights(self, name: str, sample_weight: Any) -> Samples:
+        """The weights of the samples, after checking them."""
+        steps = self._steps_of_x()
+        T = None
+        if self._per_step and steps is not None:
+            T = max(steps, default=0) if isinstance(self.X, list) else self.X.shape[1]
+        return checked_weights(name, _samples(name, sample_weight)[0], (len(self), T), steps)
 
     def __len__(self) -> int:
         return len(self.X)
@@ -119,9 +147,10 @@ class Dataset:
 
     def fingerprint(self) -> str:
         """A hash of all that is read, in hexadecimal."""
-        return "".join(
-            fingerprint_of(samples, lengths).hex() for _, samples, lengths in self._parts
-        )
+        parts = [fingerprint_of(samples, lengths).hex() for _, samples, lengths in self._parts]
+        if self.weights is not None:
+            parts.append(fingerprint_of(self.weights, None).hex())
+        return "".join(parts)
 
     def largest(self, index: Integers) -> str:
         """Say which is the largest number that is read of the samples of ``index``."""
@@ -144,14 +173,33 @@ class Dataset:
             y = y[:, : int(lengths.max(initial=0))]
         return y, lengths
 
-    def take(self, index: Integers) -> tuple[Any, NDArray[Any], Any]:
-        """Return X, y, lengths of the samples of ``index``, padded to the longest of them."""
+    def take(self, index: Integers) -> Batch:
+        """Return the samples of ``index``, padded to the longest of them."""
         X = _take(self.X, index)
         y, lengths = self.targets(index)
+        weights = None if self.weights is None else _take(self.weights, index)
         if lengths is not None:
             # A batch of short sequences is not padded to the longest sequence of all.
-            X = X[:, : int(lengths.max(initial=0))]
-        return X, y, lengths
+            longest = int(lengths.max(initial=0))
+            X = X[:, :longest]
+            if weights is not None and weights.ndim == 2:
+                weights = weights[:, :longest]
+        return Batch(X, y, lengths, weights)
+
+    def part(self, first: int, end: int) -> Self:
+        """Return the samples from ``first`` to ``end`` as a data set; nothing is copied."""
+        result = copy.copy(self)
+        result.X, result.y = self.X[first:end], self.y[first:end]
+        result.lengths = None if self.lengths is None else self.lengths[first:end]
+        result.weights = None if self.weights is None else self.weights[first:end]
+        return result
+
+    def add_axis_to_targets(self) -> None:
+        """Give each target an axis of one feature: (N,) becomes (N, 1)."""
+        if isinstance(self.y, list):
+            self.y = [sample[..., np.newaxis] for sample in self.y]
+        else:
+            self.y = self.y[..., np.newaxis]
 
     def _check_steps_of_y(self, lengths_of_y: Integers | None) -> None:
         """Raise if there are more or fewer targets than steps of X."""
@@ -206,6 +254,8 @@ class PairDataset:
         N targets: what is predicted at each step of X's target; None to predict only.
     lengths : mapping, optional
         ``"source"`` and ``"target"``, each (N,) or None.
+    names, sample_weight, weight_name
+        As for :class:`Dataset`; the steps are those of X's target.
     """
 
     def __init__(
@@ -215,6 +265,8 @@ class PairDataset:
         lengths: Mapping[str, Any] | None = None,
         *,
         names: tuple[str, str] = ("X", "y"),
+        sample_weight: Any = None,
+        weight_name: str = "sample_weight",
     ) -> None:
         if set(X) != {"source", "target"}:
             raise ValueError(f"X must have the keys 'source' and 'target', got {list(X)}")
@@ -227,6 +279,8 @@ class PairDataset:
             per_step=True,
             features=0,
             names=(f"{name_X}['target']", name_y),
+            sample_weight=sample_weight,
+            weight_name=weight_name,
         )
         self._source = Dataset(
             X["source"],
@@ -271,12 +325,24 @@ class PairDataset:
         """Raise: a piece of a target needs the whole source."""
         raise ValueError("bptt_steps must be None for pairs of source and target")
 
-    def take(self, index: Integers) -> tuple[Any, NDArray[Any], Any]:
-        """Return X, y, lengths of the samples of ``index``; X and lengths are mappings."""
-        source, _, source_lengths = self._source.take(index)
-        target, y, target_lengths = self._target.take(index)
-        lengths = {"source": source_lengths, "target": target_lengths}
-        return {"source": source, "target": target}, y, lengths
+    def take(self, index: Integers) -> Batch:
+        """Return the samples of ``index``; X and lengths are mappings."""
+        source, target = self._source.take(index), self._target.take(index)
+        lengths = {"source": source.lengths, "target": target.lengths}
+        return Batch(
+            {"source": source.X, "target": target.X}, target.y, lengths, target.weights
+        )
+
+    def part(self, first: int, end: int) -> Self:
+        """Return the samples from ``first`` to ``end`` as a data set; nothing is copied."""
+        result = copy.copy(self)
+        result._source = self._source.part(first, end)
+        result._target = self._target.part(first, end)
+        return result
+
+    def add_axis_to_targets(self) -> None:
+        """Give each target an axis of one feature."""
+        self._target.add_axis_to_targets()
 
 
 #: What a trainer works on.

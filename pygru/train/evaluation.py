@@ -9,7 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from pygru.core import validation
-from pygru.train.datasets import Data
+from pygru.train.datasets import Batch, Data
+from pygru.train.sample_weights import spread
 from pygru.train.windows import Window, step_mask, windows_of
 from pygru.typing import Floats
 
@@ -18,12 +19,18 @@ Loss: TypeAlias = Callable[..., tuple[float, Floats]]
 
 
 def evaluate_loss(
-    loss: Loss, prediction: Floats, y: Any, lengths: Any
+    loss: Loss, prediction: Floats, y: Any, lengths: Any, weights: Floats | None = None
 ) -> tuple[float, Floats, float]:
-    """Return the loss, its gradient, and the weight with which it counts among others."""
+    """Return the loss, its gradient, and the weight with which it counts among others.
+
+    ``weights`` are those of the samples, (B,) or (B, T).
+    """
     per_step = lengths is not None and prediction.ndim == 3
     mask = step_mask(y, lengths) if per_step else None
-    result = loss(prediction, y, mask=mask)
+    if weights is None:
+        result = loss(prediction, y, mask=mask)
+    else:
+        result = loss(prediction, y, mask=mask, weights=spread(weights, np.shape(y)))
     if not isinstance(result, tuple) or len(result) != 2:
         raise TypeError(f"loss must return (value, gradient), got {type_and_length(result)}")
     value, gradient = result
@@ -33,7 +40,11 @@ def evaluate_loss(
             f"got {np.shape(gradient)}"
         )
     predictions = prediction.shape[: max(1, prediction.ndim - 1)]
-    count = math.prod(predictions) if mask is None else int(mask.sum())
+    if weights is None:
+        count: float = math.prod(predictions) if mask is None else int(mask.sum())
+    else:
+        wide = spread(weights, predictions)
+        count = float(wide.sum() if mask is None else wide[mask].sum())
     return value, gradient, getattr(value, "weight", count)
 
 
@@ -48,23 +59,21 @@ def mean(total: float, weight: float) -> float:
     return total / weight if weight > 0 else 0.0
 
 
-def predict_batches(
-    model: Any, data: Data, batch_size: int
-) -> Iterator[tuple[Floats, Any, Any]]:
-    """Yield (prediction, y, lengths) of consecutive batches, without dropout."""
+def predict_batches(model: Any, data: Data, batch_size: int) -> Iterator[tuple[Floats, Batch]]:
+    """Yield the predictions for consecutive batches, without dropout, and the batches."""
     for first in range(0, len(data), batch_size):
         index = np.arange(first, min(first + batch_size, len(data)))
-        X, y, lengths = data.take(index)
-        yield model.infer(X, lengths=lengths), y, lengths
+        batch = data.take(index)
+        yield model.infer(batch.X, lengths=batch.lengths), batch
 
 
 def mean_loss(model: Any, loss: Loss, data: Data, batch_size: int) -> float:
     """The mean loss over data; batches in which nothing counts are left out."""
     total = total_weight = 0.0
-    for prediction, y, lengths in predict_batches(model, data, batch_size):
+    for prediction, (_, y, lengths, weights) in predict_batches(model, data, batch_size):
         if model.predicts_steps and Window(None, y, lengths, 0, True).is_empty:
             continue
-        value, _, weight = evaluate_loss(loss, prediction, y, lengths)
+        value, _, weight = evaluate_loss(loss, prediction, y, lengths, weights)
         if weight > 0:
             total, total_weight = total + value * weight, total_weight + weight
     return mean(total, total_weight)

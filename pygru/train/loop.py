@@ -198,7 +198,7 @@ class TrainingLoop:
         model.zero_grad()
         prediction, states, tape = self.forward(window, position.states)
         value, gradient, weight = evaluate_loss(
-            self.trainer.loss, prediction, window.y, window.lengths
+            self.trainer.loss, prediction, window.y, window.lengths, window.weights
         )
         if weight == 0:
             return self.skip(window, position, states)

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from pygru.budget import check_memory
 from pygru.core import threads
 from pygru.core.atomic import commit
-from pygru.core.validation import check_bool, check_int, type_name
+from pygru.core.validation import check_bool, check_int
 from pygru.io.native import classes_of, describe
 from pygru.nn.model import Model
 from pygru.train import checkpoint_file
@@ -27,6 +27,8 @@ from pygru.train.arguments import (
     data_for,
     held_out_for,
     loss_of,
+    optimizer_of,
+    split_off,
 )
 from pygru.train.callbacks import Callback
 from pygru.train.clipping import check_norm
@@ -36,7 +38,6 @@ from pygru.train.history import History
 from pygru.train.loggers import ProgressBar
 from pygru.train.loop import TrainingLoop, average_of
 from pygru.train.optimizer_base import Optimizer
-from pygru.train.optimizers import Adam
 from pygru.train.restoring import restoring
 from pygru.train.state import TrainingState
 from pygru.train.windows import output_lengths
@@ -59,8 +60,9 @@ class Trainer:
         ``functools.partial(losses.quantile, quantiles=[0.1, 0.5, 0.9])``. The losses of several
         batches are averaged with the ``weight`` of each value, see :class:`pygru.losses.Mean`.
         If a function returns a plain float, its weight is the number of predictions.
-    optimizer : Optimizer, optional
-        ``Adam()`` by default.
+    optimizer : Optimizer or str, optional
+        An optimiser, or the name of one with its default settings: ``"adam"``, ``"adamw"``,
+        ``"sgd"`` or ``"rmsprop"``. The default is ``Adam()``.
     clip_norm : float, optional
         Largest joint norm of all gradients.
     callbacks : sequence of Callback
@@ -92,7 +94,7 @@ class Trainer:
         model: Model,
         *,
         loss: str | Loss = "mse",
-        optimizer: Optimizer | None = None,
+        optimizer: str | Optimizer | None = None,
         clip_norm: float | None = None,
         callbacks: Iterable[Callback] = (),
         seed: Seed = None,
@@ -104,7 +106,7 @@ class Trainer:
         threads.resolve(n_threads)
         check_memory(memory)
         model.check_memory(memory)
-        optimizer = _checked_optimizer(Adam() if optimizer is None else optimizer)
+        optimizer = optimizer_of(optimizer)
         self.loss = loss_of(loss)
         self.clip_norm = clip_norm
         self.callbacks = callbacks_of(callbacks)
@@ -125,8 +127,8 @@ class Trainer:
         return self._state.optimizer
 
     @optimizer.setter
-    def optimizer(self, value: Optimizer) -> None:
-        self._state.change_optimizer(_checked_optimizer(value))
+    def optimizer(self, value: str | Optimizer) -> None:
+        self._state.change_optimizer(optimizer_of(value))
 
     @property
     def generator(self) -> np.random.Generator:
@@ -157,7 +159,9 @@ class Trainer:
         epochs: int,
         batch_size: int,
         lengths: ArrayLike | Mapping[str, Any] | None = None,
+        sample_weight: Any = None,
         validation: tuple[Any, ...] | None = None,
+        validation_split: float | None = None,
         initial_epoch: int = 0,
         bptt_steps: int | None = None,
         shuffle: bool = True,
@@ -175,15 +179,25 @@ class Trainer:
         y : array_like or list of array_like
             N targets. If the model predicts every step, which it does without a
             :class:`Last`, they are (N, T, ...) or a list of (T_i, ...), and steps after the end
-            of a sequence do not count.
+            of a sequence do not count. If the model predicts a single number, y may lack
+            the last axis of 1, except for ``"cross_entropy"`` and quantiles.
         epochs : int
             Training ends before the epoch with this number. Epochs are counted from 0.
         batch_size : int
             Samples per step.
         lengths : array_like of int, optional
             (N,) the valid steps of each sample.
+        sample_weight : array_like or list of array_like, optional
+            (N,) how much each sample counts, numbers >= 0. If the model predicts every step,
+            also (N, T) or a list of (T_i,), one weight per step; padding never counts. Each
+            loss is then a weighted mean, and a sample of weight 0 is left out of it. A loss
+            of your own needs an argument ``weights`` in the shape of the target.
         validation : tuple, optional
-            ``(X, y)`` or ``(X, y, lengths)`` to measure ``val_loss`` on after every epoch.
+            ``(X, y)``, ``(X, y, lengths)`` or ``(X, y, lengths, sample_weight)`` to measure
+            ``val_loss`` on after every epoch.
+        validation_split : float, optional
+            In (0, 1): this share of the samples is kept for ``val_loss`` and not trained on.
+            They are the last samples, so that the order of samples in time is kept.
         initial_epoch : int
             Number of the first epoch.
         bptt_steps : int, optional
@@ -224,13 +238,25 @@ class Trainer:
         shuffle = check_bool("shuffle", shuffle)
         if bptt_steps is not None:
             bptt_steps = check_int("bptt_steps", bptt_steps, 1)
+        if validation is not None and validation_split is not None:
+            raise ValueError("validation must be None if validation_split is given")
         callbacks = list(self.callbacks)
         if not any(isinstance(callback, ProgressBar) for callback in callbacks):
             callbacks.append(ProgressBar(None if progress is None else not progress))
         n_threads = threads.resolve(self.n_threads)
         with threads.single_threaded_blas(), threads.num_threads(n_threads):
-            data = data_for(self.model, X, y, lengths, loss=self.loss, bptt_steps=bptt_steps)
+            data = data_for(
+                self.model,
+                X,
+                y,
+                lengths,
+                loss=self.loss,
+                bptt_steps=bptt_steps,
+                sample_weight=sample_weight,
+            )
             held_out = held_out_for(self.model, validation, self.loss)
+            if validation_split is not None:
+                data, held_out = split_off(data, validation_split)
             settings = {
                 "samples": len(data),
                 "batch_size": batch_size_for(batch_size, len(data)),
@@ -356,13 +382,14 @@ class Trainer:
         y: Any,
         *,
         lengths: ArrayLike | Mapping[str, Any] | None = None,
+        sample_weight: Any = None,
         batch_size: int = 256,
     ) -> float:
         """Return the mean loss on data, without training.
 
         Parameters
         ----------
-        X, y, lengths, batch_size
+        X, y, lengths, sample_weight, batch_size
             As for :meth:`fit`.
 
         Returns
@@ -372,7 +399,9 @@ class Trainer:
         batch_size = check_int("batch_size", batch_size, 1)
         n_threads = threads.resolve(self.n_threads)
         with threads.single_threaded_blas(), threads.num_threads(n_threads):
-            data = data_for(self.model, X, y, lengths, loss=self.loss)
+            data = data_for(
+                self.model, X, y, lengths, loss=self.loss, sample_weight=sample_weight
+            )
             return mean_loss(self.model, self.loss, data, batch_size)
 
     def predict(
@@ -399,8 +428,8 @@ class Trainer:
         with threads.single_threaded_blas(), threads.num_threads(n_threads):
             data = data_for(self.model, X, None, lengths)
             outputs = [
-                (output, output_lengths(lengths))
-                for output, _, lengths in predict_batches(self.model, data, batch_size)
+                (output, output_lengths(batch.lengths))
+                for output, batch in predict_batches(self.model, data, batch_size)
             ]
         if any(output.ndim == 3 and lengths is not None for output, lengths in outputs):
             return [
@@ -409,12 +438,6 @@ class Trainer:
                 for row, length in zip(output, lengths, strict=True)
             ]
         return np.concatenate([output for output, _ in outputs])
-
-
-def _checked_optimizer(optimizer: Optimizer) -> Optimizer:
-    if not isinstance(optimizer, Optimizer):
-        raise TypeError(f"optimizer must be a pygru optimizer, got {type_name(optimizer)}")
-    return optimizer
 
 
 class _OtherWeights:

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pygru.typing import Booleans
+from pygru.train.datasets import Batch
+from pygru.typing import Booleans, Floats
 
 
 class Window(NamedTuple):
@@ -18,6 +19,7 @@ class Window(NamedTuple):
     lengths: Any
     number: int
     is_last: bool
+    weights: Floats | None = None  # (B,), or (B, T) for the steps of the window
 
     @property
     def is_empty(self) -> bool:
@@ -26,16 +28,19 @@ class Window(NamedTuple):
         return lengths is not None and not np.any(lengths)
 
 
-def windows_of(batch: tuple[Any, Any, Any], steps: int | None) -> list[Window]:
-    """Cut a batch (X, y, lengths) into windows of ``steps`` steps; None makes one window."""
-    X, y, lengths = batch
+def windows_of(batch: Batch, steps: int | None) -> list[Window]:
+    """Cut a batch into windows of ``steps`` steps; None makes one window."""
+    X, y, lengths, weights = batch
     if steps is None or steps >= X.shape[1]:
-        return [Window(X, y, lengths, 0, True)]
+        return [Window(X, y, lengths, 0, True, weights)]
     T, windows = X.shape[1], []
     for number, begin in enumerate(range(0, T, steps)):
         end = min(begin + steps, T)
         inside = None if lengths is None else np.clip(lengths - begin, 0, end - begin)
-        windows.append(Window(X[:, begin:end], y[:, begin:end], inside, number, end == T))
+        w = weights
+        if weights is not None and weights.ndim == 2:
+            w = weights[:, begin:end]
+        windows.append(Window(X[:, begin:end], y[:, begin:end], inside, number, end == T, w))
     return windows
 
 
