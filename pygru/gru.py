@@ -462,10 +462,6 @@ class GRU(GRUBase):
 
     is_recurrent = True
 
-    def output_features(self, features: int | None) -> int | None:
-        """Return D*H, the features of the output."""
-        return self.options.output_size
-
     def check_memory(self, memory: object) -> None:
         """Raise unless a tape can keep ``memory``."""
         budget.check_memory(memory)

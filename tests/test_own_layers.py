@@ -329,21 +329,6 @@ def test_what_is_missing_is_named(make, message):
         make()
 
 
-@pytest.mark.parametrize(
-    ("layers", "features"),
-    [
-        ([], 7),
-        ([GRU(2, 3, batch_first=True, bidirectional=True), Last(True)], 6),
-        ([pygru.Embedding(3, 5), pygru.Dropout()], 5),
-        ([GRU(2, 3, batch_first=True), PReLU(3)], None),
-        ([PReLU(3), Linear(3, 2), Last()], 2),
-    ],
-)
-def test_the_features_of_the_output_are_known_before_a_step(layers, features):
-    assert Sequential(*layers).output_features(7) == features
-    assert pygru.Seq2Seq(3, 4, 2, 2).output_features(None) == 4
-
-
 # ---- files ---------------------------------------------------------------------------------
 
 

@@ -53,10 +53,6 @@ class Dropout(Layer):
         """Return the constructor's arguments except the seed, ready for JSON."""
         return {"p": self.p}
 
-    def output_features(self, features: int | None) -> int | None:
-        """Return the features of the input."""
-        return features
-
     def initialize(self, generator: np.random.Generator) -> None:
         """Keep the generator from which the masks are drawn."""
         self.generator = generator

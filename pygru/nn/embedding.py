@@ -135,10 +135,6 @@ class Embedding(Layer):
         """Return the shape of each parameter that ``config`` makes."""
         return {"weight": (config["num_embeddings"], config["embedding_dim"])}
 
-    def output_features(self, features: int | None) -> int | None:
-        """Return ``embedding_dim``."""
-        return self.embedding_dim
-
     @property
     def flat_pairs(self) -> list[tuple[Floats, Floats]]:
         """List of (values, gradients) that an optimiser updates: none if frozen."""

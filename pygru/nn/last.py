@@ -47,10 +47,6 @@ class Last(Layer):
         """Return the constructor's arguments, ready for JSON."""
         return {"bidirectional": self.bidirectional}
 
-    def output_features(self, features: int | None) -> int | None:
-        """Return the features of the input."""
-        return features
-
     def check_follows(self, recurrent: Model) -> None:
         """Raise if the recurrent layer before this one has another number of directions."""
         if self.bidirectional != recurrent.bidirectional:

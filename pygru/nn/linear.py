@@ -95,10 +95,6 @@ class Linear(Layer):
             shapes["bias"] = (config["out_features"],)
         return shapes
 
-    def output_features(self, features: int | None) -> int | None:
-        """Return ``out_features``."""
-        return self.out_features
-
     def initialize(self, generator: np.random.Generator) -> None:
         """Draw all parameters uniformly in +-1/sqrt(in_features)."""
         bound = 1 / np.sqrt(self.in_features)

@@ -85,10 +85,6 @@ class Model(Configured, Undoable):
         """Return a dict from parameter names to copies of the parameters."""
         raise NotImplementedError
 
-    def output_features(self, features: int | None) -> int | None:
-        """Return the features of the output for an input of so many; None if unknown."""
-        return None
-
     def check_memory(self, memory: object) -> None:
         """Raise unless ``run`` accepts this value of ``memory``."""
         if memory != "gates":

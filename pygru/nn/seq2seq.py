@@ -308,10 +308,6 @@ class Seq2Seq(Composite):
 
     # ---- as a model of the trainer ---------------------------------------------------------
 
-    def output_features(self, features: int | None) -> int | None:
-        """Return ``target_vocab_size``."""
-        return self.target_vocab_size
-
     def check_memory(self, memory: object) -> None:
         """Raise unless the tapes of encoder and decoder can keep ``memory``."""
         validation.check_choice("memory", memory, ("gates", "outputs"))

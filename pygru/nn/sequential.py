@@ -124,12 +124,6 @@ class Sequential(Composite):
         """Whether any layer is bidirectional."""
         return any(layer.needs_whole_sequences for layer in self.layers)
 
-    def output_features(self, features: int | None) -> int | None:
-        """Return the features of the output, asked of layer after layer."""
-        for layer in self.layers:
-            features = layer.output_features(features)
-        return features
-
     @property
     def _recurrent(self) -> list[Model]:
         return [layer for layer in self.layers if layer.is_recurrent]
