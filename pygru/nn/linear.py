@@ -46,6 +46,12 @@ class Linear(Layer):
     seed : int, sequence of int, SeedSequence, Generator or None
         Seed of the initial parameters, uniform in +-1/sqrt(in_features) as in PyTorch.
 
+    Notes
+    -----
+    Each call packs the weights for the core's product. For a single row this takes longer than
+    the product itself: if you call a large layer step by step and need no equal bits, write
+    ``layer.parameters["weight"] @ x + layer.parameters["bias"]``.
+
     Examples
     --------
     >>> import numpy as np, pygru
