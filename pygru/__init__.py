@@ -36,6 +36,7 @@ from pygru.nn.embedding import Embedding
 from pygru.nn.last import Last
 from pygru.nn.layer import Layer, RecurrentLayer
 from pygru.nn.linear import Linear
+from pygru.nn.pooling import MaxOverTime, MeanOverTime
 from pygru.nn.seq2seq import Seq2Seq
 from pygru.nn.sequential import Sequential
 from pygru.options import GRUOptions
@@ -72,6 +73,8 @@ __all__ = [
     "Last",
     "Layer",
     "Linear",
+    "MaxOverTime",
+    "MeanOverTime",
     "ModelCheckpoint",
     "ProgressBar",
     "RMSprop",

@@ -34,6 +34,7 @@ from pygru.nn.embedding import Embedding
 from pygru.nn.last import Last
 from pygru.nn.linear import Linear
 from pygru.nn.model import Model
+from pygru.nn.pooling import MaxOverTime, MeanOverTime
 from pygru.nn.seq2seq import Seq2Seq
 from pygru.nn.sequential import Sequential
 from pygru.typing import Path
@@ -48,7 +49,18 @@ Shapes: TypeAlias = dict[str, tuple[str, tuple[int, ...]]]
 CHECKPOINT = "checkpoint/"
 CLASSES: Classes = {
     cls.__name__: cls
-    for cls in (GRU, Embedding, Linear, Dropout, Last, Attention, Seq2Seq, Sequential)
+    for cls in (
+        GRU,
+        Embedding,
+        Linear,
+        Dropout,
+        Last,
+        MeanOverTime,
+        MaxOverTime,
+        Attention,
+        Seq2Seq,
+        Sequential,
+    )
 }
 
 
