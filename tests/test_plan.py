@@ -1,4 +1,4 @@
-"""The plan: sizes, offsets, chunks and status codes, against Python's integers.
+"""The plan: sizes, offsets and chunks, against Python's integers.
 
 Sizes are 64-bit in C and unbounded here, so a product that wraps around differs. What pygru.h
 documents is computed here too: the flat parameters, the masks, the arrays of the tape. Of
@@ -18,7 +18,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pygru import GRU, InternalError
-from pygru.core import _core, _plans, _testing
+from pygru.core import _core, _plans
 
 MOST_LAYERS = 2**30 - 1  # see pygru.h
 LARGEST = 2**63 - 1
@@ -507,42 +507,3 @@ def test_rows_refuses_arrays_that_are_too_short():
     plan = _plans.Plan(config, _core.ENGINE_BLAS, 3, 2, None, _core.KEEP_GATES)
     with pytest.raises(InternalError, match="expected 6 elements, got 5"):
         plan.rows(np.empty(5, np.int64), np.empty(6, np.int64))
-
-
-# ---- status codes ----------------------------------------------------------------------
-
-EXCEPTIONS = {
-    "ValueError": ValueError,
-    "InternalError": InternalError,
-    "KeyboardInterrupt": KeyboardInterrupt,
-}
-
-
-def test_first_status_is_success():
-    assert _core.status_table()[0] == (0, "None", "success")
-    assert _testing.raise_status(0) is None
-
-
-def test_every_status_has_a_text_of_its_own():
-    table = _core.status_table()
-    assert [code for code, _, _ in table] == list(range(len(table)))
-    texts = [text for _, _, text in table]
-    assert all(texts)
-    assert "unknown status code" not in texts
-    assert len(set(texts)) == len(texts)
-
-
-@pytest.mark.parametrize(
-    ("code", "name", "text"), _core.status_table()[1:], ids=lambda value: str(value)[:12]
-)
-def test_every_status_raises_what_the_table_says(code, name, text):
-    with pytest.raises(EXCEPTIONS[name]) as raised:
-        _testing.raise_status(code)
-    assert type(raised.value) is EXCEPTIONS[name]
-    assert str(raised.value) == text
-
-
-@pytest.mark.parametrize("code", [-1, 1000, 2**31 - 1, len(_core.status_table())])
-def test_unknown_status_is_an_internal_error(code):
-    with pytest.raises(InternalError, match="unknown status code"):
-        _testing.raise_status(code)
