@@ -21,6 +21,7 @@ PACKAGES = [
     "pygru.io",
     "pygru.nn",
     "pygru.plot",
+    "pygru.sklearn",
     "pygru.train",
 ]
 CORE = [

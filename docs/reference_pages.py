@@ -46,6 +46,11 @@ GROUPS = {
         "The trainer, its callbacks, the optimisers and the learning rates.",
         ("pygru.train",),
     ),
+    "sklearn": Group(
+        "scikit-learn estimators",
+        "Estimators that work with the tools of scikit-learn, version 1.6 or later.",
+        ("pygru.sklearn",),
+    ),
     "losses": Group(
         "Losses",
         "Each loss returns its value and its gradient.",
