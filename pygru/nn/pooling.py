@@ -42,10 +42,6 @@ class _Pooling(Layer):
         """Return the constructor's arguments, of which there are none."""
         return {}
 
-    def output_features(self, features: int | None) -> int | None:
-        """Return the features of the input."""
-        return features
-
     def _read(self, x: ArrayLike, lengths: ArrayLike | None) -> tuple[Floats, Integers]:
         """x in C order and the lengths of its sequences, after checking them."""
         array = np.asarray(floating(x), order="C")
