@@ -137,7 +137,8 @@ class GRUBase(Parameters, Model):
         share_weights : bool
             Whether the two GRUs use the same arrays of parameters and gradients, so that
             training one trains the other. By default the new GRU has a copy of the parameters,
-            and gradients of zero.
+            and gradients of zero. Copies, pickles and model files do not share: there each of
+            the two GRUs has weights of its own.
         **changes
             New values of ``batch_first``, ``dropout``, ``recurrent_dropout``, ``zoneout``,
             ``layer_norm_eps`` or ``dtype``. With another ``dtype`` the weights are converted;

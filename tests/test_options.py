@@ -317,6 +317,25 @@ def test_training_one_of_two_that_share_trains_both(gru, x):
     assert not np.array_equal(gru.flat_parameters, make().flat_parameters)
 
 
+@pytest.mark.parametrize("decay", [0.0, 0.5])
+def test_a_model_counts_shared_weights_once(decay):
+    """One step of SGD is checked against the formula, and the norm against the gradients."""
+    gru = pygru.GRU(3, 3, batch_first=True, dtype="float64", seed=0)
+    other = gru.replace(share_weights=True)
+    model = pygru.Sequential(gru, other, pygru.Last())
+    rng = np.random.default_rng(0)
+    output, tape = model.forward(rng.standard_normal((2, 4, 3)))
+    model.backward(tape, rng.standard_normal(output.shape))
+    norm = np.sqrt((gru.flat_grads**2).sum())
+    assert pygru.clip_grad_norm(model, None) == pytest.approx(norm, rel=1e-12)
+    before = {name: view.copy() for name, view in gru.parameters.items()}
+    pygru.SGD(0.1, weight_decay=decay).step(model)
+    for name, view in gru.parameters.items():
+        decayed = decay * before[name] if name.startswith("weight") else 0
+        expected = before[name] - 0.1 * (gru.grads[name] + decayed)
+        np.testing.assert_allclose(view, expected, rtol=1e-12, err_msg=name)
+
+
 # ---- what a GRU makes ----------------------------------------------------------------------
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from pygru.core.fixed import FixedAttributes
 from pygru.core.parameters import load_into
 from pygru.nn.model import Model
 from pygru.typing import Floats
+
+Entry = TypeVar("Entry")
 
 
 class PrefixedViews(Mapping[str, Floats]):
@@ -62,6 +64,18 @@ class PrefixedViews(Mapping[str, Floats]):
         return array
 
 
+def _each_once(
+    entries: Iterable[tuple[tuple[Floats, Floats], Entry]],
+) -> list[Entry]:
+    """Return what belongs to each pair (values, gradients), without pairs that come again."""
+    found: dict[tuple[int, int], Entry] = {}
+    for (values, _), entry in entries:
+        # Arrays without elements share nothing, whatever their addresses are.
+        address = values.__array_interface__["data"][0] if values.size else -len(found) - 1
+        found.setdefault((address, values.size), entry)
+    return list(found.values())
+
+
 class Composite(FixedAttributes, Model):
     """A model of named parts: parameters, gradients, and what follows from them.
 
@@ -83,13 +97,21 @@ class Composite(FixedAttributes, Model):
 
     @property
     def flat_pairs(self) -> list[tuple[Floats, Floats]]:
-        """List of (values, gradients): the flat arrays that an optimiser updates."""
-        return [pair for part in self._unique for pair in part.flat_pairs]
+        """List of (values, gradients): the flat arrays that an optimiser updates.
+
+        Arrays that several parts share, as after ``gru.replace(share_weights=True)``, occur
+        once. Otherwise an optimiser would apply the same gradients several times.
+        """
+        return _each_once((pair, pair) for part in self._unique for pair in part.flat_pairs)
 
     @property
     def weight_slices(self) -> list[list[slice]]:
         """For each of ``flat_pairs`` the slices with weight decay: all except biases."""
-        return [slices for part in self._unique for slices in part.weight_slices]
+        return _each_once(
+            (pair, slices)
+            for part in self._unique
+            for pair, slices in zip(part.flat_pairs, part.weight_slices, strict=True)
+        )
 
     @property
     def generators(self) -> list[np.random.Generator]:
