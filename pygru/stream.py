@@ -7,7 +7,7 @@ size. After that a step allocates no buffer.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -151,6 +151,12 @@ class Stream:
         if name != "h":
             raise AttributeError(f"{name} of a Stream cannot be assigned, only h can")
         super().__setattr__(name, value)
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError(
+            "a Stream can be neither copied nor pickled: make another one with gru.stream() "
+            "and assign the state, as in other.h = stream.h"
+        )
 
     def _initial_state(self) -> Floats | int:
         """Return the initial state of a stream: zeros, or the GRU's own h0."""

@@ -180,6 +180,18 @@ def test_clip_grad_norm():
     assert pygru.clip_grad_norm(model, None) == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize("model", [None, "gru", [GRU(1, 1, seed=0)], np.ones(3)])
+def test_what_is_no_model_is_refused_by_name(model):
+    message = f"model must be a GRU, another layer or a model, got {type(model).__name__}$"
+    with pytest.raises(TypeError, match=message):
+        pygru.clip_grad_norm(model, 1.0)
+    optimizer = Adam(0.1)
+    with pytest.raises(TypeError, match=message):
+        optimizer.step(model)
+    optimizer.step(GRU(1, 1, seed=0))  # the refused one has not become its model
+    assert optimizer.steps == 1
+
+
 # ---- state -----------------------------------------------------------------------------------
 
 

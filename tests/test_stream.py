@@ -5,7 +5,9 @@ weights are copied when a stream is made, or if a reset of some sequences change
 """
 
 import array
+import copy
 import itertools
+import pickle
 import threading
 import tracemalloc
 
@@ -550,3 +552,14 @@ def test_nan_stays_in_its_row():
     y, expected = stream(bad), clean(x[0])
     np.testing.assert_array_equal(y[[0, 2]], expected[[0, 2]])
     assert np.isnan(y[1]).all()
+
+
+@pytest.mark.parametrize("make_copy", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_stream_is_not_copied_and_says_what_to_do(make_copy):
+    gru, x = make(3)
+    stream, other = gru.stream(3), gru.stream(3)
+    stream(x[0])
+    with pytest.raises(TypeError, match=r"neither copied nor pickled.*other\.h = stream\.h"):
+        make_copy(stream)
+    other.h = stream.h
+    np.testing.assert_array_equal(other(x[1]), stream(x[1]))

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from pygru.core import _training, backend, validation
-from pygru.train.optimizer_base import plain_like
+from pygru.train.optimizer_base import pairs_of, plain_like
 
 
 def check_norm(name: str, value: float | None) -> float | None:
@@ -33,6 +33,11 @@ def clip_grad_norm(model: Any, max_norm: float | None) -> float:
     float
         The norm before scaling; gradients that are not finite are left as they are.
 
+    Raises
+    ------
+    TypeError, ValueError
+        If ``model`` is no model, or ``max_norm`` is not a number above 0.
+
     Examples
     --------
     >>> import pygru
@@ -42,14 +47,15 @@ def clip_grad_norm(model: Any, max_norm: float | None) -> float:
     (10.392, 1.0)
     """
     max_norm = check_norm("max_norm", max_norm)
+    pairs = pairs_of(model)
     kernels = backend.current().kernels
     norm = math.sqrt(
         sum(
             _training.sum_of_squares(kernels, plain_like("the gradients", gradients, gradients))
-            for _, gradients in model.flat_pairs
+            for _, gradients in pairs
         )
     )
     if max_norm is not None and math.isfinite(norm) and norm > max_norm:
-        for _, gradients in model.flat_pairs:
+        for _, gradients in pairs:
             gradients *= max_norm / norm
     return norm

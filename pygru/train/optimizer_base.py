@@ -29,6 +29,16 @@ Pairs: TypeAlias = Sequence[tuple[Floats, Floats]]
 MOST_STEPS = 2**53  # so many are exact in float64
 
 
+def pairs_of(model: Any) -> Pairs:
+    """Return the flat arrays of a model or layer, or raise if it has none."""
+    pairs: Pairs | None = getattr(model, "flat_pairs", None)
+    if pairs is None:
+        raise TypeError(
+            f"model must be a GRU, another layer or a model, got {validation.type_name(model)}"
+        )
+    return pairs
+
+
 class Optimizer:
     """What the optimisers share: their state, one row of arrays per flat array, and the rate.
 
@@ -148,12 +158,14 @@ class Optimizer:
 
         Raises
         ------
+        TypeError
+            If ``model`` is no model.
         ValueError
             If this optimiser has been used with another model, or its states are of another
             dtype than the model.
         """
+        pairs = pairs_of(model)
         self._check_model(model)
-        pairs = model.flat_pairs
         states = self._states_for(pairs)
         if all(_is_plain(values) for values, _ in pairs):
             self._step(model, pairs, states)
