@@ -386,7 +386,6 @@ class Seq2Seq(Composite):
         """
         self.check_memory(memory)
         logits, tape, _ = self._forward(x, lengths, training, memory)
-        self.training_steps += bool(training)
         return logits, tape
 
     def _forward(

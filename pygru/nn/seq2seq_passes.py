@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pygru.core import validation
+from pygru.core.atomic import attributes
 from pygru.gru import GRU
 from pygru.nn import ragged
 from pygru.nn.decoding import DecoderSteps, replace_with_own
@@ -74,9 +75,11 @@ def forward(
 ) -> tuple[Floats, Tape, Floats]:
     """Return the logits, the tape and the weights of the attention, (B, Tt, Ts).
 
-    With ``memory=None``, for inference, encoder and decoder keep nothing.
+    With ``memory=None``, for inference, encoder and decoder keep nothing. A pass in training is
+    counted here, so that generators and count change together, or not at all.
     """
-    with draws_undone(model.generators if training else ()):
+    generators = model.generators if training else ()
+    with draws_undone(generators, attributes(model, training_steps=model.training_steps)):
         encoded = encode(model, pairs.source, pairs.source_lengths, training, memory)
         target, lengths = pairs.target, pairs.target_lengths
         if training:
@@ -102,6 +105,7 @@ def forward(
         dropped, tapes["last_dropout"] = model._dropout.forward(attentional, training=training)
         logits, tapes["output"] = model.output.forward(dropped)
         logits = ragged.put(logits, steps, target.shape)
+        model.training_steps += training
     return logits, Tape(target, steps, encoded.h0, attentional, tapes), weights
 
 

@@ -31,13 +31,13 @@ class Undoable:
 
 
 @contextmanager
-def draws_undone(generators: Iterable[np.random.Generator]) -> Iterator[None]:
-    """Restore the generators if the ``with`` block fails."""
+def draws_undone(generators: Iterable[np.random.Generator], *more: Action) -> Iterator[None]:
+    """Restore the generators, and apply the actions ``more``, if the ``with`` block fails."""
     before = [(generator, dict(generator.bit_generator.state)) for generator in generators]
     try:
         yield
     except BaseException:
-        commit([generator_state(generator, state) for generator, state in before])
+        commit([*more, *(generator_state(generator, state) for generator, state in before)])
         raise
 
 
