@@ -164,6 +164,30 @@ def test_sequences_must_have_the_features_of_fit():
         classifier().predict(RAGGED)
 
 
+@pytest.mark.parametrize("make", [classifier, regressor, transformer])
+def test_a_fit_that_fails_leaves_the_estimator_as_it_was(make):
+    y = UP.astype(int)
+    model = make().fit(RAGGED, y)
+    method = "transform" if make is transformer else "predict"
+    expected, before = getattr(model, method)(RAGGED), dict(vars(model))
+    table = X3[:, :, 0].copy()
+    table[5, 3] = np.nan
+    calls = [lambda: model.fit(table, y), lambda: model.set_params(solver="x").fit(X3, y)]
+    if make is not transformer:
+        calls += [lambda: model.fit(X3[:, :, 0], y[:-1]), lambda: model.fit(X3[:, :, 0], None)]
+        calls += [lambda: model.partial_fit(X3[:, :, 0], y)]
+    for call in calls:
+        with pytest.raises(ValueError, match=r"."):
+            call()
+        model.set_params(solver="adam")
+        assert vars(model) == before
+    assert (getattr(model, method)(RAGGED) == expected).all()
+    new = make()
+    with pytest.raises(ValueError, match=r"."):
+        new.fit(table, y)
+    assert not hasattr(new, "n_features_in_")
+
+
 # ---- classification ------------------------------------------------------------------------
 
 
@@ -357,6 +381,11 @@ def test_the_transformer_learns_to_predict_the_next_step():
     X = np.sin(np.arange(20) / 2 + np.arange(40)[:, np.newaxis])
     model = GRUTransformer(8, max_iter=60, learning_rate_init=0.02, random_state=0).fit(X)
     assert model.loss_curve_[-1] < 0.05 * X.var()
+    predicted = model.model_(X[:, :-1, np.newaxis])[:, :, 0]
+    assert ((predicted - X[:, 1:]) ** 2).mean() < 0.05 * X.var()
+    ragged = [row[: 8 + i % 12] for i, row in enumerate(X)]
+    predicted = clone(model).fit(ragged).model_(X[:, :-1, np.newaxis])[:, :, 0]
+    assert ((predicted - X[:, 1:]) ** 2).mean() < 0.1 * X.var()
     states = clone(model).set_params(output="states").fit(X).transform(X)
     assert states.shape == (40, 20, 8)
     assert (states[:, -1] == model.transform(X)).all()

@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from pygru.sklearn.base import SupervisedEstimator
 from pygru.sklearn.sequences import Sequences, checked_weights
+from pygru.sklearn.undo import all_or_nothing
 from pygru.typing import Floats
 
 
@@ -175,6 +176,7 @@ class GRUClassifier(ClassifierMixin, SupervisedEstimator):  # type: ignore[misc]
         self.verbose = verbose
         self.n_threads = n_threads
 
+    @all_or_nothing
     def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Train the model.
 
@@ -213,6 +215,7 @@ class GRUClassifier(ClassifierMixin, SupervisedEstimator):  # type: ignore[misc]
         self._fit_model(sequences, target, weights, len(classes), reset=not goes_on)
         return self
 
+    @all_or_nothing
     def partial_fit(
         self,
         X: Any,

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from pygru.sklearn.base import SupervisedEstimator
 from pygru.sklearn.sequences import Sequences, checked_weights
+from pygru.sklearn.undo import all_or_nothing
 from pygru.typing import Floats
 
 
@@ -110,6 +111,7 @@ class GRURegressor(RegressorMixin, SupervisedEstimator):  # type: ignore[misc]
         self.verbose = verbose
         self.n_threads = n_threads
 
+    @all_or_nothing
     def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Train the model.
 
@@ -143,6 +145,7 @@ class GRURegressor(RegressorMixin, SupervisedEstimator):  # type: ignore[misc]
         self._fit_model(sequences, scaled, weights, self.n_outputs_, reset=not goes_on)
         return self
 
+    @all_or_nothing
     def partial_fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Train for one epoch on the given samples; the first call makes the model.
 

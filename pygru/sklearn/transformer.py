@@ -14,6 +14,7 @@ from pygru.nn.linear import Linear
 from pygru.nn.sequential import Sequential
 from pygru.sklearn.base import PREDICTED_TOGETHER, SequenceEstimator
 from pygru.sklearn.sequences import Sequences, Values
+from pygru.sklearn.undo import all_or_nothing
 from pygru.train.trainer import Trainer
 from pygru.typing import Floats
 
@@ -104,6 +105,7 @@ class GRUTransformer(
         self.verbose = verbose
         self.n_threads = n_threads
 
+    @all_or_nothing
     def fit(self, X: Any, y: Any = None) -> Self:
         """Train the GRU to predict the next step.
 
