@@ -56,7 +56,8 @@ class Runner:
             options.dtype.name,
         )
         self._parameters = parameters
-        self._packed = _weights.Packed(self.config, self.backend.kernels, parameters)
+        packing = _weights.CellsPacking(self.config, self.backend.kernels)
+        self._packed = _weights.Packed(packing, parameters)
         self._zoneout = options.zoneout
         self._plans: dict[tuple[int, int, int], Planned] = {}
         self.of_thread = threading.local()  # the memory for steps of each Python thread

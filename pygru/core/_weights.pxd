@@ -19,9 +19,19 @@ cdef class Room:
     cdef int64_t size
 
 
-cdef class Packed:
+cdef class Packing:
+    cdef const char *format(self) noexcept
+    cdef int64_t size(self) except -1
+    cdef int pack(self, const void *parameters, void *packed) noexcept nogil
+
+
+cdef class CellsPacking(Packing):
     cdef Config config
     cdef Kernels kernels
+
+
+cdef class Packed:
+    cdef Packing packing
     cdef Owner owner
     cdef Room room          # None while a thread packs into it
     cdef uint64_t fingerprint

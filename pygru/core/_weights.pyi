@@ -2,6 +2,7 @@ from typing import Any, Self, final
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import disjoint_base
 
 from pygru.core._core import Kernels
 from pygru.core._plans import Config
@@ -17,9 +18,16 @@ class Owner:
 class Room:
     def __new__(cls, size: int) -> Self: ...
 
+@disjoint_base
+class Packing: ...
+
+@final
+class CellsPacking(Packing):
+    def __new__(cls, config: Config, kernels: Kernels) -> Self: ...
+
 @final
 class Packed:
-    def __new__(cls, config: Config, kernels: Kernels, owner: Owner) -> Self: ...
+    def __new__(cls, packing: Packing, owner: Owner) -> Self: ...
     def current(self) -> tuple[NDArray[np.uint8], int]: ...
 
 def fingerprint(array: NDArray[Any]) -> int: ...

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
-"""The flat parameters of a GRU: who can write them, whether they changed, packed for SIMD."""
+"""The flat parameters of a layer: who can write them, whether they changed, packed for SIMD."""
 
 cimport cython
 from cpython.object cimport PyObject
@@ -70,9 +70,43 @@ cdef bint is_mine(Room room) noexcept:
     )
 
 
+cdef class Packing:
+    """How the parameters of one layer are packed; the subclasses say it."""
+
+    cdef const char *format(self) noexcept:
+        """The buffer format of the parameters."""
+        return NULL
+
+    cdef int64_t size(self) except -1:
+        """Bytes of packed parameters."""
+        raise NotImplementedError
+
+    cdef int pack(self, const void *parameters, void *packed) noexcept nogil:
+        """Pack all parameters; return a status of the core."""
+        return -1
+
+
+@cython.final
+cdef class CellsPacking(Packing):
+    """How the parameters of a GRU are packed."""
+
+    def __cinit__(self, Config config not None, Kernels kernels not None):
+        self.config = config
+        self.kernels = kernels
+
+    cdef const char *format(self) noexcept:
+        return self.config.format()
+
+    cdef int64_t size(self) except -1:
+        return self.config.packed_size()
+
+    cdef int pack(self, const void *parameters, void *packed) noexcept nogil:
+        return CORE.pack(&self.config.config, self.kernels.kernels, parameters, packed)
+
+
 @cython.final
 cdef class Packed:
-    """The packed parameters for the SIMD engine, which are always up to date.
+    """The packed parameters of a layer for the SIMD engine, which are always up to date.
 
     The GIL is released while many parameters are read or packed, so several threads may be here
     at once. Therefore a thread that packs takes the memory out of the object, and puts it back
@@ -80,9 +114,8 @@ cdef class Packed:
     allocates new memory.
     """
 
-    def __cinit__(self, Config config not None, Kernels kernels not None, Owner owner not None):
-        self.config = config
-        self.kernels = kernels
+    def __cinit__(self, Packing packing not None, Owner owner not None):
+        self.packing = packing
         self.owner = owner
         self.room = None
 
@@ -103,7 +136,7 @@ cdef class Packed:
         cdef int64_t given_out = self.owner.given_out if self.owner.unshared() else -1
         cdef int64_t count = len(self.owner.array)
         cdef const void *source = borrowed.dense(
-            self.owner.array, count, self.config.format(), False)
+            self.owner.array, count, self.packing.format(), False)
         cdef int64_t size = borrowed.views[0].len
         cdef uint64_t fingerprint = fingerprint_of(source, size)
         if not self.is_packed or fingerprint != self.fingerprint or self.room is None:
@@ -114,16 +147,16 @@ cdef class Packed:
 
     cdef int pack(self, const void *source, int64_t size) except -1:
         cdef Room room = self.room
+        cdef Packing packing = self.packing
         cdef int status
         self.room = None
         if room is None or not is_mine(room):
-            room = Room(self.config.packed_size())
+            room = Room(packing.size())
         if size > LONG_READ:
             with nogil:
-                status = CORE.pack(&self.config.config, self.kernels.kernels, source,
-                                   room.data)
+                status = packing.pack(source, room.data)
         else:
-            status = CORE.pack(&self.config.config, self.kernels.kernels, source, room.data)
+            status = packing.pack(source, room.data)
         check(status)
         self.room = room
         self.is_packed = True
