@@ -94,6 +94,7 @@ TEMPLATES = [
 
 # The compiled modules beside _core, which is the only one that contains the C core.
 MODULES = [
+    "_affine",
     "_buffers",
     "_calls",
     "_plans",

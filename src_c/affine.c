@@ -1,4 +1,4 @@
-/* affine.c - the scratch memory of an affine map: arithmetic on integers only. */
+/* affine.c - the memory of an affine map: arithmetic on integers only. */
 #include "affine.h"
 
 #include "calls.h"
@@ -16,15 +16,17 @@ static int64_t reserve(int64_t *total, int64_t n, int64_t bytes) {
 }
 
 pygru_affine_layout pygru_affine_layout_of(int32_t precision, int64_t inputs, int64_t outputs,
-                                           int32_t n_threads, int is_backward) {
+                                           int32_t n_threads, pygru_affine_use use) {
+    const int is_backward = use == PYGRU_AFFINE_BACKWARD;
     const pygru_traits *traits = pygru_traits_of(precision);
     const int64_t values = traits->value_bytes;
     const int64_t columns = is_backward ? inputs : outputs, K = is_backward ? outputs : inputs;
     const int64_t padded = pygru_plus(columns, PYGRU_MOST_LANES);
     pygru_affine_layout a = {0};
     int64_t thread = 0;
-    a.packed = reserve(&a.total, pygru_times(padded, K), traits->weight_bytes);
-    a.from = reserve(&a.total, padded, values);
+    (void)reserve(&a.packed, pygru_times(padded, K), traits->weight_bytes);
+    a.from = reserve(&a.packed, padded, values);
+    a.total = use == PYGRU_AFFINE_KEPT ? 0 : a.packed;
     a.d_weight = reserve(&a.total, is_backward ? pygru_times(outputs, inputs) : 0, values);
     a.d_bias = reserve(&a.total, is_backward ? outputs : 0, values);
     a.threads = a.total;
@@ -35,17 +37,29 @@ pygru_affine_layout pygru_affine_layout_of(int32_t precision, int64_t inputs, in
     return a;
 }
 
-pygru_status pygru_affine_workspace(int32_t precision, int64_t inputs, int64_t outputs,
-                                    int32_t n_threads, int64_t *forward, int64_t *backward) {
+/* Bytes of workspace, with room to align it. */
+static int64_t workspace_for(int32_t precision, int64_t inputs, int64_t outputs,
+                             int32_t n_threads, pygru_affine_use use) {
+    return pygru_plus(PYGRU_ALIGNMENT,
+                      pygru_affine_layout_of(precision, inputs, outputs, n_threads, use).total);
+}
+
+pygru_status pygru_affine_sizes_of(int32_t precision, int64_t inputs, int64_t outputs,
+                                   int32_t n_threads, pygru_affine_sizes *sizes) {
     if (pygru_traits_of(precision) == NULL || inputs < 1 || outputs < 1 || n_threads < 1 ||
-        !pygru_points(forward) || !pygru_points(backward)) {
+        !pygru_points(sizes)) {
         return PYGRU_BAD_ARGUMENT;
     }
-    *forward =
-        pygru_plus(PYGRU_ALIGNMENT,
-                   pygru_affine_layout_of(precision, inputs, outputs, n_threads, 0).total);
-    *backward =
-        pygru_plus(PYGRU_ALIGNMENT,
-                   pygru_affine_layout_of(precision, inputs, outputs, n_threads, 1).total);
-    return *forward < 0 || *backward < 0 ? PYGRU_SIZE_OVERFLOW : PYGRU_OK;
+    sizes->packed =
+        pygru_affine_layout_of(precision, inputs, outputs, n_threads, PYGRU_AFFINE_KEPT).packed;
+    sizes->forward_workspace =
+        workspace_for(precision, inputs, outputs, n_threads, PYGRU_AFFINE_FORWARD);
+    sizes->packed_workspace =
+        workspace_for(precision, inputs, outputs, n_threads, PYGRU_AFFINE_KEPT);
+    sizes->backward_workspace =
+        workspace_for(precision, inputs, outputs, n_threads, PYGRU_AFFINE_BACKWARD);
+    return sizes->packed < 0 || sizes->forward_workspace < 0 || sizes->packed_workspace < 0 ||
+                   sizes->backward_workspace < 0
+               ? PYGRU_SIZE_OVERFLOW
+               : PYGRU_OK;
 }

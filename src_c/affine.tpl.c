@@ -1,9 +1,10 @@
 /* affine.tpl.c - y = x W^T + b for many rows, and its derivative.
  *
  * The products are those of the SIMD engine, so the bits of a row of y, or of the gradient of
- * x, do not depend on the other rows. Sums over rows have a fixed order. Each call packs the
- * weights. Kernels without packed products multiply in plain loops. There the same holds, but
- * the bits differ from those of the SIMD engine. */
+ * x, do not depend on the other rows. Sums over rows have a fixed order. A forward call may be
+ * given packed weights; every other call packs them in its workspace, to the same bits. Kernels
+ * without packed products multiply in plain loops. There the same holds, but the bits differ
+ * from those of the SIMD engine. */
 
 typedef struct NAME(affine_call) {
     const NAME(pygru_table) *table;
@@ -17,6 +18,8 @@ typedef struct NAME(affine_call) {
     REAL *y;
     const REAL *d_y;
     REAL *d_x; /* NULL: not wanted */
+    int is_packed;
+    char *packed; /* only read if is_packed */
     char *memory;
 } NAME(affine_call);
 
@@ -62,10 +65,9 @@ static void NAME(affine_pack)(const NAME(affine_call) *call, const NAME(affine_p
     const int64_t left = p->n - first;
     const int64_t columns = left < PYGRU_AFFINE_COLUMNS ? left : PYGRU_AFFINE_COLUMNS;
     const REAL *m = p->m + first * p->unit;
-    REAL *start = (REAL *)(call->memory + call->layout.from) + first;
+    REAL *start = (REAL *)(call->packed + call->layout.from) + first;
     call->table->pack(1, columns, p->K, &m, p->unit, p->step,
-                      call->memory + call->layout.packed +
-                          first * p->K * call->table->weight_bytes);
+                      call->packed + first * p->K * call->table->weight_bytes);
     /* One vector after the last column of all may be read. */
     memset(start, 0,
            (size_t)(columns + (left == columns ? PYGRU_MOST_LANES : 0)) * sizeof(REAL));
@@ -81,7 +83,7 @@ static void NAME(affine_multiply)(const NAME(affine_call) *call, const NAME(affi
                                   REAL *sums) {
     const int64_t lanes = call->table->lanes;
     const int64_t whole = columns / lanes, rest = columns % lanes;
-    REAL *from = (REAL *)(call->memory + call->layout.from) + first; /* only read */
+    REAL *from = (REAL *)(call->packed + call->layout.from) + first; /* only read */
     REAL *out = p->out + row * p->n + first;
     NAME(pygru_product)
     product = {.m = rows,
@@ -90,8 +92,7 @@ static void NAME(affine_multiply)(const NAME(affine_call) *call, const NAME(affi
                .K = p->K,
                .a = p->a + row * p->K,
                .lda = p->K,
-               .w = call->memory + call->layout.packed +
-                    first * p->K * call->table->weight_bytes,
+               .w = call->packed + first * p->K * call->table->weight_bytes,
                .panel = p->K * lanes,
                .from = {{from}, {0}},
                .out = {{out}, {p->n}}};
@@ -146,12 +147,12 @@ static void NAME(affine_tile)(const NAME(affine_call) *call, const NAME(affine_p
 
 /* ---- forward ------------------------------------------------------------------------ */
 
-/* Phase 0 packs, phase 1 multiplies. */
+/* Phase 0 packs where that has not been done, phase 1 multiplies. */
 static int64_t NAME(affine_count)(int32_t phase, void *context) {
     const NAME(affine_call) *call = context;
     const NAME(affine_product) p = NAME(affine_forward_product)(call);
     if (phase == 0) {
-        return call->table->lanes > 0 ? NAME(column_tiles)(&p) : 0;
+        return call->table->lanes > 0 && !call->is_packed ? NAME(column_tiles)(&p) : 0;
     }
     return NAME(column_tiles)(&p) * pygru_tiles_of(p.rows, PYGRU_AFFINE_ROWS);
 }
@@ -168,20 +169,27 @@ static void NAME(affine_task)(int32_t phase, int64_t task, int32_t slot, pygru_r
     }
 }
 
+static int64_t NAME(affine_needs)(const pygru_affine_sizes *sizes, pygru_affine_use use) {
+    return use == PYGRU_AFFINE_BACKWARD ? sizes->backward_workspace
+           : use == PYGRU_AFFINE_KEPT   ? sizes->packed_workspace
+                                        : sizes->forward_workspace;
+}
+
 /* Checks the sizes and arrays that both directions have. */
-static pygru_status NAME(affine_begin)(const pygru_affine_args *args, int is_backward,
+static pygru_status NAME(affine_begin)(const pygru_affine_args *args, pygru_affine_use use,
                                        NAME(affine_call) *call) {
-    int64_t forward, backward;
     pygru_status status;
+    pygru_affine_sizes sizes;
     if (!NAME(team_fits)(args->team) || args->rows < 0 || !NAME(fits)(args->x) ||
-        !NAME(fits)(args->weight) || !NAME(fits_or_null)(args->bias) ||
-        !NAME(fits_or_null)(args->y) || !NAME(fits_or_null)(args->d_y) ||
-        !NAME(fits_or_null)(args->d_x) || !NAME(fits_or_null)(args->d_weight) ||
-        !NAME(fits_or_null)(args->d_bias) || args->workspace == NULL) {
+        !(use == PYGRU_AFFINE_KEPT ? NAME(fits_or_null) : NAME(fits))(args->weight) ||
+        !NAME(fits_or_null)(args->bias) || !NAME(fits_or_null)(args->y) ||
+        !NAME(fits_or_null)(args->d_y) || !NAME(fits_or_null)(args->d_x) ||
+        !NAME(fits_or_null)(args->d_weight) || !NAME(fits_or_null)(args->d_bias) ||
+        args->workspace == NULL) {
         return PYGRU_BAD_ARGUMENT;
     }
-    status = pygru_affine_workspace(args->precision, args->inputs, args->outputs,
-                                    args->team->n_threads, &forward, &backward);
+    status = pygru_affine_sizes_of(args->precision, args->inputs, args->outputs,
+                                   args->team->n_threads, &sizes);
     if (status != PYGRU_OK) {
         return status;
     }
@@ -189,12 +197,12 @@ static pygru_status NAME(affine_begin)(const pygru_affine_args *args, int is_bac
                     args->inputs > args->outputs ? args->inputs : args->outputs) < 0) {
         return PYGRU_SIZE_OVERFLOW;
     }
-    if (args->workspace_bytes < (is_backward ? backward : forward)) {
+    if (args->workspace_bytes < NAME(affine_needs)(&sizes, use)) {
         return PYGRU_BAD_ARGUMENT;
     }
     call->table = NAME(pygru_table_of)(args->kernels, args->precision);
     call->layout = pygru_affine_layout_of(args->precision, args->inputs, args->outputs,
-                                          args->team->n_threads, is_backward);
+                                          args->team->n_threads, use);
     call->rows = args->rows;
     call->inputs = args->inputs;
     call->outputs = args->outputs;
@@ -205,17 +213,53 @@ static pygru_status NAME(affine_begin)(const pygru_affine_args *args, int is_bac
     call->d_y = args->d_y;
     call->d_x = args->d_x;
     call->memory = pygru_aligned(args->workspace);
+    call->is_packed = use == PYGRU_AFFINE_KEPT;
+    call->packed = call->is_packed ? (char *)args->packed : call->memory;
     return PYGRU_OK;
 }
 
 static pygru_status NAME(affine)(const pygru_affine_args *args) {
     NAME(affine_call) call;
     const pygru_work work = {2, NAME(affine_count), NAME(affine_task), &call, 0};
-    const pygru_status status = NAME(affine_begin)(args, 0, &call);
+    const pygru_affine_use use =
+        args->packed != NULL ? PYGRU_AFFINE_KEPT : PYGRU_AFFINE_FORWARD;
+    pygru_status status;
+    if (use == PYGRU_AFFINE_KEPT &&
+        !NAME(packed_fits)(args->kernels, args->precision, args->packed)) {
+        return PYGRU_BAD_ARGUMENT;
+    }
+    status = NAME(affine_begin)(args, use, &call);
     if (status != PYGRU_OK) {
         return status;
     }
     return args->y == NULL ? PYGRU_BAD_ARGUMENT : pygru_parallel_run(args->team, &work);
+}
+
+/* The public call that packs: precision and sizes have been checked. */
+static pygru_status NAME(pack_affine)(int32_t precision, const pygru_kernels *kernels,
+                                      int64_t inputs, int64_t outputs, const void *weight,
+                                      const void *bias, void *packed) {
+    NAME(affine_call) call = {0};
+    NAME(affine_product) p;
+    int64_t tile;
+    call.table = NAME(pygru_table_of)(kernels, precision);
+    if (call.table->lanes == 0) {
+        return PYGRU_BAD_CONFIG;
+    }
+    if (!NAME(fits)(weight) || !NAME(fits_or_null)(bias) ||
+        !NAME(packed_fits)(kernels, precision, packed)) {
+        return PYGRU_BAD_ARGUMENT;
+    }
+    call.layout = pygru_affine_layout_of(precision, inputs, outputs, 1, PYGRU_AFFINE_KEPT);
+    call.inputs = inputs;
+    call.outputs = outputs;
+    call.weight = weight;
+    call.packed = packed;
+    p = NAME(affine_forward_product)(&call);
+    for (tile = 0; tile < NAME(column_tiles)(&p); tile++) {
+        NAME(affine_pack)(&call, &p, bias, tile);
+    }
+    return PYGRU_OK;
 }
 
 /* ---- backward ----------------------------------------------------------------------- */
@@ -319,7 +363,7 @@ static pygru_status NAME(affine_backward)(const pygru_affine_args *args) {
     NAME(affine_call) call;
     const pygru_work work = {2, NAME(affine_backward_count), NAME(affine_backward_task), &call,
                              0};
-    pygru_status status = NAME(affine_begin)(args, 1, &call);
+    pygru_status status = NAME(affine_begin)(args, PYGRU_AFFINE_BACKWARD, &call);
     uint64_t float_state;
     if (status != PYGRU_OK) {
         return status;

@@ -119,6 +119,18 @@ pygru_status pygru_sum_of_squares(int32_t precision, const pygru_kernels *kernel
                              : functions->sum_of_squares(precision, kernels, n, x, sum);
 }
 
+pygru_status pygru_affine_pack(int32_t precision, const pygru_kernels *kernels, int64_t inputs,
+                               int64_t outputs, const void *weight, const void *bias,
+                               void *packed) {
+    pygru_affine_sizes sizes;
+    const pygru_status status = pygru_affine_sizes_of(precision, inputs, outputs, 1, &sizes);
+    if (status != PYGRU_OK) {
+        return status;
+    }
+    return functions_of(precision)->affine_pack(precision, kernels, inputs, outputs, weight,
+                                                bias, packed);
+}
+
 pygru_status pygru_affine(const pygru_affine_args *args) {
     const pygru_functions *functions =
         pygru_points(args) ? functions_of(args->precision) : NULL;

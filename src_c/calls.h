@@ -18,6 +18,8 @@ typedef struct pygru_functions {
     pygru_status (*tanh)(int32_t, const pygru_kernels *, int64_t, const void *, void *);
     pygru_status (*update)(const pygru_update_args *);
     pygru_status (*cross_entropy)(const pygru_cross_entropy_args *);
+    pygru_status (*affine_pack)(int32_t, const pygru_kernels *, int64_t, int64_t, const void *,
+                                const void *, void *);
     pygru_status (*affine)(const pygru_affine_args *);
     pygru_status (*affine_backward)(const pygru_affine_args *);
     pygru_status (*sum_of_squares)(int32_t, const pygru_kernels *, int64_t, const void *,

@@ -10,6 +10,7 @@ const pygru_functions NAME(pygru_functions) = {
     .tanh = NAME(tanh_of),
     .update = NAME(update),
     .cross_entropy = NAME(cross_entropy),
+    .affine_pack = NAME(pack_affine),
     .affine = NAME(affine),
     .affine_backward = NAME(affine_backward),
     .sum_of_squares = NAME(sum_of_squares),

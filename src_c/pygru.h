@@ -434,8 +434,9 @@ typedef struct pygru_affine_args {
     int64_t inputs;     /* > 0 */
     int64_t outputs;    /* > 0 */
     const void *x;      /* (rows, inputs) */
-    const void *weight; /* (outputs, inputs) */
-    const void *bias;   /* forward: (outputs); NULL: none */
+    const void *weight; /* (outputs, inputs); forward: NULL if packed is not */
+    const void *bias;   /* forward: (outputs); NULL: none. Not read if packed is not NULL */
+    const void *packed; /* forward: made by pygru_affine_pack; NULL: this call packs */
     void *y;            /* forward: out (rows, outputs) */
     const void *d_y;    /* backward: (rows, outputs) */
     void *d_x;          /* backward: out (rows, inputs); NULL: not wanted */
@@ -443,14 +444,29 @@ typedef struct pygru_affine_args {
                            call succeeds */
     void *d_bias;       /* backward: (outputs), the same; NULL: none */
     void *workspace;    /* any alignment */
-    int64_t workspace_bytes; /* at least what pygru_affine_workspace says */
+    int64_t workspace_bytes; /* at least what pygru_affine_sizes_of says */
     const pygru_team *team;
 } pygru_affine_args;
 
-/* Bytes of workspace for each of the two calls. Errors: SIZE_OVERFLOW. */
-PYGRU_API pygru_status pygru_affine_workspace(int32_t precision, int64_t inputs,
-                                              int64_t outputs, int32_t n_threads,
-                                              int64_t *forward, int64_t *backward);
+/* Sizes in bytes. */
+typedef struct pygru_affine_sizes {
+    int64_t packed;             /* of packed weights, see pygru_affine_pack */
+    int64_t forward_workspace;  /* of a forward call that packs the weights itself */
+    int64_t packed_workspace;   /* of a forward call that is given packed weights */
+    int64_t backward_workspace; /* of a backward call */
+} pygru_affine_sizes;
+
+/* The sizes of an affine map for a team of n_threads. Errors: SIZE_OVERFLOW. */
+PYGRU_API pygru_status pygru_affine_sizes_of(int32_t precision, int64_t inputs, int64_t outputs,
+                                             int32_t n_threads, pygru_affine_sizes *sizes);
+
+/* Packs weight (outputs, inputs) and bias (outputs), which may be NULL, for forward calls with
+ * these kernels (NULL: the best for this CPU): pygru_affine_sizes.packed bytes, 64-byte aligned.
+ * The caller must pack again when one of the two has changed. Errors: BAD_CONFIG (kernels
+ * without the SIMD engine), SIZE_OVERFLOW. */
+PYGRU_API pygru_status pygru_affine_pack(int32_t precision, const pygru_kernels *kernels,
+                                         int64_t inputs, int64_t outputs, const void *weight,
+                                         const void *bias, void *packed);
 
 /* Arrays that are written must overlap no other array. Errors: SIZE_OVERFLOW, CANCELLED (then
  * d_weight and d_bias are unchanged, and the other arrays that are written are undefined). */

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import pygru
-from pygru.core import _calls, _core, backend
+from pygru.core import _affine, _core, backend
 from pygru.core.affine import affine, affine_backward
 
 # Sizes below, at and beyond a vector and a tile of every instruction set.
@@ -128,16 +128,16 @@ def test_arrays_that_do_not_fit_are_refused(wrong):
 
 def test_a_workspace_that_is_too_small_is_refused():
     x, weight, bias, d_y = arrays(5, 3, 2, np.float64)
-    sizes = _calls.affine_workspace("float64", 3, 2, 1)
+    sizes = _affine.affine_sizes("float64", 3, 2, 1)
     given = {"x": x, "weight": weight}
     kernels = backend.current().kernels
     with pytest.raises(pygru.InternalError, match="too small"):
-        workspace = np.empty(sizes[0] - 1, np.uint8)
-        _calls.affine(
+        workspace = np.empty(sizes["forward_workspace"] - 1, np.uint8)
+        _affine.affine(
             kernels, 1, True, bias=bias, y=np.empty((5, 2)), workspace=workspace, **given
         )
     with pytest.raises(pygru.InternalError, match="too small"):
-        _calls.affine_backward(
+        _affine.affine_backward(
             kernels,
             1,
             True,
@@ -145,7 +145,7 @@ def test_a_workspace_that_is_too_small_is_refused():
             d_x=None,
             d_weight=np.zeros((2, 3)),
             d_bias=None,
-            workspace=np.empty(sizes[1] - 1, np.uint8),
+            workspace=np.empty(sizes["backward_workspace"] - 1, np.uint8),
             **given,
         )
 
@@ -153,6 +153,6 @@ def test_a_workspace_that_is_too_small_is_refused():
 def test_kernels_that_are_none_are_refused():
     """Otherwise Cython would read a member of None."""
     with pytest.raises(TypeError, match="kernels"):
-        _calls.affine(
+        _affine.affine(
             None, 1, True, x=np.ones((1, 1)), weight=None, bias=None, y=None, workspace=None
         )

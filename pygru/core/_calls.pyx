@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
-"""The calls that take long: forward, backward, affine maps. They release the GIL.
+"""The calls that take long: forward and backward. They release the GIL.
 
 A Python signal handler can end them: the core asks from time to time whether one has raised
 an exception.
@@ -10,19 +10,9 @@ from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memset
 
 from pygru.core._buffers cimport Borrowed
-from pygru.core._core cimport (
-    Blas,
-    Core,
-    Kernels,
-    check,
-    core,
-    precision_named,
-    precision_of,
-    traits_of,
-)
+from pygru.core._core cimport Blas, Core, Kernels, check, core
 from pygru.core._plans cimport Plan
 from pygru.core.cpygru cimport (
-    pygru_affine_args,
     pygru_backward_args,
     pygru_config,
     pygru_forward_args,
@@ -218,72 +208,3 @@ def backward(Plan plan not None, Blas blas not None, Kernels kernels not None, i
     with nogil:
         status = CORE.backward(&args)
     interrupt.finish(status)
-
-
-# ---- affine maps -----------------------------------------------------------------------
-
-def affine_workspace(str precision, int64_t inputs, int64_t outputs, int n_threads):
-    """Bytes of workspace of :func:`affine` and of :func:`affine_backward`."""
-    cdef int64_t forward_size, backward_size
-    check(CORE.affine_workspace(precision_named(precision), inputs, outputs, n_threads,
-                                &forward_size, &backward_size))
-    return forward_size, backward_size
-
-
-@cython.final
-cdef class AffineCall:
-    """The arguments of both directions of an affine map, borrowed and checked."""
-
-    cdef Borrowed borrowed
-    cdef Interrupt interrupt
-    cdef pygru_affine_args args
-    cdef const char *format
-
-    def __cinit__(self, Kernels kernels not None, int n_threads, bint on_main_thread, x, weight,
-                  workspace):
-        cdef Py_buffer *view
-        self.borrowed = Borrowed()
-        self.interrupt = Interrupt(n_threads, on_main_thread)
-        self.args.precision = precision_of(weight)
-        self.format = traits_of(self.args.precision).format
-        self.args.kernels = kernels.kernels
-        self.args.rows, self.args.inputs = x.shape
-        self.args.outputs = weight.shape[0]
-        self.args.x = self.matrix(x, self.args.rows, self.args.inputs, False)
-        self.args.weight = self.matrix(weight, self.args.outputs, self.args.inputs, False)
-        view = self.borrowed.add(workspace, 1, b"B", True)
-        self.args.workspace = view.buf
-        self.args.workspace_bytes = view.len
-        self.args.team = &self.interrupt.team
-
-    cdef void *matrix(self, array, int64_t rows, int64_t columns, bint writable) except? NULL:
-        return self.borrowed.matrix(array, rows, columns, self.format, writable)
-
-    cdef void *outputs(self, array, bint writable) except? NULL:
-        return self.borrowed.dense(array, self.args.outputs, self.format, writable)
-
-
-def affine(Kernels kernels not None, int n_threads, bint on_main_thread, *, x, weight, bias, y,
-           workspace):
-    """Fill y (rows, outputs) with x W^T + b; see pygru_affine_args in pygru.h."""
-    cdef AffineCall call = AffineCall(kernels, n_threads, on_main_thread, x, weight, workspace)
-    cdef int status
-    call.args.bias = call.outputs(bias, False)
-    call.args.y = call.matrix(y, call.args.rows, call.args.outputs, True)
-    with nogil:
-        status = CORE.affine(&call.args)
-    call.interrupt.finish(status)
-
-
-def affine_backward(Kernels kernels not None, int n_threads, bint on_main_thread, *, x, weight,
-                    d_y, d_x, d_weight, d_bias, workspace):
-    """Fill d_x and add to d_weight and d_bias; all three may be None."""
-    cdef AffineCall call = AffineCall(kernels, n_threads, on_main_thread, x, weight, workspace)
-    cdef int status
-    call.args.d_y = call.matrix(d_y, call.args.rows, call.args.outputs, False)
-    call.args.d_x = call.matrix(d_x, call.args.rows, call.args.inputs, True)
-    call.args.d_weight = call.matrix(d_weight, call.args.outputs, call.args.inputs, True)
-    call.args.d_bias = call.outputs(d_bias, True)
-    with nogil:
-        status = CORE.affine_backward(&call.args)
-    call.interrupt.finish(status)

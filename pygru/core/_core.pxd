@@ -4,6 +4,7 @@ from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from pygru.core.cpygru cimport (
     pygru_affine_args,
+    pygru_affine_sizes,
     pygru_backward_args,
     pygru_blas,
     pygru_cell,
@@ -60,8 +61,10 @@ cdef struct Core:
     int (*forward)(const pygru_forward_args *) noexcept nogil
     int (*backward)(const pygru_backward_args *) noexcept nogil
     int (*step)(const pygru_step_args *) noexcept nogil
-    int (*affine_workspace)(int32_t, int64_t, int64_t, int32_t, int64_t *,
-                            int64_t *) noexcept nogil
+    int (*affine_sizes_of)(int32_t, int64_t, int64_t, int32_t,
+                           pygru_affine_sizes *) noexcept nogil
+    int (*affine_pack)(int32_t, const pygru_kernels *, int64_t, int64_t, const void *,
+                       const void *, void *) noexcept nogil
     int (*affine)(const pygru_affine_args *) noexcept nogil
     int (*affine_backward)(const pygru_affine_args *) noexcept nogil
     const pygru_optimizer *(*optimizer_of)(int32_t) noexcept nogil

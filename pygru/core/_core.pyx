@@ -2,8 +2,8 @@
 """The compiled module that contains the C core; the other ones use it through this one.
 
 Here is what belongs to the core as a whole: errors, precisions, kernels, BLAS functions, facts
-about the build. ``_buffers``, ``_plans``, ``_weights``, ``_calls``, ``_stepper`` and
-``_training`` have the rest. None of them contains an algorithm: they borrow NumPy's memory,
+about the build. ``_buffers``, ``_plans``, ``_weights``, ``_calls``, ``_affine``, ``_stepper``
+and ``_training`` have the rest. None of them contains an algorithm: they borrow NumPy's memory,
 call the core, and turn its codes into exceptions.
 """
 
@@ -189,7 +189,8 @@ CORE.fingerprint = cpygru.pygru_fingerprint
 CORE.forward = cpygru.pygru_forward
 CORE.backward = cpygru.pygru_backward
 CORE.step = cpygru.pygru_step
-CORE.affine_workspace = cpygru.pygru_affine_workspace
+CORE.affine_sizes_of = cpygru.pygru_affine_sizes_of
+CORE.affine_pack = cpygru.pygru_affine_pack
 CORE.affine = cpygru.pygru_affine
 CORE.affine_backward = cpygru.pygru_affine_backward
 CORE.optimizer_of = cpygru.pygru_optimizer_of

@@ -3,13 +3,19 @@
 NumPy's product rounds a row in another way if there are other rows beside it. These functions
 compute each row of ``y`` and of ``d_x`` with the same bits in every batch and with any number
 of threads. They check no argument of a user: that is done before.
+
+:func:`affine` packs the weights at every call. A layer keeps an :func:`affine_map`, which packs
+them again only when they have changed; it gives the same bits.
 """
 
 from typing import SupportsIndex
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pygru.core import _calls, backend, threads
+from pygru.core import _affine, backend, threads
+from pygru.core._affine import AffineMap
+from pygru.core._weights import Owner
 from pygru.core.memory import POOL, allocate
 from pygru.typing import Floats
 
@@ -22,6 +28,56 @@ def _threads(rows: int, columns: int, operations: int, n_threads: SupportsIndex 
     tiles = -(-rows // TILE_ROWS) * -(-columns // TILE_COLUMNS)
     sizes = {"operations": operations, "max_threads": max(1, tiles)}
     return threads.threads_for(n_threads, sizes)
+
+
+def _workspace(size: int) -> NDArray[np.uint8]:
+    return POOL.take(size, np.uint8, "the workspace of an affine map")
+
+
+def affine_map(owner: Owner, inputs: int, outputs: int, weight: int, bias: int) -> AffineMap:
+    """Return the affine map whose weight and bias are among the flat parameters of a layer.
+
+    Parameters
+    ----------
+    owner : Owner
+        The parameters of the layer. They may change at any time; every call of :func:`apply`
+        uses the present ones.
+    inputs, outputs : int
+        The weight has the shape (outputs, inputs), and the bias (outputs,).
+    weight, bias : int
+        The indices of their first elements. A negative ``bias`` means that there is none.
+    """
+    return AffineMap(
+        backend.current().kernels,
+        owner,
+        inputs=inputs,
+        outputs=outputs,
+        weight=weight,
+        bias=bias,
+    )
+
+
+def apply(kept: AffineMap, x: Floats) -> Floats:
+    """Return ``x W^T + b``, with packed weights that are kept from call to call.
+
+    Parameters
+    ----------
+    kept : AffineMap
+        Made by :func:`affine_map`.
+    x : ndarray of shape (rows, inputs)
+        Dense, of the dtype of the parameters. There may be no rows.
+
+    Returns
+    -------
+    ndarray of shape (rows, outputs)
+        A new array, with the bits that :func:`affine` gives.
+    """
+    rows, outputs = len(x), kept.outputs
+    used = _threads(rows, outputs, rows * kept.inputs * outputs, None)
+    workspace = _workspace(kept.workspace(used))
+    y = allocate((rows, outputs), kept.dtype, "the output of an affine map")
+    kept.run(used, threads.on_main_thread(), x=x, y=y, workspace=workspace)
+    return y
 
 
 def affine(
@@ -58,10 +114,10 @@ def affine(
     """
     (rows, inputs), outputs = x.shape, len(weight)
     used = _threads(rows, outputs, rows * inputs * outputs, n_threads)
-    size, _ = _calls.affine_workspace(weight.dtype.name, inputs, outputs, used)
-    workspace = POOL.take(size, np.uint8, "the workspace of an affine map")
+    sizes = _affine.affine_sizes(weight.dtype.name, inputs, outputs, used)
+    workspace = _workspace(sizes["forward_workspace"])
     y = allocate((rows, outputs), weight.dtype, "the output of an affine map")
-    _calls.affine(
+    _affine.affine(
         backend.current().kernels,
         used,
         threads.on_main_thread(),
@@ -116,10 +172,10 @@ def affine_backward(
     """
     (rows, inputs), outputs = x.shape, len(weight)
     used = _threads(max(rows, outputs), inputs, 2 * rows * inputs * outputs, n_threads)
-    _, size = _calls.affine_workspace(weight.dtype.name, inputs, outputs, used)
-    workspace = POOL.take(size, np.uint8, "the workspace of an affine map")
+    sizes = _affine.affine_sizes(weight.dtype.name, inputs, outputs, used)
+    workspace = _workspace(sizes["backward_workspace"])
     d_x = allocate((rows, inputs), weight.dtype, "the gradient of x")
-    _calls.affine_backward(
+    _affine.affine_backward(
         backend.current().kernels,
         used,
         threads.on_main_thread(),

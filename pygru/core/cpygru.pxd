@@ -232,6 +232,7 @@ cdef extern from "pygru.h" nogil:
         const void *x
         const void *weight
         const void *bias
+        const void *packed
         void *y
         const void *d_y
         void *d_x
@@ -241,8 +242,16 @@ cdef extern from "pygru.h" nogil:
         int64_t workspace_bytes
         const pygru_team *team
 
-    int pygru_affine_workspace(int32_t precision, int64_t inputs, int64_t outputs,
-                               int32_t n_threads, int64_t *forward, int64_t *backward)
+    ctypedef struct pygru_affine_sizes:
+        int64_t packed
+        int64_t forward_workspace
+        int64_t packed_workspace
+        int64_t backward_workspace
+
+    int pygru_affine_sizes_of(int32_t precision, int64_t inputs, int64_t outputs,
+                              int32_t n_threads, pygru_affine_sizes *)
+    int pygru_affine_pack(int32_t precision, const pygru_kernels *, int64_t inputs,
+                          int64_t outputs, const void *weight, const void *bias, void *packed)
     int pygru_affine(const pygru_affine_args *)
     int pygru_affine_backward(const pygru_affine_args *)
 

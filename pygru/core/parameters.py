@@ -83,6 +83,10 @@ class NamedViews(Mapping[str, Floats]):
             self._in(prepared, name)[...] = array
         return [assignment(flat, prepared)]
 
+    def begin(self, name: str) -> int:
+        """Return the index of the first element of a view in the flat array."""
+        return int(self._places[name][0].start)
+
     def weight_slices(self) -> list[slice]:
         """Return the slices of the flat array that are weights: everything except biases.
 

@@ -12,7 +12,8 @@ static void try_sizes(void) {
     const pygru_config good = m.config;
     pygru_config bad = m.config;
     pygru_cell cell;
-    int64_t bytes, more;
+    pygru_affine_sizes affine;
+    int64_t bytes;
     int i;
     set_case("sizes without memory for them");
     CHECK_INT(pygru_cell_of(NULL, 0, 0, &cell), PYGRU_BAD_ARGUMENT);
@@ -27,24 +28,23 @@ static void try_sizes(void) {
     FOR_EACH(i, NOT_SIZES) {
         CHECK_INT(pygru_cell_of(&good, NOT_SIZES[i], 0, &cell), PYGRU_BAD_CONFIG);
         CHECK_INT(pygru_step_workspace(&good, NOT_SIZES[i], &bytes), PYGRU_BAD_CONFIG);
-        CHECK_INT(pygru_affine_workspace(0, NOT_SIZES[i], 1, 1, &bytes, &more),
-                  PYGRU_BAD_ARGUMENT);
-        CHECK_INT(pygru_affine_workspace(0, 1, NOT_SIZES[i], 1, &bytes, &more),
-                  PYGRU_BAD_ARGUMENT);
+        CHECK_INT(pygru_affine_sizes_of(0, NOT_SIZES[i], 1, 1, &affine), PYGRU_BAD_ARGUMENT);
+        CHECK_INT(pygru_affine_sizes_of(0, 1, NOT_SIZES[i], 1, &affine), PYGRU_BAD_ARGUMENT);
     }
     FOR_EACH(i, NOT_CODES) {
         bad.precision = NOT_CODES[i];
         CHECK_INT(pygru_packed_size(&bad, &bytes), PYGRU_BAD_CONFIG);
         CHECK_INT(pygru_cell_of(&bad, 0, 0, &cell), PYGRU_BAD_CONFIG);
-        CHECK_INT(pygru_affine_workspace(NOT_CODES[i], 1, 1, 1, &bytes, &more),
-                  PYGRU_BAD_ARGUMENT);
+        CHECK_INT(pygru_affine_sizes_of(NOT_CODES[i], 1, 1, 1, &affine), PYGRU_BAD_ARGUMENT);
     }
-    set_case("workspace of an affine map");
-    CHECK_INT(pygru_affine_workspace(0, 1, 1, 0, &bytes, &more), PYGRU_BAD_ARGUMENT);
-    CHECK_INT(pygru_affine_workspace(0, 1, 1, 1, NULL, &more), PYGRU_BAD_ARGUMENT);
-    CHECK_INT(pygru_affine_workspace(0, 1, 1, 1, &bytes, NULL), PYGRU_BAD_ARGUMENT);
-    CHECK_INT(pygru_affine_workspace(0, INT64_MAX, 1, 1, &bytes, &more), PYGRU_SIZE_OVERFLOW);
-    CHECK_INT(pygru_affine_workspace(0, INT64_C(1) << 31, INT64_C(1) << 31, 1, &bytes, &more),
+    set_case("sizes of an affine map");
+    CHECK_INT(pygru_affine_sizes_of(0, 1, 1, 0, &affine), PYGRU_BAD_ARGUMENT);
+    CHECK_INT(pygru_affine_sizes_of(0, 1, 1, 1, NULL), PYGRU_BAD_ARGUMENT);
+    CHECK_INT(pygru_affine_sizes_of(0, 1, 1, 1, (void *)((char *)&affine + 1)),
+              PYGRU_BAD_ARGUMENT);
+    CHECK_INT(pygru_affine_sizes_of(0, INT64_MAX, 1, 1, &affine), PYGRU_SIZE_OVERFLOW);
+    CHECK_INT(pygru_affine_sizes_of(0, 1, INT64_MAX / 2, 1, &affine), PYGRU_SIZE_OVERFLOW);
+    CHECK_INT(pygru_affine_sizes_of(0, INT64_C(1) << 31, INT64_C(1) << 31, 1, &affine),
               PYGRU_SIZE_OVERFLOW);
     buffer_free(&m.memory);
 }

@@ -184,9 +184,11 @@ static void try_affine(int32_t code) {
     };
     tiny_model m = tiny_new(code, PYGRU_ENGINE_BLAS);
     pygru_affine_args a = {.precision = code, .rows = 5, .inputs = 3, .outputs = 2};
-    int64_t size = 0, back = 0;
+    pygru_affine_sizes sizes = {0};
+    int64_t size, back;
     int i;
-    CHECK_INT(pygru_affine_workspace(code, 3, 2, 1, &size, &back), PYGRU_OK);
+    CHECK_INT(pygru_affine_sizes_of(code, 3, 2, 1, &sizes), PYGRU_OK);
+    size = sizes.forward_workspace, back = sizes.backward_workspace;
     CHECK(size < TINY_BYTES && back < TINY_BYTES);
     a.x = tiny_array(&m);
     a.weight = tiny_array(&m);
@@ -231,13 +233,75 @@ static void try_affine(int32_t code) {
     buffer_free(&m.memory);
 }
 
+static void try_affine_pack(int32_t code) {
+    const pointer_member kept[] = {
+        POINTER(pygru_affine_args, x, 0, VALUES),
+        POINTER(pygru_affine_args, weight, 1, VALUES),
+        POINTER(pygru_affine_args, bias, 1, VALUES),
+        POINTER(pygru_affine_args, y, 0, VALUES),
+        POINTER(pygru_affine_args, workspace, 0, 1),
+        POINTER(pygru_affine_args, team, 0, 8),
+    };
+    const pygru_status good = pygru_has_simd_engine() ? PYGRU_OK : PYGRU_BAD_CONFIG;
+    const pygru_status bad = pygru_has_simd_engine() ? PYGRU_BAD_ARGUMENT : PYGRU_BAD_CONFIG;
+    tiny_model m = tiny_new(code, PYGRU_ENGINE_BLAS);
+    pygru_affine_args a = {.precision = code, .rows = 5, .inputs = 3, .outputs = 2};
+    pygru_affine_sizes sizes = {0};
+    char *weight = tiny_array(&m), *bias = tiny_array(&m), *packed = tiny_array(&m);
+    int i;
+    set_case("affine_pack");
+    CHECK_INT(pygru_affine_sizes_of(code, 3, 2, 1, &sizes), PYGRU_OK);
+    CHECK(sizes.packed < TINY_BYTES && sizes.packed_workspace < sizes.forward_workspace);
+    CHECK_INT(pygru_affine_pack(code, NULL, 3, 2, weight, NULL, packed), good);
+    CHECK_INT(pygru_affine_pack(code, NULL, 3, 2, weight, bias, packed), good);
+    CHECK_INT(pygru_affine_pack(code, NULL, 3, 2, NULL, bias, packed), bad);
+    CHECK_INT(pygru_affine_pack(code, NULL, 3, 2, weight + 1, bias, packed), bad);
+    CHECK_INT(pygru_affine_pack(code, NULL, 3, 2, weight, bias + 1, packed), bad);
+    CHECK_INT(pygru_affine_pack(code, NULL, 3, 2, weight, bias, NULL), bad);
+    CHECK_INT(pygru_affine_pack(code, NULL, 3, 2, weight, bias, packed + 32), bad);
+    CHECK_INT(pygru_affine_pack(code, NULL, 0, 2, weight, bias, packed), PYGRU_BAD_ARGUMENT);
+    CHECK_INT(pygru_affine_pack(code, NULL, 3, 0, weight, bias, packed), PYGRU_BAD_ARGUMENT);
+    CHECK_INT(pygru_affine_pack(code, NULL, INT64_MAX, 2, weight, bias, packed),
+              PYGRU_SIZE_OVERFLOW);
+    FOR_EACH(i, NOT_SIZES) {
+        CHECK_INT(pygru_affine_pack(code, NULL, NOT_SIZES[i], 2, weight, bias, packed),
+                  PYGRU_BAD_ARGUMENT);
+        CHECK_INT(pygru_affine_pack(code, NULL, 3, NOT_SIZES[i], weight, bias, packed),
+                  PYGRU_BAD_ARGUMENT);
+    }
+    FOR_EACH(i, NOT_CODES) {
+        CHECK_INT(pygru_affine_pack(NOT_CODES[i], NULL, 3, 2, weight, bias, packed),
+                  PYGRU_BAD_ARGUMENT);
+    }
+    a.x = tiny_array(&m);
+    a.weight = weight;
+    a.bias = bias;
+    a.packed = packed;
+    a.y = tiny_array(&m);
+    a.workspace = tiny_array(&m);
+    a.workspace_bytes = sizes.packed_workspace;
+    a.team = &m.team;
+    if (pygru_has_simd_engine()) {
+        WALK(&a, kept, call_affine);
+        REFUSES(pygru_affine, a, packed, packed + 32, PYGRU_BAD_ARGUMENT);
+        REFUSES(pygru_affine, a, packed, NULL, PYGRU_BAD_ARGUMENT); /* needs more workspace */
+        REFUSES(pygru_affine, a, workspace_bytes, a.workspace_bytes - 1, PYGRU_BAD_ARGUMENT);
+        REFUSES(pygru_affine, a, inputs, INT64_MAX, PYGRU_SIZE_OVERFLOW);
+    } else {
+        set_case("affine, packed weights for kernels that read none");
+        CHECK_INT(pygru_affine(&a), PYGRU_BAD_ARGUMENT);
+    }
+    buffer_free(&m.memory);
+}
+
 /* ---- all of them ------------------------------------------------------------------------*/
 
 /* call, and the function above that tries it */
 #define EVERY_CALL(X)                                                                          \
     X(pygru_affine, try_affine)                                                                \
     X(pygru_affine_backward, try_affine)                                                       \
-    X(pygru_affine_workspace, try_sizes)                                                       \
+    X(pygru_affine_pack, try_affine_pack)                                                      \
+    X(pygru_affine_sizes_of, try_sizes)                                                        \
     X(pygru_available_threads, try_texts)                                                      \
     X(pygru_backward, try_backward)                                                            \
     X(pygru_cell_of, try_sizes)                                                                \
@@ -294,6 +358,7 @@ static void check_every_call(void) {
         }
         try_cross_entropy(code);
         try_affine(code);
+        try_affine_pack(code);
     }
 }
 
