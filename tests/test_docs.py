@@ -105,6 +105,44 @@ def test_links_lead_somewhere(page):
         assert page.parent == ROOT or target.suffix != ".md" or target.resolve() in SITE, link
 
 
+# The chapters of docs/architecture.md that list files; the folder, and the files in question.
+LISTED = {
+    "## The C core": ("src_c", ("*.c", "*.h", "*.def")),
+    "## The compiled boundary": ("pygru/core", ("*.pyx",)),
+    "## The Python package": ("pygru", ("*.py",)),
+}
+
+
+def listed_files(chapter):
+    """The names in the first column: files, and folders whose files are described together."""
+    text = (DOCS / "architecture.md").read_text(encoding="utf-8").split(chapter, 1)[1]
+    for line in re.findall(r"^\| (`.*?) \|", text.split("\n## ", 1)[0], re.M):
+        folder = ""
+        for name in re.findall(r"`([^`]+)`", line):
+            if "/" in name and not name.endswith("/"):
+                folder = name.rpartition("/")[0] + "/"
+                yield name
+            else:
+                yield folder + name
+
+
+@pytest.mark.parametrize("chapter", LISTED)
+def test_the_architecture_lists_every_file_and_no_other(chapter):
+    root, patterns = LISTED[chapter]
+    listed = set(listed_files(chapter))
+    folders = tuple(name for name in listed if name.endswith("/"))
+    files = {
+        path.relative_to(ROOT / root).as_posix()
+        for pattern in patterns
+        for path in (ROOT / root).rglob(pattern)
+        if path.name != "__init__.py"
+    }
+    if chapter == "## The compiled boundary":  # modules are listed, and their one .pxd of C
+        files = {name.removesuffix(".pyx") for name in files} | {"cpygru.pxd"}
+    assert listed - set(folders) - files == set()
+    assert {name for name in files - listed if not name.startswith(folders or ("/",))} == set()
+
+
 # ---- the site ------------------------------------------------------------------------------
 
 
