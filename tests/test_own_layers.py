@@ -440,6 +440,37 @@ def test_resumed_training_has_the_same_bits(after, tmp_path):
     assert np.array_equal(flat(resumed.model), flat(whole.model))
 
 
+def test_no_gradient_for_the_layer_before_is_an_error():
+    """A GRU would take None for zero, so nothing below the layer would be trained."""
+
+    class Forgets(PReLU):
+        def backward(self, tape, d_y):
+            super().backward(tape, d_y)
+
+    model = Sequential(GRU(2, 3, batch_first=True, dtype="float64"), Forgets(3), seed=0)
+    y, tape = model.forward(np.ones((1, 4, 2)))
+    with pytest.raises(TypeError, match=r"layers\[1\], a Forgets, must return the gradient"):
+        model.backward(tape, y)
+    assert not any(gradients.any() for _, gradients in model.flat_pairs)
+    first = Sequential(Forgets(2), GRU(2, 3, batch_first=True, dtype="float64"), seed=0)
+    y, tape = first.forward(-np.ones((1, 4, 2)))
+    assert first.backward(tape, y) is None  # nothing needs the gradient of x
+    assert all(gradients.any() for _, gradients in first.flat_pairs)
+
+
+@pytest.mark.parametrize("result", [np.ones((2, 3, 2)), None, (1, 2, 3)])
+def test_forward_that_returns_no_tape_is_an_error(result):
+    """An array of two sequences could be unpacked as an output and a tape."""
+
+    class Wrong(PReLU):
+        def forward(self, x, *, lengths=None, training=True):
+            return result
+
+    message = r"Wrong\.forward\(\) must return a tuple \(output, tape\), got"
+    with pytest.raises(TypeError, match=message):
+        Sequential(Wrong(2)).forward(np.ones((2, 3, 2)))
+
+
 def test_a_checkpoint_of_own_layers_is_a_model_file(tmp_path):
     trainer = Trainer(model_of(), seed=0)
     trainer.save_checkpoint(tmp_path / "c")

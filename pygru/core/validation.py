@@ -113,10 +113,10 @@ def shown(value: object) -> str:
     return text if len(text) <= 200 else f"{text[:200]}..."
 
 
-def check_mapping(name: str, value: object) -> None:
-    """Raise unless ``value`` is a mapping."""
+def check_mapping(name: str, value: object, of: str = "arrays") -> None:
+    """Raise unless ``value`` is a mapping; ``of`` says what its values should be."""
     if not isinstance(value, Mapping):
-        raise TypeError(f"{name} must be a mapping of names to arrays, got {type_name(value)}")
+        raise TypeError(f"{name} must be a mapping of names to {of}, got {type_name(value)}")
 
 
 def check_dtype(dtype: DTypeLike | None) -> np.dtype[np.floating[Any]]:

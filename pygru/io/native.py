@@ -350,7 +350,7 @@ def _with_own(layers: Mapping[str, type[Model]] | None) -> Classes:
     """The classes that a file may name: pygru's, and those of the user."""
     if layers is None:
         return CLASSES
-    validation.check_mapping("layers", layers)
+    validation.check_mapping("layers", layers, "classes")
     for name, cls in layers.items():
         if not (isinstance(cls, type) and issubclass(cls, Model)):
             raise TypeError(

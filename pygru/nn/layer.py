@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pygru.core.parameters import Parameters
-from pygru.core.validation import check_dtype
+from pygru.core.validation import check_dtype, type_name
 from pygru.nn.model import Configured, Model
 from pygru.nn.seeds import generator_for
 from pygru.typing import Floats, Seed
@@ -147,7 +147,14 @@ class Layer(Parametric, Model):
         memory: Any = "gates",
     ) -> tuple[Floats, Any, Any]:
         """Return the output, no state and the tape, in the form for Sequential and Trainer."""
-        y, tape = self.forward(x, lengths=lengths, training=training)
+        result = self.forward(x, lengths=lengths, training=training)
+        # An array of two sequences could be unpacked too, so the type is checked.
+        if not isinstance(result, tuple) or len(result) != 2:
+            raise TypeError(
+                f"{type(self).__name__}.forward() must return a tuple (output, tape), "
+                f"got {type_name(result)}"
+            )
+        y, tape = result
         return y, None, tape
 
     def run_backward(self, tape: Any, d_y: Any) -> Floats | None:

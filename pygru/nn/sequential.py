@@ -280,11 +280,24 @@ class Sequential(Composite):
         return x, following, tapes
 
     def backward(self, tape: list[Any], d_y: Any) -> Floats | None:
-        """Add to the gradients of all layers; return that of x, None for integer input."""
+        """Add to the gradients of all layers; return that of x, None for integer input.
+
+        Raises
+        ------
+        TypeError
+            If a layer that does not read tokens returns no gradient for the layer before it.
+        """
         with gradients_undone() as about_to_change:
-            for layer, kept in reversed(list(zip(self.layers, tape, strict=True))):
+            pairs = enumerate(zip(self.layers, tape, strict=True))
+            for index, (layer, kept) in reversed(list(pairs)):
                 about_to_change(layer, kept)
                 d_y = layer.run_backward(kept, d_y)
+                # A GRU would take None for a gradient of zero, and would not be trained.
+                if d_y is None and index > 0 and layer.reads != "tokens":
+                    raise TypeError(
+                        f"layers[{index}], a {type(layer).__name__}, must return the gradient "
+                        "of its input from backward(), got None"
+                    )
         d_x: Floats | None = d_y
         return d_x
 
