@@ -103,6 +103,18 @@ def one_step(gru: GRU, x_t: ArrayLike, h: ArrayLike, out: Floats | None) -> Floa
     return out
 
 
+def _copied(rows: Any) -> Any:
+    """Return an index that nothing else can change while NumPy uses it.
+
+    NumPy checks the values of an index, and then reads them again. If another thread changed
+    them in between, it would write outside the array.
+    """
+    if isinstance(rows, slice):
+        return rows
+    index = np.array(rows)
+    return index if index.size else index.astype(np.intp)  # an empty list is float64
+
+
 class Stream:
     """Runs single steps of a GRU and keeps the state; made by :meth:`GRU.stream`.
 
@@ -221,4 +233,4 @@ class Stream:
         elif self._batch is None:
             raise ValueError("rows must be None for a stream without a batch axis")
         else:
-            self._h[:, rows] = self._initial_state()
+            self._h[:, _copied(rows)] = self._initial_state()

@@ -8,6 +8,8 @@ import array
 import copy
 import itertools
 import pickle
+import subprocess
+import sys
 import threading
 import tracemalloc
 
@@ -218,6 +220,37 @@ def test_reset_of_rows_that_do_not_exist_is_refused(rows):
     with pytest.raises(IndexError):
         stream.reset(rows)
     np.testing.assert_array_equal(stream.h, before)
+
+
+CHANGING_ROWS = """
+import sys, threading
+import numpy as np
+from pygru import GRU
+
+def change():
+    while not done:
+        rows.fill(10**9)
+        rows.fill(1)
+
+sys.setswitchinterval(1e-6)
+stream, rows, done = GRU(3, 4, seed=0).stream(4), np.ones(2, int), False
+thread = threading.Thread(target=change)
+thread.start()
+for _ in range(20000):
+    stream.h = np.ones((1, 4, 4))
+    try:
+        stream.reset(rows)
+    except IndexError:
+        pass
+    assert stream.h[0].sum(1).tolist() in ([4, 4, 4, 4], [4, 0, 4, 4])
+done = True
+thread.join()
+"""
+
+
+def test_rows_that_change_during_a_reset_do_no_harm():
+    """Another thread writes rows that do not exist; without a copy the process crashes."""
+    subprocess.run([sys.executable, "-P", "-c", CHANGING_ROWS], check=True, timeout=100)
 
 
 @pytest.mark.parametrize("rows", ["all", 1.5, {"a": 1}])
