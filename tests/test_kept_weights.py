@@ -301,6 +301,31 @@ def test_packed_weights_that_somebody_holds_are_not_overwritten():
     same(held, kept)
 
 
+class Interrupting(np.ndarray):
+    """An array that does something while a call, which has its weights, looks at its length."""
+
+    def __len__(self):
+        self.action()
+        return super().__len__()
+
+
+def test_a_call_that_has_begun_keeps_its_weights():
+    layer, other = Linear(5, 3, seed=0), Linear(5, 3, seed=1)
+    rows = X.astype(np.float32)
+    expected = layer(rows)
+
+    def change():
+        layer.load_state_dict(other.state_dict())
+        same(layer(rows), other(rows))
+
+    x = rows.view(Interrupting)
+    x.action = change
+    y = np.empty_like(expected)
+    workspace = np.empty(layer._map.workspace(1), np.uint8)
+    layer._map.run(1, True, x=x, y=y, workspace=workspace)
+    same(y, expected if _core.has_simd_engine() else other(rows))
+
+
 @needs_simd
 def test_packed_weights_that_nobody_holds_are_packed_in_place():
     layer = Linear(5, 3, seed=0)
