@@ -498,3 +498,10 @@ def test_an_embedding_is_thawed_for_fine_tuning():
     assert layer.get_config()["frozen"] is False
     with pytest.raises(TypeError, match="frozen must be a bool, got int"):
         layer.frozen = 1
+
+
+def test_messages_have_the_right_article():
+    with pytest.raises(AttributeError, match="dtype of an Attention cannot be assigned"):
+        pygru.Attention(3, 3, seed=0).dtype = "float64"
+    with pytest.raises(AttributeError, match="dtype of a Linear cannot be assigned"):
+        Linear(3, 3, seed=0).dtype = "float64"

@@ -44,8 +44,10 @@ class FixedAttributes:
 
     def __refuse(self, what: str, name: str, value: object) -> None:
         if name in self._fixed:
+            owner = type(self).__name__
+            article = "an" if owner[0] in "AEIO" else "a"
             raise AttributeError(
-                f"{name} of a {type(self).__name__} cannot be {what}: "
+                f"{name} of {article} {owner} cannot be {what}: "
                 f"{self._how_to_change(name, value)}",
                 name=name,
                 obj=self,
