@@ -1,8 +1,8 @@
 """Training that Ctrl-C ends anywhere goes on from a checkpoint with the same bits.
 
 A small training runs once, and then once for each point where CPython looks for signals, with
-an interrupt there. All points of the training itself are some 24,000, of which one in so many
-is tried, always the same ones; PYGRU_INTERRUPTS=1 tries all of them.
+an interrupt there. The training itself has some 24,000 such points, and one of every 211 is
+tried, always the same ones. With PYGRU_INTERRUPTS=1 all of them are tried.
 """
 
 import copy

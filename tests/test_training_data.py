@@ -136,7 +136,7 @@ def test_an_array_of_targets_per_step_is_a_list_of_them(batch_size):
 
 @pytest.mark.parametrize("as_list", [False, True])
 def test_a_horizon_is_not_taken_for_time(as_list):
-    """B2, B3: the targets (4, 24) of a forecast have as many entries as the padded X steps."""
+    """Targets (4, 24) of forecasts are no targets per step, although X has 24 steps too."""
     rng = np.random.default_rng(0)
     X, lengths = rng.standard_normal((4, 24, 2)), np.array([20, 10, 20, 5])
     y = rng.standard_normal((4, 24))

@@ -81,9 +81,9 @@ class Last(Layer):
         return d_x
 
     def _places(self, lengths: Integers, features: int) -> list[tuple[Integers, Any, slice]]:
-        """Which sequences have any step, the step that is taken of each, and its features.
+        """Where the output comes from: sequences, the step that is taken of each, features.
 
-        Without any such sequence there are no places: of an x without steps none can be read.
+        Sequences without steps are left out, because their x has no step to read.
         """
         ran = np.flatnonzero(lengths)
         if not ran.size:

@@ -76,7 +76,7 @@ def _draw_forecasts(ax: Axes, series: Series, forecaster: Forecaster, split: Spl
             label=f"GRU, up to {horizon} steps ahead" if number == 0 else None,
         )
         ax.axvline(x[origins[number]], color=GRU_COLOUR, lw=0.6, ls=":", alpha=0.7)
-    # The name is the text of a file's header: a dollar sign in it begins no formula.
+    # The name comes from the header of a file; a dollar sign in it must not begin a formula.
     ax.set_ylabel(series.name, parse_math=False)
     title = f"{series.name}: forecasts on the test part"
     ax.set_title(title, loc="left", fontsize=13, parse_math=False)

@@ -229,8 +229,8 @@ static void check_same_bits_otherwise(const problem *p, const precision *kind,
     }
 }
 
-/* The other kernels of a family give the same bits too; so does NULL, which is the best set.
- * Each keeps something else. */
+/* The other kernels of a family give the same bits too. So does NULL, which stands for the best
+ * set. What the tape keeps changes from one set to the next. */
 static void check_rest_of_family(const problem *p, const precision *kind, const options *usual,
                                  const results expected[3], int64_t number) {
     const kernel_set *first = set_of(usual->kernels);

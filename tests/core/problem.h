@@ -111,7 +111,7 @@ static void copy_doubles(int64_t n, const double *from, double *to) {
 /* The kinds of noise that a problem may have, to be combined. */
 enum { NO_NOISE = 0, DROPOUT = 1, RECURRENT = 2, ZONEOUT = 4 };
 
-/* Random bytes, two of three of them 1; NULL if the problem has none. */
+/* Random bytes, of which two thirds are 1; NULL if the problem has none. */
 static uint8_t *random_mask(int wanted, int64_t n) {
     uint8_t *mask = wanted ? allocate(n, 1) : NULL;
     int64_t i;
