@@ -17,6 +17,7 @@ from pygru.core import validation
 from pygru.core.parameters import Parameters, load_into
 from pygru.nn.initializers import INITIALIZERS
 from pygru.nn.model import Model
+from pygru.nn.undo import reseeding_undone
 from pygru.options import GRUOptions
 from pygru.runner import Runner
 from pygru.typing import Seed
@@ -115,9 +116,13 @@ class GRUBase(Parameters, Model):
         self._generator = value
 
     def reseed(self, seed: Seed) -> None:
-        """Draw the initial parameters again; dropout uses ``seed`` too."""
-        self.generator = np.random.default_rng(seed)
-        INITIALIZERS[self.init](self)
+        """Draw the initial parameters again; dropout uses ``seed`` too.
+
+        After an error or an interrupt either nothing or everything has changed.
+        """
+        with reseeding_undone([self]):
+            self.generator = np.random.default_rng(seed)
+            INITIALIZERS[self.init](self)
 
     # ---- options ----------------------------------------------------------------------------
 

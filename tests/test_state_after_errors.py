@@ -304,6 +304,37 @@ def small_translator():
 
 
 @pytest.mark.parametrize(("make", "x"), [(stack, X), (small_translator, PAIRS)])
+def test_interrupted_or_failed_reseeding_changes_all_or_nothing(make, x):
+    old, new = make(), make()
+    new.reseed(7)
+    states, made = (snapshot(old), snapshot(new)), []
+    assert states[0] != states[1]
+
+    def prepare():
+        made.append(make())
+        return lambda: made[-1].reseed(7)
+
+    def check(where):
+        assert snapshot(made[-1]) in states, where
+
+    assert interrupts.at_every_point(prepare, check) > 50
+
+
+def test_reseeding_that_a_layer_refuses_changes_no_layer():
+    class Refuses(Fail):
+        def initialize(self, generator):
+            if hasattr(self, "parameters") and self.error:
+                raise self.error["initialize"]
+
+    model = Sequential(GRU(3, 4, batch_first=True), Linear(4, 2), Refuses(), seed=0)
+    before = snapshot(model)
+    model.layers[2].error["initialize"] = MemoryError
+    with pytest.raises(MemoryError):
+        model.reseed(1)
+    assert snapshot(model) == before
+
+
+@pytest.mark.parametrize(("make", "x"), [(stack, X), (small_translator, PAIRS)])
 def test_interrupts_leave_all_or_nothing(make, x):
     """Also the points in ``contextlib``, which restores the gradients."""
     finished = make()

@@ -16,6 +16,7 @@ from pygru.core.parameters import Parameters
 from pygru.core.validation import check_dtype, type_name
 from pygru.nn.model import Configured, Model
 from pygru.nn.seeds import generator_for
+from pygru.nn.undo import reseeding_undone
 from pygru.typing import Floats, Seed
 
 
@@ -36,11 +37,15 @@ class Parametric(Parameters, Configured):
         config = self.get_config()
         dtype = check_dtype(config.get("dtype", "float32"))
         self._create_parameters(self.parameter_shapes(config), dtype)
-        self.reseed(seed)
+        self.initialize(generator_for(seed, type(self).__name__))
 
     def reseed(self, seed: Seed) -> None:
-        """Draw the initial parameters anew; numbers drawn in training follow ``seed`` too."""
-        self.initialize(generator_for(seed, type(self).__name__))
+        """Draw the initial parameters anew; numbers drawn in training follow ``seed`` too.
+
+        After an error or an interrupt either nothing or everything has changed.
+        """
+        with reseeding_undone([self]):
+            self.initialize(generator_for(seed, type(self).__name__))
 
     def initialize(self, generator: np.random.Generator) -> None:
         """Give the parameters their initial values; here they remain zeros."""

@@ -27,6 +27,7 @@ from pygru.nn.linear import Linear
 from pygru.nn.seeds import spawn
 from pygru.nn.seq2seq_passes import Tape
 from pygru.nn.tokens import Tokens, both_sides, padded, refuse_token, sequences_of_tokens
+from pygru.nn.undo import reseeding_undone
 from pygru.typing import Floats, Seed
 
 
@@ -192,12 +193,17 @@ class Seq2Seq(Composite):
         self._create_parts({**parts, "dropout": self._dropout})
 
     def reseed(self, seed: Seed) -> None:
-        """Draw the initial parameters anew; dropout and drawn tokens follow ``seed`` too."""
-        of_dropout, self.generator, *others = spawn(seed, len(self._unique) + 1)
+        """Draw the initial parameters anew; dropout and drawn tokens follow ``seed`` too.
+
+        After an error or an interrupt either nothing or everything has changed.
+        """
+        of_dropout, own, *others = spawn(seed, len(self._unique) + 1)
         *parts, dropout = self._unique
-        dropout.reseed(of_dropout)
-        for part, generator in zip(parts, others, strict=True):
-            part.reseed(generator)
+        with reseeding_undone([self, *self._unique]):
+            dropout.reseed(of_dropout)
+            for part, generator in zip(parts, others, strict=True):
+                part.reseed(generator)
+            self.generator = own
 
     def _check_token(self, name: str, value: int) -> int:
         token = validation.check_int(name, value, 0)

@@ -17,7 +17,7 @@ from pygru.data.padding import pad_sequences, unpad_sequences
 from pygru.nn.composite import Composite
 from pygru.nn.model import Model
 from pygru.nn.seeds import spawn
-from pygru.nn.undo import draws_undone, gradients_undone
+from pygru.nn.undo import draws_undone, gradients_undone, reseeding_undone
 from pygru.typing import Floats, Seed
 
 
@@ -97,10 +97,14 @@ class Sequential(Composite):
         return f"Sequential({', '.join(repr(layer) for layer in self.layers)})"
 
     def reseed(self, seed: Seed) -> None:
-        """Draw the initial parameters of all layers anew, each from a generator of its own."""
+        """Draw the initial parameters of all layers anew, each from a generator of its own.
+
+        After an error or an interrupt either nothing or everything has changed.
+        """
         generators = spawn(seed, len(self._unique))
-        for layer, generator in zip(self._unique, generators, strict=True):
-            layer.reseed(generator)
+        with reseeding_undone(self._unique):
+            for layer, generator in zip(self._unique, generators, strict=True):
+                layer.reseed(generator)
 
     # ---- what it is, as the sum of its layers ----------------------------------------------
 

@@ -42,6 +42,28 @@ def draws_undone(generators: Iterable[np.random.Generator], *more: Action) -> It
 
 
 @contextmanager
+def reseeding_undone(parts: Iterable[Any]) -> Iterator[None]:
+    """Give the parts their weights and generators back if the ``with`` block fails.
+
+    A part that is reseeded gets another generator, so the old one is as it was.
+    """
+    before: list[Action] = []
+    for part in parts:
+        values = getattr(part, "flat_parameters", None)  # a model of parts has none of its own
+        if values is not None:
+            before.append(assignment(values, values.copy()))
+        # A GRU has a property of the name "generator". object.__setattr__ is a function in C.
+        name = "_generator" if hasattr(part, "_generator") else "generator"
+        if hasattr(part, name):
+            before.append((object.__setattr__, part, name, getattr(part, name)))
+    try:
+        yield
+    except BaseException:
+        commit(reversed(before))  # of a part that occurs twice the first copy wins
+        raise
+
+
+@contextmanager
 def gradients_undone() -> Iterator[Callable[[Undoable, Any], None]]:
     """Put gradients back if what happens inside the ``with`` block fails.
 
