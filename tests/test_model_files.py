@@ -354,3 +354,13 @@ def test_save_refuses_what_it_does_not_know(tmp_path):
     with pytest.raises(TypeError, match="JSON"):
         pygru.save(GRU(1, 1), tmp_path / "m", {"a": object()})
     assert os.listdir(tmp_path) == []
+
+
+def test_errors_name_the_file(tmp_path):
+    """A program that loads several files must be able to say which of them is damaged."""
+    path = tmp_path / "broken.safetensors"
+    path.write_bytes(b"date,value")
+    trainer = pygru.Trainer(pygru.GRU(1, 1, batch_first=True, seed=0))
+    for read in (pygru.load, pygru.read_metadata, trainer.resume):
+        with pytest.raises(FormatError, match=r"broken\.safetensors: "):
+            read(path)

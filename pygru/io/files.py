@@ -148,5 +148,14 @@ def open_regular_file(path: Path | bytes) -> Iterator[tuple[BinaryIO, int]]:
     with open(path, "rb", opener=lambda name, _: os.open(name, flags)) as file:
         status = os.fstat(file.fileno())
         if not stat.S_ISREG(status.st_mode):
-            raise FormatError(f"{os.fsdecode(path)}: must be a regular file")
+            raise FormatError("must be a regular file, and not a pipe or a device")
         yield file, status.st_size
+
+
+@contextlib.contextmanager
+def named_in_errors(path: Path | bytes) -> Iterator[None]:
+    """Put the name of the file before the text of every FormatError of a ``with`` block."""
+    try:
+        yield
+    except FormatError as error:
+        raise FormatError(f"{os.fsdecode(path)}: {error}") from None

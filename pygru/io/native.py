@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pygru.core import validation
 from pygru.errors import FormatError, InternalError
 from pygru.gru import GRU
-from pygru.io.files import open_regular_file, write_atomically
+from pygru.io.files import named_in_errors, open_regular_file, write_atomically
 from pygru.io.header import (
     FORMAT_VERSION,
     HEADER_LIMIT,
@@ -198,12 +198,13 @@ def load_with_metadata(
     """Return the model and the metadata of a file, which is read once; see :func:`load`."""
     check_finite = validation.check_bool("check_finite", check_finite)
     classes = _with_own(layers)
-    description, shapes, metadata, _, arrays = read_file(path, classes)
+    with named_in_errors(path):
+        description, shapes, metadata, _, arrays = read_file(path, classes)
     if check_finite:
         for name, array in arrays.items():
             if not np.isfinite(array).all():
                 raise ValueError(f"{name} contains NaN or infinity")
-    with _invalid_configuration():
+    with named_in_errors(path), _invalid_configuration():
         model = _build(description, classes)
         if list(model.parameters) != list(shapes):
             raise ValueError(f"it makes other parameters than {description['class']} has")
@@ -261,7 +262,7 @@ def read_metadata(path: Path | bytes) -> dict[str, Any]:
     FormatError, OSError
         As :func:`load`.
     """
-    with open_regular_file(path) as (file, size):
+    with named_in_errors(path), open_regular_file(path) as (file, size):
         return _metadata_in(read_header(file, size).notes)
 
 

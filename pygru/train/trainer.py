@@ -17,6 +17,7 @@ from pygru.budget import check_memory
 from pygru.core import threads
 from pygru.core.atomic import commit
 from pygru.core.validation import check_bool, check_int
+from pygru.io.files import named_in_errors
 from pygru.io.native import classes_of, describe
 from pygru.nn.model import Model
 from pygru.train import checkpoint_file
@@ -370,9 +371,10 @@ class Trainer:
         OSError
             If the file cannot be read.
         """
-        description, parameters, plain = checkpoint_file.read(path, classes_of(self.model))
-        refuse_difference("model", description, describe(self.model))
-        commit(restoring(self._state, parameters, plain, self.callbacks, self._setup))
+        with named_in_errors(path):
+            description, parameters, plain = checkpoint_file.read(path, classes_of(self.model))
+            refuse_difference("model", description, describe(self.model))
+            commit(restoring(self._state, parameters, plain, self.callbacks, self._setup))
 
     # ---- without training ------------------------------------------------------------------
 
