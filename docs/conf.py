@@ -60,6 +60,13 @@ autodoc_typehints = "none"
 numpydoc_show_class_members = False
 reference_pages.write(HERE / "reference")
 
+
+def skip_what_scikit_learn_defines(app, what, name, member, skip, options):
+    """Leave out methods that estimators inherit: their texts refer to pages of scikit-learn."""
+    home = getattr(member, "__module__", None) or ""
+    return True if home.split(".")[0] == "sklearn" else None
+
+
 # ---- the gallery ---------------------------------------------------------------------------
 
 sphinx_gallery_conf = {
@@ -102,3 +109,4 @@ def setup(app):
     """Connect what is defined above."""
     app.connect("source-read", open_comments)
     app.connect("source-read", link_to_gallery)
+    app.connect("autodoc-skip-member", skip_what_scikit_learn_defines)

@@ -48,7 +48,8 @@ GROUPS = {
     ),
     "sklearn": Group(
         "scikit-learn estimators",
-        "Estimators that work with the tools of scikit-learn, version 1.6 or later.",
+        "Estimators that work with the tools of scikit-learn, version 1.6 or later. They also "
+        "have the methods of all its estimators, such as `get_params` and `score`.",
         ("pygru.sklearn",),
     ),
     "losses": Group(
