@@ -10,6 +10,7 @@ of their own in test_interrupt.py.
 """
 
 import dis
+import gc
 import sys
 
 # After these instructions the interpreter loop looks for signals.
@@ -67,9 +68,13 @@ def run_to(function, point, inside="", handler=interrupt):
 
     Only Python functions in files whose name begins with ``inside`` count. Returns where the
     interrupt came ("function:line"), or None if the function ended before that.
+
+    The garbage collector is off meanwhile. It calls functions of other packages at any time,
+    and CPython only reports what these raise, so an interrupt in one of them would be lost.
     """
     tracer = _Tracer(point, inside, handler)
-    before = sys.gettrace()
+    before, collects = sys.gettrace(), gc.isenabled()
+    gc.disable()
     try:
         sys.settrace(tracer)
         try:
@@ -79,6 +84,9 @@ def run_to(function, point, inside="", handler=interrupt):
     except KeyboardInterrupt:
         if tracer.where is None:
             raise
+    finally:
+        if collects:
+            gc.enable()
     return tracer.where
 
 
