@@ -18,6 +18,7 @@ PACKAGES = [
     "pygru.commands",
     "pygru.core",
     "pygru.data",
+    "pygru.forecasting",
     "pygru.io",
     "pygru.nn",
     "pygru.plot",
