@@ -117,14 +117,13 @@ def test_the_same_seed_gives_the_same_file_for_any_threads(data):
 
 
 def test_predicted_dates_go_on(tmp_path):
-    from pygru.data.series import load_co2
+    from pygru.data import load_co2
 
     shutil.copytree(tmp_path, tmp_path / "w")
     process = run("train", "--epochs", "1", "--output", "w", cwd=tmp_path)
     assert process.returncode == 0, process.stderr
     co2 = load_co2()
-    lines = [f"{date},{value}" for date, value in zip(co2.labels, co2.values, strict=True)]
-    (tmp_path / "co2.csv").write_text("\n".join(["date,co2", *lines]))
+    co2.to_csv(tmp_path / "co2.csv")
     forecast = run("predict", "w/model.safetensors", "co2.csv", cwd=tmp_path).stdout
     assert forecast.splitlines()[:2][0] == "step,date,co2"
     assert forecast.splitlines()[1].startswith("1,2002-01-05,")

@@ -191,7 +191,7 @@ def test_every_public_name_has_a_place_in_the_reference():
 
 def test_a_name_of_no_group_is_refused():
     pages = load_reference_pages()
-    assert pages.group_of("pygru.load_co2", pygru.data.series.load_co2)[0] == "data"
+    assert pages.group_of("pygru.load_co2", pygru.data.load_co2)[0] == "data"
     assert pages.group_of("pygru.losses.mse", pygru.losses.mse)[0] == "losses"  # not layers
     with pytest.raises(LookupError, match=r"pygru\.lost.*is in no group"):
         pages.group_of("pygru.lost", type("Lost", (), {"__module__": "pygru.train_of_thought"}))

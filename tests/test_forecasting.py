@@ -8,7 +8,8 @@ import pytest
 
 import pygru
 from pygru.baselines import as_origins, as_values, fill_forward, last_value, seasonal_naive
-from pygru.data.series import load_co2, read_csv
+from pygru.data import load_co2
+from pygru.data.series import read_csv
 from pygru.errors import FormatError
 from pygru.forecasting import Forecaster, Split, Task, evaluate
 
@@ -132,9 +133,8 @@ def test_the_series_that_ships():
     co2 = load_co2()
     assert len(co2) == 2284
     assert int(np.isnan(co2.values).sum()) == 59
-    assert (co2.labels[0], co2.labels[-1]) == ("1958-03-29", "2001-12-29")
-    dates = co2.positions()
-    assert {(b - a).days for a, b in itertools.pairwise(dates)} == {7}
+    assert [str(co2.index[i].date()) for i in (0, -1)] == ["1958-03-29", "2001-12-29"]
+    assert {(b - a).days for a, b in itertools.pairwise(co2.index)} == {7}
     assert 310 < np.nanmin(co2.values) < np.nanmax(co2.values) < 375
 
 

@@ -13,6 +13,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +65,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _series_to_train_on(options: argparse.Namespace) -> Series:
-    from pygru.data.series import load_co2, read_csv
+    from pygru.data.series import read_csv
 
     if options.data is None:
         if options.target not in (None, "co2"):
@@ -72,7 +73,8 @@ def _series_to_train_on(options: argparse.Namespace) -> Series:
         options.horizon = options.horizon or 52
         options.season = options.season or 52
         options.test_size = options.test_size or 260
-        return load_co2()
+        with resources.as_file(resources.files("pygru.data") / "mauna_loa_co2.csv") as path:
+            return read_csv(path, "co2")
     missing = [f"--{name}" for name in ("target", "horizon") if getattr(options, name) is None]
     if missing:
         raise UsageError(f"a data file needs {' and '.join(missing)}")

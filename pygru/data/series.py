@@ -1,4 +1,4 @@
-"""Time series from CSV files, and the one that ships with pygru."""
+"""Time series from CSV files."""
 
 import csv
 import datetime
@@ -7,7 +7,6 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import resources
 from typing import TextIO
 
 import numpy as np
@@ -141,27 +140,3 @@ def _number(cell: str, where: str, column: str) -> float:
     if not math.isfinite(value):
         raise FormatError(f"{where}: column {shown(column)}: {shown(cell)} is not a number")
     return value
-
-
-def load_co2() -> Series:
-    """Return the weekly CO2 concentration at Mauna Loa, 1958 to 2001, with its gaps.
-
-    2,284 weeks from 29 March 1958 to 29 December 2001, in parts per million; 59 are missing.
-    Source: C. D. Keeling and T. P. Whorf, "Atmospheric CO2 concentrations derived from flask
-    air samples at sites in the SIO network", in Trends: A Compendium of Data on Global Change,
-    Carbon Dioxide Information Analysis Center, Oak Ridge National Laboratory, 2004; public
-    domain.
-
-    Returns
-    -------
-    Series
-
-    Examples
-    --------
-    >>> from pygru.data.series import load_co2
-    >>> co2 = load_co2()
-    >>> len(co2), co2.labels[0], float(co2.values[0])
-    (2284, '1958-03-29', 316.1)
-    """
-    with resources.as_file(resources.files("pygru.data") / "mauna_loa_co2.csv") as path:
-        return read_csv(path, "co2")
