@@ -5,10 +5,13 @@ fail if pygru writes to the file itself, renames before the end, or never remove
 files. Whether a file is also whole after a power failure cannot be tested in this way. It
 follows from the order of fsync and rename, which test_model_files.py checks.
 
-PYGRU_KILLS=1000 kills a thousand times; the default is fifty times.
+One test kills at each point of the code that writes files. The other one kills at a random
+moment, perhaps in the middle of a write of the system. The child says what it has done, so
+what the tests prove does not depend on how fast the machine is.
+
+PYGRU_KILLS=1000 kills a thousand times at random moments; the default is thirty times.
 """
 
-import itertools
 import os
 import random
 import signal
@@ -16,11 +19,13 @@ import time
 
 import numpy as np
 import pytest
+from interrupts import run_to
 
 import pygru
 from pygru import GRU, Trainer
+from pygru.io import files
 
-KILLS = int(os.environ.get("PYGRU_KILLS", "50"))
+KILLS = int(os.environ.get("PYGRU_KILLS", "30"))
 
 pytestmark = [
     pytest.mark.skipif(os.name == "nt", reason="needs kill -9 and locks on files"),
@@ -33,31 +38,14 @@ def small_gru():
     return GRU(30, 100, batch_first=True, seed=0)
 
 
-def save_for_ever(kind, path, first):
-    """Save again and again to a slow disk; all weights are the number of the save."""
-    fsync = os.fsync
-    os.fsync = lambda descriptor: (time.sleep(0.002), fsync(descriptor))
+def save(kind, path, number):
+    """Save a model or a checkpoint all of whose weights are ``number``."""
     trainer = Trainer(small_gru())
-    for number in itertools.count(first):
-        trainer.model.flat_parameters = np.full_like(trainer.model.flat_parameters, number)
-        if kind == "checkpoint":
-            trainer.save_checkpoint(path)
-        else:
-            pygru.save(trainer.model, path)
-
-
-def killed_after(seconds, *arguments):
-    """Run ``save_for_ever`` in a process of its own and kill it."""
-    child = os.fork()
-    if child == 0:
-        try:
-            save_for_ever(*arguments)
-        finally:
-            os._exit(1)
-    time.sleep(seconds)
-    os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status)  # it had not ended before
+    trainer.model.flat_parameters = np.full_like(trainer.model.flat_parameters, number)
+    if kind == "checkpoint":
+        trainer.save_checkpoint(path)
+    else:
+        pygru.save(trainer.model, path)
 
 
 def number_in(kind, path):
@@ -73,23 +61,79 @@ def number_in(kind, path):
     return int(numbers[0])
 
 
+def started(function):
+    """Run ``function`` in a process of its own; return its number."""
+    child = os.fork()
+    if child == 0:
+        try:
+            function()
+        finally:
+            os._exit(1)
+    return child
+
+
+def kill_itself(where):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_killed_at_every_point(tmp_path):
+    """A process kills itself at the first, the second, ... point of the code that writes."""
+    path, point, last, outcomes = tmp_path / "m.safetensors", 0, 0, set()
+    save("model", path, last)
+    killed = True
+    while killed:
+        point += 1
+
+        def write(stop_at=point, number=last + 1):
+            where = run_to(
+                lambda: save("model", path, number), stop_at, files.__file__, kill_itself
+            )
+            os._exit(0 if where is None else 1)
+
+        _, status = os.waitpid(started(write), 0)
+        killed = os.WIFSIGNALED(status)
+        found = number_in("model", path)
+        assert found in (last, last + 1), point
+        assert len(os.listdir(tmp_path)) <= 2, point  # files of earlier kills are gone
+        outcomes.add((found - last, len(os.listdir(tmp_path)) - 1))
+        last = found
+    # Kills before there was a temporary file, with one, and after the file was replaced.
+    assert outcomes == {(0, 0), (0, 1), (1, 0)}
+    assert point > 30 and os.WEXITSTATUS(status) == 0
+
+
 @pytest.mark.parametrize("kind", ["checkpoint", "model"])
 def test_killed_at_any_moment(kind, tmp_path):
-    path, rng = tmp_path / "m.safetensors", random.Random(0)
+    path, rng, last = tmp_path / "m.safetensors", random.Random(0), 0
     other = tmp_path / ".m.safetensors.bak"  # similar to the names that are removed
     other.touch()
-    Trainer(small_gru()).save_checkpoint(path)
-    last = interrupted = 0
+    save("checkpoint", path, last)
     for _ in range(KILLS):
-        before = path.read_bytes()
-        killed_after(rng.uniform(0, 0.03), kind, path, last + 1)
-        if path.read_bytes() != before:
-            found = number_in(kind, path)
-            assert found > last
-            last = found
-        interrupted += len(os.listdir(tmp_path)) > 2
+        reader, writer = os.pipe()
+
+        def save_for_ever(first=last + 1, writer=writer):
+            number = first
+            while True:
+                os.write(writer, b".")
+                save(kind, path, number)
+                number += 1
+
+        child = started(save_for_ever)
+        os.close(writer)
+        with open(reader, "rb", buffering=0) as pipe:
+            complete = rng.randrange(3)  # so many saves have ended, and the next has begun
+            for _ in range(complete + 1):
+                assert pipe.read(1) == b"."
+            time.sleep(rng.uniform(0, 0.004))
+            os.kill(child, signal.SIGKILL)
+            _, status = os.waitpid(child, 0)
+            complete += len(pipe.read())  # and those since
+        assert os.WIFSIGNALED(status)  # it had not ended before
+        found = number_in(kind, path)
+        assert last + complete <= found <= last + complete + 1
+        last = found
         assert len(os.listdir(tmp_path)) <= 3  # files of earlier kills are gone
-    assert last > 0 and interrupted > 0  # it did save, and some kills came during a save
+    assert last >= KILLS / 3
     pygru.save(GRU(1, 1), path)
     assert sorted(os.listdir(tmp_path)) == sorted([path.name, other.name])
 

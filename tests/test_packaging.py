@@ -131,7 +131,7 @@ import numpy, scipy.linalg, scipy.linalg.cython_blas
 before = set(sys.modules)
 tasks = "/proc/self/task"
 state = lambda: (
-    dict(os.environ), warnings.filters[:], signal.getsignal(signal.SIGINT).__name__,
+    dict(os.environ), warnings.filters[:], repr(signal.getsignal(signal.SIGINT)),
     threading.active_count(), os.path.exists(tasks) and len(os.listdir(tasks)),
     numpy.geterr(),
 )
