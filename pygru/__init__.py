@@ -30,6 +30,7 @@ from pygru.gru import GRU
 from pygru.io.native import load, read_metadata, save
 from pygru.nn import losses
 from pygru.nn.attention import Attention
+from pygru.nn.attention_pooling import AttentionOverTime
 from pygru.nn.beam import Translation
 from pygru.nn.dropout import Dropout
 from pygru.nn.embedding import Embedding
@@ -58,6 +59,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "Attention",
+    "AttentionOverTime",
     "CSVLogger",
     "Callback",
     "ConcatenatedWeights",

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from engines import FUSED_SETS, SETS
 
-from pygru.core import _core, _testing
+from pygru.core import _core, _training
 
 FUNCTIONS = {
     "sigmoid": lambda x: np.where(x >= 0, 1 / (1 + np.exp(-x)), np.exp(x) / (1 + np.exp(x))),
@@ -22,7 +22,7 @@ every_function = pytest.mark.parametrize("name", FUNCTIONS)
 
 def activate(name, values, kernels=SETS[-1]):
     out = np.empty_like(values)
-    _testing.activate(name, values, out, _core.Kernels(kernels, _core.ENGINE_BLAS))
+    _training.activate(name, _core.Kernels(kernels, _core.ENGINE_BLAS), values, out)
     return out
 
 

@@ -4,6 +4,7 @@ from typing import Self, final
 from pygru.core._core import Kernels
 from pygru.typing import Floats, Integers
 
+def activate(name: str, kernels: Kernels, values: Floats, out: Floats) -> None: ...
 def optimizers() -> dict[str, tuple[int, int, tuple[str, ...]]]: ...
 
 @final

@@ -1,5 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
-"""The kernels of training on flat arrays: optimisers, cross-entropy, the norm of gradients."""
+"""Kernels on flat arrays: activations, optimisers, cross-entropy, the norm of gradients."""
 
 cimport cython
 from libc.stdint cimport int32_t, int64_t
@@ -20,6 +20,24 @@ cdef const Core *CORE = core()
 
 cdef enum:
     MOST_SETTINGS = 16
+
+
+def activate(str name, Kernels kernels not None, values, out):
+    """Fill ``out`` with the "sigmoid" or the "tanh" of each element of ``values``."""
+    cdef Borrowed borrowed = Borrowed()
+    cdef int32_t precision = precision_of(values)
+    cdef const char *format = traits_of(precision).format
+    cdef bint is_sigmoid = name == "sigmoid"
+    cdef int64_t n = len(values)
+    cdef const void *source = borrowed.dense(values, n, format, False)
+    cdef void *target = borrowed.dense(out, n, format, True)
+    cdef int status
+    with nogil:
+        if is_sigmoid:
+            status = CORE.sigmoid(precision, kernels.kernels, n, source, target)
+        else:
+            status = CORE.tanh(precision, kernels.kernels, n, source, target)
+    check(status)
 
 
 def optimizers():

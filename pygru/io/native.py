@@ -29,6 +29,7 @@ from pygru.io.header import (
 )
 from pygru.io.json_values import check_json_object
 from pygru.nn.attention import Attention
+from pygru.nn.attention_pooling import AttentionOverTime
 from pygru.nn.dropout import Dropout
 from pygru.nn.embedding import Embedding
 from pygru.nn.last import Last
@@ -57,6 +58,7 @@ CLASSES: Classes = {
         Last,
         MeanOverTime,
         MaxOverTime,
+        AttentionOverTime,
         Attention,
         Seq2Seq,
         Sequential,
