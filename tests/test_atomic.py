@@ -16,6 +16,7 @@ import sys
 import numpy as np
 import pytest
 from interrupts import at_every_point
+from patience import PATIENCE
 
 from pygru.core.atomic import (
     assignment,
@@ -233,7 +234,7 @@ def test_storm_of_signals_leaves_no_mixture(tmp_path):
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["1000", "0", "True"]

@@ -16,6 +16,7 @@ import types
 
 import numpy as np
 import pytest
+from patience import PATIENCE
 from scipy import sparse
 
 import pygru
@@ -949,7 +950,7 @@ def test_threads_that_cannot_be_created_end_the_process_cleanly(tmp_path, row):
         env={"PATH": "/usr/bin:/bin", "OMP_STACKSIZE": "64G"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     if "completed" not in done.stdout:
         assert done.returncode == 1, done.stderr

@@ -16,6 +16,7 @@ import types
 import numpy as np
 import pytest
 from engines import HAS_SIMD, use, use_blas_for, use_engine
+from patience import PATIENCE
 from scipy.linalg import cython_blas
 
 from pygru import GRU
@@ -247,7 +248,7 @@ def library(tmp_path_factory):
     source, target = folder / "blas64.c", folder / "blas64.so"
     source.write_text(SOURCE)
     command = [compiler, "-O1", "-shared", "-fPIC", "-o", target, source]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    subprocess.run(command, check=True, capture_output=True, timeout=PATIENCE)
     return ctypes.CDLL(str(target))
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 
 import pytest
+from patience import PATIENCE
 
 PREPARE = """
 import json, mmap, subprocess, sys, time
@@ -85,7 +86,7 @@ def run_python(tmp_path, code):
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, (done.returncode, done.stderr)
     return json.loads(done.stdout)

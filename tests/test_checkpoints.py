@@ -16,6 +16,7 @@ import weakref
 
 import numpy as np
 import pytest
+from patience import PATIENCE
 
 import pygru
 from pygru import (
@@ -846,7 +847,7 @@ def test_own_functions_are_known_again_in_another_process(tmp_path):
     """Their names are kept, not their addresses."""
     for what in ("begin", "resume"):
         command = [sys.executable, "-W", "error", "-c", OWN_FUNCTIONS, tmp_path / "c", what]
-        subprocess.run(command, check=True, cwd=tmp_path, timeout=120)
+        subprocess.run(command, check=True, cwd=tmp_path, timeout=PATIENCE)
 
 
 def test_a_trainer_that_is_dropped_drops_its_model(tmp_path):

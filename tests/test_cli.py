@@ -12,6 +12,7 @@ import sys
 
 import numpy as np
 import pytest
+from patience import PATIENCE
 
 import pygru.cli
 
@@ -23,7 +24,7 @@ def run(*arguments, cwd, **options):
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
         **options,
     )
@@ -349,7 +350,7 @@ def test_names_that_the_terminal_cannot_show(trained, tmp_path):
         cwd=tmp_path,
         env=environment,
         capture_output=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -360,7 +361,7 @@ def test_names_that_the_terminal_cannot_show(trained, tmp_path):
         cwd=tmp_path,
         env=environment,
         capture_output=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -379,7 +380,7 @@ def test_output_that_cannot_be_written(arguments, trained):
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
-            timeout=120,
+            timeout=PATIENCE,
             check=False,
         )
     fails(done, 1, "No space left on device")

@@ -16,6 +16,7 @@ import threading
 import numpy as np
 import pytest
 from engines import ENGINES, FUSED_SETS, HAS_SIMD, SETS, use_engine
+from patience import PATIENCE
 
 import pygru
 from pygru import GRU, SGD, Variant
@@ -259,7 +260,7 @@ def fresh_python(code, **variables):
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE,
     )
 
 

@@ -1,7 +1,7 @@
 """Fork after a parallel region: the child must finish, serially, with the parent's bits.
 
 The OpenMP runtime does not survive a fork. Without the core's guard every test here hangs until
-its alarm kills the child after 20 seconds.
+its alarm kills the child.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ import traceback
 
 import numpy as np
 import pytest
+from patience import PATIENCE
 
 import pygru
 from pygru import GRU
@@ -24,8 +25,6 @@ pytestmark = [
     # Python 3.12 and newer warn about forks while threads run, which is what we test.
     pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
 ]
-
-SECONDS = 20
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +53,7 @@ def in_child(function):
         status = 1
         try:
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(SECONDS)
+            signal.alarm(PATIENCE)
             os.write(writer, function())
             status = 0
         except BaseException:
@@ -118,12 +117,12 @@ def test_child_reports_one_thread(model):
 
 def test_child_of_a_parent_that_never_ran_a_team(tmp_path):
     """The first call of pygru happens in the child, which may then use threads."""
-    code = """
+    code = f"""
 import os, signal, numpy as np, pygru
 gru = pygru.GRU(16, 64, seed=0)
 x = np.ones((20, 64, 16), np.float32)
 child = os.fork()
-signal.alarm(20)
+signal.alarm({PATIENCE})
 output = gru(x, n_threads=2)[0]
 again = gru(x, n_threads=1)[0]
 assert np.array_equal(output, again)
@@ -136,7 +135,7 @@ raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=2 * PATIENCE,
     )
     assert done.returncode == 0, done.stderr
 
@@ -161,7 +160,7 @@ def test_pool_of_forked_workers(model):
     expected = compute(*model)
     _shared["model"] = model
     with multiprocessing.get_context("fork").Pool(2) as pool:
-        results = pool.map_async(pool_task, range(4), chunksize=1).get(timeout=SECONDS)
+        results = pool.map_async(pool_task, range(4), chunksize=1).get(timeout=PATIENCE)
     assert results == [expected] * 4
 
 
@@ -206,7 +205,7 @@ for _ in range(10):
         pass
     child = os.fork()
     if child == 0:
-        signal.alarm(20)
+        signal.alarm({patience})
         os._exit(compute(model, x) != expected)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert status == 0, f"the child hung, crashed or gave other bits: {{status}}"
@@ -219,12 +218,13 @@ assert compute(model, x) == expected
 
 def run_busy(tmp_path, arguments):
     """Fork ten times while other threads are busy; in another process, as it may hang."""
+    code = WHILE_BUSY.format(arguments=arguments, patience=PATIENCE)
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", WHILE_BUSY.format(arguments=arguments)],
+        [sys.executable, "-W", "ignore", "-c", code],
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=SECONDS + 10,
+        timeout=2 * PATIENCE,
     )
     assert done.returncode == 0, done.stderr
 

@@ -13,6 +13,7 @@ import sys
 
 import numpy as np
 import pytest
+from patience import PATIENCE
 
 from pygru import GRU
 from pygru.core import backend, memory
@@ -294,7 +295,7 @@ print("clean")
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "clean\n"

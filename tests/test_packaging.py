@@ -15,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from patience import PATIENCE
 
 import pygru
 from pygru.core import _core
@@ -30,7 +31,7 @@ def python(code, cwd, **environment):
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE,
         env={**os.environ, **environment},
     )
     assert process.returncode == 0, process.stderr

@@ -13,6 +13,7 @@ import weakref
 import numpy as np
 import pytest
 from engines import ENGINES, use_engine
+from patience import PATIENCE
 
 from pygru import GRU
 from pygru.core import memory
@@ -256,7 +257,7 @@ def test_calls_in_many_threads_have_memory_of_their_own():
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(60)
+        worker.join(PATIENCE)
     assert not wrong
 
 

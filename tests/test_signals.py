@@ -14,6 +14,7 @@ import subprocess
 import sys
 
 import pytest
+from patience import PATIENCE
 
 PREPARE = f"""
 import json, os, signal, sys, threading
@@ -64,14 +65,14 @@ def look(where):
 """
 
 
-def run_python(tmp_path, code, seconds=200):
+def run_python(tmp_path, code):
     """Run ``code`` after the preparation; return the JSON that it prints last."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", PREPARE + code],
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=seconds,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])

@@ -16,6 +16,7 @@ import tracemalloc
 import numpy as np
 import pytest
 from engines import ENGINES, use_engine
+from patience import PATIENCE
 
 from pygru import GRU, Stream
 
@@ -250,7 +251,7 @@ thread.join()
 
 def test_rows_that_change_during_a_reset_do_no_harm():
     """Another thread writes rows that do not exist; without a copy the process crashes."""
-    subprocess.run([sys.executable, "-P", "-c", CHANGING_ROWS], check=True, timeout=100)
+    subprocess.run([sys.executable, "-P", "-c", CHANGING_ROWS], check=True, timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("rows", ["all", 1.5, {"a": 1}])
@@ -572,7 +573,7 @@ def test_streams_in_many_threads(H, batch):
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(60)
+        worker.join(PATIENCE)
     for result, right in zip(results, expected, strict=True):
         np.testing.assert_array_equal(result, right)
 

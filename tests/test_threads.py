@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import threadpoolctl
 from engines import ENGINES, HAS_SIMD, use_engine
+from patience import PATIENCE
 
 import pygru
 from pygru import GRU
@@ -58,7 +59,7 @@ def run_in_threads(count, function):
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(60)
+        worker.join(PATIENCE)
         assert not worker.is_alive()
     if errors:
         raise errors[0]
@@ -88,7 +89,7 @@ def fresh_python(tmp_path, code, **variables):
         env={**environment, **variables},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip(), done.stderr
@@ -385,15 +386,15 @@ def test_blas_limit_is_restored_by_whoever_leaves_last(blas_library):
     def stay(index):
         with pygru.core.threads.single_threaded_blas(10**9):
             entered.set()
-            leave.wait(10)
+            leave.wait(PATIENCE)
 
     with pygru.core.threads.single_threaded_blas(10**9):
         worker = threading.Thread(target=stay, args=(0,))
         worker.start()
-        assert entered.wait(10)
+        assert entered.wait(PATIENCE)
     assert blas_library.get_num_threads() == 1
     leave.set()
-    worker.join(10)
+    worker.join(PATIENCE)
     assert blas_library.get_num_threads() == 2
 
 
