@@ -158,32 +158,81 @@ def bce_with_logits(
     logits: ArrayLike,
     target: ArrayLike,
     *,
+    pos_weight: ArrayLike | None = None,
     mask: ArrayLike | None = None,
     weights: ArrayLike | None = None,
 ) -> tuple[Mean, Floats]:
     """Binary cross-entropy of ``sigmoid(logits)`` with targets in [0, 1].
 
-    Parameters and results as in :func:`mse`.
+    Parameters
+    ----------
+    logits, target : array_like
+        Two arrays of the same shape.
+    pos_weight : array_like, optional
+        How much the positive part of a target counts, a number >= 0, or one for each output:
+        any shape that can be broadcast to that of the target. As in PyTorch, the loss of an
+        element is ``-(pos_weight * t * log(p) + (1 - t) * log(1 - p))`` with
+        ``p = sigmoid(logit)``. The number by which the sum is divided does not depend on it.
+    mask, weights : array_like, optional
+        As in :func:`mse`.
+
+    Returns
+    -------
+    value : Mean
+    gradient : ndarray
+        As in :func:`mse`.
 
     Raises
     ------
     ValueError
         If a target that counts is not in [0, 1]. Labels 1 and 2, for example, would train to a
-        loss without a lower bound.
+        loss without a lower bound. Also if ``pos_weight`` is negative, is not finite, or does
+        not fit the target.
 
     Examples
     --------
+    >>> import functools
     >>> from pygru import losses
     >>> round(losses.bce_with_logits([0.0], [1.0])[0], 4)
     0.6931
+    >>> round(losses.bce_with_logits([0.0], [1.0], pos_weight=3.0)[0], 4)
+    2.0794
+    >>> loss = functools.partial(losses.bce_with_logits, pos_weight=3.0)  # for a Trainer
     """
 
     def element(p: Floats, t: Floats) -> tuple[Floats, Floats]:
         e = np.exp(-abs(p))
         sigmoid = np.where(p >= 0, 1, e) / (1 + e)
-        return np.maximum(p, 0) - p * t + np.log1p(e), sigmoid - t
+        if pos_weight is None:
+            return np.maximum(p, 0) - p * t + np.log1p(e), sigmoid - t
+        # With w = pos_weight: (1 - t) softplus(p) + w t softplus(-p)
+        weight = _pos_weight(pos_weight, t)
+        negative = np.where(p >= 0, e, 1) / (1 + e)  # 1 - sigmoid, without cancellation
+        softplus = np.log1p(e)
+        value = (1 - t) * (np.maximum(p, 0) + softplus)
+        value += weight * t * (np.maximum(-p, 0) + softplus)
+        return value, (1 - t) * sigmoid - weight * t * negative
 
     return _reduce(logits, target, mask, weights, element, targets.probabilities)
+
+
+def _pos_weight(values: ArrayLike, target: Floats) -> Floats:
+    """The weights of the positive parts of targets, in their dtype."""
+    array = _as_real("pos_weight", values, np.dtype(np.float64))
+    if not (np.isfinite(array) & (array >= 0)).all():
+        raise ValueError("pos_weight must be finite and >= 0")
+    if array.ndim > target.ndim or any(
+        size not in (1, wide)
+        for size, wide in zip(array.shape[::-1], target.shape[::-1], strict=False)
+    ):
+        raise ValueError(
+            f"pos_weight must have a shape that fits that of the target {target.shape}, got "
+            f"{array.shape}"
+        )
+    limit = np.finfo(target.dtype).max
+    if array.size and array.max() > limit:
+        raise ValueError(f"pos_weight must be at most {limit} for {target.dtype}")
+    return array.astype(target.dtype)
 
 
 def quantile(
