@@ -54,6 +54,14 @@ def check_int(name: str, value: object, minimum: int) -> int:
     return result
 
 
+def check_count(name: str, value: object, minimum: int) -> int:
+    """Return a number of steps or epochs as an int; float64 must hold it exactly."""
+    result = check_int(name, value, minimum)
+    if result > EXACT_INTEGERS:
+        raise ValueError(f"{name} must be at most 2**53, got {shown_number(result)}")
+    return result
+
+
 def check_bool(name: str, value: object) -> bool:
     """Return ``value`` as a bool; numbers and strings are refused."""
     if not isinstance(value, (bool, np.bool_)):

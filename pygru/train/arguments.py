@@ -21,6 +21,9 @@ from pygru.train.optimizer_base import Optimizer
 from pygru.train.optimizers import SGD, Adam, AdamW, RMSprop
 from pygru.train.scan import blocks_of
 
+#: Samples per step if nothing else is said, as in Keras.
+BATCH_SIZE = 32
+
 #: Optimisers that can be given by their names.
 OPTIMIZERS: dict[str, Callable[[], Optimizer]] = {
     "adam": Adam,
@@ -271,8 +274,10 @@ def split_off(data: Data, validation_split: float) -> tuple[Data, Data]:
     return data.part(0, first), data.part(first, len(data))
 
 
-def batch_size_for(batch_size: int, samples: int) -> int:
+def batch_size_for(batch_size: int | None, samples: int) -> int:
     """Return the batch size, at most the number of samples; warns as scikit-learn does."""
+    if batch_size is None:
+        return min(BATCH_SIZE, samples)
     batch_size = validation.check_int("batch_size", batch_size, 1)
     if batch_size > samples:
         warnings.warn(

@@ -94,7 +94,7 @@ def check_record(name: str, record: Any) -> None:
         if key not in record:
             raise ValueError(f"{name} has no {key}")
     for key, minimum in (("epoch", 0), ("sequences", 1)):
-        validation.check_int(f"{name}: {key}", record[key], minimum)
+        validation.check_count(f"{name}: {key}", record[key], minimum)
     for key in ("learning_rate", "seconds"):
         validation.check_not_negative(f"{name}: {key}", record[key])
     validation.check_number(f"{name}: loss", record["loss"])

@@ -101,7 +101,7 @@ def find_learning_rate(
     X: Any,
     y: Any,
     *,
-    batch_size: int,
+    batch_size: int | None = None,
     lengths: ArrayLike | Mapping[str, Any] | None = None,
     bptt_steps: int | None = None,
     start: float = 1e-6,
@@ -154,7 +154,7 @@ def find_learning_rate(
         raise TypeError(f"trainer must be a Trainer, got {validation.type_name(trainer)}")
     start = validation.check_positive("start", start)
     stop = validation.check_positive("stop", stop)
-    steps = validation.check_int("steps", steps, 3)
+    steps = validation.check_count("steps", steps, 3)
     if not stop > start:
         raise ValueError(f"stop must be above start={start}, got {stop}")
     growth = math.log(stop / start) / (steps - 1)

@@ -26,8 +26,6 @@ Part: TypeAlias = tuple[tuple[Floats, ...], float]
 #: Pairs of flat arrays, as a model's ``flat_pairs``: values and gradients.
 Pairs: TypeAlias = Sequence[tuple[Floats, Floats]]
 
-MOST_STEPS = 2**53  # so many are exact in float64
-
 
 def pairs_of(model: Any) -> Pairs:
     """Return the flat arrays of a model or layer, or raise if it has none."""
@@ -117,9 +115,7 @@ class Optimizer:
     def loading(self, state: Mapping[str, Any]) -> Action:
         """Return the action of :meth:`load_state_dict`, after all checks."""
         validation.check_mapping("state", state)
-        steps = validation.check_int("steps", state["steps"], 0)
-        if steps > MOST_STEPS:
-            raise ValueError(f"steps must be at most 2**53, got {steps}")
+        steps = validation.check_count("steps", state["steps"], 0)
         rate = state["learning_rate"]
         if callable(self._learning_rate) != (rate is None):
             raise ValueError("learning_rate is a schedule in one and a number in the other")

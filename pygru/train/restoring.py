@@ -193,7 +193,7 @@ def _position(
 ) -> Position:
     _keys(plain, Position._fields)
     for name in ("epoch", "batch", "window"):
-        validation.check_int(name, plain[name], 0)
+        validation.check_count(name, plain[name], 0)
     for name, least in (("total", -np.inf), ("weight", 0.0), ("seconds", 0.0)):
         _finite(name, plain[name], least)
     _check_place(plain, settings, model)
@@ -279,7 +279,7 @@ def _random_state(plain: Any, state: TrainingState) -> dict[str, Any]:
     if (count is None) != (own["training_steps"] is None):
         raise ValueError(f"training_steps is {count}")
     if count is not None:
-        validation.check_int("training_steps", count, 0)
+        validation.check_count("training_steps", count, 0)
     states = _list(random_state["generators"])
     if len(states) != len(own["generators"]):
         raise ValueError(f"{len(states)} generators, expected {len(own['generators'])}")

@@ -41,7 +41,7 @@ class Schedule:
 
     def __call__(self, step: int) -> float:
         """Return the learning rate of one step, counted from 0."""
-        return self._formula(validation.check_int("step", step, 0), *self._arguments.values())
+        return self._formula(validation.check_count("step", step, 0), *self._arguments.values())
 
     def __repr__(self) -> str:
         values = {
@@ -88,7 +88,7 @@ def step(learning_rate: float, step_size: int, gamma: float = 0.1) -> Schedule:
     """
     arguments = {
         "learning_rate": validation.check_positive("learning_rate", learning_rate),
-        "step_size": validation.check_int("step_size", step_size, 1),
+        "step_size": validation.check_count("step_size", step_size, 1),
         "gamma": validation.check_fraction("gamma", gamma),
     }
     return Schedule(_step, arguments)
@@ -125,7 +125,7 @@ def cosine(learning_rate: float, total_steps: int, min_lr: float = 0.0) -> Sched
     """
     arguments = {
         "learning_rate": validation.check_positive("learning_rate", learning_rate),
-        "total_steps": validation.check_int("total_steps", total_steps, 1),
+        "total_steps": validation.check_count("total_steps", total_steps, 1),
         "min_lr": validation.check_not_negative("min_lr", min_lr),
     }
     return Schedule(_cosine, arguments)
@@ -168,7 +168,7 @@ def warmup(schedule: float | Callable[[int], float], warmup_steps: int) -> Sched
         schedule = validation.check_positive("schedule", schedule)
     arguments = {
         "schedule": schedule,
-        "warmup_steps": validation.check_int("warmup_steps", warmup_steps, 0),
+        "warmup_steps": validation.check_count("warmup_steps", warmup_steps, 0),
     }
     return Schedule(_warmup, arguments)
 
@@ -223,7 +223,7 @@ def one_cycle(
     """
     arguments = {
         "max_lr": validation.check_positive("max_lr", max_lr),
-        "total_steps": validation.check_int("total_steps", total_steps, 3),
+        "total_steps": validation.check_count("total_steps", total_steps, 3),
         "pct_start": validation.check_fraction("pct_start", pct_start),
         "div_factor": validation.check_positive("div_factor", div_factor),
         "final_div_factor": validation.check_positive("final_div_factor", final_div_factor),

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from pygru.budget import check_memory
 from pygru.core import threads
 from pygru.core.atomic import commit
-from pygru.core.validation import check_bool, check_int
+from pygru.core.validation import check_bool, check_count, check_int
 from pygru.io.files import named_in_errors
 from pygru.io.native import classes_of, describe
 from pygru.nn.model import Model
@@ -157,8 +157,8 @@ class Trainer:
         X: Any,
         y: Any,
         *,
-        epochs: int,
-        batch_size: int,
+        epochs: int = 1,
+        batch_size: int | None = None,
         lengths: ArrayLike | Mapping[str, Any] | None = None,
         sample_weight: Any = None,
         validation: tuple[Any, ...] | None = None,
@@ -183,9 +183,10 @@ class Trainer:
             of a sequence do not count. If the model predicts a single number, y may lack
             the last axis of 1, except for ``"cross_entropy"`` and quantiles.
         epochs : int
-            Training ends before the epoch with this number. Epochs are counted from 0.
-        batch_size : int
-            Samples per step.
+            Training ends before the epoch with this number. Epochs are counted from 0. The
+            default is a single epoch, as in Keras.
+        batch_size : int, optional
+            Samples per step; by default 32, or all samples if there are fewer.
         lengths : array_like of int, optional
             (N,) the valid steps of each sample.
         sample_weight : array_like or list of array_like, optional
@@ -234,8 +235,8 @@ class Trainer:
         weights without a gradient. There are two kinds: batches of empty sequences, if the
         model predicts every step, and batches of targets that the loss ignores.
         """
-        first_epoch = check_int("initial_epoch", initial_epoch, 0)
-        last_epoch = check_int("epochs", epochs, 0)
+        first_epoch = check_count("initial_epoch", initial_epoch, 0)
+        last_epoch = check_count("epochs", epochs, 0)
         shuffle = check_bool("shuffle", shuffle)
         if bptt_steps is not None:
             bptt_steps = check_int("bptt_steps", bptt_steps, 1)
