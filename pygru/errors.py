@@ -11,3 +11,7 @@ class FormatError(ValueError):
 
 class DivergenceError(ArithmeticError):
     """Training produced a loss or a gradient that is not finite."""
+
+
+class DataWarning(UserWarning):
+    """Data was not as expected; the message says what pygru has done about it."""

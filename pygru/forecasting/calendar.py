@@ -40,9 +40,17 @@ class Steps:
         """
         raise NotImplementedError
 
+    def place(self, grid: Any, stamps: Any) -> Any:
+        """Return where each stamp is on a grid, (N,), and -1 where it is not on it."""
+        return grid.get_indexer(stamps)
+
     def after(self, last: Any, count: int, name: Any = None) -> Any:
         """Return the index of the ``count`` steps after ``last``."""
         raise NotImplementedError
+
+    def until(self, last: Any, end: Any, name: Any = None) -> Any:
+        """Return the index of the steps after ``last`` that are not after ``end``."""
+        return self.grid(pd.Index([last, end], name=name))[1:]
 
     def same_length(self, other: Steps) -> bool:
         """Whether two series have steps of one length, such as weeks that end on any day."""
@@ -104,7 +112,7 @@ class PeriodSteps(Steps):
     def same_length(self, other: Steps) -> bool:
         if not isinstance(other, PeriodSteps):
             return False
-        return _length(self.dtype.freq) == _length(other.dtype.freq)
+        return length_of(self.dtype.freq) == length_of(other.dtype.freq)
 
 
 @dataclass(frozen=True)
@@ -152,6 +160,10 @@ class DateSteps(Steps):
         found = pd.date_range(first, last, freq=self.freq, unit=first.unit, name=stamps.name)
         return self._in_zone(found, stamps.tz)
 
+    def place(self, grid: Any, stamps: Any) -> Any:
+        # On the wall clock: a local time that happens twice is one day, whichever it is.
+        return self._plain(grid).get_indexer(self._plain(stamps))
+
     def after(self, last: Any, count: int, name: Any = None) -> Any:
         plain = self._plain(last)
         try:
@@ -166,10 +178,10 @@ class DateSteps(Steps):
         return self._in_zone(ahead[1:], last.tz)
 
     def same_length(self, other: Steps) -> bool:
-        return isinstance(other, DateSteps) and _length(self.freq) == _length(other.freq)
+        return isinstance(other, DateSteps) and length_of(self.freq) == length_of(other.freq)
 
 
-def _length(freq: Any) -> tuple[str, float]:
+def length_of(freq: Any) -> tuple[str, float]:
     """The length of a step without the day on which it falls: weeks, months, business days."""
     rule = str(freq.rule_code).partition("-")[0]
     if isinstance(freq, (pd.offsets.Tick, pd.offsets.Day)):
