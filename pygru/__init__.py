@@ -47,9 +47,10 @@ from pygru.train import schedules
 from pygru.train.callbacks import Callback, EarlyStopping, ReduceLROnPlateau, WeightAverage
 from pygru.train.clipping import clip_grad_norm
 from pygru.train.history import History
-from pygru.train.loggers import CSVLogger, ModelCheckpoint, ProgressBar, TensorBoard
+from pygru.train.loggers import CSVLogger, ModelCheckpoint, TensorBoard
 from pygru.train.lr_finder import find_learning_rate
 from pygru.train.optimizers import SGD, Adam, AdamW, RMSprop
+from pygru.train.progress import ProgressBar
 from pygru.train.trainer import Trainer
 from pygru.variant import Variant
 

@@ -534,29 +534,6 @@ def test_csv_has_every_column_also_of_epochs_without_it(tmp_path):
     assert [bool(row["val_loss"]) for row in rows] == [False, True]
 
 
-def test_a_bar_of_ones_own_is_the_only_one(capsys):
-    fit(Trainer(model_of(), callbacks=[pygru.ProgressBar(disable=False)]), progress=None)
-    assert capsys.readouterr().err.count("3/3") == 1
-
-
-def test_a_bar_that_is_told_again_stays_where_it_is():
-    bar, trainer = pygru.ProgressBar(disable=False), Trainer(model_of())
-    bar.on_fit_begin(trainer, range(5, 9))
-    record = {"epoch": 5, "loss": 1.0, "sequences": 3, "seconds": 1.0}
-    for _ in range(2):
-        bar.on_epoch_end(trainer, record)
-    assert bar._bar.n == 1
-    bar.on_fit_end(trainer)
-
-
-def test_a_bar_moves_within_an_epoch(capsys, monkeypatch):
-    clock = iter(range(0, 100_000, 20))
-    monkeypatch.setattr("pygru.train.loggers.time.monotonic", lambda: next(clock))
-    fit(Trainer(model_of(), callbacks=[pygru.ProgressBar(disable=False)]), 1)
-    written = capsys.readouterr().err
-    assert "batch loss=" in written and "steps=3" in written
-
-
 # ---- the finder, further ---------------------------------------------------------------------
 
 

@@ -233,7 +233,6 @@ def test_public_docstrings_have_an_example(name):
         "FormatError",
         "InternalError",
         "Gates",
-        "ProgressBar",
         "Stream",
         "Tape",
         "read_metadata",

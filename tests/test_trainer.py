@@ -129,15 +129,6 @@ def test_initial_epoch_numbers_the_epochs():
     assert history["epoch"] == [3, 4]
 
 
-def test_progress_shows_loss_and_throughput(capsys):
-    X, y = data_of()
-    Trainer(model_of(), seed=0).fit(X, y, epochs=2, batch_size=20, progress=True)
-    shown = capsys.readouterr()
-    assert "loss=" in shown.err
-    assert "sequences/s=" in shown.err
-    assert shown.out == ""
-
-
 def test_early_stopping_keeps_the_best_weights():
     X, y = data_of()
     model = model_of()

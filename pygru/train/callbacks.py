@@ -1,8 +1,9 @@
 """Callbacks, which a trainer calls between batches and epochs.
 
 Here are early stopping, a lower learning rate, averaged weights, and the base class for
-callbacks of users. Callbacks that write files or to the screen are in
-:mod:`pygru.train.loggers`.
+callbacks of users. Callbacks that write files are in
+:mod:`pygru.train.loggers`, and the one that writes to the screen in
+:mod:`pygru.train.progress`.
 
 Ctrl-C may end a callback between any two instructions. Training that resumes from a checkpoint
 then calls it for the same event again. Therefore a callback here first computes all changes and

@@ -1,4 +1,4 @@
-"""Callbacks that write: checkpoints, tables, TensorBoard's files, and a progress bar.
+"""Callbacks that write files: checkpoints, tables, and those of TensorBoard.
 
 Each may be called twice for the same epoch, if Ctrl-C has interrupted it. The second time it
 writes the same again. It remembers what it has written only after writing it.
@@ -10,8 +10,6 @@ import csv
 import io
 import math
 import os
-import sys
-import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -241,55 +239,3 @@ class TensorBoard(Callback):
             self._write_new()
             self._writer.close()
             self._writer = None
-
-
-class ProgressBar(Callback):
-    """A bar over the epochs with loss and throughput, on standard error.
-
-    :meth:`Trainer.fit` shows a bar by itself, unless there is one among its callbacks.
-
-    Parameters
-    ----------
-    disable : bool or None
-        None means that it is shown on a terminal only.
-    """
-
-    def __init__(self, disable: bool | None = None) -> None:
-        self.disable = disable
-        self._bar: Any = None
-
-    def on_fit_begin(self, trainer: Trainer, epochs: range) -> None:
-        """Open the bar."""
-        from tqdm import tqdm  # imported here because not every user of pygru trains
-
-        self._bar = tqdm(total=len(epochs), unit="epoch", disable=self.disable)
-        self._first = epochs.start
-        self._shown: dict[str, str] = {}
-        self._steps, self._drawn = 0, time.monotonic()
-        # Seconds between two updates. In a file every update stays as a line.
-        self._pause = 0.2 if sys.stderr.isatty() else 10.0
-
-    def on_batch_end(self, trainer: Trainer, loss: float, sequences: int) -> None:
-        """Show how far the epoch is, a few times a second on a terminal."""
-        self._steps += 1
-        if not self._bar.disable and time.monotonic() > self._drawn + self._pause:
-            self._bar.set_postfix(
-                self._shown | {"batch loss": f"{loss:.4g}", "steps": str(self._steps)}
-            )
-            self._drawn = time.monotonic()
-
-    def on_epoch_end(self, trainer: Trainer, record: dict[str, Any]) -> None:
-        """Advance by one epoch."""
-        self._shown = {
-            name: f"{record[name]:.4g}" for name in ("loss", "val_loss") if name in record
-        }
-        self._steps = 0
-        rate = record["sequences"] / max(record["seconds"], 1e-9)
-        self._bar.set_postfix(self._shown | {"sequences/s": f"{rate:.0f}"}, refresh=False)
-        # Not simply one more, because this may be a second call for the same epoch.
-        self._bar.update(record["epoch"] + 1 - self._first - self._bar.n)
-
-    def on_fit_end(self, trainer: Trainer) -> None:
-        """Close the bar."""
-        if self._bar is not None:
-            self._bar.close()

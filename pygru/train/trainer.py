@@ -36,9 +36,9 @@ from pygru.train.clipping import check_norm
 from pygru.train.descriptions import describe_function, refuse_difference
 from pygru.train.evaluation import Loss, mean_loss, predict_batches
 from pygru.train.history import History
-from pygru.train.loggers import ProgressBar
 from pygru.train.loop import TrainingLoop, average_of
 from pygru.train.optimizer_base import Optimizer
+from pygru.train.progress import ProgressBar
 from pygru.train.restoring import restoring
 from pygru.train.state import TrainingState
 from pygru.train.windows import output_lengths
@@ -210,7 +210,9 @@ class Trainer:
         shuffle : bool
             Whether the samples get a new order in every epoch, drawn from ``seed``.
         progress : bool, optional
-            Whether to show a progress bar; by default on a terminal only.
+            Whether to show how far training is: a bar on a terminal or in a notebook, one
+            line per epoch elsewhere. By default it is shown, but not by the workers of a
+            parallel program; see :class:`ProgressBar`.
 
         Returns
         -------
