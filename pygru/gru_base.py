@@ -56,12 +56,18 @@ class GRUBase(Parameters, Model):
     layer_norm: bool
     layer_norm_eps: float
     num_directions: int
+    output_size: int
 
     def _set_up(
         self, options: GRUOptions, generator: np.random.Generator, shared: GRUBase | None = None
     ) -> None:
         """Make everything except the values of the weights: zeros, or those of ``shared``."""
-        self._fix(options=options, num_directions=options.num_directions, **vars(options))
+        self._fix(
+            options=options,
+            num_directions=options.num_directions,
+            output_size=options.output_size,
+            **vars(options),
+        )
         self.generator = generator
         if shared is None:
             self._create_parameters(options.parameter_shapes(), self.dtype)

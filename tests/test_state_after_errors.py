@@ -92,13 +92,21 @@ def test_sequential(at, error):
     assert snapshot(model)[0] != before[0]
 
 
+class Untold(Dropout):
+    """Does not say how many features it returns, so that a misfit is found in the call."""
+
+    keeps_features = False
+
+
 def test_sequential_with_an_argument_that_a_later_layer_refuses():
     model = noisy(3)
     before = snapshot(model)
     for arguments in ({"memory": "all"}, {"lengths": [1, 4]}, {"lengths": [1]}):
         with pytest.raises(ValueError, match=r"memory|lengths"):
             model.forward(X, **arguments)
-    wrong = Sequential(Dropout(0.5), GRU(3, 4, batch_first=True), Linear(5, 1), seed=0)
+    wrong = Sequential(
+        Dropout(0.5), GRU(3, 4, batch_first=True), Untold(0.1), Linear(5, 1), seed=0
+    )
     state = snapshot(wrong)
     with pytest.raises(ValueError, match="in_features=5"):
         wrong.forward(np.ones((2, 3, 3)))

@@ -188,6 +188,10 @@ class Parameters(FixedAttributes):
         """List of (values, gradients): the flat arrays that an optimiser updates."""
         return [(self.flat_parameters, self.flat_grads)]
 
+    def _stored(self) -> list[Floats]:
+        """The arrays that hold the parameters, of which there is one."""
+        return [self._parameters_owner.borrow()]
+
     @property
     def weight_slices(self) -> list[list[slice]]:
         """For each of ``flat_pairs`` the slices with weight decay: all except biases."""

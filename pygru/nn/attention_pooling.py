@@ -144,6 +144,7 @@ class AttentionOverTime(Layer):
             attention_size=validation.check_int("attention_size", attention_size, 1),
             dtype=validation.check_dtype(dtype),
         )
+        self._fix(input_size=features, output_size=features)
         self.create_parameters(seed)
 
     def create_parameters(self, seed: Seed = None) -> None:

@@ -104,6 +104,12 @@ class Composite(FixedAttributes, Model):
         """
         return _each_once((pair, pair) for part in self._unique for pair in part.flat_pairs)
 
+    def _stored(self) -> list[Floats]:
+        """The arrays that hold the parameters, each one once."""
+        return _each_once(
+            ((values, values), values) for part in self._unique for values in part._stored()
+        )
+
     @property
     def weight_slices(self) -> list[list[slice]]:
         """For each of ``flat_pairs`` the slices with weight decay: all except biases."""

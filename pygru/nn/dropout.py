@@ -43,6 +43,8 @@ class Dropout(Layer):
     [0.0, 2.0]
     """
 
+    keeps_features = True
+
     p: float
 
     def __init__(self, p: float = 0.5, *, seed: Seed = None) -> None:

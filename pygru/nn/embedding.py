@@ -92,6 +92,7 @@ class Embedding(Layer):
             padding_idx=padding_idx,
             dtype=validation.check_dtype(dtype),
         )
+        self._fix(output_size=self.embedding_dim)
         self.frozen = frozen
         self._is_drawn = weight is None
         self.create_parameters(seed)

@@ -38,6 +38,7 @@ class Last(Layer):
     """
 
     predicts_steps = False
+    keeps_features = True
 
     def __init__(self, bidirectional: bool = False) -> None:
         self._fix(bidirectional=validation.check_bool("bidirectional", bidirectional))

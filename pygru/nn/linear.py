@@ -83,6 +83,7 @@ class Linear(Layer):
             bias=validation.check_bool("bias", bias),
             dtype=validation.check_dtype(dtype),
         )
+        self._fix(input_size=self.in_features, output_size=self.out_features)
         self.create_parameters(seed)
 
     def create_parameters(self, seed: Seed = None) -> None:

@@ -57,6 +57,11 @@ class Model(Configured, Undoable):
         to its beginning.
     batch_first : bool
         Whether arrays are (B, T, ...). Sequential and Trainer require this.
+    input_size, output_size : int or None
+        The features of a step of the input and of the output. None if the layer does not say,
+        or if it takes any number; a layer that reads tokens has no ``input_size``.
+    keeps_features : bool
+        Whether the output has as many features as the input, however many there are.
     layers : tuple of Model or None
         The layers that run one after the other; None for a model that is completely described
         by its ``get_config``.
@@ -69,6 +74,9 @@ class Model(Configured, Undoable):
     is_recurrent: bool = False
     bidirectional: bool = False
     batch_first: bool = True
+    input_size: int | None = None
+    output_size: int | None = None
+    keeps_features: bool = False
     layers: tuple[Model, ...] | None = None
 
     @property
@@ -80,6 +88,20 @@ class Model(Configured, Undoable):
     def needs_whole_sequences(self) -> bool:
         """Whether a sequence cannot be run piece by piece, from its beginning to its end."""
         return self.bidirectional or not self.predicts_steps
+
+    @property
+    def parameter_count(self) -> int:
+        """The number of parameters; those that several parts share count once."""
+        return sum(values.size for values in self._stored())
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes that the parameters take, without their gradients."""
+        return sum(values.nbytes for values in self._stored())
+
+    def _stored(self) -> list[Floats]:
+        """The arrays that hold the parameters, each one once."""
+        raise NotImplementedError
 
     def state_dict(self) -> dict[str, Floats]:
         """Return a dict from parameter names to copies of the parameters."""

@@ -34,6 +34,7 @@ class _Pooling(Layer):
     """What both layers share: no options and no parameters, one output per sequence."""
 
     predicts_steps = False
+    keeps_features = True
 
     def __init__(self) -> None:
         self.create_parameters()

@@ -174,6 +174,7 @@ class Seq2Seq(Composite):
         )
         if self.bos_idx == self.eos_idx:
             raise ValueError(f"bos_idx and eos_idx must differ, got {bos_idx} for both")
+        self._fix(output_size=self.target_vocab_size)
         self.teacher_forcing = teacher_forcing
         self.training_steps = 0
         self._create(seed)

@@ -17,6 +17,7 @@ from pygru.data.padding import pad_sequences, unpad_sequences
 from pygru.nn.composite import Composite
 from pygru.nn.model import Model
 from pygru.nn.seeds import spawn
+from pygru.nn.shapes import Shape, name_in, shapes_of
 from pygru.nn.undo import draws_undone, gradients_undone, reseeding_undone
 from pygru.typing import Floats, Seed
 
@@ -41,6 +42,9 @@ class Sequential(Composite):
     ----------
     layers : tuple
         The layers, as given.
+    layer_shapes : tuple of Shape
+        For each layer the shape of its output: ``has_steps``, whether there is a time axis, and
+        ``features``, or None if the layer does not say how many there are.
     parameters, grads : mapping of str to ndarray
         Views of all layers' parameters and gradients, named ``"<index>.<name>"``.
 
@@ -49,7 +53,9 @@ class Sequential(Composite):
     TypeError
         If something is not a layer.
     ValueError
-        If a GRU is not batch first, or a :class:`Last` does not fit the GRU before it.
+        If a GRU is not batch first, or a layer cannot read the output of the one before: it
+        reads another number of features, or sequences where there is one vector per sequence.
+        What a layer of your own returns is checked in the first call, unless the layer says it.
 
     Notes
     -----
@@ -66,6 +72,7 @@ class Sequential(Composite):
     """
 
     layers: tuple[Model, ...]
+    layer_shapes: tuple[Shape, ...]
 
     def __init__(self, *layers: Model, seed: Seed = None) -> None:
         recurrent = None
@@ -88,7 +95,7 @@ class Sequential(Composite):
                     raise ValueError(f"{name} {error}") from None
             if layer.is_recurrent:
                 recurrent = layer
-        self._fix(layers=layers)
+        self._fix(layers=layers, layer_shapes=tuple(shapes_of(layers)))
         self._create_parts({str(index): layer for index, layer in enumerate(layers)})
         if seed is not None:
             self.reseed(seed)
@@ -107,6 +114,21 @@ class Sequential(Composite):
                 layer.reseed(generator)
 
     # ---- what it is, as the sum of its layers ----------------------------------------------
+
+    @property
+    def input_size(self) -> int | None:  # type: ignore[override]
+        """The features of a step of the input, if the first layer says it."""
+        return self.layers[0].input_size if self.layers else None
+
+    @property
+    def output_size(self) -> int | None:  # type: ignore[override]
+        """The features of the output, as far as the layers say it."""
+        return self.layer_shapes[-1].features if self.layers else None
+
+    @property
+    def keeps_features(self) -> bool:  # type: ignore[override]
+        """Whether the output has as many features as the input, whatever their number."""
+        return all(layer.keeps_features for layer in self.layers)
 
     @property
     def reads(self) -> Literal["features", "tokens", "pairs"]:  # type: ignore[override]
@@ -158,8 +180,12 @@ class Sequential(Composite):
         given = lengths
         x, lengths = self._padded(x, lengths)
         was_list = given is None and lengths is not None
-        for layer in self.layers:
-            x = layer.infer(x, lengths=lengths)
+        for index, layer in enumerate(self.layers):
+            try:
+                x = layer.infer(x, lengths=lengths)
+            except Exception as error:
+                name_in(error, index, layer)
+                raise
         y: Floats = x
         return unpad_sequences(y, lengths) if was_list and self.predicts_steps else y
 
@@ -271,13 +297,17 @@ class Sequential(Composite):
         following: list[Any] = []
         tapes: list[Any] = []
         with draws_undone(self.generators if training else ()):
-            for layer in self.layers:
+            for index, layer in enumerate(self.layers):
                 before = None
                 if layer.is_recurrent and state is not None:
                     before = state[len(following)]
-                x, after, tape = layer.run(
-                    x, before, lengths=lengths, training=training, memory=memory
-                )
+                try:
+                    x, after, tape = layer.run(
+                        x, before, lengths=lengths, training=training, memory=memory
+                    )
+                except Exception as error:
+                    name_in(error, index, layer)
+                    raise
                 if layer.is_recurrent:
                     following.append(after)
                 tapes.append(tape)
@@ -295,7 +325,11 @@ class Sequential(Composite):
             pairs = enumerate(zip(self.layers, tape, strict=True))
             for index, (layer, kept) in reversed(list(pairs)):
                 about_to_change(layer, kept)
-                d_y = layer.run_backward(kept, d_y)
+                try:
+                    d_y = layer.run_backward(kept, d_y)
+                except Exception as error:
+                    name_in(error, index, layer)
+                    raise
                 # A GRU would take None for a gradient of zero, and would not be trained.
                 if d_y is None and index > 0 and layer.reads != "tokens":
                     raise TypeError(
