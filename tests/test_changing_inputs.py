@@ -92,6 +92,7 @@ def run_python(tmp_path, code):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 def test_a_result_is_that_of_one_of_the_lengths(tmp_path, call):
     found = run_python(

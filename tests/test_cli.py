@@ -52,6 +52,7 @@ def data(tmp_path):
 SMALL = ("--epochs", "2", "--hidden-size", "4")
 
 
+@pytest.mark.slow
 def test_train_without_arguments_beats_the_seasonal_naive(tmp_path):
     process = run("train", cwd=tmp_path)
     assert process.returncode == 0, process.stderr

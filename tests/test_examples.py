@@ -87,6 +87,7 @@ def test_c_program_refuses_a_short_file(tmp_path, program):
     assert b"too short" in result.stderr
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_cython_package(tmp_path):
     pytest.importorskip("Cython")
@@ -153,6 +154,7 @@ def run_example(path, folder, missing=()):
     return run(command, folder, env=os.environ | QUICK).stdout.decode()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", GALLERY, ids=lambda path: path.stem)
 def test_gallery(path, tmp_path):
     pytest.importorskip("matplotlib")

@@ -9,6 +9,7 @@ part, or if padding adds to a sum. No test compares absolute values only.
 import numpy as np
 import pytest
 import reference
+from quick import quick_and_slow
 
 from pygru import GRU, Variant
 
@@ -145,7 +146,7 @@ def test_every_element(variant, layers, bidirectional, bias, lengths):
 
 
 @every_variant
-@pytest.mark.parametrize("H", [1, 3, 7, 8, 9, 15, 16, 17, 31, 33])
+@pytest.mark.parametrize("H", quick_and_slow([1, 8, 17], [3, 7, 9, 15, 16, 31, 33]))
 @pytest.mark.parametrize("memory", ["gates", "outputs"])
 def test_hidden_sizes(variant, H, memory):
     layers, bidirectional = (2, False) if H % 2 else (1, True)
@@ -168,6 +169,7 @@ def test_more_sequences_than_a_chunk(variant, memory):
     Problem(variant, 3, 70, 2, 5, 2, True, lengths=lengths).check_directions(memory)
 
 
+@pytest.mark.slow
 @every_variant
 @pytest.mark.parametrize("memory", ["gates", "outputs"])
 def test_a_thousand_steps(variant, memory):

@@ -108,6 +108,7 @@ def empty(folder):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bptt_steps", [None, 3])
 def test_fit(bptt_steps, tmp_path):
     """With callbacks that keep weights, rates and files, and one that adds to the record."""
@@ -193,6 +194,7 @@ def test_save_checkpoint_changes_nothing(tmp_path):
     assert count > 100
 
 
+@pytest.mark.slow
 def test_resume_is_all_or_nothing(tmp_path):
     folder = empty(tmp_path / "fit")
     first = trainer_in(folder)
@@ -219,6 +221,7 @@ def test_resume_is_all_or_nothing(tmp_path):
     assert at_every_point(prepare, check, INSIDE, max(1, STEP // 50)) > 500
 
 
+@pytest.mark.slow
 def test_the_learning_rate_finder_changes_nothing():
     model = Sequential(GRU(1, 2, batch_first=True, seed=1), Dropout(0.5, seed=1))
     trainer = Trainer(model, optimizer=Adam(0.1), seed=1)

@@ -72,6 +72,7 @@ def test_gradients_equal_complex_steps(variant, memory, noise, engine, monkeypat
         assert abs(error) <= 1e-12 * np.linalg.norm(actual[name]), name
 
 
+@pytest.mark.slow
 @every_engine
 @pytest.mark.parametrize("memory", ["gates", "outputs"])
 def test_gradients_over_several_blocks_of_steps(memory, engine, monkeypatch):

@@ -12,6 +12,7 @@ import weakref
 
 import numpy as np
 import pytest
+from quick import quick_and_slow
 
 import pygru
 from pygru import GRU
@@ -63,7 +64,7 @@ def test_inference_does_not_leak(gru, x):
     assert grown_by(lambda: gru(x)) < MOST_GROWTH
 
 
-@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("n_threads", quick_and_slow([2], [1]))
 @pytest.mark.parametrize("memory", ["gates", "outputs"])
 def test_forward_and_backward_do_not_leak(gru, x, memory, n_threads):
     lengths = np.arange(B) % 13
@@ -75,15 +76,18 @@ def test_forward_and_backward_do_not_leak(gru, x, memory, n_threads):
     assert grown_by(call) < MOST_GROWTH
 
 
+@pytest.mark.slow
 def test_tapes_that_are_never_used_do_not_leak(gru, x):
     assert grown_by(lambda: gru.forward(x)) < MOST_GROWTH
 
 
+@pytest.mark.slow
 def test_lists_of_sequences_do_not_leak(gru, x):
     sequences = [x[: 1 + i % 12, i] for i in range(B)]
     assert grown_by(lambda: gru(sequences)) < MOST_GROWTH
 
 
+@pytest.mark.slow
 def test_gates_do_not_leak(gru, x):
     assert grown_by(lambda: gru.gates(x)) < MOST_GROWTH
 
@@ -99,6 +103,7 @@ def test_steps_do_not_leak(x):
     assert grown_by(call) < MOST_GROWTH
 
 
+@pytest.mark.slow
 def test_streams_do_not_leak(x):
     gru = GRU(16, 256, seed=0)
     assert grown_by(lambda: gru.stream(B)(x[0])) < MOST_GROWTH
@@ -108,6 +113,7 @@ def test_construction_does_not_leak():
     assert grown_by(lambda: GRU(32, 64, 2, seed=0)) < MOST_GROWTH
 
 
+@pytest.mark.slow
 def test_construction_with_steps_does_not_leak(x):
     """The buffers of a step refer to the parameters, and these do not refer to the GRU."""
 
@@ -117,6 +123,7 @@ def test_construction_with_steps_does_not_leak(x):
     assert grown_by(call) < MOST_GROWTH
 
 
+@pytest.mark.slow
 def test_threads_that_end_do_not_leak_their_buffers(x):
     gru = GRU(16, 256, seed=0)
     h = np.zeros((1, B, 256), np.float32)
@@ -129,6 +136,7 @@ def test_threads_that_end_do_not_leak_their_buffers(x):
     assert grown_by(call) < MOST_GROWTH
 
 
+@pytest.mark.slow
 def test_errors_do_not_leak(gru, x):
     other = GRU(16, 32, seed=0)
     tape = gru.forward(x)[2]
@@ -159,6 +167,7 @@ def test_errors_do_not_leak(gru, x):
     assert grown_by(call) < MOST_GROWTH
 
 
+@pytest.mark.slow
 def test_calls_stopped_by_a_failing_array_do_not_leak(gru, x):
     """If a check of the core raises after it borrowed arrays, all are given back."""
     runner = gru._runner

@@ -149,6 +149,7 @@ def copied_by_hand(tape):
     return other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("memory", ["gates", "sqrt"])
 @pytest.mark.parametrize("first", [0, 1], ids=["copy-dies", "original-dies"])
 @pytest.mark.parametrize("make_copy", TAPE_COPIES.values(), ids=TAPE_COPIES)

@@ -701,6 +701,7 @@ def test_trainer_predicts_the_logits_of_pairs():
         Trainer(model, loss="cross_entropy").predict({"source": SOURCES})
 
 
+@pytest.mark.slow
 def test_learns_to_reverse():
     rng = np.random.default_rng(0)
     sequences = [rng.integers(2, 10, size) for size in rng.integers(3, 9, 3200)]

@@ -161,6 +161,7 @@ small = x[:2, :2]
     assert left == []
 
 
+@pytest.mark.slow
 def test_handler_that_calls_pygru_at_every_point(tmp_path):
     """The handler's call works, wherever the interrupted call is."""
     points, wrong, left = run_python(

@@ -33,6 +33,7 @@ def test_common_checks(estimator, check):
         check(estimator)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("SCIPY_ARRAY_API" in os.environ, reason="this is the process of its own")
 def test_checks_of_the_array_api():
     """These need a variable that SciPy reads when it is imported."""

@@ -342,7 +342,10 @@ def test_reseeding_that_a_layer_refuses_changes_no_layer():
     assert snapshot(model) == before
 
 
-@pytest.mark.parametrize(("make", "x"), [(stack, X), (small_translator, PAIRS)])
+@pytest.mark.parametrize(
+    ("make", "x"),
+    [(stack, X), pytest.param(small_translator, PAIRS, marks=pytest.mark.slow)],
+)
 def test_interrupts_leave_all_or_nothing(make, x):
     """Also the points in ``contextlib``, which restores the gradients."""
     finished = make()

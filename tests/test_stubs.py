@@ -17,6 +17,7 @@ def compiled_modules():
     return sorted(f"pygru.core.{name}" for name in names if not name.startswith("__"))
 
 
+@pytest.mark.slow
 def test_stubs_of_the_compiled_modules(tmp_path):
     pytest.importorskip("mypy.stubtest")
     command = [sys.executable, "-m", "mypy.stubtest", "--allowlist", str(ALLOWLIST)]
