@@ -7,10 +7,12 @@ the estimators' own files.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Iterable
 from numbers import Integral
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
@@ -18,6 +20,7 @@ from sklearn.utils import check_random_state
 
 from pygru.core import validation
 from pygru.gru import GRU
+from pygru.nn.attention_pooling import AttentionOverTime
 from pygru.nn.dropout import Dropout
 from pygru.nn.embedding import Embedding
 from pygru.nn.last import Last
@@ -26,22 +29,27 @@ from pygru.nn.linear import Linear
 from pygru.nn.model import Model
 from pygru.nn.pooling import MaxOverTime, MeanOverTime
 from pygru.nn.sequential import Sequential
-from pygru.sklearn.sequences import Sequences, read
+from pygru.sklearn.parameters import SharedParameters, SupervisedParameters
+from pygru.sklearn.sequences import Sequences, Values, read, take
+from pygru.sklearn.steps import joined
 from pygru.sklearn.stopping import Progress
+from pygru.train.callbacks import Callback
 from pygru.train.optimizer_base import Optimizer
 from pygru.train.optimizers import SGD, Adam, AdamW, RMSprop
 from pygru.train.trainer import Trainer
 from pygru.typing import Floats
 
 SOLVERS = ("adam", "adamw", "sgd", "rmsprop")
+LEARNING_RATES = ("constant", "invscaling", "adaptive")
 #: Samples of a prediction that run together; no result depends on it.
 PREDICTED_TOGETHER = 256
 
 
-class SequenceEstimator(BaseEstimator):  # type: ignore[misc]
-    """Base class of the estimators; subclasses list the parameters in their ``__init__``."""
+class SequenceEstimator(SharedParameters, BaseEstimator):  # type: ignore[misc]
+    """Base class of the estimators."""
 
     model_: Sequential
+    _poolings: tuple[str, ...]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -99,10 +107,12 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]
             features = gru.options.output_size
         return layers, features
 
-    def _pooling_layer(self, *, bidirectional: bool) -> Layer:
-        kind = validation.check_choice("pooling", self.pooling, ("last", "mean", "max"))
+    def _pooling_layer(self, features: int, *, bidirectional: bool, dtype: Any) -> Layer:
+        kind = validation.check_choice("pooling", self.pooling, self._poolings)
         if kind == "last":
             return Last(bidirectional=bidirectional)
+        if kind == "attention":
+            return AttentionOverTime(features, dtype=dtype)
         return MeanOverTime() if kind == "mean" else MaxOverTime()
 
     def _optimizer_of(self) -> Optimizer:
@@ -131,57 +141,74 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]
         """Take a new model, whose weights are drawn, and forget all epochs."""
         model.reseed(int(self._random.randint(np.iinfo(np.int32).max)))
         self.model_ = model
-        self._forget()
+        self.loss_curve_: list[float] = []
+        self.best_loss_: float | None = None
+        self.t_ = 0
+        self._restart()
 
-    def _forget(self) -> None:
+    def _restart(self) -> None:
+        """Take a new optimiser, and count epochs from 0."""
         self._optimizer = self._optimizer_of()
         self.n_iter_ = 0
-        self.loss_curve_: list[float] = []
 
     def _run(
         self,
-        X: Any,
+        X: Values,
         y: Any,
         *,
         loss: Any,
         epochs: int,
-        weights: Floats | None = None,
+        weights: Any = None,
         progress: Progress,
+        callbacks: Iterable[Callback] = (),
     ) -> None:
-        """Train for some epochs, and keep what they have shown."""
+        """Train for some epochs, and keep what they have shown, also after Ctrl-C."""
         trainer = Trainer(
             self.model_,
             loss=loss,
             optimizer=self._optimizer,
             clip_norm=self.clip_norm,
-            callbacks=[progress],
+            callbacks=[progress, *callbacks],
             seed=int(self._random.randint(np.iinfo(np.int32).max)),
             n_threads=self.n_threads,
         )
-        trainer.fit(
-            X,
-            y,
-            epochs=epochs,
-            batch_size=self._batch_size_of(len(X)),
-            sample_weight=weights,
-            progress=bool(self.verbose),
-        )
-        if progress.best_weights is not None:
-            for (values, _), best in zip(
-                self.model_.flat_pairs, progress.best_weights, strict=True
-            ):
-                values[...] = best
+        progress.rate_after = self._rates_after(len(X))
+        try:
+            trainer.fit(
+                X,
+                y,
+                epochs=epochs,
+                batch_size=self._batch_size_of(len(X)),
+                sample_weight=weights,
+                progress=bool(self.verbose),
+            )
+        finally:
+            progress.restore(self.model_)
+            self._keep(progress, len(X))
+
+    def _keep(self, progress: Progress, samples: int) -> None:
+        """Add the epochs of a run to those before. Lists are new, so that fit can undo this."""
         self.n_iter_ += len(progress.losses)
-        self.loss_curve_ += progress.losses
+        self.t_ += len(progress.losses) * samples
+        self.loss_curve_ = [*self.loss_curve_, *progress.losses]
+        if self.loss_curve_:
+            self.loss_ = self.loss_curve_[-1]
+            self.best_loss_ = min(self.loss_curve_)
+
+    def _rates_after(self, samples: int) -> Callable[[int], float] | None:
+        """The learning rate after so many epochs; None if the optimiser keeps its own."""
+        if self.learning_rate != "invscaling":
+            return None
+        power = validation.check_not_negative("power_t", self.power_t)
+        first, seen = float(self.learning_rate_init), self.t_
+        return lambda epochs: first / (seen + epochs * samples + 1) ** power
 
     def _progress_of(self, score: Any = None) -> Progress:
-        adaptive = validation.check_choice(
-            "learning_rate", self.learning_rate, ("constant", "adaptive")
-        )
+        rate = validation.check_choice("learning_rate", self.learning_rate, LEARNING_RATES)
         return Progress(
             validation.check_not_negative("tol", self.tol),
             validation.check_int("n_iter_no_change", self.n_iter_no_change, 1),
-            adaptive=adaptive == "adaptive",
+            adaptive=rate == "adaptive",
             score=score,
         )
 
@@ -203,76 +230,144 @@ class SequenceEstimator(BaseEstimator):  # type: ignore[misc]
         return trainer.predict(X.values, batch_size=PREDICTED_TOGETHER)
 
 
-class SupervisedEstimator(SequenceEstimator):
-    """What the classifier and the regressor share: fit and partial_fit."""
+class SupervisedEstimator(SupervisedParameters, SequenceEstimator):
+    """What the classifier and the regressor share: fit and partial_fit.
+
+    Their targets and weights are arrays with a row for each sequence, or, without pooling, a
+    row for each step of all sequences.
+    """
 
     _loss: str
+    _poolings = ("last", "mean", "max", "attention")
+    validation_scores_: list[float] | None
+    best_validation_score_: float | None
+
+    def _goes_on(self) -> bool:
+        """Whether fit continues from the last weights."""
+        return bool(self.warm_start) and hasattr(self, "model_")
+
+    def _predicts_steps(self, *, is_new: bool) -> bool:
+        """Whether there is a prediction for every step, by a new model or by ``model_``."""
+        return self.pooling is None if is_new else self.model_.predicts_steps
 
     def _model_for(self, X: Sequences, outputs: int) -> Sequential:
         both = validation.check_bool("bidirectional", self.bidirectional)
         layers, features = self._recurrent_layers(X, bidirectional=both)
-        layers.append(self._pooling_layer(bidirectional=both))
+        if self.pooling is not None:
+            layers.append(self._pooling_layer(features, bidirectional=both, dtype=X.dtype))
         if self.dropout:
             layers.append(Dropout(self.dropout))
         return Sequential(*layers, Linear(features, outputs, dtype=X.dtype))
+
+    def _start(self, model: Sequential) -> None:
+        super()._start(model)
+        self.validation_scores_ = self.best_validation_score_ = None
+
+    def _keep(self, progress: Progress, samples: int) -> None:
+        super()._keep(progress, samples)
+        if progress.score is None:
+            self.validation_scores_ = self.best_validation_score_ = None
+            return
+        self.best_loss_ = None
+        self.validation_scores_ = [*(self.validation_scores_ or []), *progress.scores]
+        self.best_validation_score_ = -progress.best
 
     def _score_of(self, X: Sequences, target: Any, weights: Floats | None) -> float:
         """The score of held-out data, from the targets of the model."""
         raise NotImplementedError(f"{type(self).__name__} must define _score_of()")
 
     def _fit_model(
-        self, X: Sequences, target: Any, weights: Floats | None, outputs: int, *, reset: bool
+        self,
+        X: Sequences,
+        target: NDArray[Any],
+        weights: Floats | None,
+        outputs: int,
+        callbacks: Iterable[Callback],
     ) -> None:
         """Train until nothing improves; ``target`` is what the loss compares with."""
         epochs = self._epochs()
-        if reset:
-            self._random = check_random_state(self.random_state)
-            self._start(self._model_for(X, outputs))
+        goes_on = self._goes_on()
+        self._random = check_random_state(self.random_state)
+        if goes_on:
+            self._restart()
         else:
-            self._random = check_random_state(self.random_state)
-            self._forget()
-        train = X, target, weights
+            self._start(self._model_for(X, outputs))
+        data = X, self._divided(X, target), self._divided(X, weights)
         score = None
-        self.validation_scores_ = self.best_validation_score_ = None
         if self.early_stopping:
-            train, held_out = self._split(X, target, weights)
+            data, held_out = self._split(*data)
 
             def score() -> float:
                 return self._score_of(*held_out)
 
         progress = self._progress_of(score)
-        sequences, y, w = train
-        self._run(
-            sequences.values, y, loss=self._loss, epochs=epochs, weights=w, progress=progress
-        )
-        self.best_loss_ = None if self.early_stopping else min(self.loss_curve_)
-        if self.early_stopping:
-            self.validation_scores_ = progress.scores
-            self.best_validation_score_ = max(progress.scores)
+        if goes_on and self.early_stopping:
+            progress.consider(self.model_)
+        self._train(data, progress, epochs, callbacks)
         self._warn_unless(progress.converged)
 
-    def _split(self, X: Sequences, target: Any, weights: Floats | None) -> tuple[Any, Any]:
+    def _fit_epoch(self, X: Sequences, target: NDArray[Any], weights: Floats | None) -> None:
+        """Train for one epoch, in partial_fit."""
+        data = X, self._divided(X, target), self._divided(X, weights)
+        self._train(data, self._progress_of(), 1, ())
+
+    def _train(
+        self, data: Any, progress: Progress, epochs: int, callbacks: Iterable[Callback]
+    ) -> None:
+        X, target, weights = data
+        self._run(
+            X.values,
+            target,
+            loss=self._loss,
+            epochs=epochs,
+            weights=weights,
+            progress=progress,
+            callbacks=callbacks,
+        )
+
+    def _refuse_none(self, y: Any) -> None:
+        if y is None:
+            raise ValueError(
+                f"This {type(self).__name__} estimator requires y to be passed, but the target "
+                "y is None."
+            )
+
+    def _refuse_early_stopping(self) -> None:
+        if self.early_stopping:
+            raise ValueError("partial_fit does not support early_stopping=True")
+
+    def _divided(self, X: Sequences, rows: NDArray[Any] | None) -> Any:
+        """Rows of the targets or weights as the Trainer takes them."""
+        if rows is None or not self.model_.predicts_steps:
+            return rows
+        return X.divided(rows)
+
+    def _joined(self, values: Any) -> Any:
+        """The rows that :meth:`_divided` has divided."""
+        return values if values is None or not self.model_.predicts_steps else joined(values)
+
+    def _as_given(self, X: Sequences, rows: NDArray[Any]) -> Any:
+        """Rows of a prediction, for steps in the form in which X was given."""
+        return X.as_given(X.divided(rows)) if self.model_.predicts_steps else rows
+
+    def _split(self, X: Sequences, target: Any, weights: Any) -> tuple[Any, Any]:
         """A part for training and a part for validation, drawn from the random state."""
         share = validation.check_fraction("validation_fraction", self.validation_fraction)
         train, held_out = train_test_split(
             np.arange(len(X)),
             test_size=share,
             random_state=self._random,
-            stratify=self._strata(target),
+            stratify=None if self.model_.predicts_steps else self._strata(target),
         )
 
-        def part(index: Any) -> tuple[Sequences, Any, Floats | None]:
-            return X.take(index), target[index], None if weights is None else weights[index]
+        def part(index: Any) -> tuple[Sequences, Any, Any]:
+            return (
+                X.take(index),
+                take(target, index),
+                None if weights is None else take(weights, index),
+            )
 
         return part(train), part(held_out)
 
     def _strata(self, target: Any) -> Any:
         return None
-
-    def _fit_epoch(self, X: Sequences, target: Any, weights: Floats | None) -> None:
-        """Train for one epoch, in partial_fit."""
-        progress = self._progress_of()
-        self._run(
-            X.values, target, loss=self._loss, epochs=1, weights=weights, progress=progress
-        )
-        self.best_loss_ = min(self.loss_curve_)

@@ -1,7 +1,8 @@
-"""GRUClassifier: one label for each sequence. The training itself is in :mod:`.base`."""
+"""GRUClassifier: a label for each sequence, or for each step. Training is in :mod:`.base`."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Self
 
 import numpy as np
@@ -19,71 +20,34 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from pygru.sklearn.base import SupervisedEstimator
-from pygru.sklearn.sequences import Sequences, checked_weights
+from pygru.sklearn.parameters import ClassifierParameters, described
+from pygru.sklearn.sequences import Sequences
+from pygru.sklearn.steps import (
+    of_every_step,
+    refuse_steps,
+    weights_of_samples,
+    weights_of_steps,
+)
 from pygru.sklearn.undo import all_or_nothing
+from pygru.train.callbacks import Callback
 from pygru.typing import Floats
 
 
-class GRUClassifier(ClassifierMixin, SupervisedEstimator):  # type: ignore[misc]
-    """Classifies sequences with a GRU.
+@described()
+class GRUClassifier(
+    ClassifierMixin,  # type: ignore[misc]
+    ClassifierParameters,
+    SupervisedEstimator,
+):
+    """Classifies sequences, or the steps of sequences, with a GRU.
 
     One or more GRUs read the sequence, their outputs are pooled over time, and a linear layer
-    gives a score to each class. The loss is the cross-entropy.
+    gives a score to each class. With ``pooling=None`` it gives scores at every step. The loss
+    is the cross-entropy.
 
     Parameters
     ----------
-    hidden_layer_sizes : int or sequence of int
-        The hidden size of each GRU, one after the other.
-    bidirectional : bool
-        Whether each GRU also reads the sequence from its end.
-    dropout : float
-        Probability in [0, 1] with which outputs of the GRUs are set to zero in training.
-    recurrent_dropout : float
-        The same for the state, with one mask per sequence, as in :class:`pygru.GRU`.
-    variant : {"chung", "cho", "pytorch"} or Variant
-        The equations of the GRU.
-    pooling : {"last", "mean", "max"}
-        What represents the sequence: the output of its last step, or the mean or the largest
-        value of each feature over all steps.
-    embedding : int, (int, int) or None
-        For tokens: the size of their vectors, or the number of tokens and this size. X then
-        holds integers >= 0. By default the number of tokens is the largest one in ``fit`` + 1.
-    solver : {"adam", "adamw", "sgd", "rmsprop"}
-        The optimiser. ``"sgd"`` has Nesterov's momentum of 0.9.
-    alpha : float
-        The weight decay of the optimiser: ``alpha * weight`` is added to each gradient, except
-        for ``"adamw"``, which decouples it.
-    batch_size : int or "auto"
-        Samples per step. ``"auto"`` is a fiftieth of the samples, at least 32 and at most 256.
-    learning_rate_init : float
-        The learning rate.
-    learning_rate : {"constant", "adaptive"}
-        ``"adaptive"`` divides the rate by 5 where training would otherwise end.
-    max_iter : int
-        The largest number of epochs.
-    tol : float
-        Training ends if the loss has improved by less than ``tol`` in more than
-        ``n_iter_no_change`` epochs in a row.
-    early_stopping : bool
-        Whether to keep some samples for validation, watch the score on them instead of the
-        loss, and keep the weights with the best score.
-    validation_fraction : float
-        The share of the samples that is kept then.
-    n_iter_no_change : int
-        See ``tol``.
-    clip_norm : float or None
-        Largest joint norm of all gradients.
-    class_weight : dict, "balanced" or None
-        The weight of each class, as everywhere in scikit-learn.
-    random_state : int, RandomState or None
-        An int gives the same weights, bit for bit, in every call of ``fit``.
-    warm_start : bool
-        Whether ``fit`` continues from the weights of the last ``fit``.
-    verbose : bool
-        Whether to show a progress bar.
-    n_threads : int or None
-        Threads of this estimator, None for the number of :func:`pygru.set_num_threads`. The
-        result does not depend on it. One thread suits small models and parallel searches.
+    {parameters}
 
     Attributes
     ----------
@@ -94,18 +58,26 @@ class GRUClassifier(ClassifierMixin, SupervisedEstimator):  # type: ignore[misc]
     n_features_in_ : int
         The features per step, or the number of columns if X was a table.
     n_iter_ : int
-        The epochs that were run.
+        The epochs of the last call of ``fit``, and of ``partial_fit`` since then.
+    t_ : int
+        The samples that training has seen, counted again in each epoch.
+    loss_ : float
+        The training loss of the last epoch.
     loss_curve_ : list of float
-        The training loss of each epoch.
+        The training loss of each epoch; ``partial_fit`` and ``warm_start`` continue it.
     best_loss_ : float or None
         The smallest of them; None with ``early_stopping``.
     validation_scores_, best_validation_score_
-        The score of each epoch and the best one, with ``early_stopping``; else None.
+        The score of each epoch and the best one, with ``early_stopping``; else None. The score
+        is the accuracy.
+    feature_names_in_ : ndarray of str
+        The names of the columns, if X was a DataFrame whose columns have names.
 
     Notes
     -----
     Sequences have equal or different lengths: X is (n, T), one number per step; (n, T, F); or
-    a list or an object array of n arrays (T_i,) or (T_i, F). float32 data are computed in
+    a list or an object array of n arrays (T_i,) or (T_i, F); or a DataFrame whose cells are
+    arrays (T_i,), one column per feature. There is no padding. float32 data are computed in
     single precision, others in double precision. Scale the features to a spread of about 1.
 
     Examples
@@ -120,64 +92,29 @@ class GRUClassifier(ClassifierMixin, SupervisedEstimator):  # type: ignore[misc]
     True
     >>> model.predict_proba(X[:2]).shape
     (2, 2)
+
+    A label for every step: has the sum of the numbers been positive so far?
+
+    >>> labels = [sequence[:, 0].cumsum() > 0 for sequence in X]
+    >>> model = model.set_params(pooling=None, bidirectional=False).fit(X, labels)
+    >>> model.score(X, labels) > 0.9
+    True
+    >>> [len(steps) for steps in model.predict(X[:3])] == [len(sequence) for sequence in X[:3]]
+    True
     """
 
     _loss = "cross_entropy"
     classes_: NDArray[Any]
 
-    def __init__(
-        self,
-        hidden_layer_sizes: Any = (64,),
-        *,
-        bidirectional: bool = True,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        variant: Any = "chung",
-        pooling: str = "last",
-        embedding: Any = None,
-        solver: str = "adam",
-        alpha: float = 0.0,
-        batch_size: int | str = "auto",
-        learning_rate_init: float = 0.002,
-        learning_rate: str = "constant",
-        max_iter: int = 200,
-        tol: float = 1e-4,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        n_iter_no_change: int = 10,
-        clip_norm: float | None = 1.0,
-        class_weight: Any = None,
-        random_state: Any = None,
-        warm_start: bool = False,
-        verbose: bool = False,
-        n_threads: int | None = 1,
-    ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.bidirectional = bidirectional
-        self.dropout = dropout
-        self.recurrent_dropout = recurrent_dropout
-        self.variant = variant
-        self.pooling = pooling
-        self.embedding = embedding
-        self.solver = solver
-        self.alpha = alpha
-        self.batch_size = batch_size
-        self.learning_rate_init = learning_rate_init
-        self.learning_rate = learning_rate
-        self.max_iter = max_iter
-        self.tol = tol
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.clip_norm = clip_norm
-        self.class_weight = class_weight
-        self.random_state = random_state
-        self.warm_start = warm_start
-        self.verbose = verbose
-        self.n_threads = n_threads
-
     @all_or_nothing
-    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        callbacks: Iterable[Callback] = (),
+    ) -> Self:
         """Train the model.
 
         Parameters
@@ -185,9 +122,13 @@ class GRUClassifier(ClassifierMixin, SupervisedEstimator):  # type: ignore[misc]
         X : array_like or list of array_like
             (n, T), (n, T, F), or n sequences (T_i,) or (T_i, F).
         y : array_like
-            (n,) labels of any kind.
+            (n,) labels of any kind. With ``pooling=None``, one label for each step: (n, T), or
+            n arrays (T_i,).
         sample_weight : array_like, optional
-            (n,) how much each sample counts.
+            (n,) how much each sample counts. With ``pooling=None`` also in the form of y.
+        callbacks : iterable of Callback
+            Called as by :class:`pygru.Trainer`. The record of an epoch has its ``"loss"``, and
+            with ``early_stopping`` its ``"validation_score"``.
 
         Returns
         -------
@@ -200,28 +141,29 @@ class GRUClassifier(ClassifierMixin, SupervisedEstimator):  # type: ignore[misc]
         DivergenceError
             If the loss becomes infinite or NaN.
         """
-        goes_on = bool(self.warm_start) and hasattr(self, "model_")
+        goes_on = self._goes_on()
         sequences = self._read(X, reset=not goes_on)
-        labels = self._labels(y, sequences)
+        per_step = self._predicts_steps(is_new=not goes_on)
+        labels = self._labels(y, sequences, per_step=per_step)
         classes = np.unique(labels)
         if goes_on and not np.array_equal(classes, self.classes_):
             raise ValueError(
                 f"warm_start needs the classes of the last fit, {self.classes_}, got {classes}"
             )
         _check_count(classes)
-        weights = self._weights(sample_weight, sequences, labels)
+        weights = self._weights(sample_weight, sequences, labels, per_step=per_step)
         self.classes_ = classes
         target = np.searchsorted(classes, labels)
-        self._fit_model(sequences, target, weights, len(classes), reset=not goes_on)
+        self._fit_model(sequences, target, weights, len(classes), callbacks)
         return self
 
     @all_or_nothing
     def partial_fit(
         self,
         X: Any,
-        y: ArrayLike,
+        y: Any,
         classes: ArrayLike | None = None,
-        sample_weight: ArrayLike | None = None,
+        sample_weight: Any = None,
     ) -> Self:
         """Train for one epoch on the given samples; the first call makes the model.
 
@@ -236,6 +178,7 @@ class GRUClassifier(ClassifierMixin, SupervisedEstimator):  # type: ignore[misc]
         -------
         self
         """
+        self._refuse_early_stopping()
         is_new = not hasattr(self, "model_")
         if is_new and classes is None:
             raise ValueError("classes must be passed on the first call to partial_fit.")
@@ -249,11 +192,12 @@ class GRUClassifier(ClassifierMixin, SupervisedEstimator):  # type: ignore[misc]
             known = self.classes_
         _check_count(known)
         sequences = self._read(X, reset=is_new)
-        labels = self._labels(y, sequences)
+        per_step = self._predicts_steps(is_new=is_new)
+        labels = self._labels(y, sequences, per_step=per_step)
         unknown = np.setdiff1d(labels, known)
         if unknown.size:
             raise ValueError(f"y contains labels that are not in classes: {unknown}")
-        weights = self._weights(sample_weight, sequences, labels)
+        weights = self._weights(sample_weight, sequences, labels, per_step=per_step)
         if is_new:
             self._random = check_random_state(self.random_state)
             self.classes_ = known
@@ -261,22 +205,24 @@ class GRUClassifier(ClassifierMixin, SupervisedEstimator):  # type: ignore[misc]
         self._fit_epoch(sequences, np.searchsorted(known, labels), weights)
         return self
 
-    def _labels(self, y: Any, X: Sequences) -> NDArray[Any]:
-        if y is None:
-            raise ValueError(
-                f"This {type(self).__name__} estimator requires y to be passed, but the target "
-                "y is None."
-            )
+    def _labels(self, y: Any, X: Sequences, *, per_step: bool) -> NDArray[Any]:
+        """One label for each sequence, or for each step of all sequences."""
+        self._refuse_none(y)
+        if per_step:
+            y = of_every_step("y", y, X)
+        else:
+            refuse_steps(type(self).__name__, y, X)
         array = check_array(y, ensure_2d=False, dtype=None, input_name="y")
         labels: NDArray[Any] = column_or_1d(array, warn=True)
-        check_consistent_length(X.values, labels)
+        if not per_step:
+            check_consistent_length(X.values, labels)
         check_classification_targets(labels)
         return labels
 
     def _weights(
-        self, sample_weight: ArrayLike | None, X: Sequences, labels: NDArray[Any]
+        self, sample_weight: Any, X: Sequences, labels: NDArray[Any], *, per_step: bool
     ) -> Floats | None:
-        weights = checked_weights(sample_weight, X)
+        weights = (weights_of_steps if per_step else weights_of_samples)(sample_weight, X)
         if self.class_weight is None:
             return weights
         of_classes: Floats = compute_sample_weight(self.class_weight, labels)
@@ -285,42 +231,80 @@ class GRUClassifier(ClassifierMixin, SupervisedEstimator):  # type: ignore[misc]
     def _strata(self, target: Any) -> Any:
         return target
 
-    def _score_of(self, X: Sequences, target: Any, weights: Floats | None) -> float:
-        found = np.argmax(self._outputs(X), axis=1)
-        return float(accuracy_score(target, found, sample_weight=weights))
+    def _score_of(self, X: Sequences, target: Any, weights: Any) -> float:
+        found = np.argmax(self._joined(self._outputs(X)), axis=1)
+        weights = self._joined(weights)
+        return float(accuracy_score(self._joined(target), found, sample_weight=weights))
 
-    def _logits(self, X: Any) -> Floats:
+    def _logits(self, X: Any) -> tuple[Sequences, Floats]:
+        """The sequences, and the scores of the classes, a row for each prediction."""
         check_is_fitted(self)
-        logits: Floats = self._outputs(self._read(X, reset=False)).astype(np.float64)
-        return logits
+        sequences = self._read(X, reset=False)
+        return sequences, self._joined(self._outputs(sequences)).astype(np.float64)
 
-    def predict(self, X: Any) -> NDArray[Any]:
-        """Return the most probable label of each sequence, (n,)."""
-        best = np.argmax(self._logits(X), axis=1)
-        labels: NDArray[Any] = self.classes_[best]
-        return labels
+    def predict(self, X: Any) -> Any:
+        """Return the most probable label of each sequence.
 
-    def predict_proba(self, X: Any) -> Floats:
-        """Return the probability of each class, (n, classes), in the order of ``classes_``."""
-        logits = self._logits(X)
+        Parameters
+        ----------
+        X : array_like or list of array_like
+            As for :meth:`fit`.
+
+        Returns
+        -------
+        ndarray or list of ndarray
+            (n,) labels. After a fit with ``pooling=None`` there is one label for each step:
+            (n, T) for an array X, else a list, or an object array, of n arrays (T_i,).
+        """
+        sequences, logits = self._logits(X)
+        return self._as_given(sequences, self.classes_[np.argmax(logits, axis=1)])
+
+    def predict_proba(self, X: Any) -> Any:
+        """Return the probability of each class, (n, classes), in the order of ``classes_``.
+
+        With one prediction per step it is (n, T, classes) or n arrays (T_i, classes).
+        """
+        sequences, logits = self._logits(X)
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        probabilities: Floats = powers / powers.sum(axis=1, keepdims=True)
-        return probabilities
+        return self._as_given(sequences, powers / powers.sum(axis=1, keepdims=True))
 
-    def predict_log_proba(self, X: Any) -> Floats:
+    def predict_log_proba(self, X: Any) -> Any:
         """Return the logarithm of :meth:`predict_proba`, computed without its underflow."""
-        logits = self._logits(X)
+        sequences, logits = self._logits(X)
         shifted = logits - logits.max(axis=1, keepdims=True)
-        result: Floats = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-        return result
+        logarithms = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+        return self._as_given(sequences, logarithms)
 
-    def decision_function(self, X: Any) -> Floats:
-        """Return the scores of the classes, (n, classes); for two classes their difference."""
-        logits = self._logits(X)
-        if len(self.classes_) > 2:
-            return logits
-        difference: Floats = logits[:, 1] - logits[:, 0]
-        return difference
+    def decision_function(self, X: Any) -> Any:
+        """Return the scores of the classes, (n, classes); for two classes their difference.
+
+        With one prediction per step, each row belongs to a step, as for :meth:`predict_proba`.
+        """
+        sequences, logits = self._logits(X)
+        if len(self.classes_) == 2:
+            logits = logits[:, 1] - logits[:, 0]
+        return self._as_given(sequences, logits)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the accuracy, over all sequences or over all steps of all sequences.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for :meth:`fit`.
+
+        Returns
+        -------
+        float
+        """
+        check_is_fitted(self)
+        if not self.model_.predicts_steps:
+            return float(super().score(X, y, sample_weight))
+        sequences, logits = self._logits(X)
+        labels = of_every_step("y", y, sequences)
+        weights = weights_of_steps(sample_weight, sequences)
+        found = self.classes_[np.argmax(logits, axis=1)]
+        return float(accuracy_score(labels, found, sample_weight=weights))
 
 
 def _check_count(classes: NDArray[Any]) -> None:

@@ -1,40 +1,42 @@
-"""GRURegressor: one number or vector for each sequence. Training is in :mod:`.base`."""
+"""GRURegressor: numbers for each sequence, or for each step. Training is in :mod:`.base`."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
 from sklearn.utils import check_array, check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from pygru.sklearn.base import SupervisedEstimator
-from pygru.sklearn.sequences import Sequences, checked_weights
+from pygru.sklearn.parameters import described
+from pygru.sklearn.sequences import Sequences
+from pygru.sklearn.steps import (
+    of_every_step,
+    refuse_steps,
+    weights_of_samples,
+    weights_of_steps,
+)
 from pygru.sklearn.undo import all_or_nothing
+from pygru.train.callbacks import Callback
 from pygru.typing import Floats
 
 
+@described()
 class GRURegressor(RegressorMixin, SupervisedEstimator):  # type: ignore[misc]
-    """Predicts numbers from sequences with a GRU.
+    """Predicts numbers from sequences, or for the steps of sequences, with a GRU.
 
     One or more GRUs read the sequence, their outputs are pooled over time, and a linear layer
-    gives the numbers. The loss is the mean squared error. For training, each target is scaled
-    to mean 0 and standard deviation 1, so targets may have any unit.
+    gives the numbers. With ``pooling=None`` it gives numbers at every step. The loss is the
+    mean squared error. For training, each target is scaled to mean 0 and standard deviation 1,
+    so targets may have any unit; ``tol`` is compared with the loss of the scaled targets.
 
     Parameters
     ----------
-    hidden_layer_sizes, bidirectional, dropout, recurrent_dropout, variant, pooling, embedding
-        The model, as for :class:`GRUClassifier`.
-    solver, alpha, batch_size, learning_rate_init, learning_rate, max_iter, tol, clip_norm
-        The training, as for :class:`GRUClassifier`. The loss, which is compared with ``tol``,
-        is that of the scaled targets.
-    early_stopping, validation_fraction, n_iter_no_change
-        As for :class:`GRUClassifier`. The score is R squared.
-    random_state, warm_start, verbose, n_threads
-        As for :class:`GRUClassifier`.
+    {parameters}
 
     Attributes
     ----------
@@ -45,8 +47,10 @@ class GRURegressor(RegressorMixin, SupervisedEstimator):  # type: ignore[misc]
         the scale of a constant target is 1.
     n_outputs_ : int
         The number of targets.
-    n_features_in_, n_iter_, loss_curve_, best_loss_, validation_scores_
-        As for :class:`GRUClassifier`, and so is ``best_validation_score_``.
+    n_features_in_, feature_names_in_, n_iter_, t_, loss_, loss_curve_, best_loss_
+        As for :class:`GRUClassifier`.
+    validation_scores_, best_validation_score_
+        As for :class:`GRUClassifier`. The score is R squared.
 
     Examples
     --------
@@ -62,57 +66,15 @@ class GRURegressor(RegressorMixin, SupervisedEstimator):  # type: ignore[misc]
 
     _loss = "mse"
 
-    def __init__(
-        self,
-        hidden_layer_sizes: Any = (64,),
-        *,
-        bidirectional: bool = True,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        variant: Any = "chung",
-        pooling: str = "last",
-        embedding: Any = None,
-        solver: str = "adam",
-        alpha: float = 0.0,
-        batch_size: int | str = "auto",
-        learning_rate_init: float = 0.002,
-        learning_rate: str = "constant",
-        max_iter: int = 200,
-        tol: float = 1e-4,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        n_iter_no_change: int = 10,
-        clip_norm: float | None = 1.0,
-        random_state: Any = None,
-        warm_start: bool = False,
-        verbose: bool = False,
-        n_threads: int | None = 1,
-    ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.bidirectional = bidirectional
-        self.dropout = dropout
-        self.recurrent_dropout = recurrent_dropout
-        self.variant = variant
-        self.pooling = pooling
-        self.embedding = embedding
-        self.solver = solver
-        self.alpha = alpha
-        self.batch_size = batch_size
-        self.learning_rate_init = learning_rate_init
-        self.learning_rate = learning_rate
-        self.max_iter = max_iter
-        self.tol = tol
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.clip_norm = clip_norm
-        self.random_state = random_state
-        self.warm_start = warm_start
-        self.verbose = verbose
-        self.n_threads = n_threads
-
     @all_or_nothing
-    def fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        callbacks: Iterable[Callback] = (),
+    ) -> Self:
         """Train the model.
 
         Parameters
@@ -120,9 +82,13 @@ class GRURegressor(RegressorMixin, SupervisedEstimator):  # type: ignore[misc]
         X : array_like or list of array_like
             (n, T), (n, T, F), or n sequences (T_i,) or (T_i, F).
         y : array_like
-            (n,) or (n, outputs) targets.
+            (n,) or (n, outputs) targets. With ``pooling=None``, targets for each step: (n, T),
+            (n, T, outputs), or n arrays (T_i,) or (T_i, outputs).
         sample_weight : array_like, optional
-            (n,) how much each sample counts.
+            (n,) how much each sample counts. With ``pooling=None`` also one weight for each
+            step, (n, T) or n arrays (T_i,).
+        callbacks : iterable of Callback
+            As for :meth:`GRUClassifier.fit`.
 
         Returns
         -------
@@ -135,18 +101,13 @@ class GRURegressor(RegressorMixin, SupervisedEstimator):  # type: ignore[misc]
         DivergenceError
             If the loss becomes infinite or NaN.
         """
-        goes_on = bool(self.warm_start) and hasattr(self, "model_")
-        sequences = self._read(X, reset=not goes_on)
-        targets = self._targets(y, sequences, is_new=not goes_on)
-        weights = checked_weights(sample_weight, sequences)
-        if not goes_on:
-            self._scale_like(targets, weights)
-        scaled = (targets - self.y_mean_) / self.y_scale_
-        self._fit_model(sequences, scaled, weights, self.n_outputs_, reset=not goes_on)
+        goes_on = self._goes_on()
+        sequences, targets, weights = self._supervision(X, y, sample_weight, not goes_on)
+        self._fit_model(sequences, targets, weights, self.n_outputs_, callbacks)
         return self
 
     @all_or_nothing
-    def partial_fit(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train for one epoch on the given samples; the first call makes the model.
 
         The first call also decides how the targets are scaled.
@@ -160,32 +121,44 @@ class GRURegressor(RegressorMixin, SupervisedEstimator):  # type: ignore[misc]
         -------
         self
         """
+        self._refuse_early_stopping()
         is_new = not hasattr(self, "model_")
-        sequences = self._read(X, reset=is_new)
-        targets = self._targets(y, sequences, is_new=is_new)
-        weights = checked_weights(sample_weight, sequences)
+        sequences, targets, weights = self._supervision(X, y, sample_weight, is_new)
         if is_new:
             self._random = check_random_state(self.random_state)
-            self._scale_like(targets, weights)
             self._start(self._model_for(sequences, self.n_outputs_))
-        self._fit_epoch(sequences, (targets - self.y_mean_) / self.y_scale_, weights)
+        self._fit_epoch(sequences, targets, weights)
         return self
 
-    def _targets(self, y: Any, X: Sequences, *, is_new: bool) -> Floats:
-        """The targets as (n, outputs) in double precision."""
-        if y is None:
-            raise ValueError(
-                f"This {type(self).__name__} estimator requires y to be passed, but the target "
-                "y is None."
-            )
-        array: Floats = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
-        check_consistent_length(X.values, array)
-        targets = array[:, np.newaxis] if array.ndim == 1 else array
+    def _supervision(
+        self, X: Any, y: Any, sample_weight: Any, is_new: bool
+    ) -> tuple[Sequences, Floats, Floats | None]:
+        """The sequences, the scaled targets and the weights."""
+        sequences = self._read(X, reset=is_new)
+        per_step = self._predicts_steps(is_new=is_new)
+        targets = self._targets(y, sequences, per_step=per_step)
+        weights = (weights_of_steps if per_step else weights_of_samples)(
+            sample_weight, sequences
+        )
+        self._is_flat = targets.ndim == 1
+        targets = targets.reshape(len(targets), -1)
         if is_new:
             self.n_outputs_ = targets.shape[1]
+            self._scale_like(targets, weights)
         elif targets.shape[1] != self.n_outputs_:
             raise ValueError(f"y must have {self.n_outputs_} outputs, got {targets.shape[1]}")
-        self._is_flat = array.ndim == 1
+        return sequences, (targets - self.y_mean_) / self.y_scale_, weights
+
+    def _targets(self, y: Any, X: Sequences, *, per_step: bool) -> Floats:
+        """The targets of each sequence, or of each step, (m,) or (m, outputs)."""
+        self._refuse_none(y)
+        if per_step:
+            y = of_every_step("y", y, X)
+        elif len(set(X.lengths.tolist())) > 1:  # else y may have as many outputs as steps
+            refuse_steps(type(self).__name__, y, X)
+        targets: Floats = check_array(y, ensure_2d=False, dtype=np.float64, input_name="y")
+        if not per_step:
+            check_consistent_length(X.values, targets)
         return targets
 
     def _scale_like(self, targets: Floats, weights: Floats | None) -> None:
@@ -197,16 +170,55 @@ class GRURegressor(RegressorMixin, SupervisedEstimator):  # type: ignore[misc]
         self.y_mean_ = mean
         self.y_scale_ = np.where(is_constant, 1.0, spread)
 
-    def _score_of(self, X: Sequences, target: Any, weights: Floats | None) -> float:
-        return float(r2_score(target, self._outputs(X), sample_weight=weights))
+    def _score_of(self, X: Sequences, target: Any, weights: Any) -> float:
+        target, found, weights = map(self._joined, (target, self._outputs(X), weights))
+        return float(r2_score(target, found, sample_weight=weights))
 
-    def predict(self, X: Any) -> Floats:
-        """Return the predictions, (n,) or (n, outputs) like y."""
+    def _predictions(self, X: Any) -> tuple[Sequences, Floats]:
+        """The sequences, and the predicted targets, a row for each prediction."""
         check_is_fitted(self)
         sequences = self._read(X, reset=False)
-        result = self._outputs(sequences).astype(np.float64) * self.y_scale_ + self.y_mean_
-        predictions: Floats = result[:, 0] if self._is_flat else result
-        return predictions
+        scaled = self._joined(self._outputs(sequences)).astype(np.float64)
+        targets = scaled * self.y_scale_ + self.y_mean_
+        return sequences, targets[:, 0] if self._is_flat else targets
+
+    def predict(self, X: Any) -> Any:
+        """Return the predictions.
+
+        Parameters
+        ----------
+        X : array_like or list of array_like
+            As for :meth:`fit`.
+
+        Returns
+        -------
+        ndarray or list of ndarray
+            (n,) or (n, outputs) like y. After a fit with ``pooling=None`` there is a prediction
+            for each step: (n, T) or (n, T, outputs) for an array X, else a list, or an object
+            array, of n arrays (T_i,) or (T_i, outputs).
+        """
+        sequences, targets = self._predictions(X)
+        return self._as_given(sequences, targets)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return R squared, over all sequences or over all steps of all sequences.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for :meth:`fit`.
+
+        Returns
+        -------
+        float
+        """
+        check_is_fitted(self)
+        if not self.model_.predicts_steps:
+            return float(super().score(X, y, sample_weight))
+        sequences, found = self._predictions(X)
+        targets = self._targets(y, sequences, per_step=True)
+        weights = weights_of_steps(sample_weight, sequences)
+        return float(r2_score(targets, found, sample_weight=weights))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

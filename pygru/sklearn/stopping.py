@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from pygru.nn.model import Model
 from pygru.train.callbacks import Callback
 from pygru.train.trainer import Trainer
 from pygru.typing import Floats
@@ -32,13 +33,15 @@ class Progress(Callback):
         Whether the learning rate is then divided instead, until it is very small.
     score : callable, optional
         The score of held-out data, which is watched instead of the loss.
-    best : float
-        The best loss so far; infinity for none.
 
     Attributes
     ----------
+    rate_after : callable or None
+        The learning rate that a number of epochs leaves for the next one.
     losses, scores : list of float
         One value per epoch.
+    best : float
+        The smallest loss so far, or the largest score with its sign changed.
     converged : bool
         Whether training has ended before the last epoch.
     """
@@ -50,18 +53,29 @@ class Progress(Callback):
         *,
         adaptive: bool,
         score: Callable[[], float] | None = None,
-        best: float = np.inf,
     ) -> None:
         self.tol = tol
         self.patience = patience
         self.adaptive = adaptive
         self.score = score
-        self.best = best
+        self.rate_after: Callable[[int], float] | None = None
+        self.best = np.inf
         self.losses: list[float] = []
         self.scores: list[float] = []
         self.converged = False
-        self.best_weights: list[Floats] | None = None
+        self._best_weights: list[Floats] | None = None
         self._without = 0
+
+    def consider(self, model: Model) -> None:
+        """Take the weights from which training begins as the best ones so far."""
+        assert self.score is not None
+        self._remember(-self.score(), model)
+
+    def restore(self, model: Model) -> None:
+        """Give the model the weights with the best score, if there are any."""
+        if self._best_weights is not None:
+            for (values, _), best in zip(model.flat_pairs, self._best_weights, strict=True):
+                values[...] = best
 
     def on_epoch_end(self, trainer: Trainer, record: dict[str, Any]) -> None:
         """Look at the loss or the score of the epoch."""
@@ -73,11 +87,16 @@ class Progress(Callback):
             value = -self.scores[-1]
         self._without = self._without + 1 if value > self.best - self.tol else 0
         if value < self.best:
-            self.best = value
-            if self.score is not None:
-                self.best_weights = [values.copy() for values, _ in trainer.model.flat_pairs]
+            self._remember(value, trainer.model)
+        if self.rate_after is not None:
+            trainer.optimizer.learning_rate = self.rate_after(len(self.losses))
         if self._without > self.patience:
             self._slow_down(trainer)
+
+    def _remember(self, value: float, model: Model) -> None:
+        self.best = value
+        if self.score is not None:
+            self._best_weights = [values.copy() for values, _ in model.flat_pairs]
 
     def _slow_down(self, trainer: Trainer) -> None:
         """End training, or make the learning rate smaller."""

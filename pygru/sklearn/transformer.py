@@ -10,45 +10,45 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from pygru.core import validation
+from pygru.nn.layer import Layer
 from pygru.nn.linear import Linear
 from pygru.nn.sequential import Sequential
 from pygru.sklearn.base import PREDICTED_TOGETHER, SequenceEstimator
+from pygru.sklearn.parameters import TransformerParameters, described
 from pygru.sklearn.sequences import Sequences, Values
 from pygru.sklearn.undo import all_or_nothing
 from pygru.train.trainer import Trainer
-from pygru.typing import Floats
 
 
+@described(
+    pooling=(
+        '{"last", "mean", "max"}',
+        "How the states of a sequence become one vector: the last one, or the mean or the "
+        "largest value of each feature over all steps.",
+    )
+)
 class GRUTransformer(
     ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]
     TransformerMixin,  # type: ignore[misc]
+    TransformerParameters,
     SequenceEstimator,
 ):
     """Turns sequences into vectors, or into the states of a GRU, without labels.
 
     The GRU learns to predict the next step of each sequence from the steps before it. Its
     states then say what matters for what comes next, and a small model can work with them. The
-    loss is the mean squared error, or the cross-entropy for tokens.
+    loss is the mean squared error, or the cross-entropy for tokens. The GRU reads in one
+    direction only, because it predicts the future.
 
     Parameters
     ----------
-    hidden_layer_sizes, dropout, recurrent_dropout, variant, embedding
-        The model, as for :class:`GRUClassifier`. It reads in one direction only, because it
-        predicts the future.
-    pooling : {"last", "mean", "max"}
-        How the states of a sequence become one vector.
-    output : {"vector", "states"}
-        Whether :meth:`transform` returns one vector per sequence, or the state at each step.
-    solver, alpha, batch_size, learning_rate_init, learning_rate, max_iter, tol
-        The training, as for :class:`GRUClassifier`.
-    n_iter_no_change, clip_norm, random_state, verbose, n_threads
-        As for :class:`GRUClassifier`.
+    {parameters}
 
     Attributes
     ----------
     model_ : Sequential
         The trained model, which predicts the next step.
-    n_features_in_, n_iter_, loss_curve_, best_loss_
+    n_features_in_, feature_names_in_, n_iter_, t_, loss_, loss_curve_, best_loss_
         As for :class:`GRUClassifier`. Sequences of a single step have nothing to predict. If
         all are such, the weights stay random and ``best_loss_`` is None.
 
@@ -62,48 +62,7 @@ class GRUTransformer(
     (30, 8)
     """
 
-    def __init__(
-        self,
-        hidden_layer_sizes: Any = (64,),
-        *,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        variant: Any = "chung",
-        pooling: str = "last",
-        output: str = "vector",
-        embedding: Any = None,
-        solver: str = "adam",
-        alpha: float = 0.0,
-        batch_size: int | str = "auto",
-        learning_rate_init: float = 0.002,
-        learning_rate: str = "constant",
-        max_iter: int = 50,
-        tol: float = 1e-4,
-        n_iter_no_change: int = 10,
-        clip_norm: float | None = 1.0,
-        random_state: Any = None,
-        verbose: bool = False,
-        n_threads: int | None = 1,
-    ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.dropout = dropout
-        self.recurrent_dropout = recurrent_dropout
-        self.variant = variant
-        self.pooling = pooling
-        self.output = output
-        self.embedding = embedding
-        self.solver = solver
-        self.alpha = alpha
-        self.batch_size = batch_size
-        self.learning_rate_init = learning_rate_init
-        self.learning_rate = learning_rate
-        self.max_iter = max_iter
-        self.tol = tol
-        self.n_iter_no_change = n_iter_no_change
-        self.clip_norm = clip_norm
-        self.random_state = random_state
-        self.verbose = verbose
-        self.n_threads = n_threads
+    _poolings = ("last", "mean", "max")  # which have no weights to train
 
     @all_or_nothing
     def fit(self, X: Any, y: Any = None) -> Self:
@@ -134,19 +93,17 @@ class GRUTransformer(
             outputs, loss = max(self._embedding_of(sequences)[0], 2), "cross_entropy"
         self._recurrent = len(layers)
         self._n_features_out = features
-        self._pooling_layer(bidirectional=False)
+        self._pooling()
         self._random = check_random_state(self.random_state)
         self._start(Sequential(*layers, Linear(features, outputs, dtype=sequences.dtype)))
-        self.best_loss_ = None
         past, following = _steps(sequences.values)
         if any(len(sample) for sample in past):
             progress = self._progress_of()
             self._run(past, following, loss=loss, epochs=epochs, progress=progress)
-            self.best_loss_ = min(self.loss_curve_)
             self._warn_unless(progress.converged)
         return self
 
-    def transform(self, X: Any) -> Floats | list[Floats]:
+    def transform(self, X: Any) -> Any:
         """Return the features of each sequence.
 
         Parameters
@@ -157,16 +114,20 @@ class GRUTransformer(
         Returns
         -------
         ndarray or list of ndarray
-            (n, H) vectors. With ``output="states"`` it is (n, T, H), or a list of (T_i, H) for
-            a list of sequences of different lengths.
+            (n, H) vectors. With ``output="states"`` it is (n, T, H) for an array X, else a
+            list, or an object array, of n arrays (T_i, H).
         """
         check_is_fitted(self)
         sequences: Sequences = self._read(X, reset=False)
         layers = list(self.model_.layers[: self._recurrent])
         if self.output == "vector":
-            layers.append(self._pooling_layer(bidirectional=False))
+            layers.append(self._pooling())
         trainer = Trainer(Sequential(*layers), n_threads=self.n_threads)
-        return trainer.predict(sequences.values, batch_size=PREDICTED_TOGETHER)
+        features = trainer.predict(sequences.values, batch_size=PREDICTED_TOGETHER)
+        return features if self.output == "vector" else sequences.as_given(features)
+
+    def _pooling(self) -> Layer:
+        return self._pooling_layer(self._n_features_out, bidirectional=False, dtype=None)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -1,0 +1,133 @@
+"""The estimators in the tools of scikit-learn: searches, pipelines, files, routing."""
+
+import io
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn", minversion="1.6")
+import joblib
+import sklearn
+from sequence_estimators import (
+    LABELS,
+    RAGGED,
+    RNG,
+    UP,
+    VALUES,
+    X3,
+    N,
+    classifier,
+    objects,
+    regressor,
+    transformer,
+)
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.inspection import permutation_importance
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import accuracy_score
+from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::sklearn.exceptions.ConvergenceWarning", "ignore::FutureWarning"
+)
+
+
+def test_pipelines():
+    table = X3[:, :, 0]
+    y = table.sum(axis=1) > 0
+    scaled = make_pipeline(StandardScaler(), classifier(max_iter=30)).fit(table, y)
+    assert scaled.score(table, y) > 0.9
+    features = make_pipeline(transformer(pooling="mean"), LogisticRegression()).fit(RAGGED, UP)
+    assert features.score(RAGGED, UP) > 0.6
+
+
+@pytest.mark.parametrize(
+    ("X", "backend"),
+    [
+        (RAGGED, "loky"),
+        (RAGGED, "threading"),
+        (X3, "threading"),
+        (objects(RAGGED), "threading"),
+    ],
+    ids=["list-loky", "list", "array", "objects"],
+)
+def test_searches_in_parallel_give_the_results_of_serial_ones(X, backend):
+    grid = {"hidden_layer_sizes": [(4,), (6, 4)], "pooling": ["last", "mean"]}
+    serial = GridSearchCV(classifier(max_iter=2), grid, cv=2).fit(X, LABELS)
+    with joblib.parallel_config(backend=backend, n_jobs=2):
+        parallel = GridSearchCV(classifier(max_iter=2), grid, cv=2).fit(X, LABELS)
+    assert parallel.best_params_ == serial.best_params_
+    for name in ("mean_test_score", "std_test_score"):
+        assert (parallel.cv_results_[name] == serial.cv_results_[name]).all()
+    assert (parallel.predict_proba(X) == serial.predict_proba(X)).all()
+
+
+def test_halving_search_and_cross_validation():
+    search = HalvingGridSearchCV(
+        classifier(), {"max_iter": [1, 20]}, cv=2, random_state=0, min_resources=24
+    ).fit(RAGGED, LABELS)
+    assert search.best_params_["max_iter"] in (1, 20)
+    assert cross_val_score(regressor(), RAGGED, VALUES, cv=3).shape == (3,)
+
+
+@pytest.mark.parametrize("make", [classifier, regressor, transformer])
+def test_pickle_and_joblib_keep_the_bits(make):
+    y = UP.astype(int)
+    model = make().fit(RAGGED, y)
+    method = "transform" if make is transformer else "predict"
+    expected = getattr(model, method)(RAGGED)
+    buffer = io.BytesIO()
+    joblib.dump(model, buffer)
+    buffer.seek(0)
+    for copied in (pickle.loads(pickle.dumps(model)), joblib.load(buffer)):
+        assert (getattr(copied, method)(RAGGED) == expected).all()
+
+
+def test_calibration_and_permutation_importance():
+    calibrated = CalibratedClassifierCV(classifier(max_iter=20), cv=2).fit(RAGGED, LABELS)
+    np.testing.assert_allclose(calibrated.predict_proba(RAGGED).sum(axis=1), 1)
+    table = RNG.standard_normal((80, 6))
+    y = table[:, 4] > 0
+    model = classifier(max_iter=40).fit(table, y)
+    importance = permutation_importance(model, table, y, n_repeats=3, random_state=0)
+    assert importance.importances_mean.argmax() == 4  # over time: the step that decides
+
+
+def test_metadata_routing_passes_sample_weight():
+    weights = np.arange(N) + 1.0
+    with sklearn.config_context(enable_metadata_routing=True):
+        routed = classifier().set_fit_request(sample_weight=True)
+        routed.set_score_request(sample_weight=True)
+        pipeline = make_pipeline(routed).fit(RAGGED, LABELS, sample_weight=weights)
+        scores = cross_val_score(
+            routed, RAGGED, LABELS, cv=2, params={"sample_weight": weights}
+        )
+    direct = classifier().fit(RAGGED, LABELS, sample_weight=weights)
+    assert (pipeline.predict_proba(RAGGED) == direct.predict_proba(RAGGED)).all()
+    assert scores.shape == (2,)
+    assert direct.score(RAGGED, LABELS, sample_weight=weights) == accuracy_score(
+        LABELS, direct.predict(RAGGED), sample_weight=weights
+    )
+
+
+def test_import_pygru_does_not_import_scikit_learn():
+    code = "import sys, pygru; assert 'sklearn' not in sys.modules"
+    subprocess.run([sys.executable, "-P", "-c", code], check=True)
+    code = (
+        "import sys; sys.modules['sklearn'] = None\n"
+        "try:\n    import pygru.sklearn\n"
+        "except ImportError as error:\n    print(error)"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
+    assert "pygru.sklearn needs scikit-learn>=1.6" in done.stdout, done.stderr
+
+
+def test_n_threads_does_not_change_the_bits():
+    one, two = (classifier(n_threads=n).fit(RAGGED, LABELS) for n in (1, 2))
+    assert (one.predict_proba(RAGGED) == two.predict_proba(RAGGED)).all()
