@@ -1,5 +1,6 @@
 """The estimators in the tools of scikit-learn: searches, pipelines, files, routing."""
 
+import copy
 import io
 import pickle
 import subprocess
@@ -13,6 +14,7 @@ import joblib
 import sklearn
 from sequence_estimators import (
     LABELS,
+    LENGTHS,
     RAGGED,
     RNG,
     UP,
@@ -32,6 +34,9 @@ from sklearn.metrics import accuracy_score
 from sklearn.model_selection import GridSearchCV, HalvingGridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+
+import pygru
+from pygru.sklearn import GRUClassifier
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning", "ignore::FutureWarning"
@@ -70,23 +75,77 @@ def test_searches_in_parallel_give_the_results_of_serial_ones(X, backend):
 
 def test_halving_search_and_cross_validation():
     search = HalvingGridSearchCV(
+        classifier(),
+        {"learning_rate_init": [1e-9, 0.02]},
+        cv=2,
+        factor=2,
+        random_state=0,
+        resource="max_iter",
+        max_resources=40,
+        min_resources=20,
+    ).fit(RAGGED, LABELS)
+    assert search.best_params_ == {"learning_rate_init": 0.02, "max_iter": 40}
+    samples = HalvingGridSearchCV(
         classifier(), {"max_iter": [1, 20]}, cv=2, random_state=0, min_resources=24
     ).fit(RAGGED, LABELS)
-    assert search.best_params_["max_iter"] in (1, 20)
+    assert samples.n_resources_ == [24] and samples.n_candidates_ == [2]
     assert cross_val_score(regressor(), RAGGED, VALUES, cv=3).shape == (3,)
 
 
-@pytest.mark.parametrize("make", [classifier, regressor, transformer])
-def test_pickle_and_joblib_keep_the_bits(make):
-    y = UP.astype(int)
-    model = make().fit(RAGGED, y)
-    method = "transform" if make is transformer else "predict"
-    expected = getattr(model, method)(RAGGED)
+def through_skops(model):
+    io_ = pytest.importorskip("skops.io")
+    data = io_.dumps(model)
+    trusted = io_.get_untrusted_types(data=data)
+    # Nobody has to trust what pygru is made of inside.
+    assert trusted == [f"{type(model).__module__}.{type(model).__name__}"]
+    return io_.loads(data, trusted=trusted)
+
+
+def through_joblib(model):
     buffer = io.BytesIO()
     joblib.dump(model, buffer)
     buffer.seek(0)
-    for copied in (pickle.loads(pickle.dumps(model)), joblib.load(buffer)):
-        assert (getattr(copied, method)(RAGGED) == expected).all()
+    return joblib.load(buffer)
+
+
+COPIES = {
+    "pickle": lambda model: pickle.loads(pickle.dumps(model)),
+    "joblib": through_joblib,
+    "skops": through_skops,
+    "deepcopy": copy.deepcopy,
+}
+
+
+@pytest.mark.parametrize("how", COPIES)
+@pytest.mark.parametrize("make", [classifier, regressor, transformer])
+def test_copies_predict_and_go_on_with_the_same_bits(make, how):
+    """Dropout's generator and the optimiser's averages are copied too."""
+    y = UP.astype(int)
+    pooling = "last" if make is transformer else "attention"
+    model = make(pooling=pooling, dropout=0.3, recurrent_dropout=0.2).fit(RAGGED, y)
+    copied = COPIES[how](model)
+    method = "transform" if make is transformer else "predict"
+    assert (getattr(copied, method)(RAGGED) == getattr(model, method)(RAGGED)).all()
+    assert copied.get_params() == model.get_params()
+    assert copied.loss_curve_ == model.loss_curve_
+    for one in (model, copied):
+        if make is transformer:
+            one.fit(RAGGED)
+        else:
+            one.partial_fit(RAGGED, y)
+    assert copied.loss_curve_ == model.loss_curve_
+    assert (getattr(copied, method)(RAGGED) == getattr(model, method)(RAGGED)).all()
+    new = COPIES[how](make())
+    assert not hasattr(new, "model_") and new.get_params() == make().get_params()
+
+
+def test_a_damaged_state_is_refused_before_its_size_is_believed():
+    state = classifier().fit(RAGGED, LABELS).__getstate__()
+    text = state["model_"]["description"]
+    for wrong in (text.replace('"hidden_size": 8', '"hidden_size": 1099511627776'), "{}"):
+        broken = {**state, "model_": {**state["model_"], "description": wrong}}
+        with pytest.raises(pygru.FormatError, match="the configuration is not valid"):
+            GRUClassifier().__setstate__(broken)
 
 
 def test_calibration_and_permutation_importance():
@@ -99,6 +158,25 @@ def test_calibration_and_permutation_importance():
     assert importance.importances_mean.argmax() == 4  # over time: the step that decides
 
 
+def test_permutation_importance_over_features():
+    """A frame with one column of arrays per feature: scikit-learn permutes whole columns."""
+    pandas = pytest.importorskip("pandas")
+    X = RNG.standard_normal((80, 6, 3))
+    y = X[:, :, 1].sum(axis=1) > 0
+    frame = pandas.DataFrame({name: list(X[:, :, i]) for i, name in enumerate("abc")})
+    model = classifier(max_iter=40).fit(frame, y)
+    found = permutation_importance(model, frame, y, n_repeats=3, random_state=0, n_jobs=1)
+    assert found.importances_mean.argmax() == 1
+    assert found.importances_mean[1] > 0.3 > abs(found.importances_mean[[0, 2]]).max()
+
+
+class CountEpochs(pygru.Callback):
+    epochs = 0
+
+    def on_epoch_end(self, trainer, record):
+        self.epochs += 1
+
+
 def test_metadata_routing_passes_sample_weight():
     weights = np.arange(N) + 1.0
     with sklearn.config_context(enable_metadata_routing=True):
@@ -108,6 +186,20 @@ def test_metadata_routing_passes_sample_weight():
         scores = cross_val_score(
             routed, RAGGED, LABELS, cv=2, params={"sample_weight": weights}
         )
+        steps = objects([np.full(n, w) for n, w in zip(LENGTHS, weights, strict=True)])
+        labels = objects(
+            [np.repeat(label, n) for n, label in zip(LENGTHS, LABELS, strict=True)]
+        )
+        tagger = classifier(pooling=None).set_score_request(sample_weight=True)
+        tagger.set_fit_request(sample_weight=True)
+        per_step = cross_val_score(
+            tagger, objects(RAGGED), labels, cv=2, params={"sample_weight": steps}
+        )
+        stop = CountEpochs()
+        make_pipeline(classifier().set_fit_request(callbacks=True)).fit(
+            RAGGED, LABELS, callbacks=[stop]
+        )
+    assert stop.epochs == 5 and per_step.shape == (2,)
     direct = classifier().fit(RAGGED, LABELS, sample_weight=weights)
     assert (pipeline.predict_proba(RAGGED) == direct.predict_proba(RAGGED)).all()
     assert scores.shape == (2,)

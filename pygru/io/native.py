@@ -383,6 +383,25 @@ def _class(description: Mapping[str, Any], classes: Classes) -> type[Any]:
     return classes[name]
 
 
+def from_description(description: Any, arrays: Mapping[str, NDArray[Any]]) -> Any:
+    """The model of a description, with these parameters; both may come from a file.
+
+    Raises
+    ------
+    FormatError
+        If the description is not valid, or makes other parameters. Nothing of the size that
+        it claims is allocated before the parameters are known to have that size.
+    """
+    with _invalid_configuration():
+        shapes = _shapes(description, len(arrays), CLASSES)
+        if {name: (array.dtype.name, array.shape) for name, array in arrays.items()} != shapes:
+            raise ValueError(f"it makes other parameters than {', '.join(arrays)[:200]}")
+        model = _build(description, CLASSES)
+    for name in shapes:
+        model.parameters[name] = arrays[name]
+    return model
+
+
 def _build(description: Mapping[str, Any], classes: Classes) -> Any:
     cls = _class(description, classes)
     if cls is Sequential:

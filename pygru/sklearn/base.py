@@ -7,7 +7,7 @@ the estimators' own files.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral
 from typing import Any
 
@@ -31,6 +31,7 @@ from pygru.nn.pooling import MaxOverTime, MeanOverTime
 from pygru.nn.sequential import Sequential
 from pygru.sklearn.parameters import SharedParameters, SupervisedParameters
 from pygru.sklearn.sequences import Sequences, Values, read, take
+from pygru.sklearn.state import model_from, optimizer_from, plain_model, plain_optimizer
 from pygru.sklearn.steps import joined
 from pygru.sklearn.stopping import Progress
 from pygru.train.callbacks import Callback
@@ -55,6 +56,20 @@ class SequenceEstimator(SharedParameters, BaseEstimator):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        state: dict[str, Any] = super().__getstate__().copy()
+        if "model_" in state:
+            state["model_"] = plain_model(self.model_)
+            state["_optimizer"] = plain_optimizer(self._optimizer)
+        return state
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        state = dict(state)
+        if "model_" in state:
+            state["model_"] = model_from(state["model_"])
+            state["_optimizer"] = optimizer_from(state["_optimizer"])
+        super().__setstate__(state)
 
     # ---- from parameters to objects --------------------------------------------------------
 
