@@ -29,6 +29,7 @@ from pygru.gates import Gates
 from pygru.gru import GRU
 from pygru.io.native import load, read_metadata, save
 from pygru.nn import losses
+from pygru.nn.activation import Activation
 from pygru.nn.attention import Attention
 from pygru.nn.attention_pooling import AttentionOverTime
 from pygru.nn.beam import Translation
@@ -36,6 +37,7 @@ from pygru.nn.dropout import Dropout
 from pygru.nn.embedding import Embedding
 from pygru.nn.last import Last
 from pygru.nn.layer import Layer, RecurrentLayer
+from pygru.nn.layer_norm import LayerNorm
 from pygru.nn.linear import Linear
 from pygru.nn.pooling import MaxOverTime, MeanOverTime
 from pygru.nn.seq2seq import Seq2Seq
@@ -57,6 +59,7 @@ from pygru.variant import Variant
 __all__ = [
     "GRU",
     "SGD",
+    "Activation",
     "Adam",
     "AdamW",
     "Attention",
@@ -76,6 +79,7 @@ __all__ = [
     "InternalError",
     "Last",
     "Layer",
+    "LayerNorm",
     "Linear",
     "MaxOverTime",
     "MeanOverTime",

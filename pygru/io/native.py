@@ -28,11 +28,13 @@ from pygru.io.header import (
     read_header,
 )
 from pygru.io.json_values import check_json_object
+from pygru.nn.activation import Activation
 from pygru.nn.attention import Attention
 from pygru.nn.attention_pooling import AttentionOverTime
 from pygru.nn.dropout import Dropout
 from pygru.nn.embedding import Embedding
 from pygru.nn.last import Last
+from pygru.nn.layer_norm import LayerNorm
 from pygru.nn.linear import Linear
 from pygru.nn.model import Model
 from pygru.nn.pooling import MaxOverTime, MeanOverTime
@@ -55,6 +57,8 @@ CLASSES: Classes = {
         Embedding,
         Linear,
         Dropout,
+        Activation,
+        LayerNorm,
         Last,
         MeanOverTime,
         MaxOverTime,
