@@ -194,6 +194,7 @@ class GRUBase(Parameters, Model):
             )
         gru = type(self).__new__(type(self))
         gru._set_up(options, copy.deepcopy(self.generator), self if share_weights else None)
+        gru.trainable = self.trainable
         if not share_weights:
             with np.errstate(over="ignore"):  # as for every array that is converted
                 gru.flat_parameters[...] = self._parameters_owner.borrow()
@@ -233,12 +234,14 @@ class GRUBase(Parameters, Model):
             "generator": copy.deepcopy(
                 self.generator
             ),  # also for copy.copy, so that no state is shared
+            "trainable": self.trainable,
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._set_up(GRUOptions.from_config(state["config"]), state["generator"])
         self.load_state_dict(state["parameters"])
         load_into(self.grads, state["grads"])
+        self.trainable = state["trainable"]
 
     # ---- weights --------------------------------------------------------------------------
 

@@ -126,7 +126,7 @@ def test_embedding_copies_pretrained_vectors():
 
 
 def test_a_frozen_embedding_is_not_seen_by_optimizers_and_clipping():
-    frozen = Embedding(6, 3, frozen=True, seed=0)
+    frozen = Embedding(6, 3, trainable=False, seed=0)
     model = Sequential(frozen, Last(), Linear(3, 1, seed=1))
     table = frozen.flat_parameters.copy()
     y, tape = model.forward(np.array([[5, 1], [2, 2]]))
@@ -281,7 +281,7 @@ def test_sequential_refuses(layers, error, message):
         ),
         (lambda: Embedding(4, 2, padding_idx=-1), ValueError, "padding_idx must be >= 0"),
         (lambda: Embedding(4, 2, padding_idx=1.0), TypeError, "padding_idx must be an int"),
-        (lambda: Embedding(4, 2, frozen=1), TypeError, "frozen must be a bool, got int"),
+        (lambda: Embedding(4, 2, trainable=1), TypeError, "trainable must be a bool, got int"),
         (
             lambda: Embedding(4, 2, weight=np.ones((2, 4))),
             ValueError,
@@ -491,13 +491,12 @@ def test_options_cannot_be_assigned(make, names):
 
 
 def test_an_embedding_is_thawed_for_fine_tuning():
-    layer = Embedding(3, 2, weight=np.ones((3, 2)), frozen=True)
+    layer = Embedding(3, 2, weight=np.ones((3, 2)), trainable=False)
     assert layer.flat_pairs == []
-    layer.frozen = False
+    layer.trainable = True
     assert len(layer.flat_pairs) == 1
-    assert layer.get_config()["frozen"] is False
-    with pytest.raises(TypeError, match="frozen must be a bool, got int"):
-        layer.frozen = 1
+    with pytest.raises(TypeError, match="trainable must be a bool, got int"):
+        layer.trainable = 1
 
 
 def test_messages_have_the_right_article():

@@ -24,7 +24,7 @@ def models():
         GRU(2, 3, variant=pygru.Variant("after", "replace"), batch_first=True, seed=0),
         Linear(3, 2, seed=0),
         Last(),  # a layer without parameters
-        Embedding(5, 2, padding_idx=3, frozen=True, dtype="float64", seed=0),
+        Embedding(5, 2, padding_idx=3, trainable=False, dtype="float64", seed=0),
         Sequential(
             Embedding(5, 4, seed=0),
             GRU(4, 3, batch_first=True, variant="pytorch", seed=1),

@@ -740,7 +740,7 @@ def test_training_goes_on_after_a_checkpoint_with_the_same_bits(counts, tmp_path
 
     def trainer_of(seed):
         model = Seq2Seq(6, 6, 3, 4, 2, dropout=0.3, seed=seed)
-        model.source_embedding.frozen = True
+        model.source_embedding.trainable = False
         trainer = Trainer(model, loss="cross_entropy", optimizer=AdamW(0.01), seed=seed)
         model.teacher_forcing = lambda step: (
             0.9 ** (trainer.optimizer.steps if counts == "optimizer" else step)

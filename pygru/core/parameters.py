@@ -17,6 +17,7 @@ from pygru.core.fixed import FixedAttributes
 from pygru.core.memory import allocate
 from pygru.core.validation import (
     as_real,
+    check_bool,
     check_mapping,
     check_shape,
     is_torch,
@@ -131,6 +132,7 @@ class Parameters(FixedAttributes):
 
     parameters: NamedViews
     grads: NamedViews
+    _trainable: bool = True
     _parameters_owner: Owner
     _grads_owner: Owner
 
@@ -184,9 +186,34 @@ class Parameters(FixedAttributes):
         flat[...] = _like("flat_grads", values, flat)
 
     @property
+    def trainable(self) -> bool:
+        """Whether training changes the parameters; with False the layer is frozen.
+
+        Optimisers, weight decay and clipping then leave it out, and its gradients need not be
+        computed. Dropout and other noise still act in training. It may be changed between two
+        trainings.
+        """
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self._trainable = check_bool("trainable", value)
+
+    @property
+    def frozen_parts(self) -> tuple[str, ...]:
+        """Names of the parts that are not trained; that of a layer itself is the empty text."""
+        return () if self._trainable else ("",)
+
+    def freeze_only(self, parts: tuple[str, ...]) -> None:
+        """Freeze the parts of these names, as ``frozen_parts`` returns them, and no others."""
+        if parts not in ((), ("",)):
+            raise ValueError(f"parts must be () or ('',) for a single layer, got {parts!r}")
+        self.trainable = not parts
+
+    @property
     def flat_pairs(self) -> list[tuple[Floats, Floats]]:
-        """List of (values, gradients): the flat arrays that an optimiser updates."""
-        return [(self.flat_parameters, self.flat_grads)]
+        """List of (values, gradients) that an optimiser updates: none of a frozen layer."""
+        return [(self.flat_parameters, self.flat_grads)] if self._trainable else []
 
     def _stored(self) -> list[Floats]:
         """The arrays that hold the parameters, of which there is one."""

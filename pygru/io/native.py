@@ -325,7 +325,10 @@ def describe(model: Model) -> dict[str, Any]:
         raise TypeError(f"cannot save a {name}")
     if isinstance(model, Model) and model.layers is not None:
         return {"class": name, "layers": [describe(layer) for layer in model.layers]}
-    description = {"class": name, "config": model.get_config()}
+    description: dict[str, Any] = {"class": name, "config": model.get_config()}
+    frozen = model.frozen_parts
+    if frozen:  # of a model of named parts the names, of a single layer nothing more to say
+        description["frozen"] = True if frozen == ("",) else list(frozen)
     if known is None:
         _check_own(model, description)
     return description
@@ -410,7 +413,22 @@ def _build(description: Mapping[str, Any], classes: Classes) -> Any:
     cls = _class(description, classes)
     if cls is Sequential:
         return cls(*(_build(layer, classes) for layer in description["layers"]))
-    return cls.from_config(description["config"])
+    model = cls.from_config(description["config"])
+    frozen = description.get("frozen", ())
+    model.freeze_only(("",) if frozen is True else tuple(frozen))
+    return model
+
+
+def frozen_in(description: Mapping[str, Any]) -> list[str]:
+    """Names of the frozen layers or parts in a description, such as ``layers[0]``."""
+    if "layers" in description:
+        return [
+            f"layers[{index}]{f'.{name}' if name else ''}"
+            for index, layer in enumerate(description["layers"])
+            for name in frozen_in(layer)
+        ]
+    frozen = description.get("frozen", ())
+    return [""] if frozen is True else list(frozen)
 
 
 def _shapes(

@@ -84,6 +84,7 @@ class Composite(FixedAttributes, Model):
     """
 
     _unique: tuple[Any, ...]
+    _named: dict[str, Any]
     parameters: PrefixedViews
     grads: PrefixedViews
 
@@ -91,16 +92,44 @@ class Composite(FixedAttributes, Model):
         # A layer that is used in two places counts once.
         self._fix(
             _unique=tuple({id(part): part for part in parts.values()}.values()),
+            _named=dict(parts),
             parameters=PrefixedViews(parts, "parameters"),
             grads=PrefixedViews(parts, "grads"),
         )
 
     @property
+    def trainable(self) -> bool:
+        """Whether training changes any part; an assignment reaches all parts."""
+        return not self._unique or any(part.trainable for part in self._unique)
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        value = validation.check_bool("trainable", value)
+        for part in self._unique:
+            part.trainable = value
+
+    @property
+    def frozen_parts(self) -> tuple[str, ...]:
+        """Names of the parts that are not trained."""
+        return tuple(name for name, part in self._named.items() if not part.trainable)
+
+    def freeze_only(self, parts: tuple[str, ...]) -> None:
+        """Freeze the parts of these names, as ``frozen_parts`` returns them, and no others."""
+        unknown = sorted(set(parts) - self._named.keys())
+        if unknown:
+            raise ValueError(
+                f"parts must be among {', '.join(self._named)}, got {validation.shown(unknown)}"
+            )
+        for name, part in self._named.items():
+            part.trainable = name not in parts
+
+    @property
     def flat_pairs(self) -> list[tuple[Floats, Floats]]:
         """List of (values, gradients): the flat arrays that an optimiser updates.
 
-        Arrays that several parts share, as after ``gru.replace(share_weights=True)``, occur
-        once. Otherwise an optimiser would apply the same gradients several times.
+        Those of frozen layers are left out. Arrays that several parts share, as after
+        ``gru.replace(share_weights=True)``, occur once. Otherwise an optimiser would apply the
+        same gradients several times.
         """
         return _each_once((pair, pair) for part in self._unique for pair in part.flat_pairs)
 

@@ -37,9 +37,9 @@ class Embedding(Layer):
     weight : array_like, optional
         (num_embeddings, embedding_dim) the initial table, for example of pretrained vectors.
         It is copied.
-    frozen : bool
-        Whether training leaves the table unchanged. Then it has no gradient, and optimisers
-        and gradient clipping ignore it. It is saved and loaded like any other table.
+    trainable : bool
+        Whether training changes the table. With False it has no gradient, and optimisers and
+        gradient clipping ignore it. It is saved and loaded like any other table.
     dtype : dtype
         float32 or float64.
     seed : int, sequence of int, SeedSequence, Generator or None
@@ -57,7 +57,7 @@ class Embedding(Layer):
     >>> y.shape
     (1, 3, 3)
     >>> table = [[0.0, 0.0], [1.0, 2.0], [3.0, 4.0]]
-    >>> pygru.Embedding(3, 2, padding_idx=0, weight=table, frozen=True)([2, 0]).tolist()
+    >>> pygru.Embedding(3, 2, padding_idx=0, weight=table, trainable=False)([2, 0]).tolist()
     [[3.0, 4.0], [0.0, 0.0]]
     """
 
@@ -75,7 +75,7 @@ class Embedding(Layer):
         *,
         padding_idx: int | None = None,
         weight: ArrayLike | None = None,
-        frozen: bool = False,
+        trainable: bool = True,
         dtype: DTypeLike = np.float32,
         seed: Seed = None,
     ) -> None:
@@ -93,7 +93,7 @@ class Embedding(Layer):
             dtype=validation.check_dtype(dtype),
         )
         self._fix(output_size=self.embedding_dim)
-        self.frozen = frozen
+        self.trainable = trainable
         self._is_drawn = weight is None
         self.create_parameters(seed)
         if weight is not None:
@@ -108,26 +108,16 @@ class Embedding(Layer):
             )
             self._clear_padding()
 
-    @property
-    def frozen(self) -> bool:
-        """Whether the table stays as it is in training; may be changed between trainings."""
-        return self._frozen
-
-    @frozen.setter
-    def frozen(self, value: bool) -> None:
-        self._frozen = validation.check_bool("frozen", value)
-
     def _clear_padding(self) -> None:
         if self.padding_idx is not None:
             self.parameters["weight"][self.padding_idx] = 0
 
     def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments except seed and weight, ready for JSON."""
+        """Return the constructor's arguments except seed, weight and trainable, for JSON."""
         return {
             "num_embeddings": self.num_embeddings,
             "embedding_dim": self.embedding_dim,
             "padding_idx": self.padding_idx,
-            "frozen": self.frozen,
             "dtype": self.dtype.name,
         }
 
@@ -135,11 +125,6 @@ class Embedding(Layer):
     def parameter_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
         """Return the shape of each parameter that ``config`` makes."""
         return {"weight": (config["num_embeddings"], config["embedding_dim"])}
-
-    @property
-    def flat_pairs(self) -> list[tuple[Floats, Floats]]:
-        """List of (values, gradients) that an optimiser updates: none if frozen."""
-        return [] if self.frozen else super().flat_pairs
 
     def forward(
         self, x: ArrayLike, *, lengths: ArrayLike | None = None, training: bool = True
@@ -190,14 +175,14 @@ class Embedding(Layer):
 
     def gradients_before(self, tape: _Tape) -> list[Action]:
         """Return the action that puts back the rows that ``backward`` adds to: no others."""
-        if self.frozen:
+        if not self.trainable:
             return []
         gradient, rows = self.grads["weight"], np.unique(tape.tokens)
         return [(operator.setitem, gradient, rows, gradient[rows])]
 
     def backward(self, tape: _Tape, d_y: ArrayLike) -> None:
         """Add to the gradient of the rows that were looked up; x itself has no gradient."""
-        if self.frozen:
+        if not self.trainable:
             return
         d_y = gradient_like("d_y", d_y, (*tape.shape, self.embedding_dim), self.dtype)
         rows = ragged.take(d_y, tape.steps).reshape(-1, self.embedding_dim)

@@ -65,6 +65,9 @@ class Model(Configured, Undoable):
     layers : tuple of Model or None
         The layers that run one after the other; None for a model that is completely described
         by its ``get_config``.
+    trainable : bool
+        Whether training changes the parameters. False freezes the layer, or all parts of a
+        model; it may be assigned between two trainings.
     """
 
     parameters: Any  # a mapping of str to Floats; the subclasses say which class it has
@@ -78,6 +81,24 @@ class Model(Configured, Undoable):
     output_size: int | None = None
     keeps_features: bool = False
     layers: tuple[Model, ...] | None = None
+
+    @property
+    def trainable(self) -> bool:
+        """Whether training changes any parameters."""
+        raise NotImplementedError
+
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        raise NotImplementedError
+
+    @property
+    def frozen_parts(self) -> tuple[str, ...]:
+        """Names of the parts that are not trained; that of a layer itself is the empty text."""
+        raise NotImplementedError
+
+    def freeze_only(self, parts: tuple[str, ...]) -> None:
+        """Freeze the parts of these names, as ``frozen_parts`` returns them, and no others."""
+        raise NotImplementedError
 
     @property
     def generators(self) -> list[np.random.Generator]:

@@ -141,7 +141,10 @@ def _with_own_tokens(model: Seq2Seq, pairs: Pairs, encoded: Encoded) -> Integers
 
 
 def backward(model: Seq2Seq, tape: Tape, d_logits: ArrayLike) -> None:
-    """Add to the gradients of all parts."""
+    """Add to the gradients of all parts that are trained.
+
+    Nothing is computed for the encoder if neither it nor what it reads is trained.
+    """
     H, tapes = model.hidden_size, tape.tapes
     shape = (*tape.target.shape, model.target_vocab_size)
     array = validation.as_real("d_logits", d_logits, model.dtype)
@@ -161,7 +164,12 @@ def backward(model: Seq2Seq, tape: Tape, d_logits: ArrayLike) -> None:
         d_embedded, d_h0 = back(model.decoder, "decoder", d_states)
         d_embedded = model._dropout.backward(tapes["target_dropout"], d_embedded)
         back(model.target_embedding, "target_embedding", d_embedded)
+        reads_trained = model.encoder.trainable or model.source_embedding.trainable
+        if not (reads_trained or model.bridge.trainable):
+            return
         d_final = _bridge_backward(model, tape, back, d_h0)
+        if not reads_trained:
+            return
         d_embedded, _ = back(model.encoder, "encoder", d_memory, d_final)
         d_embedded = model._dropout.backward(tapes["source_dropout"], d_embedded)
         back(model.source_embedding, "source_embedding", d_embedded)

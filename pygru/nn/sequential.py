@@ -316,14 +316,32 @@ class Sequential(Composite):
     def backward(self, tape: list[Any], d_y: Any) -> Floats | None:
         """Add to the gradients of all layers; return that of x, None for integer input.
 
+        The gradients of frozen layers may or may not be computed; do not use them.
+
         Raises
         ------
         TypeError
             If a layer that does not read tokens returns no gradient for the layer before it.
         """
+        return self._backward(tape, d_y, 0)
+
+    def run_backward(self, tape: Any, d_y: Any) -> Floats | None:
+        """Add to the gradients of all layers that are trained.
+
+        Frozen layers at the beginning are left out, and there is no gradient of x then.
+        """
+        trained = (
+            index
+            for index, layer in enumerate(self.layers)
+            if layer.trainable and len(layer.parameters)
+        )
+        return self._backward(tape, d_y, next(trained, 0))
+
+    def _backward(self, tape: list[Any], d_y: Any, first: int) -> Floats | None:
+        """Go back from the last layer to the one with the number ``first``."""
         with gradients_undone() as about_to_change:
-            pairs = enumerate(zip(self.layers, tape, strict=True))
-            for index, (layer, kept) in reversed(list(pairs)):
+            pairs = list(enumerate(zip(self.layers, tape, strict=True)))[first:]
+            for index, (layer, kept) in reversed(pairs):
                 about_to_change(layer, kept)
                 try:
                     d_y = layer.run_backward(kept, d_y)
@@ -331,14 +349,10 @@ class Sequential(Composite):
                     name_in(error, index, layer)
                     raise
                 # A GRU would take None for a gradient of zero, and would not be trained.
-                if d_y is None and index > 0 and layer.reads != "tokens":
+                if d_y is None and index > first and layer.reads != "tokens":
                     raise TypeError(
                         f"layers[{index}], a {type(layer).__name__}, must return the gradient "
                         "of its input from backward(), got None"
                     )
-        d_x: Floats | None = d_y
+        d_x: Floats | None = None if first else d_y
         return d_x
-
-    def run_backward(self, tape: Any, d_y: Any) -> Floats | None:
-        """Do what :meth:`backward` does."""
-        return self.backward(tape, d_y)

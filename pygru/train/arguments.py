@@ -20,6 +20,7 @@ from pygru.train.evaluation import Loss, evaluate_loss, try_model, type_and_leng
 from pygru.train.optimizer_base import Optimizer
 from pygru.train.optimizers import SGD, Adam, AdamW, RMSprop
 from pygru.train.scan import blocks_of
+from pygru.train.state import TrainingState
 
 #: Samples per step if nothing else is said, as in Keras.
 BATCH_SIZE = 32
@@ -78,6 +79,18 @@ def check_model(model: Any) -> None:
         raise TypeError(f"model must be a pygru model, got {type_and_length(model)}")
     if not model.batch_first:
         raise ValueError(f"model must be a {type(model).__name__} with batch_first=True")
+
+
+def check_trainable(state: TrainingState) -> None:
+    """Raise unless the trainer can train the layers that are trainable now."""
+    if state.is_resumed:
+        state.check_frozen()
+    state.optimizer.check_model(state.model)
+    parameters = state.model.parameters.values()
+    if any(view.size for view in parameters) and not any(
+        values.size for values, _ in state.model.flat_pairs
+    ):
+        raise ValueError("all layers of the model are frozen, so there is nothing to train")
 
 
 def layers_of(model: Model) -> tuple[Model, ...]:
@@ -223,8 +236,7 @@ def _check_axes(model: Model, data: Dataset, name: str) -> None:
 
 def _expected(model: Any, loss: Loss | None) -> Expected:
     """Return what the values of the data must be."""
-    pairs = model.flat_pairs
-    dtypes = [values.dtype for values, _ in pairs]
+    dtypes = [view.dtype for view in model.parameters.values()]
     first = layers_of(model)[0]
     tokens = target_tokens = None
     if model.reads == "pairs":

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from pygru.io.native import frozen_in
+
 LONGEST_LIST = 16  # elements of an array which a description lists; longer ones are hashed
 
 
@@ -62,6 +64,16 @@ def refuse_difference(what: str, saved: Any, own: Any) -> None:
     place = _first_difference(saved, own, "")
     if place is not None:
         raise ValueError(f"the checkpoint is of another {what}: {place}")
+
+
+def refuse_frozen(saved: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    """Raise ValueError if two descriptions of models do not have the same frozen layers."""
+    names = [", ".join(frozen_in(each)) or "no layers" for each in (saved, own)]
+    if frozen_in(saved) != frozen_in(own):
+        raise ValueError(
+            f"the checkpoint is of a model in which {names[0]} were frozen, but here "
+            f"{names[1]} are; set layer.trainable as it was"
+        )
 
 
 def _first_difference(saved: Any, own: Any, path: str) -> str | None:

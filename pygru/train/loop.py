@@ -118,9 +118,20 @@ class TrainingLoop:
                     raise ValueError(
                         f"{name}: epoch must stay {position.epoch - 1}, got {record['epoch']}"
                     )
+            self.check_frozen(callback)
         position = position._replace(event=None)
         self.state.move(position)
         return position
+
+    def check_frozen(self, callback: Callback) -> None:
+        """Raise if a callback has frozen or unfrozen layers, and take that back."""
+        before, now = self.state.frozen, self.state.model.frozen_parts
+        if before is not None and before != now:
+            self.state.model.freeze_only(before)
+            raise ValueError(
+                f"{type(callback).__name__} has changed which layers are trainable; do that "
+                "between two calls of fit, with a new optimizer"
+            )
 
     def run_epoch(self, position: Position) -> Position:
         """Train from a position to the end of its epoch; return the beginning of the next."""

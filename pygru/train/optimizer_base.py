@@ -37,6 +37,12 @@ def pairs_of(model: Any) -> Pairs:
     return pairs
 
 
+def frozen_in(model: Any) -> tuple[str, ...]:
+    """Return the names of the parts of a model that are not trained."""
+    names: tuple[str, ...] = getattr(model, "frozen_parts", ())
+    return names
+
+
 class Optimizer:
     """What the optimisers share: their state, one row of arrays per flat array, and the rate.
 
@@ -60,6 +66,8 @@ class Optimizer:
         self._states: list[list[Floats]] | None = None
         # A weak reference to the model that the states belong to.
         self._model: weakref.ref[Any] | None = None
+        # The parts of it that have no states; None if that is not known.
+        self._frozen: tuple[str, ...] | None = None
 
     @property
     def steps(self) -> int:
@@ -144,6 +152,7 @@ class Optimizer:
             self,
             _learning_rate=rate,
             _states=rows or None,
+            _frozen=None,
             _count=np.array([steps], np.int64),
         )
 
@@ -161,7 +170,7 @@ class Optimizer:
             dtype than the model.
         """
         pairs = pairs_of(model)
-        self._check_model(model)
+        self._take_model(model)
         states = self._states_for(pairs)
         if all(_is_plain(values) for values, _ in pairs):
             self._step(model, pairs, states)
@@ -203,16 +212,33 @@ class Optimizer:
         """Make one step of all parts, and count it; each optimiser has its own."""
         raise NotImplementedError
 
-    def _check_model(self, model: Any) -> None:
-        """Refuse a second model: the states, and the count of steps, belong to the first."""
+    def check_model(self, model: Any) -> None:
+        """Raise unless the states fit the model and the parts of it that are trained now.
+
+        The states, and the count of steps, belong to the model of the first step.
+        """
         if self._model is None or self._states is None:
-            self._model = weakref.ref(model)
-        elif self._model() is not model:
+            return
+        if self._model() is not model:
             raise ValueError("this optimizer belongs to another model; make a new one")
+        if self._frozen is not None and self._frozen != frozen_in(model):
+            raise ValueError(
+                "layers have been frozen or unfrozen since the first step of this optimizer; "
+                "use a new one, as in trainer.optimizer = Adam(1e-4)"
+            )
+
+    def _take_model(self, model: Any) -> None:
+        """Check the model, and remember it if it is the first one."""
+        self.check_model(model)
+        is_first = self._model is None or self._states is None
+        if is_first:
+            self._model = weakref.ref(model)
+        if is_first or self._frozen is None:
+            self._frozen = frozen_in(model)
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy, or what a file gives back, belongs to the copy of the model.
-        return self.__dict__ | {"_model": None}
+        return self.__dict__ | {"_model": None, "_frozen": None}
 
     def _states_for(self, pairs: Pairs) -> list[list[Floats]]:
         """The states, made with the first step; they have to be like the values."""

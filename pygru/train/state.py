@@ -67,6 +67,9 @@ class TrainingState:
         How many callbacks have begun the current fit.
     is_resumed : bool
         Whether the next ``fit`` continues from here instead of beginning again.
+    frozen : tuple of str or None
+        The parts of the model that were not trained in the last ``fit``. Weights and states
+        are lists of the arrays of the other parts. None before the first ``fit``.
     """
 
     def __init__(self, model: Any, optimizer: Optimizer, generator: np.random.Generator):
@@ -80,6 +83,7 @@ class TrainingState:
         self.waiting: list[dict[str, Any]] | None = None
         self.begun = 0
         self.is_resumed = False
+        self.frozen: tuple[str, ...] | None = None
         self._is_lent = False  # whether a block has given the model other weights
         self._following: Position | None = None
         self._page = _Page(Position(), optimizer.steps, None)
@@ -124,6 +128,7 @@ class TrainingState:
             If the checkpoint was made within an epoch of other data or other batches.
         """
         changes: dict[str, Any] = {
+            "frozen": self.model.frozen_parts,
             "settings": settings,
             "trained": None,
             "begun": 0,
@@ -156,8 +161,8 @@ class TrainingState:
         **values
             The attributes by name.
         """
-        page = _Page(position, steps, None)
-        return attributes(self, **values, is_resumed=True, _is_lent=False, _page=page)
+        values |= {"frozen": self.model.frozen_parts, "is_resumed": True, "_is_lent": False}
+        return attributes(self, **values, _page=_Page(position, steps, None))
 
     def give_callbacks_their_states(
         self, callbacks: Sequence[Callback], *, have_begun: bool
@@ -179,6 +184,15 @@ class TrainingState:
         position, random_state = self.now()
         page = _Page(position, optimizer.steps, random_state)
         commit([attributes(self, optimizer=optimizer, _page=page)])
+
+    def check_frozen(self) -> None:
+        """Raise if layers were frozen or unfrozen since the last ``fit`` or ``resume``."""
+        if self.frozen is not None and self.frozen != self.model.frozen_parts:
+            raise ValueError(
+                "layers of the model have been frozen or unfrozen since the last fit or "
+                "resume, so training cannot be continued from there; save the checkpoint "
+                "before, or begin with a new Trainer"
+            )
 
     # ---- numbers to draw -------------------------------------------------------------------
 
@@ -263,6 +277,7 @@ class TrainingState:
         TypeError
             If a generator is not of NumPy's default type.
         """
+        self.check_frozen()
         position, random_state = self.now()
         check_generators(random_state["generators"])
         return {

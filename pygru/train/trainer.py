@@ -25,6 +25,7 @@ from pygru.train.arguments import (
     batch_size_for,
     callbacks_of,
     check_model,
+    check_trainable,
     data_for,
     held_out_for,
     loss_of,
@@ -33,7 +34,7 @@ from pygru.train.arguments import (
 )
 from pygru.train.callbacks import Callback
 from pygru.train.clipping import check_norm
-from pygru.train.descriptions import describe_function, refuse_difference
+from pygru.train.descriptions import describe_function, refuse_difference, refuse_frozen
 from pygru.train.evaluation import Loss, mean_loss, predict_batches
 from pygru.train.history import History
 from pygru.train.loop import TrainingLoop, average_of
@@ -268,6 +269,7 @@ class Trainer:
                 "shuffle": shuffle,
                 "data": data.fingerprint(),
             }
+            check_trainable(self._state)
             position = self._state.begin(first_epoch, settings)
             loop = TrainingLoop(self, self._state, data, held_out, callbacks)
             loop.run(position, last_epoch)
@@ -376,6 +378,7 @@ class Trainer:
         """
         with named_in_errors(path):
             description, parameters, plain = checkpoint_file.read(path, classes_of(self.model))
+            refuse_frozen(description, describe(self.model))
             refuse_difference("model", description, describe(self.model))
             commit(restoring(self._state, parameters, plain, self.callbacks, self._setup))
 
