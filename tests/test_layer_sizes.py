@@ -204,7 +204,7 @@ def test_parameters_are_counted_once():
     linear = Linear(3, 3, dtype="float64")
     assert (linear.parameter_count, linear.nbytes) == (12, 96)
     assert (Dropout().parameter_count, Dropout().nbytes) == (0, 0)
-    assert Embedding(5, 2, frozen=True).parameter_count == 10
+    assert Embedding(5, 2, trainable=False).parameter_count == 10
     layer = gru(3, 3, learn_h0=True)
     twin = layer.replace(share_weights=True)
     count = sum(view.size for view in layer.parameters.values())
