@@ -1,5 +1,16 @@
-"""Forecasting time series with a GRU."""
+"""Forecasting time series with a GRU, from arrays and from pandas' tables."""
 
-from pygru.forecasting.forecaster import Forecaster, Split, Task, evaluate
+try:
+    import pandas  # noqa: F401 (looked at first, for a clear message)
+except ModuleNotFoundError as error:
+    if error.name != "pandas":
+        raise
+    raise ImportError(
+        'pygru.forecasting needs pandas; install it with  pip install "pygru[forecast]"'
+    ) from None
 
-__all__ = ["Forecaster", "Split", "Task", "evaluate"]
+from pygru.forecasting.backtest import Backtest
+from pygru.forecasting.forecaster import GRUForecaster
+from pygru.forecasting.single import Forecaster, Split, Task, evaluate
+
+__all__ = ["Backtest", "Forecaster", "GRUForecaster", "Split", "Task", "evaluate"]

@@ -1,0 +1,411 @@
+"""Judges a forecaster from many origins, beside simple methods; see GRUForecaster.backtest.
+
+All forecasts of a method are made together: time and memory are linear in the rows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pygru.core import validation
+from pygru.data.messages import cut
+from pygru.forecasting import scores as scoring
+from pygru.forecasting.baselines import last_value, seasonal_naive, seasonal_naive_with_drift
+from pygru.forecasting.fitting import Fitted, fit_panel, training_origins, usable
+from pygru.forecasting.linear import fit_autoregression
+from pygru.forecasting.panel import OneSeries, Panel
+from pygru.forecasting.scaling import ROUNDINGS, thinned
+from pygru.forecasting.settings import MEDIAN
+from pygru.forecasting.stack import Origins, Stack, Values, joined
+from pygru.forecasting.windows import Windows
+from pygru.typing import Booleans, Integers
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+GRU = "GRU"
+BATCH = 2048  # origins of one product of the autoregression
+
+
+@dataclass(frozen=True)
+class Made:
+    """The forecasts of one method: (M, horizon, n), and its quantiles (M, horizon, n, Q)."""
+
+    point: Values
+    quantiles: Values
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """Forecasts from many origins, with what came true, by the GRU and by simple methods.
+
+    Attributes
+    ----------
+    scores : DataFrame
+        A row for each method; columns MAE, RMSE, MASE, pinball and coverage. The last two are
+        NaN without quantiles.
+    forecasts : DataFrame
+        A row for each origin, step and target, with a column for each method and for each
+        quantile of the GRU.
+
+    Notes
+    -----
+    The methods are the last value; with a season the seasonal naive forecast, and the same with
+    the mean change over the last season added ("drift"); and a linear autoregression by least
+    squares, direct for each step, on what the GRU reads of the target. It is fitted to all that
+    comes before the first origin. The quantiles of the simple methods are the forecast plus the
+    quantiles of its errors before the first origin, in units of the scale of each series.
+
+    MAE and RMSE are the mean absolute and the root mean squared error over all forecasts. MASE
+    is the mean absolute error divided by that of the one-step (seasonal) naive forecast before
+    the first origin (Hyndman and Koehler 2006); series for which that is 0 do not count in it.
+    The pinball loss is the mean of ``max(q * d, (q - 1) * d)`` with ``d = actual - quantile``
+    over all quantiles (Koenker and Bassett 1978). Coverage is the part of the actual values
+    between the lowest and the highest quantile.
+    """
+
+    _panel: Panel
+    _origins: Origins  # the rows are steps within their series
+    _actual: Values
+    _made: Mapping[str, Made]
+    _quantiles: tuple[float, ...]
+    _gap: int
+    _scale: Values  # (S, n)
+
+    def __repr__(self) -> str:
+        return f"Backtest of {len(self._origins)} origins\n{self.scores}"
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The names of the methods, the GRU first."""
+        return tuple(self._made)
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """The table of scores over all forecasts."""
+        return self._table(np.ones(self._actual.shape, np.bool_))
+
+    def scores_by(self, key: str) -> pd.DataFrame:
+        """Return the scores for each step ahead, each target or each series.
+
+        Parameters
+        ----------
+        key : {"step", "target", "id"}
+            What to distinguish.
+
+        Returns
+        -------
+        DataFrame
+            Its index has ``key`` and the method.
+        """
+        import pandas as pd
+
+        validation.check_choice("key", key, ("step", "target", "id"))
+        tables = {name: self._table(chosen) for name, chosen in self._groups(key)}
+        return pd.concat(tables, names=[key, "method"])
+
+    def _groups(self, key: str) -> Iterator[tuple[Any, Booleans]]:
+        shape = self._actual.shape
+        if key == "id":
+            for number, one in enumerate(self._panel.series):
+                rows = self._origins.series == number
+                if rows.any():
+                    yield one.id, np.broadcast_to(rows[:, np.newaxis, np.newaxis], shape)
+            return
+        axis = 1 if key == "step" else 2
+        names: Sequence[Any] = self._panel.schema.target_names
+        if key == "step":
+            names = range(self._gap + 1, self._gap + 1 + shape[1])
+        for place, name in enumerate(names):
+            chosen = np.zeros(shape, np.bool_)
+            chosen[(slice(None),) * axis + (place,)] = True
+            yield name, chosen
+
+    def _table(self, chosen: Booleans) -> pd.DataFrame:
+        import pandas as pd
+
+        actual = self._actual[chosen]
+        scale = np.broadcast_to(
+            self._scale[self._origins.series][:, np.newaxis], self._actual.shape
+        )[chosen]
+        rows = {}
+        for name, made in self._made.items():
+            point, quantiles = made.point[chosen], made.quantiles[chosen]
+            rows[name] = (
+                scoring.mean_absolute_error(actual, point),
+                scoring.root_mean_squared_error(actual, point),
+                scoring.mean_absolute_scaled_error(actual, point, scale),
+                scoring.pinball_loss(actual, quantiles, self._quantiles),
+                scoring.coverage(actual, quantiles, self._quantiles),
+            )
+        return pd.DataFrame.from_dict(rows, orient="index", columns=list(scoring.NAMES))
+
+    @cached_property
+    def forecasts(self) -> pd.DataFrame:
+        """The forecasts, a row for each origin, step and target."""
+        import pandas as pd
+
+        panel, steps, number = self._panel, self._origins.rows, self._origins.series
+        M, H, n = self._actual.shape
+        index = panel.series[0].index
+        if len(panel.series) > 1:
+            index = index.append([one.index for one in panel.series[1:]])
+        lengths = [len(one.targets) for one in panel.series]
+        first = np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64)[number]
+        ahead = np.arange(self._gap + 1, self._gap + 1 + H)
+        times = (first + steps)[:, np.newaxis] + ahead
+        columns: dict[Any, Any] = {}
+        for place, name in enumerate(panel.schema.id):
+            ids: list[Any] = [one.id for one in panel.series]
+            if len(panel.schema.id) > 1:
+                ids = [each[place] for each in ids]
+            columns[name] = np.repeat(pd.Index(ids).to_numpy()[number], H * n)
+        columns["origin"] = index.take(np.repeat(first + steps, H * n))
+        columns["time"] = index.take(np.repeat(times.ravel(), n))
+        columns["step"] = np.tile(np.repeat(ahead, n), M)
+        names = pd.Index(list(panel.schema.target_names), tupleize_cols=False)
+        columns["target"] = names.take(np.tile(np.arange(n), M * H))
+        columns["actual"] = self._actual.ravel()
+        for method, made in self._made.items():
+            columns[method] = made.point.ravel()
+        for place, q in enumerate(self._quantiles):
+            columns[f"q{q:g}"] = self._made[GRU].quantiles[..., place].ravel()
+        return pd.DataFrame(columns)
+
+
+# ---- running -----------------------------------------------------------------------------
+
+
+def run_backtest(
+    fitted: Fitted,
+    panel: Panel,
+    data: Panel | None,
+    *,
+    start: Any,
+    step: Any,
+    gap: Any,
+    refit: Any,
+) -> Backtest:
+    """Return the backtest of a forecaster on a panel; ``data`` is that of its ``fit``."""
+    step = validation.check_int("step", step, 1)
+    gap = validation.check_int("gap", gap, 0)
+    refit = validation.check_bool("refit", refit)
+    horizon = fitted.task.horizon
+    if gap >= horizon:
+        raise ValueError(f"gap must be below the horizon of {horizon} steps, got {gap}")
+    series = panel.series
+    starts = _starts(panel, data, start)
+    windows = fitted.windows(series, starts)
+    stack = windows.stack
+    origins = joined(
+        stack.origins(number, begin, len(one.targets), step)
+        for number, (one, begin) in enumerate(zip(series, starts, strict=True))
+    )
+    origins = origins.take(np.flatnonzero(~np.isnan(stack.filled[origins.rows]).all(axis=1)))
+    actual = stack.truth(origins)
+    if not len(origins):
+        longest = max(
+            len(one.targets) - begin for one, begin in zip(series, starts, strict=True)
+        )
+        raise ValueError(
+            f"there is nothing to judge: after start there are {max(longest, 0)} steps, "
+            f"and a forecast has {horizon}"
+        )
+    if np.isnan(actual[:, gap:]).all():
+        raise ValueError("there is nothing to judge: no value after start is observed")
+    if refit:
+        made = _refitted(fitted, panel, stack, origins)
+    else:
+        before = _training(stack, starts)
+        made = _forecasts(fitted, windows, origins, before)
+    steps = stack.steps_of(origins)
+    return Backtest(
+        panel,
+        Origins(steps, origins.series),
+        actual[:, gap:],
+        {
+            name: Made(each.point[:, gap:], each.quantiles[:, gap:])
+            for name, each in made.items()
+        },
+        fitted.settings.quantiles,
+        gap,
+        _naive_errors(series, starts, fitted.task.season or 1),
+    )
+
+
+def _starts(panel: Panel, data: Panel | None, start: Any) -> list[int]:
+    """The first step of each series that is forecast."""
+    if start is not None:
+        return [_position(one, start) for one in panel.series]
+    if data is None:
+        raise ValueError(
+            "start must be given: the forecaster was loaded from a file, which does not say "
+            "where the data of fit end"
+        )
+    ends = {one.id: one.index[-1] for one in data.series}
+    result = []
+    for one in panel.series:
+        if one.id not in ends:
+            raise ValueError(f"start must be given: fit has not seen the series {cut(one.id)}")
+        result.append(int(one.index.searchsorted(ends[one.id], side="right")))
+    if all(begin >= len(one.targets) for one, begin in zip(panel.series, result, strict=True)):
+        raise ValueError(
+            "there is nothing to judge: y has no step after the data of fit; give a longer y, "
+            "or start"
+        )
+    return result
+
+
+def _position(series: OneSeries, start: Any) -> int:
+    """The step of a series that ``start`` means."""
+    length = len(series.targets)
+    is_number = isinstance(start, (int, np.integer)) and not isinstance(start, bool)
+    if is_number and start < 0:
+        return max(length + int(start), 0)
+    if is_number and series.index.dtype.kind not in "iu":
+        return min(int(start), length)
+    try:
+        return int(series.index.slice_locs(start=start)[0])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"start must be a label of the index or a number of steps, got "
+            f"{validation.shown(start)}: {error}"
+        ) from None
+
+
+def _training(stack: Stack, ends: Sequence[int]) -> Origins:
+    """The origins whose forecasts lie before the first one that is judged."""
+    return usable(
+        stack, joined(training_origins(stack, number, end) for number, end in enumerate(ends))
+    )
+
+
+def _forecasts(
+    fitted: Fitted, windows: Windows, origins: Origins, before: Origins
+) -> dict[str, Made]:
+    """The forecasts of all methods; ``before`` are the origins that they may learn from."""
+    levels, wanted = fitted.settings.levels, fitted.settings.quantiles
+    grid = fitted.forecast(windows, origins)
+    point = grid[..., levels.index(MEDIAN) if levels else 0]
+    made = {GRU: Made(point, grid[..., [levels.index(q) for q in wanted]])}
+    methods: dict[str, Callable[[Stack, Origins], Values]] = {"last value": last_value}
+    if fitted.task.season:
+        methods["seasonal naive"] = seasonal_naive
+        methods["seasonal naive + drift"] = seasonal_naive_with_drift
+    if len(before):
+        weights = fit_autoregression(windows, before, fitted.model.shape.order)
+        methods["linear autoregression"] = partial(_autoregression, windows, weights)
+    some = thinned(before)
+    for name, method in methods.items():
+        points = method(windows.stack, origins)
+        made[name] = Made(points, _bands(windows, method, origins, points, some, wanted))
+    return made
+
+
+def _autoregression(
+    windows: Windows, weights: NDArray[np.float32], stack: Stack, origins: Origins
+) -> Values:
+    order = weights.shape[1] - 1
+    corrections = np.empty((len(origins), stack.task.horizon, len(weights)), np.float32)
+    for first in range(0, len(origins), BATCH):
+        block = slice(first, first + BATCH)
+        read = windows.read_targets(origins.take(block))
+        for target, each in enumerate(weights):
+            corrections[block, :, target] = read[:, -order:, target] @ each[:-1] + each[-1]
+    return windows.forecasts(origins, corrections[..., np.newaxis])[..., 0]
+
+
+def _bands(
+    windows: Windows,
+    method: Callable[[Stack, Origins], Values],
+    origins: Origins,
+    points: Values,
+    before: Origins,
+    quantiles: tuple[float, ...],
+) -> Values:
+    """The points plus the quantiles of the errors at the origins ``before``."""
+    shape = (*points.shape, len(quantiles))
+    if not quantiles or not len(before):
+        return np.full(shape, np.nan)
+    errors = windows.stack.truth(before) - method(windows.stack, before)
+    spread = windows.error[before.series][:, np.newaxis]
+    scaled = np.where(spread > 0, errors / np.where(spread > 0, spread, 1), np.nan)
+    bands = np.zeros((*points.shape[1:], len(quantiles)))
+    for step in range(points.shape[1]):
+        for target in range(points.shape[2]):
+            known = scaled[:, step, target]
+            known = known[~np.isnan(known)]
+            if known.size:
+                bands[step, target] = np.quantile(known, quantiles)
+    of_series = windows.error[origins.series][:, np.newaxis, :, np.newaxis]
+    result: Values = points[..., np.newaxis] + bands * of_series
+    return result
+
+
+def _refitted(fitted: Fitted, panel: Panel, stack: Stack, origins: Origins) -> dict[str, Made]:
+    """The forecasts of models that are fitted again at each origin in time."""
+    steps = stack.steps_of(origins)
+    labels = [panel.series[s].index[t] for s, t in zip(origins.series, steps, strict=True)]
+    places: dict[Any, list[int]] = {}
+    for place, label in enumerate(labels):
+        places.setdefault(label, []).append(place)
+    parts: list[tuple[Integers, dict[str, Made]]] = []
+    for label in sorted(places):
+        ends = [int(one.index.searchsorted(label, side="right")) for one in panel.series]
+        known = dataclasses.replace(
+            panel,
+            series=tuple(
+                _until(one, end, fitted.task.horizon)
+                for one, end in zip(panel.series, ends, strict=True)
+                if end
+            ),
+        )
+        again = fit_panel(fitted.settings, known, fitted.validation_size)
+        windows = again.windows(panel.series, ends)
+        some = np.array(places[label])
+        before = _training(windows.stack, ends)
+        there = Origins(
+            windows.stack.starts[origins.series[some]] + steps[some], origins.series[some]
+        )
+        parts.append((some, _forecasts(again, windows, there, before)))
+    order = np.argsort(np.concatenate([some for some, _ in parts]))
+    names = [name for name in parts[0][1] if all(name in made for _, made in parts)]
+    return {
+        name: Made(
+            np.concatenate([made[name].point for _, made in parts])[order],
+            np.concatenate([made[name].quantiles for _, made in parts])[order],
+        )
+        for name in names
+    }
+
+
+def _until(series: OneSeries, end: int, horizon: int) -> OneSeries:
+    """The first ``end`` steps of a series, with the future covariates of a forecast there."""
+    return dataclasses.replace(
+        series,
+        index=series.index[:end],
+        targets=series.targets[:end],
+        past=series.past[:end],
+        future=series.future[: end + horizon],
+    )
+
+
+def _naive_errors(series: Sequence[OneSeries], ends: Sequence[int], season: int) -> Values:
+    """The mean absolute change over a season, (S, n), before the first origin."""
+    result = np.full((len(series), series[0].targets.shape[1]), np.nan)
+    for row, one, end in zip(result, series, ends, strict=True):
+        known = one.targets[:end]
+        changes = np.abs(known[season:] - known[:-season])
+        observed = ~np.isnan(changes)
+        count = observed.sum(axis=0)
+        mean = np.where(observed, changes, 0).sum(axis=0) / np.maximum(count, 1)
+        floor = ROUNDINGS * np.abs(np.nan_to_num(known)).max(axis=0, initial=0)
+        row[mean > floor] = mean[mean > floor]
+    return result

@@ -1,0 +1,89 @@
+"""The linear autoregression: for each step ahead, least squares on the last steps.
+
+It is direct: each step of the horizon has coefficients of its own, and no forecast is used to
+make another one. It reads what the GRU reads of one target, scaled, and a constant. All series
+share the coefficients. Time and memory are linear in the number of windows, which are made
+batch by batch.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pygru.forecasting.stack import Origins, Values
+from pygru.forecasting.windows import Windows
+
+BATCH = 2048
+MOST_LAGS = 200
+
+# Relative to the mean square of the inputs. Least squares of lags that depend on one another
+# have no single solution; this chooses the smallest, and hardly changes any other.
+RIDGE = 1e-2
+
+
+def fit_autoregression(windows: Windows, origins: Origins, order: int) -> NDArray[np.float32]:
+    """Return the coefficients (targets, order + 1, horizon); the last of each is a constant.
+
+    Parameters
+    ----------
+    windows : Windows
+    origins : Origins
+        Of the training part. Steps without an observed target are left out, each by itself.
+    order : int
+        How many of the last steps are read.
+    """
+    n, horizon = windows.stack.values.shape[1], windows.stack.task.horizon
+    products = [_Products(order + 1, horizon) for _ in range(n)]
+    for first in range(0, len(origins), BATCH):
+        some = origins.take(slice(first, first + BATCH))
+        read, wanted = windows.read_targets(some), windows.targets(some)
+        for target in range(n):
+            lags = read[:, -order:, target].astype(np.float64)
+            inputs = np.column_stack([lags, np.ones(len(lags))])
+            products[target].add(inputs, wanted[:, :, target, 0], wanted[:, :, target, 1] > 0)
+    return np.array([each.solve() for each in products], np.float32)
+
+
+class _Products:
+    """The normal equations of one target: sums of products of inputs and of outputs."""
+
+    def __init__(self, inputs: int, horizon: int) -> None:
+        self.all = np.zeros((inputs, inputs))
+        self.rows = 0
+        # What is missing at a step is subtracted, since little is missing as a rule.
+        self.missing: dict[int, Values] = {}
+        self.missing_rows = np.zeros(horizon, np.int64)
+        self.with_outputs = np.zeros((inputs, horizon))
+
+    def add(
+        self, inputs: Values, outputs: NDArray[np.float32], seen: NDArray[np.bool_]
+    ) -> None:
+        self.all += inputs.T @ inputs
+        self.rows += len(inputs)
+        self.with_outputs += inputs.T @ np.where(seen, outputs, 0).astype(np.float64)
+        for step in np.flatnonzero(~seen.all(axis=0)).tolist():
+            without = inputs[~seen[:, step]]
+            self.missing.setdefault(step, np.zeros_like(self.all))
+            self.missing[step] += without.T @ without
+            self.missing_rows[step] += len(without)
+
+    def solve(self) -> Values:
+        lags = len(self.all) - 1
+        size = np.trace(self.all[:-1, :-1]) / max(self.rows * lags, 1)
+        result = np.zeros_like(self.with_outputs)
+        complete = [s for s in range(result.shape[1]) if s not in self.missing]
+        groups = [(self.all, self.rows, complete)] if complete else []
+        for step, products in self.missing.items():
+            groups.append(
+                (self.all - products, self.rows - int(self.missing_rows[step]), [step])
+            )
+        for matrix, rows, steps in groups:
+            if rows == 0:
+                continue  # nothing was observed at this step: the naive forecast stays
+            ridge = np.full(lags + 1, RIDGE * rows * (size or 1.0))
+            ridge[-1] = 1e-9 * rows
+            result[:, steps] = np.linalg.solve(
+                matrix + np.diag(ridge), self.with_outputs[:, steps]
+            )
+        return result

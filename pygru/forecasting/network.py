@@ -1,0 +1,267 @@
+"""The network of a forecaster: a linear autoregression and a GRU side by side.
+
+The autoregression is found by least squares and is not trained further; the GRU learns what it
+leaves over (as the autoregressive part of LSTNet, Lai et al. 2018, arXiv:1703.07015, but fitted
+first, as in Zhang 2003, "Time series forecasting using a hybrid ARIMA and neural network
+model", Neurocomputing 50). Without covariates that are known for the future, the last output of
+the GRU becomes all steps of the forecast. With them, the GRU runs on through the steps of the
+forecast, and its output at each of them becomes that step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pygru.gru import GRU
+from pygru.nn import losses
+from pygru.nn.composite import Composite
+from pygru.nn.dropout import Dropout
+from pygru.nn.last import Last
+from pygru.nn.layer import Layer
+from pygru.nn.linear import Linear
+from pygru.nn.sequential import Sequential
+from pygru.typing import Floats, Seed
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The sizes from which the parameters follow.
+
+    Attributes
+    ----------
+    features : int
+        Numbers that are read at a step.
+    window, horizon : int
+        Steps that are read and forecast.
+    targets, levels : int
+        Targets, and forecasts of each: one, or the quantiles.
+    order : int
+        The last steps that the autoregression uses.
+    reads_on : bool
+        Whether the GRU reads the steps of the forecast too.
+    """
+
+    features: int
+    window: int
+    horizon: int
+    targets: int
+    levels: int
+    order: int
+    reads_on: bool
+
+    @property
+    def outputs(self) -> int:
+        """The outputs of the layer after the GRU."""
+        return self.targets * self.levels * (1 if self.reads_on else self.horizon)
+
+
+class Autoregression(Layer):
+    """For each target and each step ahead a linear function of the target's last steps.
+
+    Parameters
+    ----------
+    targets, order, horizon : int
+    """
+
+    predicts_steps = False
+    targets: int
+    order: int
+    horizon: int
+
+    def __init__(self, targets: int, order: int, horizon: int) -> None:
+        self._fix(targets=targets, order=order, horizon=horizon)
+        self.create_parameters()
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments, ready for JSON."""
+        return {"targets": self.targets, "order": self.order, "horizon": self.horizon}
+
+    @staticmethod
+    def parameter_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each parameter; the last of ``weight`` is the constant."""
+        return {"weight": (config["targets"], config["order"] + 1, config["horizon"])}
+
+    def infer(self, x: Any, *, lengths: Any = None) -> Floats:
+        """Return (M, horizon, targets) from the targets (M, window, targets)."""
+        weight = self.parameters["weight"]
+        result = np.empty((len(x), self.horizon, self.targets), np.float32)
+        for target in range(self.targets):
+            lags = x[:, -self.order :, target]
+            result[..., target] = lags @ weight[target, :-1] + weight[target, -1]
+        return result
+
+
+class ForecastNetwork(Composite):
+    """What :class:`GRUForecaster` trains: from windows to scaled errors of the naive forecast.
+
+    Parameters
+    ----------
+    features, window, horizon, targets, levels, order, reads_on
+        The fields of :class:`Shape`.
+    hidden_size, num_layers, variant, dropout, seed
+        As for :class:`pygru.GRU` and :class:`pygru.Dropout`.
+    """
+
+    predicts_steps = False
+
+    def __init__(
+        self,
+        *,
+        features: int,
+        window: int,
+        horizon: int,
+        targets: int,
+        levels: int,
+        order: int,
+        reads_on: bool,
+        hidden_size: int,
+        num_layers: int,
+        variant: str,
+        dropout: float,
+        seed: Seed = None,
+    ) -> None:
+        shape = Shape(features, window, horizon, targets, levels, order, reads_on)
+        gru = GRU(
+            features, hidden_size, num_layers, batch_first=True, variant=variant, seed=seed
+        )
+        last = () if reads_on else (Last(),)
+        linear = Linear(hidden_size, shape.outputs, seed=seed)
+        dropped = Dropout(dropout, seed=seed)
+        autoregression = Autoregression(targets, order, horizon)
+        self._fix(
+            shape=shape,
+            gru=gru,
+            autoregression=autoregression,
+            _dropout=dropout,
+            _body=Sequential(gru, *last, dropped, linear),
+        )
+        self._create_parts({"gru": gru, "linear": linear, "autoregression": autoregression})
+
+    shape: Shape
+    gru: GRU
+    autoregression: Autoregression
+    _dropout: float
+    _body: Sequential
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments except the seed, ready for JSON."""
+        config = self.gru.get_config()
+        return {
+            **asdict(self.shape),
+            "hidden_size": config["hidden_size"],
+            "num_layers": config["num_layers"],
+            "variant": config["variant"],
+            "dropout": self._dropout,
+        }
+
+    @staticmethod
+    def parameter_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+        """Return the shape of each parameter that ``config`` makes; nothing is allocated."""
+        names = ("features", "window", "horizon", "targets", "levels", "order", "reads_on")
+        shape = Shape(**{name: config[name] for name in names})
+        gru = {
+            "input_size": shape.features,
+            "hidden_size": config["hidden_size"],
+            "num_layers": config["num_layers"],
+            "variant": config["variant"],
+        }
+        linear = {
+            "in_features": config["hidden_size"],
+            "out_features": shape.outputs,
+            "bias": True,
+        }
+        parts: dict[str, Any] = {
+            "gru": GRU.parameter_shapes(gru),
+            "linear": Linear.parameter_shapes(linear),
+            "autoregression": Autoregression.parameter_shapes(config),
+        }
+        return {
+            f"{part}.{name}": size for part, of in parts.items() for name, size in of.items()
+        }
+
+    # ---- what is trained: everything but the autoregression --------------------------------
+
+    @property
+    def flat_pairs(self) -> list[tuple[Floats, Floats]]:
+        """List of (values, gradients) that an optimiser updates."""
+        return self._body.flat_pairs
+
+    @property
+    def weight_slices(self) -> list[list[slice]]:
+        """For each of ``flat_pairs`` the slices with weight decay: all except biases."""
+        return self._body.weight_slices
+
+    @property
+    def generators(self) -> list[np.random.Generator]:
+        """List of the random generators that training uses."""
+        return self._body.generators
+
+    def reseed(self, seed: Seed) -> None:
+        """Draw the initial parameters of what is trained anew."""
+        self._body.reseed(seed)
+
+    # ---- running ---------------------------------------------------------------------------
+
+    def infer(self, x: Any, *, lengths: Any = None) -> Floats:
+        """Return (M, horizon, targets, levels), without dropout."""
+        return self._joined(x, self._body.infer(x))
+
+    def run(
+        self,
+        x: Any,
+        state: Any = None,
+        *,
+        lengths: Any = None,
+        training: bool = True,
+        memory: Any = "gates",
+    ) -> tuple[Floats, Any, Any]:
+        """Return the output as :meth:`infer` does, no state, and the tape."""
+        output, _, tape = self._body.run(x, training=training, memory=memory)
+        return self._joined(x, output), None, (tape, output.shape)
+
+    def run_backward(self, tape: Any, d_y: Any) -> Floats | None:
+        """Add to the gradients of what is trained; return that of x in the GRU."""
+        of_body, shape = tape
+        gradient = np.zeros(shape, np.float32)
+        last = gradient[:, -self.shape.horizon :] if self.shape.reads_on else gradient
+        last[...] = np.reshape(d_y, last.shape)
+        return self._body.run_backward(of_body, gradient)
+
+    def _joined(self, x: Any, output: Floats) -> Floats:
+        shape = self.shape
+        if shape.reads_on:
+            output = output[:, -shape.horizon :]
+        grid = output.reshape(len(x), shape.horizon, shape.targets, shape.levels)
+        linear = self.autoregression.infer(x[:, : shape.window, : shape.targets])
+        result: Floats = grid + linear[..., np.newaxis]
+        return result
+
+
+def loss_for(levels: Sequence[float]) -> Callable[..., Any]:
+    """Return the loss of a batch whose targets are those of :meth:`Windows.targets`.
+
+    It is the mean squared error of point forecasts, and the pinball loss of quantiles.
+    """
+
+    def loss(prediction: Floats, y: NDArray[Any], *, mask: object = None) -> tuple[Any, Floats]:
+        wanted, seen = y[..., 0], y[..., 1] > 0
+        if levels:
+            return losses.quantile(prediction, wanted, quantiles=levels, mask=seen)
+        value, gradient = losses.mse(prediction[..., 0], wanted, mask=seen)
+        return value, gradient[..., np.newaxis]
+
+    return loss
+
+
+def forecasts_in_order(outputs: Floats) -> Floats:
+    """Return quantile forecasts that do not cross: those of each step in ascending order.
+
+    Sorting never makes them worse (Chernozhukov, Fernandez-Val and Galichon 2010, "Quantile and
+    Probability Curves Without Crossing", Econometrica 78).
+    """
+    return np.sort(outputs, axis=-1)

@@ -1,0 +1,80 @@
+"""Trains the network of a forecaster on windows that are made batch by batch.
+
+It runs the loop of :class:`pygru.Trainer` on data that need no memory but that of one batch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pygru.core import threads
+from pygru.forecasting.stack import Origins
+from pygru.forecasting.windows import Windows
+from pygru.train.callbacks import Callback
+from pygru.train.datasets import Batch
+from pygru.train.history import History
+from pygru.train.loop import TrainingLoop
+from pygru.train.progress import ProgressBar
+from pygru.train.trainer import Trainer
+from pygru.typing import Integers
+
+
+class WindowData:
+    """The windows of some origins, in the form that a training loop takes.
+
+    Parameters
+    ----------
+    windows : Windows
+    origins : Origins
+    """
+
+    def __init__(self, windows: Windows, origins: Origins) -> None:
+        self.windows, self.origins = windows, origins
+
+    def __len__(self) -> int:
+        return len(self.origins)
+
+    def take(self, index: Integers) -> Batch:
+        """Return the windows of ``index`` with their targets."""
+        chosen = self.origins.take(np.asarray(index, np.int64))
+        return Batch(self.windows.inputs(chosen), self.windows.targets(chosen), None, None)
+
+    def largest(self, index: Integers) -> str:
+        """Say which is the largest number of the windows of ``index``."""
+        X, y, _, _ = self.take(index)
+        largest = max(float(np.abs(X).max(initial=0)), float(np.abs(y).max(initial=0)))
+        return f"the largest number of this batch is {largest:g} after scaling"
+
+
+def train(
+    trainer: Trainer,
+    data: WindowData,
+    held_out: WindowData | None,
+    *,
+    epochs: int,
+    batch_size: int,
+    progress: bool | None,
+) -> History:
+    """Train for at most ``epochs`` epochs; callbacks of the trainer may end it before."""
+    callbacks: list[Callback] = [
+        *trainer.callbacks,
+        ProgressBar(None if progress is None else not progress),
+    ]
+    settings = {
+        "samples": len(data),
+        "batch_size": min(batch_size, len(data)),
+        "bptt_steps": None,
+        "shuffle": True,
+        "data": "",
+    }
+    with (
+        threads.single_threaded_blas(),
+        threads.num_threads(threads.resolve(trainer.n_threads)),
+    ):
+        state: Any = trainer._state
+        loop: Any = TrainingLoop
+        position = state.begin(0, settings)
+        loop(trainer, state, data, held_out, callbacks).run(position, epochs)
+    return trainer.history
