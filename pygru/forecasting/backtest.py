@@ -12,19 +12,19 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pygru.core import validation
 from pygru.data.messages import cut
 from pygru.forecasting import scores as scoring
 from pygru.forecasting.baselines import last_value, seasonal_naive, seasonal_naive_with_drift
 from pygru.forecasting.fitting import Fitted, fit_panel, training_origins, usable
-from pygru.forecasting.linear import fit_autoregression
+from pygru.forecasting.linear import autoregress, fit_autoregression
 from pygru.forecasting.panel import OneSeries, Panel
 from pygru.forecasting.scaling import ROUNDINGS, thinned
 from pygru.forecasting.settings import MEDIAN
 from pygru.forecasting.stack import Origins, Stack, Values, joined
 from pygru.forecasting.windows import Windows
+from pygru.nn.linear import Linear
 from pygru.typing import Booleans, Integers
 
 if TYPE_CHECKING:
@@ -300,8 +300,10 @@ def _forecasts(
         methods["seasonal naive"] = seasonal_naive
         methods["seasonal naive + drift"] = seasonal_naive_with_drift
     if len(before):
-        weights = fit_autoregression(windows, before, fitted.model.shape.order)
-        methods["linear autoregression"] = partial(_autoregression, windows, weights)
+        order, horizon = fitted.model.shape.order, fitted.task.horizon
+        lines = [Linear(order, horizon) for _ in fitted.schema.targets]
+        fit_autoregression(windows, before, lines)
+        methods["linear autoregression"] = partial(_autoregression, windows, lines)
     some = thinned(before)
     for name, method in methods.items():
         points = method(windows.stack, origins)
@@ -310,15 +312,12 @@ def _forecasts(
 
 
 def _autoregression(
-    windows: Windows, weights: NDArray[np.float32], stack: Stack, origins: Origins
+    windows: Windows, lines: Sequence[Linear], stack: Stack, origins: Origins
 ) -> Values:
-    order = weights.shape[1] - 1
-    corrections = np.empty((len(origins), stack.task.horizon, len(weights)), np.float32)
+    corrections = np.empty((len(origins), stack.task.horizon, len(lines)), np.float32)
     for first in range(0, len(origins), BATCH):
         block = slice(first, first + BATCH)
-        read = windows.read_targets(origins.take(block))
-        for target, each in enumerate(weights):
-            corrections[block, :, target] = read[:, -order:, target] @ each[:-1] + each[-1]
+        corrections[block] = autoregress(lines, windows.read_targets(origins.take(block)))
     return windows.forecasts(origins, corrections[..., np.newaxis])[..., 0]
 
 

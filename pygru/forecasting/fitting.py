@@ -300,9 +300,7 @@ def _train(
     on_interrupt: Callable[[Fitted], None],
 ) -> None:
     settings, model = fitted.settings, fitted.model
-    model.autoregression.parameters["weight"] = fit_autoregression(
-        windows, origins, model.shape.order
-    )
+    fit_autoregression(windows, origins, model.autoregression)
     callbacks: list[Callback] = []
     validation_data = None
     if len(held_out):

@@ -8,11 +8,15 @@ batch by batch.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from pygru.forecasting.stack import Origins, Values
 from pygru.forecasting.windows import Windows
+from pygru.nn.linear import Linear
+from pygru.typing import Floats
 
 BATCH = 2048
 MOST_LAGS = 200
@@ -22,18 +26,19 @@ MOST_LAGS = 200
 RIDGE = 1e-2
 
 
-def fit_autoregression(windows: Windows, origins: Origins, order: int) -> NDArray[np.float32]:
-    """Return the coefficients (targets, order + 1, horizon); the last of each is a constant.
+def fit_autoregression(windows: Windows, origins: Origins, lines: Sequence[Linear]) -> None:
+    """Give the layers ``lines``, one for each target, their weights and biases.
 
     Parameters
     ----------
     windows : Windows
     origins : Origins
         Of the training part. Steps without an observed target are left out, each by itself.
-    order : int
-        How many of the last steps are read.
+    lines : sequence of Linear
+        Each reads the last ``in_features`` steps and returns ``horizon`` steps.
     """
     n, horizon = windows.stack.values.shape[1], windows.stack.task.horizon
+    order = lines[0].in_features
     products = [_Products(order + 1, horizon) for _ in range(n)]
     for first in range(0, len(origins), BATCH):
         some = origins.take(slice(first, first + BATCH))
@@ -42,7 +47,17 @@ def fit_autoregression(windows: Windows, origins: Origins, order: int) -> NDArra
             lags = read[:, -order:, target].astype(np.float64)
             inputs = np.column_stack([lags, np.ones(len(lags))])
             products[target].add(inputs, wanted[:, :, target, 0], wanted[:, :, target, 1] > 0)
-    return np.array([each.solve() for each in products], np.float32)
+    for line, each in zip(lines, products, strict=True):
+        coefficients = each.solve()
+        line.parameters["weight"] = coefficients[:-1].T
+        line.parameters["bias"] = coefficients[-1]
+
+
+def autoregress(lines: Sequence[Linear], read: NDArray[np.float32]) -> Floats:
+    """Return (M, horizon, n) from the targets that were read, (M, window, n)."""
+    return np.stack(
+        [line.infer(read[:, -line.in_features :, i]) for i, line in enumerate(lines)], axis=2
+    )
 
 
 class _Products:

@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pygru.forecasting.linear import autoregress
 from pygru.gru import GRU
 from pygru.nn import losses
 from pygru.nn.composite import Composite
 from pygru.nn.dropout import Dropout
 from pygru.nn.last import Last
-from pygru.nn.layer import Layer
 from pygru.nn.linear import Linear
 from pygru.nn.sequential import Sequential
 from pygru.typing import Floats, Seed
@@ -58,42 +58,6 @@ class Shape:
     def outputs(self) -> int:
         """The outputs of the layer after the GRU."""
         return self.targets * self.levels * (1 if self.reads_on else self.horizon)
-
-
-class Autoregression(Layer):
-    """For each target and each step ahead a linear function of the target's last steps.
-
-    Parameters
-    ----------
-    targets, order, horizon : int
-    """
-
-    predicts_steps = False
-    targets: int
-    order: int
-    horizon: int
-
-    def __init__(self, targets: int, order: int, horizon: int) -> None:
-        self._fix(targets=targets, order=order, horizon=horizon)
-        self.create_parameters()
-
-    def get_config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, ready for JSON."""
-        return {"targets": self.targets, "order": self.order, "horizon": self.horizon}
-
-    @staticmethod
-    def parameter_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-        """Return the shape of each parameter; the last of ``weight`` is the constant."""
-        return {"weight": (config["targets"], config["order"] + 1, config["horizon"])}
-
-    def infer(self, x: Any, *, lengths: Any = None) -> Floats:
-        """Return (M, horizon, targets) from the targets (M, window, targets)."""
-        weight = self.parameters["weight"]
-        result = np.empty((len(x), self.horizon, self.targets), np.float32)
-        for target in range(self.targets):
-            lags = x[:, -self.order :, target]
-            result[..., target] = lags @ weight[target, :-1] + weight[target, -1]
-        return result
 
 
 class ForecastNetwork(Composite):
@@ -132,7 +96,9 @@ class ForecastNetwork(Composite):
         last = () if reads_on else (Last(),)
         linear = Linear(hidden_size, shape.outputs, seed=seed)
         dropped = Dropout(dropout, seed=seed)
-        autoregression = Autoregression(targets, order, horizon)
+        autoregression = tuple(Linear(order, horizon, seed=seed) for _ in range(targets))
+        for each in autoregression:
+            each.flat_parameters[...] = 0
         self._fix(
             shape=shape,
             gru=gru,
@@ -140,11 +106,12 @@ class ForecastNetwork(Composite):
             _dropout=dropout,
             _body=Sequential(gru, *last, dropped, linear),
         )
-        self._create_parts({"gru": gru, "linear": linear, "autoregression": autoregression})
+        lines = {f"autoregression.{i}": each for i, each in enumerate(autoregression)}
+        self._create_parts({"gru": gru, "linear": linear, **lines})
 
     shape: Shape
     gru: GRU
-    autoregression: Autoregression
+    autoregression: tuple[Linear, ...]
     _dropout: float
     _body: Sequential
 
@@ -178,8 +145,10 @@ class ForecastNetwork(Composite):
         parts: dict[str, Any] = {
             "gru": GRU.parameter_shapes(gru),
             "linear": Linear.parameter_shapes(linear),
-            "autoregression": Autoregression.parameter_shapes(config),
         }
+        line = {"in_features": shape.order, "out_features": shape.horizon, "bias": True}
+        for target in range(shape.targets):
+            parts[f"autoregression.{target}"] = Linear.parameter_shapes(line)
         return {
             f"{part}.{name}": size for part, of in parts.items() for name, size in of.items()
         }
@@ -237,8 +206,8 @@ class ForecastNetwork(Composite):
         if shape.reads_on:
             output = output[:, -shape.horizon :]
         grid = output.reshape(len(x), shape.horizon, shape.targets, shape.levels)
-        linear = self.autoregression.infer(x[:, : shape.window, : shape.targets])
-        result: Floats = grid + linear[..., np.newaxis]
+        read = x[:, : shape.window, : shape.targets]
+        result: Floats = grid + autoregress(self.autoregression, read)[..., np.newaxis]
         return result
 
 
