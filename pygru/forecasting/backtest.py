@@ -269,9 +269,12 @@ def _position(series: OneSeries, start: Any) -> int:
     is_number = isinstance(start, (int, np.integer)) and not isinstance(start, bool)
     if is_number and start < 0:
         return max(length + int(start), 0)
-    if is_number and series.index.dtype.kind not in "iu":
+    has_numbers = series.index.dtype.kind in "iu"
+    if is_number and not has_numbers:
         return min(int(start), length)
     try:
+        if has_numbers and not is_number:
+            raise TypeError("the index has numbers")
         return int(series.index.slice_locs(start=start)[0])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(

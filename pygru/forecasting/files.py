@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from pygru.core.validation import check_number, type_name
+from pygru.core.validation import check_int, check_number, type_name
 from pygru.errors import FormatError
 from pygru.forecasting.fitting import Fitted, check_validation_size, shape_of
 from pygru.forecasting.network import ForecastNetwork
@@ -100,7 +100,11 @@ def _read(model: ForecastNetwork, note: Mapping[str, Any]) -> Fitted:
     season = None if note["season"] is None else check_steps("season", note["season"], 2)
     task = Task(settings.horizon, season, check_steps("window", note["window"], 2))
     schema = Schema.from_json(note["schema"])
-    expected, found = shape_of(settings, task, schema), model.shape
+    found = model.shape
+    order = check_int("order", found.order, 1)
+    if order > task.window:
+        raise ValueError(f"order must be at most the window of {task.window}, got {order}")
+    expected = shape_of(settings, task, schema, order)
     if expected != found:
         names = [f.name for f in dataclasses.fields(found)]
         name = next(n for n in names if getattr(expected, n) != getattr(found, n))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pygru.core import threads, validation
 from pygru.data.messages import cut, warn
-from pygru.forecasting.linear import MOST_LAGS, fit_autoregression
+from pygru.forecasting.linear import fit_autoregression, order_for
 from pygru.forecasting.network import ForecastNetwork, Shape, forecasts_in_order, loss_for
 from pygru.forecasting.panel import OneSeries, Panel
 from pygru.forecasting.scaling import LARGEST, Affine, Spread, affine_of
@@ -117,8 +117,8 @@ class Fitted:
         return np.zeros((0, shape.horizon, shape.targets, shape.levels))
 
 
-def shape_of(settings: Settings, task: Task, schema: Schema) -> Shape:
-    """Return the sizes of the network for settings and columns."""
+def shape_of(settings: Settings, task: Task, schema: Schema, order: int) -> Shape:
+    """Return the sizes of the network for settings, columns and lags."""
     n, p, q, k = (schema.width(role) for role in ("targets", "past", "future", "static"))
     return Shape(
         features=2 * (n + p + q) + k,
@@ -126,7 +126,7 @@ def shape_of(settings: Settings, task: Task, schema: Schema) -> Shape:
         horizon=task.horizon,
         targets=n,
         levels=max(1, len(settings.levels)),
-        order=min(task.window, MOST_LAGS),
+        order=order,
         reads_on=q > 0,
     )
 
@@ -236,7 +236,8 @@ def fit_panel(
     window = settings.window or default_window(settings.horizon, season)
     stack = Stack(series, Task(settings.horizon, season, window))
     parts = [usable(stack, training_origins(stack, i, end)) for i, end in enumerate(ends)]
-    if not len(joined(parts)):
+    origins = joined(parts)
+    if not len(origins):
         raise ValueError("the training part has no observed value to learn a forecast from")
     held_out = usable(
         stack,
@@ -266,8 +267,9 @@ def fit_panel(
         )
     ]
     static = affine_of([np.stack([one.static for one in series])], numeric(panel.schema.static))
+    order = order_for(window, len(origins))
     model = ForecastNetwork(
-        **asdict(shape_of(settings, stack.task, panel.schema)),
+        **asdict(shape_of(settings, stack.task, panel.schema, order)),
         hidden_size=settings.hidden_size,
         num_layers=settings.num_layers,
         variant=settings.variant,
@@ -288,7 +290,7 @@ def fit_panel(
         History(),
     )
     windows = Windows(stack, Scaling(tuple(spreads), fitted.past, fitted.future, fitted.static))
-    _train(fitted, windows, joined(parts), held_out, on_interrupt)
+    _train(fitted, windows, origins, held_out, on_interrupt)
     return fitted
 
 

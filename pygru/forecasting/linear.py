@@ -20,10 +20,16 @@ from pygru.typing import Floats
 
 BATCH = 2048
 MOST_LAGS = 200
+WINDOWS_PER_LAG = 4
 
 # Relative to the mean square of the inputs. Least squares of lags that depend on one another
-# have no single solution; this chooses the smallest, and hardly changes any other.
-RIDGE = 1e-2
+# have no single solution; this chooses a small one, and hardly changes any other.
+RIDGE = 1e-6
+
+
+def order_for(window: int, windows: int) -> int:
+    """Return how many lags are used: the window, but not more than the data can tell."""
+    return max(1, min(window, MOST_LAGS, windows // WINDOWS_PER_LAG))
 
 
 def fit_autoregression(windows: Windows, origins: Origins, lines: Sequence[Linear]) -> None:
