@@ -42,6 +42,7 @@ from pygru.nn.linear import Linear
 from pygru.nn.pooling import MaxOverTime, MeanOverTime
 from pygru.nn.seq2seq import Seq2Seq
 from pygru.nn.sequential import Sequential
+from pygru.nn.summary import Summary
 from pygru.options import GRUOptions
 from pygru.stream import Stream
 from pygru.tape import Tape
@@ -91,6 +92,7 @@ __all__ = [
     "Seq2Seq",
     "Sequential",
     "Stream",
+    "Summary",
     "Tape",
     "TensorBoard",
     "Trainer",
@@ -123,3 +125,8 @@ def __getattr__(name: str) -> str:
 
         return metadata.version("pygru")
     raise AttributeError(f"module 'pygru' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The public names, for completion at a prompt."""
+    return sorted([*__all__, "__all__", "__doc__", "__file__", "__name__", "__version__"])

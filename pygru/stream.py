@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pygru.core import threads, validation
 from pygru.core.memory import allocate
+from pygru.shown import html_properties
 from pygru.typing import Floats
 
 if TYPE_CHECKING:
@@ -163,6 +164,20 @@ class Stream:
         if name != "h":
             raise AttributeError(f"{name} of a Stream cannot be assigned, only h can")
         super().__setattr__(name, value)
+
+    def __repr__(self) -> str:
+        batch = "" if self._batch is None else f", batch={self._batch}"
+        return f"{type(self).__name__}({self._gru!r}{batch})"
+
+    def _repr_html_(self) -> str:
+        properties = {
+            "gru": self._gru,
+            "batch": self._batch,
+            "shape of the state": self.h.shape,
+        }
+        return html_properties(
+            type(self).__name__, [(name, str(value)) for name, value in properties.items()]
+        )
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError(

@@ -10,12 +10,15 @@ the same for all.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
 from pygru.nn.undo import Undoable
 from pygru.typing import Floats
+
+if TYPE_CHECKING:
+    from pygru.nn.summary import Summary
 
 
 class Configured:
@@ -119,6 +122,39 @@ class Model(Configured, Undoable):
     def nbytes(self) -> int:
         """The bytes that the parameters take, without their gradients."""
         return sum(values.nbytes for values in self._stored())
+
+    def summary(self) -> Summary:
+        """Return a table of the layers, the shapes of their outputs, and their parameters.
+
+        Returns
+        -------
+        Summary
+            ``print`` shows it as text, and a notebook as HTML.
+
+        Examples
+        --------
+        >>> from pygru import GRU
+        >>> print(GRU(3, 8, batch_first=True).summary())
+        GRU: 312 parameters, 1.2 kB
+        <BLANKLINE>
+        layer                             output     parameters  trainable
+        GRU(input_size=3, hidden_size=8)  (B, T, 8)         312  yes
+        """
+        from pygru.nn.summary import Summary  # imported here because it needs this module
+
+        return Summary(self)
+
+    def _repr_html_(self) -> str:
+        return self.summary()._repr_html_()
+
+    def named_parts(self) -> list[tuple[str, Any, str]]:
+        """Return name, layer and shape of the output of each part that a summary shows."""
+        from pygru.nn.shapes import Shape, shape_after
+
+        shape = str(shape_after(self, Shape(True, self.input_size)))
+        if not self.batch_first:
+            shape = shape.replace("(B, T,", "(T, B,")
+        return [("", self, shape)]
 
     def _stored(self) -> list[Floats]:
         """The arrays that hold the parameters, each one once."""

@@ -251,6 +251,11 @@ class Seq2Seq(Composite):
             "dtype": self.dtype.name,
         }
 
+    def named_parts(self) -> list[tuple[str, Any, str]]:
+        """Return name, layer and shape of the output of each part that has parameters."""
+        shapes = seq2seq_parts.output_shapes(self.get_config())
+        return [(name, getattr(self, name), shape) for name, shape in shapes.items()]
+
     @staticmethod
     def parameter_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
         """Return the shape of each parameter that ``config`` makes."""

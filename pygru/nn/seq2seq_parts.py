@@ -103,3 +103,18 @@ def parameter_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
         for part, (cls, part_config) in specifications(config).items()
         for name, shape in cls.parameter_shapes(part_config).items()
     }
+
+
+def output_shapes(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return the shape of the output of each part as text, for S source and T target steps."""
+    E, H, L = config["embedding_dim"], config["hidden_size"], config["num_layers"]
+    return {
+        "source_embedding": f"(B, S, {E})",
+        "encoder": f"(B, S, {2 * H})",
+        "bridge": f"(B, {L * H})",
+        "target_embedding": f"(B, T, {E})",
+        "decoder": f"(B, T, {H})",
+        "attention": f"(B, T, {2 * H})",
+        "combine": f"(B, T, {H})",
+        "output": f"(B, T, {config['target_vocab_size']})",
+    }

@@ -154,6 +154,11 @@ class Sequential(Composite):
     def _recurrent(self) -> list[Model]:
         return [layer for layer in self.layers if layer.is_recurrent]
 
+    def named_parts(self) -> list[tuple[str, Any, str]]:
+        """Return index, layer and shape of the output of each layer."""
+        shapes = zip(self.layers, self.layer_shapes, strict=True)
+        return [(str(index), layer, str(shape)) for index, (layer, shape) in enumerate(shapes)]
+
     def check_memory(self, memory: object) -> None:
         """Raise unless the tape of every recurrent layer can keep ``memory``."""
         check_memory(memory)

@@ -8,7 +8,7 @@ No array is read.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pygru.nn.model import Model
 
@@ -79,6 +79,28 @@ def _check_reads(layer: Model, given: Shape, source: str) -> None:
         )
 
 
+def sized(layer: Any) -> str:
+    """Return the class of a layer and its sizes.
+
+    Examples
+    --------
+    >>> import pygru
+    >>> from pygru.nn.shapes import sized
+    >>> sized(pygru.GRU(3, 4, bidirectional=True))
+    'GRU(input_size=3, hidden_size=4, bidirectional=True)'
+    """
+    sizes = [
+        f"{name}={value}"
+        for name, value in layer.get_config().items()
+        if isinstance(value, int) and value is not False and _is_size(name, value)
+    ]
+    return f"{type(layer).__name__}({', '.join(sizes)})"
+
+
+def _is_size(name: str, value: int) -> bool:
+    return name.endswith(OF_SIZES) or (name == "num_layers" and value > 1)
+
+
 def place(index: int, layer: Model) -> str:
     """Return a layer as messages name it: where it is, and its class and sizes.
 
@@ -86,15 +108,10 @@ def place(index: int, layer: Model) -> str:
     --------
     >>> import pygru
     >>> from pygru.nn.shapes import place
-    >>> place(2, pygru.GRU(3, 4, bidirectional=True))
-    'layers[2], GRU(input_size=3, hidden_size=4, bidirectional=True)'
+    >>> place(2, pygru.Linear(3, 4))
+    'layers[2], Linear(in_features=3, out_features=4)'
     """
-    sizes = [
-        f"{name}={value}"
-        for name, value in layer.get_config().items()
-        if name.endswith(OF_SIZES) and isinstance(value, int) and value is not False
-    ]
-    return f"layers[{index}], {type(layer).__name__}({', '.join(sizes)})"
+    return f"layers[{index}], {sized(layer)}"
 
 
 def name_in(error: Exception, index: int, layer: Model) -> None:

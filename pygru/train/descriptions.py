@@ -1,6 +1,7 @@
 """Descriptions of how a trainer was made, which are the same text in every process.
 
-A checkpoint stores these descriptions, and training resumes only if they are equal.
+A checkpoint stores these descriptions, and training resumes only if they are equal. Only
+``properties_of`` makes text for people.
 """
 
 from __future__ import annotations
@@ -47,6 +48,19 @@ def _describe_value(value: Any) -> str:
     if value is None or isinstance(value, (bool, int, float, str)):
         return repr(value)
     return describe_function(value)
+
+
+def properties_of(trainer: Any) -> list[tuple[str, str]]:
+    """Names and texts that say how a trainer was made and how far it is."""
+    callbacks = ", ".join(type(callback).__name__ for callback in trainer.callbacks)
+    properties = [
+        ("loss", describe_function(trainer.loss)),
+        ("optimizer", repr(trainer.optimizer)),
+        ("clip_norm", "" if trainer.clip_norm is None else repr(trainer.clip_norm)),
+        ("callbacks", f"[{callbacks}]" if callbacks else ""),
+        ("epochs_trained", str(len(trainer.history))),
+    ]
+    return [(name, text) for name, text in properties if text]
 
 
 def describe_optimizer(optimizer: Any) -> dict[str, Any]:

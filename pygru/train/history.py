@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 import numpy as np
 
 from pygru.core import validation
+from pygru.shown import RIGHT, html_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+MOST_ROWS = 20  # of the table in a notebook
 
 
 class History:
     """The numbers of every epoch, in order.
 
     ``history["loss"]`` is the list of the losses of all epochs, and other names work in the
-    same way. ``history.records`` is the list of epochs. Each epoch is a dict with ``epoch``,
-    ``loss``, ``learning_rate``, ``seconds`` and ``sequences``. With validation data it also has
-    ``val_loss``. Callbacks may add numbers of their own.
+    same way. ``history.records`` is the list of epochs, over which a loop over the history
+    goes, and ``history[-1]`` is the last one. Each epoch is a dict with ``epoch``, ``loss``,
+    ``learning_rate``, ``seconds`` and ``sequences``. With validation data it also has
+    ``val_loss``. Callbacks may add numbers of their own. ``pandas.DataFrame(history)`` has one
+    row per epoch.
 
     Parameters
     ----------
@@ -31,8 +36,8 @@ class History:
     --------
     >>> from pygru import History
     >>> history = History([{"epoch": 0, "loss": 2.0}, {"epoch": 1, "loss": 1.0}])
-    >>> history["loss"], len(history)
-    ([2.0, 1.0], 2)
+    >>> history["loss"], len(history), history[-1]
+    ([2.0, 1.0], 2, {'epoch': 1, 'loss': 1.0})
     """
 
     def __init__(self, records: Iterable[Mapping[str, Any]] = ()) -> None:
@@ -42,22 +47,52 @@ class History:
         """Add the numbers of one more epoch."""
         self.records.append(dict(record))
 
-    def __getitem__(self, name: str) -> list[Any]:
+    @overload
+    def __getitem__(self, name: str) -> list[Any]: ...
+    @overload
+    def __getitem__(self, name: SupportsIndex) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, name: slice) -> list[dict[str, Any]]: ...
+
+    def __getitem__(self, name: Any) -> Any:
+        if not isinstance(name, str):
+            return self.records[name]
         values = [record[name] for record in self.records if name in record]
         if not values:
-            known = sorted({key for record in self.records for key in record})
-            raise KeyError(f"history has no {name!r}; it has {', '.join(known) or 'no epochs'}")
+            known = ", ".join(sorted(self.names)) or "no epochs"
+            raise KeyError(f"history has no {name!r}; it has {known}")
         return values
 
     def __contains__(self, name: object) -> bool:
         return any(name in record for record in self.records)
 
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.records)
+
     def __len__(self) -> int:
         return len(self.records)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all numbers, in the order in which they first appear."""
+        return list(dict.fromkeys(name for record in self.records for name in record))
 
     def __repr__(self) -> str:
         last = "" if not self.records else f", last {self.records[-1]}"
         return f"History({len(self)} epochs{last})"
+
+    def _repr_html_(self) -> str:
+        """A table with one row per epoch, as far as they fit."""
+        names, rows = self.names, [self._row(record) for record in self.records]
+        if len(rows) > MOST_ROWS:
+            half = MOST_ROWS // 2
+            rows = [*rows[:half], ["…"] * len(names), *rows[-half:]]
+        table = html_table(names, rows, [RIGHT] * len(names))
+        return f"<div><p>History of {len(self)} epochs</p>{table if names else ''}</div>"
+
+    def _row(self, record: Mapping[str, Any]) -> list[str]:
+        values = (record.get(name, "") for name in self.names)
+        return [f"{value:.4g}" if isinstance(value, float) else str(value) for value in values]
 
     def to_json(self) -> str:
         """Return the records as JSON text."""

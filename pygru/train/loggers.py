@@ -163,11 +163,9 @@ class CSVLogger(Callback):
     def on_epoch_end(self, trainer: Trainer, record: dict[str, Any]) -> None:
         """Write the history."""
         file = io.StringIO()
-        records = trainer.history.records
-        names = dict.fromkeys(name for record in records for name in record)
-        writer = csv.DictWriter(file, list(names), lineterminator="\n")
+        writer = csv.DictWriter(file, trainer.history.names, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(records)
+        writer.writerows(trainer.history)
         text = file.getvalue()
         if text != self._written:
             write_atomically(self.path, text.encode())

@@ -20,6 +20,7 @@ from pygru.core.validation import check_bool, check_count, check_int
 from pygru.io.files import named_in_errors
 from pygru.io.native import classes_of, describe
 from pygru.nn.model import Model
+from pygru.shown import html_properties
 from pygru.train import checkpoint_file
 from pygru.train.arguments import (
     batch_size_for,
@@ -34,7 +35,12 @@ from pygru.train.arguments import (
 )
 from pygru.train.callbacks import Callback
 from pygru.train.clipping import check_norm
-from pygru.train.descriptions import describe_function, refuse_difference, refuse_frozen
+from pygru.train.descriptions import (
+    describe_function,
+    properties_of,
+    refuse_difference,
+    refuse_frozen,
+)
 from pygru.train.evaluation import Loss, mean_loss, predict_batches
 from pygru.train.history import History
 from pygru.train.loop import TrainingLoop, average_of
@@ -115,6 +121,14 @@ class Trainer:
         self.n_threads = n_threads
         self.memory = memory
         self._state = TrainingState(model, optimizer, np.random.default_rng(seed))
+
+    def __repr__(self) -> str:
+        named = "".join(f", {name}={value}" for name, value in properties_of(self))
+        return f"{type(self).__name__}({self.model!r}{named})"
+
+    def _repr_html_(self) -> str:
+        model = self.model._repr_html_()
+        return html_properties(type(self).__name__, properties_of(self), model)
 
     # ---- what belongs to the state of the run ----------------------------------------------
 
