@@ -229,6 +229,7 @@ def test_every_public_name_has_a_docstring(name, value):
 def test_public_docstrings_have_an_example(name):
     without = {
         "ConcatenatedWeights",  # made by GRU.concatenated_weights, shown there
+        "DataWarning",
         "DivergenceError",
         "FormatError",
         "InternalError",
