@@ -119,6 +119,15 @@ def test_nothing_to_do():
     commit([])
 
 
+@pytest.fixture
+def ctrl_c_interrupts():
+    """The handler of an interactive Python; a shell ignores SIGINT for background jobs."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_interrupts")
 @pytest.mark.parametrize("position", range(len(State().actions()) + 1))
 def test_pending_interrupt_comes_after_the_last_action(position):
     state = State()
