@@ -123,6 +123,7 @@ repeat(call, {"valid": [True] * 300}, writer, 200)
     assert found["other"] == 0
 
 
+@pytest.mark.slow
 def test_a_plan_of_the_core_copies_what_it_checks(tmp_path):
     """The last check before the core, for lengths that Python code has not copied."""
     found = run_python(

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from engines import ENGINES, FUSED_SETS, HAS_SIMD, SETS, use_engine
 from patience import PATIENCE
+from quick import quick_and_slow
 
 import pygru
 from pygru import GRU, SGD, Variant
@@ -83,8 +84,9 @@ def check_batches(gru, x, h0, sizes):
 @every_set
 @every_dtype
 @every_variant
-@pytest.mark.parametrize(("I", "H"), SHAPES)
-def test_sequence_has_the_same_bits_in_any_batch(I, H, variant, dtype, kernels, monkeypatch):
+@pytest.mark.parametrize("shape", quick_and_slow(SHAPES[:-1], SHAPES[-1:]), ids=str)
+def test_sequence_has_the_same_bits_in_any_batch(shape, variant, dtype, kernels, monkeypatch):
+    I, H = shape
     use_engine(monkeypatch, "simd", kernels)
     sizes = (1, 2, 3, 5, 8, 9, 13, 16, 33, 65, MOST) if H < 100 else (2, 7, MOST)
     check_batches(*model(I, H, variant, dtype), sizes)
@@ -111,6 +113,7 @@ def test_layers_and_directions_have_the_same_bits_in_any_batch(
         check_batches(gru, x, h0, (2, 8, 21, MOST))
 
 
+@pytest.mark.slow
 @needs_simd
 @every_set
 @every_dtype

@@ -57,6 +57,7 @@ def program(tmp_path_factory):
     return folder / "stream"
 
 
+@pytest.mark.slow
 @needs_compiler
 @pytest.mark.parametrize("variant", ["chung", "pytorch"])
 def test_c_program(tmp_path, program, variant):
@@ -78,6 +79,7 @@ def test_only_what_the_c_program_runs_is_exported(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_c_program_refuses_a_short_file(tmp_path, program):
     np.array([3, 4, 1, 0, 0], np.int64).tofile(tmp_path / "weights.bin")

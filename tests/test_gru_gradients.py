@@ -131,9 +131,9 @@ def check_equal(actual, expected, precision):
 
 
 @every_variant
-@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("layers", quick_and_slow([2], [1]))
 @pytest.mark.parametrize("bidirectional", [False, True])
-@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("bias", quick_and_slow([True], [False]))
 @pytest.mark.parametrize("lengths", [None, (2, 4, 0)], ids=["whole", "ragged"])
 def test_every_element(variant, layers, bidirectional, bias, lengths):
     Problem(
@@ -156,6 +156,7 @@ def test_hidden_sizes(variant, H, memory):
     ).check_directions(memory)
 
 
+@pytest.mark.slow
 @every_variant
 @pytest.mark.parametrize("memory", ["gates", "outputs"])
 def test_weights_larger_than_a_tile(variant, memory):

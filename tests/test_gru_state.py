@@ -9,6 +9,7 @@ import os
 import numpy as np
 import pytest
 from interrupts import at_every_point
+from quick import quick_and_slow
 
 import pygru
 from pygru import GRU
@@ -41,7 +42,7 @@ def x():
     return np.random.default_rng(2).standard_normal((T, B, I)).astype(np.float32)
 
 
-@pytest.mark.parametrize("memory", ["gates", "outputs", "sqrt"])
+@pytest.mark.parametrize("memory", quick_and_slow(["gates"], ["outputs", "sqrt"]))
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 @pytest.mark.parametrize("options", MODELS.values(), ids=MODELS)
 def test_interrupted_backward_adds_all_gradients_or_none(options, form, memory, x):
@@ -66,7 +67,7 @@ def test_interrupted_backward_adds_all_gradients_or_none(options, form, memory, 
     assert seen == {False, True}
 
 
-@pytest.mark.parametrize("memory", ["gates", "sqrt"])
+@pytest.mark.parametrize("memory", quick_and_slow(["gates"], ["sqrt"]))
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_interrupted_forward_draws_all_masks_or_none(form, memory, x):
     gru = make(MODELS["noisy"])

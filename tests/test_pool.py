@@ -123,6 +123,7 @@ class OnlyInterface:
         self.__array_interface__ = array.__array_interface__
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hold", HOLDERS.values(), ids=HOLDERS)
 def test_memory_of_a_tape_is_not_used_again_while_somebody_holds_it(hold):
     gru, x = model()

@@ -15,6 +15,7 @@ import sys
 
 import pytest
 from patience import PATIENCE
+from quick import quick_and_slow
 
 PREPARE = f"""
 import json, os, signal, sys, threading
@@ -78,7 +79,7 @@ def run_python(tmp_path, code):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("call", ["forward_and_backward", "fit"])
+@pytest.mark.parametrize("call", quick_and_slow(["forward_and_backward"], ["fit"]))
 def test_interrupt_at_every_point_leaves_no_setting(tmp_path, call):
     step = 7 if call == "fit" else 1  # thousands of points
     points, left = run_python(
