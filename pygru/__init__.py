@@ -42,6 +42,7 @@ from pygru.nn.linear import Linear
 from pygru.nn.pooling import MaxOverTime, MeanOverTime
 from pygru.nn.seq2seq import Seq2Seq
 from pygru.nn.sequential import Sequential
+from pygru.nn.sequential_stream import SequentialStream
 from pygru.nn.summary import Summary
 from pygru.options import GRUOptions
 from pygru.stream import Stream
@@ -91,6 +92,7 @@ __all__ = [
     "ReduceLROnPlateau",
     "Seq2Seq",
     "Sequential",
+    "SequentialStream",
     "Stream",
     "Summary",
     "Tape",

@@ -23,7 +23,7 @@ from pygru.inputs import Inputs
 from pygru.nn.initializers import INITIALIZERS
 from pygru.options import GRUOptions
 from pygru.segments import SegmentTape
-from pygru.stream import Stream, one_step
+from pygru.stream import Stream, StreamPart, one_step
 from pygru.tape import Tape, WholeTape
 from pygru.typing import Floats, Seed
 from pygru.variant import Variant
@@ -481,6 +481,12 @@ class GRU(GRUBase):
     ) -> tuple[Any, Any, Any]:
         """Do what :meth:`forward` does, in the form for Sequential and Trainer."""
         return self.forward(x, state, lengths=lengths, training=training, memory=memory)
+
+    def begin_stream(self, batch: int | None) -> StreamPart:
+        """Return the single steps of this GRU, for the stream of a whole model."""
+        if self.bidirectional:
+            raise ValueError("its reverse direction begins at the end of a sequence")
+        return StreamPart(self.stream(batch))
 
     def run_backward(self, tape: Any, d_y: Any) -> Any:
         """Return the gradient of x, in the form for Sequential and Trainer."""

@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pygru.core import threads, validation
+from pygru.core.atomic import Action, assignment
 from pygru.core.memory import allocate
+from pygru.nn.stream_parts import Part
 from pygru.shown import html_properties
 from pygru.typing import Floats
 
@@ -104,7 +106,7 @@ def one_step(gru: GRU, x_t: ArrayLike, h: ArrayLike, out: Floats | None) -> Floa
     return out
 
 
-def _copied(rows: Any) -> Any:
+def copied_index(rows: Any) -> Any:
     """Return an index that nothing else can change while NumPy uses it.
 
     NumPy checks the values of an index, and then reads them again. If another thread changed
@@ -113,6 +115,8 @@ def _copied(rows: Any) -> Any:
     if isinstance(rows, slice):
         return rows
     index = np.array(rows)
+    if not index.ndim and index.dtype.kind in "iu":
+        return index.reshape(1)  # so that the axis of the streams remains
     return index if index.size else index.astype(np.intp)  # an empty list is float64
 
 
@@ -248,4 +252,41 @@ class Stream:
         elif self._batch is None:
             raise ValueError("rows must be None for a stream without a batch axis")
         else:
-            self._h[:, _copied(rows)] = self._initial_state()
+            self._h[:, copied_index(rows)] = self._initial_state()
+
+
+class StreamPart(Part):
+    """A GRU in the stream of a whole model: a :class:`Stream` whose steps can be undone."""
+
+    def __init__(self, stream: Stream) -> None:
+        super().__init__(stream._batch)
+        self._stream = stream
+        self._state = stream.h
+        self._before = stream.h.copy()
+
+    def advance(self, x_t: Any) -> Floats:
+        """Make one step; the output is a view of the state."""
+        return self._stream(x_t)
+
+    def remember(self) -> None:
+        """Copy the state, because the next step overwrites it."""
+        self._before[...] = self._state
+
+    def undo(self) -> list[Action]:
+        """Return the action that brings the remembered state back."""
+        return [assignment(self._state, self._before)]
+
+    def actions_to_set(self, name: str, value: Any) -> list[Action]:
+        """Return the action that takes over a state."""
+        if value is None:
+            return self.actions_to_reset(None)
+        h, gru = self._state, self._stream._gru
+        validation.refuse_foreign(name, value)
+        array = validation.as_state(name, value, gru.dtype, h.shape, str(h.shape))
+        return [assignment(h, np.array(array))]
+
+    def actions_to_reset(self, rows: Any) -> list[Action]:
+        """Return the action that begins anew, in some rows or, with None, in all of them."""
+        h = self._state.copy()
+        h[(...,) if rows is None else (slice(None), rows)] = self._stream._initial_state()
+        return [assignment(self._state, h)]

@@ -147,6 +147,7 @@ class Activation(Layer):
     """
 
     keeps_features = True
+    takes_single_steps = True
 
     activation: str
 

@@ -8,7 +8,7 @@ weights and its sum are computed from its own steps, in their order.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -223,6 +223,10 @@ class AttentionOverTime(Layer):
         hidden = tanh(apply(self._hidden, rows))
         weights = runs.softmax(apply(self._score, hidden)[:, 0])
         return _Tape(rows, steps, runs, hidden, weights, (B, T, F))
+
+    def begin_stream(self, batch: int | None) -> NoReturn:
+        """Raise: the weights depend on all steps."""
+        raise ValueError("the weight of each step depends on all steps of the sequence")
 
     def backward(self, tape: _Tape, d_y: ArrayLike) -> Floats:
         """Return d_x and add to the gradients."""

@@ -44,6 +44,7 @@ class Dropout(Layer):
     """
 
     keeps_features = True
+    takes_single_steps = True
 
     p: float
 

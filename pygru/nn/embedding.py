@@ -62,6 +62,7 @@ class Embedding(Layer):
     """
 
     reads = "tokens"
+    takes_single_steps = True
 
     num_embeddings: int
     embedding_dim: int

@@ -11,6 +11,7 @@ from pygru.core import validation
 from pygru.nn.checks import floating, gradient_like
 from pygru.nn.layer import Layer
 from pygru.nn.model import Model
+from pygru.nn.stream_parts import Step
 from pygru.typing import Floats, Integers
 
 
@@ -47,6 +48,12 @@ class Last(Layer):
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments, ready for JSON."""
         return {"bidirectional": self.bidirectional}
+
+    def begin_stream(self, batch: int | None) -> Step:
+        """Return what passes each step on, because it is the last one so far."""
+        if self.bidirectional:
+            raise ValueError("its reverse direction begins at the end of a sequence")
+        return floating
 
     def check_follows(self, recurrent: Model) -> None:
         """Raise if the recurrent layer before this one has another number of directions."""

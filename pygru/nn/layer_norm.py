@@ -28,6 +28,13 @@ class _Tape(NamedTuple):
     shape: tuple[int, ...]  # of the whole x
 
 
+def _mean(rows: Floats) -> Floats:
+    """The mean over the last axis, which is kept: numpy.mean takes 5 us more for one step."""
+    total: Floats = np.add.reduce(rows, axis=-1, keepdims=True)
+    total /= rows.shape[-1]
+    return total
+
+
 class LayerNorm(Layer):
     """Normalises the features of each step, as ``torch.nn.LayerNorm`` does [1]_::
 
@@ -71,6 +78,8 @@ class LayerNorm(Layer):
     [[-1.0, 1.0], [0.0, 0.0]]
     """
 
+    takes_single_steps = True
+
     features: int
     eps: float
     dtype: np.dtype[Any]
@@ -113,9 +122,8 @@ class LayerNorm(Layer):
             )
         steps = ragged.steps_of(lengths, array.shape[:-1])
         rows = np.ascontiguousarray(ragged.take(array, steps), np.float64)
-        centred = rows - rows.mean(axis=-1, keepdims=True)
-        variance = (centred * centred).mean(axis=-1, keepdims=True)
-        scale = 1 / np.sqrt(variance + self.eps)
+        centred = rows - _mean(rows)
+        scale = 1 / np.sqrt(_mean(centred * centred) + self.eps)
         normalised = (centred * scale).astype(self.dtype)
         y = normalised * self.parameters["weight"] + self.parameters["bias"]
         return ragged.put(y, steps, array.shape), _Tape(normalised, scale, steps, array.shape)
@@ -126,8 +134,8 @@ class LayerNorm(Layer):
         d_rows = np.ascontiguousarray(ragged.take(d_rows, tape.steps), np.float64)
         # d_x = scale (d - mean(d) - n mean(d n)) with d = weight d_y and n the normalised rows
         d = d_rows * self.parameters["weight"]
-        slope = (d * tape.normalised).mean(axis=-1, keepdims=True)
-        d -= d.mean(axis=-1, keepdims=True)
+        slope = _mean(d * tape.normalised)
+        d -= _mean(d)
         d_x = ((d - tape.normalised * slope) * tape.scale).astype(self.dtype)
         sums = {"weight": d_rows * tape.normalised, "bias": d_rows}
         new = {

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
+from pygru.nn.stream_parts import OfOneStep, Part, Step, step_of
 from pygru.nn.undo import Undoable
 from pygru.typing import Floats
 
@@ -63,6 +64,9 @@ class Model(Configured, Undoable):
     input_size, output_size : int or None
         The features of a step of the input and of the output. None if the layer does not say,
         or if it takes any number; a layer that reads tokens has no ``input_size``.
+    takes_single_steps : bool
+        Whether every step is computed alone, and ``infer`` also takes a single one, (B, F) or
+        (F,), or tokens (B,) or ().
     keeps_features : bool
         Whether the output has as many features as the input, however many there are.
     layers : tuple of Model or None
@@ -83,6 +87,7 @@ class Model(Configured, Undoable):
     input_size: int | None = None
     output_size: int | None = None
     keeps_features: bool = False
+    takes_single_steps: bool = False
     layers: tuple[Model, ...] | None = None
 
     @property
@@ -168,6 +173,22 @@ class Model(Configured, Undoable):
         """Raise unless ``run`` accepts this value of ``memory``."""
         if memory != "gates":
             raise ValueError(f"memory must be 'gates' for a {type(self).__name__}")
+
+    def begin_stream(self, batch: int | None) -> Step | Part:
+        """Return what makes single steps of this layer, with a state of its own.
+
+        Raises
+        ------
+        ValueError
+            If the layer cannot run step by step. The text is the reason, without a subject.
+        """
+        if self.bidirectional:
+            raise ValueError("its reverse direction begins at the end of a sequence")
+        if self.needs_whole_sequences:
+            raise ValueError("it needs whole sequences")
+        if self.is_recurrent:
+            return OfOneStep(self, batch)
+        return self.infer if self.takes_single_steps else step_of(self, batch)
 
     def check_follows(self, recurrent: Model) -> None:
         """Raise unless this layer can read the output of the nearest recurrent layer before it.

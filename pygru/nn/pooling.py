@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from pygru.core import validation
 from pygru.nn.checks import floating, gradient_like
 from pygru.nn.layer import Layer
+from pygru.nn.stream_parts import RunningMax, RunningMean
 from pygru.typing import Floats, Integers
 
 
@@ -80,8 +81,12 @@ class MeanOverTime(_Pooling):
         y = np.zeros((B, F), array.dtype)
         for row, sequence, end in zip(y, array, ends.tolist(), strict=True):
             if end:
-                row[...] = sequence[:end].sum(axis=0, dtype=np.float64) / end
+                row[...] = _sum_in_order(sequence[:end]) / end
         return y, _MeanTape((B, T, F), ends, array.dtype)
+
+    def begin_stream(self, batch: int | None) -> RunningMean:
+        """Return what gives the mean of the steps so far."""
+        return RunningMean(batch)
 
     def backward(self, tape: _MeanTape, d_y: ArrayLike) -> Floats:
         """Return d_x: every valid step has an equal share of the gradient."""
@@ -91,6 +96,18 @@ class MeanOverTime(_Pooling):
         there = np.arange(T) < tape.lengths[:, np.newaxis]
         d_x: Floats = np.where(there[..., np.newaxis], shares[:, np.newaxis], 0)
         return d_x
+
+
+def _sum_in_order(steps: Floats) -> Floats:
+    """The sum of (T, F) over the steps, one after the other, as a stream adds them."""
+    # NumPy would add the numbers of a single column in pairs.
+    column = steps.shape[1] == 1
+    total: Floats = (
+        steps.cumsum(axis=0, dtype=np.float64)[-1]
+        if column
+        else steps.sum(axis=0, dtype=np.float64)
+    )
+    return total
 
 
 class MaxOverTime(_Pooling):
@@ -124,6 +141,10 @@ class MaxOverTime(_Pooling):
             steps = shown.argmax(axis=1)
             y[ran] = np.take_along_axis(shown, steps[:, np.newaxis], axis=1)[:, 0]
         return y, _MaxTape((B, T, F), ran, steps, array.dtype)
+
+    def begin_stream(self, batch: int | None) -> RunningMax:
+        """Return what gives the largest values so far."""
+        return RunningMax(batch)
 
     def backward(self, tape: _MaxTape, d_y: ArrayLike) -> Floats:
         """Return d_x, which is zero except at the steps with the largest values."""

@@ -17,6 +17,7 @@ from pygru.data.padding import pad_sequences, unpad_sequences
 from pygru.nn.composite import Composite
 from pygru.nn.model import Model
 from pygru.nn.seeds import spawn
+from pygru.nn.sequential_stream import SequentialStream
 from pygru.nn.shapes import Shape, name_in, shapes_of
 from pygru.nn.undo import draws_undone, gradients_undone, reseeding_undone
 from pygru.typing import Floats, Seed
@@ -317,6 +318,37 @@ class Sequential(Composite):
                     following.append(after)
                 tapes.append(tape)
         return x, following, tapes
+
+    def stream(self, batch: int | None = None) -> SequentialStream:
+        """Return a :class:`SequentialStream`, which runs the model step by step.
+
+        The output of each step has the same bits as in a call on the whole sequence. A
+        :class:`Last`, :class:`MeanOverTime` or :class:`MaxOverTime` gives its value for the
+        steps so far. Dropout does not act.
+
+        Parameters
+        ----------
+        batch : int, optional
+            Number of independent streams, B. None means a single one without a batch axis.
+
+        Raises
+        ------
+        ValueError
+            If a layer needs whole sequences, as a bidirectional GRU and an
+            :class:`AttentionOverTime` do; the text names the layer.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from pygru import GRU, Linear, Sequential
+        >>> model = Sequential(GRU(2, 3, batch_first=True), Linear(3, 1), seed=0)
+        >>> x = np.ones((1, 5, 2), np.float32)
+        >>> stream = model.stream()
+        >>> outputs = [stream(x_t) for x_t in x[0]]
+        >>> np.array_equal(outputs, model(x)[0])
+        True
+        """
+        return SequentialStream(self, batch)
 
     def backward(self, tape: list[Any], d_y: Any) -> Floats | None:
         """Add to the gradients of all layers; return that of x, None for integer input.
