@@ -424,7 +424,9 @@ def test_a_stream_can_be_neither_copied_nor_given_other_attributes():
             make(stream)
     with pytest.raises(AttributeError):
         stream.state = []
-    assert repr(stream).endswith(".stream(batch=2)")
+    assert repr(stream).startswith("SequentialStream(Sequential(GRU(")
+    assert repr(stream).endswith(", batch=2)")
+    assert "SequentialStream" in stream._repr_html_() and "GRU" in stream._repr_html_()
     with pytest.raises(ValueError, match="rows must be None for a stream without a batch"):
         model_of("forecaster").stream().reset(0)
 

@@ -12,6 +12,7 @@ from pygru.core import validation
 from pygru.core.atomic import commit
 from pygru.nn.shapes import name_in, place
 from pygru.nn.stream_parts import Part, Step
+from pygru.shown import html_properties
 from pygru.stream import copied_index
 from pygru.typing import Floats
 
@@ -76,7 +77,13 @@ class SequentialStream:
             self._shape = (*axes, model.input_size)
 
     def __repr__(self) -> str:
-        return f"{self._model!r}.stream(batch={self._batch})"
+        batch = "" if self._batch is None else f", batch={self._batch}"
+        return f"{type(self).__name__}({self._model!r}{batch})"
+
+    def _repr_html_(self) -> str:
+        return html_properties(
+            type(self).__name__, [("batch", str(self._batch))], self._model._repr_html_()
+        )
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError(
