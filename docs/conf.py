@@ -2,9 +2,11 @@
 
 The pages are plain Markdown that also reads well where the repository is hosted. What only
 the site needs (tables of contents, frames) stands in comments that begin with ``site``; they
-are opened here. The pages of the reference are made from ``pygru.__all__``.
+are opened here. The pages of the reference are made from ``pygru.__all__``, the page of changes
+from ``CHANGELOG.md``, and the links to the repository from ``pyproject.toml``.
 """
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -14,6 +16,7 @@ sys.path.insert(0, str(HERE))
 
 import matplotlib  # noqa: E402
 import reference_pages  # noqa: E402
+import site_parts  # noqa: E402
 
 import pygru  # noqa: E402
 
@@ -58,7 +61,7 @@ def link_to_gallery(app, name, source):
 autosummary_generate = True
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
-reference_pages.write(HERE / "reference")
+reference_pages.write(HERE / "reference", changelog=HERE.parent / "CHANGELOG.md")
 
 
 def skip_what_scikit_learn_defines(app, what, name, member, skip, options):
@@ -83,19 +86,30 @@ sphinx_gallery_conf = {
     "capture_repr": (),  # what an example prints, and its pictures
 }
 
+
+def mark_quick_pictures(app, name, source):
+    """Say on the pages of the gallery that their pictures come from a quick run."""
+    if name.startswith("gallery/") and os.environ.get("PYGRU_EXAMPLES") == "quick":
+        source[0] = site_parts.with_quick_note(name, source[0])
+
+
 # ---- the look ------------------------------------------------------------------------------
 
 html_theme = "pydata_sphinx_theme"
 html_title = "pygru"
 html_static_path = ["static"]
 html_css_files = ["pygru.css"]
+html_logo = "static/logo.svg"
+html_favicon = "static/logo.svg"
 html_show_sourcelink = False
 html_copy_source = False
 html_theme_options = {
     "logo": {"text": "pygru"},
+    "icon_links": site_parts.project_links(HERE.parent / "pyproject.toml"),
     "navbar_align": "left",
+    "navbar_end": ["release", "theme-switcher", "navbar-icon-links"],
     "navbar_persistent": ["search-button"],
-    "header_links_before_dropdown": 6,
+    "header_links_before_dropdown": 7,
     "show_toc_level": 2,
     "footer_start": ["copyright"],
     "footer_end": [],
@@ -109,4 +123,5 @@ def setup(app):
     """Connect what is defined above."""
     app.connect("source-read", open_comments)
     app.connect("source-read", link_to_gallery)
+    app.connect("source-read", mark_quick_pictures)
     app.connect("autodoc-skip-member", skip_what_scikit_learn_defines)

@@ -158,15 +158,28 @@ def grouped():
 # ---- the pages -----------------------------------------------------------------------------
 
 
-def write(folder):
-    """Write one page per group, and that of the command line, into ``folder``."""
+def write(folder, changelog):
+    """Write all pages into ``folder``: groups, their overview, the command line, changes."""
     folder.mkdir(exist_ok=True)
-    for key, names in grouped().items():
+    groups = grouped()
+    _write_if_new(folder / "overview.txt", _overview(groups))
+    _write_if_new(folder / "changelog.md", changelog.read_text(encoding="utf-8").splitlines())
+    for key, names in groups.items():
         group = GROUPS[key]
         lines = [f"# {group.title}", "", group.about, ""]
         lines += ["```{eval-rst}", ".. autosummary::", "   :toctree: generated", ""]
         _write_if_new(folder / f"{key}.md", [*lines, *(f"   {name}" for name in names), "```"])
     _write_if_new(folder / "command.md", _command_line())
+
+
+def _overview(groups):
+    """Return the lines of a table per group: each name, and the first line of its docstring."""
+    lines = []
+    for key, names in groups.items():
+        lines += [f"## [{GROUPS[key].title}](reference/{key}.md)", "", "```{eval-rst}"]
+        lines += [".. autosummary::", "   :nosignatures:", ""]
+        lines += [f"   {name}" for name in names] + ["```", ""]
+    return lines
 
 
 def _write_if_new(path, lines):
