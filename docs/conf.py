@@ -116,7 +116,7 @@ html_theme_options = {
     "pygments_light_style": "tango",
     "pygments_dark_style": "github-dark",
 }
-html_sidebars = {"index": [], "tutorial": []}
+html_sidebars = {"index": [], "faq": [], "start/from_*": [], "reference/changelog": []}
 
 
 def setup(app):
