@@ -1,4 +1,4 @@
-"""Parts of the site that are made from other files: links of the project, the note on quick runs.
+"""Parts of the site that are made from other files: links, and the note on quick runs.
 
 None of this needs Sphinx. The tests would find a link that ``pyproject.toml`` does not give, a
 note that is missing or stands above the title of a page, and a name that the overview of the
