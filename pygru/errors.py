@@ -14,4 +14,20 @@ class DivergenceError(ArithmeticError):
 
 
 class DataWarning(UserWarning):
-    """Data was not as expected; the message says what pygru has done about it."""
+    """Data was not as expected; the message says what pygru has done about it.
+
+    Examples
+    --------
+    In a program that must not go on in such a case, it becomes an error:
+
+    >>> import warnings
+    >>> import pandas as pd
+    >>> import pygru
+    >>> newest_first = pd.DataFrame({"day": [2, 1, 0], "sales": [5.0, 4.0, 3.0]})
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("error", pygru.DataWarning)
+    ...     pygru.data.from_long(newest_first.assign(shop="a"), id="shop", time="day")
+    Traceback (most recent call last):
+    ...
+    pygru.errors.DataWarning: table: the rows were newest first; they have been sorted by time
+    """

@@ -31,7 +31,7 @@ def as_sequences(name: str, sequences: Iterable[ArrayLike]) -> list[NDArray[Any]
     return [np.zeros((0, *features), dtype) if a.shape == (0,) else a for a in arrays]
 
 
-def _converted(name: str, array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+def converted(name: str, array: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     """Return an array of numbers as another dtype, or raise if that would change them."""
     if dtype.kind == "f" or not array.size:
         return validation.as_real(name, array, dtype)
@@ -96,7 +96,7 @@ def pad_sequences(
             )
     lengths = np.array([len(array) for array in arrays], np.int64)
     if wanted is not None:
-        arrays = [_converted(f"sequences[{i}]", a, wanted) for i, a in enumerate(arrays)]
+        arrays = [converted(f"sequences[{i}]", a, wanted) for i, a in enumerate(arrays)]
     longest = int(lengths.max())
     shape = (len(arrays), longest) if batch_first else (longest, len(arrays))
     padded = np.zeros((*shape, *features), wanted or np.result_type(*arrays))
