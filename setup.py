@@ -38,11 +38,14 @@ CORE = [
     "model.c",
     "parallel.c",
     "plan.c",
+    "pool.c",
     "scratch.c",
     "status.c",
+    "worth.c",
 ]
 HEADERS = [
     "affine.h",
+    "atomics.h",
     "calls.h",
     "checked.h",
     "float_state.h",
@@ -54,6 +57,7 @@ HEADERS = [
     "model.h",
     "parallel.h",
     "plan.h",
+    "pool.h",
     "precisions.def",
     "pygru.h",
     "scratch.def",
@@ -62,6 +66,8 @@ HEADERS = [
     "template.h",
     "template_macros.h",
     "vectors.h",
+    "waiting.h",
+    "worth.h",
 ]
 TEMPLATES = [
     f"{name}.tpl.c"

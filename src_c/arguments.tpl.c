@@ -144,7 +144,9 @@ static pygru_status NAME(check_engine)(int32_t engine, const pygru_config *c,
 }
 
 static int NAME(team_fits)(const pygru_team *team) {
-    return pygru_points(team) && team->n_threads >= 1;
+    return pygru_points(team) && team->n_threads >= 1 &&
+           (team->threading == PYGRU_POOL || team->threading == PYGRU_OPENMP) &&
+           (team->adaptive == 0 || team->adaptive == 1);
 }
 
 /* Whether `bytes` bytes are enough for so many elements, shared and per thread. */

@@ -1,20 +1,23 @@
-/* parallel.c - the only file that uses OpenMP, forks and clocks.
+/* parallel.c - phases of tasks, on threads of the pool or of OpenMP; the only file that uses
+ * OpenMP and forks.
  *
- * Without OpenMP, in a forked child (libgomp's pool does not survive a fork) and inside
- * another parallel region, the same tasks run in a plain loop, in the same order. */
+ * In a forked child, which has none of its parent's threads, and inside another parallel region
+ * the same tasks run in a plain loop, in the same order. */
 #define _POSIX_C_SOURCE 200809L
 #include "parallel.h"
 
+#include "atomics.h"
 #include "float_state.h"
-
-#include <time.h>
+#include "pool.h"
+#include "waiting.h"
+#include "worth.h"
 
 #ifdef _OPENMP
 #include <omp.h>
 #endif
 #if !defined(_WIN32)
 #include <pthread.h>
-#include <sched.h>
+#include <unistd.h>
 #endif
 
 enum {
@@ -39,25 +42,11 @@ struct pygru_run {
     int32_t stop;         /* atomic flag */
     int32_t alone;        /* atomic flag: only the calling thread takes tasks from now on */
     int64_t last_poll_ns; /* used by the calling thread only */
+    pygru_effort effort;  /* of the calling thread; who opens a phase adds to all_tasks */
     uint64_t float_state; /* the state of the caller, for the poll */
 };
 
-#if defined(_MSC_VER)
-#include <intrin.h>
-#define LOAD32(p) _InterlockedOr((volatile long *)(p), 0)
-#define STORE32(p, v) _InterlockedExchange((volatile long *)(p), (v))
-#define LOAD64(p) _InterlockedOr64((p), 0)
-#define STORE64(p, v) _InterlockedExchange64((p), (v))
-#define ADD64(p, v) _InterlockedExchangeAdd64((p), (v))
-#else
-#define LOAD32(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
-#define STORE32(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
-#define LOAD64(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
-#define STORE64(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
-#define ADD64(p, v) __atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL)
-#endif
-
-/* The only mutable global of the core. A forked child sets it once, before it runs anything. */
+/* A forked child sets it once, before it runs anything. */
 static int in_forked_child = 0;
 
 #if !defined(_WIN32)
@@ -72,19 +61,13 @@ static int must_run_serially(void) {
 #ifdef _OPENMP
     return in_forked_child || omp_in_parallel();
 #else
-    return 1;
+    return in_forked_child;
 #endif
-}
-
-static int64_t now_ns(void) {
-    struct timespec now;
-    (void)timespec_get(&now, TIME_UTC);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
 static void poll_if_due(pygru_run *run) {
     const pygru_team *team = run->team;
-    const int64_t now = now_ns();
+    const int64_t now = pygru_now_ns();
     /* Also poll if the clock was set back: compare the absolute distance. */
     const int64_t waited = now - run->last_poll_ns;
     if (waited >= 0 && waited < POLL_INTERVAL_NS) {
@@ -113,17 +96,11 @@ static void open_phase(pygru_run *run, int32_t phase) {
     while (phase < work->n_phases && work->count(phase, work->context) == 0) {
         phase++;
     }
+    if (phase < work->n_phases) {
+        run->effort.all_tasks += work->count(phase, work->context);
+    }
     STORE64(&run->done, 0);
     STORE64(&run->ticket, (int64_t)phase << PHASE_SHIFT);
-}
-
-/* Tells the CPU that the thread is waiting in a loop. */
-static void relax(void) {
-#if defined(__x86_64__) || defined(__i386__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
 }
 
 /* Waits until another thread has finished the phase. For about a microsecond it only executes
@@ -136,21 +113,18 @@ static void wait_for_next_phase(pygru_run *run, int32_t phase, int32_t slot, int
         if (LOAD64(&run->ticket) >> PHASE_SHIFT != phase) {
             return;
         }
-        relax();
+        pygru_relax();
     }
-    begin = now_ns();
+    begin = pygru_now_ns();
     while (LOAD64(&run->ticket) >> PHASE_SHIFT == phase && !pygru_should_stop(run, slot)) {
-        if (run->work->meets_often && now_ns() - begin > HELD_UP_NS + 2 * task_ns) {
+        if (run->work->meets_often && pygru_now_ns() - begin > HELD_UP_NS + 2 * task_ns) {
             STORE32(&run->alone, 1);
         }
-#if !defined(_WIN32)
-        if (now_ns() - begin > SPIN_NS) {
-            const struct timespec nap = {0, NAP_NS};
-            (void)nanosleep(&nap, NULL);
+        if (pygru_now_ns() - begin > SPIN_NS) {
+            pygru_nap(NAP_NS);
         } else {
-            (void)sched_yield();
+            pygru_yield();
         }
-#endif
     }
 }
 
@@ -162,7 +136,7 @@ static void take_tasks(pygru_run *run, int32_t slot) {
     const pygru_work *work = run->work;
     int64_t task_ns = 0;
     while (!pygru_should_stop(run, slot) && (slot == 0 || !LOAD32(&run->alone))) {
-        const int64_t begin = work->meets_often ? now_ns() : 0;
+        const int64_t begin = work->meets_often ? pygru_now_ns() : 0;
         const int64_t ticket = ADD64(&run->ticket, 1);
         const int32_t phase = (int32_t)(ticket >> PHASE_SHIFT);
         const int64_t task = ticket & INDEX_MASK;
@@ -172,45 +146,74 @@ static void take_tasks(pygru_run *run, int32_t slot) {
         }
         count = work->count(phase, work->context);
         if (task >= count) {
+            const int64_t from = slot == 0 ? pygru_now_ns() : 0;
             wait_for_next_phase(run, phase, slot, task_ns);
+            if (slot == 0) {
+                run->effort.waited_ns += pygru_now_ns() - from;
+            }
             continue;
         }
         work->task(phase, task, slot, run, work->context);
-        task_ns = work->meets_often ? now_ns() - begin : 0;
+        task_ns = work->meets_often ? pygru_now_ns() - begin : 0;
+        if (slot == 0) {
+            run->effort.own_tasks++;
+        }
         if (ADD64(&run->done, 1) + 1 == count) {
             open_phase(run, phase + 1);
         }
     }
 }
 
-static void work_through(pygru_run *run, int32_t slot) {
+static void work_through(void *context, int32_t slot) {
+    pygru_run *run = context;
     const uint64_t float_state = pygru_enter_float_state();
     if (slot == 0) {
         run->float_state = float_state;
     }
     take_tasks(run, slot);
+    if (slot == 0) {
+        run->effort.done_ns = pygru_now_ns();
+    }
     pygru_leave_float_state(slot == 0 ? run->float_state : float_state);
+}
+
+/* Runs it on several threads. A build that lacks the threads that the team asks for uses the
+ * others, and if it has neither, the calling thread. */
+static void work_together(pygru_run *run) {
+    const int32_t n_threads = run->team->n_threads;
+#ifdef _OPENMP
+    if (!PYGRU_HAS_POOL || run->team->threading == PYGRU_OPENMP) {
+#pragma omp parallel num_threads(n_threads)
+        work_through(run, (int32_t)omp_get_thread_num());
+        return;
+    }
+#endif
+#if PYGRU_HAS_POOL
+    pygru_pool_run(n_threads, work_through, run);
+#else
+    (void)n_threads;
+    work_through(run, 0);
+#endif
 }
 
 pygru_status pygru_parallel_run(const pygru_team *team, const pygru_work *work) {
     pygru_run run = {0};
+    int32_t kind;
     run.team = team;
     run.work = work;
-    run.last_poll_ns = now_ns();
+    run.last_poll_ns = run.effort.begin_ns = pygru_now_ns();
 #if !defined(_WIN32)
     (void)pthread_once(&fork_guard_once, install_fork_guard);
 #endif
     open_phase(&run, 0);
-#ifdef _OPENMP
-    if (team->n_threads > 1 && !must_run_serially()) {
-#pragma omp parallel num_threads(team->n_threads)
-        work_through(&run, (int32_t)omp_get_thread_num());
+    kind = pygru_kind_of_work((uintptr_t)work->task, run.effort.all_tasks, work->n_phases);
+    if (team->n_threads > 1 && !must_run_serially() &&
+        (!team->adaptive || pygru_threads_are_worth_it(kind))) {
+        work_together(&run);
+        pygru_remember_effort(kind, &run.effort, pygru_now_ns());
     } else {
         work_through(&run, 0);
     }
-#else
-    work_through(&run, 0);
-#endif
     return LOAD32(&run.stop) ? PYGRU_CANCELLED : PYGRU_OK;
 }
 
@@ -225,7 +228,10 @@ int32_t pygru_openmp_version(void) {
 int32_t pygru_available_threads(void) {
 #ifdef _OPENMP
     return must_run_serially() ? 1 : (int32_t)omp_get_max_threads();
+#elif PYGRU_HAS_POOL
+    const long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    return must_run_serially() || processors < 1 ? 1 : (int32_t)processors;
 #else
-    return must_run_serially();
+    return 1;
 #endif
 }

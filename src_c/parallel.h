@@ -1,6 +1,6 @@
 /* parallel.h - threads: phases of independent tasks, with a way to stop in between.
  *
- * One call of the core is one pygru_parallel_run: the threads start once, work through all
+ * One call of the core is one pygru_parallel_run: the threads join it once, work through all
  * phases, and wait for each other between phases. The tasks depend on shapes only, and the
  * result of a task must not depend on which thread (slot) runs it. */
 #ifndef PYGRU_PARALLEL_H

@@ -40,7 +40,7 @@ extern "C" {
 #define PYGRU_API __attribute__((visibility("default")))
 #endif
 
-#define PYGRU_ABI_VERSION 5
+#define PYGRU_ABI_VERSION 6
 
 /* ---- status ---------------------------------------------------------------------- */
 
@@ -227,6 +227,12 @@ PYGRU_API const pygru_kernels *pygru_kernels_at(int32_t index);
 /* Whether this build has the SIMD engine; it needs the vector types of gcc or clang. */
 PYGRU_API int32_t pygru_has_simd_engine(void);
 
+/* Whose threads work for a call. A build without the ones that are asked for uses the others. */
+enum {
+    PYGRU_POOL = 0,  /* pygru's own, which sleep while there is no work; not on Windows */
+    PYGRU_OPENMP = 1 /* those of the OpenMP library, which may spin while they wait */
+};
+
 /* The threads of a call, and a function that may stop it. */
 typedef struct pygru_team {
     int32_t n_threads; /* >= 1, and at most what the workspace was sized for */
@@ -234,6 +240,10 @@ typedef struct pygru_team {
      * and returns CANCELLED. May be NULL. */
     int (*poll)(void *context);
     void *poll_context;
+    int32_t threading; /* PYGRU_POOL or PYGRU_OPENMP */
+    int32_t adaptive;  /* 1: a kind of call that was slower on several threads lately, on a busy
+                          machine for example, runs on the calling thread for a while; 0: every
+                          call uses the threads */
 } pygru_team;
 
 /* A (T, B, features) array of the caller: step t of sequence b starts t*step + b*sequence
@@ -488,8 +498,8 @@ PYGRU_API const char *pygru_compiler(void);
 /* The OpenMP standard date the core was built with (201511 is 4.5), 0 without OpenMP. */
 PYGRU_API int32_t pygru_openmp_version(void);
 
-/* How many threads OpenMP would use now; 1 without OpenMP, in a forked child, and inside
- * somebody else's parallel region. */
+/* How many threads OpenMP would use now, or without OpenMP the number of processors; 1 in a
+ * forked child, inside somebody else's parallel region, and in a build without threads. */
 PYGRU_API int32_t pygru_available_threads(void);
 
 #ifdef __cplusplus

@@ -7,6 +7,7 @@ floating-point state remains after a call.
 
 import ctypes
 import ctypes.util
+import hashlib
 import os
 import platform
 import subprocess
@@ -15,7 +16,7 @@ import threading
 
 import numpy as np
 import pytest
-from engines import ENGINES, FUSED_SETS, HAS_SIMD, SETS, use_engine
+from engines import ENGINES, FUSED_SETS, HAS_SIMD, SETS, THREADING, use_engine
 from patience import PATIENCE
 from quick import quick_and_slow
 
@@ -275,6 +276,8 @@ def fresh_python(code, **variables):
         ({"PYGRU_ENGINE": ""}, "PYGRU_ENGINE='' is not supported", ", ".join(ENGINES)),
         ({"PYGRU_SIMD": "sse9"}, "PYGRU_SIMD='sse9' is not supported", ", ".join(SETS)),
         ({"PYGRU_SIMD": ""}, "PYGRU_SIMD='' is not supported", ", ".join(SETS)),
+        ({"PYGRU_THREADING": "tbb"}, "PYGRU_THREADING='tbb' is not", ", ".join(THREADING)),
+        ({"PYGRU_THREADING": ""}, "PYGRU_THREADING='' is not", ", ".join(THREADING)),
     ],
     ids=str,
 )
@@ -295,6 +298,30 @@ def test_engine_and_kernels_are_those_of_the_environment(engine, kernels):
     )
     done = fresh_python(code, PYGRU_ENGINE=engine, PYGRU_SIMD=kernels)
     assert (done.returncode, done.stdout) == (0, f"{engine} {kernels}\n"), done.stderr
+
+
+@pytest.mark.parametrize("threading", THREADING)
+def test_threads_are_those_of_the_environment(threading):
+    """The pool and OpenMP, and a call on one thread, give the same bits."""
+    code = """
+import hashlib, numpy as np, pygru
+gru = pygru.GRU(16, 64, seed=0)
+x = np.random.default_rng(0).standard_normal((40, 64, 16)).astype(np.float32)
+for n_threads in (1, 2, 3, 2):
+    gru.zero_grad()
+    output, h_n, tape = gru.forward(x, n_threads=n_threads)
+    gru.backward(tape, np.cos(output))
+    digest = hashlib.sha256(output.tobytes() + gru.flat_grads.tobytes()).hexdigest()
+    print(pygru.show_config("dicts")["threading"], digest)
+"""
+    done = fresh_python(code, PYGRU_THREADING=threading)
+    assert done.returncode == 0, done.stderr
+    gru = pygru.GRU(16, 64, seed=0)
+    x = np.random.default_rng(0).standard_normal((40, 64, 16)).astype(np.float32)
+    output, _, tape = gru.forward(x)
+    gru.backward(tape, np.cos(output))
+    digest = hashlib.sha256(output.tobytes() + gru.flat_grads.tobytes()).hexdigest()
+    assert done.stdout.splitlines() == [f"{threading} {digest}"] * 4
 
 
 # ---- packed weights --------------------------------------------------------------------

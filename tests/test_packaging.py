@@ -109,6 +109,7 @@ def test_show_config_has_its_keys(capsys):
         "blas",
         "engine",
         "kernels",
+        "threading",
         "threads",
     }
     assert values["engine"] in ("simd", "blas")

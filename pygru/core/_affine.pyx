@@ -60,7 +60,7 @@ cdef class AffineCall:
                   workspace):
         cdef Py_buffer *view
         self.borrowed = Borrowed()
-        self.interrupt = Interrupt(n_threads, on_main_thread)
+        self.interrupt = Interrupt(kernels, n_threads, on_main_thread)
         self.args.precision = precision_of(weight)
         self.format = traits_of(self.args.precision).format
         self.args.kernels = kernels.kernels
@@ -220,7 +220,7 @@ cdef class AffineMap:
     def run(self, int n_threads, bint on_main_thread, *, x, y, workspace):
         """Fill y (rows, outputs) from x (rows, inputs); both are dense."""
         cdef Borrowed borrowed = Borrowed()
-        cdef Interrupt interrupt = Interrupt(n_threads, on_main_thread)
+        cdef Interrupt interrupt = Interrupt(self.packing.kernels, n_threads, on_main_thread)
         cdef AffinePacking p = self.packing
         cdef pygru_affine_args args
         cdef Py_buffer *view
@@ -283,6 +283,7 @@ cdef class AffineMap:
         args.workspace = borrowed.dense(workspace, size, b"B", True)
         args.workspace_bytes = size
         team.n_threads, team.poll, team.poll_context = 1, NULL, NULL
+        team.threading, team.adaptive = p.kernels.threading, 0
         args.team = &team
         check(CORE.affine(&args))
         return y

@@ -36,9 +36,11 @@ cdef extern from "Python.h":
 cdef class Interrupt:
     """Asks Python, during a long call, whether a signal handler has raised an exception."""
 
-    def __cinit__(self, int n_threads, bint on_main_thread):
+    def __cinit__(self, Kernels kernels not None, int n_threads, bint on_main_thread):
         self.error = None
         self.team.n_threads = n_threads
+        self.team.threading = kernels.threading
+        self.team.adaptive = 1
         self.team.poll = NULL
         if on_main_thread:  # signals are handled on the main thread only
             self.team.poll = poll
@@ -157,7 +159,7 @@ def forward(Plan plan not None, Blas blas not None, Kernels kernels not None, in
             parameters, packed, x, h0, y, h_n, tape, noise, workspace):
     """Run ``pygru_forward``; the keywords are the members of its arguments."""
     cdef Borrowed borrowed = Borrowed()
-    cdef Interrupt interrupt = Interrupt(n_threads, on_main_thread)
+    cdef Interrupt interrupt = Interrupt(kernels, n_threads, on_main_thread)
     cdef pygru_forward_args args
     cdef int status
     fill_forward(&args, borrowed, plan, blas, kernels, interrupt, n_threads,
@@ -200,7 +202,7 @@ def backward(Plan plan not None, Blas blas not None, Kernels kernels not None, i
              parameters, packed, tape, noise, d_y, d_h_n, d_x, d_h0, grads, workspace):
     """Run ``pygru_backward``; the keywords are the members of its arguments."""
     cdef Borrowed borrowed = Borrowed()
-    cdef Interrupt interrupt = Interrupt(n_threads, on_main_thread)
+    cdef Interrupt interrupt = Interrupt(kernels, n_threads, on_main_thread)
     cdef pygru_backward_args args
     cdef int status
     fill_backward(&args, borrowed, plan, blas, kernels, interrupt, n_threads,

@@ -41,6 +41,7 @@ cdef class Kernels:
     cdef const pygru_kernels *kernels
     cdef readonly str name
     cdef readonly int engine
+    cdef readonly int threading
 
 # The calls of the C core.
 cdef struct Core:

@@ -3,6 +3,8 @@ from typing import Self, final
 
 ENGINE_BLAS: int
 ENGINE_SIMD: int
+OPENMP: int
+POOL: int
 KEEP_NOTHING: int
 KEEP_OUTPUTS: int
 KEEP_GATES: int
@@ -16,7 +18,8 @@ class Blas:
 class Kernels:
     name: str
     engine: int
-    def __new__(cls, name: str, engine: int) -> Self: ...
+    threading: int
+    def __new__(cls, name: str, engine: int, threading: int = ...) -> Self: ...
 
 def status_table() -> list[tuple[int, str, str]]: ...
 def precisions() -> dict[str, tuple[str, int, int]]: ...

@@ -19,6 +19,8 @@ from pygru.errors import InternalError
 
 ENGINE_BLAS = cpygru.PYGRU_ENGINE_BLAS
 ENGINE_SIMD = cpygru.PYGRU_ENGINE_SIMD
+POOL = cpygru.PYGRU_POOL
+OPENMP = cpygru.PYGRU_OPENMP
 KEEP_NOTHING = cpygru.PYGRU_KEEP_NOTHING
 KEEP_OUTPUTS = cpygru.PYGRU_KEEP_OUTPUTS
 KEEP_GATES = cpygru.PYGRU_KEEP_GATES
@@ -145,13 +147,14 @@ def has_simd_engine():
 
 @cython.final
 cdef class Kernels:
-    """The kernels of one instruction set, and the engine that calls them."""
+    """The kernels of one instruction set, the engine that calls them, and on whose threads."""
 
-    def __cinit__(self, str name, int engine):
+    def __cinit__(self, str name, int engine, int threading=cpygru.PYGRU_POOL):
         index = list(kernel_names()).index(name)
         self.kernels = cpygru.pygru_kernels_at(index)
         self.name = name
         self.engine = engine
+        self.threading = threading
         if self.kernels == NULL:
             raise InternalError(f"this CPU cannot run the kernels {name!r}")
 
@@ -169,7 +172,7 @@ def openmp_version():
 
 
 def available_threads():
-    """How many threads OpenMP would use now."""
+    """How many threads OpenMP would use now, or how many processors there are."""
     return cpygru.pygru_available_threads()
 
 

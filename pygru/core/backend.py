@@ -1,4 +1,4 @@
-"""The kernels, the engine that calls them, and the BLAS functions of this process.
+"""The kernels, engine and threads that compute, and the BLAS functions of this process.
 
 They are chosen once, when pygru is imported. All code that calls the core gets them from
 :func:`current`, so tests can replace them in one place. A GRU keeps those that were
@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 from pygru.core import _core
 from pygru.core.blas import blas_table
-from pygru.core.kernels import ENGINES, choose
+from pygru.core.kernels import ENGINES, THREADING, choose
 
 
 class Backend(NamedTuple):
-    """The kernels, which also say which engine calls them, and the table of BLAS functions."""
+    """The kernels, which know their engine and threads, and the table of BLAS functions."""
 
     kernels: _core.Kernels
     blas: _core.Blas
@@ -29,9 +29,16 @@ class Backend(NamedTuple):
         """The name of the engine, "simd" or "blas"."""
         return next(name for name, number in ENGINES.items() if number == self.kernels.engine)
 
+    @property
+    def threading(self) -> str:
+        """Whose threads work: "pool" (pygru's own) or "openmp"."""
+        number = self.kernels.threading
+        return next(name for name, each in THREADING.items() if each == number)
+
 
 _current = Backend(
-    choose(os.environ.get("PYGRU_SIMD"), os.environ.get("PYGRU_ENGINE")), blas_table()
+    choose(*(os.environ.get(f"PYGRU_{name}") for name in ("SIMD", "ENGINE", "THREADING"))),
+    blas_table(),
 )
 
 

@@ -30,7 +30,7 @@ def config() -> dict[str, Any]:
         Keys ``pygru``, ``python``, ``numpy``, ``scipy`` (versions), ``compiler``, ``openmp``
         (with ``enabled`` and ``date``), ``blas`` (with ``library``, ``version``, ``core``,
         ``threading_layer`` and ``int_bytes``), ``engine``, ``kernels`` (the instruction set in
-        use) and ``threads``.
+        use), ``threading`` ("pool" or "openmp") and ``threads``.
     """
     from importlib import metadata  # its import takes longer than that of pygru's core
 
@@ -45,6 +45,7 @@ def config() -> dict[str, Any]:
         "blas": {**_blas_info(), "int_bytes": used.blas.int_bytes},
         "engine": used.engine,
         "kernels": used.kernels.name,
+        "threading": used.threading,
         "threads": threads.get_num_threads(),
     }
 
@@ -76,5 +77,5 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     for key, value in values.items():
         if isinstance(value, dict):
             value = ", ".join(f"{name} {item}" for name, item in value.items())
-        print(f"{key:<9} {value}")
+        print(f"{key:<10} {value}")
     return None

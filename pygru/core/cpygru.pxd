@@ -99,10 +99,15 @@ cdef extern from "pygru.h" nogil:
     const pygru_kernels *pygru_kernels_at(int32_t index)
     int32_t pygru_has_simd_engine()
 
+    enum: PYGRU_POOL
+    enum: PYGRU_OPENMP
+
     ctypedef struct pygru_team:
         int32_t n_threads
         int (*poll)(void *) noexcept
         void *poll_context
+        int32_t threading
+        int32_t adaptive
 
     ctypedef struct pygru_input:
         const void *data

@@ -1,22 +1,29 @@
-"""The choice of kernels and engine: the best for this CPU, or what the environment asks for.
+"""The choice of kernels, engine and threads: the best here, or what the environment asks for.
 
-The environment variable ``PYGRU_SIMD`` names the instruction set, and ``PYGRU_ENGINE`` the
-engine: "simd" (packed weights, pygru's own products) or "blas". Both exist for tests and
-measurements; ``backend.py`` reads them once, when pygru is imported.
+The environment variable ``PYGRU_SIMD`` names the instruction set, ``PYGRU_ENGINE`` the engine:
+"simd" (packed weights, pygru's own products) or "blas", and ``PYGRU_THREADING`` whose threads
+work: those of pygru's "pool" or those of "openmp". They exist for tests and measurements;
+``backend.py`` reads them once, when pygru is imported.
 """
+
+import os
 
 from pygru.core import _core
 
 ENGINES = {"blas": _core.ENGINE_BLAS, "simd": _core.ENGINE_SIMD}
+THREADING = {"openmp": _core.OPENMP, "pool": _core.POOL}
 
 
-def choose(wanted: str | None = None, engine: str | None = None) -> _core.Kernels:
+def choose(
+    wanted: str | None = None, engine: str | None = None, threading: str | None = None
+) -> _core.Kernels:
     """Return the kernels ``wanted``, by default the best that run here, for ``engine``.
 
     Raises
     ------
     ImportError
-        If there are no such kernels, this CPU cannot run them, or there is no such engine.
+        If there are no such kernels, this CPU cannot run them, or there is no such engine, or
+        this build has no such threads.
     """
     usable = [name for name, runs in _core.kernel_names().items() if runs]
     if wanted is not None and wanted not in usable:
@@ -30,4 +37,14 @@ def choose(wanted: str | None = None, engine: str | None = None) -> _core.Kernel
             f"PYGRU_ENGINE={engine!r} is not supported by this build "
             f"(it has: {', '.join(engines)})"
         )
-    return _core.Kernels(wanted or usable[-1], ENGINES[engine or engines[-1]])
+    kinds = ["openmp"] * (_core.openmp_version() > 0) + ["pool"] * (os.name == "posix")
+    if threading is not None and threading not in kinds:
+        raise ImportError(
+            f"PYGRU_THREADING={threading!r} is not supported by this build "
+            f"(it has: {', '.join(kinds) or 'none'})"
+        )
+    return _core.Kernels(
+        wanted or usable[-1],
+        ENGINES[engine or engines[-1]],
+        THREADING[threading or (kinds or ["pool"])[-1]],
+    )

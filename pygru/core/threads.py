@@ -3,7 +3,7 @@
 The number of threads never changes a result. A call asks, in this order: its own
 ``n_threads`` argument, the innermost ``pygru.num_threads`` block, ``pygru.set_num_threads``,
 ``PYGRU_NUM_THREADS``, and then what OpenMP (``OMP_NUM_THREADS``), the CPU affinity and the
-container's CPU quota allow.
+container's CPU quota allow. The core uses fewer where several were slower than one lately.
 """
 
 import contextlib
@@ -137,13 +137,22 @@ def _from_environment() -> int | None:
     return None
 
 
+def _openmps_limit() -> int:
+    """OMP_NUM_THREADS in a build without OpenMP, which would read it; else MOST_THREADS."""
+    outermost = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if _core.openmp_version() or not re.fullmatch("[0-9]{1,9}", outermost):
+        return MOST_THREADS
+    return int(outermost) or MOST_THREADS
+
+
 _ENVIRONMENT = _from_environment()
 _QUOTA = _cgroup_quota()
+_OPENMPS_LIMIT = _openmps_limit()
 
 
 def available() -> int:
     """The available threads: the least of OpenMP's limit, the CPU affinity and the quota."""
-    limits = [_core.available_threads(), _QUOTA or MOST_THREADS, MOST_THREADS]
+    limits = [_core.available_threads(), _QUOTA or MOST_THREADS, _OPENMPS_LIMIT, MOST_THREADS]
     if hasattr(os, "sched_getaffinity"):
         limits.append(len(os.sched_getaffinity(0)))
     return max(1, min(limits))

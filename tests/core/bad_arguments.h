@@ -11,6 +11,7 @@
 static const int64_t NOT_SIZES[] = {-1, -(INT64_C(1) << 40), INT64_MIN};
 static const int32_t NOT_CODES[] = {-1, 1 << 20, INT32_MAX, INT32_MIN};
 static const int32_t NOT_TEAMS[] = {0, -1, INT32_MIN, INT32_MAX};
+static const int32_t NOT_CHOICES[] = {-1, 2, INT32_MIN, INT32_MAX}; /* neither 0 nor 1 */
 static const double NOT_RATES[] = {-0.1, 1.5, -INFINITY, INFINITY, NAN};
 #define FOR_EACH(i, array) for (i = 0; i < (int)(sizeof(array) / sizeof *(array)); i++)
 

@@ -188,6 +188,15 @@ static void try_forward(int32_t code, int32_t engine) {
         CHECK_INT(pygru_forward(f), PYGRU_BAD_ARGUMENT);
     }
     m.team.n_threads = 1;
+    FOR_EACH(i, NOT_CHOICES) {
+        set_case("forward, threading or adaptive %d", (int)NOT_CHOICES[i]);
+        m.team.threading = NOT_CHOICES[i];
+        CHECK_INT(pygru_forward(f), PYGRU_BAD_ARGUMENT);
+        m.team.threading = PYGRU_POOL;
+        m.team.adaptive = NOT_CHOICES[i];
+        CHECK_INT(pygru_forward(f), PYGRU_BAD_ARGUMENT);
+        m.team.adaptive = 0;
+    }
     if (!simd) {
         BAD_BLAS(pygru_forward, *f, m.blas);
     }
@@ -239,6 +248,15 @@ static void try_backward(int32_t code, int32_t engine) {
         CHECK_INT(pygru_backward(b), PYGRU_BAD_ARGUMENT);
     }
     m.team.n_threads = 1;
+    FOR_EACH(i, NOT_CHOICES) {
+        set_case("backward, threading or adaptive %d", (int)NOT_CHOICES[i]);
+        m.team.threading = NOT_CHOICES[i];
+        CHECK_INT(pygru_backward(b), PYGRU_BAD_ARGUMENT);
+        m.team.threading = PYGRU_POOL;
+        m.team.adaptive = NOT_CHOICES[i];
+        CHECK_INT(pygru_backward(b), PYGRU_BAD_ARGUMENT);
+        m.team.adaptive = 0;
+    }
     if (!simd) {
         BAD_BLAS(pygru_backward, *b, m.blas);
     }

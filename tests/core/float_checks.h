@@ -64,7 +64,7 @@ static void check_float_state(void) {
                 o.grads_before = 0.75;
                 for (o.engine = 0; o.engine <= pygru_has_simd_engine(); o.engine++) {
                     for (o.n_threads = 1; o.n_threads <= 2; o.n_threads++) {
-                        check_states_of_calls(&p, &precisions[k], &o);
+                        FOR_EACH_THREADING(o) { check_states_of_calls(&p, &precisions[k], &o); }
                     }
                     if (c.num_directions == 1) {
                         check_states_of_steps(&p, &precisions[k], &o);
@@ -135,7 +135,7 @@ static void check_decay(void) {
             o.kernels = set->kernels;
             o.n_threads = 2;
             for (o.engine = 0; o.engine <= pygru_has_simd_engine(); o.engine++) {
-                check_decay_of(&precisions[k], &o);
+                FOR_EACH_THREADING(o) { check_decay_of(&precisions[k], &o); }
             }
         }
     }

@@ -219,6 +219,7 @@ static void check_same_bits_otherwise(const problem *p, const precision *kind,
         o.lay = way == 1 ? (layout)(1 + number % (N_LAYOUTS - 1)) : TIME_MAJOR;
         o.odd_workspace = way == 2;
         o.n_threads = way < 3 ? 1 : way - 1;
+        o.threading = (number + way) % 2 == 0 ? PYGRU_POOL : PYGRU_OPENMP;
         describe(p, kind, &o, names[way]);
         kind->run(p, &o, &r);
         check_same_outputs(p, &r, &expected[o.keep]);
@@ -244,6 +245,7 @@ static void check_rest_of_family(const problem *p, const precision *kind, const 
         }
         o.keep = (int32_t)((number + i) % 3);
         o.n_threads = p->B > 3 ? 1 + i % 2 : 1;
+        o.threading = number % 2 == 0 ? PYGRU_POOL : PYGRU_OPENMP;
         describe(p, kind, &o, o.kernels == NULL ? "the best kernels" : "other kernels");
         kind->run(p, &o, &r);
         check_same_outputs(p, &r, &expected[o.keep]);

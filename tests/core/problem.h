@@ -39,11 +39,17 @@ typedef enum layout {
     N_LAYOUTS
 } layout;
 
+/* Whose threads work: one after the other. */
+#define FOR_EACH_THREADING(options)                                                            \
+    for ((options).threading = PYGRU_POOL; (options).threading <= PYGRU_OPENMP;                \
+         (options).threading++)
+
 /* How to run a problem. The plain way has zeros except in n_threads and int_bytes. */
 typedef struct options {
     int32_t engine;
     int32_t keep;
     int32_t n_threads;
+    int32_t threading;
     int32_t int_bytes;
     int64_t max_int;              /* 0: the largest that the integer can hold */
     const pygru_kernels *kernels; /* NULL: the best that this CPU has */

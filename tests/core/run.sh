@@ -1,9 +1,9 @@
 #!/bin/sh
 # Builds the C core with its own tests and runs them; needs no Python and no BLAS.
-# Usage: tests/core/run.sh [plain|sanitize|serial|valgrind|neon] [arguments of test_core...]
-#   plain     optimised, with OpenMP; buffers end at forbidden pages; checks symbols too
+# Usage: tests/core/run.sh [plain|sanitize|pool|valgrind|neon] [arguments of test_core...]
+#   plain     optimised, with OpenMP beside the pool; buffers end at forbidden pages; checks symbols too
 #   sanitize  AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer
-#   serial    without OpenMP; with gaps between the scratch buffers, in which nothing may be written
+#   pool      without OpenMP; with gaps between the scratch buffers, in which nothing may be written
 #   valgrind  memcheck on a small part of the tests
 #   neon      a small part of the tests on an emulated 64-bit ARM
 # CC chooses the compiler, for neon CROSS_CC. Any finding, warning included, makes the exit status non-zero.
@@ -27,7 +27,7 @@ core_flags=
 link_flags=
 case $mode in
 plain) flags="$flags -O2 -fopenmp" ;;
-serial) flags="$flags -O2 -DPYGRU_SCRATCH_GAP=16" ;;
+pool) flags="$flags -O2 -DPYGRU_SCRATCH_GAP=16" ;;
 sanitize)
     # Undefined behaviour is looked for in the core; checking the loops of the tests as well
     # would take most of the time.
@@ -56,7 +56,7 @@ neon)
     set -- quick malloc "$@"
     ;;
 *)
-    echo "usage: run.sh [plain|sanitize|serial|valgrind|neon]" >&2
+    echo "usage: run.sh [plain|sanitize|pool|valgrind|neon]" >&2
     exit 2
     ;;
 esac

@@ -318,6 +318,7 @@ static void NAME(run)(const problem *p, const options *o, results *r) {
     m.y_at = place(o->lay, p->T, p->B, width);
     m.blas = naive_blas(o->int_bytes, o->max_int);
     m.team.n_threads = o->n_threads;
+    m.team.threading = o->threading;
     m.team.poll = o->backward_only ? NULL : o->poll;
     m.team.poll_context = o->poll_context;
     atomic_store(&blas_nap_us, o->backward_only ? 0 : o->nap_us);

@@ -110,6 +110,7 @@ static void check_batches_of(const problem *p, const precision *kind, const kern
     single = run_alone(p, kind, &o);
     for (n = first; n <= p->B; n += stride) {
         o.n_threads = n % 3 != 0 ? 1 : n % 2 == 0 ? 2 : 3;
+        o.threading = n % 4 < 2 ? PYGRU_POOL : PYGRU_OPENMP;
         o.keep = backward ? (int32_t)((n + first) % 3) : PYGRU_KEEP_NOTHING;
         check_batch(p, kind, &o, n, &single);
     }
@@ -203,6 +204,7 @@ static void check_split_of(const problem *p, const precision *kind, const kernel
     for (i = 0; i < 4; i++) {
         results r;
         o.n_threads = threads[i];
+        o.threading = i % 2 == 0 ? PYGRU_POOL : PYGRU_OPENMP;
         kind->run(p, &o, &r);
         CHECK(r.sizes.max_threads > 1);
         check_same_results(p, &r, &one_thread);

@@ -93,7 +93,7 @@ static void check_stopping(void) {
             o.kernels = engine == PYGRU_ENGINE_SIMD ? napping_kernels() : NULL;
             o.grads_before = 0.75;
             for (o.n_threads = 1; o.n_threads <= 2; o.n_threads++) {
-                check_stopping_of(&p, &precisions[k], &o);
+                FOR_EACH_THREADING(o) { check_stopping_of(&p, &precisions[k], &o); }
             }
         }
     }
@@ -132,11 +132,13 @@ static void check_forked_child(void) {
     options o = plain_options;
     o.n_threads = 2;
     for (o.engine = 0; o.engine <= pygru_has_simd_engine(); o.engine++) {
-        results expected;
-        describe(&p, &precisions[0], &o, "forked child");
-        precisions[0].run(&p, &o, &expected);
-        CHECK(same_in_a_child(&p, &precisions[0], &o, &expected, 1));
-        results_free(&expected);
+        FOR_EACH_THREADING(o) {
+            results expected;
+            describe(&p, &precisions[0], &o, "forked child");
+            precisions[0].run(&p, &o, &expected);
+            CHECK(same_in_a_child(&p, &precisions[0], &o, &expected, 1));
+            results_free(&expected);
+        }
     }
     problem_free(&p);
 }

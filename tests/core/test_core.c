@@ -19,6 +19,7 @@
 #include "every_call.h"
 #include "float_checks.h"
 #include "network_checks.h"
+#include "pool_checks.h"
 #include "same_bits.h"
 #include "scratch_checks.h"
 #include "shape_checks.h"
@@ -111,6 +112,8 @@ int main(int argc, char **argv) {
            (int)pygru_openmp_version(), (unsigned long long)random_seed);
     RUN(check_status_texts());
     RUN(check_fingerprint());
+    RUN(check_pool());
+    RUN(check_worth());
     RUN(check_activations(quick));
     RUN(check_products(quick));
     RUN(check_batches(quick));
