@@ -1,7 +1,9 @@
 """The file of a forecaster: a model file of pygru with the rest in its metadata, as JSON.
 
 Everything in the metadata is checked against the network, whose sizes the header of the file
-fixes. Nothing is executed.
+fixes. Nothing is executed. What belongs to a run and not to the forecaster is left out: how
+long training took, the number of threads, the progress bar. So equal forecasters give equal
+files.
 """
 
 from __future__ import annotations
@@ -49,7 +51,10 @@ def save(fitted: Fitted, path: Path) -> None:
             for role, part in _affines(fitted).items()
         },
         "validation_size": fitted.validation_size,
-        "history": fitted.history.records,
+        "history": [
+            {name: value for name, value in record.items() if name != "seconds"}
+            for record in fitted.history.records
+        ],
     }
     native.save(fitted.model, path, {"forecaster": note})
 
@@ -75,7 +80,7 @@ def load(path: Path) -> Fitted:
 
 
 def _settings_to_json(settings: Settings) -> dict[str, Any]:
-    values = dict(vars(settings))
+    values = {**vars(settings), "n_threads": None, "progress": None}
     for name in ("learning_rate", "seed"):
         if values[name] is not None and not isinstance(values[name], (int, float, np.number)):
             raise TypeError(

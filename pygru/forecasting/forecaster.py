@@ -28,6 +28,7 @@ from pygru.forecasting.panel import (
     to_frame,
     with_future,
 )
+from pygru.forecasting.schema import Schema
 from pygru.forecasting.settings import MEDIAN, Settings
 from pygru.forecasting.stack import joined
 from pygru.train.history import History
@@ -89,6 +90,8 @@ class GRUForecaster(FixedAttributes):
         The season that is used.
     window_ : int
         The steps that the GRU reads.
+    schema_ : Schema
+        The columns and the steps of the data: names, categories, frequency.
     model_ : ForecastNetwork
         The trained network.
 
@@ -253,6 +256,11 @@ class GRUForecaster(FixedAttributes):
     def window_(self) -> int:
         """The steps that the GRU reads."""
         return self._found().task.window
+
+    @property
+    def schema_(self) -> Schema:
+        """The columns and the steps of the data of the last ``fit``."""
+        return self._found().schema
 
     @property
     def model_(self) -> Any:
