@@ -86,7 +86,7 @@ GROUPS = {
 
 # Submodules that users import by name, beside those that `pygru.__all__` lists and those
 # that say what is public in an `__all__` of their own.
-PUBLIC_MODULES = ("pygru.baselines", "pygru.data.series", "pygru.plot")
+PUBLIC_MODULES = ("pygru.baselines", "pygru.plot")
 
 
 def public_modules():

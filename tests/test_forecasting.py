@@ -9,7 +9,6 @@ import pytest
 import pygru
 from pygru.baselines import as_origins, as_values, fill_forward, last_value, seasonal_naive
 from pygru.data import load_co2
-from pygru.data.series import read_csv
 from pygru.errors import FormatError
 from pygru.forecasting import Forecaster, Split, Task, evaluate
 
@@ -136,110 +135,6 @@ def test_the_series_that_ships():
     assert [str(co2.index[i].date()) for i in (0, -1)] == ["1958-03-29", "2001-12-29"]
     assert {(b - a).days for a, b in itertools.pairwise(co2.index)} == {7}
     assert 310 < np.nanmin(co2.values) < np.nanmax(co2.values) < 375
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "the file is empty"),
-        ("\n\n", "the file is empty"),
-        ("a,b\n", "a header and no rows"),
-        ("a,b\n1,2\n3\n", r":3: expected 2 columns, got 1"),
-        ("a,b\n1,2\n3,x\n", r":3: column 'b': 'x' is not a number"),
-        ("a,b\n1,inf\n", r":2: column 'b': 'inf' is not a number"),
-        ("a,c\n1,2\n", "no column 'b'; the columns are a, c"),
-        ("b,b\n1,2\n", "more than one column 'b'"),
-    ],
-)
-def test_b121_csv_files_that_are_refused(text, message, tmp_path):
-    path = tmp_path / "data.csv"
-    path.write_text(text)
-    with pytest.raises(FormatError, match=message):
-        read_csv(path, "b")
-
-
-def test_b121_csv_with_byte_order_mark_and_gaps(tmp_path):
-    path = tmp_path / "data.csv"
-    path.write_bytes(b"\xef\xbb\xbfb,a\r\n1.5,x\r\n,y\r\nNA,z\r\n-2e3,w\r\n")
-    values = read_csv(path, "b").values
-    assert values[[0, 3]].tolist() == [1.5, -2000]
-    assert np.isnan(values[1:3]).all()
-    path.write_bytes(b"\xff\xfe\x00b")
-    with pytest.raises(FormatError, match="not UTF-8"):
-        read_csv(path, "b")
-
-
-@pytest.mark.parametrize(
-    "cell",
-    [
-        "1_000",
-        "٣",
-        "\uff11\uff12",
-        "0x10",
-        "1e400",
-        "1,5",
-        "--1",
-        "1e",
-        "+",
-        ".",
-        "∞",
-        "1 2",
-        "²",
-    ],
-)
-def test_b121_cells_that_are_no_numbers(cell, tmp_path):
-    """Python's float() reads some of them."""
-    (tmp_path / "data.csv").write_text(f'a,b\n1,"{cell}"\n', encoding="utf-8")
-    with pytest.raises(FormatError, match=r":2: column 'b': .* is not a number"):
-        read_csv(tmp_path / "data.csv", "b")
-
-
-@pytest.mark.parametrize("cell", ["1", "-1.5", "+.5", "2.", "1e3", "1E-3", "007"])
-def test_b121_cells_that_are_numbers(cell, tmp_path):
-    (tmp_path / "data.csv").write_text(f"b\n{cell}\n")
-    assert read_csv(tmp_path / "data.csv", "b").values.tolist() == [float(cell)]
-
-
-def test_b121_line_without_an_end(tmp_path):
-    path = tmp_path / "data.csv"
-    path.write_bytes(b"a,b\n" + b"1" * (2**20 + 5))
-    with pytest.raises(FormatError, match="a line has 1048576 characters or more"):
-        read_csv(path, "b")
-    path.write_bytes(b"a,b\n" + b'"' + b"1\n" * 2**20)  # a quote that nobody closes
-    with pytest.raises(FormatError, match="not a CSV file: field larger"):
-        read_csv(path, "b")
-
-
-@pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="needs /dev/zero")
-def test_b121_device_without_an_end():
-    with pytest.raises(FormatError, match="a line has 1048576 characters or more"):
-        read_csv("/dev/zero", "b")
-
-
-def test_b121_messages_stay_short(tmp_path):
-    path = tmp_path / "data.csv"
-    path.write_text(",".join(f"c{i}" for i in range(10_000)) + "\n")
-    with pytest.raises(FormatError, match=r"the columns are c0, .*\(10000 of them\)") as raised:
-        read_csv(path, "b" * 10_000)
-    assert len(str(raised.value)) < 1000 + len(str(path))
-    path.write_text("b\n" + "x" * 10_000 + "\n")
-    with pytest.raises(FormatError, match="is not a number") as raised:
-        read_csv(path, "b")
-    assert len(str(raised.value)) < 400 + len(str(path))
-
-
-@pytest.mark.parametrize("target", [None, 3, b"b", ["b"]])
-def test_target_that_is_no_name(target, tmp_path):
-    with pytest.raises(TypeError, match="target must be a str, got"):
-        read_csv(tmp_path / "data.csv", target)
-
-
-def test_dates_with_and_without_a_zone_are_not_mixed(tmp_path):
-    path = tmp_path / "data.csv"
-    path.write_text("when,b\n2020-01-01,1\n2020-01-02T00:00+00:00,2\n")
-    assert read_csv(path, "b").positions() == [0, 1]
-    path.write_text("when,b\n2020-01-01T00:00+01:00,1\n2020-01-02T00:00+00:00,2\n")
-    assert read_csv(path, "b").positions()[1].day == 2
 
 
 # ---- hostile input ---------------------------------------------------------------------
@@ -400,7 +295,6 @@ def test_a_gap_of_a_whole_season_is_no_change(fitted):
             TypeError,
             "split must be a Split, got tuple",
         ),
-        (lambda v: read_csv(0, "b"), TypeError, "not int"),
         (lambda v: Forecaster.load(1), TypeError, "not int"),
     ],
 )

@@ -1,7 +1,8 @@
-"""``pygru train``: a forecaster of one column of a CSV file, compared with naive forecasts.
+"""``pygru train``: a forecaster of columns of a table, compared with simple forecasts.
 
-Everything that can be checked is checked before the training begins, the files to be written
-included.
+The last part of the table is the test: training never sees it. Everything that can be checked
+is checked before the training begins, the files to be written included. Ctrl-C during training
+keeps the best weights so far.
 """
 
 from __future__ import annotations
@@ -10,90 +11,144 @@ import argparse
 import importlib.util
 import io
 import json
+import math
 import os
-import sys
-from collections.abc import Mapping, Sequence
-from importlib import resources
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from pygru.commands.errors import CommandError, UsageError
+from pygru.commands.errors import CommandError, InterruptedRun, UsageError, about_file
+from pygru.errors import DataWarning
 
 if TYPE_CHECKING:
-    from pygru.data.series import Series
-    from pygru.forecasting import Forecaster, Split, Task
-    from pygru.train.history import History
+    import pandas as pd
+
+    from pygru.commands.columns import Chosen
+    from pygru.forecasting import Backtest, GRUForecaster
+    from pygru.forecasting.panel import Panel
 
 MODEL, HISTORY, PICTURE = "model.safetensors", "history.json", "forecast.png"
 
 
+@dataclass(frozen=True)
+class Plan:
+    """The parts of the data: training, then validation, then the test.
+
+    Attributes
+    ----------
+    training : DataFrame
+        The rows before the test, which ``GRUForecaster.fit`` gets.
+    start : Timestamp, Period or int
+        The first time of the test.
+    validation_size, test_size : int
+        The steps of the last two parts, counted back from the end of the longest series.
+    season : int or None
+        As given, or found in the training part.
+    """
+
+    training: pd.DataFrame
+    start: Any
+    validation_size: int
+    test_size: int
+    season: int | None
+
+
 def run(options: argparse.Namespace) -> None:
     """Run ``pygru train``."""
-    from pygru.forecasting import Forecaster, Task, evaluate
+    import pygru.forecasting  # noqa: F401 (first, since it says how to install pandas)
+    from pygru.commands import report
 
-    series = _series_to_train_on(options)
-    task = Task.create(options.horizon, options.season, options.window)
-    split = _split(len(series), task, options.test_size)
+    chosen = _data(options)
+    panel = _panel(chosen, options)
+    plan = _plan(chosen, panel, options)
     draws = importlib.util.find_spec("matplotlib") is not None
-    folder = Path(options.output)
-    paths = _outputs(folder, [MODEL, HISTORY] + [PICTURE] * draws, options.force)
-    _print_plan(series, task, split)
-    forecaster = Forecaster(
-        task,
-        hidden_size=options.hidden_size,
-        num_layers=options.layers,
-        variant=options.variant,
-        seed=options.seed,
-    )
-    history = forecaster.fit(
-        series.values,
-        split,
-        epochs=options.epochs,
-        batch_size=options.batch_size,
-        learning_rate=options.learning_rate,
-        seed=options.seed,
-        n_threads=options.threads,
-        progress=True,
-    )
-    scores = evaluate(forecaster, series.values, split)
-    _print_scores(scores, history, forecaster)
-    _write(forecaster, series, split, history, scores, paths)
+    paths = _outputs(Path(options.output), [MODEL, HISTORY] + [PICTURE] * draws, options.force)
+    forecaster = _forecaster(options, plan.season)
+    report.say_data(chosen, panel)
+    _say_plan(options, panel, plan)
+    report.say_files(paths, draws)
+    print(flush=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)  # said when the panel was read
+        try:
+            _fit(forecaster, chosen, plan, options)
+            backtest = _test(forecaster, chosen, plan)
+        except KeyboardInterrupt:
+            _keep_the_best(forecaster, paths)
+    _say_result(forecaster, backtest, options.horizon)
+    _write(forecaster, backtest, panel, plan, paths)
     for path in paths:
         print(f"wrote {path}")
-    if not draws:
-        print('no picture: install matplotlib with  pip install "pygru[plot]"')
 
 
-def _series_to_train_on(options: argparse.Namespace) -> Series:
-    from pygru.data.series import read_csv
-
-    if options.data is None:
-        if options.target not in (None, "co2"):
-            raise UsageError("--target needs a data file; the one that ships has co2")
-        options.horizon = options.horizon or 52
-        options.season = options.season or 52
-        options.test_size = options.test_size or 260
-        with resources.as_file(resources.files("pygru.data") / "mauna_loa_co2.csv") as path:
-            return read_csv(path, "co2")
-    missing = [f"--{name}" for name in ("target", "horizon") if getattr(options, name) is None]
-    if missing:
-        raise UsageError(f"a data file needs {' and '.join(missing)}")
-    return read_csv(options.data, options.target)
+# ---- before training ---------------------------------------------------------------------
 
 
-def _split(n: int, task: Task, test_size: int | None) -> Split:
-    from pygru.forecasting import Split
+def _data(options: argparse.Namespace) -> Chosen:
+    from pygru.commands import columns
+    from pygru.data import load_co2
+    from pygru.forecasting.reading import Table
 
-    test_size = test_size or max(task.horizon, n // 5)
-    test = n - test_size
-    begin = test - test_size
-    if test_size < task.horizon or begin < task.history + task.horizon:
+    if options.data is not None:
+        if options.horizon is None:
+            raise UsageError("a data file needs --horizon, the number of steps to forecast")
+        table = columns.read(options.data, options, columns.names(options.id))
+        return columns.choose(table, options)
+    for role in columns.ROLES:
+        if getattr(options, role) not in (None, "co2" if role == "target" else None):
+            raise UsageError(
+                f"--{role.replace('_', '-')} needs a data file; the series that ships with "
+                "pygru has the column co2"
+            )
+    options.horizon = options.horizon or 52
+    options.season = 52 if options.season == "auto" else options.season
+    options.test_size = options.test_size or 260
+    table = Table("weekly CO2 at Mauna Loa in ppm", load_co2().reset_index())
+    return columns.choose(table, options)
+
+
+def _panel(chosen: Chosen, options: argparse.Namespace) -> Panel:
+    from pygru.forecasting.panel import read_panel
+
+    try:
+        return read_panel(chosen.frame, freq=options.freq, **chosen.arguments())
+    except (ValueError, TypeError) as error:
+        raise about_file(error, chosen.table.name) from None
+
+
+def _plan(chosen: Chosen, panel: Panel, options: argparse.Namespace) -> Plan:
+    import numpy as np
+
+    from pygru.forecasting.season import find_season
+
+    longest = max(panel.series, key=lambda series: series.index[-1])
+    n = max(map(len, panel.series))
+    test_size = options.test_size or max(options.horizon, n // 5)
+    validation_size = options.validation_size or test_size
+    if test_size < options.horizon or validation_size < options.horizon:
         raise CommandError(
-            f"{n} steps are too few: training needs {task.history + task.horizon}, and "
-            f"validation and test {max(test_size, task.horizon)} each; use a smaller "
-            "--horizon, --window or --test-size"
+            f"validation and test need {options.horizon} steps each, as many as --horizon, got "
+            f"{validation_size} and {test_size}"
         )
-    return Split(begin, test, n)
+    least = validation_size + test_size + options.horizon
+    if n <= least or len(longest) <= least:
+        raise CommandError(
+            f"{n:,} steps are too few: validation, test and at least one forecast in training "
+            f"need more than {least:,} together; use a smaller --horizon or --test-size"
+        )
+    start = longest.index[-test_size]
+    if chosen.time is None:
+        before = np.arange(len(chosen.frame)) < start
+    else:
+        before = np.asarray(chosen.frame[chosen.time] < start)
+    season = options.season
+    if season == "auto":
+        begin = longest.index[-test_size - validation_size]
+        parts = [each.targets[: int(each.index.searchsorted(begin))] for each in panel.series]
+        season = find_season([column for part in parts for column in part.T])
+    return Plan(chosen.frame[before], start, validation_size, test_size, season)
 
 
 def _outputs(folder: Path, names: Sequence[str], force: bool) -> list[Path]:
@@ -111,53 +166,170 @@ def _outputs(folder: Path, names: Sequence[str], force: bool) -> list[Path]:
     return paths
 
 
-def _print_plan(series: Series, task: Task, split: Split) -> None:
-    labels = series.labels
-    missing = int((series.values != series.values).sum())
-    season = f", season {task.season}" if task.season else ""
-    print(f"{series.name}: {len(series)} steps, {missing} of them missing")
-    print(f"  train     {labels[0]} to {labels[split.validation - 1]}")
-    print(f"  validate  {labels[split.validation]} to {labels[split.test - 1]}")
-    print(f"  test      {labels[split.test]} to {labels[split.end - 1]}")
-    print(f"  forecast  {task.horizon} steps ahead from {task.window} steps{season}")
-    sys.stdout.flush()
+def _forecaster(options: argparse.Namespace, season: int | None) -> GRUForecaster:
+    from pygru.forecasting import GRUForecaster
+
+    return GRUForecaster(
+        options.horizon,
+        season=season,
+        window=options.window,
+        quantiles=options.quantiles,
+        hidden_size=options.hidden_size,
+        num_layers=options.layers,
+        variant=options.variant,
+        dropout=options.dropout,
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        clip_norm=options.clip_norm,
+        patience=options.patience,
+        seed=options.seed,
+        n_threads=options.threads,
+        progress=True,
+    )
 
 
-def _print_scores(
-    scores: Mapping[str, Mapping[str, Any]], history: History, forecaster: Forecaster
+def _say_plan(options: argparse.Namespace, panel: Panel, plan: Plan) -> None:
+    """Print the parts, the model, and how long training will take."""
+    from pygru.commands.report import about, say, stamp
+
+    longest = max(panel.series, key=lambda series: series.index[-1])
+    index = longest.index
+    test = len(index) - plan.test_size
+    validation = test - plan.validation_size
+    say("train", f"{stamp(index[0])} to {stamp(index[validation - 1])}")
+    say("validate", f"{stamp(index[validation])} to {stamp(index[test - 1])}: the best epoch")
+    say("test", f"{stamp(index[test])} to {stamp(index[-1])}, which training never sees")
+    text = "no season" if plan.season is None else f"season {plan.season}"
+    if options.season == "auto":
+        text += " found in the training part"
+    say("forecast", f"{options.horizon} steps ahead, {text}" + _levels(options.quantiles))
+    layers = f"{options.layers} layers of " if options.layers > 1 else ""
+    seconds = options.epochs * _seconds_of_an_epoch(options, panel, plan)
+    say(
+        "model",
+        f"GRU, {layers}{options.hidden_size} units; at most {options.epochs} epochs, "
+        f"{about(seconds)}; fewer if the validation error stops falling",
+    )
+
+
+def _levels(quantiles: Sequence[float]) -> str:
+    return f", quantiles {', '.join(map(str, quantiles))}" if quantiles else ""
+
+
+def _seconds_of_an_epoch(options: argparse.Namespace, panel: Panel, plan: Plan) -> float:
+    from pygru.commands.estimate import seconds_of_an_epoch
+    from pygru.forecasting.task import default_window
+
+    schema, horizon = panel.schema, options.horizon
+    window = options.window or default_window(horizon, plan.season)
+    after = plan.validation_size + plan.test_size
+    sequences = sum(max(len(series) - after - window - horizon, 1) for series in panel.series)
+    features = schema.width("past") + schema.width("future") + schema.width("static")
+    targets = len(schema.targets)
+    return seconds_of_an_epoch(
+        sequences,
+        window + (horizon if schema.future else 0),
+        2 * targets + 2 * features,
+        targets * horizon * max(len(options.quantiles), 1),
+        batch_size=options.batch_size,
+        hidden_size=options.hidden_size,
+        num_layers=options.layers,
+        variant=options.variant,
+        n_threads=options.threads,
+    )
+
+
+# ---- training and after ------------------------------------------------------------------
+
+
+def _fit(
+    forecaster: GRUForecaster, chosen: Chosen, plan: Plan, options: argparse.Namespace
 ) -> None:
-    parameters = sum(len(values) for values, _ in forecaster.model.flat_pairs)
+    try:
+        forecaster.fit(
+            plan.training,
+            freq=options.freq,
+            validation_size=plan.validation_size,
+            **chosen.arguments(),
+        )
+    except (ValueError, TypeError) as error:
+        raise about_file(error, chosen.table.name) from None
+
+
+def _test(forecaster: GRUForecaster, chosen: Chosen, plan: Plan) -> Backtest:
+    try:
+        return forecaster.backtest(chosen.frame, start=plan.start)
+    except (ValueError, TypeError) as error:
+        raise about_file(error, chosen.table.name) from None
+
+
+def _keep_the_best(forecaster: GRUForecaster, paths: list[Path]) -> NoReturn:
+    """Write what an interrupted training has reached, and end the run."""
+    try:
+        history = forecaster.history_
+    except RuntimeError:  # no epoch has ended
+        raise KeyboardInterrupt from None
+    forecaster.save(paths[0])
+    _write_json(paths[1], {"records": history.records, "test": None})
+    raise InterruptedRun(
+        f"interrupted: wrote {paths[0]} with the best weights of {len(history)} epochs, and "
+        f"{paths[1]}; the forecasts were not tested"
+    )
+
+
+def _say_result(forecaster: GRUForecaster, backtest: Backtest, horizon: int) -> None:
+    from pygru.commands.report import counted, say_scores
+
+    history = forecaster.history_
+    parameters = sum(values.size for values in forecaster.model_.state_dict().values())
     seconds = sum(history["seconds"])
-    print(f"trained {parameters} parameters for {len(history)} epochs in {seconds:.1f} s\n")
-    best = scores["GRU"]["mae"]
-    width = max(map(len, ("test error", *scores)))
-    print(f"{'test error':<{width}}      MAE     RMSE   MAE / GRU")
-    for name, score in scores.items():
-        mae, rmse = score["mae"], score["rmse"]
-        ratio = f"{mae / best:8.2f} x" if best else ""
-        print(f"{name:<{width}} {mae:8.4g} {rmse:8.4g} {ratio}".rstrip())
-    print()
+    line = f"trained {parameters:,} parameters for {counted(len(history), 'epoch')} in "
+    print(line + f"{seconds:.1f} s")
+    targets = len(backtest.forecasts["target"].unique())
+    forecasts = counted(len(backtest.forecasts) // (horizon * targets), "forecast")
+    of = f"errors of {forecasts} of {counted(horizon, 'step')} in the test part"
+    say_scores(backtest.scores, of)
 
 
 def _write(
-    forecaster: Forecaster,
-    series: Series,
-    split: Split,
-    history: History,
-    scores: Mapping[str, Mapping[str, Any]],
-    paths: Sequence[Path],
+    forecaster: GRUForecaster, backtest: Backtest, panel: Panel, plan: Plan, paths: list[Path]
 ) -> None:
     from pygru.io.files import write_atomically
 
-    forecaster.save(paths[0], series.name)
-    record = {"records": history.records, "test": scores}
-    write_atomically(paths[1], (json.dumps(record, indent=1) + "\n").encode())
+    forecaster.save(paths[0])
+    by_step = backtest.scores_by("step")
+    test = {}
+    for name in backtest.methods:
+        steps = by_step.xs(name, level="method")
+        test[name] = {**backtest.scores.loc[name], "MAE by step": steps["MAE"].tolist()}
+    _write_json(paths[1], {"records": forecaster.history_.records, "test": test})
     if len(paths) > 2:
         import matplotlib
 
         matplotlib.use("Agg")
-        from pygru.plot import plot_forecast
+        from pygru.plot.report import plot_forecast
 
         picture = io.BytesIO()
-        plot_forecast(series, forecaster, split, scores, picture)
+        plot_forecast(panel, backtest, forecaster.quantiles, plan.start, picture)
         write_atomically(paths[2], picture.getvalue())
+
+
+def _write_json(path: Path, value: Any) -> None:
+    from pygru.io.files import write_atomically
+
+    text = json.dumps(_as_json(value), indent=1, allow_nan=False)
+    write_atomically(path, (text + "\n").encode())
+
+
+def _as_json(value: Any) -> Any:
+    """Return a value as JSON has it; what is no finite number becomes null."""
+    if isinstance(value, dict):
+        return {str(key): _as_json(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_json(each) for each in value]
+    if hasattr(value, "item"):  # a number of NumPy
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

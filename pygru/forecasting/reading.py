@@ -105,7 +105,7 @@ class Table:
         """
         cells = self.frame[column]
         if pd.api.types.is_numeric_dtype(cells.dtype):
-            values = cells.astype(np.float64)
+            values = pd.Series(cells.to_numpy(np.float64, na_value=np.nan), cells.index)
         elif pd.api.types.is_datetime64_any_dtype(cells.dtype):
             raise FormatError(f"{self.name}: column {shown(column)} has dates, not numbers")
         else:

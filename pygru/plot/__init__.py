@@ -12,13 +12,11 @@ It neither shows the figure nor saves it.
 
 from pygru.plot.curves import forecast, plot_history, plot_learning_rates
 from pygru.plot.heat_maps import attention, gates
-from pygru.plot.report import plot_forecast
 
 __all__ = [
     "attention",
     "forecast",
     "gates",
-    "plot_forecast",
     "plot_history",
     "plot_learning_rates",
 ]

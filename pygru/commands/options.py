@@ -1,0 +1,222 @@
+"""The options of the command line, and the checks that need no file.
+
+Whatever the parser refuses is one line that says where the help is, with the exit code 2.
+"""
+
+import argparse
+import math
+import re
+import zoneinfo
+from collections.abc import Callable
+from itertools import pairwise
+from typing import NoReturn
+
+from pygru.commands import about, predict, train
+from pygru.commands.errors import bounded
+
+# A longer one is out of the range of every option.
+MOST_DIGITS = 18
+
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {bounded(message)}; see {self.prog} --help\n")
+
+
+def parser_of_all() -> argparse.ArgumentParser:
+    """Return the parser of ``pygru`` and its subcommands."""
+    parser = Parser(
+        prog="pygru", description="Gated recurrent units for NumPy: train, predict, inspect."
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and stop")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.set_defaults(parser=parser)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    _add_train(
+        commands.add_parser(
+            "train",
+            help="train a forecaster on a table, or on the CO2 series that ships with pygru",
+            description="Train a GRU to forecast columns of a table, and compare it with "
+            "simple forecasts on the last part, which it has not seen. Without a file: weekly "
+            "CO2 at Mauna Loa. Writes model.safetensors, history.json and forecast.png.",
+        )
+    )
+    _add_predict(
+        commands.add_parser(
+            "predict",
+            help="forecast beyond the end of a table with a trained model",
+            description="Forecast the steps after the last row of a table; prints CSV.",
+        )
+    )
+    _add_bench(
+        commands.add_parser(
+            "bench",
+            help="how fast pygru is on this machine",
+            description="Time a few calls: microseconds, and billions of operations per "
+            "second. Beside other libraries: python -m benchmarks, from a checkout.",
+        )
+    )
+    info = commands.add_parser("info", help="versions, compiler, OpenMP, BLAS, threads")
+    info.add_argument("--json", action="store_true", help="as JSON")
+    info.set_defaults(run=about.info, parser=info)
+    return parser
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    positive = _integer(1)
+    _add_file(parser, optional=True)
+    add = parser.add_argument_group("columns, parted by commas").add_argument
+    add("--target", metavar="NAMES", help="what to forecast (default: the one with numbers)")
+    add("--time", metavar="NAME", help="dates or step numbers (default: the first with dates)")
+    add("--id", metavar="NAMES", help="what tells several series apart")
+    add("--features", metavar="NAMES", help="covariates that are known for the past")
+    add("--future-features", metavar="NAMES", help="covariates known for the future too")
+    add("--static", metavar="NAMES", help="covariates that are constant within a series")
+    add = parser.add_argument_group("the forecast").add_argument
+    add("--horizon", type=positive, help="steps to forecast (required with a file)")
+    add("--season", type=_season, default="auto", metavar="N", help="steps of one season; "
+        "'auto' finds it (the default), 'none' says that there is none")  # fmt: skip
+    add("--freq", help="interval of the rows, as pandas writes it, such as D, ME, 15min")
+    add("--quantiles", type=_quantiles, default=(), metavar="Q,Q,...",
+        help="such as 0.1,0.5,0.9: bands beside the forecast")  # fmt: skip
+    add("--window", type=_integer(2), help="steps that the GRU reads")
+    add("--test-size", type=positive, help="steps at the end to test on (default: a fifth)")
+    add("--validation-size", type=positive, help="steps before these, which choose the best "
+        "epoch (default: as many)")  # fmt: skip
+    add = parser.add_argument_group("the model and its training").add_argument
+    add("--hidden-size", type=positive, default=32)
+    add("--layers", type=positive, default=1)
+    add("--variant", choices=("chung", "cho", "pytorch"), default="chung")
+    add("--dropout", type=_fraction, default=0.2)
+    add("--epochs", type=positive, default=100)
+    add("--patience", type=positive, default=15, help="epochs without a better validation "
+        "error after which training ends")  # fmt: skip
+    add("--batch-size", type=positive, default=64)
+    add("--learning-rate", type=_positive_float, default=1e-3)
+    add("--clip-norm", type=_positive_float, default=1.0, help="longest gradient of a step")
+    add("--seed", type=_integer(0), default=0)
+    add("--threads", type=_integer(None), help="threads; never changes the result")
+    add = parser.add_argument_group("files").add_argument
+    add("--output", default=".", metavar="FOLDER", help="where to write")
+    add("--force", action="store_true", help="replace files that exist")
+    parser.set_defaults(run=train.run, parser=parser)
+
+
+def _add_predict(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", help="model.safetensors of `pygru train`")
+    _add_file(parser, optional=False)
+    add = parser.add_argument_group("columns that have other names than in training")
+    for role in ("target", "time", "id"):
+        metavar = "NAME" if role == "time" else "NAMES"
+        add.add_argument(f"--{role}", metavar=metavar)
+    add = parser.add_argument_group("files")
+    add.add_argument("--future", metavar="FILE", help="the future's covariates, if the table "
+                     "of the past has none")  # fmt: skip
+    add.add_argument("--output", default="-", metavar="FILE", help="CSV file, - for stdout")
+    add.add_argument("--force", action="store_true", help="replace a file that exists")
+    parser.add_argument("--threads", type=_integer(None), help="never changes the result")
+    parser.set_defaults(run=predict.run, parser=parser)
+
+
+def _add_file(parser: argparse.ArgumentParser, optional: bool) -> None:
+    parser.add_argument(
+        "data",
+        nargs="?" if optional else None,
+        help="table with a header: .csv, .csv.gz, .parquet, or - for standard input",
+    )
+    add = parser.add_argument_group("how the file is written (recognised by default)")
+    add.add_argument("--sep", type=_separator, metavar="CHARACTER", help="between columns")
+    add.add_argument("--decimal", choices=(".", ","), help="decimal mark")
+    add.add_argument("--encoding", help="such as cp1252 (default: UTF-8)")
+    add.add_argument("--na-values", type=_texts, metavar="TEXTS", help="cells that are missing "
+                     "values, beside the empty ones and NA, NaN, null, ...")  # fmt: skip
+    add.add_argument("--time-zone", type=_zone, metavar="NAME", help="such as Europe/Berlin, "
+                     "for times of day where clocks change")  # fmt: skip
+
+
+def _add_bench(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--variant", choices=("chung", "cho", "pytorch"), default="chung")
+    parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
+    parser.add_argument(
+        "--threads", type=_integer(None), help="threads; by default as many as make sense"
+    )
+    parser.set_defaults(run=about.bench, parser=parser)
+
+
+# ---- types of values ---------------------------------------------------------------------
+
+
+def _wrong(wanted: str, text: str) -> argparse.ArgumentTypeError:
+    return argparse.ArgumentTypeError(f"must be {wanted}, got {text[:80]!r}")
+
+
+def _integer(least: int | None) -> Callable[[str], int]:
+    """A type for argparse: whole numbers from ``least`` on, or all of them."""
+    wanted = "a whole number" + ("" if least is None else f" of {least} or more")
+
+    def parse(text: str) -> int:
+        # int() reads more than this: "1_000", and the digits of every script.
+        if not re.fullmatch(r"[+-]?[0-9]+", text):
+            raise _wrong(wanted, text)
+        if len(text) > MOST_DIGITS or (least is not None and int(text) < least):
+            raise argparse.ArgumentTypeError(f"must be {wanted}, got {text[:80]}")
+        return int(text)
+
+    return parse
+
+
+def _season(text: str) -> int | str | None:
+    if text in ("auto", "none"):
+        return None if text == "none" else text
+    try:
+        return _integer(2)(text)
+    except argparse.ArgumentTypeError:
+        raise _wrong("a whole number of 2 or more, 'auto' or 'none'", text) from None
+
+
+def _float(text: str) -> float:
+    """A number as everybody writes it; NaN for anything else."""
+    return float(text) if NUMBER.fullmatch(text) else math.nan
+
+
+def _positive_float(text: str) -> float:
+    if not 0 < _float(text) < math.inf:
+        raise _wrong("a finite number above 0", text)
+    return float(text)
+
+
+def _fraction(text: str) -> float:
+    if not 0 <= _float(text) < 1:
+        raise _wrong("a number from 0 to less than 1", text)
+    return float(text)
+
+
+def _quantiles(text: str) -> tuple[float, ...]:
+    levels = tuple(_float(part.strip()) for part in text.split(","))
+    ascend = all(low < high for low, high in pairwise(levels))
+    if not ascend or not all(0 < level < 1 for level in levels):
+        raise _wrong("ascending numbers between 0 and 1, such as 0.1,0.5,0.9", text)
+    return levels
+
+
+def _separator(text: str) -> str:
+    text = {"\\t": "\t", "tab": "\t"}.get(text, text)
+    if len(text) != 1 or text.isalnum() or text in "\"'\r\n.+-":
+        raise _wrong("one character, such as ';' or '\\t'", text)
+    return text
+
+
+def _texts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",")]
+
+
+def _zone(text: str) -> str:
+    try:
+        zoneinfo.ZoneInfo(text)
+    except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
+        raise _wrong("the name of a time zone, such as Europe/Berlin", text) from None
+    return text
