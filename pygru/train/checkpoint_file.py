@@ -24,7 +24,7 @@ from pygru.io.files import write_atomically
 from pygru.io.native import CHECKPOINT, read_file, to_bytes
 from pygru.typing import Path
 
-VERSION = 3
+VERSION = 4
 STATE = f"{CHECKPOINT}state"
 
 Arrays = dict[str, NDArray[Any]]

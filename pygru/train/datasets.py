@@ -58,6 +58,9 @@ class Dataset:
         (N,) how much each sample counts; with ``per_step`` also (N, T) or a list of (T_i,).
     weight_name : str
         The name of ``sample_weight`` in messages.
+    labels : ndarray or list of ndarray, optional
+        The targets instead of y, if they are labels and not numbers. Later they are replaced by
+        numbers, see :meth:`replace_targets`.
     """
 
     def __init__(
@@ -71,15 +74,20 @@ class Dataset:
         names: tuple[str, str] = ("X", "y"),
         sample_weight: Any = None,
         weight_name: str = "sample_weight",
+        labels: Samples | None = None,
     ) -> None:
         self._names = names
         self.X, lengths_of_list = _samples(names[0], X)
         self._has_steps = lengths is not None or self.ndim == 2 + features
         if isinstance(self.X, list) and not self._has_steps:
             self.X, lengths_of_list = _stacked(names[0], self.X), None
-        lengths_of_y = None
+        lengths_of_y: Integers | None = None
         self.y: Samples
-        if y is None:
+        if labels is not None:
+            self.y = labels
+            if isinstance(labels, list):
+                lengths_of_y = np.array([len(each) for each in labels], np.int64)
+        elif y is None:
             self.y = np.zeros(len(self.X))
         else:
             self.y, lengths_of_y = _samples(names[1], y)
@@ -99,7 +107,7 @@ class Dataset:
                 )
             lengths = validation.as_lengths(lengths, len(self.X), self.X.shape[1])
         self.lengths: Integers | None = lengths if lengths_of_list is None else lengths_of_list
-        self._per_step = per_step and y is not None
+        self._per_step = per_step and (y is not None or labels is not None)
         if self._per_step:
             self._check_steps_of_y(lengths_of_y)
         elif lengths_of_y is not None:
@@ -135,6 +143,10 @@ class Dataset:
     def read_targets(self) -> tuple[Samples, Integers | None]:
         """The targets, and how many steps of each are read, None for all."""
         return self._parts[1][1:]
+
+    def replace_targets(self, y: Samples) -> None:
+        """Use other targets of the same shape, such as the numbers of labels."""
+        self.y = y
 
     def check(self, expected: Expected) -> None:
         """Raise ValueError if the data contain what a model or a loss cannot accept."""
@@ -221,7 +233,8 @@ class Dataset:
             if self.y.ndim < 2 or self.y.shape[1] != T:
                 raise ValueError(
                     f"{name_y} must have shape (N, T={T}, ...) or be a list of (T_i, ...), "
-                    f"since the model predicts every step, got {self.y.shape}"
+                    f"since the model predicts every step, got {self.y.shape}; did you forget "
+                    "Last()?"
                 )
 
     def _steps_of_x(self) -> Integers | None:
@@ -231,6 +244,23 @@ class Dataset:
         if self._has_steps and not isinstance(self.X, list):
             return np.full(len(self.X), self.X.shape[1])
         return None
+
+    def refuse_targets_per_sequence(self, predicted: tuple[int, ...]) -> None:
+        """Raise if steps have no targets although they have predictions.
+
+        ``predicted`` is the shape of the predictions for one sample.
+        """
+        steps = self._steps_of_x()
+        if steps is None or isinstance(self.y, list) or not self._per_step:
+            return
+        T = max(steps, default=0) if isinstance(self.X, list) else self.X.shape[1]
+        if self.y.ndim < 2 or self.y.shape[1] != T:
+            shape = ("N", *predicted[1:])
+            raise ValueError(
+                f"{self._names[1]} must have a target for each of the {T} steps, because the "
+                f"model predicts every step, ({', '.join(map(str, shape))}); got "
+                f"{self._names[1]} of shape {self.y.shape}; did you forget Last()?"
+            )
 
     def check_targets_per_step(self) -> None:
         """Raise unless every step of every sequence has a target."""
@@ -315,6 +345,14 @@ class PairDataset:
     def largest(self, index: Integers) -> str:
         """Say which is the largest number that is read of the samples of ``index``."""
         return self._target.largest(index)
+
+    def replace_targets(self, y: Samples) -> None:
+        """Use other targets of the same shape."""
+        self._target.replace_targets(y)
+
+    def refuse_targets_per_sequence(self, predicted: tuple[int, ...]) -> None:
+        """Raise if steps have no targets although they have predictions."""
+        self._target.refuse_targets_per_sequence(predicted)
 
     def targets(self, index: Integers) -> tuple[NDArray[Any], Any]:
         """Return y and lengths of the samples of ``index``; lengths is a mapping."""

@@ -171,6 +171,7 @@ def find_learning_rate(
         seed=copy.deepcopy(trainer.generator),
         n_threads=trainer.n_threads,
         memory=trainer.memory,
+        classes=trainer.classes,
     )
     try:
         # An epoch in which something counts has at least one step.

@@ -19,6 +19,7 @@ from pygru.errors import FormatError
 from pygru.train.callbacks import Callback
 from pygru.train.descriptions import describe_optimizer, refuse_difference
 from pygru.train.history import History, check_record
+from pygru.train.labels import checked_classes, listed
 from pygru.train.position import Event, Position
 from pygru.train.state import GENERATOR, TrainingState, check_generators, matched
 
@@ -73,6 +74,15 @@ def restoring(
         position = _position(plain["position"], settings, history, state.model)
     if position.event is not None:
         position.event.notified.update(_notified(callbacks, saved))
+    with _field("classes"):
+        classes = _classes(plain["classes"])
+    if state.classes is not None and (
+        classes is None or classes.tolist() != state.classes.tolist()
+    ):
+        raise ValueError(
+            f"the checkpoint is of other classes than {listed(state.classes)}"
+            + (f": {listed(classes)}" if classes is not None else "")
+        )
     with _field("stop"):
         stop = validation.check_bool("stop", plain["stop"])
     with _field("random_state"):
@@ -90,6 +100,7 @@ def restoring(
             steps,
             history=history,
             stop=stop,
+            classes=classes,
             settings=settings,
             trained=trained,
             waiting=saved,
@@ -176,6 +187,10 @@ def _settings(settings: Any) -> dict[str, Any] | None:
     if not isinstance(settings["data"], str):
         raise TypeError(f"data must be a str, got {validation.type_name(settings['data'])}")
     return dict(settings)
+
+
+def _classes(labels: Any) -> NDArray[Any] | None:
+    return None if labels is None else checked_classes(_list(labels))
 
 
 def _history(records: Any) -> History:

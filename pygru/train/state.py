@@ -67,6 +67,8 @@ class TrainingState:
         How many callbacks have begun the current fit.
     is_resumed : bool
         Whether the next ``fit`` continues from here instead of beginning again.
+    classes : ndarray or None
+        The labels of the outputs of the model, if targets are labels.
     frozen : tuple of str or None
         The parts of the model that were not trained in the last ``fit``. Weights and states
         are lists of the arrays of the other parts. None before the first ``fit``.
@@ -84,6 +86,7 @@ class TrainingState:
         self.begun = 0
         self.is_resumed = False
         self.frozen: tuple[str, ...] | None = None
+        self.classes: NDArray[Any] | None = None
         self._is_lent = False  # whether a block has given the model other weights
         self._following: Position | None = None
         self._page = _Page(Position(), optimizer.steps, None)
@@ -119,8 +122,13 @@ class TrainingState:
         end = slice(len(records), None)
         commit([(operator.setitem, records, end, [record]), attributes(self, _page=page)])
 
-    def begin(self, first_epoch: int, settings: dict[str, Any]) -> Position:
+    def begin(
+        self, first_epoch: int, settings: dict[str, Any], classes: NDArray[Any] | None
+    ) -> Position:
         """Begin again at ``first_epoch``, or continue where the checkpoint was made.
+
+        ``settings`` are the arguments of ``fit`` on which a position within an epoch depends,
+        and ``classes`` are the labels of the outputs.
 
         Raises
         ------
@@ -128,6 +136,7 @@ class TrainingState:
             If the checkpoint was made within an epoch of other data or other batches.
         """
         changes: dict[str, Any] = {
+            "classes": classes,
             "frozen": self.model.frozen_parts,
             "settings": settings,
             "trained": None,
@@ -289,6 +298,7 @@ class TrainingState:
             "history": self.history.records,
             "callbacks": self._plain_callbacks(callbacks, callback_states, position.event),
             "settings": self.settings,
+            "classes": None if self.classes is None else self.classes.tolist(),
             "stop": self.stop,
         }
 

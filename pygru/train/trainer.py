@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from pygru.budget import check_memory
 from pygru.core import threads
@@ -27,11 +27,9 @@ from pygru.train.arguments import (
     callbacks_of,
     check_model,
     check_trainable,
-    data_for,
-    held_out_for,
+    classes_of_columns,
     loss_of,
     optimizer_of,
-    split_off,
 )
 from pygru.train.callbacks import Callback
 from pygru.train.clipping import check_norm
@@ -41,14 +39,16 @@ from pygru.train.descriptions import (
     refuse_difference,
     refuse_frozen,
 )
-from pygru.train.evaluation import Loss, mean_loss, predict_batches
+from pygru.train.evaluation import Loss, mean_loss
 from pygru.train.history import History
 from pygru.train.loop import TrainingLoop, average_of
+from pygru.train.loss_kinds import kind_of
 from pygru.train.optimizer_base import Optimizer
+from pygru.train.prediction import chosen_classes, outputs_of
 from pygru.train.progress import ProgressBar
+from pygru.train.reading import Reader, split_off
 from pygru.train.restoring import restoring
 from pygru.train.state import TrainingState
-from pygru.train.windows import output_lengths
 from pygru.typing import Floats, Path, Seed
 
 
@@ -79,6 +79,9 @@ class Trainer:
         Seed of the order of the samples.
     n_threads : int, optional
         As in :func:`pygru.set_num_threads`.
+    classes : array_like, optional
+        The labels of the model's outputs, in their order, if the loss is the cross-entropy.
+        Without them, ``fit`` learns the labels; see the attribute of this name.
     memory : {"gates", "outputs", "sqrt"}, int or str
         What the tape of every GRU keeps, or a budget for it, as for :meth:`GRU.forward`. Less
         memory takes more time and gives the same gradients. A :class:`Seq2Seq` has only
@@ -108,6 +111,7 @@ class Trainer:
         seed: Seed = None,
         n_threads: int | None = None,
         memory: int | str = "gates",
+        classes: ArrayLike | None = None,
     ) -> None:
         check_model(model)
         check_norm("clip_norm", clip_norm)
@@ -121,6 +125,7 @@ class Trainer:
         self.n_threads = n_threads
         self.memory = memory
         self._state = TrainingState(model, optimizer, np.random.default_rng(seed))
+        self._state.classes = classes_of_columns(classes, model, self.loss)
 
     def __repr__(self) -> str:
         named = "".join(f", {name}={value}" for name, value in properties_of(self))
@@ -155,6 +160,17 @@ class Trainer:
     def history(self) -> History:
         """The epochs that have ended."""
         return self._state.history
+
+    @property
+    def classes(self) -> NDArray[Any] | None:
+        """The labels of the model's outputs, a copy; None if targets are their numbers.
+
+        If the loss is the cross-entropy, the first ``fit`` learns them: texts and truth values
+        always, integers if they are not in [0, outputs). Sorted labels belong to the outputs
+        in their order.
+        """
+        classes = self._state.classes
+        return None if classes is None else classes.copy()
 
     @property
     def stop(self) -> bool:
@@ -264,16 +280,9 @@ class Trainer:
             callbacks.append(ProgressBar(None if progress is None else not progress))
         n_threads = threads.resolve(self.n_threads)
         with threads.single_threaded_blas(), threads.num_threads(n_threads):
-            data = data_for(
-                self.model,
-                X,
-                y,
-                lengths,
-                loss=self.loss,
-                bptt_steps=bptt_steps,
-                sample_weight=sample_weight,
-            )
-            held_out = held_out_for(self.model, validation, self.loss)
+            reader = self._reader(bptt_steps)
+            data = reader.read(X, y, lengths, sample_weight, learns=True)
+            held_out = reader.held_out(validation)
             if validation_split is not None:
                 data, held_out = split_off(data, validation_split)
             settings = {
@@ -284,10 +293,13 @@ class Trainer:
                 "data": data.fingerprint(),
             }
             check_trainable(self._state)
-            position = self._state.begin(first_epoch, settings)
+            position = self._state.begin(first_epoch, settings, reader.classes)
             loop = TrainingLoop(self, self._state, data, held_out, callbacks)
             loop.run(position, last_epoch)
         return self.history
+
+    def _reader(self, bptt_steps: int | None = None) -> Reader:
+        return Reader(self.model, self.loss, self._state.classes, bptt_steps)
 
     def evaluation_weights(self) -> _OtherWeights:
         """Give the model the weights that validation uses, within a ``with`` block.
@@ -421,9 +433,7 @@ class Trainer:
         batch_size = check_int("batch_size", batch_size, 1)
         n_threads = threads.resolve(self.n_threads)
         with threads.single_threaded_blas(), threads.num_threads(n_threads):
-            data = data_for(
-                self.model, X, y, lengths, loss=self.loss, sample_weight=sample_weight
-            )
+            data = self._reader().read(X, y, lengths, sample_weight)
             return mean_loss(self.model, self.loss, data, batch_size)
 
     def predict(
@@ -448,18 +458,62 @@ class Trainer:
         batch_size = check_int("batch_size", batch_size, 1)
         n_threads = threads.resolve(self.n_threads)
         with threads.single_threaded_blas(), threads.num_threads(n_threads):
-            data = data_for(self.model, X, None, lengths)
-            outputs = [
-                (output, output_lengths(batch.lengths))
-                for output, batch in predict_batches(self.model, data, batch_size)
-            ]
-        if any(output.ndim == 3 and lengths is not None for output, lengths in outputs):
-            return [
-                row[:length]
-                for output, lengths in outputs
-                for row, length in zip(output, lengths, strict=True)
-            ]
-        return np.concatenate([output for output, _ in outputs])
+            data = Reader(self.model, None).read(X, None, lengths)
+            return outputs_of(self.model, data, batch_size)
+
+    def predict_classes(
+        self,
+        X: Any,
+        *,
+        lengths: ArrayLike | Mapping[str, Any] | None = None,
+        batch_size: int = 256,
+    ) -> NDArray[Any] | list[NDArray[Any]]:
+        """Return the most probable class of each sample, or of each step.
+
+        Parameters
+        ----------
+        X, lengths, batch_size
+            As for :meth:`fit`.
+
+        Returns
+        -------
+        ndarray or list of ndarray
+            With the cross-entropy, the label of the largest output: one of :attr:`classes`, or
+            the number of the output without them. With ``"bce_with_logits"``, 1 where an output
+            is above 0, and 0 elsewhere; a single output has no axis of its own. A list if the
+            samples differ in length and the model predicts every step.
+
+        Raises
+        ------
+        ValueError
+            If the loss is another one.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from pygru import GRU, Last, Linear, Sequential, Trainer
+        >>> X = np.random.default_rng(0).standard_normal((40, 6, 1))
+        >>> y = np.where(X.sum(axis=(1, 2)) > 0, "up", "down")
+        >>> model = Sequential(GRU(1, 8, batch_first=True), Last(), Linear(8, 2), seed=0)
+        >>> trainer = Trainer(model, loss="cross_entropy", seed=0)
+        >>> history = trainer.fit(X, y)
+        >>> trainer.classes.tolist(), trainer.predict_classes(X).shape
+        (['down', 'up'], (40,))
+        """
+        kind = kind_of(self.loss)
+        if kind not in ("classes", "binary"):
+            raise ValueError(
+                "predict_classes needs loss='cross_entropy' or 'bce_with_logits', got "
+                f"{describe_function(self.loss)}"
+            )
+        batch_size = check_int("batch_size", batch_size, 1)
+        n_threads = threads.resolve(self.n_threads)
+        with threads.single_threaded_blas(), threads.num_threads(n_threads):
+            data = Reader(self.model, None).read(X, None, lengths)
+            classes = self._state.classes
+            return outputs_of(
+                self.model, data, batch_size, lambda p: chosen_classes(p, kind, classes)
+            )
 
 
 class _OtherWeights:

@@ -1,0 +1,275 @@
+"""From what users pass to data sets that fit the model and the loss: all checks of data.
+
+If something does not fit together, an error is raised here, before training has changed
+anything. The parts of the checks are in :mod:`pygru.train.datasets` (shapes and values),
+:mod:`pygru.train.labels` and :mod:`pygru.nn.targets`.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pygru.core import validation
+from pygru.nn.losses import check_targets
+from pygru.nn.model import Model
+from pygru.nn.targets import check_classes
+from pygru.train import labels
+from pygru.train.datasets import Data, Dataset, Expected, PairDataset
+from pygru.train.evaluation import Loss, evaluate_loss, try_model, type_and_length
+from pygru.train.loss_kinds import (
+    check_takes_weights,
+    has_own_weights,
+    ignored_by,
+    is_of_pygru,
+    is_one_to_one,
+    kind_of,
+)
+from pygru.train.scan import blocks_of
+
+
+class Reader:
+    """Reads data for one model and one loss.
+
+    Parameters
+    ----------
+    model : Model
+    loss : callable or None
+        None for data that are only to be predicted.
+    classes : ndarray or None
+        The labels of the model's columns, if they are known.
+    bptt_steps : int or None
+        As for :meth:`Trainer.fit`.
+
+    Attributes
+    ----------
+    classes : ndarray or None
+        Also those that :meth:`read` has learned.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        loss: Loss | None,
+        classes: NDArray[Any] | None = None,
+        bptt_steps: int | None = None,
+    ) -> None:
+        self.model = model
+        self.loss = loss
+        self.classes = classes
+        self.bptt_steps = bptt_steps
+
+    def read(
+        self,
+        X: Any,
+        y: Any,
+        lengths: Any,
+        sample_weight: Any = None,
+        *,
+        names: tuple[str, str] = ("X", "y"),
+        weight_name: str = "sample_weight",
+        learns: bool = False,
+    ) -> Data:
+        """Return a data set, after checking it against the model and the loss.
+
+        Parameters
+        ----------
+        X, y, lengths, sample_weight
+            As for :meth:`Trainer.fit`; y is None for data that are only to be predicted.
+        names, weight_name : str
+            What to call X, y and the weights in messages.
+        learns : bool
+            Whether unknown labels become the classes.
+        """
+        if sample_weight is not None:
+            check_takes_weights(self.loss, weight_name)
+        if isinstance(X, Mapping) and self.model.reads != "pairs":
+            raise TypeError(
+                f"{names[0]} must be an array or a list of arrays, got {type_and_length(X)}"
+            )
+        if y is None and is_of_pygru(self.loss):
+            raise TypeError(f"{names[1]} must be array-like of numbers, got NoneType")
+        data: Data
+        if isinstance(X, Mapping):
+            data = PairDataset(
+                X, y, lengths, names=names, sample_weight=sample_weight, weight_name=weight_name
+            )
+        else:
+            read_labels = None
+            if self._takes_labels and y is not None:
+                read_labels = labels.label_samples(names[1], y)
+            data = Dataset(
+                X,
+                y,
+                lengths,
+                per_step=self.model.predicts_steps,
+                features=0 if self.model.reads == "tokens" else 1,
+                names=names,
+                sample_weight=sample_weight,
+                weight_name=weight_name,
+                labels=read_labels,
+            )
+            _check_axes(self.model, data, names[0])
+        if self.bptt_steps is not None:
+            check_windows(self.model)
+            data.check_targets_per_step()
+        if self._takes_labels and y is not None:
+            self._translate(data, names[1], learns=learns)
+        data.check(_expected(self.model, self.loss))
+        with np.errstate(over="ignore", invalid="ignore"):
+            self._try(data, names[1], learns=learns)
+        return data
+
+    def held_out(self, validation_data: Any) -> Data | None:
+        """Return the data set of ``fit``'s argument ``validation``; None without one."""
+        if validation_data is None:
+            return None
+        if not isinstance(validation_data, (tuple, list)) or not 2 <= len(validation_data) <= 4:
+            raise TypeError(
+                "validation must be a tuple (X, y) or (X, y, lengths[, sample_weight]), "
+                f"got {type_and_length(validation_data)}"
+            )
+        other = Reader(self.model, self.loss, self.classes)
+        return other.read(
+            *(*validation_data, None, None)[:4],
+            names=("validation[0]", "validation[1]"),
+            weight_name="validation[3]",
+        )
+
+    # ---- labels ----------------------------------------------------------------------------
+
+    @property
+    def _takes_labels(self) -> bool:
+        return kind_of(self.loss) == "classes" and self.model.reads != "pairs"
+
+    def _translate(self, data: Data, name: str, *, learns: bool) -> None:
+        """Replace labels by the numbers of their columns; integers may be such numbers."""
+        samples, lengths = data.read_targets
+        if self.classes is None:
+            if not labels.are_labels(samples):
+                return
+            if not learns:
+                raise ValueError(
+                    f"{name} holds labels, but the trainer knows no classes: call fit first, "
+                    "or pass classes= to the Trainer"
+                )
+            self.classes = labels.found_in(samples, lengths, None)
+        data.replace_targets(
+            labels.translated(name, samples, lengths, self.classes, ignored_by(self.loss))
+        )
+
+    def _learn_integers(self, data: Data, name: str, columns: int) -> None:
+        """Take integers for labels if they are no columns, but as many as there are columns."""
+        samples, lengths = data.read_targets
+        first = samples if isinstance(samples, np.ndarray) else samples[0]
+        if first.dtype.kind not in "iu":
+            return
+        ignored = ignored_by(self.loss)
+        found = labels.found_in(samples, lengths, ignored)
+        if len(found) == columns and (found[0] < 0 or found[-1] >= columns):
+            data.replace_targets(labels.translated(name, samples, lengths, found, ignored))
+            self.classes = found
+
+    def _check_columns(self, columns: int, name: str) -> None:
+        """Raise unless the model has one column for each class."""
+        if self.classes is not None and len(self.classes) != columns:
+            check_classes(columns)
+            raise ValueError(
+                f"the model has {columns} outputs, but there are {len(self.classes)} classes "
+                f"of {name}: {labels.listed(self.classes)}; it needs one output for each class"
+            )
+
+    # ---- one sample ------------------------------------------------------------------------
+
+    def _try(self, data: Data, name: str, *, learns: bool) -> None:
+        """Run model and loss on one sample, and let the loss check all targets."""
+        loss = self.loss
+        tried = try_model(self.model, data, self.bptt_steps)
+        if tried is None or loss is None or not is_of_pygru(loss):
+            return
+        window, prediction = tried
+        columns = prediction.shape[-1]
+        if self._takes_labels:
+            self._check_columns(columns, name)
+            if self.classes is None and learns and columns > 1:
+                self._learn_integers(data, name, columns)
+                window, prediction = try_model(self.model, data, self.bptt_steps) or tried
+        samples, lengths = data.read_targets
+        look = functools.partial(check_targets, loss, classes=columns, name=name)
+        try:
+            for block in blocks_of(samples, lengths):
+                look(block.values)
+        except (TypeError, ValueError):
+            look(samples, lengths=lengths)  # slower, but it knows the place
+        if self.model.predicts_steps:
+            data.refuse_targets_per_sequence(prediction.shape)
+        if is_one_to_one(loss) and prediction.shape == (*window.y.shape, 1):
+            data.add_axis_to_targets()
+            window = window._replace(y=window.y[..., np.newaxis])
+        if not has_own_weights(loss):
+            evaluate_loss(loss, prediction, window.y, window.lengths)
+
+
+def layers_of(model: Model) -> tuple[Model, ...]:
+    """The layers of a model of layers, or the model itself."""
+    return model.layers or (model,)
+
+
+def check_windows(model: Model) -> None:
+    """Raise if a model cannot be trained in windows of a sequence."""
+    if not model.predicts_steps:
+        raise ValueError("bptt_steps needs a model that predicts every step (without Last)")
+    for layer in layers_of(model):
+        if layer.bidirectional:
+            raise ValueError(
+                f"bptt_steps needs layers that are not bidirectional, got {layer}: a reverse "
+                "direction begins at the end of the sequence"
+            )
+        if layer.needs_whole_sequences and layer.reads != "pairs":  # the data refuse those
+            raise ValueError(f"bptt_steps must be None: {layer} needs whole sequences")
+
+
+def _check_axes(model: Model, data: Dataset, name: str) -> None:
+    """Raise for a single sequence, whose steps a recurrent layer would take for samples."""
+    first = layers_of(model)[0]
+    if first.is_recurrent and first.reads == "features" and data.ndim != 3:
+        F = getattr(first, "input_size", "features")
+        raise ValueError(
+            f"{name} must have shape (N, T, {F}) or be a list of N arrays (T_i, {F}), got an "
+            f"array of {data.ndim} dimensions; one sequence is {name}[np.newaxis]"
+        )
+
+
+def _expected(model: Any, loss: Loss | None) -> Expected:
+    """Return what the values of the data must be."""
+    dtypes = [view.dtype for view in model.parameters.values()]
+    first = layers_of(model)[0]
+    tokens = target_tokens = None
+    if model.reads == "pairs":
+        tokens = getattr(model, "source_vocab_size", None)
+        target_tokens = getattr(model, "target_vocab_size", None)
+    elif model.reads == "tokens":
+        tokens = getattr(first, "num_embeddings", None)
+    return Expected(
+        dtype=np.result_type(*dtypes) if dtypes else None,
+        tokens=tokens,
+        target_tokens=target_tokens,
+        y_is_in_range=is_of_pygru(loss),
+    )
+
+
+def split_off(data: Data, validation_split: float) -> tuple[Data, Data]:
+    """Divide data into a part for training and the last samples for validation."""
+    share = validation.check_fraction("validation_split", validation_split)
+    first = math.floor(len(data) * (1 - share))
+    if not 0 < first < len(data):
+        raise ValueError(
+            f"validation_split={validation_split} must leave at least one of {len(data)} "
+            f"samples for training and one for validation, got {first} and {len(data) - first}"
+        )
+    return data.part(0, first), data.part(first, len(data))
