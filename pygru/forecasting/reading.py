@@ -110,6 +110,9 @@ class Table:
             raise FormatError(f"{self.name}: column {shown(column)} has dates, not numbers")
         else:
             values = pd.to_numeric(cells, errors="coerce").astype(np.float64)
+            if OLD_PANDAS:
+                are_numbers = values.notna()
+                values[are_numbers] = cells[are_numbers].map(float)
         wrong = np.asarray(np.isinf(values) | (values.isna() & cells.notna()))
         if wrong.any():
             row = int(np.argmax(wrong))
