@@ -75,6 +75,6 @@ def train(
     ):
         state: Any = trainer._state
         loop: Any = TrainingLoop
-        position = state.begin(0, settings)
+        position = state.begin(0, settings, None)
         loop(trainer, state, data, held_out, callbacks).run(position, epochs)
     return trainer.history
