@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> None:
         if str(said).startswith("future must cover"):
             hint = "; give them with --future FILE, or as further rows of the table"
             said = CommandError(f"{said}{hint}")
-        raise said from None
+        raise said from error
     data = _as_csv(forecast, schema, new_names).encode()
     if options.output != "-":
         write_atomically(options.output, data)

@@ -115,7 +115,7 @@ def _panel(chosen: Chosen, options: argparse.Namespace) -> Panel:
     try:
         return read_panel(chosen.frame, freq=options.freq, **chosen.arguments())
     except (ValueError, TypeError) as error:
-        raise about_file(error, chosen.table.name) from None
+        raise about_file(error, chosen.table.name) from error
 
 
 def _plan(chosen: Chosen, panel: Panel, options: argparse.Namespace) -> Plan:
@@ -254,14 +254,14 @@ def _fit(
             **chosen.arguments(),
         )
     except (ValueError, TypeError) as error:
-        raise about_file(error, chosen.table.name) from None
+        raise about_file(error, chosen.table.name) from error
 
 
 def _test(forecaster: GRUForecaster, chosen: Chosen, plan: Plan) -> Backtest:
     try:
         return forecaster.backtest(chosen.frame, start=plan.start)
     except (ValueError, TypeError) as error:
-        raise about_file(error, chosen.table.name) from None
+        raise about_file(error, chosen.table.name) from error
 
 
 def _keep_the_best(forecaster: GRUForecaster, paths: list[Path]) -> NoReturn:
