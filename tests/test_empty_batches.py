@@ -128,6 +128,8 @@ def test_seq2seq(B, source, target, truth, with_lengths):
 def test_searching_for_nothing():
     model = Seq2Seq(5, 6, 3, 4, seed=0)
     assert model.translate(np.zeros((0, 3), int), max_length=3) == []
+    assert model.beam_search(np.zeros((0, 3), int), max_length=3) == []
+    assert model.attention_weights([], []) == []
     found = model.beam_search([[], [1]], max_length=3, beam_size=2)
     assert [f.attention.shape for f in found] == [
         (len(found[0].tokens), 0),

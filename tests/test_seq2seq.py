@@ -390,17 +390,89 @@ def test_a_wide_beam_finds_the_best(seed, length_penalty):
         assert translation.score == pytest.approx(score, rel=1e-12)
 
 
-def search_by_hand(model, source, max_length, K, length_penalty, layers):
+def all_targets(model, source, max_length):
+    """Every target that ends or is cut off, (tokens, log-probability, whether it has ended)."""
+    parameters = dict(model.parameters)
+    ends = model.bos_idx, model.eos_idx
+    others = [token for token in range(model.target_vocab_size) if token not in ends]
+    for length in range(max_length + 1):
+        for tokens in itertools.product(others, repeat=length):
+            logits, _ = logits_of(parameters, source, [model.bos_idx, *tokens], 1)
+            steps = log_softmax(logits)
+            if length < max_length:
+                said = steps[np.arange(length + 1), [*tokens, model.eos_idx]]
+                yield list(tokens), said.sum() / (length + 1), True
+            else:
+                yield list(tokens), steps[np.arange(length), tokens].sum() / length, False
+
+
+@pytest.mark.parametrize("n_best", [1, 4, 15, 20, 31, 40])
+def test_the_n_best_of_all_targets(n_best):
+    """2**0 + 2**1 + ... + 2**3 targets end within 4 tokens, and 2**4 are cut off."""
+    model = Seq2Seq(5, 4, 2, 3, bos_idx=2, eos_idx=0, dtype="float64", seed=3)
+    rng = np.random.default_rng(3)
+    for values, _ in model.flat_pairs:
+        values += rng.standard_normal(values.shape)
+    options = {"max_length": 4, "beam_size": 40, "length_penalty": 1.0}
+    found = model.beam_search(BATCH[:4], n_best=n_best, **options)
+    for translations, source in zip(found, BATCH[:4], strict=True):
+        ranked = sorted(all_targets(model, source, 4), key=lambda h: (not h[2], -h[1]))
+        assert len(ranked) == 31
+        expected = ranked[:n_best]
+        assert [t.tokens for t in translations] == [tokens for tokens, _, _ in expected]
+        assert [t.has_ended for t in translations] == [ended for _, _, ended in expected]
+        scores = [score for _, score, _ in expected]
+        np.testing.assert_allclose([t.score for t in translations], scores, rtol=1e-12)
+        for t in translations:
+            assert t.attention.shape == (len(t.tokens), len(source))
+    tokens = model.translate(BATCH[:4], n_best=n_best, **options)
+    assert tokens == [[t.tokens for t in translations] for translations in found]
+    assert [best[0] for best in tokens] == model.translate(BATCH[:4], **options)
+
+
+@pytest.mark.parametrize("beam_size", [1, 2, 3, 8])
+def test_a_longer_list_begins_with_the_best(beam_size):
+    """Looking for more never changes the first one, though the search goes on for longer."""
+    for seed in range(6):
+        model = searched(seed)
+        options = {"max_length": 6, "beam_size": beam_size, "length_penalty": 0.5}
+        best = model.beam_search(BATCH, **options)
+        for n_best in {1, 2, beam_size}:
+            if n_best > beam_size:
+                continue
+            found = model.beam_search(BATCH, n_best=n_best, **options)
+            for one, several in zip(best, found, strict=True):
+                assert one.tokens == several[0].tokens and one.has_ended == several[0].has_ended
+                assert one.score == several[0].score
+                assert np.array_equal(one.attention, several[0].attention)
+                assert len(several) <= n_best
+                assert len({(*t.tokens, t.has_ended) for t in several}) == len(several)
+
+
+def test_the_number_of_targets_is_checked():
+    model = model_of()
+    for search in (model.translate, model.beam_search):
+        with pytest.raises(ValueError, match="n_best must be <= beam_size=2, got 3"):
+            search([[1]], max_length=3, beam_size=2, n_best=3)
+        with pytest.raises(ValueError, match="n_best must be >= 1, got 0"):
+            search([[1]], max_length=3, n_best=0)
+        with pytest.raises(TypeError, match="n_best must be an int, got float"):
+            search([[1]], max_length=3, beam_size=3, n_best=2.0)
+        assert search(np.zeros((0, 3), int), max_length=3, n_best=1) == []
+
+
+def search_by_hand(model, source, max_length, K, length_penalty, layers, n_best=1):
     """Beam search of one source, hypothesis by hypothesis; ended ones keep their places.
 
-    Returns the tokens, their score, and how many hypotheses were continued at each step, until
-    none of them could become the best.
+    Returns the best targets as (tokens, score), and how many hypotheses were continued at each
+    step, until none of them could become one of the best.
     """
     parameters = dict(model.parameters)
     live, ended, counts = [([], 0.0)], [], []
     for _ in range(max_length):
-        best = max((h[1] / len(h[0]) ** length_penalty for h in ended), default=-np.inf)
-        if max((h[1] / max_length**length_penalty for h in live), default=-np.inf) <= best:
+        scores = sorted((h[1] / len(h[0]) ** length_penalty for h in ended), reverse=True)
+        worst = scores[n_best - 1] if len(scores) >= n_best else -np.inf
+        if max((h[1] / max_length**length_penalty for h in live), default=-np.inf) <= worst:
             break
         counts.append(len(live))
         grown = []
@@ -413,9 +485,17 @@ def search_by_hand(model, source, max_length, K, length_penalty, layers):
         grown = grown[: K - len(ended)]
         live = [h for h in grown if h[0][-1] != model.eos_idx]
         ended += [h for h in grown if h[0][-1] == model.eos_idx]
-    tokens, score = max(ended or live, key=lambda h: h[1] / len(h[0]) ** length_penalty)
-    score /= len(tokens) ** length_penalty
-    return (tokens[:-1] if tokens[-1] == model.eos_idx else tokens), score, counts
+    ended.sort(key=lambda h: -h[1] / len(h[0]) ** length_penalty)
+    if len(counts) == max_length:
+        ended += sorted(live, key=lambda h: -h[1])  # they are cut off
+    best = [
+        (
+            tokens[:-1] if tokens[-1] == model.eos_idx else tokens,
+            score / len(tokens) ** length_penalty,
+        )
+        for tokens, score in ended[:n_best]
+    ]
+    return best, counts
 
 
 def searched(seed, layers=1):
@@ -423,31 +503,38 @@ def searched(seed, layers=1):
     return model_of(layers, ["general", "additive"][layers - 1], seed, scale=1.5)
 
 
-@pytest.mark.parametrize("beam_size", [1, 2, 3, 8])
+@pytest.mark.parametrize(
+    ("beam_size", "n_best"),
+    [(1, None), (2, None), (3, None), (8, None), (3, 2), (8, 3), (8, 8)],
+)
 @pytest.mark.parametrize(
     ("layers", "seed", "length_penalty"), [(1, 39, 0.0), (2, 10, 0.7), (1, 23, 2.0)]
 )
-def test_searches_by_hand(beam_size, layers, seed, length_penalty, monkeypatch):
+def test_searches_by_hand(beam_size, n_best, layers, seed, length_penalty, monkeypatch):
     model = searched(seed, layers)
     rows = []  # of each step of the decoder
     step = model.decoder.step
     monkeypatch.setattr(
         model.decoder, "step", lambda x, h: (rows.append(len(x)), step(x, h))[1]
     )
-    found = model.beam_search(
-        BATCH, max_length=6, beam_size=beam_size, length_penalty=length_penalty
-    )
+    options = {"max_length": 6, "beam_size": beam_size, "length_penalty": length_penalty}
+    found = model.beam_search(BATCH, n_best=n_best, **options)
     live = np.zeros(6, int)
-    for translation, source in zip(found, BATCH, strict=True):
-        expected = search_by_hand(model, source, 6, beam_size, length_penalty, layers)
-        assert translation.tokens == expected[0]
-        assert translation.score == pytest.approx(expected[1], rel=1e-11)
-        live[: len(expected[2])] += expected[2]
+    for translations, source in zip(found, BATCH, strict=True):
+        expected, counts = search_by_hand(
+            model, source, 6, beam_size, length_penalty, layers, n_best or 1
+        )
+        listed = [translations] if n_best is None else translations
+        assert [t.tokens for t in listed] == [tokens for tokens, _ in expected]
+        scores = [score for _, score in expected]
+        np.testing.assert_allclose([t.score for t in listed], scores, rtol=1e-11)
+        live[: len(counts)] += counts
     assert rows == live[live > 0].tolist()  # ended hypotheses are not computed
-    tokens = model.translate(
-        BATCH, max_length=6, beam_size=beam_size, length_penalty=length_penalty
-    )
-    assert tokens == [translation.tokens for translation in found]
+    tokens = model.translate(BATCH, n_best=n_best, **options)
+    if n_best is None:
+        assert tokens == [translation.tokens for translation in found]
+    else:
+        assert tokens == [[t.tokens for t in translations] for translations in found]
 
 
 @pytest.mark.parametrize(("layers", "seed"), [(1, 39), (2, 10), (1, 23)])

@@ -3,13 +3,14 @@
 Each source has ``beam_size`` slots, and each hypothesis takes one of them. A hypothesis that
 has ended keeps its slot, so the others have fewer, but it is not computed any more. The search
 of a source ends when all of its hypotheses have ended, or when none of those that continue
-could become better than the best ended one. Only the live hypotheses are rows of the decoder's
+could become one of the ``n_best`` targets. Only the live hypotheses are rows of the decoder's
 batch, and no Python loop runs over them.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from itertools import islice
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -17,11 +18,13 @@ from pygru.core import validation
 from pygru.nn.decoding import DecoderSteps
 from pygru.typing import Booleans, Floats, Integers
 
+Item = TypeVar("Item")
+
 MOST_SLOTS = 2**31 - 1  # the slots of a source are numbered in arrays
 
 
 class Translation(NamedTuple):
-    """The target that :meth:`Seq2Seq.beam_search` found for one source.
+    """A target that :meth:`Seq2Seq.beam_search` found for a source.
 
     Attributes
     ----------
@@ -32,6 +35,8 @@ class Translation(NamedTuple):
         the length.
     attention : ndarray
         (len(tokens), source length) the attention weights with which each token was chosen.
+    has_ended : bool
+        Whether the target has an end token. Otherwise ``max_length`` has cut it off.
 
     Examples
     --------
@@ -45,6 +50,29 @@ class Translation(NamedTuple):
     tokens: list[int]
     score: float
     attention: Floats
+    has_ended: bool
+
+
+class Found(NamedTuple):
+    """What a search found for all sources: ``counts`` targets of each, one after the other."""
+
+    counts: list[int]
+    tokens: list[list[int]]
+    scores: list[float]
+    have_ended: list[bool]
+
+
+def grouped(items: list[Item], counts: list[int]) -> list[list[Item]]:
+    """Divide a list into lists of ``counts`` items.
+
+    Examples
+    --------
+    >>> from pygru.nn.beam import grouped
+    >>> grouped(["a", "b", "c"], [2, 0, 1])
+    [['a', 'b'], [], ['c']]
+    """
+    items_left = iter(items)
+    return [list(islice(items_left, count)) for count in counts]
 
 
 class _Step(NamedTuple):
@@ -66,6 +94,8 @@ class BeamSearch:
         The number of slots of each source.
     length_penalty : float
         Log-probabilities are divided by the length to the power of this.
+    n_best : int
+        The number of targets that are looked for.
     bos_idx, eos_idx : int
         The token before the first, and the one that ends a target.
     """
@@ -75,6 +105,7 @@ class BeamSearch:
         max_length: int,
         beam_size: int,
         length_penalty: float,
+        n_best: int,
         bos_idx: int,
         eos_idx: int,
     ) -> None:
@@ -82,6 +113,9 @@ class BeamSearch:
         self.beam_size = validation.check_int("beam_size", beam_size, 1)
         if self.beam_size > MOST_SLOTS:
             raise ValueError(f"beam_size must be <= {MOST_SLOTS}, got {beam_size}")
+        self.n_best = validation.check_int("n_best", n_best, 1)
+        if self.n_best > self.beam_size:
+            raise ValueError(f"n_best must be <= beam_size={self.beam_size}, got {n_best}")
         self.length_penalty = validation.check_number("length_penalty", length_penalty)
         if not 0 <= self.length_penalty < np.inf:
             raise ValueError(
@@ -101,8 +135,8 @@ class BeamSearch:
         """The number by which the log-probability of ``length`` tokens is divided."""
         return float(float(length) ** self.length_penalty)
 
-    def run(self, steps: DecoderSteps, n_sources: int) -> tuple[list[list[int]], list[float]]:
-        """Return the tokens of the best targets, without their ends, and their scores.
+    def run(self, steps: DecoderSteps, n_sources: int) -> Found:
+        """Return the best targets of each source: those that have ended, then those cut off.
 
         Parameters
         ----------
@@ -115,7 +149,7 @@ class BeamSearch:
             if progress.is_done:
                 break
             progress.step(step)
-        return progress.targets(), progress.best.tolist()
+        return progress.found()
 
 
 class _Progress:
@@ -132,10 +166,12 @@ class _Progress:
         # Sources still searched, and how many of their slots are free of ended hypotheses.
         self._searched = np.arange(n_sources)
         self._width = np.full(n_sources, search.beam_size)
-        # The best hypothesis of every source that has ended: its score, last step and slot.
-        self.best = np.full(n_sources, -np.inf)
-        self._last_step = np.full(n_sources, -1)
-        self._last_slot = np.zeros(n_sources, np.int64)
+        # The best hypotheses of every source, best first: scores, last steps and slots. Those
+        # that have ended come before those that were cut off.
+        shape = n_sources, search.n_best
+        self._best = np.full(shape, -np.inf)
+        self._last_step = np.full(shape, -1)
+        self._last_slot = np.zeros(shape, np.int64)
         self._history: list[_Step] = []
 
     @property
@@ -153,13 +189,12 @@ class _Progress:
         self._width -= ended.sum(axis=1)
         alive = np.where(live, scores, -np.inf)
         if step + 1 == self._search.max_length:
-            # If no hypothesis of a source has ended, the live ones are cut off.
-            missing = self.best[self._searched] == -np.inf
-            self._note_best(step, np.where(missing[:, np.newaxis], alive, -np.inf))
+            self._note_best(step, alive, cut_off=True)
+            return
         # Log-probabilities are at most 0 and only fall. So no continuation can have a better
         # score than the present log-probability divided by the largest divisor.
         reachable = alive.max(axis=1) / self._search.divisor(self._search.max_length)
-        going_on = reachable > self.best[self._searched]
+        going_on = reachable > self._best[self._searched, -1]
         self._go_on(live & going_on[:, np.newaxis], going_on, scores, parents, tokens)
 
     def _choose(self) -> tuple[Floats, Integers, Integers]:
@@ -184,15 +219,25 @@ class _Progress:
         scores[np.arange(K) >= self._width[:, np.newaxis]] = -np.inf
         return scores, order // C, np.take_along_axis(tokens, order, axis=1)
 
-    def _note_best(self, step: int, ended: Floats) -> None:
-        """Store hypotheses that have ended, (n, K) scores, if they are the best so far."""
-        slot = ended.argmax(axis=1)
-        scores = ended[np.arange(len(slot)), slot] / self._search.divisor(step + 1)
-        better = scores > self.best[self._searched]
-        sources = self._searched[better]
-        self.best[sources] = scores[better]
-        self._last_step[sources] = step
-        self._last_slot[sources] = slot[better]
+    def _note_best(self, step: int, scores: Floats, *, cut_off: bool = False) -> None:
+        """Store hypotheses that end at this step, (n, K), if they are among the best so far.
+
+        Those that are cut off come after all that have ended.
+        """
+        searched, slots = self._searched, np.arange(scores.shape[1])
+        scores = scores / self._search.divisor(step + 1)
+        joined = np.concatenate((self._best[searched], scores), axis=1)
+        class_of = np.where(joined > -np.inf, 0, 2)  # 2: no hypothesis at all
+        if cut_off:
+            class_of[:, self._search.n_best :] += joined[:, self._search.n_best :] > -np.inf
+        order = np.lexsort((-joined, class_of), axis=1)[:, : self._search.n_best]
+        self._best[searched] = np.take_along_axis(joined, order, axis=1)
+        for kept, new in (
+            (self._last_step, np.full(scores.shape, step)),
+            (self._last_slot, np.broadcast_to(slots, scores.shape)),
+        ):
+            joined = np.concatenate((kept[searched], new), axis=1)
+            kept[searched] = np.take_along_axis(joined, order, axis=1)
 
     def _go_on(
         self,
@@ -212,19 +257,28 @@ class _Progress:
         self._source, self._slot = (np.cumsum(going_on) - 1)[source], slot
         self._searched, self._width = self._searched[going_on], self._width[going_on]
 
-    def targets(self) -> list[list[int]]:
-        """The tokens of the best hypotheses, followed from their last step to the first."""
-        found = np.zeros((len(self.best), len(self._history)), np.int64)
+    def found(self) -> Found:
+        """The best targets, followed from their last steps to the first ones."""
+        last_step = np.where(self._best > -np.inf, self._last_step, -1)
+        chosen = np.zeros((*last_step.shape, len(self._history)), np.int64)
         slot = self._last_slot.copy()
         for t in reversed(range(len(self._history))):
             step = self._history[t]
-            sources = np.flatnonzero(self._last_step >= t)
-            place = np.searchsorted(step.sources, sources)
-            found[sources, t] = step.tokens[place, slot[sources]]
-            slot[sources] = step.parents[place, slot[sources]]
-        last = found[np.arange(len(found)), self._last_step]
-        lengths = self._last_step + (last != self._search.eos_idx)
-        return [row[:length].tolist() for row, length in zip(found, lengths, strict=True)]
+            source, rank = np.nonzero(last_step >= t)
+            place = np.searchsorted(step.sources, source), slot[source, rank]
+            chosen[source, rank, t] = step.tokens[place]
+            slot[source, rank] = step.parents[place]
+        of = np.nonzero(last_step >= 0)
+        targets = chosen[of]
+        last = targets[np.arange(len(targets)), last_step[of]]
+        ended = last == self._search.eos_idx
+        lengths = last_step[of] + ~ended
+        return Found(
+            (last_step >= 0).sum(axis=1).tolist(),
+            [row[:length].tolist() for row, length in zip(targets, lengths, strict=True)],
+            self._best[of].tolist(),
+            ended.tolist(),
+        )
 
 
 def _log_sum_exp(logits: Floats) -> Floats:

@@ -9,14 +9,14 @@ layer for the whole batch.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 from pygru.core import validation
 from pygru.nn import seq2seq_parts, seq2seq_passes
-from pygru.nn.beam import BeamSearch, Translation
+from pygru.nn.beam import BeamSearch, Found, Translation, grouped
 from pygru.nn.decoding import DecoderSteps
 from pygru.nn.seq2seq_base import Seq2SeqBase
 from pygru.nn.seq2seq_passes import Tape
@@ -264,6 +264,28 @@ class Seq2Seq(Seq2SeqBase):
 
     # ---- translation -----------------------------------------------------------------------
 
+    @overload
+    def translate(
+        self,
+        sources: Any,
+        *,
+        max_length: int,
+        beam_size: int = ...,
+        length_penalty: float = ...,
+        n_best: None = ...,
+    ) -> list[list[int]]: ...
+
+    @overload
+    def translate(
+        self,
+        sources: Any,
+        *,
+        max_length: int,
+        beam_size: int = ...,
+        length_penalty: float = ...,
+        n_best: int,
+    ) -> list[list[list[int]]]: ...
+
     def translate(
         self,
         sources: Any,
@@ -271,7 +293,8 @@ class Seq2Seq(Seq2SeqBase):
         max_length: int,
         beam_size: int = 1,
         length_penalty: float = 0.0,
-    ) -> list[list[int]]:
+        n_best: int | None = None,
+    ) -> list[list[int]] | list[list[list[int]]]:
         """Return the most probable target of each source that the search finds.
 
         Parameters
@@ -286,11 +309,14 @@ class Seq2Seq(Seq2SeqBase):
         length_penalty : float
             Exponent alpha >= 0: hypotheses are compared by log-probability / length**alpha.
             With 0, short hypotheses have an advantage.
+        n_best : int, optional
+            Return a list of up to so many targets for each source, at most ``beam_size``. The
+            best one comes first. Targets that were cut off follow those that have ended.
 
         Returns
         -------
         list of list of int
-            Tokens without begin and end.
+            Tokens without begin and end. With ``n_best``, N lists of such lists.
 
         Raises
         ------
@@ -312,8 +338,36 @@ class Seq2Seq(Seq2SeqBase):
         >>> model = pygru.Seq2Seq(5, 6, 4, 8, seed=0)
         >>> len(model.translate([[1, 2, 3], [4]], max_length=4, beam_size=3))
         2
+        >>> found = model.translate([[1, 2, 3], [4]], max_length=4, beam_size=3, n_best=2)
+        >>> [len(best) for best in found]
+        [2, 2]
         """
-        return self._search(sources, max_length, beam_size, length_penalty)[0]
+        found = self._search(sources, max_length, beam_size, length_penalty, n_best)
+        if n_best is None:
+            return found.tokens
+        return grouped(found.tokens, found.counts)
+
+    @overload
+    def beam_search(
+        self,
+        sources: Any,
+        *,
+        max_length: int,
+        beam_size: int = ...,
+        length_penalty: float = ...,
+        n_best: None = ...,
+    ) -> list[Translation]: ...
+
+    @overload
+    def beam_search(
+        self,
+        sources: Any,
+        *,
+        max_length: int,
+        beam_size: int = ...,
+        length_penalty: float = ...,
+        n_best: int,
+    ) -> list[list[Translation]]: ...
 
     def beam_search(
         self,
@@ -322,21 +376,38 @@ class Seq2Seq(Seq2SeqBase):
         max_length: int,
         beam_size: int = 1,
         length_penalty: float = 0.0,
-    ) -> list[Translation]:
+        n_best: int | None = None,
+    ) -> list[Translation] | list[list[Translation]]:
         """Do what :meth:`translate` does, and return scores and attention weights too.
 
         Parameters
         ----------
-        sources, max_length, beam_size, length_penalty
+        sources, max_length, beam_size, length_penalty, n_best
             As for :meth:`translate`.
 
         Returns
         -------
         list of Translation
+            With ``n_best``, N lists of them.
+
+        Examples
+        --------
+        >>> import pygru
+        >>> model = pygru.Seq2Seq(5, 6, 4, 8, seed=0)
+        >>> found = model.beam_search([[1, 2, 3]], max_length=4, beam_size=9, n_best=2)[0]
+        >>> found[0].score >= found[1].score
+        True
         """
-        targets, scores = self._search(sources, max_length, beam_size, length_penalty)
-        weights = self.attention_weights(sources, targets)
-        return [Translation(*parts) for parts in zip(targets, scores, weights, strict=True)]
+        found = self._search(sources, max_length, beam_size, length_penalty, n_best)
+        of_each = [
+            source
+            for source, count in zip(sources, found.counts, strict=True)
+            for _ in range(count)
+        ]
+        weights = self.attention_weights(of_each, found.tokens)
+        parts = zip(found.tokens, found.scores, weights, found.have_ended, strict=True)
+        translations = [Translation(*each) for each in parts]
+        return translations if n_best is None else grouped(translations, found.counts)
 
     def attention_weights(
         self, sources: Iterable[ArrayLike], targets: Iterable[ArrayLike]
@@ -355,6 +426,8 @@ class Seq2Seq(Seq2SeqBase):
             the source is empty.
         """
         X, _ = self.training_data(sources, targets)
+        if not X["source"]:
+            return []
         found = self._forward(X, None, training=False, memory=None)[2]
         return [
             weights[: len(target) - 1, : len(source)].copy()
@@ -362,10 +435,22 @@ class Seq2Seq(Seq2SeqBase):
         ]
 
     def _search(
-        self, sources: Any, max_length: int, beam_size: int, length_penalty: float
-    ) -> tuple[list[list[int]], list[float]]:
-        """The best target of each source, without its end, and its score."""
-        search = BeamSearch(max_length, beam_size, length_penalty, self.bos_idx, self.eos_idx)
+        self,
+        sources: Any,
+        max_length: int,
+        beam_size: int,
+        length_penalty: float,
+        n_best: int | None,
+    ) -> Found:
+        """The best targets of each source, without their ends; one of each if None."""
+        search = BeamSearch(
+            max_length,
+            beam_size,
+            length_penalty,
+            1 if n_best is None else n_best,
+            self.bos_idx,
+            self.eos_idx,
+        )
         source, lengths = padded("sources", sources, None)
         encoded = seq2seq_passes.encode(self, source, lengths, training=False, memory=None)
         steps = DecoderSteps(self, encoded.memory, encoded.h0, lengths, search.beam_size)
