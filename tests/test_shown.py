@@ -250,6 +250,26 @@ def test_estimators_keep_the_html_of_scikit_learn():
     assert "GRUClassifier" in classifier._repr_html_()
 
 
+def test_a_forecaster_and_its_backtest():
+    pytest.importorskip("pandas")
+    from pygru.forecasting import GRUForecaster
+
+    forecaster = GRUForecaster(horizon=2, hidden_size=3, epochs=1, seed=0, progress=False)
+    assert ["hidden_size", "3"] in cells(parsed(forecaster))
+    forecaster.fit(np.sin(np.arange(80.0)))
+    shown = cells(parsed(forecaster))
+    assert ["hidden_size", "3"] in shown
+    network = forecaster.model
+    assert [part.name for part in network.summary().parts] == [
+        "gru",
+        "linear",
+        "autoregression.0",
+    ]
+    assert network.summary().parameter_count == network.parameter_count
+    html = forecaster.backtest(np.sin(np.arange(80.0)), start=60)._repr_html_()
+    assert "origins" in html and "MASE" in html and "<script" not in html
+
+
 # ---- histories -------------------------------------------------------------------------------
 
 RECORDS = [{"epoch": 0, "loss": 2.0}, {"epoch": 1, "loss": 1.0, "val_loss": 0.123456}]

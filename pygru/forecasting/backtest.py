@@ -82,6 +82,10 @@ class Backtest:
     def __repr__(self) -> str:
         return f"Backtest of {len(self._origins)} origins\n{self.scores}"
 
+    def _repr_html_(self) -> str:
+        table = self.scores.to_html(border=0)
+        return f"<div><p>Backtest of {len(self._origins)} origins</p>{table}</div>"
+
     @property
     def methods(self) -> tuple[str, ...]:
         """The names of the methods, the GRU first."""

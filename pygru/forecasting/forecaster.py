@@ -31,6 +31,7 @@ from pygru.forecasting.panel import (
 from pygru.forecasting.schema import Schema
 from pygru.forecasting.settings import MEDIAN, Settings
 from pygru.forecasting.stack import joined
+from pygru.shown import html_properties
 from pygru.train.history import History
 from pygru.train.schedules import Schedule
 from pygru.typing import Path, Seed
@@ -174,6 +175,11 @@ class GRUForecaster(FixedAttributes):
             if name != "horizon" and value is not defaults[name] and value != defaults[name]
         ]
         return f"GRUForecaster({', '.join([f'horizon={self.horizon}', *options])})"
+
+    def _repr_html_(self) -> str:
+        model = "" if self._fitted is None else self._fitted.model._repr_html_()
+        options = [(name, repr(value)) for name, value in self.get_params().items()]
+        return html_properties(type(self).__name__, options, model)
 
     # ---- fitting ---------------------------------------------------------------------------
 

@@ -126,6 +126,17 @@ class ForecastNetwork(Composite):
             "dropout": self._dropout,
         }
 
+    def named_parts(self) -> list[tuple[str, Any, str]]:
+        """Return name, layer and shape of the output of each part that has parameters."""
+        first, *_, last = zip(self._body.layers, self._body.layer_shapes, strict=True)
+        shown = [("gru", *first), ("linear", *last)]
+        parts = [(name, layer, str(shape)) for name, layer, shape in shown]
+        lines = [
+            (f"autoregression.{index}", each, f"(B, {each.out_features})")
+            for index, each in enumerate(self.autoregression)
+        ]
+        return [*parts, *lines]
+
     @staticmethod
     def parameter_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
         """Return the shape of each parameter that ``config`` makes; nothing is allocated."""
