@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pygru.core import validation
 from pygru.forecasting.linear import autoregress
+from pygru.forecasting.task import MOST_STEPS
 from pygru.gru import GRU
 from pygru.nn import losses
 from pygru.nn.composite import Composite
@@ -26,6 +28,17 @@ from pygru.nn.last import Last
 from pygru.nn.linear import Linear
 from pygru.nn.sequential import Sequential
 from pygru.typing import Floats, Seed
+
+#: The largest sizes of a network. A damaged file may name any, and some are counted out.
+LIMITS = {
+    "features": MOST_STEPS,
+    "window": MOST_STEPS,
+    "horizon": MOST_STEPS,
+    "targets": 10_000,
+    "levels": 1000,
+    "order": MOST_STEPS,
+}
+MOST_LAYERS = 1000
 
 
 @dataclass(frozen=True)
@@ -53,6 +66,13 @@ class Shape:
     levels: int
     order: int
     reads_on: bool
+
+    def __post_init__(self) -> None:
+        for name, most in LIMITS.items():
+            size = validation.check_int(name, getattr(self, name), 1)
+            if size > most:
+                raise ValueError(f"{name} must be at most {most}, got {size}")
+        validation.check_bool("reads_on", self.reads_on)
 
     @property
     def outputs(self) -> int:
@@ -142,6 +162,9 @@ class ForecastNetwork(Composite):
         """Return the shape of each parameter that ``config`` makes; nothing is allocated."""
         names = ("features", "window", "horizon", "targets", "levels", "order", "reads_on")
         shape = Shape(**{name: config[name] for name in names})
+        validation.check_int("hidden_size", config["hidden_size"], 1)
+        if validation.check_int("num_layers", config["num_layers"], 1) > MOST_LAYERS:
+            raise ValueError(f"num_layers must be at most {MOST_LAYERS}")
         gru = {
             "input_size": shape.features,
             "hidden_size": config["hidden_size"],
