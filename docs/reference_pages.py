@@ -60,7 +60,7 @@ GROUPS = {
     "data": Group(
         "Data",
         "Functions that make arrays from sequences and files, and the forecaster.",
-        ("pygru.data", "pygru.forecasting", "pygru.baselines"),
+        ("pygru.data", "pygru.forecasting"),
     ),
     "io": Group(
         "Model files",
@@ -86,7 +86,7 @@ GROUPS = {
 
 # Submodules that users import by name, beside those that `pygru.__all__` lists and those
 # that say what is public in an `__all__` of their own.
-PUBLIC_MODULES = ("pygru.baselines", "pygru.plot")
+PUBLIC_MODULES = ("pygru.plot",)
 
 
 def public_modules():

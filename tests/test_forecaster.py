@@ -141,6 +141,20 @@ def test_bands_do_not_cross():
     assert (np.diff(bands, axis=1) >= 0).all()
 
 
+@pytest.mark.parametrize("kind", [list, np.float32, np.int64, "strided", "read-only"])
+def test_values_of_any_layout_give_the_same_forecast(kind):
+    values = np.round(100 * wave())
+    expected = quick().fit(values).predict()
+    if kind == "strided":
+        other = np.repeat(values, 2)[::2]
+    elif kind == "read-only":
+        other = values.copy()
+        other.flags.writeable = False
+    else:
+        other = values.tolist() if kind is list else values.astype(kind)
+    pd.testing.assert_frame_equal(quick().fit(other).predict(), expected, check_exact=True)
+
+
 # ---- scales ------------------------------------------------------------------------------
 
 

@@ -11,6 +11,5 @@ except ModuleNotFoundError as error:
 
 from pygru.forecasting.backtest import Backtest
 from pygru.forecasting.forecaster import GRUForecaster
-from pygru.forecasting.single import Forecaster, Split, Task, evaluate
 
-__all__ = ["Backtest", "Forecaster", "GRUForecaster", "Split", "Task", "evaluate"]
+__all__ = ["Backtest", "GRUForecaster"]

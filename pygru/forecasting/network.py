@@ -119,6 +119,7 @@ class ForecastNetwork(Composite):
         autoregression = tuple(Linear(order, horizon, seed=seed) for _ in range(targets))
         for each in autoregression:
             each.flat_parameters[...] = 0
+            each.trainable = False  # least squares has found them
         self._fix(
             shape=shape,
             gru=gru,
@@ -127,7 +128,7 @@ class ForecastNetwork(Composite):
             _body=Sequential(gru, *last, dropped, linear),
         )
         lines = {f"autoregression.{i}": each for i, each in enumerate(autoregression)}
-        self._create_parts({"gru": gru, "linear": linear, **lines})
+        self._create_parts({"gru": gru, "dropout": dropped, "linear": linear, **lines})
 
     shape: Shape
     gru: GRU
@@ -186,23 +187,6 @@ class ForecastNetwork(Composite):
         return {
             f"{part}.{name}": size for part, of in parts.items() for name, size in of.items()
         }
-
-    # ---- what is trained: everything but the autoregression --------------------------------
-
-    @property
-    def flat_pairs(self) -> list[tuple[Floats, Floats]]:
-        """List of (values, gradients) that an optimiser updates."""
-        return self._body.flat_pairs
-
-    @property
-    def weight_slices(self) -> list[list[slice]]:
-        """For each of ``flat_pairs`` the slices with weight decay: all except biases."""
-        return self._body.weight_slices
-
-    @property
-    def generators(self) -> list[np.random.Generator]:
-        """List of the random generators that training uses."""
-        return self._body.generators
 
     def reseed(self, seed: Seed) -> None:
         """Draw the initial parameters of what is trained anew."""
