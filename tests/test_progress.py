@@ -113,6 +113,13 @@ def test_an_epoch_that_is_told_twice_is_shown_once(capsys):
     assert capsys.readouterr().err == "epoch 6/9: loss 1, 2 sequences/s\n"
 
 
+def test_what_is_no_bool_is_refused():
+    with pytest.raises(TypeError, match="progress must be a bool, got str"):
+        fit(trainer_with(), progress="no")
+    with pytest.raises(TypeError, match="disable must be a bool, got int"):
+        pygru.ProgressBar(1)
+
+
 class Refusing(io.StringIO):
     """A pipe that nobody reads any more."""
 

@@ -13,6 +13,7 @@ import time
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from pygru.core import validation
 from pygru.train.callbacks import Callback
 
 if TYPE_CHECKING:
@@ -50,11 +51,11 @@ class ProgressBar(Callback):
     """
 
     def __init__(self, disable: bool | None = None) -> None:
-        self.disable = disable
+        self.disable = None if disable is None else validation.check_bool("disable", disable)
         self._display: _Bar | _Lines | None = None
 
     def on_fit_begin(self, trainer: Trainer, epochs: range) -> None:
-        """Open the bar."""
+        """Open the bar, or say nothing until the first epoch has ended."""
         self._display = None
         disable = self.disable
         if disable is None:

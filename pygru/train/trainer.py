@@ -277,7 +277,8 @@ class Trainer:
             raise ValueError("validation must be None if validation_split is given")
         callbacks = list(self.callbacks)
         if not any(isinstance(callback, ProgressBar) for callback in callbacks):
-            callbacks.append(ProgressBar(None if progress is None else not progress))
+            shown = None if progress is None else check_bool("progress", progress)
+            callbacks.append(ProgressBar(None if shown is None else not shown))
         n_threads = threads.resolve(self.n_threads)
         with threads.single_threaded_blas(), threads.num_threads(n_threads):
             reader = self._reader(bptt_steps)
