@@ -191,7 +191,7 @@ def _forecaster(options: argparse.Namespace, season: int | None) -> GRUForecaste
 
 def _say_plan(options: argparse.Namespace, panel: Panel, plan: Plan) -> None:
     """Print the parts, the model, and how long training will take."""
-    from pygru.commands.report import about, say, stamp
+    from pygru.commands.report import about, counted, say, stamp
 
     longest = max(panel.series, key=lambda series: series.index[-1])
     index = longest.index
@@ -208,8 +208,9 @@ def _say_plan(options: argparse.Namespace, panel: Panel, plan: Plan) -> None:
     seconds = options.epochs * _seconds_of_an_epoch(options, panel, plan)
     say(
         "model",
-        f"GRU, {layers}{options.hidden_size} units; at most {options.epochs} epochs, "
-        f"{about(seconds)}; fewer if the validation error stops falling",
+        f"GRU, {layers}{options.hidden_size} units; at most "
+        f"{counted(options.epochs, 'epoch')}, {about(seconds)}; fewer if the validation error "
+        "stops falling",
     )
 
 
