@@ -198,8 +198,8 @@ def test_a_long_table_with_covariates(shops, capsys):
     pd.testing.assert_frame_equal(again, forecast)
     assert main(*command) == 1
     message = capsys.readouterr().err
-    assert "future must cover the 3 steps after 2020-04-29" in message
-    assert "give them with --future FILE, or as further rows of the table" in message
+    assert "--future must cover the 3 steps after 2020-04-29" in message
+    assert f"; further rows of {shops / 'shops.csv'} may have them too" in message
 
 
 def test_categories_that_look_like_numbers(folder, capsys):
@@ -621,6 +621,22 @@ def test_weights_that_are_nan(trained, folder, capsys):
 def test_data_that_do_not_fit_the_model(text, message, trained, folder, capsys):
     (folder / "d.csv").write_text(text)
     fails(capsys, 1, message, "predict", trained / "model.safetensors", "d.csv")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--id x", "--id does not fit: the model was trained without it"),
+        ("--quantiles 0.1", "unrecognized arguments"),
+        ("--threads x", "must be a whole number"),
+    ],
+)
+def test_options_that_do_not_fit_the_model(arguments, message, trained, capsys):
+    command = ("predict", trained / "model.safetensors", trained / "data.csv")
+    assert main(*command, *arguments.split()) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.endswith("; see pygru predict --help\n")
 
 
 def test_output_is_replaced_only_if_asked(trained, folder, capsys):

@@ -95,6 +95,16 @@ def test_of_many_series_the_best_the_worst_and_some_between(drawn):
     assert titles == ["x, 0", "y, 0", "x, 1", "y, 1"]
 
 
+@pytest.mark.parametrize("name", ["step", "actual", "GRU", "target", "origin", "time"])
+def test_ids_of_any_name(name, drawn):
+    parts = [pd.DataFrame({"t": range(60), name: shop, "x": wave(60)}) for shop in "ab"]
+    backtest, (*tops, _) = drawn(pd.concat(parts), 40, target="x", id=name, time="t")
+    assert [top.get_title(loc="left") for top in tops] == ["x, a", "x, b"]
+    assert backtest.id_columns == (f"{name}_id",)
+    assert backtest.forecasts[f"{name}_id"].unique().tolist() == ["a", "b"]
+    assert backtest.forecasts["step"].unique().tolist() == [1, 2, 3]
+
+
 def test_one_step_is_seen(drawn):
     _, (top, _) = drawn(pd.Series(wave(60)), 40, horizon=1)
     points = [line for line in top.get_lines() if line.get_marker() == "o"]

@@ -18,7 +18,10 @@ class InterruptedRun(Exception):
 LONGEST = 1000  # characters of an error; a table may have a million names
 
 # What the messages of pygru.forecasting call by the names of Python arguments.
-OPTIONS = {"freq": "--freq", "time": "--time", "id": "--id", "target": "--target"}
+OPTIONS = {
+    **{name: f"--{name}" for name in ("freq", "time", "id", "target", "future", "static")},
+    "past": "--features",
+}
 
 
 def one_line(error: BaseException) -> str:

@@ -34,9 +34,8 @@ def run(options: argparse.Namespace) -> None:
             forecast = forecaster.predict(table, future=future)
     except (ValueError, TypeError) as error:
         said = about_file(error, options.data)
-        if str(said).startswith("future must cover"):
-            hint = "; give them with --future FILE, or as further rows of the table"
-            said = CommandError(f"{said}{hint}")
+        if str(said).startswith("--future must cover"):
+            said = CommandError(f"{said}; further rows of {options.data} may have them too")
         raise said from error
     data = _as_csv(forecast, schema, new_names).encode()
     if options.output != "-":
@@ -65,9 +64,11 @@ def _new_names(schema: Schema, options: argparse.Namespace) -> dict[str, str]:
             continue
         new = [value] if len(old) == 1 else names(value)
         if len(new) != len(old):
-            was = f"({', '.join(map(str, old))})" if old else "(none)"
+            if not old:
+                raise UsageError(f"--{role} does not fit: the model was trained without it")
             raise UsageError(
-                f"--{role} must name {len(old)} columns, as in training {was}, got {len(new)}"
+                f"--{role} must name {len(old)} columns, as in training "
+                f"({', '.join(map(str, old))}), got {len(new)}"
             )
         found |= {str(a): b for a, b in zip(old, new, strict=True)}
     return found

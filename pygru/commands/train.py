@@ -203,7 +203,10 @@ def _say_plan(options: argparse.Namespace, panel: Panel, plan: Plan) -> None:
     text = "no season" if plan.season is None else f"season {plan.season}"
     if options.season == "auto":
         text += " found in the training part"
-    say("forecast", f"{options.horizon} steps ahead, {text}" + _levels(options.quantiles))
+    say(
+        "forecast",
+        f"{counted(options.horizon, 'step')} ahead, {text}" + _levels(options.quantiles),
+    )
     layers = f"{options.layers} layers of " if options.layers > 1 else ""
     seconds = options.epochs * _seconds_of_an_epoch(options, panel, plan)
     say(

@@ -151,6 +151,16 @@ class Backtest:
             )
         return pd.DataFrame.from_dict(rows, orient="index", columns=list(scoring.NAMES))
 
+    @property
+    def id_columns(self) -> tuple[Any, ...]:
+        """The columns of ``forecasts`` with the ids.
+
+        They have the names of the table, and ``_id`` behind a name that ``forecasts`` needs.
+        """
+        own = {"origin", "time", "step", "target", "actual", *self.methods}
+        own |= {f"q{q:g}" for q in self._quantiles}
+        return tuple(f"{n}_id" if n in own else n for n in self._panel.schema.id)
+
     @cached_property
     def forecasts(self) -> pd.DataFrame:
         """The forecasts, a row for each origin, step and target."""
@@ -166,7 +176,7 @@ class Backtest:
         ahead = np.arange(self._gap + 1, self._gap + 1 + H)
         times = (first + steps)[:, np.newaxis] + ahead
         columns: dict[Any, Any] = {}
-        for place, name in enumerate(panel.schema.id):
+        for place, name in enumerate(self.id_columns):
             ids: list[Any] = [one.id for one in panel.series]
             if len(panel.schema.id) > 1:
                 ids = [each[place] for each in ids]

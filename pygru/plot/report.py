@@ -57,7 +57,7 @@ def plot_forecast(
     path : path-like or file object
         Where to write a PNG.
     """
-    curves = _some(_curves(panel, backtest.forecasts))
+    curves = _some(_curves(panel, backtest))
     count = len(curves)
     figure, axes = pyplot().subplots(
         count + 1,
@@ -83,10 +83,10 @@ def plot_forecast(
 # ---- which curves ------------------------------------------------------------------------
 
 
-def _curves(panel: Panel, forecasts: Any) -> list[_Curve]:
+def _curves(panel: Panel, backtest: Backtest) -> list[_Curve]:
     """All targets of all series that have a forecast in the test part."""
-    keys = [*panel.schema.id, "target"]
-    groups = dict(list(forecasts.groupby(keys, sort=False)))
+    keys = [*backtest.id_columns, "target"]
+    groups = dict(list(backtest.forecasts.groupby(keys, sort=False)))
     curves = []
     for series in panel.series:
         id: Any = series.id if len(panel.schema.id) > 1 else (series.id,)
