@@ -22,6 +22,16 @@ if TYPE_CHECKING:
 
 # What pandas does not try by itself, because the day is not in it.
 MONTHS = ("%b %Y", "%B %Y", "%b-%Y", "%b-%y", "%m/%Y", "%Y/%m", "%m.%Y")
+# What pandas does not guess: years of two digits, and times before and after noon.
+CLOCKS = ("", " %H:%M", " %H:%M:%S")
+NOON = (" %I:%M %p", " %I:%M:%S %p")
+MONTH_FIRST = (*(f"%m/%d/%y{clock}" for clock in CLOCKS), *(f"%m/%d/%Y{n}" for n in NOON))
+DAY_FIRST = (
+    *(f"%d.%m.%y{clock}" for clock in CLOCKS),
+    *(f"%d/%m/%y{clock}" for clock in CLOCKS),
+    *(f"%d/%m/%Y{n}" for n in NOON),
+)
+LONGEST = 64  # characters of a date; pandas would try for minutes to read a very long text
 OFFSET = r":\d\d(?:[.,]\d+)?\s?(Z|UTC|[+-]\d\d(?::?\d\d)?)$"
 QUARTER = r"\d{4}\s?-?Q[1-4]"
 
@@ -146,7 +156,7 @@ def _objects(what: str, index: Any) -> Any:
     if kind == "a period":
         try:
             return pd.PeriodIndex(index, name=index.name)
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             raise ValueError(f"{what} mixes periods: {str(error)[:200]}") from None
     if kind != "a date":
         raise _wrong_kind(what, f"{kind} in row 0")
@@ -197,6 +207,9 @@ def read_text(what: str, index: Any) -> Any:
     blank = np.flatnonzero(text.to_numpy() == "")
     if blank.size:
         raise ValueError(f"{what} is missing in {shown_rows(blank)}")
+    long = np.flatnonzero(text.str.len() > LONGEST)
+    if long.size:
+        raise ValueError(f"{what} cannot be read as dates: {shown_rows(long, text)}")
     if text.str.fullmatch(QUARTER).all() and len(text):
         plain = text.str.replace(r"\s?-?Q", "Q", regex=True)
         return pd.PeriodIndex(plain.to_numpy(), freq="Q", name=index.name)
@@ -237,8 +250,10 @@ def _iso(text: Any) -> Any:
 
 def _by_day_or_month(what: str, text: Any) -> Any:
     """Dates such as 31/12/2024 or 12/31/2024: the order of day and month must be certain."""
-    month_first = None if text.str.match(r"\d{1,2}\.").all() else _attempt(text)
-    day_first = _attempt(text, dayfirst=True)
+    month_first = None
+    if not text.str.match(r"\d{1,2}\.").all():  # a date with dots begins with the day
+        month_first = _first_that_fits(text, {}, MONTH_FIRST)
+    day_first = _first_that_fits(text, {"dayfirst": True}, DAY_FIRST)
     if month_first is None or day_first is None:
         return day_first if month_first is None else month_first
     if month_first.equals(day_first):
@@ -252,6 +267,13 @@ def _by_day_or_month(what: str, text: Any) -> Any:
         f"{month_first[row].date()} or {day_first[row].date()}. Convert it first, with "
         "pandas.to_datetime(..., dayfirst=True) or dayfirst=False"
     )
+
+
+def _first_that_fits(text: Any, guess: dict[str, Any], formats: tuple[str, ...]) -> Any:
+    found = _attempt(text, **guess)
+    for form in formats:
+        found = _attempt(text, format=form) if found is None else found
+    return found
 
 
 def _is_regular(dates: Any) -> bool:
