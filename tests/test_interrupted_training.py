@@ -275,7 +275,7 @@ def test_other_weights_for_a_while_are_taken_back():
 
     def check(where):
         if "__exit__" in where:  # before it could do anything: the next fit takes them back
-            trainer._state.begin(0, {})
+            trainer._state.begin(0, {}, None)
         assert np.array_equal(trainer.model.flat_parameters, weights), where
         assert trainer._state.trained is None, where
 
