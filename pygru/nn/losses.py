@@ -147,7 +147,7 @@ def huber(
 
     def element(p: Floats, t: Floats) -> tuple[Floats, Floats]:
         d = p - t
-        largest = d.dtype.type(min(delta, np.finfo(d.dtype).max))  # a number of this precision
+        largest = d.dtype.type(min(delta, float(np.finfo(d.dtype).max)))  # of this precision
         inside = np.clip(d, -largest, largest)
         return inside * (d - inside / 2), inside
 
