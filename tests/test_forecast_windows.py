@@ -11,7 +11,7 @@ from pygru.forecasting.panel import read_panel
 from pygru.forecasting.scaling import Affine, Spread
 from pygru.forecasting.stack import Origins, Stack, joined
 from pygru.forecasting.task import Task, default_window
-from pygru.forecasting.windows import Scaling, Windows, naive_with_drift, relative
+from pygru.forecasting.windows import Scaling, Windows, measure, naive_with_drift, relative
 
 
 def holey(n, seed, share=0.3):
@@ -119,7 +119,40 @@ def test_inputs_are_scaled_and_laid_out_as_described():
     y = windows.targets(stack.at(0, np.array([origin])))[0]
     expected = (table[origin + 1 : origin + 4, 0] - table[origin, 0]) / 3
     np.testing.assert_allclose(y[:, 0, 0], expected, rtol=1e-6)
-    assert y[..., 1].all()
+    assert y[:, 0, 1].all()
+    # A target that is missing does not count, nor does one without a scale.
+    table[origin + 2, 0] = np.nan
+    stack = Stack([*read_panel(table).series], Task(horizon, None, window))
+    scaling = Scaling((Spread(np.ones(2), np.array([3.0, 0.0])),), none(), none(), none())
+    y = Windows(stack, scaling).targets(stack.at(0, np.array([origin])))[0]
+    np.testing.assert_array_equal(y[..., 1], [[1, 0], [0, 0], [1, 0]])
+    assert y[1, 0, 0] == 0
+
+
+def test_a_spread_that_is_only_rounding_is_none():
+    rng = np.random.default_rng(0)
+    for level in (1e-5, 0.3, 1e12):
+        wobbling = np.where(rng.random(80) < 0.5, level, np.nextafter(level, np.inf))
+        for season in (None, 4):
+            stack = stack_of([[wobbling]], season, 8, 3)
+            spread = measure(stack, 0, stack.origins(0, 20, 80))
+            assert (spread.read.item(), spread.error.item()) == (0, 0)
+        real = level + level * 1e-9 * rng.standard_normal(80)
+        stack = stack_of([[real]], None, 8, 3)
+        spread = measure(stack, 0, stack.origins(0, 20, 80))
+        assert spread.error.item() > 0.1 * level * 1e-9
+
+
+def test_the_spread_is_the_error_of_the_naive_forecast():
+    values = holey(60, 3)
+    stack = stack_of([[values]], 5, 8, 4)
+    origins = range(20, 56)
+    spread = measure(stack, 0, stack.at(0, np.array(origins)))
+    inputs, errors = slow.windows(values, 5, 8, 4, origins)
+    observed = inputs[..., 1] > 0
+    assert spread.read.item() == pytest.approx(np.sqrt(np.mean(inputs[observed][:, 0] ** 2)))
+    known = errors[~np.isnan(errors)]
+    assert spread.error.item() == pytest.approx(np.sqrt(np.mean(known**2)))
 
 
 def test_nothing_in_a_window_depends_on_what_comes_after_its_origin():

@@ -267,9 +267,14 @@ def test_a_validation_part_without_a_value_decides_nothing():
 
 
 def test_the_validation_part_only_chooses_the_epoch():
+    """Neither weights nor scales nor the season come from it."""
     values, other = wave(), wave()
-    other[240:] = 50.0
-    fitted = [quick(season=12, epochs=1).fit(y, validation_size=60) for y in (values, other)]
+    other[240:] = 50 * np.sin(2 * np.pi * np.arange(60) / 9)
+    fitted = [quick(season="auto").fit(y, validation_size=60) for y in (values, other)]
+    assert fitted[0].season_ == fitted[1].season_ == 12
+    scales = [forecaster._fitted.spreads[None] for forecaster in fitted]
+    np.testing.assert_array_equal(scales[0].read, scales[1].read)
+    np.testing.assert_array_equal(scales[0].error, scales[1].error)
     for name, array in fitted[0].model_.state_dict().items():
         np.testing.assert_array_equal(array, fitted[1].model_.state_dict()[name])
 
