@@ -198,9 +198,7 @@ def training_origins(stack: Stack, number: int, end: int) -> Origins:
 
 def usable(stack: Stack, origins: Origins) -> Origins:
     """Return the origins with a known value before them and an observed one to compare with."""
-    observed = (~np.isnan(stack.values)).any(axis=1)
-    until = np.concatenate([[0], np.cumsum(observed)])
-    rows = origins.rows
+    rows, until = origins.rows, stack.observed_before
     has_target = until[rows + stack.task.horizon + 1] > until[rows + 1]
     return origins.take(np.flatnonzero(has_target & ~np.isnan(stack.filled[rows]).all(axis=1)))
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -103,6 +104,12 @@ class Stack:
         else:
             self.filled[block] = filled = fill_seasonal(values, season)
             self.changes[block][season:] = filled[season:] - filled[:-season]
+
+    @cached_property
+    def observed_before(self) -> Rows:
+        """How many rows before each row have a target, (R + 1,)."""
+        observed = (~np.isnan(self.values)).any(axis=1)
+        return np.concatenate([[0], np.cumsum(observed)])
 
     # ---- origins ---------------------------------------------------------------------------
 
