@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from pygru.core import validation
+from pygru.core.hints import NamedArguments
 from pygru.nn.initializers import INITIALIZERS
 from pygru.variant import Variant
 
@@ -26,7 +27,7 @@ LEAST_EPS = 1e-30  # a smaller number would be denormal or zero in float32
 
 
 @dataclass(frozen=True, init=False, repr=False)
-class GRUOptions:
+class GRUOptions(NamedArguments):
     """All arguments of :class:`GRU` except the seed. They are checked, and cannot be changed.
 
     Parameters

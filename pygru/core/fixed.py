@@ -8,8 +8,10 @@ here; what the values may be is checked where they are set.
 
 from typing import Any
 
+from pygru.core.hints import NamedArguments
 
-class FixedAttributes:
+
+class FixedAttributes(NamedArguments):
     """Base class of objects whose settings can be read but no longer be assigned.
 
     A subclass sets them with ``self._fix(name=value, ...)`` in its ``__init__``. Reading them

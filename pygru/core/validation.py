@@ -5,7 +5,6 @@ An array whose values become indices or lengths is copied first, and the copy is
 used: another thread or process may write the original at any time.
 """
 
-import difflib
 import math
 import operator
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from pygru.core.hints import nearest
 from pygru.typing import Floats
 
 # float64 holds every integer up to here; a larger one would silently become another number.
@@ -138,8 +138,8 @@ def check_dtype(dtype: DTypeLike | None) -> np.dtype[np.floating[Any]]:
 
 def unexpected_key(key: object, known: Iterable[str]) -> str:
     """The text for a name that does not exist, with the nearest one that does."""
-    near = difflib.get_close_matches(str(key), list(known), n=1)
-    return f"unexpected key {shown(key)}" + (f"; did you mean {near[0]!r}?" if near else "")
+    near = nearest(str(key), known)
+    return f"unexpected key {shown(key)}" + (f"; did you mean {near!r}?" if near else "")
 
 
 # ---- arrays ------------------------------------------------------------------------------
@@ -189,8 +189,18 @@ def as_numeric(name: str, value: ArrayLike) -> NDArray[Any]:
     if array.dtype.kind == "c":
         raise ValueError(f"Complex data not supported: {name} has dtype {array.dtype}")
     if array.dtype.kind not in "biuf":
-        raise TypeError(f"{name} must be numeric, got dtype {array.dtype}")
+        raise TypeError(
+            f"{name} must be numeric, got dtype {array.dtype}{_of_sequences(name, value)}"
+        )
     return array
+
+
+def _of_sequences(name: str, value: object) -> str:
+    """A hint if ``value`` is an array of arrays, which many tools make of a list of them."""
+    is_array = isinstance(value, np.ndarray) and value.dtype == object and value.size
+    if is_array and np.ndim(value.flat[0]):  # type: ignore[attr-defined]
+        return f", an array of sequences; pass a list, as in list({name})"
+    return ""
 
 
 def as_real(name: str, value: ArrayLike, dtype: DTypeLike) -> Floats:

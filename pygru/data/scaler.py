@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pygru.core import validation
+from pygru.core.hints import NamedArguments
 from pygru.data.padding import as_sequences
 from pygru.typing import Floats
 
@@ -20,7 +21,7 @@ METHODS = ("standard", "robust", "minmax")
 ROUNDINGS = 8
 
 
-class Scaler:
+class Scaler(NamedArguments):
     """Subtract a centre from each feature and divide by a scale, both learned by :meth:`fit`.
 
     Fit it on the training data and transform the validation and test data with it: a scale that

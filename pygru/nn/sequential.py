@@ -81,9 +81,11 @@ class Sequential(Composite):
             name = f"layers[{index}]"
             is_layer = isinstance(layer, Model) and layer.layers is None
             if not is_layer or layer.reads == "pairs":
+                listed = isinstance(layer, (list, tuple))
                 raise TypeError(
                     f"{name} must be a GRU or another pygru.Layer, "
                     f"got {validation.type_name(layer)}"
+                    + ("; pass the layers one by one, as in Sequential(*layers)" * listed)
                 )
             if not layer.batch_first:
                 raise ValueError(

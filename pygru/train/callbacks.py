@@ -20,13 +20,14 @@ import numpy as np
 
 from pygru.core import validation
 from pygru.core.atomic import assignment, attributes, commit
+from pygru.core.hints import NamedArguments
 from pygru.typing import Floats
 
 if TYPE_CHECKING:
     from pygru.train.trainer import Trainer
 
 
-class Callback:
+class Callback(NamedArguments):
     """Base class of callbacks: override the methods that you need.
 
     Set ``trainer.stop = True`` to end training. An exception in a callback also ends training

@@ -14,6 +14,7 @@ import numpy as np
 
 from pygru.core import validation
 from pygru.core.atomic import Action, assignment, attributes, commit
+from pygru.core.hints import NamedArguments
 from pygru.train.descriptions import describe_function
 from pygru.typing import Floats
 
@@ -43,7 +44,7 @@ def frozen_in(model: Any) -> tuple[str, ...]:
     return names
 
 
-class Optimizer:
+class Optimizer(NamedArguments):
     """What the optimisers share: their state, one row of arrays per flat array, and the rate.
 
     Parameters

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from pygru.budget import check_memory
 from pygru.core import threads
 from pygru.core.atomic import commit
+from pygru.core.hints import NamedArguments
 from pygru.core.validation import check_bool, check_count, check_int
 from pygru.io.files import named_in_errors
 from pygru.io.native import classes_of, describe
@@ -52,7 +53,7 @@ from pygru.train.state import TrainingState
 from pygru.typing import Floats, Path, Seed
 
 
-class Trainer:
+class Trainer(NamedArguments):
     """Trains a model by mini-batch gradient descent.
 
     The same data, model and seed give the same weights, bit for bit, for every number of
