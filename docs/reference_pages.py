@@ -49,8 +49,9 @@ GROUPS = {
     "sklearn": Group(
         "scikit-learn estimators",
         "Estimators that work with the tools of scikit-learn, version 1.6 or later. They also "
-        "have the methods of all its estimators, such as `get_params` and `score`.",
-        ("pygru.sklearn",),
+        "have the methods of all its estimators, such as `get_params`. `pygru.sktime` and "
+        "`pygru.aeon` have adapters for these libraries.",
+        ("pygru.sklearn", "pygru.sktime", "pygru.aeon"),
     ),
     "losses": Group(
         "Losses",
