@@ -37,7 +37,8 @@ def test_common_checks(estimator, check):
 @pytest.mark.skipif("SCIPY_ARRAY_API" in os.environ, reason="this is the process of its own")
 def test_checks_of_the_array_api():
     """These need a variable that SciPy reads when it is imported."""
-    command = [sys.executable, "-P", "-m", "pytest", "-q", "-rs", __file__, "-k", "array_api"]
+    selected = ["-m", "slow or not slow", "-k", "array_api"]
+    command = [sys.executable, "-P", "-m", "pytest", "-q", "-rs", __file__, *selected]
     result = subprocess.run(
         command, env=os.environ | {"SCIPY_ARRAY_API": "1"}, capture_output=True, text=True
     )
