@@ -221,7 +221,9 @@ def test_sequences_that_happen_to_have_one_length_are_still_sequences(as_objects
     assert model.predict(make([sequence[:5, 0] for sequence in X3])).shape == (N,)
     assert model.predict(X3[:, :, 0]).shape == (N,)
     tokens = classifier(embedding=(5, 3)).fit([[1, 2, 3], [2, 3, 4]] * 4, [0, 1] * 4)
+    assert tokens.n_features_in_ == 1
     assert tokens.predict([[1, 2], [1, 2]]).shape == (2,)
+    assert tokens.predict(np.array([[1, 2], [1, 2]])).shape == (2,)
 
 
 # ---- missing values ------------------------------------------------------------------------

@@ -106,6 +106,13 @@ def test_the_form_of_the_input_is_that_of_the_result(make):
     assert results[3].dtype == object and results[3].shape == (N,)
     for result in results[1:]:
         assert (np.concatenate(list(result)) == np.concatenate(results[0])).all()
+    # Each row of an array has the prediction that its sequence has on its own.
+    model = make(max_iter=2).fit(X3, labels)
+    for sequence, steps in zip(X3, model.predict(X3), strict=True):
+        alone = model.predict([sequence, sequence[:3]])
+        assert (alone[0] == steps).all() and (alone[1] == steps[:3]).all()
+    learned = make(max_iter=40).fit(X3, labels)
+    assert np.mean((learned.predict(X3) > 0.5) == labels) > 0.95
     table = make(max_iter=2).fit(X3[:, :, 0], labels)
     assert table.predict(X3[:, :, 0]).shape == (N, T)
 

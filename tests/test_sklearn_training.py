@@ -48,6 +48,18 @@ def test_early_stopping_keeps_the_best_weights(make):
     assert (shorter.predict(RAGGED) == model.predict(RAGGED)).all()
 
 
+def test_early_stopping_divides_weights_and_classes():
+    """A sample of weight 0 counts in neither part; both parts have all classes."""
+    weights = np.arange(N) % 4
+    options = {"early_stopping": True, "validation_fraction": 0.25, "max_iter": 4}
+    first = regressor(**options).fit(RAGGED, VALUES, weights)
+    second = regressor(**options).fit(RAGGED, np.where(weights == 0, 1e3, VALUES), weights)
+    assert first.loss_curve_ == second.loss_curve_
+    assert first.validation_scores_ == second.validation_scores_
+    with pytest.raises(ValueError, match="least populated class"):  # as in MLPClassifier
+        classifier(**options).fit(RAGGED, np.arange(N) == 0)
+
+
 @pytest.mark.parametrize("make", [classifier, regressor])
 def test_warm_start_goes_on_from_the_weights(make):
     y = UP if make is classifier else VALUES
