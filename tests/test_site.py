@@ -1,8 +1,8 @@
 """Parts of the site that are made from other files: links, and the note on quick runs.
 
 None of this needs Sphinx. The tests would find a link that ``pyproject.toml`` does not give, a
-note that is missing or stands above the title of a page, and a name that the overview of the
-reference leaves out.
+note that is missing or stands above the title of a page, a name that the overview of the
+reference leaves out, and a bar of the picture of speed that is not in the table.
 """
 
 import importlib.util
@@ -58,3 +58,23 @@ def test_the_overview_of_the_reference_has_every_name(tmp_path):
         assert overview.count(f"   {name}") == 1, name
     copied = (tmp_path / "reference" / "changelog.md").read_text()
     assert copied == (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_the_picture_of_speed_shows_the_table():
+    picture = load("speed_picture")
+    page = (DOCS / "speed.md").read_text(encoding="utf-8")
+    found = picture.times(page)
+    assert list(found) == list(picture.CELLS)
+    rows = [line.split(" | ") for line in page.splitlines()]
+    for (kind, shape), each in found.items():
+        row = next(row for row in rows if row[:2] == [f"| {kind}", shape])  # of the first table
+        shown = row[2 : 2 + 5]
+        assert len(each) == len(shown) - shown.count("-")
+        for text, milliseconds in zip((text for text in shown if text != "-"), each.values()):
+            number, unit = text.split()
+            assert milliseconds == pytest.approx(float(number) / {"us": 1000, "ms": 1}[unit])
+    assert list(found["training", "32, 100, 128"]) == ["pygru", "PyTorch", "JAX"]
+    with pytest.raises(KeyError, match="inference"):
+        picture.times(
+            page.replace("| inference | 32, 100, 128 |", "| inference | 33, 100, 128 |")
+        )
