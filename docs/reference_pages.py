@@ -163,6 +163,10 @@ def write(folder, changelog):
     """Write all pages into ``folder``: groups, their overview, the command line, changes."""
     folder.mkdir(exist_ok=True)
     groups = grouped()
+    names = {name for group in groups.values() for name in group}
+    for page in (folder / "generated").glob("*.rst"):  # of an earlier build
+        if page.stem not in names:
+            page.unlink()
     _write_if_new(folder / "overview.txt", _overview(groups))
     _write_if_new(folder / "changelog.md", changelog.read_text(encoding="utf-8").splitlines())
     for key, names in groups.items():

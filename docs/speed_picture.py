@@ -2,9 +2,9 @@
 
 Run it after new figures have been put into docs/speed.md:  python docs/speed_picture.py
 
-The times are read from the first table of that page, which ``python -m benchmarks`` has printed;
-nothing is measured here. The three cells have one size, 128 units, and were not chosen by their
-result: one step, inference and training.
+The times are read from the first table of that page, printed by ``python -m benchmarks``.
+Nothing is measured here. The three cells have the same size, 128 units, and were not chosen by
+their results: one step, inference and training.
 """
 
 import re
