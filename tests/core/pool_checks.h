@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "../../src_c/atomics.h"
+#include "../../src_c/parallel.h"
 #include "../../src_c/pool.h"
 #include "../../src_c/waiting.h"
 #include "../../src_c/worth.h"
@@ -138,6 +139,65 @@ static void check_worth(void) {
     pygru_remember_effort(kind, &stopped, 9999);
     pygru_remember_effort(kind, &set_back, 9999);
     CHECK_INT(calls_alone(kind), 0);
+}
+
+/* Two tasks. If two threads work, the caller has to wait for the other one, for several times as
+ * long as it was busy itself. */
+typedef struct held_up {
+    int32_t others;  /* tasks that other threads have begun */
+    int64_t busy_ns; /* of the caller */
+} held_up;
+
+static int64_t two_tasks(int32_t phase, void *context) {
+    (void)phase;
+    (void)context;
+    return 2;
+}
+
+static void hold_up(int32_t phase, int64_t task, int32_t slot, pygru_run *run, void *context) {
+    held_up *h = context;
+    const int64_t begin = pygru_now_ns();
+    (void)phase;
+    (void)task;
+    (void)run;
+    if (slot != 0) {
+        STORE32(&h->others, 1);
+        while (LOAD64(&h->busy_ns) == 0) {
+            pygru_yield();
+        }
+        while (pygru_now_ns() - begin < 5 * LOAD64(&h->busy_ns) + 1000000) {
+            pygru_yield();
+        }
+    } else if (LOAD64(&h->busy_ns) == 0) {
+        while (LOAD32(&h->others) == 0) {
+            pygru_yield();
+        }
+        STORE64(&h->busy_ns, pygru_now_ns() - begin);
+    }
+}
+
+/* Whether another thread has worked in a call of these two tasks. */
+static int others_worked(int32_t adaptive, int32_t threading) {
+    pygru_team team = {2, NULL, NULL, 0, 0};
+    held_up h = {0, 0};
+    const pygru_work work = {1, two_tasks, hold_up, &h, 0};
+    team.adaptive = adaptive;
+    team.threading = threading;
+    if (adaptive) {
+        h.busy_ns = 1; /* nobody waits if it runs alone */
+    }
+    CHECK_INT(pygru_parallel_run(&team, &work), PYGRU_OK);
+    return LOAD32(&h.others);
+}
+
+static void check_held_up_calls_run_alone(void) {
+    int32_t threading;
+    set_case("a call that is held up");
+    for (threading = PYGRU_POOL; threading <= PYGRU_OPENMP; threading++) {
+        CHECK_INT(others_worked(0, threading), 1);
+        CHECK_INT(others_worked(0, threading), 1); /* without `adaptive` again and again */
+        CHECK_INT(others_worked(1, threading), 0); /* each loss sends one call or more */
+    }
 }
 
 #endif

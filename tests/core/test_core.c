@@ -114,6 +114,7 @@ int main(int argc, char **argv) {
     RUN(check_fingerprint());
     RUN(check_pool());
     RUN(check_worth());
+    RUN(check_held_up_calls_run_alone());
     RUN(check_activations(quick));
     RUN(check_products(quick));
     RUN(check_batches(quick));
