@@ -420,7 +420,10 @@ def test_the_finder_refuses():
         (lambda: ReduceLROnPlateau(1.0), r"factor must be a number in \(0, 1\), got 1"),
         (lambda: ReduceLROnPlateau(0.5, 0), "patience must be >= 1, got 0"),
         (lambda: ModelCheckpoint("x", every=0), "every must be >= 1, got 0"),
-        (lambda: ModelCheckpoint("x", monitor="accuracy"), "monitor must be one of 'val_loss'"),
+        (
+            lambda: ModelCheckpoint("x", mode="largest"),
+            "mode must be one of 'auto', 'min', 'max'",
+        ),
     ],
 )
 def test_settings_are_checked(call, message):

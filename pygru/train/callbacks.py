@@ -12,7 +12,6 @@ then makes them in one step, and it ignores an event that it has already process
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ import numpy as np
 from pygru.core import validation
 from pygru.core.atomic import assignment, attributes, commit
 from pygru.core.hints import NamedArguments
+from pygru.train.monitor import Monitor
 from pygru.typing import Floats
 
 if TYPE_CHECKING:
@@ -78,22 +78,6 @@ class Callback(NamedArguments):
         """
 
 
-def loss_in(record: Mapping[str, Any], callback: Any) -> float:
-    """The loss of an epoch that a callback monitors."""
-    if callback.monitor not in record:
-        losses = [name for name in record if name.endswith("loss")]
-        raise ValueError(
-            f"{type(callback).__name__} monitors {callback.monitor!r}, but training has only "
-            f"{', '.join(losses)}; pass validation= to fit"
-        )
-    return float(record[callback.monitor])
-
-
-def check_monitor(monitor: str) -> str:
-    """Return the name of a loss that a callback may monitor."""
-    return str(validation.check_choice("monitor", monitor, ("val_loss", "loss")))
-
-
 def check_names(state: Mapping[str, Any], *names: str) -> None:
     """Raise unless a state has exactly these names."""
     if set(state) != set(names):
@@ -122,16 +106,20 @@ def _check_weights(name: str, weights: Any, model: Any) -> None:
 
 
 class EarlyStopping(Callback):
-    """Ends training when a loss has stopped falling, and goes back to the best weights.
+    """Ends training when a loss or metric no longer improves, and restores the best weights.
 
     Parameters
     ----------
     patience : int
         Epochs without improvement before training ends.
     min_delta : float
-        How much smaller a loss must be to count as an improvement.
-    monitor : {"val_loss", "loss"}
-        The loss that is compared.
+        By more than this a value must be better to count as an improvement.
+    monitor : str
+        The number that is compared: ``"val_loss"``, ``"loss"``, or a metric of the trainer,
+        such as ``"val_accuracy"``.
+    mode : {"auto", "min", "max"}
+        Whether the smallest or the largest value is the best. ``"auto"`` knows it for losses
+        and for metrics that the trainer was given by their names.
     restore_best : bool
         Whether the best weights are restored when training ends, for whatever reason.
 
@@ -148,13 +136,15 @@ class EarlyStopping(Callback):
         *,
         min_delta: float = 0.0,
         monitor: str = "val_loss",
+        mode: str = "auto",
         restore_best: bool = True,
     ) -> None:
         self.patience = validation.check_int("patience", patience, 1)
         self.min_delta = validation.check_number("min_delta", min_delta)
-        self.monitor = check_monitor(monitor)
+        self._watched = Monitor(monitor, mode)
+        self.monitor, self.mode = self._watched.name, self._watched.mode
         self.restore_best = validation.check_bool("restore_best", restore_best)
-        self.best, self.best_epoch = math.inf, None
+        self.best, self.best_epoch = self._watched.worst, None
         self._since: int | None = None  # the epoch from which patience counts
         self._weights: list[Floats] | None = None
 
@@ -170,15 +160,16 @@ class EarlyStopping(Callback):
 
     def on_fit_begin(self, trainer: Trainer, epochs: range) -> None:
         """Begin again, because one instance may be used for several calls of ``fit``."""
-        self._change(math.inf, None, None, None)
+        self._watched.begin(trainer, self)
+        self._change(self._watched.worst, None, None, None)
 
     def on_epoch_end(self, trainer: Trainer, record: dict[str, Any]) -> None:
         """Compare with the best epoch so far; NaN is no improvement."""
-        loss, epoch = loss_in(record, self), record["epoch"]
-        if loss < self.best - self.min_delta:
+        value, epoch = self._watched.value(record, self), record["epoch"]
+        if self._watched.is_better(value, self.best, self.min_delta):
             with trainer.evaluation_weights():
                 weights = [values.copy() for values, _ in trainer.model.flat_pairs]
-            self._change(loss, epoch, epoch, weights)
+            self._change(value, epoch, epoch, weights)
         elif self._since is None:
             self._since = epoch
         elif epoch - self._since >= self.patience:
@@ -191,7 +182,7 @@ class EarlyStopping(Callback):
             commit([assignment(values, best) for (values, _), best in pairs])
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the best loss, its epoch and the weights."""
+        """Return the best value, its epoch and the weights."""
         return {
             "best": self.best,
             "best_epoch": self.best_epoch,
@@ -200,7 +191,7 @@ class EarlyStopping(Callback):
         }
 
     def check_state(self, state: Mapping[str, Any], model: Any) -> None:
-        """Raise unless the best loss is a number and the weights are like the model's."""
+        """Raise unless the best value is a number and the weights are like the model's."""
         check_names(state, "best", "best_epoch", "since", "weights")
         validation.check_number("best", state["best"])
         _check_epoch("best_epoch", state["best_epoch"])
@@ -213,7 +204,7 @@ class EarlyStopping(Callback):
 
 
 class ReduceLROnPlateau(Callback):
-    """Lowers the learning rate when a loss has stopped falling.
+    """Lowers the learning rate when a loss or metric no longer improves.
 
     Parameters
     ----------
@@ -221,10 +212,10 @@ class ReduceLROnPlateau(Callback):
         The factor, in (0, 1), by which the rate is multiplied.
     patience : int
         Epochs without improvement before the rate is lowered, and again after that.
-    monitor : {"val_loss", "loss"}
-        Which loss.
+    monitor, mode : str
+        Which number, and in which direction it is better; as for :class:`EarlyStopping`.
     min_delta : float
-        How much smaller a loss must be to count as an improvement.
+        By more than this a value must be better to count as an improvement.
     min_lr : float
         The rate is not lowered below this.
 
@@ -244,6 +235,7 @@ class ReduceLROnPlateau(Callback):
         patience: int = 10,
         *,
         monitor: str = "val_loss",
+        mode: str = "auto",
         min_delta: float = 0.0,
         min_lr: float = 0.0,
     ) -> None:
@@ -251,11 +243,12 @@ class ReduceLROnPlateau(Callback):
         if self.factor in (0, 1):
             raise ValueError(f"factor must be a number in (0, 1), got {factor}")
         self.patience = validation.check_int("patience", patience, 1)
-        self.monitor = check_monitor(monitor)
+        self._watched = Monitor(monitor, mode)
+        self.monitor, self.mode = self._watched.name, self._watched.mode
         self.min_delta = validation.check_number("min_delta", min_delta)
         self.min_lr = validation.check_not_negative("min_lr", min_lr)
-        # The best loss, and the epoch from which patience counts.
-        self._progress: tuple[float, int | None] = math.inf, None
+        # The best value, and the epoch from which patience counts.
+        self._progress: tuple[float, int | None] = self._watched.worst, None
 
     def on_fit_begin(self, trainer: Trainer, epochs: range) -> None:
         """Begin again, because one instance may be used for several calls of ``fit``."""
@@ -264,14 +257,15 @@ class ReduceLROnPlateau(Callback):
             raise ValueError(
                 f"ReduceLROnPlateau needs a learning_rate that is a number, got {rate}"
             )
-        self._progress = math.inf, None
+        self._watched.begin(trainer, self)
+        self._progress = self._watched.worst, None
 
     def on_epoch_end(self, trainer: Trainer, record: dict[str, Any]) -> None:
         """Compare with the best epoch so far; lower the rate if it is too long ago."""
-        loss, epoch = loss_in(record, self), record["epoch"]
+        value, epoch = self._watched.value(record, self), record["epoch"]
         best, since = self._progress
-        if since is None or loss < best - self.min_delta:
-            self._progress = loss, epoch
+        if since is None or self._watched.is_better(value, best, self.min_delta):
+            self._progress = value, epoch
         elif epoch - since >= self.patience:
             changes = [attributes(self, _progress=(best, epoch))]
             rate = trainer.optimizer.learning_rate
@@ -281,12 +275,12 @@ class ReduceLROnPlateau(Callback):
             commit(changes)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the best loss and the epoch from which patience counts."""
+        """Return the best value and the epoch from which patience counts."""
         best, since = self._progress
         return {"best": best, "since": since}
 
     def check_state(self, state: Mapping[str, Any], model: Any) -> None:
-        """Raise unless the best loss is a number and the epoch is one."""
+        """Raise unless the best value is a number and the epoch is one."""
         check_names(state, "best", "since")
         validation.check_number("best", state["best"])
         _check_epoch("since", state["since"])

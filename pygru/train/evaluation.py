@@ -67,18 +67,6 @@ def predict_batches(model: Any, data: Data, batch_size: int) -> Iterator[tuple[F
         yield model.infer(batch.X, lengths=batch.lengths), batch
 
 
-def mean_loss(model: Any, loss: Loss, data: Data, batch_size: int) -> float:
-    """The mean loss over data; batches in which nothing counts are left out."""
-    total = total_weight = 0.0
-    for prediction, (_, y, lengths, weights) in predict_batches(model, data, batch_size):
-        if model.predicts_steps and Window(None, y, lengths, 0, True).is_empty:
-            continue
-        value, _, weight = evaluate_loss(loss, prediction, y, lengths, weights)
-        if weight > 0:
-            total, total_weight = total + value * weight, total_weight + weight
-    return mean(total, total_weight)
-
-
 def try_model(model: Any, data: Data, bptt_steps: int | None) -> tuple[Window, Floats] | None:
     """Return one sample, or the first window of it, and what a model predicts for it.
 

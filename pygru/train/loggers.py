@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pygru.core import validation
 from pygru.io.files import write_atomically
-from pygru.train.callbacks import Callback, check_monitor, check_names, loss_in
+from pygru.train.callbacks import Callback, check_names
+from pygru.train.monitor import Monitor
 from pygru.typing import Path
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def _check_folder(path: str | bytes) -> None:
 
 
 class ModelCheckpoint(Callback):
-    """Writes a checkpoint every few epochs, or whenever a loss is the best so far.
+    """Writes a checkpoint every few epochs, or whenever a number is the best so far.
 
     The files are those of :meth:`Trainer.save_checkpoint`. :meth:`Trainer.resume` continues
     from such a file, and :func:`pygru.load` reads the model in it.
@@ -41,10 +41,11 @@ class ModelCheckpoint(Callback):
         It may contain fields for the numbers of the epoch, as in
         ``"{epoch:03d}.safetensors"``. Without a field, every checkpoint replaces the one
         before.
-    monitor : {"val_loss", "loss"}
-        The loss that ``save_best_only`` compares.
+    monitor, mode : str
+        The number that ``save_best_only`` compares, and in which direction it is better; as for
+        :class:`EarlyStopping`.
     save_best_only : bool
-        Whether to write only when the loss is smaller than ever before.
+        Whether to write only when the number is better than ever before.
     every : int
         Write only after every so many epochs.
 
@@ -62,14 +63,16 @@ class ModelCheckpoint(Callback):
         path: Path | bytes,
         *,
         monitor: str = "val_loss",
+        mode: str = "auto",
         save_best_only: bool = False,
         every: int = 1,
     ) -> None:
         self.path = os.fspath(path)
-        self.monitor = check_monitor(monitor)
+        self._watched = Monitor(monitor, mode)
+        self.monitor, self.mode = self._watched.name, self._watched.mode
         self.save_best_only = validation.check_bool("save_best_only", save_best_only)
         self.every = validation.check_int("every", every, 1)
-        self.best = math.inf
+        self.best = self._watched.worst
 
     def on_fit_begin(self, trainer: Trainer, epochs: range) -> None:
         """Begin again, because one instance may be used for several calls of ``fit``.
@@ -79,10 +82,15 @@ class ModelCheckpoint(Callback):
         FileNotFoundError
             If the folder of ``path`` does not exist.
         ValueError
-            If ``path`` has a field for which epochs have no number.
+            If ``path`` has a field for which epochs have no number, or nobody has said which
+            values of the monitored metric are better.
         """
-        self.best = math.inf
-        numbers = dict.fromkeys(("loss", "val_loss", "learning_rate", "seconds"), 0.0)
+        if self.save_best_only:
+            self._watched.begin(trainer, self)
+        self.best = self._watched.worst
+        measured = ["loss", *(metric.name for metric in trainer.metrics)]
+        names = [*measured, *(f"val_{name}" for name in measured), "learning_rate", "seconds"]
+        numbers = dict.fromkeys(names, 0.0)
         try:
             path = self._path_for({"epoch": epochs.start, "sequences": 0, **numbers})
         except (LookupError, ValueError) as error:
@@ -101,8 +109,8 @@ class ModelCheckpoint(Callback):
             return
         best = self.best
         if self.save_best_only:
-            best = loss_in(record, self)
-            if not best < self.best:
+            best = self._watched.value(record, self)
+            if not self._watched.is_better(best, self.best):
                 return
         try:
             path = self._path_for(record)
@@ -119,7 +127,7 @@ class ModelCheckpoint(Callback):
         self.best = best
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the best loss."""
+        """Return the best value."""
         return {"best": self.best}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -127,7 +135,7 @@ class ModelCheckpoint(Callback):
         self.best = state["best"]
 
     def check_state(self, state: Mapping[str, Any], model: Any) -> None:
-        """Raise unless the best loss is a number."""
+        """Raise unless the best value is a number."""
         check_names(state, "best")
         validation.check_number("best", state["best"])
 

@@ -20,8 +20,9 @@ from pygru.errors import DivergenceError
 from pygru.train.callbacks import Callback
 from pygru.train.clipping import clip_grad_norm
 from pygru.train.datasets import Data
-from pygru.train.evaluation import evaluate_loss, mean, mean_loss
+from pygru.train.evaluation import evaluate_loss, mean
 from pygru.train.history import check_record
+from pygru.train.measuring import Measure
 from pygru.train.position import Event, Position
 from pygru.train.state import TrainingState, assignments, copies
 from pygru.train.windows import Window, windows_of
@@ -61,6 +62,7 @@ class TrainingLoop:
         self.data = data
         self.held_out = held_out
         self.callbacks = callbacks
+        self.measure = Measure(trainer.loss, trainer.metrics, state.classes)
         assert state.settings is not None
         self.settings = state.settings
 
@@ -166,14 +168,12 @@ class TrainingLoop:
             "seconds": seconds,
             "sequences": len(self.data),
         }
+        record |= self.measure.metrics_of(self.state.outputs(position))
         if self.held_out is not None:
+            batch_size = self.settings["batch_size"]
             with self.trainer.evaluation_weights():
-                record["val_loss"] = mean_loss(
-                    self.state.model,
-                    self.trainer.loss,
-                    self.held_out,
-                    self.settings["batch_size"],
-                )
+                measured = self.measure.on(self.state.model, self.held_out, batch_size)
+            record |= {f"val_{name}": value for name, value in measured.items()}
         following = Position(position.epoch + 1, event=Event("on_epoch_end", (record,), set()))
         self.state.end_epoch(record, following)
         return following
@@ -227,6 +227,11 @@ class TrainingLoop:
             seconds=time.perf_counter() - begin,
             event=Event("on_batch_end", (value, len(prediction)), set()),
         )
+        if self.measure.collector is not None:
+            rows = self.measure.collector.rows(
+                prediction, window.y, window.lengths, window.weights
+            )
+            following = state.keep(rows, following)
         state.expect(following)
         state.optimizer.step(model)
         state.move(following)

@@ -20,6 +20,7 @@ from pygru.train.callbacks import Callback
 from pygru.train.descriptions import describe_optimizer, refuse_difference
 from pygru.train.history import History, check_record
 from pygru.train.labels import checked_classes, listed
+from pygru.train.outputs import Rows
 from pygru.train.position import Event, Position
 from pygru.train.state import GENERATOR, TrainingState, check_generators, matched
 
@@ -72,6 +73,8 @@ def restoring(
         history = _history(plain["history"])
     with _field("position"):
         position = _position(plain["position"], settings, history, state.model)
+    with _field("outputs"):
+        outputs = _outputs(plain["outputs"], position)
     if position.event is not None:
         position.event.notified.update(_notified(callbacks, saved))
     with _field("classes"):
@@ -101,6 +104,7 @@ def restoring(
             history=history,
             stop=stop,
             classes=classes,
+            _outputs=outputs,
             settings=settings,
             trained=trained,
             waiting=saved,
@@ -189,6 +193,23 @@ def _settings(settings: Any) -> dict[str, Any] | None:
     return dict(settings)
 
 
+def _outputs(rows: Any, position: Position) -> list[Rows]:
+    """The outputs of the epoch so far; there is one part if there are any."""
+    if position.kept != (rows is not None):
+        raise ValueError(f"there must be kept={position.kept} parts of outputs")
+    if rows is None:
+        return []
+    result = Rows(**_keys(rows, Rows._fields))
+    for name, array in result._asdict().items():
+        if array is None and name == "weights":
+            continue
+        if not isinstance(array, np.ndarray) or array.ndim not in (1, 2):
+            raise TypeError(f"{name} must be an array of one or two axes")
+        if len(array) != len(result.target):
+            raise ValueError(f"{name} must have {len(result.target)} rows, got {len(array)}")
+    return [result]
+
+
 def _classes(labels: Any) -> NDArray[Any] | None:
     return None if labels is None else checked_classes(_list(labels))
 
@@ -207,7 +228,7 @@ def _position(
     plain: Any, settings: Mapping[str, Any] | None, history: History, model: Any
 ) -> Position:
     _keys(plain, Position._fields)
-    for name in ("epoch", "batch", "window"):
+    for name in ("epoch", "batch", "window", "kept"):
         validation.check_count(name, plain[name], 0)
     for name, least in (("total", -np.inf), ("weight", 0.0), ("seconds", 0.0)):
         _finite(name, plain[name], least)
@@ -223,9 +244,9 @@ def _check_place(
     """Raise unless there is such a place within an epoch, or between two."""
     order, batch, window, states = (plain[n] for n in ("order", "batch", "window", "states"))
     if order is None:
-        if batch or window or states is not None:
+        if batch or window or plain["kept"] or states is not None:
             raise ValueError(
-                "batch, window and states must be 0, 0 and None between two epochs"
+                "batch, window, kept and states must be 0, 0, 0 and None between two epochs"
             )
         return
     if settings is None:

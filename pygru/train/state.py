@@ -24,6 +24,7 @@ from pygru.train.callbacks import Callback
 from pygru.train.descriptions import describe_optimizer
 from pygru.train.history import History
 from pygru.train.optimizer_base import Optimizer
+from pygru.train.outputs import Rows, joined
 from pygru.train.position import Event, Position
 
 GENERATOR = "PCG64"  # the bit generator of np.random.default_rng
@@ -87,6 +88,7 @@ class TrainingState:
         self.is_resumed = False
         self.frozen: tuple[str, ...] | None = None
         self.classes: NDArray[Any] | None = None
+        self._outputs: list[Rows] = []
         self._is_lent = False  # whether a block has given the model other weights
         self._following: Position | None = None
         self._page = _Page(Position(), optimizer.steps, None)
@@ -112,6 +114,21 @@ class TrainingState:
         """Record that the next step of the optimiser leads to ``position``."""
         self._following = position
 
+    # ---- outputs of the epoch, for metrics -------------------------------------------------
+
+    def keep(self, rows: Rows, position: Position) -> Position:
+        """Keep the outputs of a step, and return its position with their number.
+
+        The list may be longer than the current position says, after an interrupt for example.
+        What is too much is overwritten here.
+        """
+        self._outputs[position.kept :] = [rows]
+        return position._replace(kept=position.kept + 1)
+
+    def outputs(self, position: Position) -> list[Rows]:
+        """Return the outputs of the epoch up to a position."""
+        return self._outputs[: position.kept]
+
     def end_epoch(self, record: dict[str, Any], position: Position) -> None:
         """Write an epoch into the history and move to ``position``, in one step.
 
@@ -120,10 +137,18 @@ class TrainingState:
         page = _Page(position, self.optimizer.steps, None)
         records = self.history.records
         end = slice(len(records), None)
-        commit([(operator.setitem, records, end, [record]), attributes(self, _page=page)])
+        commit(
+            [
+                (operator.setitem, records, end, [record]),
+                attributes(self, _page=page, _outputs=[]),
+            ]
+        )
 
     def begin(
-        self, first_epoch: int, settings: dict[str, Any], classes: NDArray[Any] | None
+        self,
+        first_epoch: int,
+        settings: dict[str, Any],
+        classes: NDArray[Any] | None = None,
     ) -> Position:
         """Begin again at ``first_epoch``, or continue where the checkpoint was made.
 
@@ -289,12 +314,15 @@ class TrainingState:
         self.check_frozen()
         position, random_state = self.now()
         check_generators(random_state["generators"])
+        outputs = self.outputs(position)
+        rows = joined(outputs)._asdict() if outputs else None
         return {
             "setup": {**setup, "optimizer": describe_optimizer(self.optimizer)},
             "weights": None if self.model_is_trained() else self.trained,
             "optimizer_state": self.optimizer.state_dict(),
             "random_state": random_state,
-            "position": _plain_position(position),
+            "position": _plain_position(position._replace(kept=min(position.kept, 1))),
+            "outputs": rows,
             "history": self.history.records,
             "callbacks": self._plain_callbacks(callbacks, callback_states, position.event),
             "settings": self.settings,

@@ -6,9 +6,9 @@ It checks its arguments and holds the parts of a training run. The training loop
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -40,10 +40,12 @@ from pygru.train.descriptions import (
     refuse_difference,
     refuse_frozen,
 )
-from pygru.train.evaluation import Loss, mean_loss
+from pygru.train.evaluation import Loss
 from pygru.train.history import History
 from pygru.train.loop import TrainingLoop, average_of
 from pygru.train.loss_kinds import kind_of
+from pygru.train.measuring import Measure
+from pygru.train.metrics import metrics_of
 from pygru.train.optimizer_base import Optimizer
 from pygru.train.prediction import chosen_classes, outputs_of
 from pygru.train.progress import ProgressBar
@@ -80,6 +82,12 @@ class Trainer(NamedArguments):
         Seed of the order of the samples.
     n_threads : int, optional
         As in :func:`pygru.set_num_threads`.
+    metrics : iterable of str or callable, or mapping
+        What is measured beside the loss: ``"accuracy"`` with the cross-entropy and with
+        ``"bce_with_logits"``; ``"mae"``, ``"mse"``, ``"rmse"`` and ``"r2"`` with ``"mse"``,
+        ``"mae"`` and ``"huber"``; the names of scikit-learn's scorers, such as ``"f1_macro"``
+        or ``"roc_auc"``, and scorers themselves; or functions ``(y_true, y_pred) -> float``. A
+        mapping gives them other names. See the notes.
     classes : array_like, optional
         The labels of the model's outputs, in their order, if the loss is the cross-entropy.
         Without them, ``fit`` learns the labels; see the attribute of this name.
@@ -87,6 +95,17 @@ class Trainer(NamedArguments):
         What the tape of every GRU keeps, or a budget for it, as for :meth:`GRU.forward`. Less
         memory takes more time and gives the same gradients. A :class:`Seq2Seq` has only
         ``"gates"`` and ``"outputs"``.
+
+    Notes
+    -----
+    A metric is computed from all predictions at once: those of an epoch of training, as they
+    were made before each step and with dropout, under its name; and those of the validation
+    data, under its name with ``val_`` before it. Padding and ignored targets do not count, and
+    each step of a sequence is one prediction if the model predicts every step. A function gets
+    arrays of one row per prediction, without an axis for a single output: the labels, and the
+    chosen labels with the cross-entropy or the chosen 0 and 1 with ``"bce_with_logits"``, or
+    the outputs with other losses. If it has an argument ``sample_weight``, it gets the weights
+    of the samples.
 
     Examples
     --------
@@ -112,6 +131,7 @@ class Trainer(NamedArguments):
         seed: Seed = None,
         n_threads: int | None = None,
         memory: int | str = "gates",
+        metrics: Iterable[str | Callable[..., Any]] | Mapping[str, Any] = (),
         classes: ArrayLike | None = None,
     ) -> None:
         check_model(model)
@@ -121,6 +141,7 @@ class Trainer(NamedArguments):
         model.check_memory(memory)
         optimizer = optimizer_of(optimizer)
         self.loss = loss_of(loss)
+        self.metrics = metrics_of(metrics, self.loss)
         self.clip_norm = clip_norm
         self.callbacks = callbacks_of(callbacks)
         self.n_threads = n_threads
@@ -322,7 +343,11 @@ class Trainer(NamedArguments):
     def _setup(self) -> dict[str, Any]:
         """The settings that a trainer needs to continue from a checkpoint of this one."""
         clip_norm = None if self.clip_norm is None else float(self.clip_norm)
-        return {"loss": describe_function(self.loss), "clip_norm": clip_norm}
+        return {
+            "loss": describe_function(self.loss),
+            "clip_norm": clip_norm,
+            "metrics": [metric.name for metric in self.metrics],
+        }
 
     def save_checkpoint(
         self,
@@ -412,6 +437,7 @@ class Trainer(NamedArguments):
 
     # ---- without training ------------------------------------------------------------------
 
+    @overload
     def evaluate(
         self,
         X: Any,
@@ -420,23 +446,64 @@ class Trainer(NamedArguments):
         lengths: ArrayLike | Mapping[str, Any] | None = None,
         sample_weight: Any = None,
         batch_size: int = 256,
-    ) -> float:
-        """Return the mean loss on data, without training.
+        return_dict: Literal[False] = False,
+    ) -> float: ...
+
+    @overload
+    def evaluate(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        lengths: ArrayLike | Mapping[str, Any] | None = None,
+        sample_weight: Any = None,
+        batch_size: int = 256,
+        return_dict: Literal[True],
+    ) -> dict[str, float]: ...
+
+    def evaluate(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        lengths: ArrayLike | Mapping[str, Any] | None = None,
+        sample_weight: Any = None,
+        batch_size: int = 256,
+        return_dict: bool = False,
+    ) -> float | dict[str, float]:
+        """Return the mean loss on data, and the metrics if asked for, without training.
 
         Parameters
         ----------
         X, y, lengths, sample_weight, batch_size
             As for :meth:`fit`.
+        return_dict : bool
+            Whether to return the metrics too.
 
         Returns
         -------
-        float
+        float or dict
+            The loss; or with ``return_dict`` the ``"loss"`` and the metrics by name.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from pygru import GRU, Last, Linear, Sequential, Trainer
+        >>> X = np.zeros((4, 5, 1))
+        >>> model = Sequential(GRU(1, 2, batch_first=True), Last(), Linear(2, 1), seed=0)
+        >>> trainer = Trainer(model, metrics=["mae", "r2"])
+        >>> list(trainer.evaluate(X, [1.0, 2.0, 3.0, 4.0], return_dict=True))
+        ['loss', 'mae', 'r2']
         """
+        return_dict = check_bool("return_dict", return_dict)
         batch_size = check_int("batch_size", batch_size, 1)
         n_threads = threads.resolve(self.n_threads)
         with threads.single_threaded_blas(), threads.num_threads(n_threads):
             data = self._reader().read(X, y, lengths, sample_weight)
-            return mean_loss(self.model, self.loss, data, batch_size)
+            metrics = self.metrics if return_dict else []
+            measure = Measure(self.loss, metrics, self._state.classes)
+            measured = measure.on(self.model, data, batch_size)
+        return measured if return_dict else measured["loss"]
 
     def predict(
         self,

@@ -103,6 +103,7 @@ def model(folder: Path) -> None:
     history = trainer.fit(X, y, epochs=2, batch_size=8, validation=(X, y), progress=False)
     assert_type(history, pygru.History)
     assert_type(trainer.evaluate(X, y), float)
+    assert_type(trainer.evaluate(X, y, return_dict=True), dict[str, float])
     value, gradient = pygru.losses.mse(y, y)
     value + 1.0
     assert_type(gradient, Floats)

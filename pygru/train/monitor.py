@@ -1,0 +1,82 @@
+"""Which number of an epoch a callback watches, and whether smaller or larger is better."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pygru.core import validation
+
+if TYPE_CHECKING:
+    from pygru.train.trainer import Trainer
+
+MODES = ("auto", "min", "max")
+
+
+class Monitor:
+    """A number of an epoch that a callback watches.
+
+    Parameters
+    ----------
+    name : str
+        ``"loss"``, the name of a metric, either with ``"val_"`` before it, or a number that
+        another callback puts into the record.
+    mode : {"auto", "min", "max"}
+        Whether the smallest or the largest value is the best. ``"auto"`` knows it for losses
+        and for metrics that are given by their names.
+    """
+
+    def __init__(self, name: str, mode: str) -> None:
+        if not isinstance(name, str) or not name:
+            raise TypeError(f"monitor must be the name of a number, got {name!r}")
+        self.name = name
+        self.mode = validation.check_choice("mode", mode, MODES)
+        self._sign = -1.0 if mode == "max" else 1.0
+
+    @property
+    def worst(self) -> float:
+        """The value than which every other one is better."""
+        return self._sign * float("inf")
+
+    def begin(self, trainer: Trainer, callback: object) -> None:
+        """Find out which direction is better.
+
+        Raises
+        ------
+        ValueError
+            If nobody has said it.
+        """
+        if self.mode != "auto":
+            return
+        plain = self.name.removeprefix("val_")
+        known: dict[str, bool | None] = {"loss": False}
+        known |= {metric.name: metric.greater_is_better for metric in trainer.metrics}
+        if plain not in known:
+            names = ", ".join(f"{name}, val_{name}" for name in known)
+            raise ValueError(
+                f"{type(callback).__name__} monitors {self.name!r}, but training has only "
+                f"{names}; if a callback adds that number, pass mode='min' or mode='max'"
+            )
+        greater = known[plain]
+        if greater is None:
+            raise ValueError(
+                f"{type(callback).__name__} monitors {self.name!r}, a function of yours: pass "
+                "mode='min' or mode='max'"
+            )
+        self._sign = -1.0 if greater else 1.0
+
+    def is_better(self, value: float, best: float, min_delta: float = 0.0) -> bool:
+        """Whether a value is better by more than ``min_delta``; NaN is not."""
+        return self._sign * value < self._sign * best - min_delta
+
+    def value(self, record: Mapping[str, Any], callback: object) -> float:
+        """Return the number in the record of an epoch."""
+        if self.name not in record:
+            hint = "; pass validation= to fit" if self.name.startswith("val_") else ""
+            others = ("epoch", "seconds", "sequences", "learning_rate")
+            names = [name for name in record if name not in others]
+            raise ValueError(
+                f"{type(callback).__name__} monitors {self.name!r}, but training has only "
+                f"{', '.join(names)}{hint}"
+            )
+        return float(record[self.name])
