@@ -310,8 +310,9 @@ def _forecasts(
     """The forecasts of all methods; ``before`` are the origins that they may learn from."""
     levels, wanted = fitted.settings.levels, fitted.settings.quantiles
     grid = fitted.forecast(windows, origins)
-    point = grid[..., levels.index(MEDIAN) if levels else 0]
-    made = {GRU: Made(point, grid[..., [levels.index(q) for q in wanted]])}
+    made = {
+        GRU: Made(grid[..., levels.index(MEDIAN)], grid[..., [levels.index(q) for q in wanted]])
+    }
     methods: dict[str, Callable[[Stack, Origins], Values]] = {"last value": last_value}
     if fitted.task.season:
         methods["seasonal naive"] = seasonal_naive

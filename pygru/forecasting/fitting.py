@@ -89,7 +89,7 @@ class Fitted:
         )
 
     def forecast(self, windows: Windows, origins: Origins) -> Values:
-        """Return the forecasts (M, horizon, n, L), one level or those of the settings.
+        """Return the forecasts (M, horizon, n, L) of the levels of the settings.
 
         Raises
         ------
@@ -108,9 +108,7 @@ class Fitted:
                     raise ValueError(
                         "the model returns NaN or infinity: its weights are not usable"
                     )
-                if self.settings.levels:
-                    output = forecasts_in_order(output)
-                parts.append(windows.forecasts(some, output))
+                parts.append(windows.forecasts(some, forecasts_in_order(output)))
         if parts:
             return np.concatenate(parts)
         shape = self.model.shape
@@ -125,7 +123,7 @@ def shape_of(settings: Settings, task: Task, schema: Schema, order: int) -> Shap
         window=task.window,
         horizon=task.horizon,
         targets=n,
-        levels=max(1, len(settings.levels)),
+        levels=len(settings.levels),
         order=order,
         reads_on=q > 0,
     )

@@ -59,9 +59,9 @@ class GRUForecaster(FixedAttributes):
         Steps that the GRU reads; by default two seasons, or without a season twice the horizon
         and at least 32.
     quantiles : sequence of float
-        Quantiles to forecast besides the point forecast, such as ``(0.1, 0.9)``. The point
-        forecast is then the median, trained with the pinball loss; otherwise it is trained
-        with the squared error.
+        Quantiles to forecast besides the point forecast, such as ``(0.1, 0.9)``. All are trained
+        together with the pinball loss. The point forecast is the median, which the mean
+        absolute error judges best.
     hidden_size, num_layers, variant
         As for :class:`pygru.GRU`.
     dropout : float
@@ -316,11 +316,10 @@ class GRUForecaster(FixedAttributes):
         forecasts = fitted.forecast(windows, origins)
         names = list(panel.schema.target_names)
         levels = self._settings.levels
-        point = levels.index(MEDIAN) if levels else 0
         columns = names + [f"{name}_q{q:g}" for name in names for q in self.quantiles]
         blocks = []
         for one, grid in zip(series, forecasts, strict=True):
-            parts = [grid[..., point]]
+            parts = [grid[..., levels.index(MEDIAN)]]
             for target in range(len(names)):
                 chosen = [levels.index(q) for q in self.quantiles]
                 parts.append(grid[:, target, chosen])

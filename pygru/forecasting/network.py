@@ -52,7 +52,7 @@ class Shape:
     window, horizon : int
         Steps that are read and forecast.
     targets, levels : int
-        Targets, and forecasts of each: one, or the quantiles.
+        Targets, and quantiles of each.
     order : int
         The last steps that the autoregression uses.
     reads_on : bool
@@ -232,15 +232,13 @@ class ForecastNetwork(Composite):
 def loss_for(levels: Sequence[float]) -> Callable[..., Any]:
     """Return the loss of a batch whose targets are those of :meth:`Windows.targets`.
 
-    It is the mean squared error of point forecasts, and the pinball loss of quantiles.
+    It is the pinball loss of the quantiles ``levels``; that of the median alone is half the
+    absolute error.
     """
 
     def loss(prediction: Floats, y: NDArray[Any], *, mask: object = None) -> tuple[Any, Floats]:
         wanted, seen = y[..., 0], y[..., 1] > 0
-        if levels:
-            return losses.quantile(prediction, wanted, quantiles=levels, mask=seen)
-        value, gradient = losses.mse(prediction[..., 0], wanted, mask=seen)
-        return value, gradient[..., np.newaxis]
+        return losses.quantile(prediction, wanted, quantiles=levels, mask=seen)
 
     return loss
 

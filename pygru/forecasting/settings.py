@@ -75,7 +75,7 @@ class Settings:
     @property
     def levels(self) -> tuple[float, ...]:
         """The quantiles that the network returns: those asked for, and the median."""
-        return tuple(sorted({*self.quantiles, MEDIAN})) if self.quantiles else ()
+        return tuple(sorted({*self.quantiles, MEDIAN}))
 
 
 def _season(value: Any) -> int | str | None:

@@ -1,4 +1,4 @@
-"""What a forecaster forecasts and from what: horizon, season, window, targets and levels."""
+"""The steps of a forecast: horizon, season and window."""
 
 from __future__ import annotations
 
