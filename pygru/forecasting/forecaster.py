@@ -59,9 +59,9 @@ class GRUForecaster(FixedAttributes):
         Steps that the GRU reads; by default two seasons, or without a season twice the horizon
         and at least 32.
     quantiles : sequence of float
-        Quantiles to forecast besides the point forecast, such as ``(0.1, 0.9)``. All are trained
-        together with the pinball loss. The point forecast is the median, which the mean
-        absolute error judges best.
+        Quantiles to forecast besides the point forecast, such as ``(0.1, 0.9)``. All are
+        trained together with the pinball loss. The point forecast is the median, which has the
+        smallest mean absolute error.
     hidden_size, num_layers, variant
         As for :class:`pygru.GRU`.
     dropout : float
