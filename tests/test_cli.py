@@ -367,8 +367,8 @@ def refuse(constant):
 def test_history_is_valid_json(folder):
     """Also where there is nothing to measure: a constant series has no scale."""
     daily(level=5.0).to_csv("d.csv", index=False)
-    assert main("train", "d.csv", "--horizon", 2, *SMALL) == 0
-    history = json.loads((folder / "history.json").read_text(), parse_constant=refuse)
+    assert main("train", "d.csv", "--horizon", 2, *SMALL, "--output", "new") == 0
+    history = json.loads((folder / "new/history.json").read_text(), parse_constant=refuse)
     assert [record["epoch"] for record in history["records"]] == [0, 1]
     assert history["test"]["GRU"]["MAE"] == 0
     assert history["test"]["GRU"]["MASE"] is None
@@ -458,7 +458,8 @@ def test_an_interrupt_before_the_first_epoch_writes_nothing(folder, capsys, monk
         ("train d.csv --horizon 1099511627776", 1, "300 steps are too few"),
         ("train d.csv --horizon 2 --freq X", 1, "--freq must be a frequency of pandas"),
         ("train d.csv --horizon 2 --encoding x", 1, "no encoding has the name 'x'"),
-        ("train --output nowhere", 1, "nowhere is not a folder"),
+        ("train --output nowhere/here", 1, "nowhere is not a folder"),
+        ("train --output d.csv", 1, "d.csv is not a folder"),
         ("train long.csv --target level --horizon 2", 1, "pass --id 'shop'"),
         ("train repeated.csv --horizon 2", 1, "a time is repeated: row 5 and row 300"),
         (

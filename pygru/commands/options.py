@@ -9,7 +9,7 @@ import re
 import zoneinfo
 from collections.abc import Callable
 from itertools import pairwise
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from pygru.commands import about, predict, train
 from pygru.commands.errors import bounded
@@ -67,73 +67,86 @@ def parser_of_all() -> argparse.ArgumentParser:
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
-    positive = _integer(1)
-    _add_file(parser, optional=True)
+    positive, default = _integer(1), "(default: %(default)s)"
+    parser.usage = "pygru train [options] [data]"
+    _add_data(parser, nargs="?")
     add = parser.add_argument_group("columns, parted by commas").add_argument
     add("--target", metavar="NAMES", help="what to forecast (default: the one with numbers)")
     add("--time", metavar="NAME", help="dates or step numbers (default: the first with dates)")
     add("--id", metavar="NAMES", help="what tells several series apart")
-    add("--features", metavar="NAMES", help="covariates that are known for the past")
+    add("--features", metavar="NAMES", help="covariates known for the past only")
     add("--future-features", metavar="NAMES", help="covariates known for the future too")
     add("--static", metavar="NAMES", help="covariates that are constant within a series")
     add = parser.add_argument_group("the forecast").add_argument
-    add("--horizon", type=positive, help="steps to forecast (required with a file)")
+    add("--horizon", type=positive, metavar="N", help="steps to forecast (needed with a file)")
     add("--season", type=_season, default="auto", metavar="N", help="steps of one season; "
         "'auto' finds it (the default), 'none' says that there is none")  # fmt: skip
-    add("--freq", help="interval of the rows, as pandas writes it, such as D, ME, 15min")
+    add("--freq", metavar="FREQ", help="interval of the rows, as pandas writes it, such as D, "
+        "ME, 15min (default: found)")  # fmt: skip
     add("--quantiles", type=_quantiles, default=(), metavar="Q,Q,...",
         help="such as 0.1,0.5,0.9: bands beside the forecast")  # fmt: skip
-    add("--window", type=_integer(2), help="steps that the GRU reads")
-    add("--test-size", type=positive, help="steps at the end to test on (default: a fifth)")
-    add("--validation-size", type=positive, help="steps before these, which choose the best "
-        "epoch (default: as many)")  # fmt: skip
+    add("--window", type=_integer(2), metavar="N", help="steps that the GRU reads (default: "
+        "two seasons, or else twice the horizon and at least 32)")  # fmt: skip
+    add("--test-size", type=positive, metavar="N", help="steps at the end to test on (default: "
+        "a fifth)")  # fmt: skip
+    add("--validation-size", type=positive, metavar="N", help="steps before these, which "
+        "choose the best epoch (default: as many)")  # fmt: skip
     add = parser.add_argument_group("the model and its training").add_argument
-    add("--hidden-size", type=positive, default=32)
-    add("--layers", type=positive, default=1)
-    add("--variant", choices=("chung", "cho", "pytorch"), default="chung")
-    add("--dropout", type=_fraction, default=0.2)
-    add("--epochs", type=positive, default=100)
-    add("--patience", type=positive, default=15, help="epochs without a better validation "
-        "error after which training ends")  # fmt: skip
-    add("--batch-size", type=positive, default=64)
-    add("--learning-rate", type=_positive_float, default=1e-3)
-    add("--clip-norm", type=_positive_float, default=1.0, help="longest gradient of a step")
-    add("--seed", type=_integer(0), default=0)
-    add("--threads", type=_integer(None), help="threads; never changes the result")
-    add = parser.add_argument_group("files").add_argument
-    add("--output", default=".", metavar="FOLDER", help="where to write")
+    add("--hidden-size", type=positive, default=32, metavar="N", help=f"units {default}")
+    add("--layers", type=positive, default=1, metavar="N", help=default)
+    add("--variant", choices=("chung", "cho", "pytorch"), default="chung", help=default)
+    add("--dropout", type=_fraction, default=0.2, metavar="X", help=default)
+    add("--epochs", type=positive, default=100, metavar="N", help=f"at most {default}")
+    add("--patience", type=positive, default=15, metavar="N", help="epochs without a smaller "
+        f"validation error after which training ends {default}")  # fmt: skip
+    add("--batch-size", type=positive, default=64, metavar="N", help=default)
+    add("--learning-rate", type=_positive_float, default=1e-3, metavar="X", help=default)
+    add("--clip-norm", type=_positive_float, default=1.0, metavar="X",
+        help=f"longest gradient of a step {default}")  # fmt: skip
+    add("--seed", type=_integer(0), default=0, metavar="N", help=default)
+    add("--threads", type=_integer(None), metavar="N", help="never changes the result")
+    _add_dialect(parser)
+    add = parser.add_argument_group("results").add_argument
+    add(
+        "--output",
+        default=".",
+        metavar="FOLDER",
+        help="where to write; made if missing",
+    )
     add("--force", action="store_true", help="replace files that exist")
     parser.set_defaults(run=train.run, parser=parser)
 
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:
+    parser.usage = "pygru predict [options] model data"
     parser.add_argument("model", help="model.safetensors of `pygru train`")
-    _add_file(parser, optional=False)
+    _add_data(parser)
+    parser.add_argument("--future", metavar="FILE", help="table of the covariates that are "
+                        "known for the future, if data has none")  # fmt: skip
+    parser.add_argument("--threads", type=_integer(None), metavar="N",
+                        help="never changes the result")  # fmt: skip
     add = parser.add_argument_group("columns that have other names than in training")
     for role in ("target", "time", "id"):
-        metavar = "NAME" if role == "time" else "NAMES"
-        add.add_argument(f"--{role}", metavar=metavar)
-    add = parser.add_argument_group("files")
-    add.add_argument("--future", metavar="FILE", help="the future's covariates, if the table "
-                     "of the past has none")  # fmt: skip
-    add.add_argument("--output", default="-", metavar="FILE", help="CSV file, - for stdout")
+        add.add_argument(f"--{role}", metavar="NAME" if role == "time" else "NAMES")
+    _add_dialect(parser)
+    add = parser.add_argument_group("results")
+    add.add_argument("--output", default="-", metavar="FILE", help="CSV (default: the screen)")
     add.add_argument("--force", action="store_true", help="replace a file that exists")
-    parser.add_argument("--threads", type=_integer(None), help="never changes the result")
     parser.set_defaults(run=predict.run, parser=parser)
 
 
-def _add_file(parser: argparse.ArgumentParser, optional: bool) -> None:
-    parser.add_argument(
-        "data",
-        nargs="?" if optional else None,
-        help="table with a header: .csv, .csv.gz, .parquet, or - for standard input",
-    )
-    add = parser.add_argument_group("how the file is written (recognised by default)")
+def _add_data(parser: argparse.ArgumentParser, **options: Any) -> None:
+    text = "table with a header: .csv, .csv.gz, .parquet, or - for standard input"
+    parser.add_argument("data", help=text, **options)
+
+
+def _add_dialect(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument_group("how the file is written, if that is not recognised")
     add.add_argument("--sep", type=_separator, metavar="CHARACTER", help="between columns")
-    add.add_argument("--decimal", choices=(".", ","), help="decimal mark")
-    add.add_argument("--encoding", help="such as cp1252 (default: UTF-8)")
+    add.add_argument("--decimal", choices=(".", ","), metavar="MARK", help="point or comma")
+    add.add_argument("--encoding", metavar="NAME", help="such as cp1252 (default: UTF-8)")
     add.add_argument("--na-values", type=_texts, metavar="TEXTS", help="cells that are missing "
-                     "values, beside the empty ones and NA, NaN, null, ...")  # fmt: skip
+                     "values, beside empty ones, NA, NaN, null and the like")  # fmt: skip
     add.add_argument("--time-zone", type=_zone, metavar="NAME", help="such as Europe/Berlin, "
                      "for times of day where clocks change")  # fmt: skip
 

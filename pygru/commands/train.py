@@ -152,11 +152,15 @@ def _plan(chosen: Chosen, panel: Panel, options: argparse.Namespace) -> Plan:
 
 
 def _outputs(folder: Path, names: Sequence[str], force: bool) -> list[Path]:
-    """The files to write, after checking that each of them can be written."""
-    if not folder.is_dir():
-        raise CommandError(f"{folder} is not a folder")
-    if not os.access(folder, os.W_OK):
-        raise CommandError(f"{folder} is not writable")
+    """The files to write, after checking that each of them can be written.
+
+    A folder that is not there is made when there is something to write.
+    """
+    there = folder if folder.exists() else folder.parent
+    if not there.is_dir():
+        raise CommandError(f"{there} is not a folder")
+    if not os.access(there, os.W_OK):
+        raise CommandError(f"{there} is not writable")
     paths = [folder / name for name in names]
     for path in paths:
         if path.is_dir():
@@ -274,6 +278,7 @@ def _keep_the_best(forecaster: GRUForecaster, paths: list[Path]) -> NoReturn:
         history = forecaster.history_
     except RuntimeError:  # no epoch has ended
         raise KeyboardInterrupt from None
+    paths[0].parent.mkdir(exist_ok=True)
     forecaster.save(paths[0])
     _write_json(paths[1], {"records": history.records, "test": None})
     raise InterruptedRun(
@@ -301,6 +306,7 @@ def _write(
 ) -> None:
     from pygru.io.files import write_atomically
 
+    paths[0].parent.mkdir(exist_ok=True)
     forecaster.save(paths[0])
     by_step = backtest.scores_by("step")
     test = {}
