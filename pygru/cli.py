@@ -10,21 +10,16 @@ and :mod:`pygru.commands` what a subcommand does.
 
 import os
 import sys
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Sequence
 
 from pygru.commands import about
 from pygru.commands.errors import (
     CommandError,
     InterruptedRun,
     UsageError,
-    naming_the_file,
     one_line,
 )
 from pygru.commands.options import parser_of_all
-from pygru.errors import DataWarning
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,8 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_usage(sys.stderr)
         return 2
     try:
-        with _warnings_as_lines(getattr(options, "data", None) or "y"):
-            options.run(options)
+        options.run(options)
         if sys.stdout is not None:
             sys.stdout.flush()
     except BrokenPipeError:  # the reader of the output has ended, which is not an error
@@ -74,25 +68,6 @@ def _fail(line: str, code: int) -> int:
     except OSError:
         _give_up_output()
     return code
-
-
-@contextmanager
-def _warnings_as_lines(name: str) -> Iterator[None]:
-    """Show what pygru warns of as a line without the place in its source, and each once."""
-    usual = warnings.showwarning
-    said = set()
-
-    def show(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
-        if not issubclass(category, DataWarning):
-            usual(message, category, *place, **more)
-        elif str(message) not in said:
-            said.add(str(message))
-            print(f"note: {naming_the_file(one_line(message), name)}", file=sys.stderr)
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", DataWarning)
-        warnings.showwarning = show
-        yield
 
 
 def _give_up_output() -> None:

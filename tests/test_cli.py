@@ -202,6 +202,17 @@ def test_a_long_table_with_covariates(shops, capsys):
     assert f"; further rows of {shops / 'shops.csv'} may have them too" in message
 
 
+def test_ids_that_look_like_numbers(folder, capsys):
+    parts = [daily(60).assign(shop=shop) for shop in ("007", "010")]
+    pd.concat(parts).to_csv("d.csv", index=False)
+    names = ("--target", "level", "--id", "shop")
+    assert main("train", "d.csv", "--horizon", 1, *names, *SMALL) == 0
+    assert "2 (shop: '007', '010')" in capsys.readouterr().out
+    assert main("predict", "model.safetensors", "d.csv") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line[:14] for line in lines[1:]] == ["007,2020-03-01", "010,2020-03-01"]
+
+
 def test_categories_that_look_like_numbers(folder, capsys):
     """A column of 01, 2 and x is one of categories, also where a later table has no x."""
     rng = np.random.default_rng(0)
@@ -283,6 +294,25 @@ def test_hours_over_a_change_of_clocks(folder, capsys):
     capsys.readouterr()
     assert main("predict", "model.safetensors", "d.csv", *zone) == 0
     expected = hours[-1] + pd.Timedelta(hours=1)
+    assert capsys.readouterr().out.splitlines()[1].startswith(f"{expected},")
+
+
+@pytest.mark.parametrize("hours", ["both", "one"])
+def test_local_times_when_the_clocks_go_back(hours, folder, capsys):
+    """An hour that is there twice in local time, or once: then it is the first of the two."""
+    times = pd.date_range("2024-10-24", periods=96, freq="h", tz="Europe/Berlin")
+    table = pd.DataFrame({"t": times.tz_localize(None), "level": wave(96)})
+    missing = 0
+    if hours == "one":
+        table, missing = table.drop(index=75), 1  # the second 02:00 of 27 October
+    table.to_csv("d.csv", index=False)
+    zone = ("--time-zone", "Europe/Berlin")
+    assert main("train", "d.csv", "--horizon", 3, *zone, *SMALL) == 0
+    out = capsys.readouterr().out
+    assert f"t: {times[0]} to {times[-1]}" in out
+    assert (f"level ({missing} of 96 values missing)" in out) == bool(missing)
+    assert main("predict", "model.safetensors", "d.csv", *zone) == 0
+    expected = times[-1] + pd.Timedelta(hours=1)
     assert capsys.readouterr().out.splitlines()[1].startswith(f"{expected},")
 
 
@@ -402,15 +432,16 @@ def test_an_interrupt_keeps_the_best_weights(folder, capsys, monkeypatch):
             raise KeyboardInterrupt
 
     monkeypatch.setattr(pygru.EarlyStopping, "on_epoch_end", on_epoch_end)
-    command = ("train", "d.csv", "--horizon", 2, *SMALL, "--epochs", 9)
+    command = ("train", "d.csv", "--horizon", 2, *SMALL, "--epochs", 9, "--output", "new")
     assert main(*command) == 130
     lines = errors(capsys)
     assert len(lines) == 1
-    assert "interrupted: wrote model.safetensors with the best weights of 3 epochs" in lines[0]
-    history = json.loads((folder / "history.json").read_text(), parse_constant=refuse)
+    model = os.path.join("new", "model.safetensors")
+    assert f"interrupted: wrote {model} with the best weights of 3 epochs" in lines[0]
+    history = json.loads((folder / "new/history.json").read_text(), parse_constant=refuse)
     assert len(history["records"]) == 3
     assert history["test"] is None
-    assert main("predict", "model.safetensors", "d.csv") == 0
+    assert main("predict", model, "d.csv") == 0
 
 
 def test_an_interrupt_before_the_first_epoch_writes_nothing(folder, capsys, monkeypatch):
@@ -461,15 +492,15 @@ def test_an_interrupt_before_the_first_epoch_writes_nothing(folder, capsys, monk
         ("train --output nowhere/here", 1, "nowhere is not a folder"),
         ("train --output d.csv", 1, "d.csv is not a folder"),
         ("train long.csv --target level --horizon 2", 1, "pass --id 'shop'"),
-        ("train repeated.csv --horizon 2", 1, "a time is repeated: row 5 and row 300"),
+        ("train repeated.csv --horizon 2", 1, "a time is repeated: line 7 and line 302"),
         (
             "train bad.csv --target level --horizon 2",
             1,
             "bad.csv:7: column 'level': 'x' is not",
         ),
-        ("train baddate.csv --target level --horizon 2", 1, "baddate.csv: the time column"),
-        ("train nothing.csv --target level --horizon 2", 1, "all values of the target are"),
-        ("train huge.csv --horizon 2", 1, "got 1e+300"),
+        ("train baddate.csv --target level --horizon 2", 1, "format: line 5 ('yesterday')"),
+        ("train nothing.csv --target level --horizon 2", 1, "nothing.csv: all values of the"),
+        ("train huge.csv --horizon 2", 1, "huge.csv: targets must be between"),
         ("predict missing d.csv", 1, "missing: No such file"),
         ("predict d.csv d.csv", 1, "header length"),
         ("train --threads 0 --epochs 1", 1, "n_threads = 0 is invalid"),
@@ -544,8 +575,6 @@ def test_b123_existing_files_are_kept_before_any_work(folder, capsys):
     (folder / "history.json").unlink()
     (folder / "forecast.png").mkdir()
     fails(capsys, 1, "forecast.png is a folder", "train", "--force")
-    daily().to_csv("d.csv", index=False)
-    assert main("train", "d.csv", "--horizon", 2, "--output", "x", *SMALL) == 1
 
 
 def test_what_the_options_default_to():

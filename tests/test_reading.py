@@ -64,6 +64,7 @@ def test_separator_and_decimal_mark_are_recognised(separator, decimal, newline, 
         ("a;b\nx;1e3\ny;2,5E-1\n", (";", ","), [1000, 0.25]),
         ('a;b\nx;"1,5"\ny;2\n', (";", ","), [1.5, 2]),
         ("a;b\n1,2,3;1.5\n4;2\n", (";", "."), [1.5, 2]),
+        ("a;b\n0,1;2.5\nx;3\n", (";", "."), [2.5, 3]),  # both marks: the point
         ('"a;c",b\n1,2\n', (",", "."), [2]),
         ("a\tb\n1;2\t3\n", ("\t", "."), [3]),
         ("a,b\n1,2\n\n", (",", "."), [2]),

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pygru.commands.errors import CommandError, UsageError, about_file
+from pygru.commands.errors import CommandError, UsageError
+from pygru.commands.wording import in_words_of_the_file
 from pygru.core.validation import shown
 from pygru.data.stamps import read_stamps
 from pygru.forecasting.reading import Table, read_table
@@ -221,19 +222,15 @@ def times(table: Table, name: str, zone: str | None) -> Any:
             stamps = read_stamps(what, cells if compact is None else compact)
         return stamps if zone is None else _in_zone(what, stamps, zone)
     except (ValueError, TypeError) as error:
-        said = about_file(error, table.name)
-        text = re.sub(r"Convert it first, with pandas\S*.*$", _hint(str(said)), str(said))
-        raise CommandError(text + _first_line(table) * ("row" in text)) from None
+        said = in_words_of_the_file(str(error), table)
+        said = re.sub(r"Convert it first, with pandas\S*.*$", _hint(said), said)
+        raise CommandError(said) from None
 
 
 def _hint(text: str) -> str:
     if "two ways" in text:
         return "Write the dates as year-month-day"
     return "Name the time zone with --time-zone, such as --time-zone Europe/Berlin"
-
-
-def _first_line(table: Table) -> str:
-    return "" if table.lines is None else f" (row 0 is in line {table.lines[0]})"
 
 
 def _in_zone(what: str, stamps: Any, zone: str) -> Any:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pygru.commands.errors import CommandError, UsageError, about_file
+from pygru.commands.errors import CommandError, UsageError
 
 if TYPE_CHECKING:
     from pygru.forecasting.reading import Table
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 def run(options: argparse.Namespace) -> None:
     """Run ``pygru predict``."""
+    from pygru.commands.wording import FileWords
     from pygru.core.threads import num_threads, resolve
     from pygru.forecasting import GRUForecaster
     from pygru.io.files import write_atomically
@@ -25,18 +26,18 @@ def run(options: argparse.Namespace) -> None:
     forecaster = GRUForecaster.load(options.model)
     schema = forecaster.schema_
     new_names = _new_names(schema, options)
-    table = _read(options.data, schema, new_names, options)
+    table, rows = _read(options.data, schema, new_names, options)
     future = None
     if options.future is not None:
-        future = _read(options.future, schema, new_names, options, is_future=True)
+        _, future = _read(options.future, schema, new_names, options, is_future=True)
     try:
-        with num_threads(resolve(options.threads)):
-            forecast = forecaster.predict(table, future=future)
-    except (ValueError, TypeError) as error:
-        said = about_file(error, options.data)
-        if str(said).startswith("--future must cover"):
-            said = CommandError(f"{said}; further rows of {options.data} may have them too")
-        raise said from error
+        with num_threads(resolve(options.threads)), FileWords(table):
+            forecast = forecaster.predict(rows, future=future)
+    except CommandError as error:
+        if not str(error).startswith("--future must cover"):
+            raise
+        hint = f"further rows of {options.data} may have them too"
+        raise CommandError(f"{error}; {hint}") from error
     data = _as_csv(forecast, schema, new_names).encode()
     if options.output != "-":
         write_atomically(options.output, data)
@@ -80,8 +81,8 @@ def _read(
     new_names: dict[str, str],
     options: argparse.Namespace,
     is_future: bool = False,
-) -> Any:
-    """Read a table, give its columns the names of training, and convert those that are used."""
+) -> tuple[Table, Any]:
+    """Read a table; return it, and its rows with the names of training, converted."""
     from pygru.commands import columns
 
     # Categories are text, so that 1 is the category "1" and not 1.0; but booleans may be
@@ -114,7 +115,9 @@ def _read(
     # A column that has the name of one of training, and is not the one.
     others = [old for old in new_names if old in frame.columns and old not in old_names]
     frame = frame.drop(columns=others).rename(columns=old_names)
-    return frame.set_index(time) if time is not None and not schema.has_time_column else frame
+    if time is not None and not schema.has_time_column:
+        frame = frame.set_index(time)
+    return table, frame
 
 
 def _time_column(

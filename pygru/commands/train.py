@@ -13,17 +13,17 @@ import io
 import json
 import math
 import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from pygru.commands.errors import CommandError, InterruptedRun, UsageError, about_file
-from pygru.errors import DataWarning
+from pygru.commands.errors import CommandError, InterruptedRun, UsageError
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
     from pygru.commands.columns import Chosen
     from pygru.forecasting import Backtest, GRUForecaster
@@ -38,8 +38,10 @@ class Plan:
 
     Attributes
     ----------
-    training : DataFrame
-        The rows before the test, which ``GRUForecaster.fit`` gets.
+    rows : DataFrame
+        All rows, in the order of time.
+    before : ndarray of bool
+        (N,) whether a row is before the test. ``GRUForecaster.fit`` gets these.
     start : Timestamp, Period or int
         The first time of the test.
     validation_size, test_size : int
@@ -48,7 +50,8 @@ class Plan:
         As given, or found in the training part.
     """
 
-    training: pd.DataFrame
+    rows: pd.DataFrame
+    before: NDArray[np.bool_]
     start: Any
     validation_size: int
     test_size: int
@@ -59,9 +62,13 @@ def run(options: argparse.Namespace) -> None:
     """Run ``pygru train``."""
     import pygru.forecasting  # noqa: F401 (first, since it says how to install pandas)
     from pygru.commands import report
+    from pygru.commands.wording import FileWords
+    from pygru.forecasting.panel import read_panel
 
     chosen = _data(options)
-    panel = _panel(chosen, options)
+    words = FileWords(chosen.table)
+    with words:
+        panel = read_panel(chosen.frame, freq=options.freq, **chosen.arguments())
     plan = _plan(chosen, panel, options)
     draws = importlib.util.find_spec("matplotlib") is not None
     paths = _outputs(Path(options.output), [MODEL, HISTORY] + [PICTURE] * draws, options.force)
@@ -70,13 +77,17 @@ def run(options: argparse.Namespace) -> None:
     _say_plan(options, panel, plan)
     report.say_files(paths, draws)
     print(flush=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DataWarning)  # said when the panel was read
-        try:
-            _fit(forecaster, chosen, plan, options)
-            backtest = _test(forecaster, chosen, plan)
-        except KeyboardInterrupt:
-            _keep_the_best(forecaster, paths)
+    try:
+        with words:
+            forecaster.fit(
+                plan.rows[plan.before],
+                freq=options.freq,
+                validation_size=plan.validation_size,
+                **chosen.arguments(),
+            )
+            backtest = forecaster.backtest(plan.rows, start=plan.start)
+    except KeyboardInterrupt:
+        _keep_the_best(forecaster, paths)
     _say_result(forecaster, backtest, options.horizon)
     _write(forecaster, backtest, panel, plan, paths)
     for path in paths:
@@ -109,15 +120,6 @@ def _data(options: argparse.Namespace) -> Chosen:
     return columns.choose(table, options)
 
 
-def _panel(chosen: Chosen, options: argparse.Namespace) -> Panel:
-    from pygru.forecasting.panel import read_panel
-
-    try:
-        return read_panel(chosen.frame, freq=options.freq, **chosen.arguments())
-    except (ValueError, TypeError) as error:
-        raise about_file(error, chosen.table.name) from error
-
-
 def _plan(chosen: Chosen, panel: Panel, options: argparse.Namespace) -> Plan:
     import numpy as np
 
@@ -139,16 +141,18 @@ def _plan(chosen: Chosen, panel: Panel, options: argparse.Namespace) -> Plan:
             f"need more than {least:,} together; use a smaller --horizon or --test-size"
         )
     start = longest.index[-test_size]
+    rows = chosen.frame
     if chosen.time is None:
-        before = np.arange(len(chosen.frame)) < start
+        before = np.arange(len(rows)) < start
     else:
-        before = np.asarray(chosen.frame[chosen.time] < start)
+        rows = rows.sort_values(chosen.time, kind="stable", ignore_index=True)
+        before = np.asarray(rows[chosen.time] < start)
     season = options.season
     if season == "auto":
         begin = longest.index[-test_size - validation_size]
         parts = [each.targets[: int(each.index.searchsorted(begin))] for each in panel.series]
         season = find_season([column for part in parts for column in part.T])
-    return Plan(chosen.frame[before], start, validation_size, test_size, season)
+    return Plan(rows, before, start, validation_size, test_size, season)
 
 
 def _outputs(folder: Path, names: Sequence[str], force: bool) -> list[Path]:
@@ -249,27 +253,6 @@ def _seconds_of_an_epoch(options: argparse.Namespace, panel: Panel, plan: Plan) 
 
 
 # ---- training and after ------------------------------------------------------------------
-
-
-def _fit(
-    forecaster: GRUForecaster, chosen: Chosen, plan: Plan, options: argparse.Namespace
-) -> None:
-    try:
-        forecaster.fit(
-            plan.training,
-            freq=options.freq,
-            validation_size=plan.validation_size,
-            **chosen.arguments(),
-        )
-    except (ValueError, TypeError) as error:
-        raise about_file(error, chosen.table.name) from error
-
-
-def _test(forecaster: GRUForecaster, chosen: Chosen, plan: Plan) -> Backtest:
-    try:
-        return forecaster.backtest(chosen.frame, start=plan.start)
-    except (ValueError, TypeError) as error:
-        raise about_file(error, chosen.table.name) from error
 
 
 def _keep_the_best(forecaster: GRUForecaster, paths: list[Path]) -> NoReturn:

@@ -1,0 +1,80 @@
+"""Messages of pygru.forecasting in the words of the command line.
+
+They call the table ``y``, count its rows from 0, and name the options by Python arguments. On
+the command line the table is a file with lines, and the options have other names.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import warnings
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from pygru.commands.errors import CommandError, bounded
+from pygru.errors import DataWarning
+
+if TYPE_CHECKING:
+    from pygru.forecasting.reading import Table
+
+OPTIONS = {
+    **{name: f"--{name}" for name in ("freq", "time", "id", "target", "future", "static")},
+    "past": "--features",
+}
+
+
+def in_words_of_the_file(message: str, table: Table) -> str:
+    """Return a message with the file's name, its lines, and the options of the command."""
+    text = re.sub(r"^y(?=:? )", lambda _: table.name, bounded(message))
+    lines = table.lines
+    if lines is not None and not text.startswith("future"):  # which has lines of its own
+        text = re.sub(
+            r"\brow ([0-9]+)",
+            lambda row: f"line {lines[int(row[1])]}" if int(row[1]) < len(lines) else row[0],
+            text,
+        )
+    for argument, option in OPTIONS.items():
+        text = re.sub(rf"\b{argument}=(?=\W|$)", f"{option} ", text)
+        text = re.sub(rf"^{argument}(?= must\b)", option, text)
+    return text if text.startswith(("--", table.name)) else f"{table.name}: {text}"
+
+
+class FileWords:
+    """A ``with`` block whose errors are lines about a file, and whose warnings are notes.
+
+    A note that was shown before is not shown again.
+    """
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.said: set[str] = set()
+        self.block: Any = None
+
+    def __enter__(self) -> Self:
+        self.block = warnings.catch_warnings()
+        self.block.__enter__()
+        usual = warnings.showwarning
+
+        def show(message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
+            if not issubclass(category, DataWarning):
+                usual(message, category, *place, **more)
+                return
+            text = in_words_of_the_file(str(message), self.table)
+            if text not in self.said:
+                self.said.add(text)
+                print(f"note: {text}", file=sys.stderr)
+
+        warnings.simplefilter("always", DataWarning)
+        warnings.showwarning = show
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.block.__exit__(kind, error, traceback)
+        if isinstance(error, (ValueError, TypeError)):
+            raise CommandError(in_words_of_the_file(str(error), self.table)) from error
