@@ -15,6 +15,7 @@ import types
 
 import numpy as np
 import pytest
+from encodings_of_names import skip_unless_readable
 from engines import HAS_SIMD, use, use_blas_for, use_engine
 from patience import PATIENCE
 from scipy.linalg import cython_blas
@@ -245,6 +246,7 @@ def library(tmp_path_factory):
     if compiler is None:
         pytest.skip("needs a C compiler")
     folder = tmp_path_factory.mktemp("blas")
+    skip_unless_readable(folder)  # threadpoolctl looks at every library that is loaded
     source, target = folder / "blas64.c", folder / "blas64.so"
     source.write_text(SOURCE)
     command = [compiler, "-O1", "-shared", "-fPIC", "-o", target, source]

@@ -376,7 +376,8 @@ def interrupted_fit(trainer, tracer):
 
 
 @pytest.mark.parametrize(
-    ("kind", "function", "every"), [("opcode", None, 307), ("line", "run_epoch", 1)]
+    ("kind", "function", "every"),
+    [pytest.param("opcode", None, 307, marks=pytest.mark.slow), ("line", "run_epoch", 1)],
 )
 def test_ctrl_c_anywhere(kind, function, every, tmp_path):
     """Two epochs of four steps, interrupted at every place in turn."""

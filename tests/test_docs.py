@@ -17,6 +17,7 @@ import re
 from pathlib import Path
 
 import pytest
+from quick import quick_and_slow
 
 import pygru
 
@@ -84,7 +85,14 @@ def is_left_out(code):
     return any(name in imported and importlib.util.find_spec(name) is None for name in RECIPES)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=relative)
+LONG = ("howto/scikit_learn.md", "start/classify.md", "start/generate.md")
+BY_LENGTH = quick_and_slow(
+    [page for page in PAGES if not str(page).endswith(LONG)],
+    [page for page in PAGES if str(page).endswith(LONG)],
+)
+
+
+@pytest.mark.parametrize("page", BY_LENGTH, ids=relative)
 def test_code_blocks_run_in_order(page, tmp_path, monkeypatch):
     text = page.read_text(encoding="utf-8")
     if "pygru.sklearn import" in text:

@@ -85,7 +85,7 @@ def check_batches(gru, x, h0, sizes):
 @every_set
 @every_dtype
 @every_variant
-@pytest.mark.parametrize("shape", quick_and_slow(SHAPES[:-1], SHAPES[-1:]), ids=str)
+@pytest.mark.parametrize("shape", quick_and_slow(SHAPES[:8], SHAPES[8:]), ids=str)
 def test_sequence_has_the_same_bits_in_any_batch(shape, variant, dtype, kernels, monkeypatch):
     I, H = shape
     use_engine(monkeypatch, "simd", kernels)

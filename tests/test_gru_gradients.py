@@ -163,6 +163,7 @@ def test_weights_larger_than_a_tile(variant, memory):
     Problem(variant, 3, 2, 131, 130).check_directions(memory)
 
 
+@pytest.mark.slow
 @every_variant
 @pytest.mark.parametrize("memory", ["gates", "outputs"])
 def test_more_sequences_than_a_chunk(variant, memory):

@@ -14,6 +14,7 @@ import sys
 
 import pytest
 from patience import PATIENCE
+from quick import quick_and_slow
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="sends SIGINT to its own process")
 
@@ -81,7 +82,7 @@ def run_python(tmp_path, code):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("n_threads", [1, 2])
+@pytest.mark.parametrize("n_threads", quick_and_slow([2], [1]))
 @pytest.mark.parametrize("direction", ["forward", "backward"])
 def test_interrupt_ends_the_call(tmp_path, direction, n_threads):
     result = run_python(
@@ -106,7 +107,7 @@ print(json.dumps([name, latency, unchanged(weights)]))
     assert unchanged
 
 
-@pytest.mark.parametrize("direction", ["forward", "backward"])
+@pytest.mark.parametrize("direction", quick_and_slow(["forward"], ["backward"]))
 def test_exception_of_an_own_handler_propagates(tmp_path, direction):
     name, message, latency, unchanged = run_python(
         tmp_path,
@@ -167,6 +168,7 @@ print(json.dumps([len(seen), seen[0] < end - 0.1, bool(np.array_equal(output, ex
     assert same
 
 
+@pytest.mark.slow
 def test_call_from_another_thread_is_not_disturbed(tmp_path):
     """The main thread is interrupted while it waits; the call in the other thread ends."""
     interrupted, same, errors = run_python(
@@ -200,6 +202,7 @@ print(json.dumps([interrupted, same, errors]))
     assert errors == []
 
 
+@pytest.mark.slow
 def test_second_interrupt_is_not_lost(tmp_path):
     """An interrupted call is called again and interrupted again."""
     names = run_python(

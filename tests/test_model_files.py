@@ -268,7 +268,7 @@ def test_b111_a_pipe_does_not_block(tmp_path):
 def test_b111_paths(tmp_path):
     with pytest.raises(ValueError, match="null"):
         pygru.load("a\0b")
-    pygru.save(GRU(1, 1), os.fsencode(tmp_path / "bytes.safetensors").decode())
+    pygru.save(GRU(1, 1), os.fsencode(tmp_path / "bytes.safetensors"))
     pygru.load(str(tmp_path / "bytes.safetensors"))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import reference
 from engines import ENGINES, use_engine
+from quick import quick_and_slow
 
 from pygru import GRU, Variant
 
@@ -112,7 +113,7 @@ def test_forward_equals_the_reference_with_the_same_masks(
 @every_engine
 @every_variant
 @every_noise
-@pytest.mark.parametrize("memory", ["gates", "outputs"])
+@pytest.mark.parametrize("memory", quick_and_slow(["gates"], ["outputs"]))
 def test_gradients_equal_complex_steps_with_the_same_masks(
     variant, options, memory, engine, monkeypatch
 ):

@@ -9,6 +9,7 @@ import os
 import numpy as np
 import pytest
 from interrupts import at_every_point
+from quick import quick_and_slow
 
 import pygru
 from pygru import GRU, Attention, Dropout, Last, Linear, Seq2Seq, Sequential
@@ -51,6 +52,12 @@ def other_state(model):
     return {name: np.full(view.shape, 7.0) for name, view in model.parameters.items()}
 
 
+@pytest.mark.parametrize(
+    "make",
+    quick_and_slow(
+        [MODELS["layer"], MODELS["sequential"]], [MODELS["gru"], shared, MODELS["seq2seq"]]
+    ),
+)
 def test_interrupt_at_every_point_leaves_old_or_new(make):
     old = flat(make())
     seen = set()

@@ -311,7 +311,10 @@ def small_translator():
     return Seq2Seq(5, 6, 2, 2, dropout=0.3, seed=0)
 
 
-@pytest.mark.parametrize(("make", "x"), [(stack, X), (small_translator, PAIRS)])
+@pytest.mark.parametrize(
+    ("make", "x"),
+    [(stack, X), pytest.param(small_translator, PAIRS, marks=pytest.mark.slow)],
+)
 def test_interrupted_or_failed_reseeding_changes_all_or_nothing(make, x):
     old, new = make(), make()
     new.reseed(7)

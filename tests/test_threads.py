@@ -15,6 +15,7 @@ import threading
 import numpy as np
 import pytest
 import threadpoolctl
+from encodings_of_names import skip_unless_encodable
 from engines import ENGINES, HAS_SIMD, use_engine
 from patience import PATIENCE
 from quick import quick_and_slow
@@ -136,6 +137,7 @@ def test_variable_is_capped(tmp_path):
 )
 def test_bad_variable_warns_once_and_is_ignored(tmp_path, default_count, text):
     """Row B-72."""
+    skip_unless_encodable(text)
     shown, _ = fresh_python(
         tmp_path, SHOW, PYGRU_NUM_THREADS=text, PYTHONUTF8="1", PYTHONIOENCODING="utf-8"
     )
