@@ -32,6 +32,7 @@ GROUPS = {
         (
             "pygru.gru",
             "pygru.options",
+            "pygru.gru_sequences",
             "pygru.gru_base",
             "pygru.variant",
             "pygru.gates",

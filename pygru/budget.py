@@ -19,7 +19,7 @@ from pygru.core import _core, threads, validation
 from pygru.inputs import Inputs
 
 if TYPE_CHECKING:
-    from pygru.gru import GRU
+    from pygru.gru_base import GRUBase
     from pygru.runner import Planned
 
 POLICIES = {"gates": _core.KEEP_GATES, "outputs": _core.KEEP_OUTPUTS}
@@ -67,7 +67,7 @@ def check_memory(memory: object) -> int | None:
 
 
 def choose(
-    gru: GRU, inputs: Inputs, memory: object, training: bool, n_threads: int | None
+    gru: GRUBase, inputs: Inputs, memory: object, training: bool, n_threads: int | None
 ) -> Choice:
     """Return what to keep of a batch for a ``memory`` argument.
 
@@ -102,7 +102,7 @@ def choose(
     )
 
 
-def refuse_huge(gru: GRU, inputs: Inputs) -> None:
+def refuse_huge(gru: GRUBase, inputs: Inputs) -> None:
     """Raise if the output of a batch cannot be addressed."""
     width = gru.options.output_size
     if inputs.T * inputs.B * width * gru.dtype.itemsize > sys.maxsize:
@@ -115,7 +115,7 @@ def _sizes(planned: Planned, n_threads: int | None) -> dict[str, int]:
 
 
 def _bytes_of_whole(
-    gru: GRU, inputs: Inputs, keep: int, training: bool, n_threads: int | None
+    gru: GRUBase, inputs: Inputs, keep: int, training: bool, n_threads: int | None
 ) -> int:
     sizes = _sizes(gru._runner.plan(inputs.T, inputs.B, inputs.lengths, keep), n_threads)
     masks = noises.bytes_of_noise(gru, sizes) if training else 0
@@ -123,7 +123,7 @@ def _bytes_of_whole(
 
 
 def _bytes_in_segments(
-    gru: GRU, inputs: Inputs, segment: int, training: bool, n_threads: int | None
+    gru: GRUBase, inputs: Inputs, segment: int, training: bool, n_threads: int | None
 ) -> int:
     """Bytes of the longest segment, and of what is kept between the two passes."""
     sizes = _sizes(gru._runner.plan(segment, inputs.B, None, _core.KEEP_GATES), n_threads)

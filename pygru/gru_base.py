@@ -1,6 +1,7 @@
 """A GRU without its calls: options, parameters, copies, and other forms of the weights.
 
-Calls over whole sequences and single steps are in ``gru.py``, whose class is the public one.
+Calls over whole sequences are in ``gru_sequences.py``, and single steps in ``gru.py``, whose
+class is the public one.
 """
 
 from __future__ import annotations

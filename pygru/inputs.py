@@ -16,7 +16,7 @@ from pygru.data.padding import pad_sequences
 from pygru.typing import Floats
 
 if TYPE_CHECKING:
-    from pygru.gru import GRU
+    from pygru.gru_base import GRUBase
 
 
 class Inputs:
@@ -37,7 +37,7 @@ class Inputs:
     """
 
     def __init__(
-        self, gru: GRU, x: ArrayLike, h0: ArrayLike | None, lengths: ArrayLike | None
+        self, gru: GRUBase, x: ArrayLike, h0: ArrayLike | None, lengths: ArrayLike | None
     ) -> None:
         self.gru = gru
         self.is_list = False

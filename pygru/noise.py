@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pygru.core.memory import allocate
 
 if TYPE_CHECKING:
-    from pygru.gru import GRU
+    from pygru.gru_base import GRUBase
     from pygru.inputs import Inputs
 
 # So many random numbers are made at a time, so that they stay in the cache.
@@ -42,7 +42,7 @@ class Noise(NamedTuple):
         return sum(mask.nbytes for mask in masks if mask is not None)
 
 
-def allocate_noise(gru: GRU, sizes: dict[str, int]) -> Noise | None:
+def allocate_noise(gru: GRUBase, sizes: dict[str, int]) -> Noise | None:
     """Allocate the masks of a training call; None if nothing is dropped."""
     return _noise(
         gru,
@@ -60,7 +60,7 @@ def _room(rate: float, shape: int | tuple[int, ...], purpose: str) -> Bytes | No
 
 
 def _noise(
-    gru: GRU, dropout: Bytes | None, recurrent: Bytes | None, zoneout: Bytes | None
+    gru: GRUBase, dropout: Bytes | None, recurrent: Bytes | None, zoneout: Bytes | None
 ) -> Noise | None:
     """Return the masks with the scales that belong to them, None if there is no mask."""
     noise = Noise(
@@ -69,7 +69,7 @@ def _noise(
     return noise if noise.nbytes else None
 
 
-def bytes_of_noise(gru: GRU, sizes: dict[str, int]) -> int:
+def bytes_of_noise(gru: GRUBase, sizes: dict[str, int]) -> int:
     """Return the bytes that :func:`allocate_noise` would take."""
     rates = {
         "dropout": gru.dropout,
@@ -79,7 +79,7 @@ def bytes_of_noise(gru: GRU, sizes: dict[str, int]) -> int:
     return sum(sizes[name] for name, rate in rates.items() if rate)
 
 
-def bytes_for_segments(gru: GRU, rows: int, segment_rows: int) -> int:
+def bytes_for_segments(gru: GRUBase, rows: int, segment_rows: int) -> int:
     """Return the bytes of the masks of ``rows`` rows in segments of up to ``segment_rows``."""
     H, width = gru.hidden_size, -(-gru.hidden_size // 8)
     layers = (gru.num_layers - 1) * (gru.dropout > 0) + gru.num_layers * (gru.zoneout > 0)
@@ -89,7 +89,7 @@ def bytes_for_segments(gru: GRU, rows: int, segment_rows: int) -> int:
     return packed + unpacked + indices if layers else 0
 
 
-def draw(gru: GRU, noise: Noise | None, generator: np.random.Generator) -> None:
+def draw(gru: GRUBase, noise: Noise | None, generator: np.random.Generator) -> None:
     """Fill the masks of ``noise`` with random bits; None has no masks."""
     if noise is None:
         return
@@ -101,7 +101,7 @@ def draw(gru: GRU, noise: Noise | None, generator: np.random.Generator) -> None:
         _fill(noise.zoneout, np.less, gru.zoneout, generator)
 
 
-def expected(gru: GRU) -> Noise | None:
+def expected(gru: GRUBase) -> Noise | None:
     """Return the noise of inference: the mean effect of zoneout."""
     return Noise(zoneout_rate=gru.zoneout) if gru.zoneout else None
 
@@ -132,7 +132,7 @@ class PackedNoise:
 
     Parameters
     ----------
-    gru : GRU
+    gru : GRUBase
         A GRU of one direction.
     inputs : Inputs
         The whole batch.
@@ -140,7 +140,7 @@ class PackedNoise:
         The number of sequences of a chunk, from which the order of rows follows.
     """
 
-    def __init__(self, gru: GRU, inputs: Inputs, chunk_rows: int) -> None:
+    def __init__(self, gru: GRUBase, inputs: Inputs, chunk_rows: int) -> None:
         self._gru = gru
         self._order = _RowOrder(inputs.full_lengths(), chunk_rows)
         rows, width = self._order.count, -(-gru.hidden_size // 8)

@@ -27,7 +27,7 @@ from pygru.tape import Tape, WholeTape
 from pygru.typing import Floats
 
 if TYPE_CHECKING:
-    from pygru.gru import GRU
+    from pygru.gru_base import GRUBase
 
 # Multiply-adds of a call that ends within about a millisecond.
 SHORT = 20_000_000
@@ -36,7 +36,7 @@ SHORT = 20_000_000
 # ---- what both passes use ----------------------------------------------------------------
 
 
-def initial_state(gru: GRU, inputs: Inputs) -> tuple[Floats | None, bool]:
+def initial_state(gru: GRUBase, inputs: Inputs) -> tuple[Floats | None, bool]:
     """Return the flat h0 of a batch (None for zeros), and whether it is the GRU's parameter."""
     if inputs.h0 is not None or not gru.learn_h0:
         return inputs.h0, False
@@ -46,7 +46,7 @@ def initial_state(gru: GRU, inputs: Inputs) -> tuple[Floats | None, bool]:
 
 
 @contextlib.contextmanager
-def drawing(gru: GRU, draws: bool) -> Iterator[None]:
+def drawing(gru: GRUBase, draws: bool) -> Iterator[None]:
     """A block that restores the random generator if it fails and ``draws`` is true."""
     before: Any = gru.generator.bit_generator.state if draws else None
     try:
@@ -61,7 +61,7 @@ def drawing(gru: GRU, draws: bool) -> Iterator[None]:
 
 
 def forward(
-    gru: GRU,
+    gru: GRUBase,
     inputs: Inputs,
     keep: int,
     training: bool,
@@ -110,7 +110,7 @@ def forward(
     return result
 
 
-def run_short(gru: GRU, x: Any) -> tuple[Floats, Floats] | None:
+def run_short(gru: GRUBase, x: Any) -> tuple[Floats, Floats] | None:
     """Do what :func:`forward` does for a short call like an earlier one; None for others.
 
     It accepts an array that needs no conversion, and work for one thread that ends within a
@@ -151,7 +151,7 @@ def run_short(gru: GRU, x: Any) -> tuple[Floats, Floats] | None:
     return output, h_n
 
 
-def new_output(gru: GRU, inputs: Inputs, out: Floats | None) -> Floats:
+def new_output(gru: GRUBase, inputs: Inputs, out: Floats | None) -> Floats:
     """Return the array for the output: ``out`` if it fits, or a new one."""
     shape = inputs.shape_of(gru.options.output_size)
     if out is None:
@@ -162,7 +162,7 @@ def new_output(gru: GRU, inputs: Inputs, out: Floats | None) -> Floats:
     return out
 
 
-def _writable(gru: GRU, out: Floats, inputs: Inputs) -> Floats:
+def _writable(gru: GRUBase, out: Floats, inputs: Inputs) -> Floats:
     """Return ``out`` if the core can write it while it reads x and h0, or another array."""
     read = [array for array in (inputs.x, inputs.h0) if array is not None]
     read.append(gru._parameters_owner.borrow())
@@ -179,7 +179,7 @@ def _writable(gru: GRU, out: Floats, inputs: Inputs) -> Floats:
 
 
 def backward(
-    gru: GRU, tape: WholeTape, d_output: ArrayLike | None, d_h_n: ArrayLike | None
+    gru: GRUBase, tape: WholeTape, d_output: ArrayLike | None, d_h_n: ArrayLike | None
 ) -> tuple[Floats | list[Floats], Floats]:
     """Add the gradients of a tape to ``gru.grads``; return d_x and d_h0."""
     packed = check_tape(gru, tape)
@@ -210,7 +210,7 @@ def backward(
     return result
 
 
-def check_tape(gru: GRU, tape: Tape) -> Bytes | None:
+def check_tape(gru: GRUBase, tape: Tape) -> Bytes | None:
     """Raise if a tape belongs to other weights or another GRU; return the packed weights."""
     if tape.gru is not gru:
         raise ValueError("tape belongs to another GRU")
@@ -220,14 +220,14 @@ def check_tape(gru: GRU, tape: Tape) -> Bytes | None:
     return packed
 
 
-def zeros_like_grads(gru: GRU) -> Floats:
+def zeros_like_grads(gru: GRUBase) -> Floats:
     """Return a flat array for gradients, which are later added to the GRU's in one step."""
     grads = allocate(gru.flat_grads.size, gru.dtype, "the gradients of a call")
     grads.fill(0)
     return grads
 
 
-def add_gradients(gru: GRU, tape: Tape, aside: Floats, d_h0: Floats) -> None:
+def add_gradients(gru: GRUBase, tape: Tape, aside: Floats, d_h0: Floats) -> None:
     """Add flat gradients to the GRU's, with that of a learned h0 if the tape began with it.
 
     The addition is one call of a compiled function: an interrupt comes before or after it.
@@ -240,7 +240,7 @@ def add_gradients(gru: GRU, tape: Tape, aside: Floats, d_h0: Floats) -> None:
     np.add(grads, aside, out=grads)
 
 
-def output_gradient(gru: GRU, inputs: Inputs, d_output: ArrayLike | None) -> Floats | None:
+def output_gradient(gru: GRUBase, inputs: Inputs, d_output: ArrayLike | None) -> Floats | None:
     """Return ``d_output`` as a (T, B, D*H) array that the core can read, or None."""
     if d_output is None:
         return None

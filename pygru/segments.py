@@ -28,7 +28,7 @@ from pygru.tape import Tape
 from pygru.typing import Floats
 
 if TYPE_CHECKING:
-    from pygru.gru import GRU
+    from pygru.gru_base import GRUBase
 
 
 class Segment(NamedTuple):
@@ -65,7 +65,7 @@ class _Plan(NamedTuple):
     sizes: dict[str, int]
     n_threads: int
 
-    def noise(self, masks: PackedNoise | None, gru: GRU, begin: int) -> Noise | None:
+    def noise(self, masks: PackedNoise | None, gru: GRUBase, begin: int) -> Noise | None:
         """Return the noise of a segment; without masks, that of inference."""
         if masks is None:
             return noises.expected(gru)
@@ -77,7 +77,7 @@ class _Plan(NamedTuple):
         return masks.segment(begin, step, sequence)
 
 
-def _plan(gru: GRU, B: int, segment: Segment, keep: int, n_threads: int | None) -> _Plan:
+def _plan(gru: GRUBase, B: int, segment: Segment, keep: int, n_threads: int | None) -> _Plan:
     plan, sizes = gru._runner.plan(segment.steps, B, segment.lengths, keep)
     n_used = threads.threads_for(n_threads, sizes)
     return _Plan(plan, plan.sizes(n_used), n_used)
@@ -90,7 +90,7 @@ class _Room:
     """
 
     def __init__(
-        self, gru: GRU, B: int, segments: list[Segment], keep: int, n_threads: int | None
+        self, gru: GRUBase, B: int, segments: list[Segment], keep: int, n_threads: int | None
     ) -> None:
         steps = max((segment.steps for segment in segments), default=0)
         sizes = _plan(gru, B, Segment(0, steps, None), keep, n_threads).sizes
@@ -113,7 +113,7 @@ class SegmentTape(Tape):
 
     def __init__(
         self,
-        gru: GRU,
+        gru: GRUBase,
         inputs: Inputs,
         segments: list[Segment],
         x: Floats,
@@ -142,7 +142,7 @@ class SegmentTape(Tape):
 
 
 def forward(
-    gru: GRU, inputs: Inputs, size: int, training: bool, n_threads: int | None
+    gru: GRUBase, inputs: Inputs, size: int, training: bool, n_threads: int | None
 ) -> tuple[Floats | list[Floats], Floats, Tape]:
     """Run a batch in segments of ``size`` steps; return output, h_n and a tape."""
     threads.resolve(n_threads)  # refuse a bad argument before anything is allocated
@@ -190,7 +190,7 @@ def forward(
 
 
 def backward(
-    gru: GRU, tape: SegmentTape, d_output: ArrayLike | None, d_h_n: ArrayLike | None
+    gru: GRUBase, tape: SegmentTape, d_output: ArrayLike | None, d_h_n: ArrayLike | None
 ) -> tuple[Floats | list[Floats], Floats]:
     """Add the gradients of such a tape to ``gru.grads``; return d_x and d_h0."""
     packed = passes.check_tape(gru, tape)
@@ -229,7 +229,7 @@ def backward(
 
 
 def _segment_backward(
-    gru: GRU,
+    gru: GRUBase,
     tape: SegmentTape,
     number: int,
     packed: Bytes | None,

@@ -10,7 +10,7 @@ from pygru.noise import Noise, PackedNoise
 from pygru.typing import Floats
 
 if TYPE_CHECKING:
-    from pygru.gru import GRU
+    from pygru.gru_base import GRUBase
     from pygru.inputs import Inputs
 
 
@@ -36,7 +36,7 @@ class Tape(FixedAttributes):
     True
     """
 
-    gru: GRU
+    gru: GRUBase
     inputs: Inputs
     memory: Floats
     noise: Noise | PackedNoise | None
@@ -70,7 +70,7 @@ class WholeTape(Tape):
 
     def __init__(
         self,
-        gru: GRU,
+        gru: GRUBase,
         inputs: Inputs,
         plan: _plans.Plan,
         memory: Floats,
