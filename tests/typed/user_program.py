@@ -47,11 +47,27 @@ def layer() -> None:
     assert_type(h, Floats)
     stream = pygru.GRU(4, 8).stream(batch=3)
     assert_type(stream(x[:, 0]), Floats)
+    steps = pygru.Sequential(gru, pygru.LayerNorm(8), pygru.Activation("relu")).stream(batch=3)
+    assert_type(steps, pygru.SequentialStream)
+    assert_type(steps(x[:, 0]), Floats)
+    steps.states = steps.states
+    assert_type(pygru.AttentionOverTime(8).weights(output), Floats)
+
+
+def translation() -> None:
+    """A search returns targets, or lists of them."""
+    model = pygru.Seq2Seq(5, 6, 4, 8, seed=0)
+    best = model.beam_search([[1, 2]], max_length=3)
+    assert_type(best, list[pygru.Translation])
+    several = model.beam_search([[1, 2]], max_length=3, beam_size=2, n_best=2)
+    assert_type(several, list[list[pygru.Translation]])
+    assert_type(model.translate([[1, 2]], max_length=3), list[list[int]])
 
 
 def mistakes(gru: pygru.GRU, trainer: pygru.Trainer) -> None:
     """What a type checker must find; this function is not called."""
     pygru.GRU("4", 8)  # type: ignore[arg-type]
+    pygru.GRU(4, units=8)  # type: ignore[call-arg]
     gru.forward(np.ones((3, 5, 4)), memory=0.5)  # type: ignore[call-overload]
     trainer.fit(np.ones((3, 5, 4)), np.ones((3, 1)), epochs="2", batch_size=8)  # type: ignore[arg-type]
 
@@ -127,6 +143,7 @@ def data() -> None:
 
 if __name__ == "__main__":
     layer()
+    translation()
     data()
     with tempfile.TemporaryDirectory() as name:
         model(Path(name))
