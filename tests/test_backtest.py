@@ -175,6 +175,24 @@ def test_no_forecast_depends_on_a_value_after_its_origin(season):
         assert not frame.loc[after, "GRU"].equals(other.loc[after, "GRU"])
 
 
+def test_no_forecast_depends_on_covariates_after_its_steps():
+    """Those of the future are read up to the last step of the forecast, not further."""
+    rng = np.random.default_rng(5)
+    table = pd.DataFrame({"y": wave(), "x": rng.standard_normal(200)})
+    forecaster = quick(4, season=12).fit(table[:120], future=["x"])
+    frame = forecaster.backtest(table, start=120).forecasts
+    changed = table.copy()
+    changed.loc[151:, "y"] = 1e4 * rng.standard_normal(49)
+    changed.loc[155:, "x"] = 1e4
+    other = forecaster.backtest(changed, start=120).forecasts
+    until = frame["origin"] <= 150
+    pd.testing.assert_series_equal(
+        frame.loc[until, "GRU"], other.loc[until, "GRU"], check_exact=True
+    )
+    last = (frame["origin"] == 151) & (frame["step"] == 4)
+    assert (frame.loc[last, "GRU"] != other.loc[last, "GRU"]).all()
+
+
 def test_step_and_gap_and_start(fitted, backtest):
     values = wave()
     whole = backtest.forecasts

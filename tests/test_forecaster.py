@@ -1,10 +1,13 @@
 """GRUForecaster: the interface, scales, missing values, covariates, interrupts, errors."""
 
+import copy
 import math
+import pickle
 
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 
 import pygru
 from pygru.forecasting import GRUForecaster
@@ -112,8 +115,21 @@ def test_repr_and_parameters():
     assert repr(forecaster) == text
     assert forecaster.get_params() == GRUForecaster(**forecaster.get_params()).get_params()
     assert forecaster.dropout == 0.2
+    assert clone(forecaster).get_params() == forecaster.get_params()
     with pytest.raises(AttributeError, match="dropout of a GRUForecaster cannot be assigned"):
         forecaster.dropout = 0.5
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.copy, copy.deepcopy, lambda value: pickle.loads(pickle.dumps(value))]
+)
+def test_copies(copied):
+    forecaster = quick(quantiles=(0.1, 0.9)).fit(wave()[:250])
+    other = copied(forecaster)
+    expected = forecaster.backtest(wave())
+    pd.testing.assert_frame_equal(other.predict(), forecaster.predict(), check_exact=True)
+    again = pickle.loads(pickle.dumps(expected))
+    pd.testing.assert_frame_equal(again.scores, other.backtest(wave()).scores)
 
 
 def test_the_same_seed_gives_the_same_bits():
@@ -341,7 +357,7 @@ def test_options_that_are_refused(options, exception, match):
             [np.nan] * 80 + [1.0] * 20,
             {},
             ValueError,
-            "all values of the training part are miss",
+            "the target in the training part are missing",
         ),
         ([], {}, ValueError, "."),
         ([1.0, 2.0, 3.0], {}, ValueError, "too few rows: the longest series has 3 steps"),
@@ -388,6 +404,32 @@ def test_data_that_are_refused(y, options, exception, match):
     with pytest.raises(exception, match=match):
         forecaster.fit(y, **options)
     pd.testing.assert_frame_equal(forecaster.predict(), before, check_exact=True)
+
+
+def test_a_target_without_a_value_is_named():
+    table = pd.DataFrame({"a": wave(), "b": np.nan})
+    with pytest.raises(ValueError, match="all values of the target 'b' are missing"):
+        quick().fit(table)
+    table.loc[290:, "b"] = 1.0
+    with pytest.raises(ValueError, match="the target 'b' in the training part are missing"):
+        quick().fit(table)
+
+
+def test_divergence_changes_nothing():
+    forecaster = quick(epochs=3, learning_rate=1e38, clip_norm=None)
+    with pytest.raises(pygru.DivergenceError, match="lower learning_rate or set clip_norm"):
+        forecaster.fit(wave())
+    with pytest.raises(RuntimeError, match="not fitted yet"):
+        forecaster.predict()
+
+
+def test_a_series_without_a_value_among_others():
+    table = long_table({"a": 100, "b": 100})
+    table.loc[table["shop"] == "b", "sales"] = np.nan
+    forecaster = quick().fit(table, id="shop", time="day")
+    with pytest.raises(ValueError, match="the series 'b' has no observed value before"):
+        forecaster.predict()
+    assert np.isfinite(forecaster.predict(table[table["shop"] == "a"])["sales"]).all()
 
 
 def test_a_value_that_float32_cannot_hold_is_refused():

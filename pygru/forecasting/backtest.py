@@ -374,6 +374,9 @@ def _refitted(fitted: Fitted, panel: Panel, stack: Stack, origins: Origins) -> d
     for place, label in enumerate(labels):
         places.setdefault(label, []).append(place)
     parts: list[tuple[Integers, dict[str, Made]]] = []
+    settings = fitted.settings
+    if settings.progress is None:  # not a bar for each of many fits, unless it is asked for
+        settings = dataclasses.replace(settings, progress=False)
     for label in sorted(places):
         ends = [int(one.index.searchsorted(label, side="right")) for one in panel.series]
         known = dataclasses.replace(
@@ -384,7 +387,7 @@ def _refitted(fitted: Fitted, panel: Panel, stack: Stack, origins: Origins) -> d
                 if end
             ),
         )
-        again = fit_panel(fitted.settings, known, fitted.validation_size)
+        again = fit_panel(settings, known, fitted.validation_size)
         windows = again.windows(panel.series, ends)
         some = np.array(places[label])
         before = _training(windows.stack, ends)

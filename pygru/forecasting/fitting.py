@@ -219,7 +219,7 @@ def fit_panel(
     check_values(series)
     size = check_validation_size(validation_size, settings.horizon)
     ends = [training_end(len(one.targets), settings.horizon, size) for one in series]
-    _check_rows(settings, series, ends, size)
+    _check_rows(settings, panel, ends, size)
     season = settings.season
     if isinstance(season, str):
         season = find_season(
@@ -331,13 +331,10 @@ def _train(
 
 
 def _check_rows(
-    settings: Settings,
-    series: Sequence[OneSeries],
-    ends: Sequence[int],
-    size: int | float | None,
+    settings: Settings, panel: Panel, ends: Sequence[int], size: int | float | None
 ) -> None:
-    """Raise if no series is long enough, or if no value is observed."""
-    horizon = settings.horizon
+    """Raise if no series is long enough, or if no value of a target is observed."""
+    horizon, series, schema = settings.horizon, panel.series, panel.schema
     lengths = [len(one.targets) for one in series]
     longest = max(lengths, default=0)
     splits = any(end < length for end, length in zip(ends, lengths, strict=True))
@@ -349,10 +346,15 @@ def _check_rows(
             f"needs at least {horizon + 1} to train on and {text} to be held out; use a "
             "smaller horizon, or validation_size=0"
         )
-    if all(np.isnan(one.targets).all() for one in series):
-        raise ValueError("all values of the target are missing")
-    if all(np.isnan(one.targets[:end]).all() for one, end in zip(series, ends, strict=True)):
-        raise ValueError("all values of the training part are missing")
+    for place, column in enumerate(schema.targets):
+        which = f" {cut(column.name)}" if len(schema.targets) > 1 else ""
+        if all(np.isnan(one.targets[:, place]).all() for one in series):
+            raise ValueError(f"all values of the target{which} are missing")
+        parts = (one.targets[:end, place] for one, end in zip(series, ends, strict=True))
+        if all(np.isnan(part).all() for part in parts):
+            raise ValueError(
+                f"all values of the target{which} in the training part are missing"
+            )
 
 
 def _ratio(spreads: Sequence[Spread]) -> Values:

@@ -99,4 +99,6 @@ def _quantiles(values: Any) -> tuple[float, ...]:
             raise ValueError(f"quantiles must be numbers in (0, 1), got {number}")
     if len(set(numbers)) < len(numbers):
         raise ValueError(f"quantiles must differ from one another, got {numbers}")
-    return tuple(sorted(numbers))
+    result = tuple(sorted(numbers))
+    # The same object where that is possible, as scikit-learn's clone wants it.
+    return values if isinstance(values, tuple) and values == result else result
