@@ -38,7 +38,7 @@ def series(index):
     return pd.Series(np.arange(len(index), dtype=float), index)
 
 
-def ahead(index, horizon=30, **options):
+def ahead(index, horizon=20, **options):
     """The future of a series with this index."""
     (one,) = read_panel(series(index), **options).series
     return future_index(one, horizon)
@@ -49,23 +49,23 @@ def ahead(index, horizon=30, **options):
 def test_dates_go_on_as_pandas_lets_them(freq, tz):
     if freq == "6h" and tz not in (None, "UTC"):
         pytest.skip("six hours on the clock are not six hours when it changes")
-    whole = dates(freq, 150, tz=tz)
-    found = ahead(whole[:120])
-    assert found.equals(whole[120:]) and found.dtype == whole.dtype
+    whole = dates(freq, 110, tz=tz)
+    found = ahead(whole[:90])
+    assert found.equals(whole[90:]) and found.dtype == whole.dtype
 
 
 @pytest.mark.parametrize("tz", [None, "Europe/Berlin"])
 @pytest.mark.parametrize("freq", [*CALENDARS, "h", "15min"])
 def test_holes_become_missing_steps(freq, tz):
-    whole = dates(freq, 150, tz=tz)
-    kept = np.sort(np.random.default_rng(5).choice(119, 95, replace=False))
-    kept = np.append(kept, 119)
+    whole = dates(freq, 110, tz=tz)
+    kept = np.sort(np.random.default_rng(5).choice(89, 70, replace=False))
+    kept = np.append(kept, 89)
     (one,) = read_panel(series(whole).iloc[kept]).series
-    assert one.index.equals(whole[kept[0] : 120])
-    wanted = np.full(120, np.nan)
+    assert one.index.equals(whole[kept[0] : 90])
+    wanted = np.full(90, np.nan)
     wanted[kept] = kept
     np.testing.assert_array_equal(one.targets[:, 0], wanted[kept[0] :])
-    assert future_index(one, 30).equals(whole[120:])
+    assert future_index(one, 20).equals(whole[90:])
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def test_text_with_one_offset_keeps_it():
         BERLIN,
         DAYS.as_unit("s"),
         DAYS.to_period("D"),
-        pd.Series(DAYS.to_period("W").astype(object)),
+        pd.Series(list(DAYS.to_period("W")), dtype=object),
         pd.Series(DAYS.date),
         pd.Series(list(DAYS.to_pydatetime()), dtype=object),
         pd.Series(
@@ -92,7 +92,7 @@ def test_text_with_one_offset_keeps_it():
         pd.Series([1999, 2000, 2001]),
         pd.Series([202401, 202402]),
     ],
-    ids=str,
+    ids=lambda values: f"{values.dtype}-{str(values[0])[:12]}",
 )
 def test_kinds_of_times(values):
     found = read_stamps("the time", values)

@@ -55,7 +55,8 @@ def read_stamps(what: str, values: Any) -> pd.Index:
     """
     import pandas as pd
 
-    index = pd.Index(values)
+    # pandas 2 would look at objects itself, and warn.
+    index = values if isinstance(values, pd.Index) else pd.Index(values, dtype=values.dtype)
     if isinstance(index.dtype, pd.CategoricalDtype):
         index = pd.Index(np.asarray(index))
     missing = np.flatnonzero(index.isna())

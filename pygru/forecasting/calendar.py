@@ -230,6 +230,30 @@ def as_offset(freq: object) -> Any:
     return offset
 
 
+def steps_named(index: str, name: str | int) -> Steps:
+    """Return the steps of an index of ``"dates"``, ``"periods"`` or ``"numbers"`` by name.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there are no such steps.
+    """
+    if index == "numbers":
+        step = validation.check_int("the frequency", name, 1)
+        if step > validation.EXACT_INTEGERS:
+            raise ValueError(f"the frequency is too large: {validation.shown(step)}")
+        return NumberedSteps(step)
+    if index == "dates":
+        return DateSteps(as_offset(name))
+    try:
+        dtype = pd.PeriodDtype(str(name))
+    except (ValueError, AttributeError):
+        raise ValueError(f"no period has the frequency {validation.shown(name)}") from None
+    if dtype.freq.n < 1:
+        raise ValueError(f"the frequency must step forward, got {validation.shown(name)}")
+    return PeriodSteps(dtype)
+
+
 def has_name(offset: Any) -> bool:
     """Whether pandas reads the same offset from its name."""
     try:

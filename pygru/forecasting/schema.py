@@ -9,6 +9,8 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any, Self
 
+from pygru.forecasting.calendar import steps_named
+
 
 @dataclass(frozen=True)
 class Column:
@@ -127,6 +129,7 @@ class Schema:
         for field in (*ROLES, "id"):
             if not isinstance(note[field], list):
                 raise ValueError(f"the description of the table has a damaged {field!r}")
+        steps_named(note["index"], note["frequency"])  # raises if there are no such steps
         columns: dict[str, Any] = {
             role: tuple(map(Column.from_json, note[role])) for role in ROLES
         }
@@ -164,6 +167,8 @@ def name_to_json(name: Hashable) -> Any:
 def name_from_json(value: Any) -> Hashable:
     """Return the name that :func:`name_to_json` has written."""
     if isinstance(value, list):
+        if any(isinstance(part, list) for part in value):
+            raise ValueError("the name of a column is a list of lists")
         return tuple(name_from_json(part) for part in value)
     if value is None or isinstance(value, (str, bool, int, float)):
         return value

@@ -8,7 +8,7 @@ import numpy as np
 
 from pygru.data.messages import cut, warn
 from pygru.data.order import as_integers
-from pygru.forecasting.calendar import DateSteps, NumberedSteps, PeriodSteps, Steps, as_offset
+from pygru.forecasting.calendar import Steps, steps_named
 from pygru.forecasting.frequency import (
     find_steps,
     given_steps,
@@ -91,7 +91,7 @@ def steps_of_schema(source: Source, schema: Schema) -> list[Steps]:
             f"{source.what}: its index has {kind}, and the forecaster was trained on an index "
             f"of {schema.index}"
         )
-    trained = trained_steps(schema, source.stamps)
+    trained = steps_named(schema.index, schema.frequency)
     result = []
     for number in range(len(source.ids)):
         stamps = source.times(number)
@@ -106,20 +106,6 @@ def steps_of_schema(source: Source, schema: Schema) -> list[Steps]:
             )
         result.append(own)
     return result
-
-
-def trained_steps(schema: Schema, stamps: Any) -> Steps:
-    """Return the steps that a schema names."""
-    if schema.index == "numbers":
-        return NumberedSteps(int(schema.frequency))
-    if schema.index == "dates":
-        return DateSteps(as_offset(schema.frequency))
-    import pandas as pd
-
-    try:
-        return PeriodSteps(pd.PeriodDtype(str(schema.frequency)))
-    except ValueError:
-        raise ValueError(f"no period has the frequency {cut(schema.frequency)}") from None
 
 
 def complete(source: Source, number: int, steps: Steps) -> tuple[Any, Any]:
