@@ -10,8 +10,7 @@ from __future__ import annotations
 from typing import Any, Self
 
 try:
-    from aeon.classification.base import BaseClassifier
-    from aeon.regression.base import BaseRegressor
+    import aeon  # noqa: F401 (looked at first, for a clear message)
 except ModuleNotFoundError as error:
     if error.name != "aeon":
         raise
@@ -19,6 +18,8 @@ except ModuleNotFoundError as error:
         'pygru.aeon needs aeon; install it with  pip install "pygru[aeon]"'
     ) from None
 
+from aeon.classification.base import BaseClassifier
+from aeon.regression.base import BaseRegressor
 from sklearn.base import clone
 
 from pygru.sklearn import GRUClassifier, GRURegressor

@@ -10,8 +10,7 @@ from __future__ import annotations
 from typing import Any, Self
 
 try:
-    from sktime.classification.base import BaseClassifier
-    from sktime.regression.base import BaseRegressor
+    import sktime  # noqa: F401 (looked at first, for a clear message)
 except ModuleNotFoundError as error:
     if error.name != "sktime":
         raise
@@ -20,6 +19,8 @@ except ModuleNotFoundError as error:
     ) from None
 
 from sklearn.base import clone
+from sktime.classification.base import BaseClassifier
+from sktime.regression.base import BaseRegressor
 
 from pygru.sklearn import GRUClassifier, GRURegressor
 

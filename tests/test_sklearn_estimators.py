@@ -144,6 +144,8 @@ def test_the_transformer_learns_to_predict_the_next_step():
     assert ((predicted - X[:, 1:]) ** 2).mean() < 0.1 * X.var()
     states = clone(model).set_params(output="states").fit(X).transform(X)
     assert states.shape == (40, 20, 8)
+    as_list = clone(model).set_params(output="states").fit(X).transform(list(X))
+    assert isinstance(as_list, list) and (np.stack(as_list) == states).all()
     assert (states[:, -1] == model.transform(X)).all()
     vectors = GRUTransformer(8, max_iter=1, pooling="mean", random_state=0).fit_transform(
         RAGGED

@@ -36,6 +36,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import pygru
+from pygru.data import Scaler
 from pygru.sklearn import GRUClassifier
 
 pytestmark = pytest.mark.filterwarnings(
@@ -48,6 +49,10 @@ def test_pipelines():
     y = table.sum(axis=1) > 0
     scaled = make_pipeline(StandardScaler(), classifier(max_iter=30)).fit(table, y)
     assert scaled.score(table, y) > 0.9
+    large = [1e4 + 10 * sequence for sequence in RAGGED]
+    sequences = make_pipeline(Scaler(), classifier(max_iter=40))
+    search = GridSearchCV(sequences, {"scaler__method": ["standard", "minmax"]}, cv=2)
+    assert search.fit(large, LABELS).score(large, LABELS) > 0.9
     features = make_pipeline(transformer(pooling="mean"), LogisticRegression()).fit(RAGGED, UP)
     assert features.score(RAGGED, UP) > 0.6
 
@@ -209,15 +214,27 @@ def test_metadata_routing_passes_sample_weight():
 
 
 def test_import_pygru_does_not_import_scikit_learn():
-    code = "import sys, pygru; assert 'sklearn' not in sys.modules"
+    code = "import sys, pygru; assert not {'sklearn', 'sktime', 'aeon'} & set(sys.modules)"
     subprocess.run([sys.executable, "-P", "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("package", "module", "extra"),
+    [
+        ("scikit-learn>=1.6", "sklearn", "sklearn"),
+        ("sktime", "sktime", "sktime"),
+        ("aeon", "aeon", "aeon"),
+    ],
+)
+def test_a_missing_package_is_named(package, module, extra):
     code = (
-        "import sys; sys.modules['sklearn'] = None\n"
-        "try:\n    import pygru.sklearn\n"
+        f"import sys; sys.modules[{module!r}] = None\n"
+        f"try:\n    import pygru.{module}\n"
         "except ImportError as error:\n    print(error)"
     )
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
-    assert "pygru.sklearn needs scikit-learn>=1.6" in done.stdout, done.stderr
+    assert f"pygru.{module} needs {package}; install it with  pip install" in done.stdout
+    assert f'"pygru[{extra}]"' in done.stdout, done.stderr
 
 
 def test_n_threads_does_not_change_the_bits():

@@ -10,7 +10,7 @@ except ModuleNotFoundError as error:
     if error.name != "sklearn":
         raise
     raise ImportError(
-        "pygru.sklearn needs scikit-learn>=1.6; install it with  pip install 'pygru[sklearn]'"
+        'pygru.sklearn needs scikit-learn>=1.6; install it with  pip install "pygru[sklearn]"'
     ) from None
 
 from pygru.sklearn.classifier import GRUClassifier
