@@ -73,6 +73,26 @@ def test_the_name_that_was_meant(make, meant):
         make()
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("hidden_size", "hidden_layer_sizes"),
+        ("units", "hidden_layer_sizes"),
+        ("seed", "random_state"),
+        ("epochs", "max_iter"),
+        ("lr", "learning_rate_init"),
+        ("weight_decay", "alpha"),
+        ("bidirectionnal", "bidirectional"),
+    ],
+)
+def test_estimators_have_the_names_of_scikit_learn(given, meant):
+    estimators = pytest.importorskip("pygru.sklearn")
+    with pytest.raises(TypeError, match=rf"GRUClassifier\(\) .*\. Did you mean '{meant}'\?$"):
+        estimators.GRUClassifier(**{given: 3})
+    parameters = inspect.signature(estimators.GRUClassifier).parameters
+    assert set(parameters) == set(estimators.GRUClassifier().get_params())
+
+
 def test_options_and_parameters_are_found_by_other_names_too():
     gru = GRU(2, 3)
     with pytest.raises(TypeError, match="unexpected key 'units'; did you mean 'hidden_size'"):
@@ -117,7 +137,8 @@ def test_every_name_in_the_tables_leads_to_an_argument_of_pygru():
         name for param in constructors() for name in inspect.signature(*param.values).parameters
     }
     names |= set(inspect.signature(Seq2Seq.translate).parameters)
-    names |= {"hidden_layer_sizes"}  # of the estimators
+    names |= {"hidden_layer_sizes", "random_state", "max_iter", "solver", "alpha"}  # estimators
+    names |= {"n_iter_no_change", "learning_rate_init"}
     assert {same for others in SAME.values() for same in others} <= names
     assert all(text and not text.endswith(".") for text in INSTEAD.values())
 
@@ -136,7 +157,7 @@ def constructors():
 def test_the_signature_of_a_class_is_that_of_its_constructor(cls):
     of_class = inspect.signature(cls)
     if cls.__init__ is object.__init__:
-        assert not [p for p in of_class.parameters.values() if p.default is p.empty][2:]
+        assert not of_class.parameters
         return
     _, *parameters = inspect.signature(cls.__init__).parameters.values()
     assert list(of_class.parameters.values()) == parameters

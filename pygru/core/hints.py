@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 #: The names of others, and what pygru calls the same: the first one that a class has is meant.
 SAME: dict[str, tuple[str, ...]] = {
-    "units": ("hidden_size", "out_features", "attention_size"),
-    "hidden": ("hidden_size",),
-    "hidden_dim": ("hidden_size",),
-    "hidden_units": ("hidden_size",),
+    "units": ("hidden_size", "out_features", "attention_size", "hidden_layer_sizes"),
+    "hidden": ("hidden_size", "hidden_layer_sizes"),
+    "hidden_dim": ("hidden_size", "hidden_layer_sizes"),
+    "hidden_units": ("hidden_size", "hidden_layer_sizes"),
     "hidden_layer_sizes": ("hidden_size",),
     "hidden_size": ("out_features", "hidden_layer_sizes"),
     "n_hidden": ("hidden_size", "hidden_layer_sizes"),
@@ -54,6 +54,11 @@ SAME: dict[str, tuple[str, ...]] = {
     "nonlinearity": ("activation",),
     "epsilon": ("eps", "layer_norm_eps"),
     "random_state": ("seed",),
+    "seed": ("random_state",),
+    "epochs": ("max_iter",),
+    "optimizer": ("solver",),
+    "weight_decay": ("alpha",),
+    "patience": ("n_iter_no_change",),
     "rng": ("seed",),
     "time_major": ("batch_first",),
     "kernel_initializer": ("init",),
@@ -61,7 +66,7 @@ SAME: dict[str, tuple[str, ...]] = {
     "reset_after": ("variant",),
     "linear_before_reset": ("variant",),
     "learnable_h0": ("learn_h0",),
-    "lr": ("learning_rate",),
+    "lr": ("learning_rate_init", "learning_rate"),
     "learning_rate_init": ("learning_rate",),
     "decay": ("weight_decay",),
     "alpha": ("weight_decay",),
@@ -161,6 +166,11 @@ class NamedArguments:
             elif kwargs:
                 _check_names(cls, kwargs)
             return super().__new__(cls)
+
+        # Shown for a class without an ``__init__``, which takes no arguments.
+        __new__.__signature__ = inspect.Signature(
+            [inspect.Parameter("cls", inspect.Parameter.POSITIONAL_ONLY)]
+        )
 
 
 def _check_names(cls: type, names: Iterable[str]) -> None:

@@ -11,11 +11,13 @@ import textwrap
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from pygru.core.hints import NamedArguments
+
 parameters = dataclasses.dataclass(eq=False, repr=False, kw_only=True)
 
 
 @parameters
-class SharedParameters:
+class SharedParameters(NamedArguments):
     """Those of every estimator."""
 
     hidden_layer_sizes: Any = dataclasses.field(default=(64,), kw_only=False)
