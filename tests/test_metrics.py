@@ -527,7 +527,6 @@ def named(y_true, y_pred):
         ({"val_x": named}, ValueError, "a metric cannot have the name 'val_x'"),
         (["accuracy"], ValueError, "'accuracy' does not fit the loss; it needs loss='cross_"),
     ],
-    ids=str,
 )
 def test_wrong_metrics_are_refused(metrics, error, message):
     with pytest.raises(error, match=message):
