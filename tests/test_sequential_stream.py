@@ -2,11 +2,13 @@
 
 import copy
 import pickle
+from pathlib import Path
 
 import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given, settings
+from interrupts import at_every_point
 
 import pygru
 from pygru import (
@@ -24,6 +26,8 @@ from pygru import (
     RecurrentLayer,
     Sequential,
 )
+
+PACKAGE = Path(pygru.__file__).parent
 
 
 def gru(inputs, units, **options):
@@ -360,6 +364,35 @@ class Scale2(Layer):
 
     def forward(self, x, *, lengths=None, training=True):
         return x * 2, None
+
+
+def test_an_interrupt_leaves_all_states_or_none_changed():
+    """A step, a reset of some rows and an assignment, interrupted at every point."""
+    model = Sequential(gru(3, 3), Trace(), MeanOverTime(), Activation("softmax"), seed=0)
+    x_t = np.ones((2, 3), np.float32)
+    changes = {
+        "step": lambda stream: stream(x_t),
+        "reset": lambda stream: stream.reset([1]),
+        "states": lambda stream: setattr(stream, "states", model.stream(2).states),
+    }
+    for name, change in changes.items():
+        made = []
+
+        def prepare(change=change, made=made):
+            made.append(model.stream(2))
+            made[-1](x_t)
+            return lambda: change(made[-1])
+
+        prepare()
+        before = pickle.dumps(made[-1].states)
+        change(made[-1])
+        after = pickle.dumps(made[-1].states)
+        assert before != after
+
+        def check(where, name=name, made=made, allowed=(before, after)):
+            assert pickle.dumps(made[-1].states) in allowed, (name, where)
+
+        assert at_every_point(prepare, check, inside=str(PACKAGE)) > 10
 
 
 def test_wrong_inputs_are_named_and_change_nothing():

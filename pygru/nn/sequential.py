@@ -324,9 +324,9 @@ class Sequential(Composite):
     def stream(self, batch: int | None = None) -> SequentialStream:
         """Return a :class:`SequentialStream`, which runs the model step by step.
 
-        The output of each step has the same bits as in a call on the whole sequence. A
-        :class:`Last`, :class:`MeanOverTime` or :class:`MaxOverTime` gives its value for the
-        steps so far. Dropout does not act.
+        The output of each step has the same bits as in a call on the whole sequence, unless
+        the engine is ``blas``. A :class:`Last`, :class:`MeanOverTime` or :class:`MaxOverTime`
+        gives its value for the steps so far. Dropout does not act.
 
         Parameters
         ----------
