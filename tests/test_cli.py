@@ -359,6 +359,17 @@ def test_missing_values_and_holes(folder, capsys):
     assert "the rows are taken as equal steps" in out
 
 
+def test_a_validation_part_without_values_decides_nothing(folder, capsys):
+    table = daily()
+    table.loc[180:239, "level"] = np.nan
+    table.to_csv("d.csv", index=False)
+    assert main("train", "d.csv", "--horizon", 2, *SMALL) == 0
+    lines = errors(capsys)
+    assert len(lines) == 1
+    assert lines[0].startswith("note: d.csv: the validation part has no observed value")
+    assert len(json.loads((folder / "history.json").read_text())["records"]) == 2
+
+
 def test_the_season_is_found_in_the_training_part(folder, capsys):
     values = np.r_[wave(200, 12), wave(100, 7)]
     daily(level=values).to_csv("d.csv", index=False)
@@ -504,6 +515,7 @@ def test_an_interrupt_before_the_first_epoch_writes_nothing(folder, capsys, monk
         ),
         ("train baddate.csv --target level --horizon 2", 1, "format: line 5 ('yesterday')"),
         ("train nothing.csv --target level --horizon 2", 1, "nothing.csv: all values of the"),
+        ("train untested.csv --horizon 2", 1, "the test part, from 2020-08-28"),
         ("train huge.csv --horizon 2", 1, "huge.csv: targets must be between"),
         ("predict missing d.csv", 1, "missing: No such file"),
         ("predict d.csv d.csv", 1, "header length"),
@@ -525,6 +537,8 @@ def test_b120_errors_are_one_line(arguments, code, message, folder, capsys):
     bad.loc[3, "when"] = "yesterday"
     bad.to_csv("baddate.csv", index=False)
     table.assign(level=np.nan).to_csv("nothing.csv", index=False)
+    known = table["level"].where(table.index < 240)
+    table.assign(level=known).to_csv("untested.csv", index=False)
     table.assign(level=table["level"].where(table.index != 9, 1e300)).to_csv(
         "huge.csv", index=False
     )

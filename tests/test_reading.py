@@ -183,6 +183,7 @@ def test_lines_of_messages_count_comments_and_empty_lines(read):
         (b"\xff\xfe\x00b", "a header and no rows"),  # one character of UTF-16
         (b"a,\xe4\n", "not UTF-8 text: .*; if it is text, give its encoding, such as"),
         (bytes(range(256)), "not UTF-8 text"),
+        (b"PK\x03\x04" + bytes(100), "a spreadsheet or an archive; save it as CSV"),
         (b"\x89PNG\r\n\x1a\n" + bytes(100), "not UTF-8 text"),
     ],
 )

@@ -123,6 +123,7 @@ def _data(options: argparse.Namespace) -> Chosen:
 def _plan(chosen: Chosen, panel: Panel, options: argparse.Namespace) -> Plan:
     import numpy as np
 
+    from pygru.commands.report import stamp
     from pygru.forecasting.season import find_season
 
     longest = max(panel.series, key=lambda series: series.index[-1])
@@ -141,6 +142,14 @@ def _plan(chosen: Chosen, panel: Panel, options: argparse.Namespace) -> Plan:
             f"need more than {least:,} together; use a smaller --horizon or --test-size"
         )
     start = longest.index[-test_size]
+    tested = [each.targets[each.index >= start] for each in panel.series]
+    if all(np.isnan(each.targets).all() for each in panel.series):
+        raise CommandError(f"{chosen.table.name}: all values of the target are missing")
+    if all(np.isnan(values).all() for values in tested):
+        raise CommandError(
+            f"{chosen.table.name}: the test part, from {stamp(start)} on, has no value to "
+            "compare with"
+        )
     rows = chosen.frame
     if chosen.time is None:
         before = np.arange(len(rows)) < start

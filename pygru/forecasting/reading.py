@@ -251,6 +251,8 @@ def _limited(file: IO[bytes], name: str) -> bytes:
 
 
 def _text(data: bytes, name: str, encoding: str | None) -> str:
+    if data[:4] == b"PK\x03\x04":
+        raise FormatError(f"{name}: not text but a spreadsheet or an archive; save it as CSV")
     if encoding is None:
         is_utf16 = data[:2] in (b"\xff\xfe", b"\xfe\xff")
         encoding = "utf-16" if is_utf16 else "utf-8-sig"
