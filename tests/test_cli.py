@@ -203,6 +203,21 @@ def test_a_long_table_with_covariates(shops, capsys):
     assert f"; further rows of {shops / 'shops.csv'} may have them too" in message
 
 
+def test_series_that_begin_and_end_at_different_times(folder, capsys):
+    """The parts are counted back from the end of all series, also of one that is short."""
+    table = daily(120)
+    parts = [table[:100].assign(shop="old"), table[110:].assign(shop="new")]
+    pd.concat(parts).to_csv("d.csv", index=False)
+    names = ("--target", "level", "--id", "shop")
+    options = ("--horizon", 2, "--test-size", 30, "--validation-size", 20)
+    assert main("train", "d.csv", *names, *options, *SMALL) == 0
+    out = capsys.readouterr().out
+    assert "train      2020-01-01 to 2020-03-10" in out
+    assert "validate   2020-03-11 to 2020-03-30" in out
+    assert "test       2020-03-31 to 2020-04-29" in out
+    assert "errors of 17 forecasts of 2 steps" in out  # 9 of old; 8 of new, after its first day
+
+
 def test_ids_that_look_like_numbers(folder, capsys):
     parts = [daily(60).assign(shop=shop) for shop in ("007", "010")]
     pd.concat(parts).to_csv("d.csv", index=False)

@@ -42,16 +42,19 @@ class Plan:
         All rows, in the order of time.
     before : ndarray of bool
         (N,) whether a row is before the test. ``GRUForecaster.fit`` gets these.
+    index : Index
+        The times from the begin of the longest series to the end of all.
     start : Timestamp, Period or int
         The first time of the test.
     validation_size, test_size : int
-        The steps of the last two parts, counted back from the end of the longest series.
+        The steps of the last two parts, counted back from the end of ``index``.
     season : int or None
         As given, or found in the training part.
     """
 
     rows: pd.DataFrame
     before: NDArray[np.bool_]
+    index: Any
     start: Any
     validation_size: int
     test_size: int
@@ -126,8 +129,8 @@ def _plan(chosen: Chosen, panel: Panel, options: argparse.Namespace) -> Plan:
     from pygru.commands.report import stamp
     from pygru.forecasting.season import find_season
 
-    longest = max(panel.series, key=lambda series: series.index[-1])
-    n = max(map(len, panel.series))
+    index = _timeline(panel)
+    n = len(index)
     test_size = options.test_size or max(options.horizon, n // 5)
     validation_size = options.validation_size or test_size
     if test_size < options.horizon or validation_size < options.horizon:
@@ -136,12 +139,12 @@ def _plan(chosen: Chosen, panel: Panel, options: argparse.Namespace) -> Plan:
             f"{validation_size} and {test_size}"
         )
     least = validation_size + test_size + options.horizon
-    if n <= least or len(longest) <= least:
+    if n <= least:
         raise CommandError(
             f"{n:,} steps are too few: validation, test and at least one forecast in training "
             f"need more than {least:,} together; use a smaller --horizon or --test-size"
         )
-    start = longest.index[-test_size]
+    start = index[-test_size]
     tested = [each.targets[each.index >= start] for each in panel.series]
     if all(np.isnan(each.targets).all() for each in panel.series):
         raise CommandError(f"{chosen.table.name}: all values of the target are missing")
@@ -158,10 +161,23 @@ def _plan(chosen: Chosen, panel: Panel, options: argparse.Namespace) -> Plan:
         before = np.asarray(rows[chosen.time] < start)
     season = options.season
     if season == "auto":
-        begin = longest.index[-test_size - validation_size]
+        begin = index[-test_size - validation_size]
         parts = [each.targets[: int(each.index.searchsorted(begin))] for each in panel.series]
         season = find_season([column for part in parts for column in part.T])
-    return Plan(rows, before, start, validation_size, test_size, season)
+    return Plan(rows, before, index, start, validation_size, test_size, season)
+
+
+def _timeline(panel: Panel) -> Any:
+    """The times from the first one of the longest series to the end of all series."""
+    from pygru.forecasting.panel import future_index
+
+    longest = max(panel.series, key=len)
+    end = max(series.index[-1] for series in panel.series)
+    index, more = longest.index, 1
+    while index[-1] < end:
+        index = longest.index.append(future_index(longest, more))
+        more *= 2
+    return index[index <= end]
 
 
 def _outputs(folder: Path, names: Sequence[str], force: bool) -> list[Path]:
@@ -210,8 +226,7 @@ def _say_plan(options: argparse.Namespace, panel: Panel, plan: Plan) -> None:
     """Print the parts, the model, and how long training will take."""
     from pygru.commands.report import about, counted, say, stamp
 
-    longest = max(panel.series, key=lambda series: series.index[-1])
-    index = longest.index
+    index = plan.index
     test = len(index) - plan.test_size
     validation = test - plan.validation_size
     say("train", f"{stamp(index[0])} to {stamp(index[validation - 1])}")
