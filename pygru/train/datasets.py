@@ -13,6 +13,7 @@ from pygru.core import validation
 from pygru.data.padding import as_sequences
 from pygru.train.sample_weights import checked_weights
 from pygru.train.scan import Samples, blocks_of, fingerprint_of, first_problem
+from pygru.train.stored import StoredArray, as_samples, is_stored
 from pygru.typing import Floats, Integers
 
 
@@ -210,6 +211,8 @@ class Dataset:
         """Give each target an axis of one feature: (N,) becomes (N, 1)."""
         if isinstance(self.y, list):
             self.y = [sample[..., np.newaxis] for sample in self.y]
+        elif isinstance(self.y, StoredArray):
+            self.y = self.y.with_axis()
         else:
             self.y = self.y[..., np.newaxis]
 
@@ -392,6 +395,8 @@ Data: TypeAlias = Dataset | PairDataset
 
 def _samples(name: str, values: Any) -> tuple[Samples, Integers | None]:
     """An array of samples, or a list of arrays with their lengths."""
+    if is_stored(values):
+        return as_samples(name, values), None
     if isinstance(values, Sequence) and not isinstance(values, (str, bytes)):
         values = list(values)
     else:
@@ -428,7 +433,7 @@ def _stacked(name: str, arrays: Samples) -> NDArray[Any]:
 
 def _take(samples: Samples, index: Integers) -> NDArray[Any]:
     """Return the samples of ``index`` as one array, zeros after the end of the shorter ones."""
-    if isinstance(samples, np.ndarray):
+    if not isinstance(samples, list):
         return samples[index]
     # What pygru.pad_sequences checks has been checked.
     chosen = [samples[i] for i in index.tolist()]
@@ -459,7 +464,7 @@ def _check_tokens(name: str, samples: Samples, lengths: Integers | None, count: 
 
 def _check_finite(name: str, samples: Samples, lengths: Integers | None) -> None:
     """Raise for NaN and infinities that are read."""
-    if isinstance(samples, np.ndarray) and samples.dtype.kind != "f":
+    if not isinstance(samples, list) and samples.dtype.kind != "f":
         return
     for block in blocks_of(samples, lengths):
         found = first_problem(name, samples, block, ~np.isfinite(block.values))
@@ -473,7 +478,7 @@ def _check_range(
 ) -> None:
     """Raise for numbers that are read and would become infinite in ``dtype``."""
     if dtype is None or (
-        isinstance(samples, np.ndarray)
+        not isinstance(samples, list)
         and (samples.dtype.kind != "f" or samples.dtype.itemsize <= dtype.itemsize)
     ):
         return

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from pygru.core import validation
+from pygru.train.batches import BatchStream
 from pygru.train.datasets import Batch, Data
 from pygru.train.sample_weights import spread
 from pygru.train.windows import Window, step_mask, windows_of
@@ -59,8 +60,14 @@ def mean(total: float, weight: float) -> float:
     return total / weight if weight > 0 else 0.0
 
 
-def predict_batches(model: Any, data: Data, batch_size: int) -> Iterator[tuple[Floats, Batch]]:
+def predict_batches(
+    model: Any, data: Data | BatchStream, batch_size: int
+) -> Iterator[tuple[Floats, Batch]]:
     """Yield the predictions for consecutive batches, without dropout, and the batches."""
+    if isinstance(data, BatchStream):
+        for part in data.parts():
+            yield from predict_batches(model, part, len(part))
+        return
     for first in range(0, len(data), batch_size):
         index = np.arange(first, min(first + batch_size, len(data)))
         batch = data.take(index)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pygru.core import validation
 from pygru.train.scan import Samples, blocks_of, first_problem
+from pygru.train.stored import is_stored
 from pygru.typing import Integers
 
 #: Kinds of NumPy's dtypes: texts, truth values, integers.
@@ -90,7 +91,7 @@ def label_samples(name: str, values: Any) -> Samples | None:
     values : array_like or list of array_like
         (N,) or (N, T), or N sequences of (T_i,).
     """
-    if isinstance(values, np.ndarray) and values.dtype.kind in "iuf":
+    if (isinstance(values, np.ndarray) or is_stored(values)) and values.dtype.kind in "iuf":
         return None
     if isinstance(values, Sequence) and not isinstance(values, (str, bytes)):
         items = list(values)
@@ -133,7 +134,7 @@ def _of_one_kind(name: str, arrays: list[NDArray[Any]]) -> list[NDArray[Any]]:
 
 def are_labels(samples: Samples) -> bool:
     """Whether targets are labels that are no numbers."""
-    first = samples if isinstance(samples, np.ndarray) else samples[0]
+    first = samples[0] if isinstance(samples, list) else samples
     return first.dtype.kind in TEXT + BOOL
 
 
@@ -185,7 +186,7 @@ def translated(
     if isinstance(samples, list):
         return [table.look_up(each)[0] for each in samples]
     # What is not read may hold anything.
-    return table.look_up(samples)[0]
+    return table.look_up(np.asarray(samples))[0]
 
 
 class _Table:

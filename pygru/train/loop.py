@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from pygru.core.atomic import commit
 from pygru.errors import DivergenceError
+from pygru.train.batches import BatchStream, digest_of
 from pygru.train.callbacks import Callback
 from pygru.train.clipping import clip_grad_norm
 from pygru.train.datasets import Data
@@ -26,10 +27,22 @@ from pygru.train.measuring import Measure
 from pygru.train.position import Event, Position
 from pygru.train.state import TrainingState, assignments, copies
 from pygru.train.windows import Window, windows_of
-from pygru.typing import Floats
+from pygru.typing import Floats, Integers
 
 if TYPE_CHECKING:
     from pygru.train.trainer import Trainer
+
+
+#: Samples of held-out data that run together where the user makes the batches.
+EVALUATED_TOGETHER = 256
+
+
+class Turn(NamedTuple):
+    """One batch, before it is padded."""
+
+    data: Data
+    samples: Integers  # of the data, those of the batch
+    seen: str  # what tells it and the batches before it from others, in a stream
 
 
 class TrainingLoop:
@@ -41,9 +54,9 @@ class TrainingLoop:
         It has the loss, clipping and memory, and is passed to callbacks.
     state : TrainingState
         The state of the trainer.
-    data : Dataset or PairDataset
+    data : Dataset, PairDataset or BatchStream
         The training data.
-    held_out : Dataset, PairDataset or None
+    held_out : Dataset, PairDataset, BatchStream or None
         The data for ``val_loss``.
     callbacks : sequence of Callback
         All that are called, in order.
@@ -53,8 +66,8 @@ class TrainingLoop:
         self,
         trainer: Trainer,
         state: TrainingState,
-        data: Data,
-        held_out: Data | None,
+        data: Data | BatchStream,
+        held_out: Data | BatchStream | None,
         callbacks: Sequence[Callback],
     ) -> None:
         self.trainer = trainer
@@ -137,27 +150,63 @@ class TrainingLoop:
 
     def run_epoch(self, position: Position) -> Position:
         """Train from a position to the end of its epoch; return the beginning of the next."""
-        data, batch_size = self.data, self.settings["batch_size"]
         if position.order is None:
-            self.state.draw(position)
-            order = np.arange(len(data))
-            if self.settings["shuffle"]:
-                order = self.state.generator.permutation(len(data))
-            position = position._replace(order=order)
-            self.state.move(position)
-        assert position.order is not None
+            position = self.begin_epoch(position)
         begin = time.perf_counter() - position.seconds
         last_finite = copies(self.state.model)
-        while position.batch * batch_size < len(data):
-            first = position.batch * batch_size
-            samples = position.order[first : first + batch_size]
-            batch = data.take(samples)
+        for turn in self.turns(position):
+            batch = turn.data.take(turn.samples)
             for window in windows_of(batch, self.settings["bptt_steps"])[position.window :]:
                 # Overflow is found by checking the results, not by NumPy's warnings.
                 with np.errstate(over="ignore", invalid="ignore"):
-                    position = self.train_on(window, position, samples, last_finite, begin)
+                    position = self.train_on(window, position, turn, last_finite, begin)
                 position = self.tell(position)
         return self.end_epoch(position, time.perf_counter() - begin)
+
+    def begin_epoch(self, position: Position) -> Position:
+        """Draw the order of the samples; batches that a user makes have an order."""
+        samples = 0 if isinstance(self.data, BatchStream) else len(self.data)
+        self.state.draw(position)
+        order = np.arange(samples)
+        if self.settings["shuffle"]:
+            order = self.state.generator.permutation(samples)
+        position = position._replace(order=order)
+        self.state.move(position)
+        return position
+
+    def turns(self, position: Position) -> Iterator[Turn]:
+        """Yield the batches of an epoch, from a position on."""
+        data = self.data
+        if isinstance(data, BatchStream):
+            yield from self.turns_of(data, position)
+            return
+        order, batch_size = position.order, self.settings["batch_size"]
+        assert order is not None
+        for first in range(position.batch * batch_size, len(data), batch_size):
+            yield Turn(data, order[first : first + batch_size], "")
+
+    def turns_of(self, stream: BatchStream, position: Position) -> Iterator[Turn]:
+        """Yield the batches of a stream; those before a position are read and left out.
+
+        Raises
+        ------
+        ValueError
+            If they are not those that training has seen before the position.
+        """
+        seen, number = "", -1
+        read = position.batch + (position.window > 0)  # the batches that began before it
+        other = (
+            f"the checkpoint was made inside an epoch of other batches: the first {read} of "
+            f"{stream.name} in epoch {position.epoch} are not those of then"
+        )
+        for number, data in enumerate(stream.parts(position.epoch)):
+            seen = digest_of(data, seen)
+            if number == read - 1 and seen != position.seen:
+                raise ValueError(other)
+            if number >= position.batch:
+                yield Turn(data, np.arange(len(data)), seen)
+        if number < read - 1:
+            raise ValueError(other)
 
     def end_epoch(self, position: Position, seconds: float) -> Position:
         """Validate, write the epoch into the history, and return where the next begins."""
@@ -166,11 +215,11 @@ class TrainingLoop:
             "loss": mean(position.total, position.weight),
             "learning_rate": self.state.optimizer.next_learning_rate,
             "seconds": seconds,
-            "sequences": len(self.data),
+            "sequences": position.sequences,
         }
         record |= self.measure.metrics_of(self.state.outputs(position))
         if self.held_out is not None:
-            batch_size = self.settings["batch_size"]
+            batch_size = self.settings["batch_size"] or EVALUATED_TOGETHER
             with self.trainer.evaluation_weights():
                 measured = self.measure.on(self.state.model, self.held_out, batch_size)
             record |= {f"val_{name}": value for name, value in measured.items()}
@@ -182,7 +231,7 @@ class TrainingLoop:
         self,
         window: Window,
         position: Position,
-        samples: np.ndarray,
+        turn: Turn,
         last_finite: list[Floats],
         begin: float,
     ) -> Position:
@@ -195,8 +244,8 @@ class TrainingLoop:
         ----------
         window : Window
         position : Position
-        samples : ndarray
-            The indices of the batch's samples.
+        turn : Turn
+            The batch.
         last_finite : list of ndarray
             The weights that gave the last finite loss; overwritten.
         begin : float
@@ -204,7 +253,7 @@ class TrainingLoop:
         """
         model, state = self.state.model, self.state
         if model.predicts_steps and window.is_empty:
-            return self.skip(window, position, position.states)
+            return self.skip(window, position, position.states, turn)
         state.draw(position)
         model.zero_grad()
         prediction, states, tape = self.forward(window, position.states)
@@ -212,16 +261,16 @@ class TrainingLoop:
             self.trainer.loss, prediction, window.y, window.lengths, window.weights
         )
         if weight == 0:
-            return self.skip(window, position, states)
+            return self.skip(window, position, states, turn)
         if math.isfinite(value):
             model.run_backward(tape, gradient)
             norm = clip_grad_norm(model, self.trainer.clip_norm)
         if not math.isfinite(value) or not math.isfinite(norm):
             commit(assignments(model, last_finite))
-            raise self.divergence(value, position, samples)
+            raise self.divergence(value, position, turn)
         for (values, _), kept in zip(model.flat_pairs, last_finite, strict=True):
             kept[...] = values
-        following = after(window, position, states)._replace(
+        following = after(window, position, states, turn)._replace(
             total=position.total + value * weight,
             weight=position.weight + weight,
             seconds=time.perf_counter() - begin,
@@ -237,9 +286,9 @@ class TrainingLoop:
         state.move(following)
         return following
 
-    def skip(self, window: Window, position: Position, states: Any) -> Position:
+    def skip(self, window: Window, position: Position, states: Any, turn: Turn) -> Position:
         """Move to the position after a window without a step, and return it."""
-        following = after(window, position, states)
+        following = after(window, position, states, turn)
         self.state.move(following)
         return following
 
@@ -253,9 +302,7 @@ class TrainingLoop:
             raise ValueError("bptt_steps needs a model that predicts every step (without Last)")
         return prediction, states, tape
 
-    def divergence(
-        self, value: float, position: Position, samples: np.ndarray
-    ) -> DivergenceError:
+    def divergence(self, value: float, position: Position, turn: Turn) -> DivergenceError:
         """The error for a loss or a gradient that is not finite."""
         what = "a gradient is not finite"
         if not math.isfinite(value):
@@ -268,15 +315,21 @@ class TrainingLoop:
             )
         return DivergenceError(
             f"{place}, before any step has been made, so no learning rate would help; "
-            f"{self.data.largest(samples)}; scale the data, or look at the loss"
+            f"{turn.data.largest(turn.samples)}; scale the data, or look at the loss"
         )
 
 
-def after(window: Window, position: Position, states: Any) -> Position:
+def after(window: Window, position: Position, states: Any, turn: Turn) -> Position:
     """The position after a window, with the states at its end; its loss is not added yet."""
-    if window.is_last:
-        return position._replace(batch=position.batch + 1, window=0, states=None)
-    return position._replace(window=window.number + 1, states=states)
+    if not window.is_last:
+        return position._replace(window=window.number + 1, states=states, seen=turn.seen)
+    return position._replace(
+        batch=position.batch + 1,
+        window=0,
+        states=None,
+        sequences=position.sequences + len(turn.samples),
+        seen=turn.seen,
+    )
 
 
 def average_of(callbacks: Sequence[Callback]) -> list[Floats] | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from pygru.train.batches import BatchStream
 from pygru.train.datasets import Data
 from pygru.train.evaluation import Loss, evaluate_loss, mean, predict_batches
 from pygru.train.metrics import Metric
@@ -56,7 +57,7 @@ class Measure:
                 raise
         return values
 
-    def on(self, model: Any, data: Data, batch_size: int) -> dict[str, float]:
+    def on(self, model: Any, data: Data | BatchStream, batch_size: int) -> dict[str, float]:
         """Return the mean loss and the metrics on data.
 
         Batches in which nothing counts are left out.

@@ -30,5 +30,7 @@ class Position(NamedTuple):
     total: float = 0.0  # the losses of the epoch so far, each times its weight
     weight: float = 0.0  # the sum of these weights
     seconds: float = 0.0  # the time that the epoch has taken so far
+    sequences: int = 0  # in the finished batches of this epoch
+    seen: str = ""  # what tells the batches so far from others, if they are not in memory
     kept: int = 0  # for how many steps of the epoch the state has outputs, for metrics
     event: Event | None = None  # for which some callbacks must still be called

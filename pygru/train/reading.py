@@ -20,6 +20,7 @@ from pygru.nn.losses import check_targets
 from pygru.nn.model import Model
 from pygru.nn.targets import check_classes
 from pygru.train import labels
+from pygru.train.batches import BatchStream, gives_batches
 from pygru.train.datasets import Data, Dataset, Expected, PairDataset
 from pygru.train.evaluation import Loss, evaluate_loss, try_model, type_and_length
 from pygru.train.loss_kinds import (
@@ -63,6 +64,9 @@ class Reader:
         self.loss = loss
         self.classes = classes
         self.bptt_steps = bptt_steps
+        # Of a stream only the first batch is tried; the axes and the columns of its prediction.
+        self._is_stream = False
+        self._tried: tuple[int, int] | None = None
 
     def read(
         self,
@@ -125,10 +129,32 @@ class Reader:
             self._try(data, names[1], learns=learns)
         return data
 
-    def held_out(self, validation_data: Any) -> Data | None:
+    def stream(self, batches: Any, name: str = "X", **others: Any) -> BatchStream:
+        """Return the batches that a user makes; ``others`` are arguments that must be None."""
+        for other, value in others.items():
+            if value is not None:
+                raise ValueError(f"{other} must be None if {name} gives batches")
+        self._is_stream = True
+
+        def read(item: tuple[Any, ...], place: str) -> Data:
+            X, y, lengths, sample_weight = (*item, None, None)[:4]
+            names = (f"{place}[0]", f"{place}[1]")
+            return self.read(
+                X, y, lengths, sample_weight, names=names, weight_name=f"{place}[3]"
+            )
+
+        return BatchStream(batches, read, name)
+
+    def held_out(self, validation_data: Any) -> Data | BatchStream | None:
         """Return the data set of ``fit``'s argument ``validation``; None without one."""
         if validation_data is None:
             return None
+        if not isinstance(validation_data, (tuple, list)) and gives_batches(
+            validation_data, None
+        ):
+            return Reader(self.model, self.loss, self.classes).stream(
+                validation_data, "validation"
+            )
         if not isinstance(validation_data, (tuple, list)) or not 2 <= len(validation_data) <= 4:
             raise TypeError(
                 "validation must be a tuple (X, y) or (X, y, lengths[, sample_weight]), "
@@ -166,7 +192,7 @@ class Reader:
     def _learn_integers(self, data: Data, name: str, columns: int) -> None:
         """Take integers for labels if they are no columns, but as many as there are columns."""
         samples, lengths = data.read_targets
-        first = samples if isinstance(samples, np.ndarray) else samples[0]
+        first = samples[0] if isinstance(samples, list) else samples
         if first.dtype.kind not in "iu":
             return
         ignored = ignored_by(self.loss)
@@ -189,6 +215,9 @@ class Reader:
     def _try(self, data: Data, name: str, *, learns: bool) -> None:
         """Run model and loss on one sample, and let the loss check all targets."""
         loss = self.loss
+        if self._tried is not None:
+            self._check_like_first(data, name)
+            return
         tried = try_model(self.model, data, self.bptt_steps)
         if tried is None or loss is None or not is_of_pygru(loss):
             return
@@ -199,13 +228,7 @@ class Reader:
             if self.classes is None and learns and columns > 1:
                 self._learn_integers(data, name, columns)
                 window, prediction = try_model(self.model, data, self.bptt_steps) or tried
-        samples, lengths = data.read_targets
-        look = functools.partial(check_targets, loss, classes=columns, name=name)
-        try:
-            for block in blocks_of(samples, lengths):
-                look(block.values)
-        except (TypeError, ValueError):
-            look(samples, lengths=lengths)  # slower, but it knows the place
+        self._check_targets(data, name, columns)
         if self.model.predicts_steps:
             data.refuse_targets_per_sequence(prediction.shape)
         if is_one_to_one(loss) and prediction.shape == (*window.y.shape, 1):
@@ -213,6 +236,28 @@ class Reader:
             window = window._replace(y=window.y[..., np.newaxis])
         if not has_own_weights(loss):
             evaluate_loss(loss, prediction, window.y, window.lengths)
+        if self._is_stream:
+            self._tried = prediction.ndim, columns
+
+    def _check_targets(self, data: Data, name: str, columns: int) -> None:
+        """Let the loss check all targets."""
+        assert self.loss is not None
+        samples, lengths = data.read_targets
+        look = functools.partial(check_targets, self.loss, classes=columns, name=name)
+        try:
+            for block in blocks_of(samples, lengths):
+                look(block.values)
+        except (TypeError, ValueError):
+            look(samples, lengths=lengths)  # slower, but it knows the place
+
+    def _check_like_first(self, data: Data, name: str) -> None:
+        """Do what :meth:`_try` does, for a batch like one that was tried."""
+        assert self._tried is not None
+        axes, columns = self._tried
+        self._check_targets(data, name, columns)
+        y = data.targets(np.array([0]))[0]
+        if is_one_to_one(self.loss) and columns == 1 and y.ndim == axes - 1:
+            data.add_axis_to_targets()
 
 
 def layers_of(model: Model) -> tuple[Model, ...]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pygru.core import validation
 from pygru.core.atomic import Action, assignment
 from pygru.errors import FormatError
+from pygru.train.batches import STREAM
 from pygru.train.callbacks import Callback
 from pygru.train.descriptions import describe_optimizer, refuse_difference
 from pygru.train.history import History, check_record
@@ -183,8 +184,12 @@ def _settings(settings: Any) -> dict[str, Any] | None:
     if settings is None:
         return None
     _keys(settings, SETTINGS)
-    validation.check_int("samples", settings["samples"], 1)
-    validation.check_int("batch_size", settings["batch_size"], 1)
+    if settings["data"] == STREAM:
+        if settings["samples"] is not None or settings["batch_size"] is not None:
+            raise ValueError("samples and batch_size must be None for batches")
+    else:
+        validation.check_int("samples", settings["samples"], 1)
+        validation.check_int("batch_size", settings["batch_size"], 1)
     if settings["bptt_steps"] is not None:
         validation.check_int("bptt_steps", settings["bptt_steps"], 1)
     validation.check_bool("shuffle", settings["shuffle"])
@@ -228,10 +233,12 @@ def _position(
     plain: Any, settings: Mapping[str, Any] | None, history: History, model: Any
 ) -> Position:
     _keys(plain, Position._fields)
-    for name in ("epoch", "batch", "window", "kept"):
+    for name in ("epoch", "batch", "window", "sequences", "kept"):
         validation.check_count(name, plain[name], 0)
     for name, least in (("total", -np.inf), ("weight", 0.0), ("seconds", 0.0)):
         _finite(name, plain[name], least)
+    if not isinstance(plain["seen"], str):
+        raise TypeError(f"seen must be a str, got {validation.type_name(plain['seen'])}")
     _check_place(plain, settings, model)
     order = plain["order"]
     event = _event(plain["event"], plain["epoch"], order is not None, history)
@@ -244,14 +251,23 @@ def _check_place(
     """Raise unless there is such a place within an epoch, or between two."""
     order, batch, window, states = (plain[n] for n in ("order", "batch", "window", "states"))
     if order is None:
-        if batch or window or plain["kept"] or states is not None:
+        if batch or window or plain["sequences"] or plain["kept"] or states is not None:
             raise ValueError(
-                "batch, window, kept and states must be 0, 0, 0 and None between two epochs"
+                "batch, window, sequences, kept and states must be 0, 0, 0, 0 and None between "
+                "two epochs"
             )
         return
     if settings is None:
         raise ValueError("order must be None before the first fit")
-    _check_order(order, settings["samples"])
+    _check_order(order, settings["samples"] or 0)
+    if settings["data"] == STREAM:  # how long the epoch is, nobody knows
+        if not window and states is not None:
+            raise ValueError("states must be None where no window of the batch is done")
+        if window and (
+            settings["bptt_steps"] is None or (states is None and model.is_recurrent)
+        ):
+            raise ValueError("window must be 0 where no batch is cut into windows")
+        return
     left = settings["samples"] - batch * settings["batch_size"]
     if left <= -settings["batch_size"]:
         raise ValueError(f"batch must be one of the epoch, got {batch}")
@@ -270,7 +286,7 @@ def _check_order(order: Any, samples: int) -> None:
         raise TypeError("order must be an array of int64")
     if order.shape != (samples,):
         raise ValueError(f"order must have shape ({samples},), got {order.shape}")
-    if order.min() < 0 or order.max() >= samples or np.bincount(order).max() > 1:
+    if samples and (order.min() < 0 or order.max() >= samples or np.bincount(order).max() > 1):
         raise ValueError("order must be a permutation of all samples")
 
 

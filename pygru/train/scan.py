@@ -60,9 +60,9 @@ def _block(samples: Samples, steps: Integers | None, first: int, end: int) -> Bl
     if isinstance(samples, list):
         values = np.concatenate(samples[first:end])
     elif inside is None:
-        values = samples[first:end]
+        values = np.asarray(samples[first:end])
     else:
-        rows = samples[first:end]
+        rows = np.asarray(samples[first:end])
         values = rows[np.arange(rows.shape[1]) < inside[:, np.newaxis]]
     return Block(first, end - first, values, inside)
 

@@ -32,8 +32,10 @@ from pygru.train.arguments import (
     loss_of,
     optimizer_of,
 )
+from pygru.train.batches import STREAM, BatchStream, gives_batches
 from pygru.train.callbacks import Callback
 from pygru.train.clipping import check_norm
+from pygru.train.datasets import Data
 from pygru.train.descriptions import (
     describe_function,
     properties_of,
@@ -208,13 +210,13 @@ class Trainer(NamedArguments):
     def fit(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         *,
         epochs: int = 1,
         batch_size: int | None = None,
         lengths: ArrayLike | Mapping[str, Any] | None = None,
         sample_weight: Any = None,
-        validation: tuple[Any, ...] | None = None,
+        validation: Any = None,
         validation_split: float | None = None,
         initial_epoch: int = 0,
         bptt_steps: int | None = None,
@@ -229,12 +231,16 @@ class Trainer(NamedArguments):
         ----------
         X : array_like, list of array_like or mapping
             (N, T, ...) samples, or a list of N sequences (T_i, ...). For :class:`Seq2Seq` it is
-            a mapping with ``"source"`` and ``"target"``, and so is ``lengths``.
+            a mapping with ``"source"`` and ``"target"``, and so is ``lengths``. Arrays that are
+            not in memory are read batch by batch: ``np.memmap``, and objects with a shape and a
+            dtype like those of h5py. Or the batches themselves: an object that can be iterated
+            again, or a function that returns an iterator; see the notes.
         y : array_like or list of array_like
-            N targets. If the model predicts every step, which it does without a
-            :class:`Last`, they are (N, T, ...) or a list of (T_i, ...), and steps after the end
-            of a sequence do not count. If the model predicts a single number, y may lack
-            the last axis of 1, except for ``"cross_entropy"`` and quantiles.
+            N targets; None if X gives batches. If the model predicts every step, which it does
+            without a :class:`Last`, they are (N, T, ...) or a list of (T_i, ...), and steps
+            after the end of a sequence do not count. If the model predicts a single number, y
+            may lack the last axis of 1, except for quantiles. With ``"cross_entropy"`` they are
+            numbers of outputs, or labels; see :attr:`classes`.
         epochs : int
             Training ends before the epoch with this number. Epochs are counted from 0. The
             default is a single epoch, as in Keras.
@@ -247,9 +253,9 @@ class Trainer(NamedArguments):
             also (N, T) or a list of (T_i,), one weight per step; padding never counts. Each
             loss is then a weighted mean, and a sample of weight 0 is left out of it. A loss
             of your own needs an argument ``weights`` in the shape of the target.
-        validation : tuple, optional
+        validation : tuple or callable or iterable, optional
             ``(X, y)``, ``(X, y, lengths)`` or ``(X, y, lengths, sample_weight)`` to measure
-            ``val_loss`` on after every epoch.
+            ``val_loss`` on after every epoch; or batches as for X.
         validation_split : float, optional
             In (0, 1): this share of the samples is kept for ``val_loss`` and not trained on.
             They are the last samples, so that the order of samples in time is kept.
@@ -286,6 +292,13 @@ class Trainer(NamedArguments):
 
         Notes
         -----
+        Each batch of a user's own is a tuple ``(X, y)``, ``(X, y, lengths)`` or
+        ``(X, y, lengths, sample_weight)``. They are trained on in the order in which they come,
+        and each is checked when its turn comes. A function with a parameter gets the number of
+        the epoch, so that it can make another order in every epoch and the same order again
+        after :meth:`resume`. Training that resumes within an epoch reads the batches before its
+        position again, and raises if they are not the same.
+
         A batch in which nothing counts makes no step, because momentum would change the
         weights without a gradient. There are two kinds: batches of empty sequences, if the
         model predicts every step, and batches of targets that the loss ignores.
@@ -304,17 +317,30 @@ class Trainer(NamedArguments):
         n_threads = threads.resolve(self.n_threads)
         with threads.single_threaded_blas(), threads.num_threads(n_threads):
             reader = self._reader(bptt_steps)
-            data = reader.read(X, y, lengths, sample_weight, learns=True)
-            held_out = reader.held_out(validation)
-            if validation_split is not None:
-                data, held_out = split_off(data, validation_split)
-            settings = {
-                "samples": len(data),
-                "batch_size": batch_size_for(batch_size, len(data)),
-                "bptt_steps": bptt_steps,
-                "shuffle": shuffle,
-                "data": data.fingerprint(),
-            }
+            data: Data | BatchStream
+            settings: dict[str, Any] = {"bptt_steps": bptt_steps, "shuffle": shuffle}
+            if gives_batches(X, y):
+                data = reader.stream(
+                    X,
+                    y=y,
+                    lengths=lengths,
+                    sample_weight=sample_weight,
+                    validation_split=validation_split,
+                    batch_size=batch_size,
+                )
+                data.check_epochs(last_epoch - first_epoch)
+                held_out = reader.held_out(validation)
+                settings |= {"samples": None, "batch_size": None, "data": STREAM}
+            else:
+                data = reader.read(X, y, lengths, sample_weight, learns=True)
+                held_out = reader.held_out(validation)
+                if validation_split is not None:
+                    data, held_out = split_off(data, validation_split)
+                settings |= {
+                    "samples": len(data),
+                    "batch_size": batch_size_for(batch_size, len(data)),
+                    "data": data.fingerprint(),
+                }
             check_trainable(self._state)
             position = self._state.begin(first_epoch, settings, reader.classes)
             loop = TrainingLoop(self, self._state, data, held_out, callbacks)
@@ -441,7 +467,7 @@ class Trainer(NamedArguments):
     def evaluate(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         *,
         lengths: ArrayLike | Mapping[str, Any] | None = None,
         sample_weight: Any = None,
@@ -453,7 +479,7 @@ class Trainer(NamedArguments):
     def evaluate(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         *,
         lengths: ArrayLike | Mapping[str, Any] | None = None,
         sample_weight: Any = None,
@@ -464,7 +490,7 @@ class Trainer(NamedArguments):
     def evaluate(
         self,
         X: Any,
-        y: Any,
+        y: Any = None,
         *,
         lengths: ArrayLike | Mapping[str, Any] | None = None,
         sample_weight: Any = None,
@@ -499,7 +525,13 @@ class Trainer(NamedArguments):
         batch_size = check_int("batch_size", batch_size, 1)
         n_threads = threads.resolve(self.n_threads)
         with threads.single_threaded_blas(), threads.num_threads(n_threads):
-            data = self._reader().read(X, y, lengths, sample_weight)
+            data: Data | BatchStream
+            if gives_batches(X, y):
+                data = self._reader().stream(
+                    X, y=y, lengths=lengths, sample_weight=sample_weight
+                )
+            else:
+                data = self._reader().read(X, y, lengths, sample_weight)
             metrics = self.metrics if return_dict else []
             measure = Measure(self.loss, metrics, self._state.classes)
             measured = measure.on(self.model, data, batch_size)
