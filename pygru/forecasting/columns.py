@@ -38,7 +38,10 @@ def describe(what: str, table: Any, names: Sequence[Hashable]) -> tuple[Column, 
 
 def check_targets(what: str, table: Any, names: Sequence[Hashable]) -> tuple[Column, ...]:
     """Return the targets, which must be columns of numbers."""
+    dtypes = dict(zip(table.columns, table.dtypes, strict=True))
     for name in names:
+        if isinstance(dtypes[name], np.dtype) and dtypes[name].kind in "iuf":
+            continue
         column = table[name]
         if seems_to_hold_dates(column):
             raise TypeError(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from pygru.core import validation
 from pygru.data.messages import cut
+from pygru.data.order import as_integers
 from pygru.forecasting.calendar import Steps
 from pygru.forecasting.columns import encode
 from pygru.forecasting.covariates import (
@@ -180,6 +181,7 @@ class _Reader:
 
     def __init__(self, source: Source, roles: Roles) -> None:
         self.source, self.roles = source, roles
+        self.last: tuple[Any, Any] | None = None
         self.targets = encode(source.what, source.table, roles.targets)
         self.past = self._tables("past", roles.past, roles.past_table)
         # Columns of y first: a table of its own, which may cover the future only, adds to them.
@@ -205,12 +207,13 @@ class _Reader:
 
     def _one(self, number: int, steps: Steps) -> OneSeries:
         id = self.source.ids[number]
-        grid, place = complete(self.source, number, steps)
+        grid, place = self._complete(number, steps)
         targets = np.full((len(grid), self.targets.shape[1]), np.nan)
         targets[place] = self.targets[self.source.rows(number)]
         known = self.future and self.future[0].source is self.source
         length = _last_target(targets) if known else len(grid)
-        longer = extended_grid(grid, steps, id, self.future)
+        own = [table for table in self.future if table.source is not self.source]
+        longer = extended_grid(grid, steps, id, own)
         covariates = []
         for tables, columns, index in (
             (self.past, self.roles.past, grid),
@@ -218,7 +221,10 @@ class _Reader:
         ):
             values = blank(len(index), columns)
             for table in tables:
-                table.fill(values, id, steps, index)
+                if table.source is self.source:
+                    values[place] = table.values[self.source.rows(number)]
+                else:
+                    table.fill(values, id, steps, index)
             covariates.append(values)
         return OneSeries(
             id,
@@ -229,6 +235,13 @@ class _Reader:
             covariates[1],
             self._static_of(id),
         )
+
+    def _complete(self, number: int, steps: Steps) -> tuple[Any, Any]:
+        """The grid of a series and its places; many series of a table have the same times."""
+        key = steps, as_integers(self.source.times(number)).tobytes()
+        if self.last is None or self.last[0] != key:
+            self.last = key, complete(self.source, number, steps)
+        return self.last[1]
 
     def _static_of(self, id: Hashable) -> Values:
         if self.static is None:

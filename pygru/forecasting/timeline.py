@@ -40,42 +40,35 @@ def steps_of_all(source: Source, freq: object) -> list[Steps]:
     if freq is not None:
         steps = given_steps(source.stamps, freq)
         return [steps] * len(source.ids)
-    found: list[Steps | None] = []
-    known: dict[bytes, Steps | None] = {}
+    # Series of two rows say little; the longest one that has steps speaks for all.
+    lengths = np.diff(source.order.starts)
+    ranked = np.argsort(-lengths, kind="stable")
+    for first in map(int, ranked):
+        common = find_steps(source.times(first))
+        if common is not None:
+            break
+    else:
+        longest = int(ranked[0])
+        raise no_steps(source.name(longest), source.times(longest))
+    result = []
+    known: dict[bytes, Steps | None] = {}  # series of one table often have the same times
     for number in range(len(source.ids)):
         stamps = source.times(number)
         key = as_integers(stamps).tobytes()
         if key not in known:
-            known[key] = find_steps(stamps)
-        found.append(known[key])
-    # Series of two rows say little; the longest one that has steps speaks for them.
-    lengths = np.diff(source.order.starts)
-    ranked = [number for number in np.argsort(-lengths, kind="stable") if found[number]]
-    if not ranked:
-        longest = int(lengths.argmax())
-        raise no_steps(source.name(longest), source.times(longest))
-    first = int(ranked[0])
-    common = found[first]
-    assert common is not None
-    result = []
-    for number, own in enumerate(found):
-        if own is None or not own.same_length(common):
-            own = _on_grid_of(common, source, number)
-            if own is None:
-                raise _different(source, first, common, number, found[number])
+            known[key] = steps_like(common, stamps)
+        own = known[key]
+        if own is None:
+            raise _different(source, first, common, number)
         result.append(own)
     return result
 
 
-def _on_grid_of(common: Steps, source: Source, number: int) -> Steps | None:
-    return steps_like(common, source.times(number))
-
-
-def _different(
-    source: Source, first: int, common: Steps, number: int, own: Steps | None
-) -> ValueError:
+def _different(source: Source, first: int, common: Steps, number: int) -> ValueError:
+    stamps = source.times(number)
+    own = find_steps(stamps)
     if own is None:
-        return no_steps(source.name(number), source.times(number))
+        return no_steps(source.name(number), stamps)
     return ValueError(
         f"{source.what}: the series must have steps of one length: {cut(source.ids[first])} "
         f"has {common.name!r}, and {cut(source.ids[number])} has {own.name!r}. Name the "
