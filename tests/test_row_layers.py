@@ -1,12 +1,14 @@
 """Activation and LayerNorm: values, exact gradients, extremes, equal bits, files."""
 
+import functools
+
 import numpy as np
 import pytest
 from complex_step import assert_close, gradients
 from scipy.special import erf
 
 import pygru
-from pygru import GRU, Activation, LayerNorm, Linear, Sequential, Trainer
+from pygru import GRU, Activation, Last, LayerNorm, Linear, Sequential, Trainer, losses
 
 ENDS = np.array([3, 0, 1, 5])
 X = 2 * np.random.default_rng(3).standard_normal((4, 5, 6))
@@ -192,6 +194,30 @@ def test_models_are_trained_saved_and_loaded(tmp_path):
         assert np.array_equal(one, other)
     model.reseed(3)
     assert model.layers[1].parameters["weight"].tolist() == [1] * 8
+
+
+@pytest.mark.parametrize(
+    ("activation", "loss", "refused"),
+    [
+        ("softmax", "cross_entropy", True),
+        ("softmax", functools.partial(losses.cross_entropy, label_smoothing=0.1), True),
+        ("sigmoid", "bce_with_logits", True),
+        ("sigmoid", "cross_entropy", False),
+        ("softmax", "mse", False),
+        ("sigmoid", "mse", False),
+        ("relu", "cross_entropy", False),
+    ],
+)
+def test_a_loss_that_contains_the_last_activation_is_refused(activation, loss, refused):
+    model = Sequential(GRU(2, 3, batch_first=True), Last(), Activation(activation))
+    if refused:
+        with pytest.raises(
+            ValueError, match=f"contains the {activation}: train the model with"
+        ):
+            Trainer(model, loss=loss)
+    else:
+        Trainer(model, loss=loss)
+    Trainer(GRU(2, 3, batch_first=True), loss=loss)  # no layers
 
 
 def test_layer_norm_has_no_weight_decay():

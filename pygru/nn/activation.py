@@ -129,8 +129,8 @@ class Activation(Layer):
     Notes
     -----
     float32 stays float32, and everything else is computed in float64. The losses
-    ``cross_entropy`` and ``bce_with_logits`` contain softmax and sigmoid, so the model that
-    they train ends without them.
+    ``cross_entropy`` and ``bce_with_logits`` contain softmax and sigmoid, so a :class:`Trainer`
+    with such a loss refuses a model that ends with them.
 
     References
     ----------

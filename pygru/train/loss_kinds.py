@@ -10,10 +10,14 @@ import functools
 import inspect
 from typing import Any, Literal
 
+from pygru.nn.activation import Activation
 from pygru.nn.losses import LOSSES, bce_with_logits, check_targets, cross_entropy, quantile
 
 #: What a prediction is: scores of classes, log-odds, values like the targets, or none of these.
 Kind = Literal["classes", "binary", "values", "other"]
+
+#: The functions that losses apply to predictions.
+CONTAINED: dict[str, str] = {"classes": "softmax", "binary": "sigmoid"}
 
 
 def without_options(loss: Any) -> tuple[Any, dict[str, Any]]:
@@ -38,6 +42,17 @@ def kind_of(loss: Any) -> Kind:
     if function is bce_with_logits:
         return "binary"
     return "values" if function in LOSSES.values() else "other"
+
+
+def check_takes_output_of(loss: Any, model: Any) -> None:
+    """Raise if a model ends with the function that the loss contains, as models in Keras do."""
+    last = model.layers[-1] if model.layers else None
+    if isinstance(last, Activation) and last.activation == CONTAINED.get(kind_of(loss)):
+        name = without_options(loss)[0].__name__
+        raise ValueError(
+            f"the loss {name} contains the {last.activation}: train the model without its last "
+            f"layer, {last!r}, and apply that layer to the predictions"
+        )
 
 
 def ignored_by(loss: Any) -> int | None:

@@ -45,7 +45,7 @@ from pygru.train.descriptions import (
 from pygru.train.evaluation import Loss
 from pygru.train.history import History
 from pygru.train.loop import TrainingLoop, average_of
-from pygru.train.loss_kinds import kind_of
+from pygru.train.loss_kinds import check_takes_output_of, kind_of
 from pygru.train.measuring import Measure
 from pygru.train.metrics import metrics_of
 from pygru.train.optimizer_base import Optimizer
@@ -143,6 +143,7 @@ class Trainer(NamedArguments):
         model.check_memory(memory)
         optimizer = optimizer_of(optimizer)
         self.loss = loss_of(loss)
+        check_takes_output_of(self.loss, model)
         self.metrics = metrics_of(metrics, self.loss)
         self.clip_norm = clip_norm
         self.callbacks = callbacks_of(callbacks)
