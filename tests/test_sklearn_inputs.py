@@ -99,7 +99,9 @@ def test_float32_stays_float32():
 @pytest.mark.parametrize(
     ("X", "text"),
     [
-        (X3[:, :, np.newaxis], r"dim"),
+        (X3[:, :, np.newaxis], r"X must have shape \(n, T\) or \(n, T, F\), got .* dim 4"),
+        ([X3[0], None], r"X\[1\] must be a sequence .* like the others, got NoneType"),
+        ([X3[0], 3.0], r"X\[1\] must be a sequence .* like the others, got float"),
         (X3[:, :0], "X must have at least one step and one feature"),
         ([X3[0], X3[1][:, 0]], r"X\[1\] must be a sequence \(T_i,\) or \(T_i, F\) like"),
         ([X3[0], X3[1][:4, :1]], r"X\[1\] must have 2 features per step like X\[0\], got 1"),
@@ -108,6 +110,20 @@ def test_float32_stays_float32():
 def test_wrong_sequences_are_named(X, text):
     with pytest.raises(ValueError, match=text):
         classifier().fit(X, LABELS[: len(X)])
+
+
+def test_what_is_no_list_is_named():
+    for X, text in (
+        (None, "X must be an array or a list of sequences, got NoneType"),
+        (iter(RAGGED), r"got list_iterator; list\(X\) makes a list"),
+        ({"a": RAGGED}, "got dict"),
+    ):
+        with pytest.raises(TypeError, match=text):
+            classifier().fit(X, LABELS)
+    model = classifier().fit(RAGGED, LABELS)
+    with pytest.raises(ValueError, match=r"expecting 2 features as input; .* is \[X\]"):
+        model.predict(RAGGED[0])
+    assert model.predict([RAGGED[0]]).shape == (1,)
 
 
 def test_sequences_must_have_the_features_of_fit():

@@ -191,6 +191,7 @@ def test_searches_and_cross_validation():
         (filter_of, [*SUMS[:-1], SUMS[-1][:, np.newaxis]], r"y\[47\] must have shape \(\d,\)"),
         (filter_of, [*SUMS[:-1], SUMS[-1] * np.nan], "Input y contains NaN"),
         (tagger, [["a"] * n for n in LENGTHS], "at least 2 classes"),
+        (tagger, [sequence > 0 for sequence in RAGGED], "one label for each step, got 2"),
     ],
 )
 def test_targets_that_do_not_fit_are_named(make, y, text):

@@ -103,6 +103,16 @@ def test_solvers_and_options_of_the_model(solver):
         ({"batch_size": 0}, "batch_size must be"),
         ({"alpha": -1.0}, "alpha must be"),
         ({"tol": -1.0}, "tol must be"),
+        ({"dropout": 1.5}, "dropout must be"),
+        ({"early_stopping": True, "validation_fraction": 1.5}, "validation_fraction must be"),
+        (
+            {"early_stopping": True, "validation_fraction": 0.0},
+            "cannot keep .*=0.0 of",
+        ),
+        (
+            {"early_stopping": True, "validation_fraction": 0.01},
+            "cannot keep .*=0.01 of",
+        ),
         ({"embedding": "a"}, "embedding must be None, an int or"),
     ],
 )
@@ -207,6 +217,13 @@ def test_ctrl_c_keeps_the_best_weights_and_the_curves_so_far():
     best = int(np.argmax(model.validation_scores_)) + 1
     shorter = classifier(**options | {"max_iter": best}).fit(RAGGED, LABELS)
     assert (shorter.predict_proba(RAGGED) == model.predict_proba(RAGGED)).all()
+
+
+def test_callbacks_that_are_none_are_named():
+    with pytest.raises(TypeError, match=r"callbacks\[0\] must be a pygru.Callback, got int"):
+        classifier().fit(RAGGED, LABELS, callbacks=[3])
+    with pytest.raises(TypeError, match="callbacks must be a list of Callbacks"):
+        classifier().fit(RAGGED, LABELS, callbacks=Callback())
 
 
 def test_an_error_of_a_callback_leaves_the_estimator_as_it_was():

@@ -34,6 +34,7 @@ from pygru.sklearn.sequences import Sequences, Values, read, take
 from pygru.sklearn.state import model_from, optimizer_from, plain_model, plain_optimizer
 from pygru.sklearn.steps import joined
 from pygru.sklearn.stopping import Progress
+from pygru.train.arguments import callbacks_of
 from pygru.train.callbacks import Callback
 from pygru.train.optimizer_base import Optimizer
 from pygru.train.optimizers import SGD, Adam, AdamW, RMSprop
@@ -103,6 +104,7 @@ class SequenceEstimator(SharedParameters, BaseEstimator):  # type: ignore[misc]
         """The layers that read sequences, and the features of their output."""
         layers: list[Model] = []
         features = X.features
+        validation.check_fraction("dropout", self.dropout)
         if self.embedding is not None:
             tokens, features = self._embedding_of(X)
             layers.append(Embedding(tokens, features, dtype=X.dtype))
@@ -183,7 +185,7 @@ class SequenceEstimator(SharedParameters, BaseEstimator):  # type: ignore[misc]
             loss=loss,
             optimizer=self._optimizer,
             clip_norm=self.clip_norm,
-            callbacks=[progress, *callbacks],
+            callbacks=[progress, *callbacks_of(callbacks)],
             seed=int(self._random.randint(np.iinfo(np.int32).max)),
             n_threads=self.n_threads,
         )
@@ -368,12 +370,18 @@ class SupervisedEstimator(SupervisedParameters, SequenceEstimator):
     def _split(self, X: Sequences, target: Any, weights: Any) -> tuple[Any, Any]:
         """A part for training and a part for validation, drawn from the random state."""
         share = validation.check_fraction("validation_fraction", self.validation_fraction)
-        train, held_out = train_test_split(
-            np.arange(len(X)),
-            test_size=share,
-            random_state=self._random,
-            stratify=None if self.model_.predicts_steps else self._strata(target),
-        )
+        try:
+            train, held_out = train_test_split(
+                np.arange(len(X)),
+                test_size=share,
+                random_state=self._random,
+                stratify=None if self.model_.predicts_steps else self._strata(target),
+            )
+        except ValueError as error:
+            raise ValueError(
+                f"early_stopping cannot keep validation_fraction={share} of {len(X)} samples "
+                f"for validation: {error}"
+            ) from None
 
         def part(index: Any) -> tuple[Sequences, Any, Any]:
             return (

@@ -210,6 +210,8 @@ class GRUClassifier(
         self._refuse_none(y)
         if per_step:
             y = of_every_step("y", y, X)
+            if y.ndim == 2 and y.shape[1] > 1:
+                raise ValueError(f"y must have one label for each step, got {y.shape[1]}")
         else:
             refuse_steps(type(self).__name__, y, X)
         array = check_array(y, ensure_2d=False, dtype=None, input_name="y")

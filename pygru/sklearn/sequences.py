@@ -8,6 +8,7 @@ for missing values: the message says where one is, and what to do. Nothing is pa
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -103,6 +104,7 @@ def read(estimator: Any, X: Any, *, tokens: bool, reset: bool) -> Sequences:
         If X cannot be read; the text is scikit-learn's where it has one.
     """
     name = type(estimator).__name__
+    _check_kind(X)
     names_from = X if _holds_arrays(X) else None
     X, samples, form = _samples_of(X)
     if reset and not tokens and samples is not None and _is_table_of_lists(X, samples):
@@ -122,11 +124,25 @@ def read(estimator: Any, X: Any, *, tokens: bool, reset: bool) -> Sequences:
         estimator._is_table = found.is_table
         estimator._n_step_features = found.features
     elif found.features != estimator._n_step_features:
+        expected = estimator._n_step_features
+        single = found.is_table and np.shape(X)[1:] == (expected,)
         raise ValueError(
-            f"X has {found.features} features per step, but {name} is expecting "
-            f"{estimator._n_step_features} features as input"
+            f"X has {found.features} features per step, but {name} is expecting {expected} "
+            "features as input" + ("; a single sequence is [X]" if single else "")
         )
     return found
+
+
+def _check_kind(X: Any) -> None:
+    """Refuse what is no array and no list, and arrays with too many axes."""
+    is_array = any(hasattr(X, name) for name in ("shape", "__array__", "__array_namespace__"))
+    if not is_array and (not hasattr(X, "__len__") or isinstance(X, Mapping)):
+        hint = "; list(X) makes a list" if isinstance(X, Iterator) else ""
+        raise TypeError(
+            f"X must be an array or a list of sequences, got {type(X).__name__}{hint}"
+        )
+    if getattr(X, "ndim", 0) > 3:
+        raise ValueError(f"X must have shape (n, T) or (n, T, F), got an array of dim {X.ndim}")
 
 
 def _ndim(X: Any) -> int:
@@ -173,8 +189,15 @@ def _samples_of(X: Any) -> tuple[Any, list[NDArray[Any]] | None, str]:
     if not is_objects and not isinstance(X, (list, tuple)):
         return X, None, "array"
     form = "objects" if is_objects else "list"
-    if not len(X) or not all(is_sequence(sample) for sample in X):
+    of_sequences = [is_sequence(sample) for sample in X]
+    if not any(of_sequences):
         return X, None, form
+    if not all(of_sequences):
+        index = of_sequences.index(False)
+        raise ValueError(
+            f"X[{index}] must be a sequence (T_i,) or (T_i, F) like the others, got "
+            f"{type(X[index]).__name__}"
+        )
     arrays = [np.asarray(sample) for sample in X]
     for index, array in enumerate(arrays):
         if array.ndim not in (1, 2) or array.ndim != arrays[0].ndim:
