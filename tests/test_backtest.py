@@ -8,6 +8,8 @@ from sklearn import metrics
 
 from pygru.forecasting import GRUForecaster
 from pygru.forecasting import scores as scoring
+from pygru.forecasting.panel import read_panel
+from pygru.forecasting.windows import Windows
 
 
 def wave(n=200, noise=0.2, seed=0):
@@ -299,3 +301,40 @@ def test_a_loaded_forecaster_needs_start(fitted, tmp_path):
     pd.testing.assert_frame_equal(
         loaded.backtest(wave(), start=140).scores, fitted.backtest(wave()).scores
     )
+
+
+# ---- time and memory ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n", [400, 1600])
+def test_every_window_is_made_once(n, monkeypatch):
+    """Time is then linear in the rows, for windows of a given length."""
+    forecaster = quick(4, season=12, quantiles=(0.1, 0.9)).fit(wave(200))
+    made = {"inputs": 0, "read_targets": 0}
+    for name in made:
+        original = getattr(Windows, name)
+
+        def counted(self, origins, name=name, original=original):
+            made[name] += len(origins)
+            return original(self, origins)
+
+        monkeypatch.setattr(Windows, name, counted)
+    result = forecaster.backtest(wave(n))
+    origins = n - 200 - 4 + 1
+    assert len(result.forecasts) == 4 * origins
+    assert made["inputs"] == origins
+    # The autoregression reads those before as well, once to fit it and once for its bands.
+    assert made["read_targets"] <= origins + 2 * 200
+
+
+def test_memory_is_linear_in_the_rows():
+    """No copy of the past for each origin: the arrays do not grow with the window."""
+    sizes = []
+    for n, window in ((1000, 20), (1000, 200), (4000, 20)):
+        forecaster = quick(4, window=window).fit(wave(300))
+        windows = forecaster._fitted.windows(read_panel(wave(n)).series, [n])
+        held = [*vars(windows).values(), *vars(windows.stack).values()]
+        sizes.append(sum(each.nbytes for each in held if isinstance(each, np.ndarray)))
+    assert sizes[1] < 1.3 * sizes[0]
+    assert sizes[2] < 4.1 * sizes[0]
+    assert sizes[2] < 60 * 4000
