@@ -136,6 +136,7 @@ def test_fit(bptt_steps, tmp_path):
     assert tried > 40
 
 
+@pytest.mark.slow
 def test_every_point_of_the_loop_and_the_state(tmp_path):
     """Two epochs of one step each, interrupted at every point of the code that keeps track."""
     inside = tuple(f"{INSIDE}/train/{name}.py" for name in ("state", "loop", "callbacks"))

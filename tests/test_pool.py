@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from engines import ENGINES, use_engine
 from patience import PATIENCE
+from quick import quick_and_slow
 
 from pygru import GRU
 from pygru.core import memory
@@ -46,7 +47,7 @@ def poison():
 
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("kept", ["gates", "outputs"])
-@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("bidirectional", quick_and_slow([True], [False]))
 def test_old_contents_of_buffers_do_not_matter(bidirectional, kept, engine, monkeypatch):
     use_engine(monkeypatch, engine)
     gru = GRU(9, 40, 2, bidirectional=bidirectional, seed=0)

@@ -15,15 +15,25 @@ from pygru.sklearn import GRUClassifier, GRURegressor, GRUTransformer
 
 # Few epochs, and steps that are large enough for them.
 QUICK = {"max_iter": 30, "learning_rate_init": 0.02, "n_threads": 1}
-ESTIMATORS = [
-    GRUClassifier(16, **QUICK),
+CLASSIFIER = GRUClassifier(16, **QUICK)
+OTHERS = [
     GRURegressor(16, **QUICK | {"max_iter": 80, "learning_rate_init": 0.01}),
     GRUTransformer(4, **QUICK),
 ]
 
 
-@parametrize_with_checks(ESTIMATORS)
+@parametrize_with_checks([CLASSIFIER])
 def test_common_checks(estimator, check):
+    passes(estimator, check)
+
+
+@pytest.mark.slow
+@parametrize_with_checks(OTHERS)
+def test_common_checks_of_the_others(estimator, check):
+    passes(estimator, check)
+
+
+def passes(estimator, check):
     if os.environ.get("SCIPY_ARRAY_API") is None and "array_api" in str(check):
         pytest.skip("run by test_checks_of_the_array_api, in a process of its own")
     with warnings.catch_warnings():
