@@ -203,6 +203,20 @@ def test_a_long_table_with_covariates(shops, capsys):
     assert f"; further rows of {shops / 'shops.csv'} may have them too" in message
 
 
+def test_rows_in_another_order_are_noted_once(folder, capsys):
+    daily().sample(frac=1, random_state=3).to_csv("d.csv", index=False)
+    assert main("train", "d.csv", "--horizon", 2, *SMALL) == 0
+    lines = errors(capsys)
+    assert len(lines) == 1
+    assert lines[0].startswith("note: d.csv: the rows were not in the order of time: line ")
+    assert main("predict", "model.safetensors", "d.csv") == 0
+    shuffled = capsys.readouterr().out
+    daily().to_csv("e.csv", index=False)
+    assert main("predict", "model.safetensors", "e.csv") == 0
+    out, error = capsys.readouterr()
+    assert (out, error) == (shuffled, "")
+
+
 def test_series_that_begin_and_end_at_different_times(folder, capsys):
     """The parts are counted back from the end of all series, also of one that is short."""
     table = daily(120)

@@ -39,7 +39,7 @@ class Plan:
     Attributes
     ----------
     rows : DataFrame
-        All rows, in the order of time.
+        All rows, in the order of time, so that it is noted once that they were in another.
     before : ndarray of bool
         (N,) whether a row is before the test. ``GRUForecaster.fit`` gets these.
     index : Index

@@ -41,14 +41,10 @@ def in_words_of_the_file(message: str, table: Table) -> str:
 
 
 class FileWords:
-    """A ``with`` block whose errors are lines about a file, and whose warnings are notes.
-
-    A note that was shown before is not shown again.
-    """
+    """A ``with`` block whose errors are lines about a file, and whose warnings are notes."""
 
     def __init__(self, table: Table) -> None:
         self.table = table
-        self.said: set[str] = set()
         self.block: Any = None
 
     def __enter__(self) -> Self:
@@ -61,9 +57,7 @@ class FileWords:
                 usual(message, category, *place, **more)
                 return
             text = in_words_of_the_file(str(message), self.table)
-            if text not in self.said:
-                self.said.add(text)
-                print(f"note: {text}", file=sys.stderr)
+            print(f"note: {text}", file=sys.stderr)
 
         warnings.simplefilter("always", DataWarning)
         warnings.showwarning = show
