@@ -199,3 +199,12 @@ plt.show()
 # one sequence is 0.27 points. The channel means ignore the order of the frames and
 # are nearly as good, so the order adds only little here. The first thirteen frames are enough
 # for 96.6 %, although most sequences are longer.
+#
+# This example chooses the layers and the training itself, because it compares them. In a program
+# of your own three lines are enough. :class:`pygru.sklearn.GRUClassifier` takes the same lists
+# of sequences, and with its defaults it is about as good as the model here::
+#
+#     from pygru.sklearn import GRUClassifier
+#
+#     model = GRUClassifier(random_state=0).fit(train, train_speakers)
+#     print(model.score(test, test_speakers))

@@ -316,6 +316,15 @@ for series in (sea, glucose):
 # rate 0.002, 72 hours of past and a third of the training windows, the bands of the sea
 # temperature were jagged and contained 98 %.
 #
+# This example builds its windows and its model itself, to show how it is done. In a program of
+# your own, :class:`pygru.forecasting.GRUForecaster` does both, with quantiles and with gaps in
+# the data; its model is another one, so its figures are others::
+#
+#     from pygru.forecasting import GRUForecaster
+#
+#     forecaster = GRUForecaster(horizon=12, quantiles=(0.05, 0.25, 0.5, 0.75, 0.95))
+#     print(forecaster.fit(glucose).predict())  # a Series of pandas with its times
+#
 # Forecasts
 # ---------
 # These forecasts were not selected: they are those at one third and at two thirds of the test
