@@ -64,10 +64,13 @@ numpydoc_show_class_members = False
 reference_pages.write(HERE / "reference", changelog=HERE.parent / "CHANGELOG.md")
 
 
-def skip_what_scikit_learn_defines(app, what, name, member, skip, options):
-    """Leave out methods that estimators inherit: their texts refer to pages of scikit-learn."""
+INHERITED = ("sklearn", "sktime", "aeon", "skbase")
+
+
+def skip_inherited(app, what, name, member, skip, options):
+    """Leave out methods that estimators inherit: their texts refer to pages of other projects."""
     home = getattr(member, "__module__", None) or ""
-    return True if home.split(".")[0] == "sklearn" else None
+    return True if home.split(".")[0] in INHERITED else None
 
 
 # ---- the gallery ---------------------------------------------------------------------------
@@ -124,4 +127,4 @@ def setup(app):
     app.connect("source-read", open_comments)
     app.connect("source-read", link_to_gallery)
     app.connect("source-read", mark_quick_pictures)
-    app.connect("autodoc-skip-member", skip_what_scikit_learn_defines)
+    app.connect("autodoc-skip-member", skip_inherited)
