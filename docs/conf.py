@@ -68,7 +68,7 @@ INHERITED = ("sklearn", "sktime", "aeon", "skbase")
 
 
 def skip_inherited(app, what, name, member, skip, options):
-    """Leave out methods that estimators inherit: their texts refer to pages of other projects."""
+    """Leave out methods that estimators inherit: their texts refer to other projects."""
     home = getattr(member, "__module__", None) or ""
     return True if home.split(".")[0] in INHERITED else None
 

@@ -200,8 +200,8 @@ plt.show()
 # are nearly as good, so the order adds only little here. The first thirteen frames are enough
 # for 96.6 %, although most sequences are longer.
 #
-# This example chooses the layers and the training itself, because it compares them. In a program
-# of your own three lines are enough. :class:`pygru.sklearn.GRUClassifier` takes the same lists
+# This example chooses the layers and the training itself. In a program of your own three lines
+# are enough. :class:`pygru.sklearn.GRUClassifier` takes the same lists
 # of sequences, and with its defaults it is about as good as the model here::
 #
 #     from pygru.sklearn import GRUClassifier
