@@ -11,7 +11,7 @@ from pygru.nn.linear import Linear
 from pygru.typing import Floats, Integers
 
 if TYPE_CHECKING:
-    from pygru.nn.seq2seq import Seq2Seq
+    from pygru.nn.seq2seq_base import Seq2SeqBase
 
 
 class DecoderSteps:
@@ -34,7 +34,7 @@ class DecoderSteps:
 
     def __init__(
         self,
-        model: Seq2Seq,
+        model: Seq2SeqBase,
         memory: Floats,
         h0: Floats,
         lengths: ArrayLike | None,

@@ -1,7 +1,7 @@
 """What a Seq2Seq consists of: its options, parts and training data.
 
-The class here makes the parts and knows how they are saved. How they run over whole targets and
-search is in ``seq2seq.py``, whose class is the public one.
+The class here makes the parts and knows how they are saved. The calls over whole targets are
+in ``seq2seq_targets.py``, and searches in ``seq2seq.py``, whose class is the public one.
 """
 
 from __future__ import annotations
@@ -52,6 +52,7 @@ class Seq2SeqBase(Composite):
     output: Linear
     _dropout: Dropout
     _gru: dict[str, Any]
+    training_steps: int
 
     def _create(self, seed: Seed) -> None:
         """Make the parts, each with a generator of its own."""

@@ -22,7 +22,7 @@ from pygru.nn.undo import draws_undone, gradients_undone
 from pygru.typing import Floats, Integers
 
 if TYPE_CHECKING:
-    from pygru.nn.seq2seq import Seq2Seq
+    from pygru.nn.seq2seq_base import Seq2SeqBase
 
 
 class Encoded(NamedTuple):
@@ -44,7 +44,7 @@ class Tape(NamedTuple):
 
 
 def encode(
-    model: Seq2Seq,
+    model: Seq2SeqBase,
     source: Integers,
     lengths: Integers | None,
     training: bool,
@@ -71,7 +71,7 @@ def encode(
 
 
 def forward(
-    model: Seq2Seq, pairs: Pairs, training: bool, memory: str | None
+    model: Seq2SeqBase, pairs: Pairs, training: bool, memory: str | None
 ) -> tuple[Floats, Tape, Floats]:
     """Return the logits, the tape and the weights of the attention, (B, Tt, Ts).
 
@@ -125,7 +125,7 @@ def _run(
     return output, h_n, tape
 
 
-def _with_own_tokens(model: Seq2Seq, pairs: Pairs, encoded: Encoded) -> Integers:
+def _with_own_tokens(model: Seq2SeqBase, pairs: Pairs, encoded: Encoded) -> Integers:
     """Return the target; with scheduled sampling, some tokens are drawn from the model."""
     truth = model.teacher_forcing
     if callable(truth):
@@ -140,7 +140,7 @@ def _with_own_tokens(model: Seq2Seq, pairs: Pairs, encoded: Encoded) -> Integers
     return replace_with_own(pairs.target, pairs.target_lengths, truth, steps, model.generator)
 
 
-def backward(model: Seq2Seq, tape: Tape, d_logits: ArrayLike) -> None:
+def backward(model: Seq2SeqBase, tape: Tape, d_logits: ArrayLike) -> None:
     """Add to the gradients of all parts that are trained.
 
     Nothing is computed for the encoder if neither it nor what it reads is trained.
@@ -175,7 +175,7 @@ def backward(model: Seq2Seq, tape: Tape, d_logits: ArrayLike) -> None:
         back(model.source_embedding, "source_embedding", d_embedded)
 
 
-def _bridge_backward(model: Seq2Seq, tape: Tape, back: Any, d_h0: Floats) -> Floats:
+def _bridge_backward(model: Seq2SeqBase, tape: Tape, back: Any, d_h0: Floats) -> Floats:
     """The gradient of the encoder's final states from that of the decoder's first one."""
     L, B, H = d_h0.shape
     d_bridged = (d_h0 * (1 - tape.h0**2)).swapaxes(0, 1)
