@@ -32,8 +32,9 @@ class Sequential(Composite):
 
     Parameters
     ----------
-    *layers : GRU, Embedding, Linear, Dropout, Last, or a Layer of your own
-        The layers, in order.
+    *layers : GRU, another layer of pygru, or a Layer of your own
+        The layers, in order. GRUs of different sizes can follow one another: a layer must read
+        as many features as the one before it returns.
     seed : int, sequence of int, SeedSequence, Generator or None
         If it is given, the initial parameters of all layers are drawn again, and every layer
         gets its own generator, which is spawned from this seed. Then equal layers have
