@@ -60,7 +60,9 @@ def trainer_in(folder, seed=1):
         EarlyStopping(2, min_delta=0.1),
         CSVLogger(folder / "log.csv"),
     ]
-    return Trainer(model, optimizer=SGD(0.3, 0.9), callbacks=callbacks, seed=seed)
+    return Trainer(
+        model, optimizer=SGD(0.3, 0.9), callbacks=callbacks, metrics=["mae"], seed=seed
+    )
 
 
 def fit(trainer, bptt_steps=None):
@@ -152,7 +154,9 @@ def test_every_point_of_the_loop_and_the_state(tmp_path):
             EarlyStopping(1, monitor="loss"),
             Metric(),
         ]
-        return Trainer(model, optimizer=SGD(0.3, 0.9), callbacks=callbacks, seed=seed)
+        return Trainer(
+            model, optimizer=SGD(0.3, 0.9), callbacks=callbacks, metrics=["mae"], seed=seed
+        )
 
     plain = prepared()
     short(plain)

@@ -480,6 +480,17 @@ def test_resumed_training_has_the_same_metrics(metrics, batches, weights, tmp_pa
         np.testing.assert_array_equal(view, third.model.parameters[name])
 
 
+def test_predictions_before_an_interrupt_do_not_count_in_the_next_fit():
+    def total(y_true, y_pred):
+        return float(y_true.sum())
+
+    trainer = trainer_of(1, "mse", [total], callbacks=[StopAfter(2)])
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(X, VALUES[:, 0], batch_size=15)
+    history = trainer.fit(X[20:], VALUES[20:, 0], batch_size=15, shuffle=False)
+    assert history["total"][0] == exact(VALUES[20:, 0].sum())
+
+
 def test_other_metrics_are_refused(tmp_path):
     trainer = trainer_of(2, "mse", ["mae"])
     trainer.fit(X, VALUES)

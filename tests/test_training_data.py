@@ -554,7 +554,9 @@ def test_values_past_the_end_are_not_looked_at():
     lengths = [4, 4, 4, 3, 0]
     model = Sequential(GRU(2, 3, batch_first=True), Linear(3, 1))
     Trainer(model).fit(X, y, epochs=1, batch_size=2, lengths=lengths)
-    with pytest.raises(ValueError, match=r"contains NaN: X\[3, 3, 0\] = nan"):
+    with pytest.raises(
+        ValueError, match=r"contains NaN: X\[3, 3, 0\] = nan \(sample 3, step 3\)"
+    ):
         Trainer(model).fit(X, y, epochs=1, batch_size=2, lengths=[4, 4, 4, 4, 0])
 
 
@@ -746,3 +748,24 @@ def test_objects_that_are_no_numbers_are_refused(bad):
     X = as_objects([np.ones((3, 2)), bad])
     with pytest.raises((TypeError, ValueError), match=r"X"):
         Trainer(every_step()).fit(X, np.ones((2, 1)), epochs=1, batch_size=1)
+
+
+# ---- one value per sequence for a model that predicts every step -----------------------------
+
+
+@pytest.mark.parametrize("shape", [(6,), (6, 1), (6, 3)])
+@pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
+@pytest.mark.parametrize("with_lengths", [False, True])
+def test_a_forgotten_last_is_named_with_both_shapes(shape, loss, with_lengths):
+    X, y = np.ones((6, 9, 2)), np.zeros(shape, int)
+    lengths = np.full(6, 4) if with_lengths else None
+    for call in (
+        lambda trainer: trainer.fit(X, y, lengths=lengths),
+        lambda trainer: trainer.evaluate(X, y, lengths=lengths),
+    ):
+        with pytest.raises(ValueError, match=r"did you forget Last\(\)\?") as caught:
+            call(Trainer(every_step(3), loss=loss))
+        assert str(shape) in str(caught.value) and "9" in str(caught.value)
+    text = r"each of the 9 steps, because the model predicts every step, \(N, 9, 3\); got y of"
+    with pytest.raises(ValueError, match=text):
+        Trainer(every_step(3), loss=loss).fit(X, y)

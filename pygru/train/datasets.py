@@ -154,7 +154,7 @@ class Dataset:
         X, y = self._parts
         if expected.tokens is not None:
             _check_tokens(*X, expected.tokens)
-        _check_finite(*X)
+        _check_finite(*X, has_steps=self._has_steps)
         for part in (X, y) if expected.y_is_in_range else (X,):
             _check_range(*part, expected.dtype)
 
@@ -462,7 +462,9 @@ def _check_tokens(name: str, samples: Samples, lengths: Integers | None, count: 
             )
 
 
-def _check_finite(name: str, samples: Samples, lengths: Integers | None) -> None:
+def _check_finite(
+    name: str, samples: Samples, lengths: Integers | None, *, has_steps: bool
+) -> None:
     """Raise for NaN and infinities that are read."""
     if not isinstance(samples, list) and samples.dtype.kind != "f":
         return
@@ -470,7 +472,8 @@ def _check_finite(name: str, samples: Samples, lengths: Integers | None) -> None
         found = first_problem(name, samples, block, ~np.isfinite(block.values))
         if found:
             kind = "NaN" if np.isnan(found.value) else "infinity"
-            raise ValueError(f"Input {name} contains {kind}: {found}")
+            place = found.with_step() if has_steps and found.at else str(found)
+            raise ValueError(f"Input {name} contains {kind}: {place}")
 
 
 def _check_range(

@@ -62,7 +62,8 @@ def _block(samples: Samples, steps: Integers | None, first: int, end: int) -> Bl
     elif inside is None:
         values = np.asarray(samples[first:end])
     else:
-        rows = np.asarray(samples[first:end])
+        # Of stored samples no more steps are read than the longest has.
+        rows = np.asarray(samples[first:end])[:, : int(inside.max(initial=0))]
         values = rows[np.arange(rows.shape[1]) < inside[:, np.newaxis]]
     return Block(first, end - first, values, inside)
 
@@ -73,9 +74,14 @@ class Problem(NamedTuple):
     sample: int
     place: str  # as Python would write it: X[3, 1, 0], or X[3][1, 0] in a list
     value: Any
+    at: tuple[int, ...]  # the index within the sample
 
     def __str__(self) -> str:
         return f"{self.place} = {self.value}"
+
+    def with_step(self) -> str:
+        """The same, and in words which sample and step it is, for samples with steps."""
+        return f"{self} (sample {self.sample}, step {self.at[0]})"
 
 
 def first_problem(name: str, samples: Samples, block: Block, wrong: Booleans) -> Problem | None:
@@ -95,7 +101,7 @@ def first_problem(name: str, samples: Samples, block: Block, wrong: Booleans) ->
         place = f"{name}[{index}]" + (f"[{', '.join(map(str, at))}]" if at else "")
     else:
         place = f"{name}[{', '.join(map(str, [index, *at]))}]"
-    return Problem(index, place, value)
+    return Problem(index, place, value, tuple(at))
 
 
 def fingerprint_of(samples: Samples, lengths: Integers | None) -> bytes:
