@@ -240,9 +240,18 @@ def _in_zone(what: str, stamps: Any, zone: str) -> Any:
     if stamps.tz is not None:
         return stamps.tz_convert(zone)
     try:
-        return stamps.tz_localize(zone, ambiguous="infer")
+        return _localized(stamps, zone, "infer")
     except ValueError:  # an hour that the clocks repeat is there once: it is the first one
-        return stamps.tz_localize(zone, ambiguous=np.ones(len(stamps), np.bool_))
+        return _localized(stamps, zone, np.ones(len(stamps), np.bool_))
+
+
+def _localized(stamps: Any, zone: str, ambiguous: Any) -> Any:
+    try:
+        return stamps.tz_localize(zone, ambiguous=ambiguous)
+    except ValueError:
+        raise
+    except Exception as error:  # before pandas 3, a time that does not exist is no ValueError
+        raise ValueError(str(error)) from None
 
 
 def _has_offsets(cells: Any) -> bool:
