@@ -39,7 +39,7 @@ def test_the_scale_is_that_of_all_steps(method):
 
 def test_a_list_a_padded_array_and_the_rows_have_one_scale():
     padded, lengths = pygru.pad_sequences(RAGGED)
-    padded[np.arange(padded.shape[1]) >= lengths[:, None]] = np.nan  # never read
+    padded[np.arange(padded.shape[1]) >= lengths[:, None]] = 1e9  # never read
     scalers = [
         Scaler().fit(RAGGED),
         Scaler().fit(padded, lengths=lengths),

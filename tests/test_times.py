@@ -59,6 +59,11 @@ def test_monthly_dates_tell_the_order_of_day_and_month():
 def test_an_order_that_is_not_certain_is_refused():
     with pytest.raises(ValueError, match=r"two ways: row 0 \('01/02/2024'\) is 2024-01-02 or"):
         read(["01/02/2024", "02/03/2024"])
+    # The firsts of twelve months are also the first twelve days of January.
+    with pytest.raises(ValueError, match="two ways"):
+        read([f"01/{month:02d}/2024" for month in range(1, 13)])
+    # With dots, the day comes first.
+    assert read(["01.02.2024", "02.03.2024"]).strftime("%m-%d").tolist() == ["02-01", "03-02"]
 
 
 def test_text_with_one_offset_keeps_it():
