@@ -126,7 +126,7 @@ trainer = Trainer(
 )
 inputs = [encode(words[:-1]) for words, *_ in train]
 following = [encode(words[1:]) for words, *_ in train]
-history = trainer.fit(inputs, following, epochs=EPOCHS, batch_size=32)
+history = trainer.fit(inputs, following, epochs=EPOCHS, batch_size=32, progress=False)
 
 CLASSES = {"English": VERBS, "Chinese": MEASURES}
 

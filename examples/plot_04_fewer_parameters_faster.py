@@ -113,7 +113,9 @@ class Ours:
     def epoch(self, number):
         self.trainer.optimizer.learning_rate = learning_rate(number)
         begin = time.process_time()
-        self.trainer.fit(x, y, initial_epoch=number, epochs=number + 1, batch_size=BATCH)
+        self.trainer.fit(
+            x, y, initial_epoch=number, epochs=number + 1, batch_size=BATCH, progress=False
+        )
         return time.process_time() - begin
 
     def accuracy(self):

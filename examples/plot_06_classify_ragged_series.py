@@ -123,7 +123,7 @@ def fit(seed):
     trainer = Trainer(
         model, loss="cross_entropy", optimizer=Adam(2e-3), clip_norm=1.0, seed=seed, n_threads=1
     )
-    trainer.fit(train, train_speakers, epochs=EPOCHS, batch_size=16)
+    trainer.fit(train, train_speakers, epochs=EPOCHS, batch_size=16, progress=False)
     return model
 
 

@@ -57,7 +57,7 @@ print(f"{len(x)} + {len(x_test)} curves of {x.shape[1]} points")
 
 logistic = Linear(40, 10, seed=0)
 trainer = Trainer(Sequential(logistic), loss="cross_entropy", optimizer=Adam(1e-2), seed=0)
-trainer.fit(x, y, epochs=EPOCHS, batch_size=100)
+trainer.fit(x, y, epochs=EPOCHS, batch_size=100, progress=False)
 distances = (x_test**2).sum(1)[:, np.newaxis] + (x**2).sum(1) - 2 * x_test @ x.T
 scores = {
     "logistic regression": np.mean(logistic(x_test).argmax(axis=1) == y_test),
@@ -87,7 +87,9 @@ def fit(seed):
         seed=seed,
         n_threads=1,
     )
-    return model, trainer.fit(x[..., np.newaxis], y, epochs=EPOCHS, batch_size=BATCH)
+    return model, trainer.fit(
+        x[..., np.newaxis], y, epochs=EPOCHS, batch_size=BATCH, progress=False
+    )
 
 
 begin = time.process_time()

@@ -189,7 +189,7 @@ def gru(series, fit, kept, test):
         seed=0,
         n_threads=1,
     )
-    trainer.fit(*data(fit), epochs=EPOCHS, batch_size=64, validation=data(kept))
+    trainer.fit(*data(fit), epochs=EPOCHS, batch_size=64, validation=data(kept), progress=False)
     quantiles = trainer.predict(test.inputs / unit).reshape(
         len(test.origins), -1, len(QUANTILES)
     )

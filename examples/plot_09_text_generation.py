@@ -166,7 +166,9 @@ for epoch, offset in enumerate(offsets):
     end = offset + windows * WINDOW
     x = tokens[offset:end].reshape(windows, WINDOW)
     y = tokens[offset + 1 : end + 1].reshape(windows, WINDOW)
-    history = trainer.fit(x, y, initial_epoch=epoch, epochs=epoch + 1, batch_size=BATCH)
+    history = trainer.fit(
+        x, y, initial_epoch=epoch, epochs=epoch + 1, batch_size=BATCH, progress=False
+    )
     losses.append(history["loss"][-1] / np.log(2))
 seconds = time.process_time() - seconds
 bits["GRU"] = bits_of(model)

@@ -304,7 +304,7 @@ class Translator:
             seed=0,
             n_threads=1,
         )
-        trainer.fit(*self.numbers(train), epochs=EPOCHS, batch_size=BATCH)
+        trainer.fit(*self.numbers(train), epochs=EPOCHS, batch_size=BATCH, progress=False)
 
     def numbers(self, rows):
         """Return what training takes."""

@@ -98,7 +98,7 @@ trainer = Trainer(
 )
 x, y = model.training_data(sources, targets)
 seconds = time.perf_counter()
-history = trainer.fit(x, y, epochs=EPOCHS, batch_size=BATCH)
+history = trainer.fit(x, y, epochs=EPOCHS, batch_size=BATCH, progress=False)
 seconds = time.perf_counter() - seconds
 print("loss of each epoch: " + " ".join(f"{loss:.3f}" for loss in history["loss"]))
 parameters = sum(len(values) for values, _ in model.flat_pairs)
