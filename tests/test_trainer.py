@@ -226,8 +226,9 @@ def test_fit_refuses_and_changes_nothing(change, error, message):
 
 def test_b77_a_large_batch_size_is_clipped_with_a_warning():
     X, y = data_of()
-    with pytest.warns(UserWarning, match="It is going to be clipped"):
+    with pytest.warns(UserWarning, match="It is going to be clipped") as caught:
         Trainer(model_of()).fit(X, y, epochs=1, batch_size=41)
+    assert caught[0].filename == __file__
 
 
 def test_b78_no_epochs_is_a_no_op():

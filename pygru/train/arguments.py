@@ -114,7 +114,7 @@ def batch_size_for(batch_size: int | None, samples: int) -> int:
             f"Got batch_size={batch_size} larger than the sample size {samples}. "
             "It is going to be clipped.",
             UserWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
         return samples
     return batch_size

@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from pygru.core import validation
 from pygru.data.padding import as_sequences
 from pygru.train.sample_weights import checked_weights
-from pygru.train.scan import Samples, blocks_of, fingerprint_of, first_problem
+from pygru.train.scan import Samples, fingerprint_of
 from pygru.train.stored import StoredArray, as_samples, is_stored
+from pygru.train.values import check_finite, check_range, check_tokens
 from pygru.typing import Floats, Integers
 
 
@@ -153,10 +154,10 @@ class Dataset:
         """Raise ValueError if the data contain what a model or a loss cannot accept."""
         X, y = self._parts
         if expected.tokens is not None:
-            _check_tokens(*X, expected.tokens)
-        _check_finite(*X, has_steps=self._has_steps)
+            check_tokens(*X, expected.tokens)
+        check_finite(*X, has_steps=self._has_steps)
         for part in (X, y) if expected.y_is_in_range else (X,):
-            _check_range(*part, expected.dtype)
+            check_range(*part, expected.dtype)
 
     def fingerprint(self) -> str:
         """A hash of all that is read, in hexadecimal."""
@@ -443,54 +444,3 @@ def _take(samples: Samples, index: Integers) -> NDArray[Any]:
     for row, sample in zip(padded, chosen, strict=True):
         row[: len(sample)] = sample
     return padded
-
-
-# ---- what the values have to be ------------------------------------------------------------
-
-
-def _check_tokens(name: str, samples: Samples, lengths: Integers | None, count: int) -> None:
-    """Raise for values that are read and are not integers in [0, count)."""
-    for block in blocks_of(samples, lengths):
-        values = block.values
-        if values.dtype.kind not in "iu" and values.size:
-            raise TypeError(f"{name} must hold integers, got dtype {values.dtype}")
-        found = first_problem(name, samples, block, (values < 0) | (values >= count))
-        if found:
-            raise ValueError(
-                f"sample {found.sample}: token {found.value} is not in 0..{count - 1} "
-                f"({found.place})"
-            )
-
-
-def _check_finite(
-    name: str, samples: Samples, lengths: Integers | None, *, has_steps: bool
-) -> None:
-    """Raise for NaN and infinities that are read."""
-    if not isinstance(samples, list) and samples.dtype.kind != "f":
-        return
-    for block in blocks_of(samples, lengths):
-        found = first_problem(name, samples, block, ~np.isfinite(block.values))
-        if found:
-            kind = "NaN" if np.isnan(found.value) else "infinity"
-            place = found.with_step() if has_steps and found.at else str(found)
-            raise ValueError(f"Input {name} contains {kind}: {place}")
-
-
-def _check_range(
-    name: str, samples: Samples, lengths: Integers | None, dtype: np.dtype[Any] | None
-) -> None:
-    """Raise for numbers that are read and would become infinite in ``dtype``."""
-    if dtype is None or (
-        not isinstance(samples, list)
-        and (samples.dtype.kind != "f" or samples.dtype.itemsize <= dtype.itemsize)
-    ):
-        return
-    limit = np.finfo(dtype).max
-    for block in blocks_of(samples, lengths):
-        too_large = np.isfinite(block.values) & (np.abs(block.values) > limit)
-        found = first_problem(name, samples, block, too_large)
-        if found:
-            raise ValueError(
-                f"Input {name} contains a value too large for {dtype}: {found}; scale the "
-                "data, or make the model with dtype='float64'"
-            )

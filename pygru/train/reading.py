@@ -20,7 +20,8 @@ from pygru.nn.losses import check_targets
 from pygru.nn.model import Model
 from pygru.nn.targets import check_classes
 from pygru.train import labels
-from pygru.train.batches import BatchStream, gives_batches
+from pygru.train.arguments import batch_size_for
+from pygru.train.batches import STREAM, BatchStream, gives_batches
 from pygru.train.datasets import Data, Dataset, Expected, PairDataset
 from pygru.train.evaluation import Loss, evaluate_loss, try_model, type_and_length
 from pygru.train.loss_kinds import (
@@ -67,6 +68,45 @@ class Reader:
         # Of a stream only the first batch is tried; the axes and the columns of its prediction.
         self._is_stream = False
         self._tried: tuple[int, int] | None = None
+
+    def for_training(
+        self,
+        X: Any,
+        y: Any,
+        lengths: Any,
+        sample_weight: Any,
+        *,
+        validation: Any,
+        validation_split: float | None,
+        batch_size: int | None,
+    ) -> tuple[Data | BatchStream, Data | BatchStream | None, dict[str, Any]]:
+        """Return the data for training and for validation, and what a checkpoint compares.
+
+        The arguments are those of :meth:`Trainer.fit`.
+        """
+        if validation is not None and validation_split is not None:
+            raise ValueError("validation must be None if validation_split is given")
+        if gives_batches(X, y):
+            stream = self.stream(
+                X,
+                y=y,
+                lengths=lengths,
+                sample_weight=sample_weight,
+                validation_split=validation_split,
+                batch_size=batch_size,
+            )
+            sizes: dict[str, Any] = {"samples": None, "batch_size": None, "data": STREAM}
+            return stream, self.held_out(validation), sizes
+        data = self.read(X, y, lengths, sample_weight, learns=True)
+        held_out = self.held_out(validation)
+        if validation_split is not None:
+            data, held_out = split_off(data, validation_split)
+        sizes = {
+            "samples": len(data),
+            "batch_size": batch_size_for(batch_size, len(data)),
+            "data": data.fingerprint(),
+        }
+        return data, held_out, sizes
 
     def read(
         self,

@@ -7,7 +7,6 @@ It checks its arguments and holds the parts of a training run. The training loop
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from types import TracebackType
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -24,7 +23,6 @@ from pygru.nn.model import Model
 from pygru.shown import html_properties
 from pygru.train import checkpoint_file
 from pygru.train.arguments import (
-    batch_size_for,
     callbacks_of,
     check_model,
     check_trainable,
@@ -32,7 +30,7 @@ from pygru.train.arguments import (
     loss_of,
     optimizer_of,
 )
-from pygru.train.batches import STREAM, BatchStream, gives_batches
+from pygru.train.batches import BatchStream, gives_batches
 from pygru.train.callbacks import Callback
 from pygru.train.clipping import check_norm
 from pygru.train.datasets import Data
@@ -49,9 +47,10 @@ from pygru.train.loss_kinds import check_takes_output_of, kind_of
 from pygru.train.measuring import Measure
 from pygru.train.metrics import metrics_of
 from pygru.train.optimizer_base import Optimizer
+from pygru.train.other_weights import OtherWeights
 from pygru.train.prediction import chosen_classes, outputs_of
 from pygru.train.progress import ProgressBar
-from pygru.train.reading import Reader, split_off
+from pygru.train.reading import Reader
 from pygru.train.restoring import restoring
 from pygru.train.state import TrainingState
 from pygru.typing import Floats, Path, Seed
@@ -309,8 +308,6 @@ class Trainer(NamedArguments):
         shuffle = check_bool("shuffle", shuffle)
         if bptt_steps is not None:
             bptt_steps = check_int("bptt_steps", bptt_steps, 1)
-        if validation is not None and validation_split is not None:
-            raise ValueError("validation must be None if validation_split is given")
         callbacks = list(self.callbacks)
         if not any(isinstance(callback, ProgressBar) for callback in callbacks):
             shown = None if progress is None else check_bool("progress", progress)
@@ -318,30 +315,18 @@ class Trainer(NamedArguments):
         n_threads = threads.resolve(self.n_threads)
         with threads.single_threaded_blas(), threads.num_threads(n_threads):
             reader = self._reader(bptt_steps)
-            data: Data | BatchStream
-            settings: dict[str, Any] = {"bptt_steps": bptt_steps, "shuffle": shuffle}
-            if gives_batches(X, y):
-                data = reader.stream(
-                    X,
-                    y=y,
-                    lengths=lengths,
-                    sample_weight=sample_weight,
-                    validation_split=validation_split,
-                    batch_size=batch_size,
-                )
+            data, held_out, sizes = reader.for_training(
+                X,
+                y,
+                lengths,
+                sample_weight,
+                validation=validation,
+                validation_split=validation_split,
+                batch_size=batch_size,
+            )
+            if isinstance(data, BatchStream):
                 data.check_epochs(last_epoch - first_epoch)
-                held_out = reader.held_out(validation)
-                settings |= {"samples": None, "batch_size": None, "data": STREAM}
-            else:
-                data = reader.read(X, y, lengths, sample_weight, learns=True)
-                held_out = reader.held_out(validation)
-                if validation_split is not None:
-                    data, held_out = split_off(data, validation_split)
-                settings |= {
-                    "samples": len(data),
-                    "batch_size": batch_size_for(batch_size, len(data)),
-                    "data": data.fingerprint(),
-                }
+            settings = {"bptt_steps": bptt_steps, "shuffle": shuffle, **sizes}
             check_trainable(self._state)
             position = self._state.begin(first_epoch, settings, reader.classes)
             loop = TrainingLoop(self, self._state, data, held_out, callbacks)
@@ -351,7 +336,7 @@ class Trainer(NamedArguments):
     def _reader(self, bptt_steps: int | None = None) -> Reader:
         return Reader(self.model, self.loss, self._state.classes, bptt_steps)
 
-    def evaluation_weights(self) -> _OtherWeights:
+    def evaluation_weights(self) -> OtherWeights:
         """Give the model the weights that validation uses, within a ``with`` block.
 
         These are the trained weights, unless a callback such as :class:`WeightAverage` has
@@ -362,7 +347,7 @@ class Trainer(NamedArguments):
         if self._state.trained is None:  # else the model has other weights already
             # A callback that has not begun may have the average of another model.
             weights = average_of(self.callbacks[: self._state.begun])
-        return _OtherWeights(self._state, weights)
+        return OtherWeights(self._state, weights)
 
     # ---- checkpoints -----------------------------------------------------------------------
 
@@ -616,36 +601,3 @@ class Trainer(NamedArguments):
             return outputs_of(
                 self.model, data, batch_size, lambda p: chosen_classes(p, kind, classes)
             )
-
-
-class _OtherWeights:
-    """A block in which the model has other weights than the trained ones.
-
-    This is a class and not a generator function. If Ctrl-C interrupts a generator, its
-    ``finally`` runs when the traceback is dropped. By then the model may have other weights.
-    """
-
-    def __init__(self, state: TrainingState, weights: list[Floats] | None) -> None:
-        self._state = state
-        self._weights = weights
-
-    def __enter__(self) -> None:
-        if self._weights is not None:
-            try:
-                self._state.lend(self._weights)
-            except BaseException:
-                self._state.take_back()
-                raise
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._weights is not None:
-            try:
-                self._state.take_back()
-            except BaseException:  # an interrupt before anything has changed
-                self._state.take_back()
-                raise
