@@ -453,6 +453,29 @@ def test_kinds_of_arguments_that_do_not_fit():
         read_panel(VALUES, target="sales")
 
 
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (DAYS, "column 'x' holds dates, which are no covariate"),
+        (DAYS.to_period("M"), "column 'x' holds dates, which are no covariate"),
+        (pd.to_timedelta(range(6), "h"), "column 'x' holds lengths of time"),
+        ([[1]] * 6, "column 'x' holds values that are no categories"),
+        ([1j] * 6, "column 'x' must hold real numbers, got dtype complex128"),
+    ],
+)
+def test_what_is_no_covariate(values, message):
+    with pytest.raises(TypeError, match=message):
+        read_panel(frame().assign(x=values), past="x", target="sales")
+
+
+def test_a_column_may_have_the_name_of_the_index_but_not_none():
+    table = pd.DataFrame({"when": VALUES}, DAYS)
+    assert forecast(read_panel(table)).columns.tolist() == ["when"]
+    for name in (None, np.nan):
+        with pytest.raises(ValueError, match="y: column number 1, counted from 0, has no name"):
+            read_panel(pd.DataFrame({"a": VALUES, name: VALUES}, DAYS))
+
+
 def test_too_many_categories_are_refused():
     table = pd.DataFrame({"y": 1.0, "note": [f"note {i}" for i in range(2000)]})
     with pytest.raises(ValueError, match="column 'note' has 2000 categories, and at most 1000"):

@@ -21,6 +21,10 @@ def check_table(what: str, table: Any) -> None:
         raise TypeError(f"{what} must be a DataFrame of pandas, got {type_name(table)}{hint}")
     if not len(table):
         raise ValueError(f"{what} has no rows")
+    names = table.columns
+    unnamed = [] if isinstance(names, pd.MultiIndex) else np.flatnonzero(names.isna())
+    if len(unnamed):
+        raise ValueError(f"{what}: column number {unnamed[0]}, counted from 0, has no name")
     if not table.columns.is_unique:
         repeated = table.columns[table.columns.duplicated()].unique()
         raise ValueError(f"{what} has more than one column {shown_names(repeated)}")

@@ -23,10 +23,16 @@ def describe(what: str, table: Any, names: Sequence[Hashable]) -> tuple[Column, 
     found = []
     for name in names:
         column = table[name]
-        if pd.api.types.is_datetime64_any_dtype(column.dtype):
+        dtype = column.dtype
+        if pd.api.types.is_datetime64_any_dtype(dtype) or isinstance(dtype, pd.PeriodDtype):
             raise TypeError(
                 f"{what}: column {cut(name)} holds dates, which are no covariate; derive "
                 "numbers or categories from them, such as the month"
+            )
+        if pd.api.types.is_timedelta64_dtype(dtype):
+            raise TypeError(
+                f"{what}: column {cut(name)} holds lengths of time, which are no covariate; "
+                "derive numbers from them, such as hours"
             )
         is_number = holds_numbers(column)
         categories = (

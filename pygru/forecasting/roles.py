@@ -103,7 +103,9 @@ def _targets(
             raise ValueError("target must name at least one column")
         require("y", "target", table, chosen)
         return chosen
-    taken = {*keys.id, keys.time, *(name for names in named.values() for name in names)}
+    taken = {*keys.id, *(name for names in named.values() for name in names)}
+    if keys.has_time_column:
+        taken.add(keys.time)
     found = [name for name in table.columns if name not in taken]
     if not found:
         raise ValueError(

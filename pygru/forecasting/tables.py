@@ -165,7 +165,9 @@ def read_source(what: str, table: Any, keys: Keys) -> Source:
         codes, ids = np.zeros(len(table), np.int64), [None]
     order = order_rows(stamps, codes, len(ids))
     plain = table.reset_index(drop=True)
-    others = None if keys.id else plain.drop(columns=[keys.time], errors="ignore")
+    others = None if keys.id else plain
+    if others is not None and keys.has_time_column:
+        others = plain.drop(columns=[keys.time])
     refuse_repeats(what, stamps, codes, order, others)
     warn_if_sorted(what, stamps, codes)
     return Source(what, plain, keys, stamps, ids, order)
