@@ -220,74 +220,82 @@ def fit_panel(
     size = check_validation_size(validation_size, settings.horizon)
     ends = [training_end(len(one.targets), settings.horizon, size) for one in series]
     _check_rows(settings, panel, ends, size)
-    season = settings.season
-    if isinstance(season, str):
-        season = find_season(
-            [
-                column
-                for one, end in zip(series, ends, strict=True)
-                for column in one.targets[:end].T
-            ]
-        )
+    season = _season(settings, series, ends)
     window = settings.window or default_window(settings.horizon, season)
     stack = Stack(series, Task(settings.horizon, season, window))
     parts = [usable(stack, training_origins(stack, i, end)) for i, end in enumerate(ends)]
     origins = joined(parts)
     if not len(origins):
         raise ValueError("the training part has no observed value to learn a forecast from")
-    held_out = usable(
-        stack,
-        joined(
-            stack.origins(number, end, len(one.targets))
-            for number, (one, end) in enumerate(zip(series, ends, strict=True))
-        ),
-    )
+    held_out = _held_out(stack, ends)
     if size != 0 and not len(held_out):
         warn(
             "the validation part has no observed value: it decides nothing, and training "
             f"takes all {settings.epochs} epochs"
         )
+    spreads, ratio = _spreads(stack, parts)
+    fitted = Fitted(
+        settings,
+        stack.task,
+        panel.schema,
+        _network(settings, stack.task, panel.schema, order_for(window, len(origins))),
+        {one.id: spread for one, spread in zip(series, spreads, strict=True)},
+        ratio,
+        *_affines(panel, ends),
+        validation_size=size,
+        history=History(),
+    )
+    windows = Windows(stack, Scaling(tuple(spreads), fitted.past, fitted.future, fitted.static))
+    _train(fitted, windows, origins, held_out, on_interrupt)
+    return fitted
+
+
+def _season(settings: Settings, series: Sequence[OneSeries], ends: Sequence[int]) -> int | None:
+    """The season of the settings, or the one that is found in the training part."""
+    if not isinstance(settings.season, str):
+        return settings.season
+    parts = [one.targets[:end] for one, end in zip(series, ends, strict=True)]
+    return find_season([column for part in parts for column in part.T])
+
+
+def _held_out(stack: Stack, ends: Sequence[int]) -> Origins:
+    """The origins whose forecasts lie after the training part of their series."""
+    lengths = stack.lengths.tolist()
+    parts = [stack.origins(i, end, lengths[i]) for i, end in enumerate(ends)]
+    return usable(stack, joined(parts))
+
+
+def _spreads(stack: Stack, parts: Sequence[Origins]) -> tuple[list[Spread], Values]:
+    """The spread of each series in its training part, and what ``Fitted.ratio`` is."""
     spreads = [measure(stack, number, part) for number, part in enumerate(parts)]
     ratio = _ratio(spreads)
-    spreads = [
-        Spread(s.read, np.where((s.error > 0) | bool(len(part)), s.error, s.read * ratio))
-        for s, part in zip(spreads, parts, strict=True)
-    ]
-    affines = [
-        affine_of(
-            [getattr(one, role)[:end] for one, end in zip(series, ends, strict=True)], kinds
-        )
-        for role, kinds in (
-            ("past", numeric(panel.schema.past)),
-            ("future", numeric(panel.schema.future)),
-        )
-    ]
-    static = affine_of([np.stack([one.static for one in series])], numeric(panel.schema.static))
-    order = order_for(window, len(origins))
-    model = ForecastNetwork(
-        **asdict(shape_of(settings, stack.task, panel.schema, order)),
+    for number, (spread, part) in enumerate(zip(spreads, parts, strict=True)):
+        if not len(part):  # too short for a window
+            spreads[number] = Spread(spread.read, spread.read * ratio)
+    return spreads, ratio
+
+
+def _affines(panel: Panel, ends: Sequence[int]) -> tuple[Affine, Affine, Affine]:
+    """The scaling of past, future and static covariates from the training parts."""
+    series, schema = panel.series, panel.schema
+    both = list(zip(series, ends, strict=True))
+    return (
+        affine_of([one.past[:end] for one, end in both], numeric(schema.past)),
+        affine_of([one.future[:end] for one, end in both], numeric(schema.future)),
+        affine_of([np.stack([one.static for one in series])], numeric(schema.static)),
+    )
+
+
+def _network(settings: Settings, task: Task, schema: Schema, order: int) -> ForecastNetwork:
+    """The network with its initial parameters."""
+    return ForecastNetwork(
+        **asdict(shape_of(settings, task, schema, order)),
         hidden_size=settings.hidden_size,
         num_layers=settings.num_layers,
         variant=settings.variant,
         dropout=settings.dropout,
         seed=settings.seed,
     )
-    fitted = Fitted(
-        settings,
-        stack.task,
-        panel.schema,
-        model,
-        {one.id: spread for one, spread in zip(series, spreads, strict=True)},
-        ratio,
-        affines[0],
-        affines[1],
-        static,
-        size,
-        History(),
-    )
-    windows = Windows(stack, Scaling(tuple(spreads), fitted.past, fitted.future, fitted.static))
-    _train(fitted, windows, origins, held_out, on_interrupt)
-    return fitted
 
 
 def _train(

@@ -4,7 +4,7 @@ The GRU does not read the raw values. With a season of S steps it reads the chan
 season, y_t - y_{t-S}; without one it reads the values; both relative to a value that is known
 at the time of the forecast. It predicts by how much the truth differs from the naive forecast
 and a linear autoregression. A forecast made at a step uses no target and no past covariate
-from after that step. This file holds the interface; fitting.py fits, backtest.py judges, and
+from after that step. This file holds the interface; fitting.py fits, rolling.py judges, and
 files.py saves.
 """
 
@@ -18,7 +18,7 @@ from pygru.core.atomic import attributes, commit
 from pygru.core.fixed import FixedAttributes
 from pygru.data.messages import cut
 from pygru.forecasting import files
-from pygru.forecasting.backtest import Backtest, run_backtest
+from pygru.forecasting.backtest import Backtest
 from pygru.forecasting.fitting import Fitted, fit_panel
 from pygru.forecasting.panel import (
     Panel,
@@ -28,6 +28,7 @@ from pygru.forecasting.panel import (
     to_frame,
     with_future,
 )
+from pygru.forecasting.rolling import run_backtest
 from pygru.forecasting.schema import Schema
 from pygru.forecasting.settings import MEDIAN, Settings
 from pygru.forecasting.stack import joined
