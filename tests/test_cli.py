@@ -805,6 +805,7 @@ def test_huge_sizes_fail_in_one_line(folder, capsys):
     assert os.listdir() == ["d.csv"]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX names and streams")
 def test_names_that_the_terminal_cannot_show(trained, tmp_path):
     """A folder whose name is no UTF-8, a column of another script, an ASCII terminal."""

@@ -51,6 +51,7 @@ def on_disk(folder, array, dtype=None):
     return np.memmap(folder / "data.bin", dtype, "r", shape=array.shape)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["float32", "float64", "float16", "int16", ">f4", "h5py-like"])
 def test_no_copy_of_the_whole_is_made(kind, arrays, tmp_path):
     """Fit, evaluate and predict, with conversion to the model's dtype."""

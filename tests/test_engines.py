@@ -268,6 +268,7 @@ def fresh_python(code, **variables):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("variables", "complaint", "choice"),
     [

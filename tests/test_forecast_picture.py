@@ -95,6 +95,7 @@ def test_of_many_series_the_best_the_worst_and_some_between(drawn):
     assert titles == ["x, 0", "y, 0", "x, 1", "y, 1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["step", "actual", "GRU", "target", "origin", "time"])
 def test_ids_of_any_name(name, drawn):
     parts = [pd.DataFrame({"t": range(60), name: shop, "x": wave(60)}) for shop in "ab"]

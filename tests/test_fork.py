@@ -238,6 +238,7 @@ def test_fork_while_another_thread_is_inside_a_call(tmp_path):
     run_busy(tmp_path, "call_big, 1, small, x_small")
 
 
+@pytest.mark.slow
 def test_fork_while_other_threads_lower_the_limit_of_blas(tmp_path):
     """A child that is forked while other threads are inside the block can enter it too."""
     run_busy(tmp_path, "enter_and_leave, 3, big, x_big[:10]")

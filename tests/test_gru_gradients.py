@@ -147,7 +147,7 @@ def test_every_element(variant, layers, bidirectional, bias, lengths):
 
 @every_variant
 @pytest.mark.parametrize("H", quick_and_slow([1, 8, 17], [3, 7, 9, 15, 16, 31, 33]))
-@pytest.mark.parametrize("memory", ["gates", "outputs"])
+@pytest.mark.parametrize("memory", quick_and_slow(["outputs"], ["gates"]))
 def test_hidden_sizes(variant, H, memory):
     layers, bidirectional = (2, False) if H % 2 else (1, True)
     lengths = None if H % 3 else (17, 50)

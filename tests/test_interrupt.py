@@ -83,7 +83,7 @@ def run_python(tmp_path, code):
 
 
 @pytest.mark.parametrize("n_threads", quick_and_slow([2], [1]))
-@pytest.mark.parametrize("direction", ["forward", "backward"])
+@pytest.mark.parametrize("direction", quick_and_slow(["backward"], ["forward"]))
 def test_interrupt_ends_the_call(tmp_path, direction, n_threads):
     result = run_python(
         tmp_path,

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from quick import quick_and_slow
 
 from pygru import GRU, Variant
 from pygru.core import threads
@@ -424,7 +425,7 @@ def test_memory_maps(tmp_path):
 
 @every_variant
 @every_memory
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", quick_and_slow(["float32"], ["float64"]))
 def test_the_number_of_threads_changes_no_bit(variant, memory, dtype):
     case = Case(variant, 30, 70, 9, 40, 2, True, dtype=dtype)
     operations = 30 * 70 * 3 * 40 * (9 + 40)

@@ -49,6 +49,7 @@ def test_a_quick_page_says_so_below_its_title(parts):
     assert "pictures on these pages" in parts.with_quick_note("gallery/index", page)
 
 
+@pytest.mark.slow
 def test_the_overview_of_the_reference_has_every_name(tmp_path):
     pytest.importorskip("sklearn")
     pages = load("reference_pages")
