@@ -327,26 +327,41 @@ def test_hours_over_a_change_of_clocks(folder, capsys):
     assert capsys.readouterr().out.splitlines()[1].startswith(f"{expected},")
 
 
-@pytest.mark.parametrize("hours", ["both", "one"])
+@pytest.mark.parametrize("hours", ["both", "newest first", "two series", "one"])
 def test_local_times_when_the_clocks_go_back(hours, folder, capsys):
     """An hour that is there twice in local time, or once: then it is the first of the two."""
-    times = pd.date_range("2024-10-24", periods=96, freq="h", tz="Europe/Berlin")
+    times = pd.date_range("2024-10-26", periods=96, freq="30min", tz="Europe/Berlin")
     table = pd.DataFrame({"t": times.tz_localize(None), "level": wave(96)})
-    missing = 0
-    if hours == "one":
-        table, missing = table.drop(index=75), 1  # the second 02:00 of 27 October
+    assert table["t"].duplicated().sum() == 2  # 02:00 and 02:30 of 27 October
+    if hours == "newest first":
+        table = table.iloc[::-1]
+    elif hours == "two series":
+        table = pd.concat([table.assign(shop=shop) for shop in "ab"])
+    elif hours == "one":
+        table = table[~table["t"].duplicated()]
     table.to_csv("d.csv", index=False)
-    zone = ("--time-zone", "Europe/Berlin")
-    assert main("train", "d.csv", "--horizon", 3, *zone, *SMALL) == 0
+    options = ("--time-zone", "Europe/Berlin", "--horizon", 3, "--target", "level")
+    ids = ("--id", "shop") if hours == "two series" else ()
+    assert main("train", "d.csv", *options, *ids, *SMALL) == 0
     out = capsys.readouterr().out
     assert f"t: {times[0]} to {times[-1]}" in out
-    assert (f"level ({missing} of 96 values missing)" in out) == bool(missing)
-    assert main("predict", "model.safetensors", "d.csv", *zone) == 0
+    assert ("level (2 of 96 values missing)" in out) == (hours == "one")
+    assert main("predict", "model.safetensors", "d.csv", *options[:2]) == 0
     first = capsys.readouterr().out.splitlines()[1].split(",")
-    assert first[0] == str(times[-1] + pd.Timedelta(hours=1))
-    known = table.assign(t=times[table.index])
+    assert first[-2] == str(times[-1] + pd.Timedelta(minutes=30))
+    known = table.assign(t=times[table.index]).sort_values("t", kind="stable")
     expected = GRUForecaster.load("model.safetensors").predict(known)
-    assert float(first[1]) == expected["level"].iloc[0]
+    assert float(first[-1]) == expected["level"].iloc[0]
+
+
+def test_a_local_time_that_the_clocks_leave_out(folder, capsys):
+    times = pd.date_range("2024-03-31", periods=60, freq="30min")
+    pd.DataFrame({"t": times, "level": wave(60)}).to_csv("d.csv", index=False)
+    message = (
+        "that the clocks of Europe/Berlin leave out: line 6 (2024-03-31 02:00:00) and line"
+    )
+    options = ("--horizon", 3, "--time-zone", "Europe/Berlin")
+    fails(capsys, 1, message, "train", "d.csv", *options)
 
 
 @pytest.mark.parametrize("kind", ["series", "frame", "long", "array"])

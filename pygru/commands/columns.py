@@ -18,6 +18,7 @@ import pandas as pd
 from pygru.commands.errors import CommandError, UsageError
 from pygru.commands.wording import in_words_of_the_file
 from pygru.core.validation import shown
+from pygru.data.messages import shown_rows
 from pygru.data.stamps import read_stamps
 from pygru.forecasting.reading import Table, read_table
 
@@ -174,9 +175,9 @@ def _has_dates(cells: pd.Series, name: str) -> bool:
 def _compact_dates(cells: pd.Series) -> Any:
     """Dates such as 20241231, or None where some cell is no such number."""
     first, last = 1000_01_01, 2999_12_31
-    if not pd.api.types.is_integer_dtype(cells.dtype) or not first <= cells.iloc[0] <= last:
+    if not pd.api.types.is_integer_dtype(cells.dtype) or cells.isna().any():
         return None
-    if cells.isna().any() or not cells.between(first, last).all():
+    if not first <= cells.iloc[0] <= last or not cells.between(first, last).all():
         return None
     dates = pd.to_datetime(cells.astype(str), format="%Y%m%d", errors="coerce")
     return None if dates.isna().any() else dates
@@ -200,12 +201,14 @@ def convert(table: Table, roles: dict[str, list[str]], zone: str | None) -> pd.D
     for role in ("features", "future_features", "static"):
         changed |= {name: table.covariate(name) for name in roles.get(role, ())}
     for name in roles.get("time", ()):
-        changed[name] = times(table, name, zone)
+        changed[name] = times(table, name, zone, roles.get("id", []))
     return table.frame.assign(**changed) if changed else table.frame
 
 
-def times(table: Table, name: str, zone: str | None) -> Any:
+def times(table: Table, name: str, zone: str | None, id: list[str]) -> Any:
     """Return a column as dates, periods, or numbers of steps; with ``zone`` as its local time.
+
+    ``id`` are the columns that tell the series apart, each of which goes through the hours.
 
     Raises
     ------
@@ -220,7 +223,12 @@ def times(table: Table, name: str, zone: str | None) -> Any:
             stamps = pd.DatetimeIndex(pd.to_datetime(cells, utc=True, format="ISO8601"))
         else:
             stamps = read_stamps(what, cells if compact is None else compact)
-        return stamps if zone is None else _in_zone(what, stamps, zone)
+        if zone is None:
+            return stamps
+        series = (
+            table.frame.groupby(id, sort=False, dropna=False).indices.values() if id else ()
+        )
+        return _in_zone(what, stamps, zone, list(series) or [np.arange(len(stamps))])
     except (ValueError, TypeError) as error:
         said = in_words_of_the_file(str(error), table)
         said = re.sub(r"Convert it first, with pandas\S*.*$", _hint(said), said)
@@ -233,25 +241,44 @@ def _hint(text: str) -> str:
     return "Name the time zone with --time-zone, such as --time-zone Europe/Berlin"
 
 
-def _in_zone(what: str, stamps: Any, zone: str) -> Any:
-    """Give local times their time zone, or convert times of another one."""
+def _in_zone(what: str, stamps: Any, zone: str, series: list[Any]) -> Any:
+    """Give local times their time zone, or convert times of another one.
+
+    Parameters
+    ----------
+    what : str
+        What messages call the times.
+    stamps : Index
+    zone : str
+    series : list of ndarray of int
+        The rows of each series.
+    """
     if not isinstance(stamps, pd.DatetimeIndex):
         raise ValueError(f"{what} has no dates, so that --time-zone does not fit")
     if stamps.tz is not None:
         return stamps.tz_convert(zone)
-    try:
-        return _localized(stamps, zone, "infer")
-    except ValueError:  # an hour that the clocks repeat is there once: it is the first one
-        return _localized(stamps, zone, np.ones(len(stamps), np.bool_))
+    parts = [pd.Series(_localized(stamps[rows], zone), rows) for rows in series]
+    found = pd.concat(parts).reindex(np.arange(len(stamps)))
+    left_out = np.flatnonzero(found.isna())
+    if left_out.size:
+        raise ValueError(
+            f"{what} has a time that the clocks of {zone} leave out: "
+            f"{shown_rows(left_out, stamps)}"
+        )
+    return found
 
 
-def _localized(stamps: Any, zone: str, ambiguous: Any) -> Any:
+def _localized(stamps: Any, zone: str) -> Any:
+    """Local times of one series in their zone; NaT where the clocks leave a time out."""
+    is_backwards = len(stamps) > 1 and stamps[0] > stamps[-1]
+    stamps = stamps[::-1] if is_backwards else stamps
     try:
-        return stamps.tz_localize(zone, ambiguous=ambiguous)
-    except ValueError:
-        raise
-    except Exception as error:  # before pandas 3, a time that does not exist is no ValueError
-        raise ValueError(str(error)) from None
+        found = stamps.tz_localize(zone, ambiguous="infer", nonexistent="NaT")
+    except Exception:  # an hour that the clocks repeat is there once: it is the first one
+        # (With pandas 2 the error is one of pytz, and no ValueError.)
+        first = np.ones(len(stamps), np.bool_)
+        found = stamps.tz_localize(zone, ambiguous=first, nonexistent="NaT")
+    return found[::-1] if is_backwards else found
 
 
 def _has_offsets(cells: Any) -> bool:
