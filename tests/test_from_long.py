@@ -1,5 +1,7 @@
 """pygru.data.from_long against groupby: sequences, their order, labels, and bad tables."""
 
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -228,6 +230,21 @@ def test_what_it_refuses(change, arguments, error, message):
     with pytest.raises(error, match=message) as caught:
         from_long(change(table()), **arguments)
     assert len(str(caught.value)) < 1000
+
+
+def test_without_pandas_it_says_what_to_install():
+    code = (
+        "import sys, pygru\n"
+        "assert not {'pandas', 'sklearn', 'matplotlib'} & set(sys.modules)\n"
+        "sys.modules['pandas'] = None\n"
+        "pygru.data.windows([1.0, 2.0], 1), pygru.data.Scaler().fit([1.0, 2.0])\n"
+        "try: pygru.data.from_long({}, id='a')\n"
+        "except ImportError as error: print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == (
+        'pygru.data.from_long needs pandas; install it with  pip install "pygru[forecast]"'
+    ), done.stderr
 
 
 def test_a_message_does_not_grow_with_the_table():

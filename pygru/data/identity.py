@@ -22,7 +22,7 @@ def check_table(what: str, table: Any) -> None:
     if not len(table):
         raise ValueError(f"{what} has no rows")
     names = table.columns
-    unnamed = [] if isinstance(names, pd.MultiIndex) else np.flatnonzero(names.isna())
+    unnamed: Any = () if isinstance(names, pd.MultiIndex) else np.flatnonzero(names.isna())
     if len(unnamed):
         raise ValueError(f"{what}: column number {unnamed[0]}, counted from 0, has no name")
     if not table.columns.is_unique:

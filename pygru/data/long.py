@@ -81,6 +81,8 @@ def from_long(
 
     Raises
     ------
+    ImportError
+        If pandas is not installed.
     TypeError
         If ``table`` is no DataFrame, or a column of ``values`` holds no numbers.
     ValueError
@@ -107,6 +109,14 @@ def from_long(
     >>> [sequence.shape for sequence in X], y.tolist(), ids
     ([(2, 1), (3, 1)], ['no', 'yes'], ['a', 'b'])
     """
+    try:
+        import pandas  # noqa: F401 (looked at first, for a clear message)
+    except ModuleNotFoundError as error:
+        if error.name != "pandas":
+            raise
+        raise ImportError(
+            'pygru.data.from_long needs pandas; install it with  pip install "pygru[forecast]"'
+        ) from None
     check_table("table", table)
     id_names = names_of("id", id)
     if not id_names:
