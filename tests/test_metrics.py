@@ -2,6 +2,7 @@
 
 import builtins
 import functools
+import json
 
 import numpy as np
 import pytest
@@ -224,6 +225,9 @@ def test_ignored_targets_do_not_count():
     right = (trainer.predict(X).argmax(axis=1) == y)[y >= 0]
     assert found["accuracy"] == exact(right.mean())
     assert np.isnan(trainer.evaluate(X, np.full(N, -1), return_dict=True)["accuracy"])
+    history = trainer.fit(X, np.full(N, -1))  # nothing is trained
+    assert json.loads(history.to_json())["records"][0]["accuracy"] is None
+    assert repr(trainer).count("metrics=[accuracy]") == 1
 
 
 def test_functions_get_flat_arrays():

@@ -53,8 +53,10 @@ def _describe_value(value: Any) -> str:
 def properties_of(trainer: Any) -> list[tuple[str, str]]:
     """Names and texts that say how a trainer was made and how far it is."""
     callbacks = ", ".join(type(callback).__name__ for callback in trainer.callbacks)
+    metrics = ", ".join(metric.name for metric in trainer.metrics)
     properties = [
         ("loss", describe_function(trainer.loss)),
+        ("metrics", f"[{metrics}]" if metrics else ""),
         ("optimizer", repr(trainer.optimizer)),
         ("clip_norm", "" if trainer.clip_norm is None else repr(trainer.clip_norm)),
         ("callbacks", f"[{callbacks}]" if callbacks else ""),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
@@ -95,8 +96,15 @@ class History:
         return [f"{value:.4g}" if isinstance(value, float) else str(value) for value in values]
 
     def to_json(self) -> str:
-        """Return the records as JSON text."""
-        return json.dumps({"records": self.records}, indent=1)
+        """Return the records as JSON text; numbers that are not finite become ``null``."""
+        records = [
+            {
+                name: None if isinstance(value, float) and not math.isfinite(value) else value
+                for name, value in record.items()
+            }
+            for record in self.records
+        ]
+        return json.dumps({"records": records}, indent=1, allow_nan=False)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw training and validation loss over epochs.
