@@ -85,7 +85,8 @@ def holds_numbers(column: Any) -> bool:
 def _may_be_numeric(dtype: Any) -> bool:
     import pandas as pd
 
-    return bool(pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_object_dtype(dtype))
+    is_text = pd.api.types.is_object_dtype(dtype) or pd.api.types.is_string_dtype(dtype)
+    return bool(pd.api.types.is_numeric_dtype(dtype) or is_text)
 
 
 def _is_number(value: object) -> bool:
@@ -114,7 +115,9 @@ def _objects(what: str, column: Any) -> Any:
     ]
     if long:
         raise _too_long(what, long)
-    return column.where(~missing, np.nan).astype(np.float64)
+    import pandas as pd
+
+    return pd.Series(np.where(missing, np.nan, values).astype(np.float64))
 
 
 def _too_long(what: str, rows: Any) -> ValueError:

@@ -78,8 +78,9 @@ def require(what: str, argument: str, table: Any, names: Sequence[Hashable]) -> 
     """Raise unless a table has all the columns that an argument names."""
     missing = [name for name in names if name not in table.columns]
     if missing:
+        prefix = "" if what == argument else f"{argument}: "
         raise ValueError(
-            f"{argument}: {what} has no column {shown_names(missing)}; its columns are "
+            f"{prefix}{what} has no column {shown_names(missing)}; its columns are "
             f"{shown_names(table.columns)}"
         )
 

@@ -19,7 +19,7 @@ from pygru.core import validation
 from pygru.data.messages import cut
 from pygru.data.order import as_integers
 from pygru.forecasting.calendar import Steps
-from pygru.forecasting.columns import encode
+from pygru.forecasting.columns import encode, require
 from pygru.forecasting.covariates import (
     Covariates,
     blank,
@@ -291,6 +291,7 @@ def with_future(panel: Panel, future: Any) -> Panel:
         if not hasattr(future, "columns"):
             only = panel.series[0]
             table.index = future_index(only, len(table))
+    require("future", "future", table, [column.name for column in schema.future])
     keys = Keys(schema.id, schema.time, schema.has_time_column, schema.container == "multi")
     covariates = Covariates.read("future", table, keys, schema.future)
     return dataclasses.replace(
