@@ -115,7 +115,7 @@ def test_future_rows_come_later():
     require_future(longer, 3)
     assert longer.series[0].future[6:].tolist() == [[0, 1, 1], [1, 0, 2], [0, 1, 3]]
     np.testing.assert_array_equal(longer.series[0].future[:6], panel.series[0].future)
-    with pytest.raises(ValueError, match="^future has no column 'temp'; its columns"):
+    with pytest.raises(ValueError, match=r"^future has no column 'temp'; its columns"):
         with_future(panel, more[["open"]])
     with pytest.raises(TypeError, match=r"'temp' must hold numbers, got row 0 \('1.0'\)"):
         with_future(panel, more.astype({"temp": str}))
