@@ -1,8 +1,10 @@
 """Metrics of a trainer: the numbers of scikit-learn, over all predictions that count."""
 
 import builtins
+import copy
 import functools
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -42,6 +44,10 @@ def trainer_of(outputs, loss, metrics=(), per_step=False, **options):
         del layers[2]
     model = Sequential(*layers, Linear(4, outputs, dtype="float64"), seed=0)
     return Trainer(model, loss=loss, optimizer=Adam(0.02), metrics=metrics, seed=0, **options)
+
+
+def named(y_true, y_pred):
+    return float(np.mean(y_true == y_pred))
 
 
 def exact(value):
@@ -274,6 +280,17 @@ def test_a_function_gets_weights_if_it_takes_them():
     trainer = trainer_of(2, "mse", [first, second])
     found = trainer.evaluate(X, VALUES, sample_weight=W, return_dict=True)
     assert found["first"] == W[0] and found["second"] == N
+
+
+@pytest.mark.parametrize("way", [copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))])
+@pytest.mark.parametrize("metrics", [["accuracy"], {"mine": named}, ["f1_macro"]], ids=str)
+def test_copies_and_pickles_measure_the_same(metrics, way):
+    if metrics == ["f1_macro"]:
+        pytest.importorskip("sklearn")
+    trainer = trainer_of(3, "cross_entropy", metrics)
+    trainer.fit(X, NAMES[CODES])
+    expected = trainer.evaluate(X, NAMES[CODES], return_dict=True)
+    assert way(trainer).evaluate(X, NAMES[CODES], return_dict=True) == expected
 
 
 def test_metrics_of_a_translator():
@@ -521,10 +538,6 @@ def test_damaged_outputs_are_refused():
 
 
 # ---- what is refused -------------------------------------------------------------------------
-
-
-def named(y_true, y_pred):
-    return 1.0
 
 
 @pytest.mark.parametrize(

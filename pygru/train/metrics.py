@@ -111,16 +111,24 @@ def _metric(name: str, metric: Any, kind: Kind) -> Metric:
         )
     if _is_scorer(metric):
         return _scorer(name, metric, metric)
-    takes_weights = has_parameter(metric, "sample_weight")
-
-    def compute(rows: Rows, kind: Kind, classes: NDArray[Any] | None) -> float:
-        true, predicted = labels_of(rows, kind, classes)
-        options = {}
-        if rows.weights is not None and takes_weights:
-            options["sample_weight"] = rows.weights
-        return checked(name, metric(true, predicted, **options))
-
+    compute = functools.partial(_call, name, metric, has_parameter(metric, "sample_weight"))
     return Metric(name, compute, None, needs_outputs=kind not in ("classes", "binary"))
+
+
+def _call(
+    name: str,
+    metric: Callable[..., Any],
+    takes_weights: bool,
+    rows: Rows,
+    kind: Kind,
+    classes: NDArray[Any] | None,
+) -> float:
+    """Return what a function of the user's says."""
+    true, predicted = labels_of(rows, kind, classes)
+    options = {}
+    if rows.weights is not None and takes_weights:
+        options["sample_weight"] = rows.weights
+    return checked(name, metric(true, predicted, **options))
 
 
 def checked(name: str, value: Any) -> float:
@@ -162,14 +170,16 @@ def _scorer_of(name: str) -> Any:
 
 
 def _scorer(name: str, given: Any, scorer: Any) -> Metric:
-    def compute(rows: Rows, kind: Kind, classes: NDArray[Any] | None) -> float:
-        from pygru.train.scorers import score  # needs scikit-learn
-
-        return checked(name, score(scorer, rows, kind, classes))
-
     # A larger score is better, by scikit-learn's rule, if it has the scorer's name.
     better = True if isinstance(given, str) else None
-    return Metric(name, compute, better, needs_outputs=True)
+    return Metric(name, functools.partial(_ask, name, scorer), better, needs_outputs=True)
+
+
+def _ask(name: str, scorer: Any, rows: Rows, kind: Kind, classes: NDArray[Any] | None) -> float:
+    """Return what a scorer says."""
+    from pygru.train.scorers import score  # needs scikit-learn
+
+    return checked(name, score(scorer, rows, kind, classes))
 
 
 # ---- without scikit-learn ------------------------------------------------------------------
