@@ -44,7 +44,8 @@ def skip_without(package):
 
 
 @pytest.mark.parametrize("name", ["pygru", *MODULES])
-def test_docstring_examples(name):
+def test_docstring_examples(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where an example may write a file
     skip_without(NEEDS.get(".".join(name.split(".")[:2])))
     results = doctest.testmod(importlib.import_module(name))
     assert results.failed == 0
