@@ -157,6 +157,30 @@ def test_bands_do_not_cross():
     assert (np.diff(bands, axis=1) >= 0).all()
 
 
+@pytest.mark.parametrize("with_future", [False, True])
+def test_bands_are_as_wide_as_the_errors_from_the_beginning(with_future):
+    """A step of the optimiser hardly changes them: they are set by the errors in training.
+
+    Eight tenths of the values lie between the quantiles 0.1 and 0.9, four tenths between 0.1
+    and 0.5, and a target that is always missing at some steps keeps finite bands.
+    """
+    rng = np.random.default_rng(0)
+    n = 1500
+    table = pd.DataFrame({"y": rng.standard_normal(n), "x": rng.standard_normal(n)})
+    table["z"] = 1e6 + 1e4 * rng.standard_gamma(0.5, n)  # far from symmetric
+    table.loc[::7, "z"] = np.nan
+    forecaster = quick(
+        3, quantiles=(0.1, 0.5, 0.9), learning_rate=1e-9, window=4, hidden_size=1, dropout=0
+    )
+    options = {"future": ["x"]} if with_future else {"past": ["x"]}
+    forecaster.fit(table[:1000], target=["y", "z"], **options)
+    forecaster.model_.parameters["linear.weight"][...] = 0  # what the GRU adds is random yet
+    frame = forecaster.backtest(table).forecasts.dropna(subset=["actual"])
+    for _, part in frame.groupby("target"):
+        below = [(part["actual"] < part[f"q{q}"]).mean() for q in (0.1, 0.5, 0.9)]
+        assert np.abs(np.subtract(below, (0.1, 0.5, 0.9))).max() < 0.05
+
+
 @pytest.mark.parametrize("kind", [list, np.float32, np.int64, "strided", "read-only"])
 def test_values_of_any_layout_give_the_same_forecast(kind):
     values = np.round(100 * wave())

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pygru.core import threads, validation
 from pygru.data.messages import cut, warn
+from pygru.forecasting.bands import begin_with_quantiles
 from pygru.forecasting.linear import fit_autoregression, order_for
 from pygru.forecasting.network import ForecastNetwork, Shape, forecasts_in_order, loss_for
 from pygru.forecasting.panel import OneSeries, Panel
@@ -307,6 +308,8 @@ def _train(
 ) -> None:
     settings, model = fitted.settings, fitted.model
     fit_autoregression(windows, origins, model.autoregression)
+    if len(settings.levels) > 1:
+        begin_with_quantiles(windows, origins, model, settings.levels)
     callbacks: list[Callback] = []
     validation_data = None
     if len(held_out):

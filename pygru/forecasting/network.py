@@ -123,6 +123,7 @@ class ForecastNetwork(Composite):
         self._fix(
             shape=shape,
             gru=gru,
+            linear=linear,
             autoregression=autoregression,
             _dropout=dropout,
             _body=Sequential(gru, *last, dropped, linear),
@@ -132,6 +133,7 @@ class ForecastNetwork(Composite):
 
     shape: Shape
     gru: GRU
+    linear: Linear
     autoregression: tuple[Linear, ...]
     _dropout: float
     _body: Sequential
