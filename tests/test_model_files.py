@@ -4,10 +4,12 @@ These tests cover the rows B-94 to B-113 of the bad-input list. The row is in th
 """
 
 import contextlib
+import errno
 import json
 import os
 import stat
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -364,3 +366,34 @@ def test_errors_name_the_file(tmp_path):
     for read in (pygru.load, pygru.read_metadata, trainer.resume):
         with pytest.raises(FormatError, match=r"broken\.safetensors: "):
             read(path)
+
+
+@pytest.mark.parametrize("make", [str, Path, os.fsencode])
+def test_an_error_of_writing_names_the_file_that_was_asked_for(make, tmp_path):
+    path = tmp_path / "nowhere" / "m.safetensors"
+    with pytest.raises(FileNotFoundError) as caught:
+        pygru.save(pygru.GRU(1, 1), make(path))
+    assert (caught.value.filename, caught.value.filename2) == (str(path), None)
+
+
+def test_an_error_of_renaming_names_the_file_that_was_asked_for(tmp_path, monkeypatch):
+    def fail(source, target):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), source, None, target)
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(PermissionError) as caught:
+        pygru.save(pygru.GRU(1, 1), tmp_path / "m.safetensors")
+    assert (caught.value.filename, caught.value.filename2) == (
+        str(tmp_path / "m.safetensors"),
+        None,
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["day,sales\n2024-01-01,5\n", '{"records": [1]}', "\ufeffday,sales"]
+)
+def test_a_file_of_text_is_called_that(text, tmp_path):
+    (tmp_path / "m").write_text(text, encoding="utf-8")
+    with pytest.raises(pygru.FormatError, match="looks like text"):
+        pygru.load(tmp_path / "m")

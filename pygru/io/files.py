@@ -45,7 +45,8 @@ def write_atomically(path: Path | bytes, data: bytes) -> None:
     Raises
     ------
     OSError
-        If the folder cannot be written or the disk is full; nothing is left behind.
+        If the folder cannot be written or the disk is full; nothing is left behind. Its
+        ``filename`` is ``path``, also where the temporary file is what cannot be made.
     """
     path = os.fsdecode(path)
     if not path:
@@ -56,7 +57,7 @@ def write_atomically(path: Path | bytes, data: bytes) -> None:
         with open(path, "wb") as file:
             file.write(data)
         return
-    path = os.path.realpath(path)
+    given, path = path, os.path.realpath(path)
     folder, name = os.path.split(path)
     _remove_leftovers(folder, name)
     is_there = False
@@ -65,9 +66,11 @@ def write_atomically(path: Path | bytes, data: bytes) -> None:
         temporary = os.path.join(folder, _prefix(name) + unique)
         try:
             is_there = _write_and_rename(temporary, path, data)
-        except BaseException:
+        except BaseException as error:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
+            if isinstance(error, OSError) and error.filename == temporary:
+                error.filename, error.filename2 = given, None  # what the caller knows
             raise
     if hasattr(os, "O_DIRECTORY"):
         with contextlib.suppress(OSError):

@@ -9,6 +9,7 @@ import json
 import math
 import re
 import struct
+from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, NamedTuple, NoReturn
 
@@ -82,6 +83,9 @@ def _refuse_foreign(start: bytes, otherwise: str) -> NoReturn:
         raise FormatError("not a pygru model file (looks like a pickle); pygru never unpickles")
     if start[:4] == b"PK\x03\x04":
         raise FormatError("not a pygru model file (looks like a zip or npz file)")
+    # A length of eight letters would be that of a header of more than 10**17 bytes.
+    if all(32 <= byte < 127 or byte in b"\t\r\n" for byte in start.removeprefix(BOM_UTF8)):
+        raise FormatError("not a pygru model file (looks like text)")
     raise FormatError(otherwise)
 
 
