@@ -356,6 +356,20 @@ def test_local_times_when_the_clocks_go_back(hours, folder, capsys):
     assert float(first[-1]) == expected["level"].iloc[0]
 
 
+def test_a_repeated_local_time_is_told_of_the_option(folder, capsys):
+    times = pd.date_range("2024-10-26", periods=96, freq="30min", tz="Europe/Berlin")
+    table = pd.DataFrame({"t": times.tz_localize(None), "level": wave(96)})
+    table.to_csv("d.csv", index=False)
+    message = "when the clocks went back, give them their time zone, with --time-zone, such as"
+    fails(capsys, 1, message, "train", "d.csv", "--horizon", 3)
+
+
+def test_predict_names_the_output_that_cannot_be_written(trained, folder, capsys):
+    """And not the temporary file that was to become it."""
+    arguments = (trained / "model.safetensors", trained / "data.csv", "--output", "no/p.csv")
+    fails(capsys, 1, "pygru: no/p.csv: No such file", "predict", *arguments)
+
+
 def test_a_local_time_that_the_clocks_leave_out(folder, capsys):
     times = pd.date_range("2024-03-31", periods=60, freq="30min")
     pd.DataFrame({"t": times, "level": wave(60)}).to_csv("d.csv", index=False)
@@ -564,7 +578,7 @@ def test_an_interrupt_before_the_first_epoch_writes_nothing(folder, capsys, monk
         ("train untested.csv --horizon 2", 1, "the test part, from 2020-08-28"),
         ("train huge.csv --horizon 2", 1, "huge.csv: targets must be between"),
         ("predict missing d.csv", 1, "missing: No such file"),
-        ("predict d.csv d.csv", 1, "header length"),
+        ("predict d.csv d.csv", 1, "d.csv: not a pygru model file (looks like text)"),
         ("train --threads 0 --epochs 1", 1, "n_threads = 0 is invalid"),
     ],
 )

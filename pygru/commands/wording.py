@@ -18,6 +18,8 @@ from pygru.errors import DataWarning
 if TYPE_CHECKING:
     from pygru.forecasting.reading import Table
 
+IN_PYTHON = "with tz_localize(..., ambiguous='infer')"
+ZONE = "with --time-zone, such as --time-zone Europe/Berlin"
 OPTIONS = {
     **{name: f"--{name}" for name in ("freq", "time", "id", "target", "future", "static")},
     "past": "--features",
@@ -34,6 +36,7 @@ def in_words_of_the_file(message: str, table: Table) -> str:
             lambda row: f"line {lines[int(row[1])]}" if int(row[1]) < len(lines) else row[0],
             text,
         )
+    text = text.replace(IN_PYTHON, ZONE)
     for argument, option in OPTIONS.items():
         text = re.sub(rf"\b{argument}=(?=\W|$)", f"{option} ", text)
         text = re.sub(rf"^{argument}(?= must\b)", option, text)

@@ -308,7 +308,8 @@ class GRUForecaster(FixedAttributes):
         for one in series:
             if np.isnan(one.targets).all():
                 which = "the series" if one.id is None else f"the series {cut(one.id)}"
-                raise ValueError(f"{which} has no observed value before the forecast")
+                hint = "" if one.id is None else "; leave out its rows"
+                raise ValueError(f"{which} has no observed value before the forecast{hint}")
         windows = fitted.windows(series, [len(one.targets) for one in series])
         origins = joined(
             windows.stack.at(number, np.array([len(one.targets) - 1]))
