@@ -525,6 +525,16 @@ def test_b114_a_checkpoint_of_something_else(checkpoint, make, message):
     unchanged_by(trainer, lambda: trainer.resume(checkpoint), ValueError, message)
 
 
+def test_a_missing_callback_is_named_beside_those_that_are_there(tmp_path):
+    path = tmp_path / "c.safetensors"
+    model = trainer_of().model
+    Trainer(model, callbacks=[EarlyStopping(), ReduceLROnPlateau()]).save_checkpoint(path)
+    with pytest.raises(ValueError, match=r"those of this trainer: EarlyStopping$"):
+        Trainer(model, callbacks=[EarlyStopping()]).resume(path)
+    with pytest.raises(ValueError, match=r"those of this trainer: it has none$"):
+        Trainer(model).resume(path)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

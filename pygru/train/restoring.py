@@ -162,11 +162,12 @@ def _callback(plain: Any) -> dict[str, Any]:
 
 def _refuse_missing(names: Sequence[str], callbacks: Sequence[Callback]) -> None:
     own = [type(callback).__name__ for callback in callbacks]
+    listed = ", ".join(own) or "it has none"
     for name in names:
         if name not in own:
             raise ValueError(
                 f"the checkpoint holds the state of a callback {name}, which is not among "
-                f"those of this trainer: {', '.join(own) or 'it has none'}"
+                f"those of this trainer: {listed}"
             )
         own.remove(name)
 
