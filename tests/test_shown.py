@@ -17,6 +17,7 @@ from patience import PATIENCE
 import pygru
 from pygru import (
     GRU,
+    Activation,
     Callback,
     Dropout,
     EarlyStopping,
@@ -113,6 +114,11 @@ def test_a_layer_has_a_summary_of_its_own(layer, output):
     assert summary.parameter_count == layer.parameter_count
     assert summary.nbytes == layer.nbytes
     assert str(summary).splitlines()[2].startswith("layer")
+
+
+def test_an_activation_shows_its_function():
+    (part,) = Activation("gelu").summary().parts
+    assert part.layer == "Activation(activation='gelu')"
 
 
 def test_a_translator_lists_its_parts():

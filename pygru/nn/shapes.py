@@ -80,7 +80,7 @@ def _check_reads(layer: Model, given: Shape, source: str) -> None:
 
 
 def sized(layer: Any) -> str:
-    """Return the class of a layer and its sizes.
+    """Return the class of a layer, its sizes, and its function if it has one to choose.
 
     Examples
     --------
@@ -88,16 +88,22 @@ def sized(layer: Any) -> str:
     >>> from pygru.nn.shapes import sized
     >>> sized(pygru.GRU(3, 4, bidirectional=True))
     'GRU(input_size=3, hidden_size=4, bidirectional=True)'
+    >>> sized(pygru.Activation("relu"))
+    "Activation(activation='relu')"
     """
-    sizes = [
-        f"{name}={value}"
+    shown = [
+        f"{name}={value!r}"
         for name, value in layer.get_config().items()
-        if isinstance(value, int) and value is not False and _is_size(name, value)
+        if _is_shown(name, value)
     ]
-    return f"{type(layer).__name__}({', '.join(sizes)})"
+    return f"{type(layer).__name__}({', '.join(shown)})"
 
 
-def _is_size(name: str, value: int) -> bool:
+def _is_shown(name: str, value: object) -> bool:
+    if name == "activation":
+        return isinstance(value, str)
+    if not isinstance(value, int) or value is False:
+        return False
     return name.endswith(OF_SIZES) or (name == "num_layers" and value > 1)
 
 
