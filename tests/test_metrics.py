@@ -573,6 +573,8 @@ def test_an_unknown_name_is_refused_with_the_nearest():
     pytest.importorskip("sklearn")
     with pytest.raises(ValueError, match="did you mean 'accuracy'"):
         trainer_of(2, "cross_entropy", ["acuracy"])
+    with pytest.raises(ValueError, match="did you mean 'accuracy'"):  # as in Keras
+        trainer_of(2, "cross_entropy", ["acc"])
 
 
 def test_without_scikit_learn_the_own_ones_work(monkeypatch):

@@ -89,6 +89,9 @@ SAME: dict[str, tuple[str, ...]] = {
     "nbest": ("n_best",),
 }
 
+#: So many letters stand for the only name that begins with them.
+SHORTEST_BEGIN = 3
+
 #: The names of others for what pygru does in another way.
 INSTEAD = {
     "return_sequences": "a GRU returns every step; put Last() after it for the last one",
@@ -117,11 +120,16 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     >>> from pygru.core.hints import nearest
     >>> nearest("units", ["input_size", "hidden_size"]), nearest("hiden_size", ["hidden_size"])
     ('hidden_size', 'hidden_size')
+    >>> nearest("acc", ["jaccard", "accuracy"])
+    'accuracy'
     """
     names = list(known)
     for same in SAME.get(name, ()):
         if same in names:
             return same
+    begun = {each for each in names if each.startswith(name)}
+    if len(begun) == 1 and len(name) >= SHORTEST_BEGIN:
+        return begun.pop()
     near = difflib.get_close_matches(name, names, n=1)
     return near[0] if near else None
 
