@@ -135,7 +135,7 @@ def test_ragged_lists_one_dimensional_targets_and_windows():
 
 def test_labels_of_batches_need_classes():
     names = np.array(["a", "b"])[(y[:, 0] > 0) * 1]
-    with pytest.raises(ValueError, match="call fit first, or pass classes= to the Trainer"):
+    with pytest.raises(ValueError, match="knows no classes: pass classes= to the Trainer"):
         trainer_of("cross_entropy").fit(slices(X, names))
     expected = trainer_of("cross_entropy")
     expected.fit(X, names, batch_size=SIZE, shuffle=False)
@@ -178,7 +178,7 @@ def test_only_one_batch_is_in_memory():
 def test_validation_and_evaluation_take_batches():
     arrays, batches = trainer_of(metrics=["mae"]), trainer_of(metrics=["mae"])
     expected = arrays.fit(X, y, epochs=2, validation=(X, y), batch_size=SIZE)
-    for validation in (lambda: slices(X, y), Again(slices(X, y))):
+    for validation in (lambda: slices(X, y), Again(slices(X, y)), slices(X, y)):
         batches = trainer_of(metrics=["mae"])
         found = batches.fit(X, y, epochs=2, validation=validation, batch_size=SIZE)
         assert without_seconds(found) == without_seconds(expected)
@@ -188,8 +188,28 @@ def test_validation_and_evaluation_take_batches():
         )
 
 
+def test_few_batches_in_a_list_are_no_pair():
+    for count in (1, 2, 3, 4):
+        size = -(-len(X) // count)
+        batches = [
+            (X[first : first + size], y[first : first + size])
+            for first in range(0, len(X), size)
+        ]
+        trainer = trainer_of()
+        history = trainer.fit(X, y, validation=batches)
+        assert len(batches) == count
+        np.testing.assert_allclose(history["val_loss"][0], trainer.evaluate(X, y), rtol=1e-5)
+
+
+def test_batches_to_predict_are_refused():
+    trainer = trainer_of()
+    for source in (lambda: slices(X, y), iter(slices(X, y)), Again(slices(X, y))):
+        with pytest.raises(TypeError, match="X must be an array or a list of arrays, got"):
+            trainer.predict(source)
+
+
 def test_the_search_for_a_learning_rate_takes_batches():
-    found = find_learning_rate(trainer_of(), slices(X, y), None, steps=9)
+    found = find_learning_rate(trainer_of(), slices(X, y), steps=9)
     assert len(found.rates) == 9
 
 

@@ -99,7 +99,7 @@ class _EnoughSeen(Exception):
 def find_learning_rate(
     trainer: Trainer,
     X: Any,
-    y: Any,
+    y: Any = None,
     *,
     batch_size: int | None = None,
     lengths: ArrayLike | Mapping[str, Any] | None = None,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -132,6 +132,10 @@ class Reader:
         """
         if sample_weight is not None:
             check_takes_weights(self.loss, weight_name)
+        if not isinstance(X, Sequence) and gives_batches(X, y):
+            raise TypeError(
+                f"{names[0]} must be an array or a list of arrays, got {type_and_length(X)}"
+            )
         if isinstance(X, Mapping) and self.model.reads != "pairs":
             raise TypeError(
                 f"{names[0]} must be an array or a list of arrays, got {type_and_length(X)}"
@@ -189,9 +193,8 @@ class Reader:
         """Return the data set of ``fit``'s argument ``validation``; None without one."""
         if validation_data is None:
             return None
-        if not isinstance(validation_data, (tuple, list)) and gives_batches(
-            validation_data, None
-        ):
+        # A tuple is (X, y); a list of tuples holds batches, as it does for X.
+        if not isinstance(validation_data, tuple) and gives_batches(validation_data, None):
             return Reader(self.model, self.loss, self.classes).stream(
                 validation_data, "validation"
             )
@@ -220,9 +223,11 @@ class Reader:
             if not labels.are_labels(samples):
                 return
             if not learns:
+                # The first batch need not have all labels, so fit cannot learn them from it.
+                way = "" if self._is_stream else "call fit first, or "
                 raise ValueError(
-                    f"{name} holds labels, but the trainer knows no classes: call fit first, "
-                    "or pass classes= to the Trainer"
+                    f"{name} holds labels, but the trainer knows no classes: {way}pass "
+                    "classes= to the Trainer"
                 )
             self.classes = labels.found_in(samples, lengths, None)
         data.replace_targets(

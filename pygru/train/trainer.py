@@ -255,7 +255,8 @@ class Trainer(NamedArguments):
             of your own needs an argument ``weights`` in the shape of the target.
         validation : tuple or callable or iterable, optional
             ``(X, y)``, ``(X, y, lengths)`` or ``(X, y, lengths, sample_weight)`` to measure
-            ``val_loss`` on after every epoch; or batches as for X.
+            ``val_loss`` on after every epoch; or batches as for X, a list of them or another
+            source. A tuple is never read as batches.
         validation_split : float, optional
             In (0, 1): this share of the samples is kept for ``val_loss`` and not trained on.
             They are the last samples, so that the order of samples in time is kept.
