@@ -6,6 +6,7 @@ import pytest
 import slow_forecasts as slow
 from sklearn import metrics
 
+import pygru
 from pygru.forecasting import GRUForecaster
 from pygru.forecasting import scores as scoring
 from pygru.forecasting.panel import read_panel
@@ -208,6 +209,38 @@ def test_step_and_gap_and_start(fitted, backtest):
     assert sorted(set(late.forecasts["origin"])) == list(range(189, 196))
     assert len(fitted.backtest(values, start=190).forecasts) == len(late.forecasts)
     assert "Backtest of 7 origins" in repr(late)
+
+
+def test_steps_that_fit_has_seen_are_warned_of():
+    values = wave()
+    days = pd.date_range("2020-01-01", periods=200)
+    shops = [pd.DataFrame({"day": days, "shop": shop, "x": wave(seed=1)}) for shop in "ab"]
+    end = "start lies before the end of the data of fit, "
+    forecaster = quick().fit(values[:140])
+    with pytest.warns(pygru.DataWarning, match=f"{end}139: errors"):
+        forecaster.backtest(values, start=139)
+    with pytest.warns(pygru.DataWarning, match=f"{end}139: errors"):
+        forecaster.backtest(values, start=60)
+    # Without a warning, which would be an error of the tests:
+    forecaster.backtest(values, start=140)
+    forecaster.backtest(wave(seed=2), start=100)  # another series with the same steps
+    forecaster.backtest(values[:146], start=138, refit=True)
+    forecaster = quick().fit(pd.concat([shops[0][:120], shops[1][:150]]), id="shop", time="day")
+    with pytest.warns(pygru.DataWarning, match=f"{end}2020-05-29: errors"):
+        forecaster.backtest(pd.concat(shops), start=days[120])
+    forecaster.backtest(pd.concat(shops), start=days[150])
+
+
+def test_times_with_a_zone_after_a_fit_without_one():
+    days = pd.date_range("2020-01-01", periods=200)
+    plain = pd.Series(wave(), days, name="x")
+    local = plain.tz_localize("Europe/Berlin")
+    for first, second in ((plain, local), (local, plain)):
+        forecaster = quick().fit(first[:150])
+        with pytest.raises(ValueError, match="start must be given: either the times of y or"):
+            forecaster.backtest(second)
+        found = forecaster.backtest(second, start=150).forecasts["GRU"]
+        np.testing.assert_array_equal(found, forecaster.backtest(first).forecasts["GRU"])
 
 
 def test_start_may_be_a_date():

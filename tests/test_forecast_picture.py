@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import pygru
 from pygru.forecasting import GRUForecaster
 from pygru.forecasting.panel import read_panel
 from pygru.plot import axes, report
@@ -30,7 +31,8 @@ def drawn(monkeypatch):
         )
         panel = read_panel(y, **names)
         forecaster.fit(y, **names)
-        backtest = forecaster.backtest(y, start=start)
+        with pytest.warns(pygru.DataWarning, match="start lies before the end of the data"):
+            backtest = forecaster.backtest(y, start=start)
         file = io.BytesIO()
         report.plot_forecast(panel, backtest, forecaster.quantiles, start, file)
         assert file.getvalue()[:8] == b"\x89PNG\r\n\x1a\n"

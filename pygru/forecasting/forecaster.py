@@ -368,6 +368,8 @@ class GRUForecaster(FixedAttributes):
             The first step that is forecast, a label of the index such as a date. An int is the
             number of a step, counted from the end if it is negative. The default is the step
             after the end of the data of ``fit``.
+            Before that, errors are too small without ``refit``, because ``fit`` has seen these
+            steps; a ``pygru.DataWarning`` says so.
         step : int
             Steps from one origin to the next.
         gap : int

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from pygru.core import validation
-from pygru.data.messages import cut
+from pygru.data.messages import cut, warn
 from pygru.forecasting.backtest import GRU, Backtest, Made
 from pygru.forecasting.baselines import last_value, seasonal_naive, seasonal_naive_with_drift
 from pygru.forecasting.fitting import Fitted, fit_panel, training_origins, usable
@@ -49,6 +49,8 @@ def run_backtest(
         raise ValueError(f"gap must be below the horizon of {horizon} steps, got {gap}")
     series = panel.series
     starts = _starts(panel, data, start)
+    if start is not None and data is not None and not refit:
+        _warn_of_seen_steps(panel, data, starts)
     windows = fitted.windows(series, starts)
     stack = windows.stack
     origins = joined(
@@ -101,6 +103,11 @@ def _starts(panel: Panel, data: Panel | None, start: Any) -> list[int]:
     for one in panel.series:
         if one.id not in ends:
             raise ValueError(f"start must be given: fit has not seen the series {cut(one.id)}")
+        if _has_zone(one.index) != (getattr(ends[one.id], "tzinfo", None) is not None):
+            raise ValueError(
+                "start must be given: either the times of y or those of fit have a time zone, "
+                "so that they cannot be compared"
+            )
         result.append(int(one.index.searchsorted(ends[one.id], side="right")))
     if all(begin >= len(one.targets) for one, begin in zip(panel.series, result, strict=True)):
         raise ValueError(
@@ -108,6 +115,35 @@ def _starts(panel: Panel, data: Panel | None, start: Any) -> list[int]:
             "or start"
         )
     return result
+
+
+def _warn_of_seen_steps(panel: Panel, data: Panel, starts: Sequence[int]) -> None:
+    """Warn if steps that ``fit`` has seen are judged: their errors are too small.
+
+    Other series may have the same ids and times, so the values must be the same, too.
+    """
+    seen = {one.id: one for one in data.series}
+    for one, begin in zip(panel.series, starts, strict=True):
+        if one.id not in seen or begin >= len(one.targets):
+            continue
+        old = seen[one.id]
+        if _has_zone(one.index) != _has_zone(old.index):
+            continue
+        place = int(old.index.searchsorted(one.index[begin]))
+        known = old.targets[place:]
+        judged = one.targets[begin : begin + len(known)]
+        both = known[: len(judged)]
+        if np.isfinite(both).any() and np.array_equal(both, judged, equal_nan=True):
+            warn(
+                f"start lies before the end of the data of fit, {cut(old.index[-1])}: errors "
+                "of steps that fit has seen are too small; fit to the steps before start, or "
+                "pass refit=True"
+            )
+            return
+
+
+def _has_zone(index: Any) -> bool:
+    return getattr(index, "tz", None) is not None
 
 
 def _position(series: OneSeries, start: Any) -> int:
