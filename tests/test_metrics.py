@@ -283,7 +283,11 @@ def test_a_function_gets_weights_if_it_takes_them():
 
 
 @pytest.mark.parametrize("way", [copy.deepcopy, lambda t: pickle.loads(pickle.dumps(t))])
-@pytest.mark.parametrize("metrics", [["accuracy"], {"mine": named}, ["f1_macro"]], ids=str)
+@pytest.mark.parametrize(
+    "metrics",
+    [["accuracy"], {"mine": named}, ["f1_macro"]],
+    ids=["built-in", "function", "scorer"],
+)
 def test_copies_and_pickles_measure_the_same(metrics, way):
     if metrics == ["f1_macro"]:
         pytest.importorskip("sklearn")
