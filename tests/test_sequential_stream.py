@@ -171,7 +171,7 @@ def test_tokens():
     assert np.array_equal(np.stack([stream(x[:, t]) for t in range(9)], axis=1), whole)
     one = model.stream()
     assert np.array_equal([one(token) for token in x[1].tolist()], whole[1])
-    with pytest.raises(IndexError, match=r"^layers\[0\], Embedding\(.*: x\[\] = 7 is out of"):
+    with pytest.raises(IndexError, match=r"^layers\[0\], Embedding\(.*: x = 7 is out of"):
         one(7)
     with pytest.raises(ValueError, match=r"x_t must have shape \(\), got \(3,\)"):
         one(x[:, 0])

@@ -171,7 +171,7 @@ class Embedding(Layer):
         if steps is not None:
             at = [*divmod(int(steps[at[0]]), shape[1]), *at[1:]]
         raise IndexError(
-            f"x{at} = {value} is out of range for {self.num_embeddings} embeddings"
+            f"x{at or ''} = {value} is out of range for {self.num_embeddings} embeddings"
         )
 
     def gradients_before(self, tape: _Tape) -> list[Action]:
