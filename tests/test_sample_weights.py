@@ -374,7 +374,7 @@ def test_targets_may_lack_the_axis_of_a_single_output(loss, per_step, form):
 
 def test_targets_without_the_axis_are_refused_where_they_would_be_ambiguous():
     y = np.zeros(N)
-    with pytest.raises(ValueError, match="target must have the shape of the prediction"):
+    with pytest.raises(ValueError, match=r"y must have shape \(N, 2\) like the predictions"):
         Trainer(model(2)).fit(X, y, epochs=1, batch_size=2)
     with pytest.raises(ValueError, match=r"y\[2\] = 2.0 must be in \[0, 1\]"):
         Trainer(model(), loss="bce_with_logits").fit(

@@ -646,7 +646,8 @@ def test_a_token_of_a_pair_is_named_by_its_side(side, limit):
         ("cross_entropy", [0, 1, -1, 0], 2, r"y\[2\] = -1 is out of bounds"),
         ("cross_entropy", [0, 0, -1, 0], 3, r"y\[2\] = -1 is out of bounds"),
         ("mse", [[1], [2], [3], [np.nan]], 1, r"Input y contains NaN: y\[3, 0\]"),
-        ("mse", [[1, 2]] * 4, 1, r"target must have the shape of the prediction \(1, 1\)"),
+        ("mse", [[1, 2]] * 4, 1, r"must have shape \(N, 1\) like the predictions, got"),
+        ("cross_entropy", [[0]] * 4, 2, r"y must have shape \(N,\), .* got \(N, 1\)"),
     ],
 )
 def test_targets_are_looked_at_before_the_first_step(loss, y, outputs, message):

@@ -279,6 +279,7 @@ class Reader:
         if is_one_to_one(loss) and prediction.shape == (*window.y.shape, 1):
             data.add_axis_to_targets()
             window = window._replace(y=window.y[..., np.newaxis])
+        _check_shape(loss, name, window.y.shape, prediction.shape)
         if not has_own_weights(loss):
             evaluate_loss(loss, prediction, window.y, window.lengths)
         if self._is_stream:
@@ -303,6 +304,27 @@ class Reader:
         y = data.targets(np.array([0]))[0]
         if is_one_to_one(self.loss) and columns == 1 and y.ndim == axes - 1:
             data.add_axis_to_targets()
+
+
+def _check_shape(
+    loss: Loss, name: str, found: tuple[int, ...], predicted: tuple[int, ...]
+) -> None:
+    """Raise unless the target of one sample has the shape that the loss compares."""
+    if kind_of(loss) == "classes":
+        expected, what = predicted[:-1], ", one class for each prediction"
+    elif is_one_to_one(loss):
+        expected, what = predicted, " like the predictions"
+    else:
+        return
+    if found != expected:
+        raise ValueError(
+            f"{name} must have shape {_for_all(expected)}{what}, got {_for_all(found)}"
+        )
+
+
+def _for_all(shape: tuple[int, ...]) -> str:
+    """The shape for N samples, where ``shape`` is that for one."""
+    return f"(N, {', '.join(map(str, shape[1:]))})" if len(shape) > 1 else "(N,)"
 
 
 def layers_of(model: Model) -> tuple[Model, ...]:
