@@ -205,6 +205,33 @@ def test_a_long_table_with_covariates(shops, capsys):
     assert re.search(r"; further rows of .*shops\.csv may have them too", message)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda f: f[f["shop"] != "south"], "pygru: f.csv has no rows of the series 'south'"),
+        (
+            lambda f: pd.concat([f, f.iloc[[1]]]),
+            "pygru: f.csv: a time is repeated: line 3 and line 14 (2020-05-01)",
+        ),
+        (
+            lambda f: f.assign(date=f["date"] + pd.Timedelta("12h")),
+            "pygru: f.csv: no time of it is a time of past.csv, which has steps of 'D' from "
+            "2020-01-01: line 2 (2020-04-30 12:00:00)",
+        ),
+    ],
+)
+def test_errors_in_the_file_of_the_future_name_it_and_its_lines(
+    change, message, shops, folder, capsys
+):
+    table = pd.read_csv(shops / "shops.csv", dtype={"shop": str})
+    table.sort_values(["shop", "date"]).to_csv("past.csv", index=False)
+    ahead = pd.DataFrame({"date": pd.date_range("2020-04-30", periods=4), "holiday": 0})
+    future = pd.concat([ahead.assign(shop=shop) for shop in ("007", "north", "south")])
+    change(future).to_csv("f.csv", index=False)
+    arguments = (shops / "model.safetensors", "past.csv", "--future", "f.csv")
+    fails(capsys, 1, message, "predict", *arguments)
+
+
 def test_rows_in_another_order_are_noted_once(folder, capsys):
     daily().sample(frac=1, random_state=3).to_csv("d.csv", index=False)
     assert main("train", "d.csv", "--horizon", 2, *SMALL) == 0

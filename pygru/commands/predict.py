@@ -27,11 +27,11 @@ def run(options: argparse.Namespace) -> None:
     schema = forecaster.schema_
     new_names = _new_names(schema, options)
     table, rows = _read(options.data, schema, new_names, options)
-    future = None
+    future_table, future = None, None
     if options.future is not None:
-        _, future = _read(options.future, schema, new_names, options, is_future=True)
+        future_table, future = _read(options.future, schema, new_names, options, is_future=True)
     try:
-        with num_threads(resolve(options.threads)), FileWords(table):
+        with num_threads(resolve(options.threads)), FileWords(table, future_table):
             forecast = forecaster.predict(rows, future=future)
     except CommandError as error:
         if not str(error).startswith("--future must cover"):

@@ -26,9 +26,17 @@ OPTIONS = {
 }
 
 
-def in_words_of_the_file(message: str, table: Table) -> str:
-    """Return a message with the file's name, its lines, and the options of the command."""
-    text = re.sub(r"^y(?=:? )", lambda _: table.name, bounded(message))
+def in_words_of_the_file(message: str, table: Table, future: Table | None = None) -> str:
+    """Return a message with the file's name, its lines, and the options of the command.
+
+    A message about ``future`` gets the name and the lines of that file, if there is one.
+    """
+    text = bounded(message)
+    if future is not None and re.match("future(: | has )", text):
+        name = table.name
+        text = re.sub(r"\ba time of y\b", lambda _: f"a time of {name}", text)
+        text, table = "y" + text.removeprefix("future"), future
+    text = re.sub(r"^y(?=:? )", lambda _: table.name, text)
     lines = table.lines
     if lines is not None and not text.startswith("future"):  # which has lines of its own
         text = re.sub(
@@ -46,8 +54,9 @@ def in_words_of_the_file(message: str, table: Table) -> str:
 class FileWords:
     """A ``with`` block whose errors are lines about a file, and whose warnings are notes."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, future: Table | None = None) -> None:
         self.table = table
+        self.future = future
         self.block: Any = None
 
     def __enter__(self) -> Self:
@@ -59,7 +68,7 @@ class FileWords:
             if not issubclass(category, DataWarning):
                 usual(message, category, *place, **more)
                 return
-            text = in_words_of_the_file(str(message), self.table)
+            text = in_words_of_the_file(str(message), self.table, self.future)
             print(f"note: {text}", file=sys.stderr)
 
         warnings.simplefilter("always", DataWarning)
@@ -74,4 +83,5 @@ class FileWords:
     ) -> None:
         self.block.__exit__(kind, error, traceback)
         if isinstance(error, (ValueError, TypeError)):
-            raise CommandError(in_words_of_the_file(str(error), self.table)) from error
+            text = in_words_of_the_file(str(error), self.table, self.future)
+            raise CommandError(text) from error
