@@ -391,6 +391,14 @@ def test_a_repeated_local_time_is_told_of_the_option(folder, capsys):
     fails(capsys, 1, message, "train", "d.csv", "--horizon", 3)
 
 
+def test_numbers_that_seem_to_be_months_are_told_how_to_be_written(folder, capsys):
+    months = pd.period_range("2010-01", periods=60, freq="M").strftime("%Y%m")
+    pd.DataFrame({"month": months, "level": wave(60)}).to_csv("d.csv", index=False)
+    message = "201001, which seem to be months; write them as year-month, such as 2024-01"
+    options = ("--time", "month", "--target", "level", "--horizon", 3)
+    fails(capsys, 1, message, "train", "d.csv", *options)
+
+
 def test_predict_names_the_output_that_cannot_be_written(trained, folder, capsys):
     """And not the temporary file that was to become it."""
     arguments = (trained / "model.safetensors", trained / "data.csv", "--output", "no/p.csv")

@@ -18,8 +18,14 @@ from pygru.errors import DataWarning
 if TYPE_CHECKING:
     from pygru.forecasting.reading import Table
 
-IN_PYTHON = "with tz_localize(..., ambiguous='infer')"
-ZONE = "with --time-zone, such as --time-zone Europe/Berlin"
+HINTS = {  # in Python, and on the command line
+    "with tz_localize(..., ambiguous='infer')": (
+        "with --time-zone, such as --time-zone Europe/Berlin"
+    ),
+    "convert them with pandas.to_datetime(..., format='%Y%m')": (
+        "write them as year-month, such as 2024-01"
+    ),
+}
 OPTIONS = {
     **{name: f"--{name}" for name in ("freq", "time", "id", "target", "future", "static")},
     "past": "--features",
@@ -44,7 +50,8 @@ def in_words_of_the_file(message: str, table: Table, future: Table | None = None
             lambda row: f"line {lines[int(row[1])]}" if int(row[1]) < len(lines) else row[0],
             text,
         )
-    text = text.replace(IN_PYTHON, ZONE)
+    for in_python, on_the_line in HINTS.items():
+        text = text.replace(in_python, on_the_line)
     for argument, option in OPTIONS.items():
         text = re.sub(rf"\b{argument}=(?=\W|$)", f"{option} ", text)
         text = re.sub(rf"^{argument}(?= must\b)", option, text)
