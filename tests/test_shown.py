@@ -265,7 +265,7 @@ def test_a_forecaster_and_its_backtest():
 
     forecaster = GRUForecaster(horizon=2, hidden_size=3, epochs=1, seed=0, progress=False)
     assert ["hidden_size", "3"] in cells(parsed(forecaster))
-    forecaster.fit(np.sin(np.arange(80.0)))
+    forecaster.fit(np.sin(np.arange(60.0)))
     rows = cells(parsed(forecaster))
     assert ["hidden_size", "3"] in rows
     assert any("GRU(" in row[1] for row in rows)
