@@ -8,7 +8,6 @@ This file turns errors into lines; :mod:`pygru.commands.options` says which opti
 and :mod:`pygru.commands` what a subcommand does.
 """
 
-import os
 import sys
 from collections.abc import Sequence
 
@@ -20,6 +19,7 @@ from pygru.commands.errors import (
     one_line,
 )
 from pygru.commands.options import parser_of_all
+from pygru.commands.output import give_up_output
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()
     except BrokenPipeError:  # the reader of the output has ended, which is not an error
-        _give_up_output()
+        give_up_output()
     except UsageError as error:
         options.parser.error(str(error))
     except KeyboardInterrupt:
@@ -66,13 +66,8 @@ def _fail(line: str, code: int) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()
     except OSError:
-        _give_up_output()
+        give_up_output()
     return code
-
-
-def _give_up_output() -> None:
-    """Write nothing more to standard output, also not at exit, where it would be an error."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -823,6 +823,23 @@ def test_without_pandas(command, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a shell pipe")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_train_writes_its_files_also_without_a_reader(unbuffered, tmp_path):
+    daily().to_csv(tmp_path / "d.csv", index=False)
+    command = f"{sys.executable} -P -m pygru train d.csv --horizon 3 --epochs 1 | true"
+    done = subprocess.run(
+        ["bash", "-c", f"{command}; exit ${{PIPESTATUS[0]}}"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Error" not in done.stderr
+    assert {"model.safetensors", "history.json"} <= {path.name for path in tmp_path.iterdir()}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell pipe")
 def test_b122_a_reader_that_goes_away(tmp_path):
     command = f"{sys.executable} -m pygru info | true; exit ${{PIPESTATUS[0]}}"
     process = subprocess.run(

@@ -8,17 +8,20 @@ keeps the best weights so far.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import io
 import json
 import math
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pygru.commands.errors import CommandError, InterruptedRun, UsageError
+from pygru.commands.output import ReportStream
 
 if TYPE_CHECKING:
     import numpy as np
@@ -62,7 +65,15 @@ class Plan:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Run ``pygru train``."""
+    """Run ``pygru train``; it writes its files also if nobody reads what it prints."""
+    if sys.stdout is None:
+        _run(options)
+        return
+    with contextlib.redirect_stdout(ReportStream(sys.stdout)):
+        _run(options)
+
+
+def _run(options: argparse.Namespace) -> None:
     import pygru.forecasting  # noqa: F401 (first, since it says how to install pandas)
     from pygru.commands import report
     from pygru.commands.wording import FileWords
