@@ -4,6 +4,7 @@
  * In a forked child, which has none of its parent's threads, and inside another parallel region
  * the same tasks run in a plain loop, in the same order. */
 #define _POSIX_C_SOURCE 200809L
+#define _DARWIN_C_SOURCE /* macOS hides _SC_NPROCESSORS_ONLN without it */
 #include "parallel.h"
 
 #include "atomics.h"
@@ -228,7 +229,7 @@ int32_t pygru_openmp_version(void) {
 int32_t pygru_available_threads(void) {
 #ifdef _OPENMP
     return must_run_serially() ? 1 : (int32_t)omp_get_max_threads();
-#elif PYGRU_HAS_POOL
+#elif PYGRU_HAS_POOL && defined(_SC_NPROCESSORS_ONLN)
     const long processors = sysconf(_SC_NPROCESSORS_ONLN);
     return must_run_serially() || processors < 1 ? 1 : (int32_t)processors;
 #else
