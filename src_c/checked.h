@@ -15,10 +15,12 @@ static inline int64_t pygru_times(int64_t a, int64_t b) {
 }
 
 static inline int64_t pygru_plus(int64_t a, int64_t b) {
-    if (a < 0 || b < 0 || a > INT64_MAX - b) {
-        return -1;
-    }
-    return a + b;
+#if defined(__GNUC__)
+    int64_t sum;
+    return (a | b) < 0 || __builtin_add_overflow(a, b, &sum) ? -1 : sum;
+#else
+    return a < 0 || b < 0 || a > INT64_MAX - b ? -1 : a + b;
+#endif
 }
 
 static inline int64_t pygru_at_most(int64_t a, int64_t b) { return a < b ? a : b; }

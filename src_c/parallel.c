@@ -172,7 +172,7 @@ static void work_through(void *context, int32_t slot) {
         run->float_state = float_state;
     }
     take_tasks(run, slot);
-    if (slot == 0) {
+    if (slot == 0 && run->team->n_threads > 1) {
         run->effort.done_ns = pygru_now_ns();
     }
     pygru_leave_float_state(slot == 0 ? run->float_state : float_state);
@@ -197,9 +197,20 @@ static void work_together(pygru_run *run) {
 #endif
 }
 
+/* The same, but on the calling thread alone where several threads were slower lately. */
+static void work_where_it_pays(pygru_run *run) {
+    const int32_t kind = pygru_kind_of_work((uintptr_t)run->work->task, run->effort.all_tasks,
+                                            run->work->n_phases);
+    if (run->team->adaptive && !pygru_threads_are_worth_it(kind)) {
+        work_through(run, 0);
+        return;
+    }
+    work_together(run);
+    pygru_remember_effort(kind, &run->effort, pygru_now_ns());
+}
+
 pygru_status pygru_parallel_run(const pygru_team *team, const pygru_work *work) {
     pygru_run run = {0};
-    int32_t kind;
     run.team = team;
     run.work = work;
     run.last_poll_ns = run.effort.begin_ns = pygru_now_ns();
@@ -207,11 +218,8 @@ pygru_status pygru_parallel_run(const pygru_team *team, const pygru_work *work) 
     (void)pthread_once(&fork_guard_once, install_fork_guard);
 #endif
     open_phase(&run, 0);
-    kind = pygru_kind_of_work((uintptr_t)work->task, run.effort.all_tasks, work->n_phases);
-    if (team->n_threads > 1 && !must_run_serially() &&
-        (!team->adaptive || pygru_threads_are_worth_it(kind))) {
-        work_together(&run);
-        pygru_remember_effort(kind, &run.effort, pygru_now_ns());
+    if (team->n_threads > 1 && !must_run_serially()) {
+        work_where_it_pays(&run);
     } else {
         work_through(&run, 0);
     }
