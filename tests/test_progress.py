@@ -53,6 +53,7 @@ def on_a_terminal(monkeypatch):
     def call(function, *arguments, **options):
         with monkeypatch.context() as patch:
             patch.setattr("sys.stderr", Terminal())
+            patch.setenv("COLUMNS", "200")  # else how fast it was decides what is cut off
             try:
                 function(*arguments, **options)
             finally:
