@@ -217,11 +217,9 @@ self.lengths = validation.as_lengths(of_each, self.B, self.T)
         "the caller's floating-point state is not put back",
         "src_c",
         """\
-    take_tasks(run, slot);
     pygru_leave_float_state(slot == 0 ? run->float_state : float_state);
 """,
         """\
-    take_tasks(run, slot);
     run->float_state = float_state;
 """,
     ),
