@@ -21,6 +21,7 @@ typedef struct visit {
     int64_t seen[MOST_SLOTS]; /* how often the body ran in each slot */
     int32_t inside;           /* bodies that have not returned */
     int32_t to_meet;          /* slot 0 waits until so many others are inside */
+    int32_t may_leave;        /* the others stay inside until slot 0 has met them */
     int32_t nested;           /* slot 0 calls the pool again */
     int32_t blocked;          /* bodies of other threads in which SIGINT is blocked */
 } visit;
@@ -34,6 +35,7 @@ static void visit_slot(void *context, int32_t slot) {
         while (LOAD32(&v->inside) <= v->to_meet) {
             pygru_yield();
         }
+        STORE32(&v->may_leave, 1);
         if (v->nested) {
             visit inner = {0};
             pygru_pool_run(3, visit_slot, &inner);
@@ -45,7 +47,10 @@ static void visit_slot(void *context, int32_t slot) {
         if (sigismember(&mask, SIGINT) && !sigismember(&mask, SIGSEGV)) {
             (void)__atomic_fetch_add(&v->blocked, 1, __ATOMIC_ACQ_REL);
         }
-        pygru_nap(20000); /* so that the caller is done first */
+        while (!LOAD32(&v->may_leave)) {
+            pygru_yield();
+        }
+        pygru_nap(20000); /* so that the caller is done first, as a rule */
     }
     (void)__atomic_fetch_sub(&v->inside, 1, __ATOMIC_ACQ_REL);
 }
