@@ -56,13 +56,17 @@ static job *next_job(void) {
 /* Works for the job until there is nothing left to do; called and left with the lock held. */
 static void work_for(job *joined) {
     const int32_t slot = ++joined->joined;
+    int32_t inside;
     STORE32(&joined->inside, joined->inside + 1);
     (void)pthread_mutex_unlock(&pool.lock);
     joined->body(joined->context, slot);
     (void)pthread_mutex_lock(&pool.lock);
+    inside = joined->inside - 1;
     /* The job may end when the caller reads 0, so nothing refers to it after this. */
-    STORE32(&joined->inside, joined->inside - 1);
-    (void)pthread_cond_broadcast(&pool.left);
+    STORE32(&joined->inside, inside);
+    if (inside == 0) {
+        (void)pthread_cond_broadcast(&pool.left);
+    }
 }
 
 /* Waits awake for another job, for a short time; called without the lock. */
