@@ -18,7 +18,9 @@ except ModuleNotFoundError as error:
         "the installed package."
     ) from None
 
-from pygru import plot
+from typing import TYPE_CHECKING, Any
+
+from pygru import io, plot
 from pygru.concatenated import ConcatenatedWeights
 from pygru.core.config import show_config
 from pygru.core.sources import get_include, get_sources
@@ -57,6 +59,15 @@ from pygru.train.optimizers import SGD, Adam, AdamW, RMSprop
 from pygru.train.progress import ProgressBar
 from pygru.train.trainer import Trainer
 from pygru.variant import Variant
+
+if TYPE_CHECKING:
+    from pygru.io.from_arrays import from_arrays
+
+# The home of each public name that is imported when it is used first: most programs read no
+# file of another library, and `import pygru` should be quick.
+LAZY = {
+    "from_arrays": "pygru.io.from_arrays",
+}
 
 __all__ = [
     "GRU",
@@ -103,9 +114,11 @@ __all__ = [
     "WeightAverage",
     "clip_grad_norm",
     "find_learning_rate",
+    "from_arrays",
     "get_include",
     "get_num_threads",
     "get_sources",
+    "io",
     "load",
     "losses",
     "num_threads",
@@ -120,8 +133,12 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> str:
-    """The version, which is looked up when it is asked for: that takes a while."""
+def __getattr__(name: str) -> Any:
+    """A name of ``LAZY``, or the version: what takes a while is looked up when it is used."""
+    if name in LAZY:
+        import importlib
+
+        return getattr(importlib.import_module(LAZY[name]), name)
     if name == "__version__":
         from importlib import metadata
 

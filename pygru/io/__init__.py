@@ -1,1 +1,32 @@
-"""Writing and reading model files."""
+"""Model files: pygru's own, and those that PyTorch, Keras and ONNX have written.
+
+Nothing in a file is guessed, no framework is imported to read one, and no code in it is run.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pygru.io.found import FoundGRU
+    from pygru.io.variants import to_variant
+
+__all__ = ["FoundGRU", "to_variant"]
+
+# Where the public names are. A module is imported when one of its names is used first, because
+# most programs read no file of another library.
+HOMES = {
+    "FoundGRU": "pygru.io.found",
+    "to_variant": "pygru.io.variants",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in HOMES:
+        raise AttributeError(f"module 'pygru.io' has no attribute {name!r}")
+    return getattr(importlib.import_module(HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,74 @@
+"""Opens zip archives of unknown origin, and refuses those that would fill the memory.
+
+A zip file states the size of each member. A small file can state a huge size, and be right. So
+the stated sizes are compared with the compressed ones before a member is read, and no member is
+read beyond its stated size.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from typing import BinaryIO
+
+from pygru.errors import FormatError
+
+# Weights hardly compress. Zeros do, by a factor of about 1000, so there is an allowance.
+MOST_RATIO = 100
+ALLOWANCE = 2**24  # bytes
+MOST_MEMBERS = 100_000
+
+
+def open_zip(source: BinaryIO | bytes) -> zipfile.ZipFile:
+    """Return the archive in a file or in bytes.
+
+    Raises
+    ------
+    FormatError
+        If it is not a zip file, is damaged, or states sizes far beyond its own.
+    """
+    file = io.BytesIO(source) if isinstance(source, bytes) else source
+    try:
+        archive = zipfile.ZipFile(file)
+        members = archive.infolist()
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+        raise FormatError(f"the zip archive is damaged: {error}") from None
+    if len(members) > MOST_MEMBERS:
+        raise FormatError(f"the zip archive has {len(members)} members, too many for weights")
+    stated = sum(member.file_size for member in members)
+    stored = sum(member.compress_size for member in members)
+    if stated > MOST_RATIO * stored + ALLOWANCE:
+        raise FormatError(
+            f"the zip archive states that its {stored} bytes expand to {stated}; "
+            f"more than {MOST_RATIO} times as many are refused"
+        )
+    return archive
+
+
+def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
+    """Return the bytes of one member, never more than its stated size.
+
+    Raises
+    ------
+    FormatError
+        If there is no such member, or it is damaged.
+    """
+    try:
+        with archive.open(name) as member:
+            size = archive.getinfo(name).file_size
+            data = member.read(size)
+    except KeyError:
+        raise FormatError(f"the zip archive has no member {name!r}") from None
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        OSError,
+        EOFError,
+        RuntimeError,
+        ValueError,
+    ) as error:
+        raise FormatError(f"{name!r} in the zip archive is damaged: {error}") from None
+    if len(data) != size:
+        raise FormatError(f"{name!r} in the zip archive is shorter than it says")
+    return data
