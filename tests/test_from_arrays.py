@@ -64,7 +64,6 @@ def test_a_layout_is_read_as_it_is_meant(variant, order, units):
 def test_the_bias_of_the_candidate_alone():
     rng = np.random.default_rng(1)
     gates = separate_gates(rng, I)
-    W, U, b, c = laid_out(gates, "zrn", "rows")
     for gate in "rz":  # such a library has added these two biases
         gates[gate] = (*gates[gate][:2], gates[gate][2] + gates[gate][3], np.zeros(H))
     W, U, b, _ = laid_out(gates, "zrn", "rows")
@@ -101,13 +100,13 @@ def test_options_are_those_of_the_gru():
         ({"recurrent_weights": np.ones((H, H))}, "this is a plain RNN"),
         (
             {"input_weights": np.ones((I, 3 * H))},
-            r"layer 0: the input weights must be \(18, I\)",
+            r"the input weights must be \(18, I\)",
         ),
         ({"input_bias": np.ones((2, 3 * H))}, r"input bias must be \(18,\), got \(2, 18\)"),
         ({"recurrent_bias": np.ones(H + 1)}, r"recurrent bias must be \(18,\), got \(7,\)"),
         (
             {"input_weights": [np.ones((3 * H, I))] * 2},
-            "recurrent_weights must be for 2 layers",
+            "must be for 2 layers",
         ),
         ({"gate_order": "zrh"}, "gate_order must have each of 'r', 'z' and 'n' once"),
         ({"units": "cols"}, "units must be one of 'rows', 'columns'"),

@@ -19,6 +19,9 @@ MOST_RATIO = 100
 ALLOWANCE = 2**24  # bytes
 MOST_MEMBERS = 100_000
 
+#: What zipfile raises for a damaged member; RuntimeError is for an encrypted one.
+DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, ValueError)
+
 
 def open_zip(source: BinaryIO | bytes) -> zipfile.ZipFile:
     """Return the archive in a file or in bytes.
@@ -60,14 +63,7 @@ def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
             data = member.read(size)
     except KeyError:
         raise FormatError(f"the zip archive has no member {name!r}") from None
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        OSError,
-        EOFError,
-        RuntimeError,
-        ValueError,
-    ) as error:
+    except DAMAGE as error:
         raise FormatError(f"{name!r} in the zip archive is damaged: {error}") from None
     if len(data) != size:
         raise FormatError(f"{name!r} in the zip archive is shorter than it says")

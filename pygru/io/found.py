@@ -37,7 +37,6 @@ MEANINGS = {
 FIXED = ("input_size", "hidden_size", "num_layers", "bias", "bidirectional", "layer_norm")
 # What changes the result of the same weights, so that it must not contradict the file.
 EQUATIONS = ("activation", "recurrent_activation", "clip", "reverse", "merge")
-EXACT_FLOATS = ("float16", "bfloat16", "float32")  # float32 holds all their values
 
 
 @dataclass(frozen=True)
@@ -62,6 +61,25 @@ class FoundGRU:
     See Also
     --------
     pygru.io.inspect : The GRUs in a file.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pygru
+    >>> found = pygru.io.FoundGRU(
+    ...     name="gru",
+    ...     format="weights without a description",
+    ...     options={"input_size": 2, "hidden_size": 3, "bias": False},
+    ...     unknown=("variant",),
+    ...     arrays={"weight_ih_l0": np.ones((9, 2)), "weight_hh_l0": np.ones((9, 3))},
+    ... )
+    >>> found.build()
+    Traceback (most recent call last):
+        ...
+    ValueError: gru: the file does not say which variant the GRU is; pass variant='chung', \
+'cho' or 'pytorch'
+    >>> found.build(variant="cho")
+    GRU(2, 3, bias=False, variant='cho', dtype='float32')
     """
 
     name: str
@@ -185,7 +203,7 @@ class FoundGRU:
 
 
 def _as_float(array: NDArray[Any]) -> NDArray[Any]:
-    """Return an array that load_state_dict takes; a bfloat16 is not one of NumPy's own types."""
+    """Return an array that load_state_dict takes; bfloat16 is no dtype of NumPy itself."""
     return array if array.dtype.kind in "biuf" else array.astype(np.float32)
 
 
