@@ -15,7 +15,7 @@ import numpy as np
 from pygru import concatenated
 from pygru.concatenated import ConcatenatedWeights
 from pygru.core import validation
-from pygru.core.parameters import Parameters, load_into
+from pygru.core.parameters import Parameters, full_prefix, load_into
 from pygru.nn.initializers import INITIALIZERS
 from pygru.nn.model import Model
 from pygru.nn.undo import reseeding_undone
@@ -246,7 +246,7 @@ class GRUBase(Parameters, Model):
 
     # ---- weights --------------------------------------------------------------------------
 
-    def load_state_dict(self, mapping: Mapping[str, Any]) -> None:
+    def load_state_dict(self, mapping: Mapping[str, Any], prefix: str = "") -> None:
         """Copy parameters from a mapping of names to arrays.
 
         After an error or an interrupt either nothing or everything has been copied.
@@ -255,11 +255,15 @@ class GRUBase(Parameters, Model):
         ----------
         mapping : mapping of str to array_like
             Every parameter of this GRU by name, in this GRU's own variant.
+        prefix : str
+            If it is given, only names that begin with it are taken, without the prefix. The
+            dot after it may be left out: ``"rnn"`` takes ``rnn.weight_ih_l0`` and no name of
+            ``rnn2``.
 
         Raises
         ------
         KeyError
-            If a name is missing or unknown.
+            If a name is missing or unknown, or no name begins with the prefix.
         ValueError
             If a shape does not fit. Also if the values are PyTorch tensors and this GRU's
             variant is not ``"pytorch"``: the names are the same, but the equations are not.
@@ -273,11 +277,14 @@ class GRUBase(Parameters, Model):
                 f"{self.variant.name or self.variant}, whose equations differ from those of "
                 "torch.nn.GRU; make it with variant='pytorch'"
             )
-        for name, value in mapping.items():
-            is_weight = name in self.parameters and name.startswith("weight_")
-            if is_weight and np.shape(value)[:1] == (4 * self.hidden_size,):
+        if prefix != "":
+            prefix = full_prefix(mapping, prefix)
+        for own_name in self.parameters:
+            name = f"{prefix}{own_name}"
+            is_weight = name in mapping and own_name.startswith("weight_")
+            if is_weight and np.shape(mapping[name])[:1] == (4 * self.hidden_size,):
                 raise ValueError(f"{name} has 4*H rows: this looks like an LSTM")
-        super().load_state_dict(mapping)
+        super().load_state_dict(mapping, prefix)
 
     def concatenated_weights(self) -> list[ConcatenatedWeights]:
         """Return the weights as textbooks write them: one matrix per gate for ``[h, x]``.

@@ -135,3 +135,51 @@ def test_gradients_are_loaded_in_the_same_way():
     assert (gru.flat_grads == 7).all()
     with pytest.raises(KeyError, match="missing parameters: h0"):
         load_into(gru.grads, {name: view for name, view in gru.grads.items() if name != "h0"})
+
+
+# ---- names with a prefix ------------------------------------------------------------------
+
+
+def in_a_checkpoint(model, prefix):
+    """The parameters under a prefix, among names of other parts."""
+    others = {"head2.weight": np.ones(1), "step": 3, 7: None}
+    return {f"{prefix}{name}": array for name, array in model.state_dict().items()} | others
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("prefix", ["head.", "head", "module.head.", "module.head"])
+def test_a_prefix_takes_its_names_and_no_others(name, prefix):
+    source, target = MODELS[name](), MODELS[name]()
+    flat_before = flat(target).copy()
+    source.load_state_dict(other_state(source))
+    mapping = in_a_checkpoint(source, prefix.removesuffix(".") + ".")
+    target.load_state_dict(mapping, prefix)
+    assert (flat(target) == 7).all() and not np.array_equal(flat_before, flat(target))
+    with pytest.raises(KeyError, match=r"unexpected key|missing"):
+        target.load_state_dict(mapping)
+
+
+def test_a_prefix_may_end_without_a_dot():
+    source, target = Linear(3, 2, seed=0), Linear(3, 2, seed=1)
+    target.load_state_dict(in_a_checkpoint(source, "decoder_"), prefix="decoder_")
+    np.testing.assert_array_equal(flat(target), flat(source))
+
+
+def test_errors_name_the_parameter_with_its_prefix():
+    gru = GRU(2, 3, seed=0)
+    mapping = in_a_checkpoint(gru, "rnn.")
+    before = flat(gru).copy()
+    with pytest.raises(KeyError, match=r"no name begins with prefix='rmn'; did you mean 'rnn'"):
+        gru.load_state_dict(mapping, "rmn")
+    with pytest.raises(TypeError, match="prefix must be a str, got int"):
+        gru.load_state_dict(mapping, 3)
+    with pytest.raises(ValueError, match=r"rnn\.weight_ih_l0 has 4\*H rows: .* an LSTM"):
+        gru.load_state_dict(mapping | {"rnn.weight_ih_l0": np.ones((12, 2))}, "rnn")
+    with pytest.raises(ValueError, match=r"^rnn\.bias_ih_l0 must have shape \(9,\)"):
+        gru.load_state_dict(mapping | {"rnn.bias_ih_l0": np.ones(8)}, "rnn")
+    with pytest.raises(KeyError, match=r"unexpected key 'rnn\.weight_ih_l1'"):
+        gru.load_state_dict(mapping | {"rnn.weight_ih_l1": np.ones(8)}, "rnn")
+    del mapping["rnn.bias_hh_l0"]
+    with pytest.raises(KeyError, match=r"missing parameters: rnn\.bias_hh_l0"):
+        gru.load_state_dict(mapping, "rnn")
+    np.testing.assert_array_equal(flat(gru), before)

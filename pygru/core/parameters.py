@@ -5,7 +5,7 @@ is one pass over two arrays. Each named parameter is a view. Writing to a view o
 a name changes the flat array in place.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol, Self
 
 import numpy as np
@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from pygru.core._weights import Owner
 from pygru.core.atomic import Action, assignment, commit
 from pygru.core.fixed import FixedAttributes
+from pygru.core.hints import nearest
 from pygru.core.memory import allocate
 from pygru.core.validation import (
     as_real,
@@ -21,6 +22,8 @@ from pygru.core.validation import (
     check_mapping,
     check_shape,
     is_torch,
+    shown,
+    type_name,
     unexpected_key,
 )
 from pygru.typing import Floats
@@ -237,7 +240,7 @@ class Parameters(FixedAttributes):
         """Return a dict from parameter names to copies of the parameters."""
         return {name: view.copy() for name, view in self.parameters.items()}
 
-    def load_state_dict(self, mapping: Mapping[str, Any]) -> None:
+    def load_state_dict(self, mapping: Mapping[str, Any], prefix: str = "") -> None:
         """Copy parameters from a mapping of names to arrays.
 
         The mapping must have exactly the names of the parameters, and every shape must fit.
@@ -247,17 +250,21 @@ class Parameters(FixedAttributes):
         ----------
         mapping : mapping of str to array_like
             As :meth:`state_dict` returns it.
+        prefix : str
+            If it is given, only names that begin with it are taken, without the prefix. The
+            dot after it may be left out: ``"head"`` takes ``head.weight`` and no name of
+            ``head2``.
 
         Raises
         ------
         KeyError
-            If a name is missing or unknown.
+            If a name is missing or unknown, or no name begins with the prefix.
         ValueError
             If a shape does not fit.
         MemoryError
             If there is no room for a copy of the parameters.
         """
-        load_into(self.parameters, mapping)
+        load_into(self.parameters, mapping, prefix)
 
 
 def _like(name: str, values: ArrayLike, target: Floats) -> Floats:
@@ -266,8 +273,42 @@ def _like(name: str, values: ArrayLike, target: Floats) -> Floats:
     return array
 
 
-def actions_to_load(parameters: Views, mapping: Mapping[str, Any]) -> list[Action]:
+def full_prefix(names: Iterable[Any], prefix: str) -> str:
+    """Return a prefix of names with the dot after it, if names begin so.
+
+    Raises
+    ------
+    TypeError
+        If ``prefix`` is not a str.
+    KeyError
+        If no name begins with it.
+
+    Examples
+    --------
+    >>> from pygru.core.parameters import full_prefix
+    >>> full_prefix(["head.weight", "head2.weight"], "head")
+    'head.'
+    """
+    if not isinstance(prefix, str):
+        raise TypeError(f"prefix must be a str, got {type_name(prefix)}")
+    texts = [name for name in names if isinstance(name, str)]
+    for candidate in (prefix, f"{prefix}.") if prefix.endswith(".") else (f"{prefix}.", prefix):
+        if any(name.startswith(candidate) for name in texts):
+            return candidate
+    beginnings = dict.fromkeys(name.rpartition(".")[0] for name in texts)
+    near = nearest(prefix.removesuffix("."), beginnings)
+    raise KeyError(
+        f"no name begins with prefix={shown(prefix)}"
+        + (f"; did you mean {near!r}?" if near else "")
+    )
+
+
+def actions_to_load(
+    parameters: Views, mapping: Mapping[str, Any], prefix: str = ""
+) -> list[Action]:
     """Return the actions, for one commit, that copy ``mapping`` into named views.
+
+    If there is a ``prefix``, names without it are left out; see :func:`full_prefix`.
 
     Raises
     ------
@@ -277,15 +318,23 @@ def actions_to_load(parameters: Views, mapping: Mapping[str, Any]) -> list[Actio
         If there is no room for a copy of the parameters.
     """
     check_mapping("mapping", mapping)
+    if prefix != "":
+        prefix = full_prefix(mapping, prefix)
+        mapping = {
+            name: value
+            for name, value in mapping.items()
+            if isinstance(name, str) and name.startswith(prefix)
+        }
+    known = {f"{prefix}{name}": name for name in parameters}
     for name in mapping:
-        if name not in parameters:
-            raise KeyError(unexpected_key(name, parameters))
-    missing = [name for name in parameters if name not in mapping]
+        if name not in known:
+            raise KeyError(unexpected_key(name, known))
+    missing = [name for name in known if name not in mapping]
     if missing:
         raise KeyError(f"missing parameters: {', '.join(missing)}")
     layers: dict[int, tuple[NamedViews, dict[str, Floats]]] = {}
     for name, value in mapping.items():
-        views, own_name = parameters.place_of(name)
+        views, own_name = parameters.place_of(known[name])
         array = views.check(own_name, value.detach() if is_torch(value) else value, name)
         layers.setdefault(id(views), (views, {}))[1][own_name] = array
     return [
@@ -293,6 +342,6 @@ def actions_to_load(parameters: Views, mapping: Mapping[str, Any]) -> list[Actio
     ]
 
 
-def load_into(parameters: Views, mapping: Mapping[str, Any]) -> None:
+def load_into(parameters: Views, mapping: Mapping[str, Any], prefix: str = "") -> None:
     """Copy ``mapping`` into named views; an error or an interrupt leaves no part of it."""
-    commit(actions_to_load(parameters, mapping))
+    commit(actions_to_load(parameters, mapping, prefix))

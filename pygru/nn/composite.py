@@ -162,12 +162,21 @@ class Composite(FixedAttributes, Model):
         """Return a dict from parameter names to copies of the parameters."""
         return {name: view.copy() for name, view in self.parameters.items()}
 
-    def load_state_dict(self, mapping: Mapping[str, Any]) -> None:
+    def load_state_dict(self, mapping: Mapping[str, Any], prefix: str = "") -> None:
         """Copy parameters from a mapping of names to arrays: all of them, or none on an error.
+
+        Parameters
+        ----------
+        mapping : mapping of str to array_like
+            As :meth:`state_dict` returns it.
+        prefix : str
+            If it is given, only names that begin with it are taken, without the prefix. The
+            dot after it may be left out.
 
         Raises
         ------
         KeyError, ValueError
-            If a name is missing or unknown, or a shape does not fit.
+            If a name is missing or unknown, no name begins with the prefix, or a shape does
+            not fit.
         """
-        load_into(self.parameters, mapping)
+        load_into(self.parameters, mapping, prefix)
