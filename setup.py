@@ -20,6 +20,7 @@ PACKAGES = [
     "pygru.data",
     "pygru.forecasting",
     "pygru.io",
+    "pygru.io.onnx",
     "pygru.nn",
     "pygru.plot",
     "pygru.sklearn",
