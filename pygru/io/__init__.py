@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pygru.io.found import FoundGRU
+    from pygru.io.inspection import inspect, read_arrays
     from pygru.io.variants import to_variant
 
-__all__ = ["FoundGRU", "to_variant"]
+__all__ = ["FoundGRU", "inspect", "read_arrays", "to_variant"]
 
 # Where the public names are. A module is imported when one of its names is used first, because
 # most programs read no file of another library.
 HOMES = {
     "FoundGRU": "pygru.io.found",
+    "inspect": "pygru.io.inspection",
+    "read_arrays": "pygru.io.inspection",
     "to_variant": "pygru.io.variants",
 }
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pygru.core import validation
 from pygru.errors import FormatError
+from pygru.gate_order import reordered
 from pygru.gru import GRU
 from pygru.io.variants import why_not, with_z_negated
 from pygru.options import DEFAULTS, GRUOptions
@@ -56,7 +57,8 @@ class FoundGRU:
     unknown : tuple of str
         The options that change the result and that the file does not state.
     arrays : dict of str to ndarray
-        The weights by pygru's names, with the gates in the order r, z, n.
+        The weights by pygru's names, with the gates as rows in the order r, z, n; in the
+        file's own order if ``"gate_order"`` is unknown.
 
     See Also
     --------
@@ -160,16 +162,17 @@ class FoundGRU:
         ValueError
             If the file leaves open what is not given here, or contradicts what is.
         """
-        seed = options.pop("seed", None)
-        for name in options:
-            if name not in DEFAULTS:
-                raise TypeError(validation.unexpected_key(name, [*DEFAULTS, "seed"]))
         for name in self.unknown:
             if name not in options:
                 raise ValueError(
                     f"{self.name or 'the GRU'}: the file does not say {MEANINGS[name]}; pass "
                     f"{name}={CHOICES[name]}"
                 )
+        seed = options.pop("seed", None)
+        gate_order = options.pop("gate_order") if "gate_order" in self.unknown else None
+        for name in options:
+            if name not in DEFAULTS:
+                raise TypeError(validation.unexpected_key(name, [*DEFAULTS, "seed"]))
         self._refuse_contradictions(options)
         config = {**self.options, **options}
         if "dtype" not in options:
@@ -183,6 +186,8 @@ class FoundGRU:
                 raise ValueError(f"variant={options['variant']!r}: {refusal}")
             if source.update != target.update:
                 arrays = with_z_negated(arrays, bool(config.get("layer_norm", False)))
+        if gate_order is not None:
+            arrays = {name: reordered(array, gate_order) for name, array in arrays.items()}
         gru = GRU.from_options(GRUOptions(**config), seed=seed)
         gru.load_state_dict({name: _as_float(array) for name, array in arrays.items()})
         return gru

@@ -9,11 +9,11 @@ import json
 import math
 import re
 import struct
-from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, NamedTuple, NoReturn
 
 from pygru.errors import FormatError
+from pygru.io import kinds
 
 FORMAT_VERSION = 1
 
@@ -59,9 +59,11 @@ def read_header(file: BinaryIO, size: int) -> Header:
         raise FormatError(f"file too short for a safetensors header ({len(start)} bytes)")
     (length,) = struct.unpack("<Q", start)
     if length > size - 8:
-        _refuse_foreign(start, f"header length {length} exceeds file size {size}")
+        _refuse_foreign(file, size, f"header length {length} exceeds file size {size}")
     if length > HEADER_LIMIT:
-        _refuse_foreign(start, f"header length {length} exceeds the limit of {HEADER_LIMIT}")
+        _refuse_foreign(
+            file, size, f"header length {length} exceeds the limit of {HEADER_LIMIT}"
+        )
     raw = start + file.read(length)
     if len(raw) != 8 + length:
         raise FormatError("the file has become shorter while it was read")
@@ -77,22 +79,30 @@ def read_header(file: BinaryIO, size: int) -> Header:
     return Header(raw, tensors, notes)
 
 
-def _refuse_foreign(start: bytes, otherwise: str) -> NoReturn:
-    """Raise for a file of another format, and name the format if it is recognised."""
-    if start[:1] == b"\x80" and start[1] <= 5:
-        raise FormatError("not a pygru model file (looks like a pickle); pygru never unpickles")
-    if start[:4] == b"PK\x03\x04":
-        raise FormatError("not a pygru model file (looks like a zip or npz file)")
-    # A length of eight letters would be that of a header of more than 10**17 bytes.
-    if all(32 <= byte < 127 or byte in b"\t\r\n" for byte in start.removeprefix(BOM_UTF8)):
-        raise FormatError("not a pygru model file (looks like text)")
-    raise FormatError(otherwise)
+def _refuse_foreign(file: BinaryIO, size: int, otherwise: str) -> NoReturn:
+    """Raise for a file of another format, and say which call reads it if there is one."""
+    try:
+        kind = kinds.kind_of(file, size)
+    except FormatError:
+        kind = kinds.ZIP
+    if kind is kinds.PICKLE:
+        raise FormatError(
+            "not a pygru model file (looks like a pickle); pygru never unpickles. If PyTorch "
+            f"has written it, {kind.call} reads its weights without running it"
+        )
+    if kind in (kinds.UNKNOWN, kinds.OWN, kinds.TENSORS):
+        raise FormatError(otherwise)
+    reads = f"; {kind.call} reads it" if kind.call else ""
+    raise FormatError(f"not a pygru model file (looks like {kind.title}){reads}")
 
 
 def _check_notes(notes: Any) -> None:
     """Check the format of the header, and that all its texts are texts."""
     if not isinstance(notes, dict) or notes.get("format") != "pygru":
-        raise FormatError("not a pygru model file: its metadata does not say format=pygru")
+        raise FormatError(
+            "not a pygru model file: its metadata does not say format=pygru; "
+            f"{kinds.TENSORS.call} reads safetensors files of PyTorch"
+        )
     version = notes.get("format_version", "")
     # str.isdigit() is true for digits such as "²", which are not numbers to int().
     if not isinstance(version, str) or not re.fullmatch("[0-9]+", version):
