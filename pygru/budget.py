@@ -10,7 +10,7 @@ import math
 import re
 import sys
 from decimal import Decimal
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -66,6 +66,12 @@ def check_memory(memory: object) -> int | None:
     )
 
 
+def share(memory: Any, part: int, whole: int) -> Any:
+    """Return what ``memory`` allows for ``part`` of ``whole`` steps; a policy stays."""
+    budget = check_memory(memory)
+    return memory if budget is None or part == whole else max(1, budget * part // whole)
+
+
 def choose(
     gru: GRUBase, inputs: Inputs, memory: object, training: bool, n_threads: int | None
 ) -> Choice:
@@ -104,7 +110,7 @@ def choose(
 
 def refuse_huge(gru: GRUBase, inputs: Inputs) -> None:
     """Raise if the output of a batch cannot be addressed."""
-    width = gru.options.output_size
+    width = inputs.output_size
     if inputs.T * inputs.B * width * gru.dtype.itemsize > sys.maxsize:
         raise ValueError(f"output of shape {inputs.shape_of(width)} is too big")
 

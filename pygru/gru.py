@@ -79,6 +79,12 @@ class GRU(GRUSequences):
     layer_norm_eps : float
         The number that is added to the variance there, so that the scale is finite where all
         sums are equal.
+    zero_output_for_mask : bool
+        What the output is at a step that a mask leaves out: 0 if true; by default the state
+        there, which is that of the step before.
+    merge : {"concat", "sum", "mul", "ave"}
+        What the output of a bidirectional GRU is: the two directions one after the other
+        (D*H features), or their sum, product or mean (H features, for one layer only).
 
     Attributes
     ----------
@@ -146,6 +152,8 @@ class GRU(GRUSequences):
         learn_h0: bool = False,
         layer_norm: bool = False,
         layer_norm_eps: float = 1e-5,
+        zero_output_for_mask: bool = False,
+        merge: str = "concat",
     ) -> None:
         options = GRUOptions(
             input_size,
@@ -163,6 +171,8 @@ class GRU(GRUSequences):
             learn_h0=learn_h0,
             layer_norm=layer_norm,
             layer_norm_eps=layer_norm_eps,
+            zero_output_for_mask=zero_output_for_mask,
+            merge=merge,
         )
         if options.dropout > 0 and options.num_layers == 1:
             warnings.warn("dropout has no effect with num_layers=1", UserWarning, stacklevel=2)

@@ -33,6 +33,8 @@ REPLACEABLE = (
     "recurrent_dropout",
     "zoneout",
     "layer_norm_eps",
+    "zero_output_for_mask",
+    "merge",
 )
 
 
@@ -56,6 +58,8 @@ class GRUBase(Parameters, Model):
     learn_h0: bool
     layer_norm: bool
     layer_norm_eps: float
+    zero_output_for_mask: bool
+    merge: str
     num_directions: int
     output_size: int
 
@@ -153,8 +157,8 @@ class GRUBase(Parameters, Model):
             the two GRUs has weights of its own.
         **changes
             New values of ``batch_first``, ``dropout``, ``recurrent_dropout``, ``zoneout``,
-            ``layer_norm_eps`` or ``dtype``. With another ``dtype`` the weights are converted;
-            float64 weights are rounded to float32.
+            ``layer_norm_eps``, ``zero_output_for_mask``, ``merge`` or ``dtype``. With
+            another ``dtype`` the weights are converted; float64 weights are rounded to float32.
 
         Returns
         -------

@@ -12,14 +12,15 @@ from typing import Any, overload
 
 from numpy.typing import ArrayLike, NDArray
 
-from pygru import budget, passes, segments
+from pygru import budget, masking, passes, segments
 from pygru.core import _core, validation
 from pygru.gates import Gates, gates_of
 from pygru.gru_base import GRUBase
 from pygru.inputs import Inputs
+from pygru.masking import PartsTape
 from pygru.segments import SegmentTape
 from pygru.tape import Tape, WholeTape
-from pygru.typing import Floats
+from pygru.typing import Floats, StepFlags
 
 
 class GRUSequences(GRUBase):
@@ -32,6 +33,9 @@ class GRUSequences(GRUBase):
         h0: ArrayLike | None = ...,
         *,
         lengths: ArrayLike | None = ...,
+        mask: StepFlags = ...,
+        reset: StepFlags = ...,
+        reset_to: str = ...,
         out: Floats | None = ...,
         n_threads: int | None = ...,
     ) -> tuple[Floats, Floats]: ...
@@ -43,6 +47,9 @@ class GRUSequences(GRUBase):
         h0: ArrayLike | None = ...,
         *,
         lengths: ArrayLike | None = ...,
+        mask: StepFlags = ...,
+        reset: StepFlags = ...,
+        reset_to: str = ...,
         out: Floats | None = ...,
         n_threads: int | None = ...,
     ) -> tuple[list[Floats], Floats]: ...
@@ -54,6 +61,9 @@ class GRUSequences(GRUBase):
         h0: ArrayLike | None = ...,
         *,
         lengths: ArrayLike | None = ...,
+        mask: StepFlags = ...,
+        reset: StepFlags = ...,
+        reset_to: str = ...,
         out: Floats | None = ...,
         n_threads: int | None = ...,
     ) -> tuple[Floats | list[Floats], Floats]: ...
@@ -64,6 +74,9 @@ class GRUSequences(GRUBase):
         h0: ArrayLike | None = None,
         *,
         lengths: ArrayLike | None = None,
+        mask: StepFlags = None,
+        reset: StepFlags = None,
+        reset_to: str = "initial",
         out: Floats | None = None,
         n_threads: int | None = None,
     ) -> tuple[Floats | list[Floats], Floats]:
@@ -80,6 +93,18 @@ class GRUSequences(GRUBase):
         lengths : array_like of int, optional
             (B,) the valid steps of each sequence, from 0 to T and in any order. Later steps are
             not read, and their output is 0. The lengths are copied first.
+        mask : array_like of bool or list of array_like, optional
+            Which steps count, in the shape of x without its features; a list of (T_i,) if x is
+            a list. A step that does not count is not read, leaves every state as it is and
+            takes no time. The output there is that of the step which is read before it, or
+            the last layer's h0 at the beginning; with ``zero_output_for_mask`` it is 0.
+        reset : array_like of bool or list of array_like, optional
+            Before which steps a new episode begins, in the shape of ``mask``. Nothing is
+            carried from an episode into another one, in either direction. A reset at a step
+            that does not count acts too.
+        reset_to : {"initial", "h0"}
+            What the states are at the beginning of an episode: zeros, or the parameter ``h0``
+            with ``learn_h0``; or the given ``h0`` again.
         out : ndarray, optional
             Where to put the output: an array of its shape and dtype. After an exception its
             contents are undefined.
@@ -94,7 +119,9 @@ class GRUSequences(GRUBase):
             of the forward direction come first. A list if x is one.
         h_n : ndarray
             Last state of each layer and direction, (L*D, B, H) or (L*D, H). The reverse
-            direction ends at the first step of a sequence.
+            direction ends at the first step of a sequence. With ``reset`` the forward
+            direction ends in the last episode of a sequence and the reverse direction in the
+            first one; h0 enters where each direction begins to read.
 
         Raises
         ------
@@ -112,11 +139,20 @@ class GRUSequences(GRUBase):
         >>> [output.shape for output in outputs]
         [(4, 3), (2, 3)]
         """
-        if h0 is None and lengths is None and out is None and n_threads is None:
+        is_plain = mask is None and reset is None and lengths is None
+        if is_plain and h0 is None and out is None and n_threads is None:
             result = passes.run_short(self, x)
             if result is not None:
                 return result
         inputs = Inputs(self, x, h0, lengths)
+        request = masking.request_of(self, inputs, mask, reset, reset_to)
+        if request is not None or self.merge != "concat":
+
+            def run(part: Inputs) -> tuple[Any, Floats, Tape | None]:
+                return passes.forward(self, part, _core.KEEP_NOTHING, False, None, n_threads)
+
+            output, h_n, _ = masking.forward(self, inputs, request, run, out)
+            return output, h_n
         output, h_n, _ = passes.forward(self, inputs, _core.KEEP_NOTHING, False, out, n_threads)
         return output, h_n
 
@@ -127,6 +163,9 @@ class GRUSequences(GRUBase):
         h0: ArrayLike | None = ...,
         *,
         lengths: ArrayLike | None = ...,
+        mask: StepFlags = ...,
+        reset: StepFlags = ...,
+        reset_to: str = ...,
         training: bool = ...,
         memory: int | str = ...,
         n_threads: int | None = ...,
@@ -139,6 +178,9 @@ class GRUSequences(GRUBase):
         h0: ArrayLike | None = ...,
         *,
         lengths: ArrayLike | None = ...,
+        mask: StepFlags = ...,
+        reset: StepFlags = ...,
+        reset_to: str = ...,
         training: bool = ...,
         memory: int | str = ...,
         n_threads: int | None = ...,
@@ -151,6 +193,9 @@ class GRUSequences(GRUBase):
         h0: ArrayLike | None = ...,
         *,
         lengths: ArrayLike | None = ...,
+        mask: StepFlags = ...,
+        reset: StepFlags = ...,
+        reset_to: str = ...,
         training: bool = ...,
         memory: int | str = ...,
         n_threads: int | None = ...,
@@ -162,6 +207,9 @@ class GRUSequences(GRUBase):
         h0: ArrayLike | None = None,
         *,
         lengths: ArrayLike | None = None,
+        mask: StepFlags = None,
+        reset: StepFlags = None,
+        reset_to: str = "initial",
         training: bool = True,
         memory: int | str = "gates",
         n_threads: int | None = None,
@@ -170,7 +218,7 @@ class GRUSequences(GRUBase):
 
         Parameters
         ----------
-        x, h0, lengths, n_threads
+        x, h0, lengths, mask, reset, reset_to, n_threads
             As for calling the GRU. :meth:`backward` uses the same ``n_threads``.
         training : bool
             Whether dropout, recurrent dropout and zoneout act at random. Otherwise zoneout has
@@ -216,10 +264,23 @@ class GRUSequences(GRUBase):
         training = validation.check_bool("training", training)
         budget.check_memory(memory)
         inputs = Inputs(self, x, h0, lengths)
-        keep, segment = budget.choose(self, inputs, memory, training, n_threads)
-        if segment is not None:
-            return segments.forward(self, inputs, segment, training, n_threads)
-        output, h_n, tape = passes.forward(self, inputs, keep, training, None, n_threads)
+        request = masking.request_of(self, inputs, mask, reset, reset_to)
+
+        def run(part: Inputs, memory: Any = memory) -> tuple[Any, Floats, Tape | None]:
+            keep, segment = budget.choose(self, part, memory, training, n_threads)
+            if segment is not None:
+                return segments.forward(self, part, segment, training, n_threads)
+            return passes.forward(self, part, keep, training, None, n_threads)
+
+        def run_part(part: Inputs) -> tuple[Any, Floats, Tape | None]:
+            steps = part.T * part.B if request is None else len(request.pieces.time)
+            return run(part, budget.share(memory, int(part.full_lengths().sum()), steps))
+
+        if request is None and self.merge == "concat":
+            output, h_n, tape = run(inputs)
+        else:
+            with passes.drawing(self, training):
+                output, h_n, tape = masking.forward(self, inputs, request, run_part)
         assert tape is not None
         return output, h_n, tape
 
@@ -249,7 +310,9 @@ class GRUSequences(GRUBase):
         d_x : ndarray or list of ndarray
             Gradient with respect to x, in its form; 0 after the end of a sequence.
         d_h0 : ndarray
-            Gradient with respect to h0, (L*D, B, H) or (L*D, H).
+            Gradient with respect to h0, (L*D, B, H) or (L*D, H). With ``reset`` it is that of
+            the state with which each sequence begins, and with ``reset_to="h0"`` of every
+            episode.
 
         Raises
         ------
@@ -260,11 +323,13 @@ class GRUSequences(GRUBase):
         MemoryError
             If the result or the workspace cannot be allocated.
         """
-        if not isinstance(tape, (WholeTape, SegmentTape)):
+        if not isinstance(tape, (WholeTape, SegmentTape, PartsTape)):
             raise RuntimeError(
                 "backward() needs a tape: output, h_n, tape = gru.forward(x); "
                 f"got {validation.type_name(tape)}"
             )
+        if isinstance(tape, PartsTape):
+            return masking.backward(self, tape, d_output, d_h_n)
         if isinstance(tape, SegmentTape):
             return segments.backward(self, tape, d_output, d_h_n)
         return passes.backward(self, tape, d_output, d_h_n)
@@ -275,12 +340,15 @@ class GRUSequences(GRUBase):
         h0: ArrayLike | None = None,
         *,
         lengths: ArrayLike | None = None,
+        mask: StepFlags = None,
+        reset: StepFlags = None,
+        reset_to: str = "initial",
     ) -> list[Gates]:
         """Return the values of all gates and states at every step.
 
         Parameters
         ----------
-        x, h0, lengths
+        x, h0, lengths, mask, reset, reset_to
             As for calling the GRU.
 
         Returns
@@ -288,7 +356,8 @@ class GRUSequences(GRUBase):
         list of Gates
             One per layer and direction, in the order of ``h_n``. Step t of each array belongs
             to step t of x, also in the reverse direction. For a list of sequences the arrays
-            are padded.
+            are padded. At a step that ``mask`` leaves out, the gates are 0 and ``h`` is the
+            state that stays.
 
         Examples
         --------
@@ -299,6 +368,10 @@ class GRUSequences(GRUBase):
         (4, 3)
         """
         inputs = Inputs(self, x, h0, lengths)
+        request = masking.request_of(self, inputs, mask, reset, reset_to)
+        if request is not None:
+            return masking.gates(self, inputs, request)
+        inputs.output_size = self.options.states_size
         _, _, tape = passes.forward(self, inputs, _core.KEEP_GATES, False, None, None)
         assert tape is not None
         return gates_of(tape)

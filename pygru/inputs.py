@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pygru.core import validation
 from pygru.data.padding import pad_sequences
-from pygru.typing import Floats
+from pygru.typing import Booleans, Floats
 
 if TYPE_CHECKING:
     from pygru.gru_base import GRUBase
@@ -34,12 +34,18 @@ class Inputs:
         Steps and sequences.
     is_single, is_list : bool
         Whether the caller gave one sequence without a batch axis, or a list of sequences.
+    batch_first : bool
+        Whether arrays of the caller are (B, T, n).
+    output_size : int
+        The features of the output in the caller's form.
     """
 
     def __init__(
         self, gru: GRUBase, x: ArrayLike, h0: ArrayLike | None, lengths: ArrayLike | None
     ) -> None:
         self.gru = gru
+        self.batch_first = gru.batch_first
+        self.output_size = gru.output_size
         self.is_list = False
         if _is_list_of_sequences(x):
             self.is_list = True
@@ -65,6 +71,23 @@ class Inputs:
             self.lengths = validation.as_lengths(of_each, self.B, self.T)
         self.h0 = self.state("h0", h0)
 
+    @classmethod
+    def of_core(
+        cls, gru: GRUBase, x: Floats, h0: Floats | None, lengths: NDArray[np.int64] | None
+    ) -> Inputs:
+        """Return the input of a call inside of another one, in the form of the core.
+
+        Its arrays are (T, B, n) whatever ``gru.batch_first`` is, and the output has the
+        features of all directions. Nothing is checked.
+        """
+        self = cls.__new__(cls)
+        self.gru = gru
+        self.batch_first = self.is_single = self.is_list = False
+        self.output_size = gru.options.states_size
+        self.x, self.h0, self.lengths = validation.dense_last_axis(x), h0, lengths
+        self.T, self.B = x.shape[:2]
+        return self
+
     def release(self) -> None:
         """Drop the caller's arrays, because the tape has its own copies."""
         del self.x, self.h0
@@ -73,13 +96,13 @@ class Inputs:
         """Return a (T, B, n) view of an array in the caller's layout."""
         if self.is_single:
             return array[:, np.newaxis, :]
-        return array.swapaxes(0, 1) if self.gru.batch_first else array
+        return array.swapaxes(0, 1) if self.batch_first else array
 
     def shape_of(self, width: int) -> tuple[int, ...]:
         """Return the caller's shape of an array with ``width`` features per step."""
         if self.is_single:
             return (self.T, width)
-        return (self.B, self.T, width) if self.gru.batch_first else (self.T, self.B, width)
+        return (self.B, self.T, width) if self.batch_first else (self.T, self.B, width)
 
     def state_shape(self) -> tuple[int, ...]:
         """Return the caller's shape of a state: (L*D, B, H), or (L*D, H) of one sequence."""
@@ -102,6 +125,43 @@ class Inputs:
         assert state is not None
         return state.reshape(-1)
 
+    def step_flags(self, name: str, value: Any) -> Booleans | None:
+        """Check one bool per step (mask, reset) and return a copy (B, T), or None.
+
+        The flags have the shape of x without its features; a list if x is one.
+        """
+        if value is None:
+            return None
+        if self.is_list:
+            return self._flags_of_list(name, value)
+        array = validation.as_flags(name, value)
+        axes = "(time={},)"
+        shape: tuple[int, ...] = (self.T,)
+        if not self.is_single:
+            axes = "(batch={}, time={})" if self.batch_first else "(time={1}, batch={0})"
+            shape = (self.B, self.T) if self.batch_first else (self.T, self.B)
+            axes = axes.format(self.B, self.T)
+        validation.check_shape(name, array, shape, axes.format(self.T))
+        if self.is_single:
+            return array[np.newaxis]
+        return array if self.batch_first else np.ascontiguousarray(array.T)
+
+    def _flags_of_list(self, name: str, value: Any) -> Booleans:
+        if not isinstance(value, (list, tuple)) or len(value) != self.B:
+            got = validation.type_name(value)
+            if isinstance(value, (list, tuple)):
+                got = f"{got} of {len(value)}"
+            raise ValueError(
+                f"{name} must be a list of {self.B} arrays (time,), because x is a list of "
+                f"sequences, got {got}"
+            )
+        flags = np.zeros((self.B, self.T), np.bool_)
+        for i, (row, each) in enumerate(zip(flags, value, strict=True)):
+            array, length = validation.as_flags(f"{name}[{i}]", each), self.full_lengths()[i]
+            validation.check_shape(f"{name}[{i}]", array, (length,), f"(time={length},)")
+            row[:length] = array
+        return flags
+
     def full_lengths(self) -> NDArray[np.int64]:
         """Return the length of each sequence, which is T if no lengths were given."""
         if self.lengths is not None:
@@ -112,7 +172,7 @@ class Inputs:
         """Return a padded result in the caller's form: views of it in a list if x was one."""
         if not self.is_list:
             return array
-        rows = array if self.gru.batch_first else array.swapaxes(0, 1)
+        rows = array if self.batch_first else array.swapaxes(0, 1)
         return [row[:length] for row, length in zip(rows, self.full_lengths(), strict=True)]
 
 

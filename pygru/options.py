@@ -16,6 +16,7 @@ from numpy.typing import DTypeLike
 
 from pygru.core import validation
 from pygru.core.hints import NamedArguments
+from pygru.merging import MERGES
 from pygru.nn.initializers import INITIALIZERS
 from pygru.variant import Variant
 
@@ -36,6 +37,8 @@ class GRUOptions(NamedArguments):
         As for :class:`GRU`.
     variant, dtype, init, recurrent_dropout, zoneout, learn_h0, layer_norm, layer_norm_eps
         As for :class:`GRU`.
+    zero_output_for_mask, merge
+        As for :class:`GRU`.
 
     Attributes
     ----------
@@ -48,7 +51,11 @@ class GRUOptions(NamedArguments):
     num_states : int
         L*D, the states that a sequence has at each step.
     output_size : int
-        D*H, the features of the output.
+        The features of the output: D*H, or H if ``merge`` combines the two directions.
+    states_size : int
+        D*H, the features of all directions before they are merged.
+    reads_backwards : tuple of bool
+        For each direction whether it reads a sequence from its end.
 
     Raises
     ------
@@ -86,6 +93,8 @@ class GRUOptions(NamedArguments):
     learn_h0: bool
     layer_norm: bool
     layer_norm_eps: float
+    zero_output_for_mask: bool
+    merge: str
 
     def __init__(
         self,
@@ -105,6 +114,8 @@ class GRUOptions(NamedArguments):
         learn_h0: bool = False,
         layer_norm: bool = False,
         layer_norm_eps: float = 1e-5,
+        zero_output_for_mask: bool = False,
+        merge: str = "concat",
     ) -> None:
         self._set(
             input_size=validation.check_int("input_size", input_size, 1),
@@ -122,13 +133,31 @@ class GRUOptions(NamedArguments):
             learn_h0=validation.check_bool("learn_h0", learn_h0),
             layer_norm=validation.check_bool("layer_norm", layer_norm),
             layer_norm_eps=_check_eps(layer_norm_eps),
+            zero_output_for_mask=validation.check_bool(
+                "zero_output_for_mask", zero_output_for_mask
+            ),
+            merge=validation.check_choice("merge", merge, MERGES),
         )
+        self._check_merge()
         self._refuse_huge()
 
     def _set(self, **values: Any) -> None:
         """Set the fields of this frozen object; only ``__init__`` may do so."""
         for name, value in values.items():
             object.__setattr__(self, name, value)
+
+    def _check_merge(self) -> None:
+        if self.merge == "concat":
+            return
+        if not self.bidirectional:
+            raise ValueError(
+                f"merge={self.merge!r} needs bidirectional=True: it merges the two directions"
+            )
+        if self.num_layers > 1:
+            raise ValueError(
+                f"merge={self.merge!r} needs num_layers=1, got {self.num_layers}; for more "
+                "layers put several such GRUs into a Sequential"
+            )
 
     def _refuse_huge(self) -> None:
         if self.parameter_count > MOST_PARAMETERS:
@@ -154,8 +183,18 @@ class GRUOptions(NamedArguments):
 
     @property
     def output_size(self) -> int:
-        """D*H, the features of the output at each step."""
+        """The features of the output at each step: D*H, or H if the directions are merged."""
+        return self.states_size if self.merge == "concat" else self.hidden_size
+
+    @property
+    def states_size(self) -> int:
+        """D*H, the features of all directions at each step, before they are merged."""
         return self.num_directions * self.hidden_size
+
+    @property
+    def reads_backwards(self) -> tuple[bool, ...]:
+        """For each direction whether it reads a sequence from its end."""
+        return (False, True)[: self.num_directions]
 
     @property
     def parameter_count(self) -> int:

@@ -153,7 +153,7 @@ def run_short(gru: GRUBase, x: Any) -> tuple[Floats, Floats] | None:
 
 def new_output(gru: GRUBase, inputs: Inputs, out: Floats | None) -> Floats:
     """Return the array for the output: ``out`` if it fits, or a new one."""
-    shape = inputs.shape_of(gru.options.output_size)
+    shape = inputs.shape_of(inputs.output_size)
     if out is None:
         return allocate(shape, gru.dtype, "the output")
     if inputs.is_list:
@@ -183,31 +183,48 @@ def backward(
 ) -> tuple[Floats | list[Floats], Floats]:
     """Add the gradients of a tape to ``gru.grads``; return d_x and d_h0."""
     packed = check_tape(gru, tape)
-    inputs, plan = tape.inputs, tape.plan
+    inputs = tape.inputs
     d_y = output_gradient(gru, inputs, d_output)
     d_h = inputs.state("d_h_n", d_h_n)
-    n_used = threads.threads_for(tape.n_threads, plan.sizes(1))
     d_x = allocate(inputs.shape_of(gru.input_size), gru.dtype, "d_x")
     d_h0 = allocate(math.prod(inputs.state_shape()), gru.dtype, "d_h0")
     grads = gru.flat_grads
     # The gradient of a learned h0 comes after that of the weights; both are added in one step.
     aside = zeros_like_grads(gru) if tape.learned_h0 else None
     result = inputs.sequences(d_x), d_h0.reshape(inputs.state_shape())
+    into = grads if aside is None else aside
+    go_back(gru, tape, packed, d_y, d_h, inputs.time_major(d_x), d_h0, into)
+    if aside is not None:
+        add_gradients(gru, tape, aside, d_h0)
+    return result
+
+
+def go_back(
+    gru: GRUBase,
+    tape: WholeTape,
+    packed: Bytes | None,
+    d_y: Floats | None,
+    d_h_n: Floats | None,
+    d_x: Floats,
+    d_h0: Floats,
+    grads: Floats,
+) -> None:
+    """Go back through a tape: write d_x (T, B, I) and d_h0, flat, and add to ``grads``.
+
+    ``d_y`` (T, B, D*H) and ``d_h_n``, flat, are the gradients of the results; None for zeros.
+    """
     gru._runner.backward(
-        plan,
-        n_used,
+        tape.plan,
+        threads.threads_for(tape.n_threads, tape.plan.sizes(1)),
         packed=packed,
         tape=tape.memory,
         noise=tape.noise,
         d_y=d_y,
-        d_h_n=d_h,
-        d_x=inputs.time_major(d_x),
+        d_h_n=d_h_n,
+        d_x=d_x,
         d_h0=d_h0,
-        grads=grads if aside is None else aside,
+        grads=grads,
     )
-    if aside is not None:
-        add_gradients(gru, tape, aside, d_h0)
-    return result
 
 
 def check_tape(gru: GRUBase, tape: Tape) -> Bytes | None:
@@ -254,9 +271,10 @@ def output_gradient(gru: GRUBase, inputs: Inputs, d_output: ArrayLike | None) ->
                 f"{inputs.full_lengths().tolist()}, got {lengths.tolist()}"
             )
     array = validation.as_real("d_output", d_output, gru.dtype)
-    shape = inputs.shape_of(gru.options.output_size)
-    axes = "(time, D*H)" if inputs.is_single else "(time, batch, D*H)"
+    shape = inputs.shape_of(inputs.output_size)
+    width = "D*H" if gru.merge == "concat" else "H"
+    axes = "time" if inputs.is_single else "time, batch"
     if gru.batch_first and not inputs.is_single:
-        axes = "(batch, time, D*H)"
-    validation.check_shape("d_output", array, shape, f"{axes} = {shape}")
+        axes = "batch, time"
+    validation.check_shape("d_output", array, shape, f"({axes}, {width}) = {shape}")
     return validation.dense_last_axis(inputs.time_major(array))

@@ -197,19 +197,37 @@ def backward(
     inputs = tape.inputs
     d_y = passes.output_gradient(gru, inputs, d_output)
     given = inputs.state("d_h_n", d_h_n)
-    d_h = allocate(math.prod(inputs.state_shape()), gru.dtype, "the gradient of a state")
-    d_h0 = allocate(d_h.size, gru.dtype, "d_h0")
+    d_h0 = allocate(math.prod(inputs.state_shape()), gru.dtype, "d_h0")
     d_x = allocate(inputs.shape_of(gru.input_size), gru.dtype, "d_x")
     # Only the complete gradient of the call is added to that of the caller.
     grads = passes.zeros_like_grads(gru)
-    d_h0[...] = 0 if given is None else given
-    x = tape.memory.reshape(inputs.T, inputs.B, gru.input_size)
-    d_x_rows = inputs.time_major(d_x)
     of_list = inputs.sequences(d_x)
+    go_back(gru, tape, packed, d_y, given, inputs.time_major(d_x), d_h0, grads)
+    result = of_list, d_h0.reshape(inputs.state_shape())
+    passes.add_gradients(gru, tape, grads, d_h0)
+    return result
+
+
+def go_back(
+    gru: GRUBase,
+    tape: SegmentTape,
+    packed: Bytes | None,
+    d_y: Floats | None,
+    d_h_n: Floats | None,
+    d_x: Floats,
+    d_h0: Floats,
+    grads: Floats,
+) -> None:
+    """Do what :func:`pygru.passes.go_back` does, for a tape of segments."""
+    inputs = tape.inputs
+    d_before = allocate(d_h0.size, gru.dtype, "the gradient of a state")
+    d_after = allocate(d_h0.size, gru.dtype, "the gradient of a state")
+    d_before[...] = 0 if d_h_n is None else d_h_n
+    x = tape.memory.reshape(inputs.T, inputs.B, gru.input_size)
     room = _Room(gru, inputs.B, tape.segments, _core.KEEP_GATES, tape.n_threads)
     for number in reversed(range(len(tape.segments))):
         segment = tape.segments[number]
-        d_h, d_h0 = d_h0, d_h
+        d_after, d_before = d_before, d_after
         _segment_backward(
             gru,
             tape,
@@ -218,14 +236,12 @@ def backward(
             room,
             x=segment.of(x),
             d_y=None if d_y is None else segment.of(d_y),
-            d_h_n=d_h,
-            d_x=segment.of(d_x_rows),
-            d_h0=d_h0,
+            d_h_n=d_after,
+            d_x=segment.of(d_x),
+            d_h0=d_before,
             grads=grads,
         )
-    result = of_list, d_h0.reshape(inputs.state_shape())
-    passes.add_gradients(gru, tape, grads, d_h0)
-    return result
+    d_h0[...] = d_before
 
 
 def _segment_backward(

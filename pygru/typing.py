@@ -20,6 +20,9 @@ Integers: TypeAlias = NDArray[np.integer[Any]]
 #: A mask.
 Booleans: TypeAlias = NDArray[np.bool_]
 
+#: One bool per step: an array like x without its features, or a list of arrays; or None.
+StepFlags: TypeAlias = NDArray[np.bool_] | Sequence[Any] | None
+
 #: What a random generator is made from; None takes fresh entropy from the system.
 Seed: TypeAlias = (
     int

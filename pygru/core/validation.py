@@ -277,6 +277,23 @@ def as_lengths(
     return np.require(array, np.int64, ["C", "A"])
 
 
+def as_flags(name: str, value: object) -> NDArray[np.bool_]:
+    """Return a copy of an array of bool; numbers are refused, because 2 or NaN mean nothing."""
+    refuse_foreign(name, value)
+    try:
+        array = np.array(value)  # a copy: what is checked here is what will be used
+    except ValueError:
+        raise ValueError(
+            f"{name} must be an array of bool, got rows of unequal length"
+        ) from None
+    if array.size == 0 and array.dtype.kind == "f":  # np.array([]) is float64
+        array = array.astype(np.bool_)
+    if array.dtype != np.bool_:
+        hint = f"; np.asarray({name}, bool) is one" if array.dtype.kind in "iuf" else ""
+        raise TypeError(f"{name} must be an array of bool, got dtype {array.dtype}{hint}")
+    return array
+
+
 def check_out(name: str, out: object, dtype: DTypeLike, shape: tuple[int, ...]) -> None:
     """Raise unless ``out`` can receive a result of ``shape`` and ``dtype``."""
     if not isinstance(out, np.ndarray):

@@ -1,0 +1,209 @@
+"""Which steps of a batch count, and the shorter sequences that they make: only indices.
+
+A mask leaves steps out, and a reset begins a new episode. An episode is a sequence of its own,
+because nothing is carried into it. So the steps of a row that count are cut into *pieces*, one
+per episode. The pieces are the sequences of a shorter batch, which the core runs as usual.
+Nothing here knows what a GRU is.
+
+Three forms of the same values occur: the batch of the caller (T, B, F); the counted steps
+(n, F), row by row and each row in the order of time, so that those of a piece follow one
+another; and the batches of pieces that the core runs, (T', P', F).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pygru.core.memory import allocate
+from pygru.typing import Booleans, Floats, Integers
+
+# Pieces are divided into several batches if a single one would have this many times as many
+# steps, padding included, as the batch of the caller. Masks alone never do that.
+MOST_PADDING = 4
+
+
+class Group(NamedTuple):
+    """Pieces that run as one batch.
+
+    Attributes
+    ----------
+    members : ndarray
+        (P',) the pieces, in ascending order.
+    lengths : ndarray
+        (P',) the counted steps of each.
+    counted : ndarray or slice
+        (n',) which of all counted steps are theirs.
+    step, place : ndarray
+        (n',) where each of these steps is in the batch.
+    """
+
+    members: Integers
+    lengths: NDArray[np.int64]
+    counted: Integers | slice
+    step: Integers
+    place: Integers
+
+    def batch(self, rows: Floats) -> Floats:
+        """Return the batch (T', P', F) of counted steps (n, F); padding is not set."""
+        shape = (int(self.lengths.max(initial=0)), len(self.members), rows.shape[1])
+        batch: Floats = allocate(shape, rows.dtype, "the steps that count")
+        batch[self.step, self.place] = rows[self.counted]
+        return batch
+
+    def read(self, batch: Floats, rows: Floats) -> None:
+        """Copy a batch (T', P', F) into the counted steps (n, F)."""
+        rows[self.counted] = batch[self.step, self.place]
+
+
+class Pieces:
+    """The counted steps of a batch, and the pieces that they make.
+
+    Parameters
+    ----------
+    lengths : ndarray
+        (B,) the valid steps of each row.
+    mask : ndarray or None
+        (B, T) which steps count; None for all. Steps after the end of a row never do.
+    reset : ndarray or None
+        (B, T) before which steps an episode begins.
+
+    Attributes
+    ----------
+    counts : ndarray
+        (P,) the counted steps of each piece. A piece of masked steps has none.
+    row : ndarray
+        (P,) the row of each piece, ascending; the pieces of a row are in the order of time.
+    first, last : ndarray
+        (B,) the first and the last piece of each row. Every row has at least one.
+    is_fresh : ndarray
+        (B,) whether a reset precedes the first step of a row.
+    time, row_of_step : ndarray
+        (n,) where each counted step is.
+    groups : list of Group
+        All pieces; mostly in a single group.
+    """
+
+    def __init__(
+        self, lengths: Integers, mask: Booleans | None, reset: Booleans | None
+    ) -> None:
+        T = next(flags.shape[1] for flags in (mask, reset) if flags is not None)
+        B = len(lengths)
+        valid = np.arange(T) < lengths[:, np.newaxis]
+        counted = valid if mask is None else valid & mask
+        begins = np.zeros((B, T), np.bool_) if reset is None else valid & reset
+        # A reset before the first step leaves no piece before it.
+        self.is_fresh = begins[:, 0].copy() if T else np.zeros(B, np.bool_)
+        begins[:, :1] = False
+
+        pieces_of_row = 1 + begins.sum(axis=1)
+        self.last = np.cumsum(pieces_of_row) - 1
+        self.first = self.last - pieces_of_row + 1
+        self.row = np.repeat(np.arange(B), pieces_of_row)
+        piece = self.first[:, np.newaxis] + np.cumsum(begins, axis=1)
+
+        self.row_of_step, self.time = np.nonzero(counted)
+        self._piece_of_step = piece[self.row_of_step, self.time]
+        counts = np.bincount(self._piece_of_step, minlength=len(self.row))
+        self.counts: NDArray[np.int64] = counts.astype(np.int64)
+        self._end = np.cumsum(self.counts)  # of each piece in the counted steps
+        self.groups = self._grouped(T * B)
+
+        # All valid steps, row by row, for the outputs of those that do not count.
+        self.leaves_out = bool((counted != valid).any())
+        if self.leaves_out:
+            self._valid_row, self._valid_time = np.nonzero(valid)
+            self._is_counted = counted[valid]
+            self._valid_piece = piece[valid]
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def _grouped(self, steps: int) -> list[Group]:
+        counts = self.counts
+        begin = self._end - counts
+        step = np.arange(len(self.time)) - np.repeat(begin, counts)
+        longest = int(counts.max(initial=0))
+        if longest * len(counts) <= MOST_PADDING * steps:
+            members = np.arange(len(counts))
+            return [Group(members, counts, slice(None), step, self._piece_of_step)]
+        # Lengths of one group differ by less than a factor of 2.
+        size = np.maximum(np.frexp(counts.astype(np.float64))[1], 1)
+        place = np.empty(len(counts), np.int64)
+        groups = []
+        for each in np.unique(size):
+            members = np.flatnonzero(size == each)
+            place[members] = np.arange(len(members))
+            own = np.flatnonzero(size[self._piece_of_step] == each)
+            groups.append(
+                Group(members, counts[members], own, step[own], place[self._piece_of_step[own]])
+            )
+        return groups
+
+    # ---- values of counted steps ------------------------------------------------------------
+
+    def take(self, array: Floats) -> Floats:
+        """Return the counted steps (n, F) of an array (T, B, F); no other step is read."""
+        rows: Floats = array[self.time, self.row_of_step]
+        return rows
+
+    def put(self, rows: Floats, target: Floats) -> None:
+        """Copy counted steps (n, F) to their places in (T, B, F)."""
+        target[self.time, self.row_of_step] = rows
+
+    # ---- steps that do not count ------------------------------------------------------------
+
+    def repeat(
+        self, rows: Floats, initial: Floats | None, target: Floats, backwards: bool
+    ) -> None:
+        """Give every step that is left out the value of the counted step read before it.
+
+        Parameters
+        ----------
+        rows : ndarray
+            (n, F) the counted steps.
+        initial : ndarray or None
+            (P, F) what was there before the first counted step of each piece; None for zeros.
+        target : ndarray
+            (T, B, F) whose left-out steps are set.
+        backwards : bool
+            Whether the steps are read from the last to the first, so that the step that is
+            read before is the next one in time.
+        """
+        out = ~self._is_counted
+        piece, time, row = self._valid_piece[out], self._valid_time[out], self._valid_row[out]
+        source, is_there = self._read_before(out, piece, backwards)
+        target[time[is_there], row[is_there]] = rows[source[is_there]]
+        first = ~is_there
+        target[time[first], row[first]] = 0 if initial is None else initial[piece[first]]
+
+    def _read_before(
+        self, out: Booleans, piece: Integers, backwards: bool
+    ) -> tuple[Integers, Booleans]:
+        """Return which counted step was read before each left-out one, and if there is one."""
+        following = np.cumsum(self._is_counted, dtype=np.int64)[out]  # the next counted step
+        if backwards:
+            return following, following < self._end[piece]
+        begin = self._end[piece] - self.counts[piece]
+        return following - 1, following > begin
+
+    def sum_repeats(self, d_values: Floats, backwards: bool) -> tuple[Floats, Floats]:
+        """Return the gradients of :meth:`repeat`: of ``rows``, and of ``initial``.
+
+        ``d_values`` (T, B, F) is the gradient of all steps; those after the end are not read.
+        """
+        order = slice(None, None, -1 if backwards else 1)
+        piece, is_counted = self._valid_piece[order], self._is_counted[order]
+        values = d_values[self._valid_time[order], self._valid_row[order]]
+        # A value is repeated until the next counted step, or the next piece, is read.
+        begins = is_counted.copy()
+        begins[:1] = True
+        begins[1:] |= piece[1:] != piece[:-1]
+        starts = np.flatnonzero(begins)
+        sums = np.add.reduceat(values, starts, axis=0)
+        of_step = is_counted[starts]
+        d_initial = np.zeros((len(self), values.shape[1]), values.dtype)
+        d_initial[piece[starts[~of_step]]] = sums[~of_step]
+        return sums[of_step][order], d_initial
