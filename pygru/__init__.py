@@ -62,11 +62,13 @@ from pygru.variant import Variant
 
 if TYPE_CHECKING:
     from pygru.io.from_arrays import from_arrays
+    from pygru.io.onnx.export import to_onnx
 
 # The home of each public name that is imported when it is used first: most programs read no
 # file of another library, and `import pygru` should be quick.
 LAZY = {
     "from_arrays": "pygru.io.from_arrays",
+    "to_onnx": "pygru.io.onnx.export",
 }
 
 __all__ = [
@@ -129,6 +131,7 @@ __all__ = [
     "schedules",
     "set_num_threads",
     "show_config",
+    "to_onnx",
     "unpad_sequences",
 ]
 

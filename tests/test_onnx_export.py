@@ -1,0 +1,471 @@
+"""to_onnx: the files that it writes, computed by an interpreter that shares no code with it.
+
+``test_onnx_runtime.py`` runs the same kinds of models in ONNX Runtime, where it is installed.
+"""
+
+import itertools
+import os
+
+import numpy as np
+import pytest
+from onnx_interpreter import Model
+
+import pygru
+from pygru.io.onnx import export
+from pygru.io.onnx.export import onnx_bytes
+
+T, B, I, H = 4, 3, 2, 3
+LENGTHS = [4, 0, 2]
+EPS = 2.0**-10  # a number that ONNX's float32 attribute holds exactly
+VARIANTS = ["chung", "cho", "pytorch", pygru.Variant("after", "replace")]
+
+
+def gru_with_large_weights(rng, *sizes, **options):
+    """A float64 GRU whose gates are not all near one half."""
+    gru = pygru.GRU(*sizes, dtype=np.float64, **options)
+    gru.flat_parameters = rng.uniform(-1.5, 1.5, gru.flat_parameters.size)
+    return gru
+
+
+def padded(rng, *shape, lengths=None):
+    """A batch, batch first, with NaN after the end of each sequence."""
+    x = rng.standard_normal(shape)
+    for sequence, end in zip(x, lengths or (), strict=False):
+        sequence[end:] = np.nan
+    return x
+
+
+def read(model, **options):
+    return Model(onnx_bytes(model, **options))
+
+
+# ---- a GRU ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_a_gru_over_whole_sequences(layers, bidirectional, variant):
+    rng = np.random.default_rng(0)
+    options = itertools.product([False, True], repeat=4)
+    for bias, batch_first, with_lengths, with_h0 in options:
+        gru = gru_with_large_weights(
+            rng, I, H, layers, bias, batch_first, 0.0, bidirectional, variant=variant
+        )
+        lengths = LENGTHS if with_lengths else None
+        x = padded(rng, B, T, I, lengths=lengths)
+        x = x if batch_first else x.swapaxes(0, 1)
+        h0 = rng.standard_normal((gru.options.num_states, B, H)) if with_h0 else None
+        given = {"x": x}
+        given |= {"lengths": np.array(lengths)} if with_lengths else {}
+        given |= {"h0": h0} if with_h0 else {}
+        result = read(gru, lengths=with_lengths, h0=with_h0)(**given)
+        output, h_n = gru(x, h0, lengths=lengths)
+        np.testing.assert_allclose(result["output"], output, rtol=0, atol=1e-13)
+        np.testing.assert_allclose(result["h_n"], h_n, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("lengths", [None, LENGTHS])
+def test_learned_states_are_those_of_every_sequence(batch_first, lengths):
+    rng = np.random.default_rng(1)
+    gru = gru_with_large_weights(rng, I, H, 2, batch_first=batch_first, learn_h0=True)
+    x = padded(rng, B, T, I)
+    x = x if batch_first else x.swapaxes(0, 1)
+    ends = {} if lengths is None else {"lengths": np.array(lengths)}
+    result = read(gru, lengths=lengths is not None)(x=x, **ends)
+    output, h_n = gru(x, **ends)
+    np.testing.assert_allclose(result["output"], output, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(result["h_n"], h_n, rtol=0, atol=1e-13)
+    # An input of this name takes their place.
+    h0 = rng.standard_normal((2, B, H))
+    result = read(gru, h0=True)(x=x, h0=h0)
+    np.testing.assert_allclose(result["h_n"], gru(x, h0)[1], rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("merge", ["sum", "mul", "ave"])
+def test_merged_directions(merge, batch_first):
+    rng = np.random.default_rng(9)
+    options = {"bidirectional": True, "merge": merge, "batch_first": batch_first}
+    gru = gru_with_large_weights(rng, I, H, **options)
+    x = padded(rng, B, T, I, lengths=LENGTHS)
+    x = x if batch_first else x.swapaxes(0, 1)
+    for opset in (17, 18):
+        result = read(gru, lengths=True, opset=opset)(x=x, lengths=np.array(LENGTHS))
+        output, h_n = gru(x, lengths=LENGTHS)
+        np.testing.assert_allclose(result["output"], output, rtol=0, atol=1e-13)
+        np.testing.assert_allclose(result["h_n"], h_n, rtol=0, atol=1e-13)
+
+
+def test_the_noise_of_training_has_no_effect():
+    gru = pygru.GRU(I, H, 2, dropout=0.5, recurrent_dropout=0.5, seed=0)
+    x = np.ones((T, B, I))
+    np.testing.assert_allclose(read(gru)(x=x)["output"], gru(x)[0], rtol=0, atol=1e-6)
+
+
+def test_float32_weights_are_written_bit_for_bit():
+    gru = pygru.GRU(I, H, variant="pytorch", seed=0)
+    constants = read(gru).constants
+    r, z, n = np.split(gru.parameters["weight_hh_l0"], 3)
+    assert constants["R_l0"].dtype == np.float32
+    assert (constants["R_l0"] == np.concatenate([z, r, n])).all()
+    other = read(pygru.io.to_variant(gru, pygru.Variant("after", "replace"))).constants
+    assert all((other[name] == constants[name]).all() for name in ("W_l0", "R_l0", "B_l0"))
+
+
+# ---- models --------------------------------------------------------------------------------
+
+
+class Scale(pygru.Layer):
+    """A layer of the user's own."""
+
+    def __init__(self):
+        self.create_parameters()
+
+    def get_config(self):
+        return {}
+
+    def forward(self, x, *, lengths=None, training=True):
+        return 2 * x, None
+
+
+def gru(*sizes, **options):
+    return pygru.GRU(*sizes, batch_first=True, dtype=np.float64, **options)
+
+
+def linear(*sizes, **options):
+    return pygru.Linear(*sizes, dtype=np.float64, **options)
+
+
+def of_steps():
+    """Models with an output for every step, by name. Their input has I features."""
+    activations = ("relu", "tanh", "sigmoid", "softmax", "gelu", "softplus")
+    return {
+        "a GRU": [gru(I, H)],
+        "two GRUs": [gru(I, H), pygru.Dropout(0.5), gru(H, 2, 2, variant="pytorch")],
+        "a linear layer first": [linear(I, 5), gru(5, H, bidirectional=True)],
+        "a linear layer last": [gru(I, H), linear(H, 2)],
+        "a linear layer without bias": [gru(I, H), linear(H, 2, bias=False)],
+        "a layer norm": [
+            pygru.LayerNorm(I, EPS, dtype=np.float64),
+            gru(I, H),
+            pygru.LayerNorm(H, EPS, dtype=np.float64),
+        ],
+        "no parameters": [pygru.Activation("tanh")],
+        "nothing but a dropout": [pygru.Dropout()],
+        **{name: [gru(I, H), pygru.Activation(name)] for name in activations},
+    }
+
+
+def of_sequences():
+    """Models with an output for every sequence, by name."""
+    models = {}
+    for pooling in (pygru.Last(), pygru.MeanOverTime(), pygru.MaxOverTime()):
+        name = type(pooling).__name__
+        models[name] = [gru(I, H), pooling, linear(H, 2)]
+        models[f"{name} after a linear layer"] = [gru(I, H), linear(H, 2), pooling]
+        models[f"{name} alone"] = [linear(I, 2), pooling]
+    models["both ends"] = [
+        gru(I, H, bidirectional=True),
+        linear(2 * H, 4),
+        pygru.Last(bidirectional=True),
+    ]
+    attention = pygru.AttentionOverTime(2 * H, 4, dtype=np.float64)
+    models["attention"] = [gru(I, H, bidirectional=True), attention, linear(2 * H, 2)]
+    models["attention after a linear layer"] = [
+        linear(I, 3),
+        pygru.AttentionOverTime(3, dtype=np.float64),
+    ]
+    return models
+
+
+MODELS = of_steps() | of_sequences()
+
+
+def made(rng, layers):
+    model = pygru.Sequential(*layers)
+    for values in model.parameters.values():
+        values[...] = rng.uniform(-1, 1, values.shape)
+    return model
+
+
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "ragged"])
+@pytest.mark.parametrize("opset", [17, 18])
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model(name, opset, lengths):
+    rng = np.random.default_rng(2)
+    model = made(rng, MODELS[name])
+    x = padded(rng, B, T, I, lengths=lengths)
+    ends = {} if lengths is None else {"lengths": np.array(lengths)}
+    dtype = np.float64  # also for models whose layers do not say one
+    result = read(model, opset=opset, lengths=lengths is not None, dtype=dtype)(x=x, **ends)
+    expected = model(x, **ends)
+    if name == "nothing but a dropout":  # passes on what comes
+        expected = np.nan_to_num(expected)
+    np.testing.assert_allclose(result["output"], expected, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "ragged"])
+def test_tokens(lengths):
+    rng = np.random.default_rng(3)
+    embedding = pygru.Embedding(6, 4, padding_idx=1, dtype=np.float64)
+    model = made(rng, [embedding, gru(4, H), pygru.Last(), linear(H, 2)])
+    assert model.parameters["0.weight"][1].any()  # and yet the token 1 gives zeros
+    tokens = rng.integers(0, 6, (B, T))
+    ends = {} if lengths is None else {"lengths": np.array(lengths)}
+    for row, end in zip(tokens, lengths or (), strict=False):
+        row[end:] = 99  # which are not looked up
+    result = read(model, lengths=lengths is not None)(x=tokens, **ends)
+    np.testing.assert_allclose(result["output"], model(tokens, **ends), rtol=0, atol=1e-13)
+
+
+def test_a_model_over_pieces_of_sequences():
+    rng = np.random.default_rng(4)
+    model = made(rng, [gru(I, H, 2), linear(H, 5), gru(5, 2), pygru.Activation("tanh")])
+    written = read(model, h0=True, lengths=True)
+    assert [each.name for each in written.inputs] == ["x", "lengths", "0.h0", "2.h0"]
+    assert [each.name for each in written.outputs] == ["output", "0.h_n", "2.h_n"]
+    x = padded(rng, B, 6, I)
+    states = [np.zeros((2, B, H)), np.zeros((1, B, 2))]
+    expected_states = None
+    for piece, lengths in ((x[:, :4], [4, 4, 1]), (x[:, 4:], [2, 1, 0])):
+        given = {"0.h0": states[0], "2.h0": states[1]}
+        result = written(x=piece, lengths=np.array(lengths), **given)
+        states = [result["0.h_n"], result["2.h_n"]]
+        y, expected_states, _ = model.forward_from(
+            expected_states, piece, lengths=lengths, training=False
+        )
+        np.testing.assert_allclose(result["output"], y, rtol=0, atol=1e-13)
+        for state, expected in zip(states, expected_states, strict=True):
+            np.testing.assert_allclose(state, expected, rtol=0, atol=1e-13)
+
+
+def test_layers_of_different_dtypes():
+    rng = np.random.default_rng(5)
+    model = pygru.Sequential(
+        pygru.GRU(I, H, batch_first=True), linear(H, 4), pygru.Linear(4, 2), seed=0
+    )
+    written = read(model)
+    assert {each.dtype for each in written.inputs + written.outputs} == {np.dtype(np.float32)}
+    assert written.constants["1.weight"].dtype == np.float64
+    x = padded(rng, B, T, I)
+    np.testing.assert_allclose(written(x=x)["output"], model(x), rtol=0, atol=1e-5)
+    for dtype in (np.float32, np.float64):
+        written = read(model, dtype=dtype)
+        kinds = {array.dtype for array in written.constants.values() if array.dtype.kind == "f"}
+        assert kinds == {each.dtype for each in written.outputs} == {np.dtype(dtype)}
+        np.testing.assert_allclose(written(x=x)["output"], model(x), rtol=0, atol=1e-5)
+
+
+# ---- single steps --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_steps_of_a_gru(layers, variant):
+    rng = np.random.default_rng(6)
+    gru = gru_with_large_weights(rng, I, H, layers, variant=variant)
+    written = read(gru, step=True)
+    stream = gru.stream(batch=B)
+    h = stream.h = rng.standard_normal((layers, B, H))
+    for _ in range(5):
+        x_t = rng.standard_normal((B, I))
+        result = written(x_t=x_t, h=h)
+        h = result["h_next"]
+        np.testing.assert_allclose(result["y_t"], stream(x_t), rtol=0, atol=1e-13)
+        np.testing.assert_allclose(h, stream.h, rtol=0, atol=1e-13)
+
+
+def test_steps_of_a_model():
+    rng = np.random.default_rng(7)
+    layers = [gru(I, H, 2), pygru.LayerNorm(H, EPS, dtype=np.float64), gru(H, 4), pygru.Last()]
+    model = made(rng, [*layers, linear(4, 2), pygru.Activation("softmax")])
+    written = read(model, step=True)
+    stream = model.stream(batch=B)
+    states = {"0.h": np.zeros((2, B, H)), "2.h": np.zeros((1, B, 4))}
+    for _ in range(5):
+        x_t = rng.standard_normal((B, I))
+        result = written(x_t=x_t, **states)
+        states = {name: result[f"{name}_next"] for name in states}
+        np.testing.assert_allclose(result["y_t"], stream(x_t), rtol=0, atol=1e-13)
+
+
+def test_steps_of_tokens():
+    rng = np.random.default_rng(8)
+    embedding = pygru.Embedding(6, 4, padding_idx=1, dtype=np.float64)
+    model = made(rng, [embedding, gru(4, H), linear(H, 6)])
+    stream = model.stream(batch=B)
+    h = np.zeros((1, B, H))
+    for _ in range(4):
+        tokens = rng.integers(0, 6, B)
+        result = read(model, step=True)(x_t=tokens, **{"1.h": h})
+        h = result["1.h_next"]
+        np.testing.assert_allclose(result["y_t"], stream(tokens), rtol=0, atol=1e-13)
+
+
+# ---- the file ------------------------------------------------------------------------------
+
+
+def test_what_stands_in_the_file_beside_the_graph():
+    model = pygru.GRU(I, H, seed=0)
+    written = read(model, metadata={"units": "ppm", "ä": ""})
+    assert (written.producer, written.version) == ("pygru", pygru.__version__)
+    assert (written.opset, written.ir_version) == (17, 8)
+    assert repr(model) in written.about
+    assert written.metadata == {"units": "ppm", "ä": ""}
+    (x,) = written.inputs
+    assert (x.name, x.axes, x.about) == ("x", ["time", "batch", I], "the input of every step")
+    assert [(each.name, each.axes) for each in written.outputs] == [
+        ("output", ["time", "batch", H]),
+        ("h_n", [1, "batch", H]),
+    ]
+
+
+def test_equal_models_give_equal_bytes():
+    models = [pygru.Sequential(*of_sequences()["attention"], seed=0) for _ in range(2)]
+    first, second = (onnx_bytes(model, lengths=True) for model in models)
+    assert first == second
+
+
+def test_a_file_is_replaced_or_stays(tmp_path):
+    path = tmp_path / "model.onnx"
+    good = pygru.GRU(I, H, seed=0)
+    for form in (path, str(path), os.fsencode(path)):
+        path.unlink(missing_ok=True)
+        pygru.to_onnx(good, form)
+        assert path.read_bytes() == onnx_bytes(good)
+    with pytest.raises(ValueError, match="layer_norm=True"):
+        pygru.to_onnx(pygru.GRU(I, H, layer_norm=True), path)
+    assert path.read_bytes() == onnx_bytes(good)
+    assert [each.name for each in tmp_path.iterdir()] == ["model.onnx"]
+    with pytest.raises(IsADirectoryError):
+        pygru.to_onnx(good, tmp_path)
+    with pytest.raises(FileNotFoundError):
+        pygru.to_onnx(good, tmp_path / "nowhere" / "model.onnx")
+
+
+def test_a_file_that_nobody_could_read_is_not_made(monkeypatch):
+    model = pygru.GRU(I, H, seed=0)  # 63 float32
+    monkeypatch.setattr(export, "MOST_BYTES", 251)
+    with pytest.raises(ValueError, match="the weights take 252 bytes, and an ONNX file may"):
+        onnx_bytes(model)
+    monkeypatch.setattr(export, "MOST_BYTES", 252)
+    onnx_bytes(model)
+    with pytest.raises(ValueError, match="the weights take 504 bytes"):
+        onnx_bytes(model, dtype=np.float64)
+
+
+def test_the_model_is_not_changed():
+    model = pygru.Sequential(*of_sequences()["attention"], seed=0)
+    before = model.state_dict()
+    draws = [generator.bit_generator.state for generator in model.generators]
+    onnx_bytes(model, lengths=True, dtype=np.float32)
+    assert all((model.parameters[name] == before[name]).all() for name in before)
+    assert draws == [generator.bit_generator.state for generator in model.generators]
+
+
+# ---- what is refused -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"layer_norm": True}, "the GRU cannot be written as ONNX: layer_norm=True: "),
+        ({"zoneout": 0.1}, "the GRU cannot be written as ONNX: zoneout=0.1: "),
+    ],
+)
+def test_an_option_that_onnx_does_not_have(options, message):
+    model = pygru.GRU(I, H, batch_first=True, **options)
+    for step in (False, True):
+        with pytest.raises(ValueError, match=message):
+            onnx_bytes(model, step=step)
+    inside = pygru.Sequential(pygru.Linear(I, I), model)
+    where = r"layers\[1\], GRU\(input_size=2, hidden_size=3\): cannot be written as ONNX: "
+    with pytest.raises(ValueError, match=where + message.partition("ONNX: ")[2]):
+        onnx_bytes(inside)
+
+
+class Derived(pygru.GRU):
+    """A GRU that may compute something else."""
+
+
+@pytest.mark.parametrize("layer", [Scale(), Derived(I, I, batch_first=True)], ids=repr)
+def test_a_layer_of_the_users_own(layer):
+    model = pygru.Sequential(pygru.Linear(I, I), layer)
+    name = type(layer).__name__
+    message = (
+        rf"layers\[1\], {name}\(.*\): cannot be .*: the layers that can be are Activation, "
+    )
+    with pytest.raises(ValueError, match=message):
+        onnx_bytes(model)
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        ([gru(I, H, bidirectional=True)], r"layers\[0\], GRU.*its reverse direction begins"),
+        ([gru(I, H), pygru.MeanOverTime()], r"layers\[1\], MeanOverTime.*needs all steps"),
+        ([gru(I, H), pygru.MaxOverTime()], r"layers\[1\], MaxOverTime.*needs all steps"),
+        ([gru(I, H), pygru.AttentionOverTime(H)], r"layers\[1\], AttentionOverTime.*needs all"),
+    ],
+)
+def test_what_cannot_run_step_by_step(layers, message):
+    with pytest.raises(ValueError, match=message):
+        onnx_bytes(pygru.Sequential(*layers), step=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"opset": 12}, ValueError, "opset must be from 13 to 26, got 12"),
+        ({"opset": 27}, ValueError, "opset must be from 13 to 26, got 27"),
+        ({"opset": 17.0}, TypeError, "opset must be an int, got float"),
+        ({"lengths": [3, 2]}, TypeError, "lengths must be a bool, got list"),
+        ({"h0": np.zeros(3)}, TypeError, "h0 must be a bool, got ndarray"),
+        ({"step": 1}, TypeError, "step must be a bool, got int"),
+        ({"step": True, "lengths": True}, ValueError, "lengths must be False with step=True"),
+        ({"step": True, "h0": True}, ValueError, "h0 must be False with step=True"),
+        ({"dtype": "float16"}, ValueError, "dtype must be float32 or float64, got float16"),
+        ({"metadata": "units"}, TypeError, "metadata must be a mapping of names to texts"),
+        ({"metadata": {"a": 1}}, TypeError, "mapping of str to str, got int in the entry 'a'"),
+    ],
+)
+def test_bad_options(options, error, message):
+    with pytest.raises(error, match=message):
+        onnx_bytes(pygru.GRU(I, H), **options)
+
+
+def test_an_opset_without_layer_normalisation():
+    model = pygru.Sequential(pygru.LayerNorm(I))
+    message = r"layers\[0\], LayerNorm.*opset=16 has no layer norm.*it needs opset=17"
+    with pytest.raises(ValueError, match=message):
+        onnx_bytes(model, opset=16)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (None, "model must be a pygru.GRU or a pygru.Sequential, got NoneType"),
+        (pygru.GRU, "got type"),
+        (pygru.Linear(1, 1), r"got Linear; Sequential\(layer\) makes a model of one layer"),
+        (pygru.Seq2Seq(5, 5, embedding_dim=2, hidden_size=2), "got Seq2Seq$"),
+    ],
+    ids=["None", "a class", "Linear", "Seq2Seq"],
+)
+def test_what_is_no_model(model, message, tmp_path):
+    with pytest.raises(TypeError, match=message):
+        pygru.to_onnx(model, tmp_path / "model.onnx")
+
+
+def test_an_estimator_has_the_model_in_an_attribute():
+    class Estimator:
+        model_ = pygru.Sequential()
+
+    with pytest.raises(TypeError, match="got Estimator; pass its attribute model_"):
+        onnx_bytes(Estimator())
+
+
+def test_the_path_is_checked_first():
+    with pytest.raises(TypeError, match="NoneType"):
+        pygru.to_onnx(pygru.GRU(I, H), None)
