@@ -41,6 +41,7 @@ from pygru.nn.last import Last
 from pygru.nn.layer import Layer, RecurrentLayer
 from pygru.nn.layer_norm import LayerNorm
 from pygru.nn.linear import Linear
+from pygru.nn.masking import Masking
 from pygru.nn.pooling import MaxOverTime, MeanOverTime
 from pygru.nn.seq2seq import Seq2Seq
 from pygru.nn.sequential import Sequential
@@ -96,6 +97,7 @@ __all__ = [
     "Layer",
     "LayerNorm",
     "Linear",
+    "Masking",
     "MaxOverTime",
     "MeanOverTime",
     "ModelCheckpoint",

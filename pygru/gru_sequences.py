@@ -379,14 +379,21 @@ class GRUSequences(GRUBase):
     # ---- as a layer of a model ---------------------------------------------------------------
 
     is_recurrent = True
+    takes_mask = True
+    takes_reset = True
+
+    @property
+    def has_reverse_half(self) -> bool:
+        """Whether the second half of the output's features is that of the reverse direction."""
+        return self.bidirectional and self.merge == "concat"
 
     def check_memory(self, memory: object) -> None:
         """Raise unless a tape can keep ``memory``."""
         budget.check_memory(memory)
 
-    def infer(self, x: Any, *, lengths: Any = None) -> Any:
+    def infer(self, x: Any, *, lengths: Any = None, mask: Any = None, reset: Any = None) -> Any:
         """Return the output for inference, in the form for Sequential and Trainer."""
-        return self(x, lengths=lengths)[0]
+        return self(x, lengths=lengths, mask=mask, reset=reset)[0]
 
     def run(
         self,
@@ -396,9 +403,19 @@ class GRUSequences(GRUBase):
         lengths: Any = None,
         training: bool = True,
         memory: Any = "gates",
+        mask: Any = None,
+        reset: Any = None,
     ) -> tuple[Any, Any, Any]:
         """Do what :meth:`forward` does, in the form for Sequential and Trainer."""
-        return self.forward(x, state, lengths=lengths, training=training, memory=memory)
+        return self.forward(
+            x,
+            state,
+            lengths=lengths,
+            mask=mask,
+            reset=reset,
+            training=training,
+            memory=memory,
+        )
 
     def run_backward(self, tape: Any, d_y: Any) -> Any:
         """Return the gradient of x, in the form for Sequential and Trainer."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pygru.core import validation
-from pygru.data.padding import pad_sequences
+from pygru.data.padding import pad_sequences, padded_flags
 from pygru.typing import Booleans, Floats
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class Inputs:
         if value is None:
             return None
         if self.is_list:
-            return self._flags_of_list(name, value)
+            return padded_flags(name, value, self.full_lengths().tolist())
         array = validation.as_flags(name, value)
         axes = "(time={},)"
         shape: tuple[int, ...] = (self.T,)
@@ -145,22 +145,6 @@ class Inputs:
         if self.is_single:
             return array[np.newaxis]
         return array if self.batch_first else np.ascontiguousarray(array.T)
-
-    def _flags_of_list(self, name: str, value: Any) -> Booleans:
-        if not isinstance(value, (list, tuple)) or len(value) != self.B:
-            got = validation.type_name(value)
-            if isinstance(value, (list, tuple)):
-                got = f"{got} of {len(value)}"
-            raise ValueError(
-                f"{name} must be a list of {self.B} arrays (time,), because x is a list of "
-                f"sequences, got {got}"
-            )
-        flags = np.zeros((self.B, self.T), np.bool_)
-        for i, (row, each) in enumerate(zip(flags, value, strict=True)):
-            array, length = validation.as_flags(f"{name}[{i}]", each), self.full_lengths()[i]
-            validation.check_shape(f"{name}[{i}]", array, (length,), f"(time={length},)")
-            row[:length] = array
-        return flags
 
     def full_lengths(self) -> NDArray[np.int64]:
         """Return the length of each sequence, which is T if no lengths were given."""

@@ -53,7 +53,6 @@ def model():
         (lambda: Linear(4, out_feature=8), "out_features"),
         (lambda: Embedding(input_dim=4, embedding_dim=8), "num_embeddings"),
         (lambda: Embedding(4, output_dim=8), "embedding_dim"),
-        (lambda: Embedding(4, 8, mask_zero=True), "padding_idx"),
         (lambda: Dropout(rate=0.5), "p"),
         (lambda: LayerNorm(normalized_shape=3), "features"),
         (lambda: LayerNorm(3, epsilon=1e-3), "eps"),

@@ -39,7 +39,6 @@ SAME: dict[str, tuple[str, ...]] = {
     "vocab_size": ("num_embeddings",),
     "n_tokens": ("num_embeddings",),
     "num_tokens": ("num_embeddings",),
-    "mask_zero": ("padding_idx",),
     "weights": ("weight",),
     "embeddings_initializer": ("weight",),
     "layers": ("num_layers",),

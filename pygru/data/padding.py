@@ -106,6 +106,24 @@ def pad_sequences(
     return padded, lengths
 
 
+def padded_flags(name: str, value: Any, lengths: Sequence[int]) -> NDArray[np.bool_]:
+    """Return the flags of a list of sequences as one array (B, T), False after their ends."""
+    if not isinstance(value, (list, tuple)) or len(value) != len(lengths):
+        got = validation.type_name(value)
+        if isinstance(value, (list, tuple)):
+            got = f"{got} of {len(value)}"
+        raise ValueError(
+            f"{name} must be a list of {len(lengths)} arrays (time,), because x is a list of "
+            f"sequences, got {got}"
+        )
+    flags = np.zeros((len(lengths), max(lengths, default=0)), np.bool_)
+    for i, (row, each, length) in enumerate(zip(flags, value, lengths, strict=True)):
+        array = validation.as_flags(f"{name}[{i}]", each)
+        validation.check_shape(f"{name}[{i}]", array, (length,), f"(time={length},)")
+        row[:length] = array
+    return flags
+
+
 def unpad_sequences(
     padded: ArrayLike, lengths: Sequence[int] | NDArray[Any], *, batch_first: bool = True
 ) -> list[NDArray[Any]]:

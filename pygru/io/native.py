@@ -36,6 +36,7 @@ from pygru.nn.embedding import Embedding
 from pygru.nn.last import Last
 from pygru.nn.layer_norm import LayerNorm
 from pygru.nn.linear import Linear
+from pygru.nn.masking import Masking
 from pygru.nn.model import Model
 from pygru.nn.pooling import MaxOverTime, MeanOverTime
 from pygru.nn.seq2seq import Seq2Seq
@@ -55,6 +56,7 @@ CLASSES: Classes = {
     for cls in (
         GRU,
         Embedding,
+        Masking,
         Linear,
         Dropout,
         Activation,

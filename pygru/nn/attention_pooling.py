@@ -1,8 +1,9 @@
 """AttentionOverTime: one vector per sequence, a weighted mean whose weights are learned.
 
-Steps after the end of a sequence are not read. A sequence has the same result, bit for bit, in
-any batch: its scores come from products whose rows do not depend on one another, and its
-weights and its sum are computed from its own steps, in their order.
+Steps after the end of a sequence, and those that a mask leaves out, are not read. A sequence
+has the same result, bit for bit, in any batch: its scores come from products whose rows do not
+depend on one another, and its weights and its sum are computed from its own steps, in their
+order.
 """
 
 from __future__ import annotations
@@ -69,15 +70,15 @@ class _Tape(NamedTuple):
 
 
 class AttentionOverTime(Layer):
-    """A weighted mean over the valid steps, with learned weights: (B, T, F) becomes (B, F).
+    """A weighted mean over the steps that count, with learned weights: (B, T, F) to (B, F).
 
     For the steps ``t`` of a sequence, with a context vector ``v`` that is learned too [1]_::
 
         u_t = tanh(W x_t + b)
-        weights = softmax(u_t . v)                         over the valid steps
+        weights = softmax(u_t . v)                         over the steps that count
         y = sum_t weights_t x_t
 
-    A sequence of length 0 gives zeros.
+    A sequence without steps gives zeros.
 
     Parameters
     ----------
@@ -121,6 +122,7 @@ class AttentionOverTime(Layer):
     """
 
     predicts_steps = False
+    takes_mask = True
 
     features: int
     attention_size: int
@@ -176,8 +178,10 @@ class AttentionOverTime(Layer):
             bound = 1 / np.sqrt(inputs)
             self.parameters[name] = generator.uniform(-bound, bound, view.shape)
 
-    def weights(self, x: ArrayLike, *, lengths: ArrayLike | None = None) -> Floats:
-        """Return the weight of each step, (B, T): they sum to 1 over the valid steps.
+    def weights(
+        self, x: ArrayLike, *, lengths: ArrayLike | None = None, mask: ArrayLike | None = None
+    ) -> Floats:
+        """Return the weight of each step, (B, T): they sum to 1 over the steps that count.
 
         Parameters
         ----------
@@ -185,22 +189,29 @@ class AttentionOverTime(Layer):
             (B, T, F).
         lengths : array_like of int, optional
             (B,) the valid steps of each sequence; the weights of later steps are 0.
+        mask : array_like of bool, optional
+            (B, T) which steps count; the weights of the others are 0.
 
         Raises
         ------
         TypeError, ValueError
             If an argument does not fit.
         """
-        tape = self._attend(x, lengths)
+        tape = self._attend(x, lengths, mask)
         shape = tape.shape[:2]
         weights = tape.weights.astype(self.dtype)
         return ragged.put(weights, tape.steps, shape).reshape(shape)
 
     def forward(
-        self, x: ArrayLike, *, lengths: ArrayLike | None = None, training: bool = True
+        self,
+        x: ArrayLike,
+        *,
+        lengths: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+        training: bool = True,
     ) -> tuple[Floats, _Tape]:
         """Return the weighted means over time of x (B, T, F), and the tape."""
-        tape = self._attend(x, lengths)
+        tape = self._attend(x, lengths, mask)
         y = np.zeros((tape.shape[0], self.features), self.dtype)
         # One sequence after the other, so that none is summed in the order of a longer one.
         for sequence, start, count in zip(*(part.tolist() for part in tape.runs), strict=True):
@@ -208,18 +219,18 @@ class AttentionOverTime(Layer):
             y[sequence] = (tape.rows[run] * tape.weights[run, np.newaxis]).sum(axis=0)
         return y, tape
 
-    def _attend(self, x: ArrayLike, lengths: ArrayLike | None) -> _Tape:
-        """Check x and the lengths, and compute the weights of the valid steps."""
+    def _attend(self, x: ArrayLike, lengths: ArrayLike | None, mask: ArrayLike | None) -> _Tape:
+        """Check the arguments, and compute the weights of the steps that count."""
         array = validation.as_real("x", x, self.dtype)
         if array.ndim != 3 or array.shape[2] != self.features:
             raise ValueError(
                 f"x must have shape (batch, time, features={self.features}), got {array.shape}"
             )
         B, T, F = array.shape
-        ends = np.full(B, T) if lengths is None else validation.as_lengths(lengths, B, T)
-        steps = ragged.steps_of(ends, (B, T))
+        counted = ragged.counted_of(lengths, mask, B, T)
+        steps = None if counted.all() else np.flatnonzero(counted)
         rows = np.ascontiguousarray(ragged.take(array, steps)).reshape(-1, F)
-        runs = _Runs.of(ends)
+        runs = _Runs.of(counted.sum(axis=1))
         hidden = tanh(apply(self._hidden, rows))
         weights = runs.softmax(apply(self._score, hidden)[:, 0])
         return _Tape(rows, steps, runs, hidden, weights, (B, T, F))

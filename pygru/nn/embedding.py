@@ -14,6 +14,7 @@ from pygru.core.atomic import Action, commit
 from pygru.nn import ragged
 from pygru.nn.checks import gradient_like
 from pygru.nn.layer import Layer
+from pygru.nn.stream_parts import Part, Step
 from pygru.typing import Floats, Integers, Seed
 
 
@@ -33,10 +34,15 @@ class Embedding(Layer):
     embedding_dim : int
         Size of a vector.
     padding_idx : int, optional
-        The index of padding: it gives zeros, and its row is never trained.
+        The index of padding: it gives zeros, and its row is never trained. The layers after
+        it read such steps like all others.
     weight : array_like, optional
         (num_embeddings, embedding_dim) the initial table, for example of pretrained vectors.
         It is copied.
+    mask_zero : bool
+        Whether token 0 marks the steps that do not count, as in Keras: the layers after this
+        one leave them out, see ``mask`` of :class:`Sequential`. The row of token 0 is one like
+        the others.
     trainable : bool
         Whether training changes the table. With False it has no gradient, and optimisers and
         gradient clipping ignore it. It is saved and loaded like any other table.
@@ -67,6 +73,7 @@ class Embedding(Layer):
     num_embeddings: int
     embedding_dim: int
     padding_idx: int | None
+    mask_zero: bool
     dtype: np.dtype[Any]
 
     def __init__(
@@ -75,6 +82,7 @@ class Embedding(Layer):
         embedding_dim: int,
         *,
         padding_idx: int | None = None,
+        mask_zero: bool = False,
         weight: ArrayLike | None = None,
         trainable: bool = True,
         dtype: DTypeLike = np.float32,
@@ -91,6 +99,7 @@ class Embedding(Layer):
             num_embeddings=num_embeddings,
             embedding_dim=validation.check_int("embedding_dim", embedding_dim, 1),
             padding_idx=padding_idx,
+            mask_zero=validation.check_bool("mask_zero", mask_zero),
             dtype=validation.check_dtype(dtype),
         )
         self._fix(output_size=self.embedding_dim)
@@ -119,6 +128,7 @@ class Embedding(Layer):
             "num_embeddings": self.num_embeddings,
             "embedding_dim": self.embedding_dim,
             "padding_idx": self.padding_idx,
+            "mask_zero": self.mask_zero,
             "dtype": self.dtype.name,
         }
 
@@ -126,6 +136,31 @@ class Embedding(Layer):
     def parameter_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
         """Return the shape of each parameter that ``config`` makes."""
         return {"weight": (config["num_embeddings"], config["embedding_dim"])}
+
+    def mask_after(self, x: Any, mask: Any) -> Any:
+        """Return which steps count: with ``mask_zero`` not those of token 0."""
+        if not self.mask_zero:
+            return mask
+        tokens = np.asarray(x)
+        if tokens.ndim != 2:
+            raise ValueError(
+                f"with mask_zero x must have 2 dimensions (batch, time), got {tokens.ndim}"
+            )
+        return tokens != 0 if mask is None else (tokens != 0) & mask
+
+    def begin_stream(self, batch: int | None) -> Step | Part:
+        """Return what looks up each token; with ``mask_zero`` it refuses token 0."""
+        if not self.mask_zero:
+            return super().begin_stream(batch)
+
+        def step(x_t: Any) -> Floats:
+            if not np.all(x_t):
+                raise ValueError(
+                    "x_t holds token 0, which does not count; leave such steps out of a stream"
+                )
+            return self.infer(x_t)
+
+        return step
 
     def forward(
         self, x: ArrayLike, *, lengths: ArrayLike | None = None, training: bool = True

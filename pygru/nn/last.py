@@ -1,4 +1,4 @@
-"""Last: takes the last valid step of each sequence, one vector per sequence."""
+"""Last: takes the last step of each sequence that counts, one vector per sequence."""
 
 from __future__ import annotations
 
@@ -8,27 +8,32 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pygru.core import validation
+from pygru.merging import MERGES, merge, merge_backward
+from pygru.nn import ragged
 from pygru.nn.checks import floating, gradient_like
 from pygru.nn.layer import Layer
 from pygru.nn.model import Model
 from pygru.nn.stream_parts import Step
-from pygru.typing import Floats, Integers
+from pygru.typing import Booleans, Floats, Integers
 
 
 class _LastTape(NamedTuple):
     shape: tuple[int, int, int]  # of x
-    lengths: Integers
-    dtype: np.dtype[Any]
+    places: list[tuple[Integers, Any, slice]]  # see Last._places
+    both: Floats  # (B, F) what was taken, before the directions are merged
 
 
 class Last(Layer):
-    """Takes the last valid step of each sequence: (B, T, F) becomes (B, F).
+    """Takes the last step of each sequence that counts: (B, T, F) becomes (B, F).
 
     Parameters
     ----------
     bidirectional : bool
         Use this for the output of a bidirectional GRU. The second half of the features is then
         taken from the first step, where the reverse direction has read the whole sequence.
+    merge : {"concat", "sum", "mul", "ave"}
+        With ``bidirectional``: whether the two halves are returned one after the other, or
+        their sum, product or mean, (B, F / 2).
 
     Examples
     --------
@@ -39,15 +44,23 @@ class Last(Layer):
     """
 
     predicts_steps = False
-    keeps_features = True
+    takes_mask = True
 
-    def __init__(self, bidirectional: bool = False) -> None:
-        self._fix(bidirectional=validation.check_bool("bidirectional", bidirectional))
+    merge: str
+
+    def __init__(self, bidirectional: bool = False, merge: str = "concat") -> None:
+        self._fix(
+            bidirectional=validation.check_bool("bidirectional", bidirectional),
+            merge=validation.check_choice("merge", merge, MERGES),
+        )
+        if merge != "concat" and not bidirectional:
+            raise ValueError(f"merge={merge!r} needs bidirectional=True")
+        self._fix(keeps_features=merge == "concat")
         self.create_parameters()
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments, ready for JSON."""
-        return {"bidirectional": self.bidirectional}
+        return {"bidirectional": self.bidirectional, "merge": self.merge}
 
     def begin_stream(self, batch: int | None) -> Step:
         """Return what passes each step on, because it is the last one so far."""
@@ -57,45 +70,66 @@ class Last(Layer):
 
     def check_follows(self, recurrent: Model) -> None:
         """Raise if the recurrent layer before this one has another number of directions."""
-        if self.bidirectional != recurrent.bidirectional:
+        if self.bidirectional != recurrent.has_reverse_half:
             raise ValueError(
-                f"must be Last(bidirectional={recurrent.bidirectional}), like the "
+                f"must be Last(bidirectional={recurrent.has_reverse_half}), like the "
                 f"{type(recurrent).__name__} before it, got {self}"
             )
 
     def forward(
-        self, x: ArrayLike, *, lengths: ArrayLike | None = None, training: bool = True
+        self,
+        x: ArrayLike,
+        *,
+        lengths: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+        training: bool = True,
     ) -> tuple[Floats, _LastTape]:
-        """Take the last steps of x (B, T, F); a sequence of length 0 gives zeros."""
+        """Take the last steps of x (B, T, F); a sequence without steps gives zeros."""
         array = floating(x)
         if array.ndim != 3:
             raise ValueError(
                 f"x must have 3 dimensions (batch, time, features), got {array.ndim}"
             )
         B, T, F = array.shape
-        lengths = np.full(B, T) if lengths is None else validation.as_lengths(lengths, B, T)
-        y = np.zeros((B, F), array.dtype)
-        for rows, steps, columns in self._places(lengths, F):
-            y[rows, columns] = array[rows, steps, columns]
-        return y, _LastTape((B, T, F), lengths, array.dtype)
+        both = np.zeros((B, F), array.dtype)
+        places = self._places(ragged.counted_of(lengths, mask, B, T), F)
+        for rows, steps, columns in places:
+            both[rows, columns] = array[rows, steps, columns]
+        tape = _LastTape((B, T, F), places, both)
+        if self.merge == "concat":
+            return both.copy(), tape
+        if F % 2:
+            raise ValueError(f"x must have two halves of features, got {F} features")
+        y = np.empty((B, F // 2), array.dtype)
+        merge(self.merge, both, y)
+        return y, tape
 
     def backward(self, tape: _LastTape, d_y: ArrayLike) -> Floats:
         """Return d_x, which is zero except at the steps that were taken."""
         B, _, F = tape.shape
-        d_y = gradient_like("d_y", d_y, (B, F), tape.dtype)
-        d_x = np.zeros(tape.shape, tape.dtype)
-        for rows, steps, columns in self._places(tape.lengths, F):
-            d_x[rows, steps, columns] = d_y[rows, columns]
+        dtype = tape.both.dtype
+        if self.merge == "concat":
+            d_both = gradient_like("d_y", d_y, (B, F), dtype)
+        else:
+            d_both = np.empty((B, F), dtype)
+            d_merged = gradient_like("d_y", d_y, (B, F // 2), dtype)
+            merge_backward(self.merge, tape.both, d_merged, d_both)
+        d_x = np.zeros(tape.shape, dtype)
+        for rows, steps, columns in tape.places:
+            d_x[rows, steps, columns] = d_both[rows, columns]
         return d_x
 
-    def _places(self, lengths: Integers, features: int) -> list[tuple[Integers, Any, slice]]:
+    def _places(self, counted: Booleans, features: int) -> list[tuple[Integers, Any, slice]]:
         """Where the output comes from: sequences, the step that is taken of each, features.
 
         Sequences without steps are left out, because their x has no step to read.
         """
-        ran = np.flatnonzero(lengths)
+        ran = np.flatnonzero(counted.any(axis=1))
         if not ran.size:
             return []
         half = features // 2 if self.bidirectional else features
-        last = (ran, lengths[ran] - 1, slice(half))
-        return [last, (ran, 0, slice(half, features))] if self.bidirectional else [last]
+        last_steps = counted.shape[1] - 1 - counted[ran, ::-1].argmax(axis=1)
+        last = (ran, last_steps, slice(half))
+        if not self.bidirectional:
+            return [last]
+        return [last, (ran, counted[ran].argmax(axis=1), slice(half, features))]

@@ -73,7 +73,8 @@ class Layer(Parametric, Model):
     ``self.generator``; checkpoints then hold its state. Class attributes say what is special:
     ``reads = "tokens"`` if a step of x is an integer, ``predicts_steps = False`` if the output
     has one entry per sequence. A layer that carries a state from step to step derives from
-    :class:`RecurrentLayer`.
+    :class:`RecurrentLayer`. A layer that looks at several steps, such as one that pools them,
+    should say ``takes_mask = True``; its ``forward`` then has an argument ``mask=None``.
 
     In ``backward``, add to the gradients only after everything that can fail, so that an error
     leaves them as they were.
@@ -113,9 +114,16 @@ class Layer(Parametric, Model):
     (2, 5, 4)
     """
 
-    def __call__(self, x: Any, *, lengths: Any = None) -> Floats:
-        """Return the output for inference: no tape, no dropout."""
-        return self.infer(x, lengths=lengths)
+    def __call__(self, x: Any, *, lengths: Any = None, mask: Any = None) -> Floats:
+        """Return the output for inference: no tape, no dropout.
+
+        ``mask`` is for layers that look at several steps, as their ``takes_mask`` says.
+        """
+        if mask is None:
+            return self.infer(x, lengths=lengths)
+        if not self.takes_mask:
+            raise TypeError(f"mask must be None for a {type(self).__name__}")
+        return self.infer(x, lengths=lengths, mask=mask)
 
     def forward(
         self, x: Any, *, lengths: Any = None, training: bool = True
@@ -138,9 +146,10 @@ class Layer(Parametric, Model):
         """Add the gradients of the parameters to ``grads``; return that of x."""
         raise NotImplementedError(f"{type(self).__name__} must define backward()")
 
-    def infer(self, x: Any, *, lengths: Any = None) -> Floats:
+    def infer(self, x: Any, *, lengths: Any = None, mask: Any = None) -> Floats:
         """Return the output for inference, in the form for Sequential and Trainer."""
-        return self.run(x, lengths=lengths, training=False)[0]
+        told = {} if mask is None else {"mask": mask}
+        return self.run(x, lengths=lengths, training=False, **told)[0]
 
     def run(
         self,
@@ -150,9 +159,11 @@ class Layer(Parametric, Model):
         lengths: Any = None,
         training: bool = True,
         memory: Any = "gates",
+        mask: Any = None,
     ) -> tuple[Floats, Any, Any]:
         """Return the output, no state and the tape, in the form for Sequential and Trainer."""
-        result = self.forward(x, lengths=lengths, training=training)
+        told = {} if mask is None else {"mask": mask}
+        result = self.forward(x, lengths=lengths, training=training, **told)
         # An array of two sequences could be unpacked too, so the type is checked.
         if not isinstance(result, tuple) or len(result) != 2:
             raise TypeError(
@@ -180,7 +191,8 @@ class RecurrentLayer(Layer):
     beginning of the sequences. It is an array (B, ...), or a list of such arrays. A sequence of
     length 0 keeps its state. ``memory`` may be ignored. ``backward(tape, d_y)`` treats the
     state at the beginning of a piece as a constant. Such a layer also works in training with
-    ``bptt_steps``.
+    ``bptt_steps``. With ``takes_mask = True`` or ``takes_reset = True``, ``run`` has an
+    argument ``mask=None`` or ``reset=None`` too.
 
     Examples
     --------
@@ -218,7 +230,7 @@ class RecurrentLayer(Layer):
         y, _, tape = self.run(x, lengths=lengths, training=training)
         return y, tape
 
-    def run(
+    def run(  # type: ignore[override]  # those that take a mask say so
         self,
         x: Any,
         state: Any = None,

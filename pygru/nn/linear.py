@@ -123,7 +123,7 @@ class Linear(Layer):
         bound = 1 / np.sqrt(self.in_features)
         self.flat_parameters[...] = generator.uniform(-bound, bound, self.flat_parameters.size)
 
-    def infer(self, x: Any, *, lengths: Any = None) -> Floats:
+    def infer(self, x: Any, *, lengths: Any = None, mask: Any = None) -> Floats:
         """Return the output for inference; a few rows take few microseconds."""
         y = self._map.at_once(x) if lengths is None else None
         return super().infer(x, lengths=lengths) if y is None else y

@@ -57,13 +57,17 @@ class Model(Configured, Undoable):
     is_recurrent : bool
         Whether ``run`` takes and returns a state, so that a sequence can be run in pieces.
     bidirectional : bool
-        Whether the second half of the output's features was computed from the end of a sequence
-        to its beginning.
+        Whether sequences are also read from their ends to their beginnings.
     batch_first : bool
         Whether arrays are (B, T, ...). Sequential and Trainer require this.
     input_size, output_size : int or None
         The features of a step of the input and of the output. None if the layer does not say,
         or if it takes any number; a layer that reads tokens has no ``input_size``.
+    takes_mask : bool
+        Whether ``infer`` and ``run`` take ``mask=``, a bool (B, T) for each step: whether it
+        counts. A layer that looks at several steps needs to know. See :meth:`mask_after`.
+    takes_reset : bool
+        The same of ``reset=``: before which steps the state begins anew.
     takes_single_steps : bool
         Whether every step is computed alone, and ``infer`` also takes a single one, (B, F) or
         (F,), or tokens (B,) or ().
@@ -88,6 +92,8 @@ class Model(Configured, Undoable):
     output_size: int | None = None
     keeps_features: bool = False
     takes_single_steps: bool = False
+    takes_mask: bool = False
+    takes_reset: bool = False
     layers: tuple[Model, ...] | None = None
 
     @property
@@ -117,6 +123,11 @@ class Model(Configured, Undoable):
     def needs_whole_sequences(self) -> bool:
         """Whether a sequence cannot be run piece by piece, from its beginning to its end."""
         return self.bidirectional or not self.predicts_steps
+
+    @property
+    def has_reverse_half(self) -> bool:
+        """Whether the second half of the output's features is that of a reverse direction."""
+        return self.bidirectional
 
     @property
     def parameter_count(self) -> int:
@@ -196,6 +207,15 @@ class Model(Configured, Undoable):
         The caller puts the name of this layer before the text of the ValueError.
         """
 
+    def mask_after(self, x: Any, mask: Any) -> Any:
+        """Return which steps of the output count, if ``mask`` says it for the input ``x``.
+
+        A mask is a bool array (B, T), or None if all steps count. It stays as it is, unless a
+        layer finds out from x which steps do not count. For a layer with one output per
+        sequence the result is not used.
+        """
+        return mask
+
     def reseed(self, seed: Any) -> None:
         """Draw the initial parameters anew; numbers drawn in training follow ``seed`` too."""
         raise NotImplementedError
@@ -232,6 +252,17 @@ class Model(Configured, Undoable):
             a choice ignore it.
         """
         raise NotImplementedError
+
+    def infer_and_mask(self, x: Any, **told: Any) -> tuple[Any, Any]:
+        """Return the output for inference, and which of its steps count; None for all.
+
+        ``told`` are ``lengths`` and, where the model takes them, ``mask`` and ``reset``.
+        """
+        return self.infer(x, **told), self.mask_after(x, told.get("mask"))
+
+    def output_mask(self, x: Any, mask: Any, tape: Any) -> Any:
+        """Return which steps of the output of :meth:`run` count, from its tape."""
+        return self.mask_after(x, mask)
 
     def run_backward(self, tape: Any, d_y: Any) -> Floats | None:
         """Add to the gradients of the parameters; return that of x, None for integer x."""

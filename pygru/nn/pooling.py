@@ -1,7 +1,8 @@
-"""MeanOverTime and MaxOverTime: one vector per sequence, from all of its valid steps.
+"""MeanOverTime and MaxOverTime: one vector per sequence, from all of its steps that count.
 
-Steps after the end of a sequence are not read. A sequence has the same result, bit for bit, in
-any batch, because it is reduced on its own, in the order of its steps.
+Steps after the end of a sequence, and those that a mask leaves out, are not read. A sequence
+has the same result, bit for bit, in any batch, because it is reduced on its own, in the order
+of its steps.
 """
 
 from __future__ import annotations
@@ -11,16 +12,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pygru.core import validation
+from pygru.nn import ragged
 from pygru.nn.checks import floating, gradient_like
 from pygru.nn.layer import Layer
 from pygru.nn.stream_parts import RunningMax, RunningMean
-from pygru.typing import Floats, Integers
+from pygru.typing import Booleans, Floats, Integers
 
 
 class _MeanTape(NamedTuple):
     shape: tuple[int, int, int]  # of x
-    lengths: Integers
+    counted: Booleans  # (B, T)
     dtype: np.dtype[Any]
 
 
@@ -36,6 +37,7 @@ class _Pooling(Layer):
 
     predicts_steps = False
     keeps_features = True
+    takes_mask = True
 
     def __init__(self) -> None:
         self.create_parameters()
@@ -44,23 +46,22 @@ class _Pooling(Layer):
         """Return the constructor's arguments, of which there are none."""
         return {}
 
-    def _read(self, x: ArrayLike, lengths: ArrayLike | None) -> tuple[Floats, Integers]:
-        """x in C order and the lengths of its sequences, after checking them."""
+    def _read(
+        self, x: ArrayLike, lengths: ArrayLike | None, mask: ArrayLike | None
+    ) -> tuple[Floats, Booleans]:
+        """x in C order and which of its steps count, after checking them."""
         array = np.asarray(floating(x), order="C")
         if array.ndim != 3:
             raise ValueError(
                 f"x must have 3 dimensions (batch, time, features), got {array.ndim}"
             )
-        B, T, _ = array.shape
-        if lengths is None:
-            return array, np.full(B, T)
-        return array, validation.as_lengths(lengths, B, T)
+        return array, ragged.counted_of(lengths, mask, *array.shape[:2])
 
 
 class MeanOverTime(_Pooling):
-    """The mean over the valid steps of each sequence: (B, T, F) becomes (B, F).
+    """The mean over the steps of each sequence that count: (B, T, F) becomes (B, F).
 
-    A sequence of length 0 gives zeros.
+    A sequence without steps gives zeros.
 
     Examples
     --------
@@ -73,28 +74,34 @@ class MeanOverTime(_Pooling):
     """
 
     def forward(
-        self, x: ArrayLike, *, lengths: ArrayLike | None = None, training: bool = True
+        self,
+        x: ArrayLike,
+        *,
+        lengths: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+        training: bool = True,
     ) -> tuple[Floats, _MeanTape]:
         """Return the means over time of x (B, T, F), and the tape."""
-        array, ends = self._read(x, lengths)
+        array, counted = self._read(x, lengths, mask)
         B, T, F = array.shape
         y = np.zeros((B, F), array.dtype)
-        for row, sequence, end in zip(y, array, ends.tolist(), strict=True):
-            if end:
-                row[...] = _sum_in_order(sequence[:end]) / end
-        return y, _MeanTape((B, T, F), ends, array.dtype)
+        counts = counted.sum(axis=1).tolist()
+        for row, sequence, steps, count in zip(y, array, counted, counts, strict=True):
+            if count:
+                row[...] = _sum_in_order(sequence if count == T else sequence[steps]) / count
+        return y, _MeanTape((B, T, F), counted, array.dtype)
 
     def begin_stream(self, batch: int | None) -> RunningMean:
         """Return what gives the mean of the steps so far."""
         return RunningMean(batch)
 
     def backward(self, tape: _MeanTape, d_y: ArrayLike) -> Floats:
-        """Return d_x: every valid step has an equal share of the gradient."""
-        B, T, F = tape.shape
+        """Return d_x: every step that counts has an equal share of the gradient."""
+        B, _, F = tape.shape
         d_y = gradient_like("d_y", d_y, (B, F), tape.dtype)
-        shares = d_y / np.maximum(tape.lengths, 1)[:, np.newaxis].astype(tape.dtype)
-        there = np.arange(T) < tape.lengths[:, np.newaxis]
-        d_x: Floats = np.where(there[..., np.newaxis], shares[:, np.newaxis], 0)
+        counts = np.maximum(tape.counted.sum(axis=1), 1)
+        shares = d_y / counts[:, np.newaxis].astype(tape.dtype)
+        d_x: Floats = np.where(tape.counted[..., np.newaxis], shares[:, np.newaxis], 0)
         return d_x
 
 
@@ -111,10 +118,10 @@ def _sum_in_order(steps: Floats) -> Floats:
 
 
 class MaxOverTime(_Pooling):
-    """The largest value of each feature over the valid steps: (B, T, F) becomes (B, F).
+    """The largest value of each feature over the steps that count: (B, T, F) becomes (B, F).
 
     The gradient belongs to the step that has the largest value, the first one if there are
-    several. A sequence of length 0 gives zeros.
+    several. A sequence without steps gives zeros.
 
     Examples
     --------
@@ -127,18 +134,26 @@ class MaxOverTime(_Pooling):
     """
 
     def forward(
-        self, x: ArrayLike, *, lengths: ArrayLike | None = None, training: bool = True
+        self,
+        x: ArrayLike,
+        *,
+        lengths: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+        training: bool = True,
     ) -> tuple[Floats, _MaxTape]:
         """Return the largest values over time of x (B, T, F), and the tape."""
-        array, ends = self._read(x, lengths)
+        array, counted = self._read(x, lengths, mask)
         B, T, F = array.shape
-        ran = np.flatnonzero(ends)
+        ran = np.flatnonzero(counted.any(axis=1))
         steps = np.zeros((len(ran), F), np.intp)
         y = np.zeros((B, F), array.dtype)
         if ran.size:
-            there = np.arange(T) < ends[ran, np.newaxis]
-            shown = np.where(there[..., np.newaxis], array[ran], array.dtype.type(-np.inf))
+            there = np.broadcast_to(counted[ran][..., np.newaxis], array[ran].shape)
+            shown = np.where(there, array[ran], array.dtype.type(-np.inf))
             steps = shown.argmax(axis=1)
+            # If all values are -inf, a step that does not count may have been found.
+            is_there = np.take_along_axis(there, steps[:, np.newaxis], axis=1)[:, 0]
+            steps = np.where(is_there, steps, there.argmax(axis=1))
             y[ran] = np.take_along_axis(shown, steps[:, np.newaxis], axis=1)[:, 0]
         return y, _MaxTape((B, T, F), ran, steps, array.dtype)
 

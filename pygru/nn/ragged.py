@@ -13,6 +13,27 @@ from numpy.typing import ArrayLike, NDArray
 from pygru.core import validation
 
 
+def counted_of(
+    lengths: ArrayLike | None, mask: ArrayLike | None, batch: int, steps: int
+) -> NDArray[np.bool_]:
+    """Return which steps count, (B, T): those before the end that the mask does not leave out.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``lengths`` or ``mask`` do not fit.
+    """
+    counted = np.ones((batch, steps), np.bool_)
+    if mask is not None:
+        counted = validation.as_flags("mask", mask)
+        meaning = f"(batch={batch}, time={steps})"
+        validation.check_shape("mask", counted, (batch, steps), meaning)
+    if lengths is not None:
+        valid = validation.as_lengths(lengths, batch, steps)
+        counted &= np.arange(steps) < valid[:, np.newaxis]
+    return counted
+
+
 def steps_of(lengths: ArrayLike | None, shape: tuple[int, ...]) -> NDArray[np.intp] | None:
     """Return the rows that hold data in a batch of ``shape``, (B, T, ...); None for all.
 

@@ -13,14 +13,24 @@ import numpy as np
 
 from pygru.budget import check_memory
 from pygru.core import validation
-from pygru.data.padding import pad_sequences, unpad_sequences
+from pygru.data.padding import pad_sequences, padded_flags, unpad_sequences
 from pygru.nn.composite import Composite
 from pygru.nn.model import Model
 from pygru.nn.seeds import spawn
 from pygru.nn.sequential_stream import SequentialStream
 from pygru.nn.shapes import Shape, name_in, shapes_of
+from pygru.nn.step_flags import StepFlags, checked, without_left_out
 from pygru.nn.undo import draws_undone, gradients_undone, reseeding_undone
-from pygru.typing import Floats, Seed
+from pygru.typing import Booleans, Floats, Seed
+
+
+class SequentialTape(list[Any]):
+    """The tapes of all layers, and which steps of input and output count."""
+
+    def __init__(self, mask: Booleans | None) -> None:
+        super().__init__()
+        self.mask = mask
+        self.output_mask: Booleans | None = None
 
 
 class Sequential(Composite):
@@ -64,6 +74,12 @@ class Sequential(Composite):
     A sequence has the same output, bit for bit, in any batch and with any number of threads.
     This holds for all layers of pygru; for a layer of your own it is up to you.
 
+    Layers that look at several steps are told which steps count: by ``mask=``, by a
+    :class:`Masking`, or by ``Embedding(mask_zero=True)``. A GRU leaves the others out, and so
+    do :class:`Last`, :class:`MeanOverTime`, :class:`MaxOverTime` and
+    :class:`AttentionOverTime`. Layers that compute every step on its own compute these too,
+    from zeros if they are the first ones, and from what the layer before returns there.
+
     Examples
     --------
     >>> import numpy as np
@@ -72,6 +88,9 @@ class Sequential(Composite):
     >>> model(np.ones((5, 7, 3))).shape
     (5, 2)
     """
+
+    takes_mask = True
+    takes_reset = True
 
     layers: tuple[Model, ...]
     layer_shapes: tuple[Shape, ...]
@@ -171,7 +190,9 @@ class Sequential(Composite):
 
     # ---- forward and backward --------------------------------------------------------------
 
-    def __call__(self, x: Any, *, lengths: Any = None) -> Floats | list[Floats]:
+    def __call__(
+        self, x: Any, *, lengths: Any = None, mask: Any = None, reset: Any = None
+    ) -> Floats | list[Floats]:
         """Return the output for inference, without a tape and without dropout.
 
         Parameters
@@ -180,57 +201,103 @@ class Sequential(Composite):
             The input of the first layer, batch first, or a list of sequences.
         lengths : array_like of int, optional
             (B,) the valid steps of each sequence.
+        mask : array_like of bool or list of array_like, optional
+            (B, T) which steps count; a list of (T_i,) if x is a list. What x holds at the
+            others is not read.
+        reset : array_like of bool or list of array_like, optional
+            (B, T) before which steps the states of all GRUs begin anew, as for a GRU.
 
         Returns
         -------
         ndarray or list of ndarray
             A list if x is a list of sequences and there is an output for every step.
         """
-        given = lengths
-        x, lengths = self._padded(x, lengths)
-        was_list = given is None and lengths is not None
+        was_list = lengths is None and self._is_list(x)
+        y, lengths, _ = self._infer(x, lengths, mask, reset)
+        return unpad_sequences(y, lengths) if was_list and self.predicts_steps else y
+
+    def infer(self, x: Any, *, lengths: Any = None, mask: Any = None, reset: Any = None) -> Any:
+        """Return the output for inference, in the form for the trainer."""
+        return self(x, lengths=lengths, mask=mask, reset=reset)
+
+    def infer_and_mask(self, x: Any, **told: Any) -> tuple[Any, Any]:
+        """Return the output for inference, and which of its steps count."""
+        y, _, flags = self._infer(x, told.get("lengths"), told.get("mask"), told.get("reset"))
+        return y, flags.mask
+
+    def _infer(
+        self, x: Any, lengths: Any, mask: Any, reset: Any
+    ) -> tuple[Floats, Any, StepFlags]:
+        """Return the padded output, its lengths, and its flags."""
+        x, lengths, flags = self._prepared(x, lengths, mask, reset)
         for index, layer in enumerate(self.layers):
             try:
-                x = layer.infer(x, lengths=lengths)
+                y = layer.infer(x, lengths=lengths, **flags.told(layer))
+                flags = flags.after(layer, x)
+                x = y
             except Exception as error:
                 name_in(error, index, layer)
                 raise
-        y: Floats = x
-        return unpad_sequences(y, lengths) if was_list and self.predicts_steps else y
+        return x, lengths, flags
 
-    def infer(self, x: Any, *, lengths: Any = None) -> Any:
-        """Return the output for inference, in the form for the trainer."""
-        return self(x, lengths=lengths)
+    def _prepared(
+        self, x: Any, lengths: Any, mask: Any, reset: Any
+    ) -> tuple[Any, Any, StepFlags]:
+        """Return x, its lengths and flags as arrays, after checking them.
 
-    def _padded(self, x: Any, lengths: Any) -> tuple[Any, Any]:
-        """A list of sequences as one array and its lengths; anything else unchanged."""
+        A list of sequences is padded; any other x without a mask stays as it is.
+        """
         if lengths is not None:
             validation.refuse_foreign("lengths", lengths)
-            return x, np.array(lengths)  # a copy, so that all layers read the same numbers
+            lengths = np.array(lengths)  # a copy, so that all layers read the same numbers
+        elif self._is_list(x):
+            x, lengths = pad_sequences(x)
+            if mask is not None:
+                mask = padded_flags("mask", mask, lengths.tolist())
+            if reset is not None:
+                reset = padded_flags("reset", reset, lengths.tolist())
+        if mask is None and reset is None:
+            return x, lengths, StepFlags()
+        shape = np.shape(x)
+        flags = StepFlags(checked("mask", mask, shape), checked("reset", reset, shape))
+        if flags.mask is not None and self.layers and not self.layers[0].takes_mask:
+            x = without_left_out(x, flags.mask)
+        return x, lengths, flags
+
+    def _is_list(self, x: Any) -> bool:
+        """Whether x is a list of sequences, and not an array or nested numbers."""
         if not isinstance(x, (list, tuple)) or not len(x):
-            return x, None
+            return False
         # A list of vectors is not a list of sequences, but a list of token sequences is.
-        if np.ndim(x[0]) > (0 if self.reads == "tokens" else 1):
-            sizes = {len(sequence) for sequence in x}
-            if len(sizes) > 1 or isinstance(x[0], np.ndarray):
-                return pad_sequences(x)
-        return x, None
+        if np.ndim(x[0]) <= (0 if self.reads == "tokens" else 1):
+            return False
+        sizes = {len(sequence) for sequence in x}
+        return len(sizes) > 1 or isinstance(x[0], np.ndarray)
 
     def forward(
-        self, x: Any, *, lengths: Any = None, training: bool = True, memory: Any = "gates"
+        self,
+        x: Any,
+        *,
+        lengths: Any = None,
+        mask: Any = None,
+        reset: Any = None,
+        training: bool = True,
+        memory: Any = "gates",
     ) -> tuple[Floats, list[Any]]:
         """Return the output and the tape that :meth:`backward` needs.
 
         Parameters
         ----------
-        x, lengths
+        x, lengths, mask, reset
             As for calling the model.
         training : bool
             Whether dropout acts.
         memory
             What the tape of every GRU keeps, as for :meth:`GRU.forward`.
         """
-        y, _, tape = self.run(x, lengths=lengths, training=training, memory=memory)
+        y, _, tape = self.run(
+            x, lengths=lengths, mask=mask, reset=reset, training=training, memory=memory
+        )
         return y, tape
 
     def forward_from(
@@ -239,6 +306,8 @@ class Sequential(Composite):
         x: Any,
         *,
         lengths: Any = None,
+        mask: Any = None,
+        reset: Any = None,
         training: bool = True,
         memory: Any = "gates",
     ) -> tuple[Floats, list[Any], list[Any]]:
@@ -252,7 +321,7 @@ class Sequential(Composite):
         states : sequence of ndarray or None
             One state per recurrent layer, in order; for a GRU it is (num_layers, B,
             hidden_size). None means that all begin with zeros, or with their learned ``h0``.
-        x, lengths, training, memory
+        x, lengths, mask, reset, training, memory
             As for :meth:`forward`.
 
         Returns
@@ -290,7 +359,15 @@ class Sequential(Composite):
                 f"states must hold one state per recurrent layer, {len(recurrent)}, "
                 f"got {len(states)}"
             )
-        return self.run(x, states, lengths=lengths, training=training, memory=memory)
+        return self.run(
+            x,
+            states,
+            lengths=lengths,
+            mask=mask,
+            reset=reset,
+            training=training,
+            memory=memory,
+        )
 
     def run(
         self,
@@ -300,27 +377,41 @@ class Sequential(Composite):
         lengths: Any = None,
         training: bool = True,
         memory: Any = "gates",
+        mask: Any = None,
+        reset: Any = None,
     ) -> tuple[Floats, list[Any], list[Any]]:
         """Do what :meth:`forward_from` does, without its checks of ``state``."""
-        x, lengths = self._padded(x, lengths)
+        x, lengths, flags = self._prepared(x, lengths, mask, reset)
         following: list[Any] = []
-        tapes: list[Any] = []
+        tapes = SequentialTape(flags.mask)
         with draws_undone(self.generators if training else ()):
             for index, layer in enumerate(self.layers):
                 before = None
                 if layer.is_recurrent and state is not None:
                     before = state[len(following)]
                 try:
-                    x, after, tape = layer.run(
-                        x, before, lengths=lengths, training=training, memory=memory
+                    y, after, tape = layer.run(
+                        x,
+                        before,
+                        lengths=lengths,
+                        training=training,
+                        memory=memory,
+                        **flags.told(layer),
                     )
+                    flags = flags.after(layer, x)
+                    x = y
                 except Exception as error:
                     name_in(error, index, layer)
                     raise
                 if layer.is_recurrent:
                     following.append(after)
                 tapes.append(tape)
+        tapes.output_mask = flags.mask
         return x, following, tapes
+
+    def output_mask(self, x: Any, mask: Any, tape: Any) -> Any:
+        """Return which steps of the output of :meth:`run` count; None for all."""
+        return tape.output_mask
 
     def stream(self, batch: int | None = None) -> SequentialStream:
         """Return a :class:`SequentialStream`, which runs the model step by step.
@@ -395,4 +486,7 @@ class Sequential(Composite):
                         "of its input from backward(), got None"
                     )
         d_x: Floats | None = None if first else d_y
+        mask = getattr(tape, "mask", None)
+        if d_x is not None and mask is not None:
+            d_x = without_left_out(d_x, mask)
         return d_x
