@@ -52,8 +52,23 @@ static uint64_t fingerprint_of(const void *data, int64_t bytes) {
     return fingerprint;
 }
 
+/* Two numbers that change their signs must not cancel, whether they are float or double. */
+static void check_fingerprint_of_signs(unsigned char *bytes, int n) {
+    const uint64_t print = fingerprint_of(bytes, n);
+    int i, j;
+    for (i = 3; i < n; i += 4) {
+        bytes[i] ^= 0x80;
+        for (j = i + 4; j < n; j += 4) {
+            bytes[j] ^= 0x80;
+            CHECK(fingerprint_of(bytes, n) != print);
+            bytes[j] ^= 0x80;
+        }
+        bytes[i] ^= 0x80;
+    }
+}
+
 static void check_fingerprint(void) {
-    enum { LONGEST = 100 };
+    enum { LONGEST = 300 };
     unsigned char contents[LONGEST];
     int n, i, bit;
     for (i = 0; i < LONGEST; i++) {
@@ -78,6 +93,9 @@ static void check_fingerprint(void) {
             bytes[i] = contents[i];
         }
         CHECK(n == 0 || fingerprint_of(bytes, n - 1) != print);
+        if (n == LONGEST) {
+            check_fingerprint_of_signs(bytes, n);
+        }
         buffer_free(&b);
         buffer_free(&elsewhere);
     }
