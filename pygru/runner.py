@@ -123,11 +123,12 @@ class Runner:
         noise: Noise | None,
         packed: Bytes | None,
         workspace: Bytes | None = None,
+        parameters: Floats | None = None,
     ) -> None:
         """Run a planned batch; ``sizes`` are those of the plan for ``n_threads``.
 
         The arrays are the members of ``pygru_forward_args`` in the C headers. A workspace that
-        is not given is taken from the pool.
+        is not given is taken from the pool, and the parameters are by default this runner's.
         """
         largest = sizes["largest_product"]
         if workspace is None:
@@ -142,7 +143,7 @@ class Runner:
                 self.backend.kernels,
                 n_threads,
                 threads.on_main_thread(),
-                parameters=self._parameters.borrow(),
+                parameters=self._parameters.borrow() if parameters is None else parameters,
                 packed=packed,
                 x=x,
                 h0=h0,
@@ -167,11 +168,12 @@ class Runner:
         d_h0: Floats,
         grads: Floats,
         workspace: Bytes | None = None,
+        parameters: Floats | None = None,
     ) -> None:
         """Go back through a planned batch and add to ``grads``.
 
         The arrays are the members of ``pygru_backward_args`` in the C headers. A workspace that
-        is not given is taken from the pool.
+        is not given is taken from the pool, and the parameters are by default this runner's.
         """
         sizes = plan.sizes(n_threads)
         if workspace is None:
@@ -184,7 +186,7 @@ class Runner:
                 self.backend.kernels,
                 n_threads,
                 threads.on_main_thread(),
-                parameters=self._parameters.borrow(),
+                parameters=self._parameters.borrow() if parameters is None else parameters,
                 packed=packed,
                 tape=tape,
                 noise=noise,

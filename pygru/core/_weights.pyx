@@ -3,7 +3,7 @@
 
 cimport cython
 from cpython.object cimport PyObject
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint64_t, uintptr_t
 
 from pygru.core._buffers cimport Borrowed
 from pygru.core._core cimport LONG_READ, Core, Kernels, check, core
@@ -186,3 +186,33 @@ def fingerprint(array):
     cdef bytes format = memoryview(array).format.encode()
     cdef Py_buffer *view = borrowed.add(array, 1, format, False)
     return fingerprint_of(view.buf, view.len)
+
+
+def fingerprints_at(tuple places not None):
+    """The fingerprints of memory in several places, each given as (address, bytes).
+
+    The caller keeps the memory alive during the call.
+    """
+    cdef list found = []
+    cdef uintptr_t address
+    cdef int64_t size
+    for address, size in places:
+        found.append(fingerprint_of(<const void *>address, size))
+    return tuple(found)
+
+
+def packed_once(Packing packing not None, parameters):
+    """The flat parameters, packed into new memory: for parameters that never change."""
+    cdef Borrowed borrowed = Borrowed()
+    cdef const void *source = borrowed.dense(
+        parameters, len(parameters), packing.format(), False)
+    cdef int64_t size = borrowed.views[0].len
+    cdef Room room = Room(packing.size())
+    cdef int status
+    if size > LONG_READ:
+        with nogil:
+            status = packing.pack(source, room.data)
+    else:
+        status = packing.pack(source, room.data)
+    check(status)
+    return room.array
