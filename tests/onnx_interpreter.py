@@ -13,6 +13,8 @@ import reference
 from scipy.special import erf
 
 DTYPES = {1: "<f4", 6: "<i4", 7: "<i8", 9: "?", 11: "<f8"}
+# The first version in which these operators take their axes as an input.
+AXES_ARE_AN_INPUT = {"ReduceSum": 13, "ReduceMean": 18, "ReduceMax": 18, "ReduceProd": 18}
 
 
 # ---- the file ------------------------------------------------------------------------------
@@ -130,6 +132,13 @@ class Model:
         assert len(set(known)) == len(known), known
         assert {each.name for each in self.outputs} <= set(known)
 
+    def _check_version(self, node):
+        """Some operators take as an input what was an attribute in earlier versions."""
+        if node.op in AXES_ARE_AN_INPUT:
+            assert (len(node.inputs) == 2) == (self.opset >= AXES_ARE_AN_INPUT[node.op])
+        if node.op == "Split" and len(node.inputs) == 1:
+            assert ("num_outputs" in node.attributes) == (self.opset >= 18)
+
     def __call__(self, **given):
         values = {
             name: array.astype(np.float64) if array.dtype.kind == "f" else array
@@ -143,6 +152,7 @@ class Model:
             each.check(array, sizes)
             values[each.name] = array.astype(np.float64) if array.dtype.kind == "f" else array
         for node in self.nodes:
+            self._check_version(node)
             arguments = [values[name] if name else None for name in node.inputs]
             result = OPERATORS[node.op](*arguments, **node.attributes)
             if not isinstance(result, (tuple, list)):

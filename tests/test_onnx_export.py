@@ -9,30 +9,20 @@ import os
 import numpy as np
 import pytest
 from onnx_interpreter import Model
+from onnx_models import EPS, VARIANTS, H, I, layers_of, models, padded, with_large_weights
 
 import pygru
 from pygru.io.onnx import export
 from pygru.io.onnx.export import onnx_bytes
 
-T, B, I, H = 4, 3, 2, 3
-LENGTHS = [4, 0, 2]
-EPS = 2.0**-10  # a number that ONNX's float32 attribute holds exactly
-VARIANTS = ["chung", "cho", "pytorch", pygru.Variant("after", "replace")]
+T, B = 4, 4
+LENGTHS = [4, 0, 1, 2]
+MODELS = models(np.float64)
+gru, linear = layers_of(np.float64)
 
 
-def gru_with_large_weights(rng, *sizes, **options):
-    """A float64 GRU whose gates are not all near one half."""
-    gru = pygru.GRU(*sizes, dtype=np.float64, **options)
-    gru.flat_parameters = rng.uniform(-1.5, 1.5, gru.flat_parameters.size)
-    return gru
-
-
-def padded(rng, *shape, lengths=None):
-    """A batch, batch first, with NaN after the end of each sequence."""
-    x = rng.standard_normal(shape)
-    for sequence, end in zip(x, lengths or (), strict=False):
-        sequence[end:] = np.nan
-    return x
+def model_of(rng, *layers):
+    return with_large_weights(rng, pygru.Sequential(*layers))
 
 
 def read(model, **options):
@@ -47,11 +37,10 @@ def read(model, **options):
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_a_gru_over_whole_sequences(layers, bidirectional, variant):
     rng = np.random.default_rng(0)
-    options = itertools.product([False, True], repeat=4)
-    for bias, batch_first, with_lengths, with_h0 in options:
-        gru = gru_with_large_weights(
-            rng, I, H, layers, bias, batch_first, 0.0, bidirectional, variant=variant
-        )
+    for bias, batch_first, with_lengths, with_h0 in itertools.product([False, True], repeat=4):
+        options = {"variant": variant, "dtype": np.float64}
+        gru = pygru.GRU(I, H, layers, bias, batch_first, 0.0, bidirectional, **options)
+        with_large_weights(rng, gru)
         lengths = LENGTHS if with_lengths else None
         x = padded(rng, B, T, I, lengths=lengths)
         x = x if batch_first else x.swapaxes(0, 1)
@@ -69,7 +58,8 @@ def test_a_gru_over_whole_sequences(layers, bidirectional, variant):
 @pytest.mark.parametrize("lengths", [None, LENGTHS])
 def test_learned_states_are_those_of_every_sequence(batch_first, lengths):
     rng = np.random.default_rng(1)
-    gru = gru_with_large_weights(rng, I, H, 2, batch_first=batch_first, learn_h0=True)
+    options = {"batch_first": batch_first, "learn_h0": True, "dtype": np.float64}
+    gru = with_large_weights(rng, pygru.GRU(I, H, 2, **options))
     x = padded(rng, B, T, I)
     x = x if batch_first else x.swapaxes(0, 1)
     ends = {} if lengths is None else {"lengths": np.array(lengths)}
@@ -87,8 +77,8 @@ def test_learned_states_are_those_of_every_sequence(batch_first, lengths):
 @pytest.mark.parametrize("merge", ["sum", "mul", "ave"])
 def test_merged_directions(merge, batch_first):
     rng = np.random.default_rng(9)
-    options = {"bidirectional": True, "merge": merge, "batch_first": batch_first}
-    gru = gru_with_large_weights(rng, I, H, **options)
+    options = {"batch_first": batch_first, "bidirectional": True, "dtype": np.float64}
+    gru = with_large_weights(rng, pygru.GRU(I, H, merge=merge, **options))
     x = padded(rng, B, T, I, lengths=LENGTHS)
     x = x if batch_first else x.swapaxes(0, 1)
     for opset in (17, 18):
@@ -130,72 +120,12 @@ class Scale(pygru.Layer):
         return 2 * x, None
 
 
-def gru(*sizes, **options):
-    return pygru.GRU(*sizes, batch_first=True, dtype=np.float64, **options)
-
-
-def linear(*sizes, **options):
-    return pygru.Linear(*sizes, dtype=np.float64, **options)
-
-
-def of_steps():
-    """Models with an output for every step, by name. Their input has I features."""
-    activations = ("relu", "tanh", "sigmoid", "softmax", "gelu", "softplus")
-    return {
-        "a GRU": [gru(I, H)],
-        "two GRUs": [gru(I, H), pygru.Dropout(0.5), gru(H, 2, 2, variant="pytorch")],
-        "a linear layer first": [linear(I, 5), gru(5, H, bidirectional=True)],
-        "a linear layer last": [gru(I, H), linear(H, 2)],
-        "a linear layer without bias": [gru(I, H), linear(H, 2, bias=False)],
-        "a layer norm": [
-            pygru.LayerNorm(I, EPS, dtype=np.float64),
-            gru(I, H),
-            pygru.LayerNorm(H, EPS, dtype=np.float64),
-        ],
-        "no parameters": [pygru.Activation("tanh")],
-        "nothing but a dropout": [pygru.Dropout()],
-        **{name: [gru(I, H), pygru.Activation(name)] for name in activations},
-    }
-
-
-def of_sequences():
-    """Models with an output for every sequence, by name."""
-    models = {}
-    for pooling in (pygru.Last(), pygru.MeanOverTime(), pygru.MaxOverTime()):
-        name = type(pooling).__name__
-        models[name] = [gru(I, H), pooling, linear(H, 2)]
-        models[f"{name} after a linear layer"] = [gru(I, H), linear(H, 2), pooling]
-        models[f"{name} alone"] = [linear(I, 2), pooling]
-    models["both ends"] = [
-        gru(I, H, bidirectional=True),
-        linear(2 * H, 4),
-        pygru.Last(bidirectional=True),
-    ]
-    attention = pygru.AttentionOverTime(2 * H, 4, dtype=np.float64)
-    models["attention"] = [gru(I, H, bidirectional=True), attention, linear(2 * H, 2)]
-    models["attention after a linear layer"] = [
-        linear(I, 3),
-        pygru.AttentionOverTime(3, dtype=np.float64),
-    ]
-    return models
-
-
-MODELS = of_steps() | of_sequences()
-
-
-def made(rng, layers):
-    model = pygru.Sequential(*layers)
-    for values in model.parameters.values():
-        values[...] = rng.uniform(-1, 1, values.shape)
-    return model
-
-
 @pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "ragged"])
 @pytest.mark.parametrize("opset", [17, 18])
 @pytest.mark.parametrize("name", MODELS)
 def test_a_model(name, opset, lengths):
     rng = np.random.default_rng(2)
-    model = made(rng, MODELS[name])
+    model = model_of(rng, *MODELS[name])
     x = padded(rng, B, T, I, lengths=lengths)
     ends = {} if lengths is None else {"lengths": np.array(lengths)}
     dtype = np.float64  # also for models whose layers do not say one
@@ -210,7 +140,7 @@ def test_a_model(name, opset, lengths):
 def test_tokens(lengths):
     rng = np.random.default_rng(3)
     embedding = pygru.Embedding(6, 4, padding_idx=1, dtype=np.float64)
-    model = made(rng, [embedding, gru(4, H), pygru.Last(), linear(H, 2)])
+    model = model_of(rng, embedding, gru(4, H), pygru.Last(), linear(H, 2))
     assert model.parameters["0.weight"][1].any()  # and yet the token 1 gives zeros
     tokens = rng.integers(0, 6, (B, T))
     ends = {} if lengths is None else {"lengths": np.array(lengths)}
@@ -222,14 +152,14 @@ def test_tokens(lengths):
 
 def test_a_model_over_pieces_of_sequences():
     rng = np.random.default_rng(4)
-    model = made(rng, [gru(I, H, 2), linear(H, 5), gru(5, 2), pygru.Activation("tanh")])
+    model = model_of(rng, gru(I, H, 2), linear(H, 5), gru(5, 2), pygru.Activation("tanh"))
     written = read(model, h0=True, lengths=True)
     assert [each.name for each in written.inputs] == ["x", "lengths", "0.h0", "2.h0"]
     assert [each.name for each in written.outputs] == ["output", "0.h_n", "2.h_n"]
     x = padded(rng, B, 6, I)
     states = [np.zeros((2, B, H)), np.zeros((1, B, 2))]
     expected_states = None
-    for piece, lengths in ((x[:, :4], [4, 4, 1]), (x[:, 4:], [2, 1, 0])):
+    for piece, lengths in ((x[:, :4], [4, 4, 1, 4]), (x[:, 4:], [2, 1, 0, 2])):
         given = {"0.h0": states[0], "2.h0": states[1]}
         result = written(x=piece, lengths=np.array(lengths), **given)
         states = [result["0.h_n"], result["2.h_n"]]
@@ -265,7 +195,8 @@ def test_layers_of_different_dtypes():
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_steps_of_a_gru(layers, variant):
     rng = np.random.default_rng(6)
-    gru = gru_with_large_weights(rng, I, H, layers, variant=variant)
+    options = {"variant": variant, "dtype": np.float64}
+    gru = with_large_weights(rng, pygru.GRU(I, H, layers, **options))
     written = read(gru, step=True)
     stream = gru.stream(batch=B)
     h = stream.h = rng.standard_normal((layers, B, H))
@@ -280,10 +211,12 @@ def test_steps_of_a_gru(layers, variant):
 def test_steps_of_a_model():
     rng = np.random.default_rng(7)
     layers = [gru(I, H, 2), pygru.LayerNorm(H, EPS, dtype=np.float64), gru(H, 4), pygru.Last()]
-    model = made(rng, [*layers, linear(4, 2), pygru.Activation("softmax")])
+    model = model_of(rng, *layers, linear(4, 2), pygru.Activation("softmax"))
     written = read(model, step=True)
     stream = model.stream(batch=B)
     states = {"0.h": np.zeros((2, B, H)), "2.h": np.zeros((1, B, 4))}
+    assert [each.name for each in written.inputs] == ["x_t", "0.h", "2.h"]
+    assert [each.name for each in written.outputs] == ["y_t", "0.h_next", "2.h_next"]
     for _ in range(5):
         x_t = rng.standard_normal((B, I))
         result = written(x_t=x_t, **states)
@@ -294,7 +227,7 @@ def test_steps_of_a_model():
 def test_steps_of_tokens():
     rng = np.random.default_rng(8)
     embedding = pygru.Embedding(6, 4, padding_idx=1, dtype=np.float64)
-    model = made(rng, [embedding, gru(4, H), linear(H, 6)])
+    model = model_of(rng, embedding, gru(4, H), linear(H, 6))
     stream = model.stream(batch=B)
     h = np.zeros((1, B, H))
     for _ in range(4):
@@ -323,8 +256,11 @@ def test_what_stands_in_the_file_beside_the_graph():
 
 
 def test_equal_models_give_equal_bytes():
-    models = [pygru.Sequential(*of_sequences()["attention"], seed=0) for _ in range(2)]
-    first, second = (onnx_bytes(model, lengths=True) for model in models)
+    layers = [models(np.float32)["attention"] for _ in range(2)]
+    first, second = (
+        onnx_bytes(pygru.Sequential(*each, seed=0), lengths=True, metadata={"b": "1", "a": "2"})
+        for each in layers
+    )
     assert first == second
 
 
@@ -357,7 +293,7 @@ def test_a_file_that_nobody_could_read_is_not_made(monkeypatch):
 
 
 def test_the_model_is_not_changed():
-    model = pygru.Sequential(*of_sequences()["attention"], seed=0)
+    model = pygru.Sequential(*MODELS["attention"], seed=0)
     before = model.state_dict()
     draws = [generator.bit_generator.state for generator in model.generators]
     onnx_bytes(model, lengths=True, dtype=np.float32)

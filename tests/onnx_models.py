@@ -1,0 +1,82 @@
+"""Models for the tests of to_onnx, and batches whose sequences have different lengths."""
+
+import functools
+
+import numpy as np
+
+import pygru
+
+EPS = 2.0**-10  # a number that ONNX's float32 attribute holds exactly
+VARIANTS = ["chung", "cho", "pytorch", pygru.Variant("after", "replace")]
+
+I, H = 2, 3
+
+
+def padded(rng, *shape, lengths=None):
+    """A batch, batch first, with NaN after the end of each sequence."""
+    x = rng.standard_normal(shape)
+    for sequence, end in zip(x, lengths or (), strict=False):
+        sequence[end:] = np.nan
+    return x
+
+
+def with_large_weights(rng, model, largest=1.5):
+    """A model whose gates are not all near one half."""
+    for values in model.parameters.values():
+        values[...] = rng.uniform(-largest, largest, values.shape)
+    return model
+
+
+def layers_of(dtype):
+    """What makes a GRU and a linear layer of this dtype."""
+    gru = functools.partial(pygru.GRU, batch_first=True, dtype=dtype)
+    return gru, functools.partial(pygru.Linear, dtype=dtype)
+
+
+def of_steps(dtype):
+    """Models with an output for every step, by name. Their input has I features."""
+    gru, linear = layers_of(dtype)
+    activations = ("relu", "tanh", "sigmoid", "softmax", "gelu", "softplus")
+    return {
+        "a GRU": [gru(I, H)],
+        "two GRUs": [gru(I, H), pygru.Dropout(0.5), gru(H, 2, 2, variant="pytorch")],
+        "a linear layer first": [linear(I, 5), gru(5, H, bidirectional=True)],
+        "a linear layer last": [gru(I, H), linear(H, 2)],
+        "a linear layer without bias": [gru(I, H), linear(H, 2, bias=False)],
+        "a layer norm": [
+            pygru.LayerNorm(I, EPS, dtype=dtype),
+            gru(I, H),
+            pygru.LayerNorm(H, EPS, dtype=dtype),
+        ],
+        "no parameters": [pygru.Activation("tanh")],
+        "nothing but a dropout": [pygru.Dropout()],
+        **{name: [gru(I, H), pygru.Activation(name)] for name in activations},
+    }
+
+
+def of_sequences(dtype):
+    """Models with an output for every sequence, by name."""
+    gru, linear = layers_of(dtype)
+    models = {}
+    for pooling in (pygru.Last(), pygru.MeanOverTime(), pygru.MaxOverTime()):
+        name = type(pooling).__name__
+        models[name] = [gru(I, H), pooling, linear(H, 2)]
+        models[f"{name} after a linear layer"] = [gru(I, H), linear(H, 2), pooling]
+        models[f"{name} alone"] = [linear(I, 2), pooling]
+    models["both ends"] = [
+        gru(I, H, bidirectional=True),
+        linear(2 * H, 4),
+        pygru.Last(bidirectional=True),
+    ]
+    attention = pygru.AttentionOverTime(2 * H, 4, dtype=dtype)
+    models["attention"] = [gru(I, H, bidirectional=True), attention, linear(2 * H, 2)]
+    models["attention after a linear layer"] = [
+        linear(I, 3),
+        pygru.AttentionOverTime(3, dtype=dtype),
+    ]
+    return models
+
+
+def models(dtype):
+    """Layers for a Sequential, by a name that says what they test."""
+    return of_steps(dtype) | of_sequences(dtype)
