@@ -8,8 +8,8 @@ import os
 
 import numpy as np
 import pytest
+from exported_models import EPS, VARIANTS, H, I, layers_of, models, padded, with_large_weights
 from onnx_interpreter import Model
-from onnx_models import EPS, VARIANTS, H, I, layers_of, models, padded, with_large_weights
 
 import pygru
 from pygru.io.onnx import export

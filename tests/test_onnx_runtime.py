@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from onnx_models import VARIANTS, H, I, layers_of, models, padded, with_large_weights
+from exported_models import VARIANTS, H, I, layers_of, models, padded, with_large_weights
 
 import pygru
 from pygru.io.onnx.export import onnx_bytes
