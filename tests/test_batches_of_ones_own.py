@@ -257,7 +257,7 @@ def test_a_function_that_returns_the_same_iterator_is_refused_in_the_second_epoc
         (lambda: 5, TypeError, "X must return an iterator over batches, got int"),
         (lambda: [X], TypeError, r"X\[0\] must be a tuple \(X, y\), .*, got ndarray"),
         (lambda: [(X,)], TypeError, r"X\[0\] must be a tuple .*, got tuple of 1"),
-        (lambda: [(X, y, None, None, 1)], TypeError, "got tuple of 5"),
+        (lambda: [(X, y, *[None] * 5)], TypeError, "got tuple of 7"),
         (lambda: [(X, y), (X, y[:3])], ValueError, r"numbers of samples: \[23, 3\]"),
         (lambda: [(X, y), (X[:0], y[:0])], ValueError, "Found array with 0 sample"),
         (lambda: [(X, y), (X[..., :1], y)], ValueError, "GRU|input_size"),

@@ -899,6 +899,8 @@ def test_every_option_of_a_gru_reaches_encoder_and_decoder():
         "dropout",
         "bidirectional",
         "dtype",
+        "zero_output_for_mask",  # encoder and decoder have no mask and one direction
+        "merge",
     }
     for name, value in chosen.items():
         assert getattr(model.encoder, name) == value, name

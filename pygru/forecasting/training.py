@@ -39,12 +39,12 @@ class WindowData:
     def take(self, index: Integers) -> Batch:
         """Return the windows of ``index`` with their targets."""
         chosen = self.origins.take(np.asarray(index, np.int64))
-        return Batch(self.windows.inputs(chosen), self.windows.targets(chosen), None, None)
+        return Batch(self.windows.inputs(chosen), self.windows.targets(chosen), None)
 
     def largest(self, index: Integers) -> str:
         """Say which is the largest number of the windows of ``index``."""
-        X, y, _, _ = self.take(index)
-        largest = max(float(np.abs(X).max(initial=0)), float(np.abs(y).max(initial=0)))
+        batch = self.take(index)
+        largest = max(float(np.abs(each).max(initial=0)) for each in (batch.X, batch.y))
         return f"the largest number of this batch is {largest:g} after scaling"
 
 

@@ -258,11 +258,12 @@ class Model(Configured, Undoable):
 
         ``told`` are ``lengths`` and, where the model takes them, ``mask`` and ``reset``.
         """
-        return self.infer(x, **told), self.mask_after(x, told.get("mask"))
+        y = self.infer(x, **told)
+        return y, self.mask_after(x, told.get("mask")) if self.predicts_steps else None
 
     def output_mask(self, x: Any, mask: Any, tape: Any) -> Any:
         """Return which steps of the output of :meth:`run` count, from its tape."""
-        return self.mask_after(x, mask)
+        return self.mask_after(x, mask) if self.predicts_steps else None
 
     def run_backward(self, tape: Any, d_y: Any) -> Floats | None:
         """Add to the gradients of the parameters; return that of x, None for integer x."""

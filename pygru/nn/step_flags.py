@@ -23,6 +23,10 @@ class StepFlags(NamedTuple):
     mask: Booleans | None = None
     reset: Booleans | None = None
 
+    def at(self, index: Any) -> StepFlags:
+        """Return the flags of some rows, or of some rows and steps."""
+        return StepFlags(*(None if flags is None else flags[index] for flags in self))
+
     def told(self, layer: Model) -> dict[str, Any]:
         """Return the arguments by which a layer learns of them.
 

@@ -19,6 +19,9 @@ from pygru.train.datasets import Data
 #: What training calls data that are batches, in its settings.
 STREAM = "batches"
 
+#: A batch is (X, y, lengths, sample_weight, mask, reset), and may end after y.
+MOST_ENTRIES = 6
+
 
 def gives_batches(X: Any, y: Any) -> bool:
     """Whether X is a source of batches and not an array or a list of sequences."""
@@ -86,11 +89,11 @@ class BatchStream:
         number = -1
         for number, item in enumerate(items):
             name = f"{self.name}[{number}]"
-            if not isinstance(item, (tuple, list)) or not 2 <= len(item) <= 4:
+            if not isinstance(item, (tuple, list)) or not 2 <= len(item) <= MOST_ENTRIES:
                 size = f" of {len(item)}" if isinstance(item, (tuple, list)) else ""
                 raise TypeError(
                     f"{name} must be a tuple (X, y), (X, y, lengths) or (X, y, lengths, "
-                    f"sample_weight), got {validation.type_name(item)}{size}"
+                    f"sample_weight, mask, reset), got {validation.type_name(item)}{size}"
                 )
             yield self._read(tuple(item), name)
         if number < 0:

@@ -11,11 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from pygru.core import validation
 from pygru.data.padding import as_sequences
+from pygru.nn.step_flags import StepFlags
+from pygru.train.left_out import Replaced, checked_flags, first_counted, without_steps
 from pygru.train.sample_weights import checked_weights
 from pygru.train.scan import Samples, fingerprint_of
 from pygru.train.stored import StoredArray, as_samples, is_stored
 from pygru.train.values import check_finite, check_range, check_tokens
-from pygru.typing import Floats, Integers
+from pygru.typing import Booleans, Floats, Integers
 
 
 class Expected(NamedTuple):
@@ -33,7 +35,8 @@ class Batch(NamedTuple):
     X: Any
     y: NDArray[Any]
     lengths: Any
-    weights: Floats | None  # (B,) or (B, T), see Dataset
+    weights: Floats | None = None  # (B,) or (B, T), see Dataset
+    flags: StepFlags = StepFlags()  # which steps count, and where episodes begin, (B, T)
 
 
 class Dataset:
@@ -60,6 +63,9 @@ class Dataset:
         (N,) how much each sample counts; with ``per_step`` also (N, T) or a list of (T_i,).
     weight_name : str
         The name of ``sample_weight`` in messages.
+    mask, reset : array_like of bool, list of array_like or None
+        (N, T), or a list of (T_i,): which steps count, and before which an episode begins. What
+        X and, with ``per_step``, y hold at the steps that do not count is never looked at.
     labels : ndarray or list of ndarray, optional
         The targets instead of y, if they are labels and not numbers. Later they are replaced by
         numbers, see :meth:`replace_targets`.
@@ -76,6 +82,9 @@ class Dataset:
         names: tuple[str, str] = ("X", "y"),
         sample_weight: Any = None,
         weight_name: str = "sample_weight",
+        mask: Any = None,
+        reset: Any = None,
+        mask_names: tuple[str, str] = ("mask", "reset"),
         labels: Samples | None = None,
     ) -> None:
         self._names = names
@@ -117,6 +126,29 @@ class Dataset:
         self.weights: Samples | None = None
         if sample_weight is not None:
             self.weights = self._checked_weights(weight_name, sample_weight)
+        mask = self._checked_flags(mask_names[0], mask)
+        self.flags = StepFlags(mask, self._checked_flags(mask_names[1], reset))
+        if mask is not None:
+            self._leave_out(mask)
+
+    def _checked_flags(self, name: str, values: Any) -> Booleans | None:
+        """One bool per step, after checking them; None stays None."""
+        if values is None:
+            return None
+        if not self._has_steps:
+            raise ValueError(
+                f"{name} needs {self._names[0]} with a time axis, got {self.ndim} dimensions"
+            )
+        return checked_flags(name, values, self.X, self.lengths)
+
+    def _leave_out(self, mask: Booleans) -> None:
+        """Replace what X and targets per step hold at the steps that do not count."""
+        self.X = without_steps(self.X, mask, 0)
+        fits = isinstance(self.y, list) or self.y.shape[1:2] == mask.shape[1:]
+        if self._per_step and fits:
+            target = first_counted(self.y, mask)
+            if target is not None:
+                self.y = without_steps(self.y, mask, target)
 
     def _checked_weights(self, name: str, sample_weight: Any) -> Samples:
         """The weights of the samples, after checking them."""
@@ -164,6 +196,9 @@ class Dataset:
         parts = [fingerprint_of(samples, lengths).hex() for _, samples, lengths in self._parts]
         if self.weights is not None:
             parts.append(fingerprint_of(self.weights, None).hex())
+        for flags in self.flags:
+            if flags is not None:
+                parts.append(fingerprint_of(flags, None).hex())
         return "".join(parts)
 
     def largest(self, index: Integers) -> str:
@@ -192,13 +227,15 @@ class Dataset:
         X = _take(self.X, index)
         y, lengths = self.targets(index)
         weights = None if self.weights is None else _take(self.weights, index)
+        flags = self.flags.at(index)
         if lengths is not None:
             # A batch of short sequences is not padded to the longest sequence of all.
             longest = int(lengths.max(initial=0))
             X = X[:, :longest]
             if weights is not None and weights.ndim == 2:
                 weights = weights[:, :longest]
-        return Batch(X, y, lengths, weights)
+            flags = flags.at((slice(None), slice(longest)))
+        return Batch(X, y, lengths, weights, flags)
 
     def part(self, first: int, end: int) -> Self:
         """Return the samples from ``first`` to ``end`` as a data set; nothing is copied."""
@@ -206,13 +243,14 @@ class Dataset:
         result.X, result.y = self.X[first:end], self.y[first:end]
         result.lengths = None if self.lengths is None else self.lengths[first:end]
         result.weights = None if self.weights is None else self.weights[first:end]
+        result.flags = self.flags.at(slice(first, end))
         return result
 
     def add_axis_to_targets(self) -> None:
         """Give each target an axis of one feature: (N,) becomes (N, 1)."""
         if isinstance(self.y, list):
             self.y = [sample[..., np.newaxis] for sample in self.y]
-        elif isinstance(self.y, StoredArray):
+        elif isinstance(self.y, (StoredArray, Replaced)):
             self.y = self.y.with_axis()
         else:
             self.y = self.y[..., np.newaxis]

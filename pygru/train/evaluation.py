@@ -4,30 +4,36 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from pygru.core import validation
+from pygru.nn.step_flags import StepFlags
 from pygru.train.batches import BatchStream
 from pygru.train.datasets import Batch, Data
 from pygru.train.sample_weights import spread
 from pygru.train.windows import Window, step_mask, windows_of
-from pygru.typing import Floats
+from pygru.typing import Booleans, Floats
 
 #: A function ``(prediction, target, *, mask) -> (value, gradient)``.
 Loss: TypeAlias = Callable[..., tuple[float, Floats]]
 
 
 def evaluate_loss(
-    loss: Loss, prediction: Floats, y: Any, lengths: Any, weights: Floats | None = None
+    loss: Loss,
+    prediction: Floats,
+    y: Any,
+    lengths: Any,
+    weights: Floats | None = None,
+    mask: Booleans | None = None,
 ) -> tuple[float, Floats, float]:
     """Return the loss, its gradient, and the weight with which it counts among others.
 
-    ``weights`` are those of the samples, (B,) or (B, T).
+    ``weights`` are those of the samples, (B,) or (B, T), and ``mask`` (B, T) says which steps
+    of the prediction count.
     """
-    per_step = lengths is not None and prediction.ndim == 3
-    mask = step_mask(y, lengths) if per_step else None
+    mask = step_mask(y, lengths, mask) if prediction.ndim == 3 else None
     if weights is None:
         result = loss(prediction, y, mask=mask)
     else:
@@ -60,10 +66,24 @@ def mean(total: float, weight: float) -> float:
     return total / weight if weight > 0 else 0.0
 
 
+class Predicted(NamedTuple):
+    """What a model predicts for a batch, and which steps of it count; None for all."""
+
+    output: Floats
+    batch: Batch
+    mask: Booleans | None
+
+
+def predict(model: Any, X: Any, lengths: Any, flags: StepFlags) -> tuple[Floats, Any]:
+    """Return what a model predicts, without dropout, and which steps of it count."""
+    output, mask = model.infer_and_mask(X, lengths=lengths, **flags.told(model))
+    return output, flags.mask if mask is None and model.predicts_steps else mask
+
+
 def predict_batches(
     model: Any, data: Data | BatchStream, batch_size: int
-) -> Iterator[tuple[Floats, Batch]]:
-    """Yield the predictions for consecutive batches, without dropout, and the batches."""
+) -> Iterator[Predicted]:
+    """Yield the predictions for consecutive batches."""
     if isinstance(data, BatchStream):
         for part in data.parts():
             yield from predict_batches(model, part, len(part))
@@ -71,7 +91,8 @@ def predict_batches(
     for first in range(0, len(data), batch_size):
         index = np.arange(first, min(first + batch_size, len(data)))
         batch = data.take(index)
-        yield model.infer(batch.X, lengths=batch.lengths), batch
+        output, mask = predict(model, batch.X, batch.lengths, batch.flags)
+        yield Predicted(output, batch, mask)
 
 
 def try_model(model: Any, data: Data, bptt_steps: int | None) -> tuple[Window, Floats] | None:
@@ -85,5 +106,5 @@ def try_model(model: Any, data: Data, bptt_steps: int | None) -> tuple[Window, F
         _, lengths = data.targets(index)
         if not (model.predicts_steps and Window(None, None, lengths, 0, True).is_empty):
             window = windows_of(data.take(index), bptt_steps)[0]
-            return window, model.infer(window.X, lengths=window.lengths)
+            return window, predict(model, window.X, window.lengths, window.flags)[0]
     return None

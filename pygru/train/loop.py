@@ -257,8 +257,9 @@ class TrainingLoop:
         state.draw(position)
         model.zero_grad()
         prediction, states, tape = self.forward(window, position.states)
+        mask = model.output_mask(window.X, window.flags.mask, tape)
         value, gradient, weight = evaluate_loss(
-            self.trainer.loss, prediction, window.y, window.lengths, window.weights
+            self.trainer.loss, prediction, window.y, window.lengths, window.weights, mask
         )
         if weight == 0:
             return self.skip(window, position, states, turn)
@@ -278,7 +279,7 @@ class TrainingLoop:
         )
         if self.measure.collector is not None:
             rows = self.measure.collector.rows(
-                prediction, window.y, window.lengths, window.weights
+                prediction, window.y, window.lengths, window.weights, mask
             )
             following = state.keep(rows, following)
         state.expect(following)
@@ -295,8 +296,13 @@ class TrainingLoop:
     def forward(self, window: Window, states: Any) -> tuple[Floats, Any, Any]:
         """Return prediction, state of the model and tape of one window of a batch."""
         is_piece = states is not None or not window.is_last
-        prediction, states, tape = self.state.model.run(
-            window.X, states, lengths=window.lengths, memory=self.trainer.memory
+        model = self.state.model
+        prediction, states, tape = model.run(
+            window.X,
+            states,
+            lengths=window.lengths,
+            memory=self.trainer.memory,
+            **window.flags.told(model),
         )
         if is_piece and prediction.shape[:2] != window.X.shape[:2]:
             raise ValueError("bptt_steps needs a model that predicts every step (without Last)")

@@ -103,6 +103,8 @@ def find_learning_rate(
     *,
     batch_size: int | None = None,
     lengths: ArrayLike | Mapping[str, Any] | None = None,
+    mask: Any = None,
+    reset: Any = None,
     bptt_steps: int | None = None,
     start: float = 1e-6,
     stop: float = 1.0,
@@ -119,7 +121,7 @@ def find_learning_rate(
     ----------
     trainer : Trainer
         The trainer whose model, loss, optimiser and ``clip_norm`` are used.
-    X, y, batch_size, lengths, bptt_steps
+    X, y, batch_size, lengths, mask, reset, bptt_steps
         As for :meth:`Trainer.fit`.
     start, stop : float
         The first rate and the last.
@@ -179,6 +181,8 @@ def find_learning_rate(
             X,
             y,
             lengths=lengths,
+            mask=mask,
+            reset=reset,
             epochs=steps,
             batch_size=batch_size,
             bptt_steps=bptt_steps,

@@ -64,12 +64,13 @@ class Measure:
         """
         total = total_weight = 0.0
         parts: list[Rows] = []
-        for prediction, (_, y, lengths, weights) in predict_batches(model, data, batch_size):
+        for prediction, batch, mask in predict_batches(model, data, batch_size):
+            y, lengths, weights = batch.y, batch.lengths, batch.weights
             if model.predicts_steps and Window(None, y, lengths, 0, True).is_empty:
                 continue
-            value, _, weight = evaluate_loss(self.loss, prediction, y, lengths, weights)
+            value, _, weight = evaluate_loss(self.loss, prediction, y, lengths, weights, mask)
             if weight > 0:
                 total, total_weight = total + value * weight, total_weight + weight
                 if self.collector is not None:
-                    parts.append(self.collector.rows(prediction, y, lengths, weights))
+                    parts.append(self.collector.rows(prediction, y, lengths, weights, mask))
         return {"loss": mean(total, total_weight), **self.metrics_of(parts)}

@@ -17,7 +17,7 @@ from pygru.train.loss_kinds import Kind, ignored_by, kind_of
 from pygru.train.prediction import chosen_classes
 from pygru.train.sample_weights import spread
 from pygru.train.windows import step_mask
-from pygru.typing import Floats
+from pygru.typing import Booleans, Floats
 
 
 class Rows(NamedTuple):
@@ -43,7 +43,14 @@ class Collector:
         self._ignored = ignored_by(loss)
         self._keeps_outputs = keeps_outputs or self.kind not in ("classes", "binary")
 
-    def rows(self, prediction: Floats, y: Any, lengths: Any, weights: Floats | None) -> Rows:
+    def rows(
+        self,
+        prediction: Floats,
+        y: Any,
+        lengths: Any,
+        weights: Floats | None,
+        mask: Booleans | None = None,
+    ) -> Rows:
         """Return what counts in a batch, as arrays of its own."""
         places = prediction.shape[: max(1, prediction.ndim - 1)]  # of single predictions
         target = np.asarray(y)
@@ -52,8 +59,8 @@ class Collector:
                 f"metrics need a target for each prediction, {places}, got {target.shape}"
             )
         keep = np.ones(places, bool)
-        if lengths is not None and prediction.ndim == 3:
-            mask = step_mask(target, lengths)
+        if prediction.ndim == 3:
+            mask = step_mask(target, lengths, mask)
             keep = keep if mask is None else mask
         if self._ignored is not None:
             keep = keep & (target != self._ignored)

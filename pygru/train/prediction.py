@@ -39,7 +39,7 @@ def outputs_of(
     rows: list[NDArray[Any]] = []
     is_list = False
     parts: list[NDArray[Any]] = []
-    for output, batch in predict_batches(model, data, batch_size):
+    for output, batch, _ in predict_batches(model, data, batch_size):
         lengths = output_lengths(batch.lengths)
         changed = change(output)
         if output.ndim == 3 and lengths is not None:

@@ -21,7 +21,7 @@ from pygru.nn.model import Model
 from pygru.nn.targets import check_classes
 from pygru.train import labels
 from pygru.train.arguments import batch_size_for
-from pygru.train.batches import STREAM, BatchStream, gives_batches
+from pygru.train.batches import MOST_ENTRIES, STREAM, BatchStream, gives_batches
 from pygru.train.datasets import Data, Dataset, Expected, PairDataset
 from pygru.train.evaluation import Loss, evaluate_loss, try_model, type_and_length
 from pygru.train.loss_kinds import (
@@ -75,6 +75,8 @@ class Reader:
         y: Any,
         lengths: Any,
         sample_weight: Any,
+        mask: Any = None,
+        reset: Any = None,
         *,
         validation: Any,
         validation_split: float | None,
@@ -92,12 +94,14 @@ class Reader:
                 y=y,
                 lengths=lengths,
                 sample_weight=sample_weight,
+                mask=mask,
+                reset=reset,
                 validation_split=validation_split,
                 batch_size=batch_size,
             )
             sizes: dict[str, Any] = {"samples": None, "batch_size": None, "data": STREAM}
             return stream, self.held_out(validation), sizes
-        data = self.read(X, y, lengths, sample_weight, learns=True)
+        data = self.read(X, y, lengths, sample_weight, mask, reset, learns=True)
         held_out = self.held_out(validation)
         if validation_split is not None:
             data, held_out = split_off(data, validation_split)
@@ -114,19 +118,22 @@ class Reader:
         y: Any,
         lengths: Any,
         sample_weight: Any = None,
+        mask: Any = None,
+        reset: Any = None,
         *,
         names: tuple[str, str] = ("X", "y"),
         weight_name: str = "sample_weight",
+        mask_names: tuple[str, str] = ("mask", "reset"),
         learns: bool = False,
     ) -> Data:
         """Return a data set, after checking it against the model and the loss.
 
         Parameters
         ----------
-        X, y, lengths, sample_weight
+        X, y, lengths, sample_weight, mask, reset
             As for :meth:`Trainer.fit`; y is None for data that are only to be predicted.
-        names, weight_name : str
-            What to call X, y and the weights in messages.
+        names, weight_name, mask_names : str
+            What to call X and y, the weights, mask and reset in messages.
         learns : bool
             Whether unknown labels become the classes.
         """
@@ -144,6 +151,9 @@ class Reader:
             raise TypeError(f"{names[1]} must be array-like of numbers, got NoneType")
         data: Data
         if isinstance(X, Mapping):
+            for name, value in zip(mask_names, (mask, reset), strict=True):
+                if value is not None:
+                    raise ValueError(f"{name} must be None for pairs of source and target")
             data = PairDataset(
                 X, y, lengths, names=names, sample_weight=sample_weight, weight_name=weight_name
             )
@@ -160,6 +170,9 @@ class Reader:
                 names=names,
                 sample_weight=sample_weight,
                 weight_name=weight_name,
+                mask=mask,
+                reset=reset,
+                mask_names=mask_names,
                 labels=read_labels,
             )
             _check_axes(self.model, data, names[0])
@@ -181,11 +194,7 @@ class Reader:
         self._is_stream = True
 
         def read(item: tuple[Any, ...], place: str) -> Data:
-            X, y, lengths, sample_weight = (*item, None, None)[:4]
-            names = (f"{place}[0]", f"{place}[1]")
-            return self.read(
-                X, y, lengths, sample_weight, names=names, weight_name=f"{place}[3]"
-            )
+            return self.read(*_entries(item), **_names_in(place))
 
         return BatchStream(batches, read, name)
 
@@ -198,17 +207,16 @@ class Reader:
             return Reader(self.model, self.loss, self.classes).stream(
                 validation_data, "validation"
             )
-        if not isinstance(validation_data, (tuple, list)) or not 2 <= len(validation_data) <= 4:
+        if (
+            not isinstance(validation_data, (tuple, list))
+            or not 2 <= len(validation_data) <= MOST_ENTRIES
+        ):
             raise TypeError(
-                "validation must be a tuple (X, y) or (X, y, lengths[, sample_weight]), "
-                f"got {type_and_length(validation_data)}"
+                "validation must be a tuple (X, y) or (X, y, lengths[, sample_weight[, mask[, "
+                f"reset]]]), got {type_and_length(validation_data)}"
             )
         other = Reader(self.model, self.loss, self.classes)
-        return other.read(
-            *(*validation_data, None, None)[:4],
-            names=("validation[0]", "validation[1]"),
-            weight_name="validation[3]",
-        )
+        return other.read(*_entries(validation_data), **_names_in("validation"))
 
     # ---- labels ----------------------------------------------------------------------------
 
@@ -281,7 +289,7 @@ class Reader:
             window = window._replace(y=window.y[..., np.newaxis])
         _check_shape(loss, name, window.y.shape, prediction.shape)
         if not has_own_weights(loss):
-            evaluate_loss(loss, prediction, window.y, window.lengths)
+            evaluate_loss(loss, prediction, window.y, window.lengths, mask=window.flags.mask)
         if self._is_stream:
             self._tried = prediction.ndim, columns
 
@@ -304,6 +312,20 @@ class Reader:
         y = data.targets(np.array([0]))[0]
         if is_one_to_one(self.loss) and columns == 1 and y.ndim == axes - 1:
             data.add_axis_to_targets()
+
+
+def _entries(item: Sequence[Any]) -> tuple[Any, ...]:
+    """Return X, y, lengths, sample_weight, mask and reset; those at the end may be missing."""
+    return (*item, *[None] * MOST_ENTRIES)[:MOST_ENTRIES]
+
+
+def _names_in(place: str) -> dict[str, Any]:
+    """Return what messages call the entries of a tuple."""
+    return {
+        "names": (f"{place}[0]", f"{place}[1]"),
+        "weight_name": f"{place}[3]",
+        "mask_names": (f"{place}[4]", f"{place}[5]"),
+    }
 
 
 def _check_shape(

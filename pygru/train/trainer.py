@@ -216,6 +216,8 @@ class Trainer(NamedArguments):
         batch_size: int | None = None,
         lengths: ArrayLike | Mapping[str, Any] | None = None,
         sample_weight: Any = None,
+        mask: Any = None,
+        reset: Any = None,
         validation: Any = None,
         validation_split: float | None = None,
         initial_epoch: int = 0,
@@ -253,10 +255,18 @@ class Trainer(NamedArguments):
             also (N, T) or a list of (T_i,), one weight per step; padding never counts. Each
             loss is then a weighted mean, and a sample of weight 0 is left out of it. A loss
             of your own needs an argument ``weights`` in the shape of the target.
+        mask : array_like of bool or list of array_like, optional
+            (N, T) which steps count; a list of (T_i,) if X is a list. What X holds at the other
+            steps is not read. If the model predicts every step, they count neither in the loss
+            nor in the metrics, and the same is true of steps that a :class:`Masking` or
+            ``Embedding(mask_zero=True)`` leaves out.
+        reset : array_like of bool or list of array_like, optional
+            (N, T) before which steps the states of all GRUs begin anew, see
+            :meth:`GRU.forward`.
         validation : tuple or callable or iterable, optional
-            ``(X, y)``, ``(X, y, lengths)`` or ``(X, y, lengths, sample_weight)`` to measure
-            ``val_loss`` on after every epoch; or batches as for X, a list of them or another
-            source. A tuple is never read as batches.
+            ``(X, y)``, or with more entries in the order ``(X, y, lengths, sample_weight, mask,
+            reset)``, to measure ``val_loss`` on after every epoch; or batches as for X, a list
+            of them or another source. A tuple is never read as batches.
         validation_split : float, optional
             In (0, 1): this share of the samples is kept for ``val_loss`` and not trained on.
             They are the last samples, so that the order of samples in time is kept.
@@ -293,12 +303,12 @@ class Trainer(NamedArguments):
 
         Notes
         -----
-        Each batch of a user's own is a tuple ``(X, y)``, ``(X, y, lengths)`` or
-        ``(X, y, lengths, sample_weight)``. They are trained on in the order in which they come,
-        and each is checked when its turn comes. A function with a parameter gets the number of
-        the epoch, so that it can make another order in every epoch and the same order again
-        after :meth:`resume`. Training that resumes within an epoch reads the batches before its
-        position again, and raises if they are not the same.
+        Each batch of a user's own is a tuple ``(X, y)``, or one with more entries in the order
+        ``(X, y, lengths, sample_weight, mask, reset)``. They are trained on in the order in
+        which they come, and each is checked when its turn comes. A function with a parameter
+        gets the number of the epoch, so that it can make another order in every epoch and the
+        same order again after :meth:`resume`. Training that resumes within an epoch reads the
+        batches before its position again, and raises if they are not the same.
 
         A batch in which nothing counts makes no step, because momentum would change the
         weights without a gradient. There are two kinds: batches of empty sequences, if the
@@ -321,6 +331,8 @@ class Trainer(NamedArguments):
                 y,
                 lengths,
                 sample_weight,
+                mask,
+                reset,
                 validation=validation,
                 validation_split=validation_split,
                 batch_size=batch_size,
@@ -458,6 +470,8 @@ class Trainer(NamedArguments):
         *,
         lengths: ArrayLike | Mapping[str, Any] | None = None,
         sample_weight: Any = None,
+        mask: Any = None,
+        reset: Any = None,
         batch_size: int = 256,
         return_dict: Literal[False] = False,
     ) -> float: ...
@@ -470,6 +484,8 @@ class Trainer(NamedArguments):
         *,
         lengths: ArrayLike | Mapping[str, Any] | None = None,
         sample_weight: Any = None,
+        mask: Any = None,
+        reset: Any = None,
         batch_size: int = 256,
         return_dict: Literal[True],
     ) -> dict[str, float]: ...
@@ -481,6 +497,8 @@ class Trainer(NamedArguments):
         *,
         lengths: ArrayLike | Mapping[str, Any] | None = None,
         sample_weight: Any = None,
+        mask: Any = None,
+        reset: Any = None,
         batch_size: int = 256,
         return_dict: bool = False,
     ) -> float | dict[str, float]:
@@ -488,7 +506,7 @@ class Trainer(NamedArguments):
 
         Parameters
         ----------
-        X, y, lengths, sample_weight, batch_size
+        X, y, lengths, sample_weight, mask, reset, batch_size
             As for :meth:`fit`.
         return_dict : bool
             Whether to return the metrics too.
@@ -515,10 +533,15 @@ class Trainer(NamedArguments):
             data: Data | BatchStream
             if gives_batches(X, y):
                 data = self._reader().stream(
-                    X, y=y, lengths=lengths, sample_weight=sample_weight
+                    X,
+                    y=y,
+                    lengths=lengths,
+                    sample_weight=sample_weight,
+                    mask=mask,
+                    reset=reset,
                 )
             else:
-                data = self._reader().read(X, y, lengths, sample_weight)
+                data = self._reader().read(X, y, lengths, sample_weight, mask, reset)
             metrics = self.metrics if return_dict else []
             measure = Measure(self.loss, metrics, self._state.classes)
             measured = measure.on(self.model, data, batch_size)
@@ -529,13 +552,15 @@ class Trainer(NamedArguments):
         X: Any,
         *,
         lengths: ArrayLike | Mapping[str, Any] | None = None,
+        mask: Any = None,
+        reset: Any = None,
         batch_size: int = 256,
     ) -> Floats | list[Floats]:
         """Return the model's output for all samples, without dropout.
 
         Parameters
         ----------
-        X, lengths, batch_size
+        X, lengths, mask, reset, batch_size
             As for :meth:`fit`.
 
         Returns
@@ -546,7 +571,7 @@ class Trainer(NamedArguments):
         batch_size = check_int("batch_size", batch_size, 1)
         n_threads = threads.resolve(self.n_threads)
         with threads.single_threaded_blas(), threads.num_threads(n_threads):
-            data = Reader(self.model, None).read(X, None, lengths)
+            data = Reader(self.model, None).read(X, None, lengths, None, mask, reset)
             return outputs_of(self.model, data, batch_size)
 
     def predict_classes(
@@ -554,13 +579,15 @@ class Trainer(NamedArguments):
         X: Any,
         *,
         lengths: ArrayLike | Mapping[str, Any] | None = None,
+        mask: Any = None,
+        reset: Any = None,
         batch_size: int = 256,
     ) -> NDArray[Any] | list[NDArray[Any]]:
         """Return the most probable class of each sample, or of each step.
 
         Parameters
         ----------
-        X, lengths, batch_size
+        X, lengths, mask, reset, batch_size
             As for :meth:`fit`.
 
         Returns
@@ -597,7 +624,7 @@ class Trainer(NamedArguments):
         batch_size = check_int("batch_size", batch_size, 1)
         n_threads = threads.resolve(self.n_threads)
         with threads.single_threaded_blas(), threads.num_threads(n_threads):
-            data = Reader(self.model, None).read(X, None, lengths)
+            data = Reader(self.model, None).read(X, None, lengths, None, mask, reset)
             classes = self._state.classes
             return outputs_of(
                 self.model, data, batch_size, lambda p: chosen_classes(p, kind, classes)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pygru.nn.step_flags import StepFlags
 from pygru.train.datasets import Batch
 from pygru.typing import Booleans, Floats
 
@@ -20,6 +21,7 @@ class Window(NamedTuple):
     number: int
     is_last: bool
     weights: Floats | None = None  # (B,), or (B, T) for the steps of the window
+    flags: StepFlags = StepFlags()  # (B, T) for the steps of the window
 
     @property
     def is_empty(self) -> bool:
@@ -30,9 +32,9 @@ class Window(NamedTuple):
 
 def windows_of(batch: Batch, steps: int | None) -> list[Window]:
     """Cut a batch into windows of ``steps`` steps; None makes one window."""
-    X, y, lengths, weights = batch
+    X, y, lengths, weights, flags = batch
     if steps is None or steps >= X.shape[1]:
-        return [Window(X, y, lengths, 0, True, weights)]
+        return [Window(X, y, lengths, 0, True, weights, flags)]
     T, windows = X.shape[1], []
     for number, begin in enumerate(range(0, T, steps)):
         end = min(begin + steps, T)
@@ -40,7 +42,8 @@ def windows_of(batch: Batch, steps: int | None) -> list[Window]:
         w = weights
         if weights is not None and weights.ndim == 2:
             w = weights[:, begin:end]
-        windows.append(Window(X[:, begin:end], y[:, begin:end], inside, number, end == T, w))
+        some = slice(None), slice(begin, end)
+        windows.append(Window(X[some], y[some], inside, number, end == T, w, flags.at(some)))
     return windows
 
 
@@ -49,9 +52,13 @@ def output_lengths(lengths: Any) -> Any:
     return lengths["target"] if isinstance(lengths, Mapping) else lengths
 
 
-def step_mask(y: Any, lengths: Any) -> Booleans | None:
-    """Which steps of per-step targets (B, T, ...) are valid, or None without lengths."""
+def step_mask(y: Any, lengths: Any, mask: Booleans | None = None) -> Booleans | None:
+    """Which steps of per-step targets (B, T, ...) count; None for all.
+
+    They end after ``lengths``, and ``mask`` (B, T) may leave some of them out.
+    """
     lengths = output_lengths(lengths)
     if lengths is None:
-        return None
-    return np.arange(y.shape[1]) < np.asarray(lengths)[:, np.newaxis]
+        return mask
+    valid: Booleans = np.arange(y.shape[1]) < np.asarray(lengths)[:, np.newaxis]
+    return valid if mask is None else valid & mask
