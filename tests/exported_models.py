@@ -68,6 +68,11 @@ def of_sequences(dtype):
         linear(2 * H, 4),
         pygru.Last(bidirectional=True),
     ]
+    for merge in ("sum", "mul", "ave"):
+        models[f"both ends, {merge}"] = [
+            gru(I, H, bidirectional=True),
+            pygru.Last(bidirectional=True, merge=merge),
+        ]
     attention = pygru.AttentionOverTime(2 * H, 4, dtype=dtype)
     models["attention"] = [gru(I, H, bidirectional=True), attention, linear(2 * H, 2)]
     models["attention after a linear layer"] = [

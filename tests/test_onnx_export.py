@@ -322,6 +322,15 @@ def test_an_option_that_onnx_does_not_have(options, message):
         onnx_bytes(inside)
 
 
+def test_layers_that_leave_steps_out():
+    for first, message in (
+        (pygru.Embedding(4, I, mask_zero=True), "mask_zero=True: the operator GRU of ONNX"),
+        (pygru.Masking(), r"Masking\(\): cannot be written as ONNX"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            onnx_bytes(pygru.Sequential(first, gru(I, H)))
+
+
 class Derived(pygru.GRU):
     """A GRU that may compute something else."""
 

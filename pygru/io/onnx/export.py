@@ -21,6 +21,7 @@ from pygru.io.onnx.gru_nodes import GRUNodes
 from pygru.io.onnx.layer_nodes import NODES
 from pygru.io.onnx.messages import MOST_BYTES, ModelProto, encode
 from pygru.io.onnx.values import BATCH, TIME, Ends, Value
+from pygru.nn.embedding import Embedding
 from pygru.nn.last import Last
 from pygru.nn.layer import Layer
 from pygru.nn.model import Model
@@ -329,6 +330,8 @@ def _why_not(layer: Model) -> str | None:
     """Return why ONNX cannot express a layer, or None if it can."""
     if type(layer) is GRU:
         return gru_nodes.why_not(layer)
+    if isinstance(layer, Embedding) and layer.mask_zero:
+        return "mask_zero=True: the operator GRU of ONNX cannot leave steps out"
     if type(layer) in NODES:
         return None
     names = ", ".join(sorted(cls.__name__ for cls in (GRU, *NODES)))

@@ -114,7 +114,13 @@ def last(graph: Graph, layer: Last, x: Value, ends: Ends | None) -> Value:
         return _of_sequences(graph, x, ends, _last_step(graph, x.name, ends))
     halves = graph.halves(x.name)
     first = graph.node("Gather", halves[1], graph.constant(0), axis=1)
-    y = graph.node("Concat", _last_step(graph, halves[0], ends), first, axis=-1)
+    last_step = _last_step(graph, halves[0], ends)
+    if layer.merge == "concat":
+        y = graph.node("Concat", last_step, first, axis=-1)
+    else:
+        y = graph.node("Mul" if layer.merge == "mul" else "Add", last_step, first)
+    if layer.merge == "ave":
+        y = graph.node("Mul", y, graph.constant(np.array(0.5, x.dtype)))
     return _of_sequences(graph, x, ends, y)
 
 
