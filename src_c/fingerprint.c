@@ -4,25 +4,60 @@
  * without informing pygru, so a version counter would miss a change. Independent chains read
  * memory at nearly its bandwidth. */
 #include "calls.h"
+#include "kernels/kernels.h"
 
 #include <string.h>
 
-/* Two words at a time where the compiler has vectors: every CPU that it knows can add, shift and
- * exclusive-or them. Multiplications of 64 bits would take one cycle for each word. */
+/* A word of a block belongs to the chain of its place. So vectors of any width read the same
+ * chains, and give the same fingerprint. */
+enum { WORD = sizeof(uint64_t), CHAINS = 24, BLOCK = CHAINS * WORD };
+
+/* Defines a function that takes all whole blocks into the chains, `width` words at a time. Every
+ * step of a chain is invertible, so two chains that differ once never become equal without
+ * another difference. The shifts carry a difference to higher and to lower bits, without a
+ * multiplication of 64 bits, for which most CPUs have no vectors. */
+#define DEFINE_READ(name, width, attributes, vector)                                           \
+    attributes static void name(uint64_t *chains, const unsigned char *p, int64_t bytes) {     \
+        typedef uint64_t words vector;                                                         \
+        words chain[CHAINS / (width)], word;                                                   \
+        int64_t at;                                                                            \
+        size_t k;                                                                              \
+        memcpy(chain, chains, sizeof chain);                                                   \
+        for (at = 0; at + BLOCK <= bytes; at += BLOCK) {                                       \
+            for (k = 0; k < CHAINS / (width); k++) {                                           \
+                memcpy(&word, p + at + k * sizeof word, sizeof word);                          \
+                word ^= chain[k];                                                              \
+                word += word << 13;                                                            \
+                chain[k] = word ^ (word >> 29);                                                \
+            }                                                                                  \
+        }                                                                                      \
+        memcpy(chains, chain, sizeof chain);                                                   \
+    }
+
 #if defined(__GNUC__)
-typedef uint64_t words __attribute__((vector_size(16)));
+DEFINE_READ(read_blocks, 2, , __attribute__((vector_size(2 * WORD))))
 #else
-typedef uint64_t words;
+DEFINE_READ(read_blocks, 1, , )
+#endif
+#if PYGRU_X86_KERNELS
+DEFINE_READ(read_blocks_avx2, 4, __attribute__((target("avx2"))),
+            __attribute__((vector_size(4 * WORD))))
+DEFINE_READ(read_blocks_avx512, 8, __attribute__((target("avx512f"))),
+            __attribute__((vector_size(8 * WORD))))
 #endif
 
-enum { CHAINS = 6, BLOCK = CHAINS * (int)sizeof(words) };
-
-/* Every step is invertible, so two chains that differ once never become equal without another
- * difference. The shifts carry a difference to higher and to lower bits. */
-static words step(words state, words word) {
-    state ^= word;
-    state += state << 13;
-    return state ^ (state >> 29);
+static void read_all_blocks(uint64_t *chains, const unsigned char *p, int64_t bytes) {
+#if PYGRU_X86_KERNELS
+    if (__builtin_cpu_supports("avx512f")) {
+        read_blocks_avx512(chains, p, bytes);
+        return;
+    }
+    if (__builtin_cpu_supports("avx2")) {
+        read_blocks_avx2(chains, p, bytes);
+        return;
+    }
+#endif
+    read_blocks(chains, p, bytes);
 }
 
 static uint64_t mix(uint64_t state, uint64_t word) {
@@ -32,30 +67,21 @@ static uint64_t mix(uint64_t state, uint64_t word) {
 
 pygru_status pygru_fingerprint(const void *data, int64_t bytes, uint64_t *fingerprint) {
     const unsigned char *p = data;
-    words chain[CHAINS], word;
-    uint64_t ends[BLOCK / sizeof(uint64_t)];
-    uint64_t result = (uint64_t)bytes;
-    int64_t at = 0;
-    size_t k;
+    uint64_t chains[CHAINS], result = (uint64_t)bytes;
+    int64_t at;
+    int k;
     if (bytes < 0 || (data == NULL && bytes > 0) || !pygru_points(fingerprint)) {
         return PYGRU_BAD_ARGUMENT;
     }
-    for (k = 0; k < sizeof ends / sizeof *ends; k++) {
-        ends[k] = k + 1;
+    for (k = 0; k < CHAINS; k++) {
+        chains[k] = (uint64_t)k + 1;
     }
-    memcpy(chain, ends, sizeof chain);
-    for (; at + BLOCK <= bytes; at += BLOCK) {
-        for (k = 0; k < CHAINS; k++) {
-            memcpy(&word, p + at + k * sizeof word, sizeof word);
-            chain[k] = step(chain[k], word);
-        }
-    }
-    for (; at < bytes; at++) {
+    read_all_blocks(chains, p, bytes);
+    for (at = bytes - bytes % BLOCK; at < bytes; at++) {
         result = mix(result, p[at]);
     }
-    memcpy(ends, chain, sizeof ends);
-    for (k = 0; k < sizeof ends / sizeof *ends; k++) {
-        result = mix(result, ends[k]);
+    for (k = 0; k < CHAINS; k++) {
+        result = mix(result, chains[k]);
     }
     *fingerprint = result;
     return PYGRU_OK;

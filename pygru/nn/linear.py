@@ -52,7 +52,7 @@ class Linear(Layer):
     the parameters have changed, in whatever way, packs them again. For a single row this takes
     several times as long as the product itself. While you keep a view of the parameters, such
     as ``w = layer.parameters["weight"]``, every call checks whether they have changed. That
-    takes about 30 us per megabyte.
+    takes 15 to 30 us per megabyte.
 
     Examples
     --------

@@ -68,7 +68,7 @@ static void check_fingerprint_of_signs(unsigned char *bytes, int n) {
 }
 
 static void check_fingerprint(void) {
-    enum { LONGEST = 300 };
+    enum { LONGEST = 600 };
     unsigned char contents[LONGEST];
     int n, i, bit;
     for (i = 0; i < LONGEST; i++) {
