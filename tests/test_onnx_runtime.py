@@ -10,7 +10,7 @@ import pygru
 from pygru.io.onnx.export import onnx_bytes
 from pygru.io.onnx.graph import IR_VERSIONS
 
-checker = pytest.importorskip("onnx.checker")
+onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
 pytestmark = pytest.mark.slow
@@ -26,7 +26,7 @@ class Session:
 
     def __init__(self, model, **options):
         data = onnx_bytes(model, **options)
-        checker.check_model(data, full_check=True)
+        onnx.checker.check_model(data, full_check=True)
         settings = onnxruntime.SessionOptions()
         settings.intra_op_num_threads = settings.inter_op_num_threads = 1
         settings.log_severity_level = 3
@@ -118,6 +118,8 @@ def test_a_model(name, lengths):
 
 @pytest.mark.parametrize("opset", IR_VERSIONS)
 def test_every_version_of_the_operators(opset):
+    if opset > onnx.defs.onnx_opset_version():
+        pytest.skip(f"onnx {onnx.__version__} does not know it yet")
     rng = np.random.default_rng(4)
     ends = {"lengths": np.array(LENGTHS)}
     for name, layers in MODELS.items():
@@ -202,7 +204,7 @@ def test_pieces_of_a_long_sequence():
 @pytest.mark.parametrize("name", ["two GRUs", "both ends", "attention", "a layer norm"])
 def test_the_standard_allows_float64(name):
     model = pygru.Sequential(*models(np.float64)[name], seed=0)
-    checker.check_model(onnx_bytes(model, lengths=True), full_check=True)
+    onnx.checker.check_model(onnx_bytes(model, lengths=True), full_check=True)
     x = np.random.default_rng(10).standard_normal((B, T, I))
     ends = {"lengths": np.array(LENGTHS)}
     result = Session(model, lengths=True, dtype=np.float32)(x=x, **ends)["output"]
