@@ -16,6 +16,8 @@ from setuptools.command.build_ext import build_ext
 PACKAGES = [
     "pygru",
     "pygru.commands",
+    "pygru.conformance",
+    "pygru.conformance.targets",
     "pygru.core",
     "pygru.data",
     "pygru.forecasting",
@@ -239,6 +241,7 @@ setup(
     package_data={
         "pygru": ["py.typed"],
         "pygru.core": ["*.pyi", "*.pxd"],
+        "pygru.conformance": ["*.safetensors"],
         "pygru.data": ["*.csv"],
         "pygru.src_c": ["*.c", "*.h", "*.def"],
         "pygru.src_c.kernels": ["*.c", "*.h"],

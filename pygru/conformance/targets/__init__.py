@@ -1,0 +1,1 @@
+"""The built-in targets: each module has ``run``, from a case to results, and ``about``."""

@@ -1,0 +1,95 @@
+"""Reads the cases from the file of vectors that comes with pygru."""
+
+from __future__ import annotations
+
+import json
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+
+from pygru.conformance.case import Arrays, Case
+
+FILE = Path(__file__).with_name("vectors.safetensors")
+
+
+def cases(name: str = "*", *, variant: str = "*") -> list[Case]:
+    """Return the cases of the conformance vectors, simple ones first.
+
+    Parameters
+    ----------
+    name : str, default "*"
+        The name of a case, or a pattern with ``*`` and ``?``, such as ``"layers*"``.
+    variant : str, default "*"
+        A variant, such as ``"after-keep"``, or a pattern.
+
+    Returns
+    -------
+    list of Case
+        Their arrays are copies, and may be written to.
+
+    Raises
+    ------
+    ValueError
+        If no case has such a name and variant.
+
+    Examples
+    --------
+    >>> import pygru.conformance
+    >>> len(pygru.conformance.cases())
+    76
+    >>> [case.name for case in pygru.conformance.cases("mask*", variant="after-*")][:2]
+    ['mask/after-keep', 'mask/after-replace']
+    """
+    found = [
+        case.copy()
+        for case in _all_cases()
+        if fnmatchcase(case.name, name if "/" in name else f"{name}/*")
+        and fnmatchcase(case.variant, variant)
+    ]
+    if not found:
+        raise ValueError(f"no case is called {name!r} and has the variant {variant!r}")
+    return found
+
+
+@cache
+def _all_cases() -> tuple[Case, ...]:
+    with safetensors.safe_open(FILE, "np") as file:
+        described = json.loads(file.metadata()["cases"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    return tuple(_case_of(description, tensors) for description in described)
+
+
+def _case_of(description: dict[str, Any], tensors: Arrays) -> Case:
+    """Return the case of a description and of the arrays of all cases."""
+    options = dict(description)
+    problem, name = options.pop("problem"), options["name"]
+    for key in ("activation", "recurrent_activation"):
+        if not isinstance(options[key], str):
+            options[key] = tuple(options[key])
+    inputs = _below(problem, tensors)
+    parameters = {key: inputs.pop(key) for key in _parameter_names(options) if key in inputs}
+    optional = {key: inputs.pop(key, None) for key in ("h0", "lengths", "mask")}
+    return Case(
+        **options, **inputs, **optional, parameters=parameters, expected=_below(name, tensors)
+    )
+
+
+def _parameter_names(options: dict[str, Any]) -> list[str]:
+    """Return the names that the parameters of a GRU may have, in order."""
+    return [
+        f"{kind}_l{layer}{suffix}"
+        for layer in range(options["num_layers"])
+        for suffix in (("", "_reverse") if options["direction"] == "both" else ("",))
+        for kind in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    ]
+
+
+def _below(path: str, tensors: Arrays) -> Arrays:
+    """Return the arrays directly below a path, by the rest of their names."""
+    start = f"{path}/"
+    rest = {name[len(start) :]: array for name, array in tensors.items() if name.startswith(start)}
+    return {name: np.asarray(array) for name, array in rest.items() if "/" not in name}
