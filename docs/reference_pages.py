@@ -69,6 +69,12 @@ GROUPS = {
         "Functions that write and read model files. No code in a file is ever run.",
         ("pygru.io",),
     ),
+    "conformance": Group(
+        "Conformance",
+        "Cases with exact results for any GRU, and a check that explains what is wrong. "
+        "[Is this GRU right?](../conformance.md) shows how to use it.",
+        ("pygru.conformance",),
+    ),
     "configuration": Group(
         "Threads and configuration",
         "The number of threads, this installation, and where the files of the C core are.",

@@ -42,8 +42,8 @@ FORWARD = {
         'if case.reset != "after":\n            n =',
     ],
     "update": [
-        'if case.update == "keep":\n            new',
-        'if case.update != "keep":\n            new',
+        'n if case.update == "keep" else',
+        'n if case.update != "keep" else',
     ],
     "recurrent-transposed": [
         U_OLD,

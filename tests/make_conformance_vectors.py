@@ -122,7 +122,7 @@ def inputs_of(task, rng):
     for layer in range(L):
         for suffix in suffixes:
             shapes = {"weight_ih": (3 * H, D * H if layer else I), "weight_hh": (3 * H, H)}
-            shapes |= {name: (3 * H,) for name in names}
+            shapes |= dict.fromkeys(names, (3 * H,))
             for name, shape in shapes.items():
                 values = rng.uniform(-1, 1, shape) * scale / np.sqrt(shape[-1])
                 arrays[f"{name}_l{layer}{suffix}"] = values

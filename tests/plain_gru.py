@@ -1,8 +1,8 @@
 """A GRU with a hand-written backward pass, into which tests plant bugs; a conformance target.
 
-It is written another way than pygru.conformance's own GRU: one sequence at a time, with separate
-names for everything, and without options for mistakes. A bug is a change of this text, in
-``mutant``. It knows the four variants, layers, directions, biases, lengths, masks and h0.
+It is written another way than pygru.conformance's own GRU: one sequence at a time, with
+separate names for everything, and without options for mistakes. A bug is a change of this text,
+in ``mutant``. It knows the four variants, layers, directions, biases, lengths, masks and h0.
 """
 
 from pathlib import Path
@@ -46,10 +46,7 @@ def forward(case, weights, x, h0, steps):
             n = np.tanh(W_n @ x[t] + b_n + r * (U_n @ h + c_n))
         else:
             n = np.tanh(W_n @ x[t] + b_n + U_n @ (r * h) + c_n)
-        if case.update == "keep":
-            new = z * h + (1 - z) * n
-        else:
-            new = z * n + (1 - z) * h
+        new = z * h + (1 - z) * n if case.update == "keep" else z * n + (1 - z) * h
         tape.append((t, h, r, z, n))
         h = new
         states[t] = h
@@ -58,7 +55,7 @@ def forward(case, weights, x, h0, steps):
 
 def backward(case, weights, x, tape, d_states, d_last):
     """Return the gradients of x, of the first state, and of W, U, b and c."""
-    W_r, W_z, W_n, U_r, U_z, U_n, b_r, b_z, b_n, c_r, c_z, c_n = weights
+    W_r, W_z, W_n, U_r, U_z, U_n, *_, c_n = weights
     H = len(d_last)
     d_x = np.zeros_like(x)
     d_W = np.zeros((3 * H, x.shape[1]))

@@ -1,8 +1,8 @@
 """``python -m pygru.conformance``, and what targets can do wrong apart from wrong numbers.
 
-These tests fail if an exit code is another one, if a mistake of the user ends in a traceback, if
-the target's own error is not shown, or if a wrong shape, name, dtype or NaN passes or gets an
-unclear message.
+These tests fail if an exit code is another one, if a mistake of the user ends in a traceback,
+if the target's own error is not shown, or if a wrong shape, name, dtype or NaN passes or gets
+an unclear message.
 """
 
 import json
@@ -57,11 +57,16 @@ def test_a_right_target(capsys):
 
 
 def test_a_wrong_target(capsys, module):
-    name = module("from plain_gru import mutant\nfrom gru_mutants import FORWARD\n"
-                  "swapped = mutant(*FORWARD['gates-zrn'])\n")
+    name = module(
+        "from plain_gru import mutant\nfrom gru_mutants import FORWARD\n"
+        "swapped = mutant(*FORWARD['gates-zrn'])\n"
+    )
     assert main(["--target", f"{name}:swapped", "--case", PLAIN]) == 1
     said = capsys.readouterr().out
-    assert "WRONG: gates r and z are swapped: the target takes the gates in the order z, r," in said
+    assert (
+        "WRONG: gates r and z are swapped: the target takes the gates in the order z, r,"
+        in said
+    )
     assert "first difference in plain/after-keep: output, step 0, row 0, unit 0: got" in said
     assert "NOT OK: 0 cases right" in said
 
@@ -145,7 +150,16 @@ def test_a_package_that_is_missing(monkeypatch):
 
 
 def test_as_a_program(tmp_path):
-    run = [sys.executable, "-P", "-m", "pygru.conformance", "--target", "pygru", "--case", PLAIN]
+    run = [
+        sys.executable,
+        "-P",
+        "-m",
+        "pygru.conformance",
+        "--target",
+        "pygru",
+        "--case",
+        PLAIN,
+    ]
     process = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert process.returncode == 0 and process.stderr == ""
     assert process.stdout.endswith("1 in all\n")
@@ -176,8 +190,14 @@ def error_of(target, name=PLAIN):
         (changed(output=lambda a: a.transpose(1, 0, 2)), "its axes are batch, time"),
         (changed(output=lambda a: a[-1]), "it has the last step only"),
         (changed(h_n=lambda a: a[0]), "an axis for layers and directions is missing"),
-        (changed(d_weight_ih_l0=lambda a: a.T), "must have the shape (9, 4), got (4, 9); it is"),
-        (changed(output=lambda a: a.astype(complex)), "must have floats, got an array of dtype"),
+        (
+            changed(d_weight_ih_l0=lambda a: a.T),
+            "must have the shape (9, 4), got (4, 9); it is",
+        ),
+        (
+            changed(output=lambda a: a.astype(complex)),
+            "must have floats, got an array of dtype",
+        ),
         (changed(output=lambda a: "text"), "output must have floats"),
         (changed(output=lambda a: [[1.0], [2.0, 3.0]]), "output cannot be made an array"),
     ],

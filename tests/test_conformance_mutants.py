@@ -137,9 +137,7 @@ def test_a_target_that_takes_no_notice_of_the_variant(variant):
     from dataclasses import replace
 
     reset, update = variant.split("-")
-    report = check(
-        lambda case: gru(replace(case, reset=reset, update=update)), name="no_*"
-    )
+    report = check(lambda case: gru(replace(case, reset=reset, update=update)), name="no_*")
     assert report.ok and report.one_gru and report.variants == (variant,)
     assert f"reset {reset}, update {update}s, gates in the order r, z, n" in report.explanation
     assert "It computes the same whatever case.reset and case.update are." in str(report)

@@ -86,4 +86,6 @@ def test_onnxruntime():
     assert found.pop("WRONG", 0) in (0, 4) and set(found) == {"outputs", "-"}
     assert found["outputs"] >= 36
     assert {each.keys for each in report.findings} <= {("empty-h_n",)}
-    assert not any(each.gradients != "none" for each in report.results if each.word == "outputs")
+    assert not any(
+        each.gradients != "none" for each in report.results if each.word == "outputs"
+    )

@@ -20,7 +20,8 @@ import pygru.conformance
 from pygru.conformance.backward import gradients
 from pygru.conformance.forward import run
 from pygru.conformance.gradient_hypotheses import GRADIENT_HYPOTHESES
-from pygru.conformance.hypotheses import HYPOTHESES, simulate
+from pygru.conformance.hypotheses import simulate
+from pygru.conformance.known import HYPOTHESES
 from pygru.conformance.layouts import from_layout, to_layout
 from pygru.conformance.vectors import FILE, cases
 

@@ -1,7 +1,7 @@
 """``python -m pygru.conformance --target NAME``: is this GRU right?
 
-Exit codes: 0 if the target computes a known GRU rightly, 1 if it does not, 2 if the command line
-is wrong or the target cannot be found, 130 after Ctrl-C.
+Exit codes: 0 if the target computes a known GRU rightly, 1 if it does not, 2 if the command
+line is wrong or the target cannot be found, 130 after Ctrl-C.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
         "--tolerance",
         metavar="NUMBER",
         type=float,
-        help="the largest difference that counts as rounding (by default it depends on the dtype)",
+        help="the largest difference that counts as rounding (default: by the dtype)",
     )
     made.add_argument("--json", action="store_true", help="print the report as JSON")
     return made

@@ -60,8 +60,8 @@ def _checked(case: Case, returned: Any) -> Arrays:
     """Return the results as arrays of floats; None stands for a result that is not given."""
     if not isinstance(returned, Mapping):
         raise WrongAnswer(
-            "the target must return a dict with 'output', 'h_n' and, if it has them, gradients; "
-            f"it returned {_kind(returned)}"
+            "the target must return a dict with 'output', 'h_n' and, if it has them, "
+            f"gradients; it returned {_kind(returned)}"
         )
     results = {}
     for name, value in returned.items():
@@ -98,7 +98,9 @@ def _array(name: str, value: Any) -> NDArray[Any]:
         raise WrongAnswer(
             f"{name} cannot be made an array: {type(error).__name__}: {error}"
         ) from None
-    is_float = array.dtype.kind == "f" or (array.dtype.kind == "V" and array.dtype.itemsize == 2)
+    is_float = array.dtype.kind == "f" or (
+        array.dtype.kind == "V" and array.dtype.itemsize == 2
+    )
     if not is_float:
         raise WrongAnswer(f"{name} must have floats, got an array of dtype {array.dtype}")
     return array

@@ -1,7 +1,7 @@
 """The gradients of the kit's own GRU, which can also be wrong on purpose.
 
-:class:`GradientMistakes` has the mistakes inside the backward recurrence. Those that only change
-results are in :mod:`pygru.conformance.gradient_hypotheses`.
+:class:`GradientMistakes` has the mistakes inside the backward recurrence. Those that only
+change results are in :mod:`pygru.conformance.gradient_hypotheses`.
 """
 
 from __future__ import annotations
@@ -37,10 +37,12 @@ RIGHT = GradientMistakes()
 
 
 def gradients(case: Case, mistakes: GradientMistakes = RIGHT) -> Arrays:
-    """Return the gradients of a case: ``d_x``, ``d_h0`` and ``d_`` with each parameter's name."""
+    """Return the gradients of a case by name: ``d_x``, ``d_h0``, ``d_weight_ih_l0`` ..."""
     _, sweeps = run(case)
     D, H = len(case.directions), case.hidden_size
-    d_output, d_h0, found = case.d_output, {}, {}
+    d_output = case.d_output
+    d_h0: dict[int, NDArray[Any]] = {}
+    found: Arrays = {}
     for layer in reversed(range(case.num_layers)):
         d_x = np.zeros_like(sweeps[layer * D].x)
         for d in range(D):

@@ -100,7 +100,9 @@ def check(
     findings = explain_outputs(wrong, answered, tolerance)
     wrong = _of(answered, results, lambda result: result.gradients == "wrong")
     right = _of(answered, results, lambda result: result.outputs == "right")
-    findings += explain_gradients(wrong, [each for each in right if each.gradients()], tolerance)
+    findings += explain_gradients(
+        wrong, [each for each in right if each.gradients()], tolerance
+    )
     return Report(found.name, found.about, results, findings, only)
 
 
@@ -114,7 +116,9 @@ def _of(
     return [each for each in answered if each.case.name in names]
 
 
-def _judged(case: Case, answer: Answer, only: str | None, tolerance: float | None) -> CaseResult:
+def _judged(
+    case: Case, answer: Answer, only: str | None, tolerance: float | None
+) -> CaseResult:
     """Return the result of a case."""
     if answer.status != "answered":
         return CaseResult(case, answer.status, "none", answer.message, [], answer.trace)
@@ -146,12 +150,10 @@ def _only_variant(answered: Sequence[Answered], tolerance: float | None) -> str 
     variants = [each.case.variant for each in several[0]]
 
     def cost(variant: str) -> tuple[int, int]:
-        """How many mistakes explain the results as those of a variant, and how many are wrong."""
+        """How many mistakes make it this variant, and how many cases are wrong."""
         own = [each for each in answered if each.case.variant == variant]
         wrong = [
-            each
-            for each in own
-            if not all_agree(each.outputs(), each.case.expected, tolerance)
+            each for each in own if not all_agree(each.outputs(), each.case.expected, tolerance)
         ]
         if not wrong:
             return 0, 0

@@ -1,7 +1,7 @@
 """Finds the mistakes that explain the wrong results of a target.
 
-Every known mistake is tried on the first wrong case, alone and then in pairs. Where several fit,
-the one is taken that agrees with the most cases.
+Every known mistake is tried on the first wrong case, alone and then in pairs. Where several
+fit, the one is taken that agrees with the most cases.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import NamedTuple
 from pygru.conformance.case import Arrays, Case
 from pygru.conformance.comparing import Difference, all_agree, first_difference
 from pygru.conformance.gradient_hypotheses import GRADIENT_HYPOTHESES, GradientHypothesis
-from pygru.conformance.hypotheses import HYPOTHESES, Hypothesis, simulate
+from pygru.conformance.hypotheses import Hypothesis, simulate
+from pygru.conformance.known import HYPOTHESES
 
 FORWARD = ("output", "h_n")
 
@@ -112,7 +113,8 @@ def explain_gradients(
         if fitting:
             best = max(fitting, key=lambda found: sum(fits(found, each) for each in every))
             explained = [each for each in left if each is first or fits(best, each)]
-            text, keys, advice = best.says(first.case), (best.key,), best.advice
+            text, advice = best.says(first.case), best.advice
+            keys: tuple[str, ...] = (best.key,)
         else:
             explained = [first]
             text, keys, advice = _unexplained(first, names, tolerance), (), ""
@@ -167,8 +169,10 @@ def _unexplained(answered: Answered, names: Sequence[str], tolerance: float | No
     if right:
         text += f", {_listed(right)} right"
     first = differences[0]
-    if first.result == "output" and first.place["step"] != 0 and answered.case.direction == (
-        "forward"
+    if (
+        first.result == "output"
+        and first.place["step"] != 0
+        and answered.case.direction == ("forward")
     ):
         text += f"; the first wrong step is {first.place['step']}"
     return text

@@ -24,8 +24,8 @@ class Mistakes(NamedTuple):
     ``reset_acts_on`` is what r multiplies in the candidate: the state's part, everything,
     everything but the recurrent bias, or nothing. ``padding_read_by`` says which directions run
     over the padding. ``masked_state_is`` is what a masked step does to the state.
-    ``output_order`` is the order of the outputs in each layer: that of time, or that in which the
-    steps were read, on the whole time axis or within the length of each sequence.
+    ``output_order`` is the order of the outputs in each layer: that of time, or that in which
+    the steps were read, on the whole time axis or within the length of each sequence.
     """
 
     carried: Literal["state", "zeros", "h0"] = "state"
@@ -72,7 +72,8 @@ def run(case: Case, mistakes: Mistakes = RIGHT) -> tuple[Arrays, list[Sweep]]:
 def _first_state(case: Case, index: int) -> NDArray[Any]:
     if case.h0 is None:
         return np.zeros((case.x.shape[1], case.hidden_size))
-    return case.h0[index]
+    first: NDArray[Any] = case.h0[index]
+    return first
 
 
 def biases(case: Case, suffix: str) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -120,7 +121,9 @@ def _sweep(
         a_r, a_z = from_x[t, :2] + h_in @ U[:2].transpose(0, 2, 1) + b_h[:2, None, :]
         r, z = f(a_r), f(a_z)
         q = h_in @ U[2].T + b_h[2]
-        a_n = _candidate(case.reset, mistakes.reset_acts_on, from_x[t, 2], q, r, h_in, U[2], b_h[2])
+        a_n = _candidate(
+            case.reset, mistakes.reset_acts_on, from_x[t, 2], q, r, h_in, U[2], b_h[2]
+        )
         n = g(a_n)
         old, new = (z, 1 - z) if case.update == "keep" else (1 - z, z)
         before[t], product[t] = h_in, q
@@ -158,12 +161,15 @@ def _candidate(
     b: NDArray[Any],
 ) -> NDArray[Any]:
     """Return the argument of the candidate's activation."""
+    a: NDArray[Any]
     if acts_on == "nothing":
-        return from_x + q
-    if acts_on == "all":
-        return r * (from_x + q)
-    if acts_on == "product":
-        return from_x + r * (q - b) + b
-    if reset == "after":
-        return from_x + r * q
-    return from_x + (r * h) @ U.T + b
+        a = from_x + q
+    elif acts_on == "all":
+        a = r * (from_x + q)
+    elif acts_on == "product":
+        a = from_x + r * (q - b) + b
+    elif reset == "after":
+        a = from_x + r * q
+    else:
+        a = from_x + (r * h) @ U.T + b
+    return a

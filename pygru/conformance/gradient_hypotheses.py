@@ -71,15 +71,17 @@ def _transpose_each(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _candidate_rows_zero(array: NDArray[Any]) -> NDArray[Any]:
-    return array * (np.arange(len(array)) < len(array) // 3 * 2).reshape(-1, *[1] * (array.ndim - 1))
+    return array * (np.arange(len(array)) < len(array) // 3 * 2).reshape(
+        -1, *[1] * (array.ndim - 1)
+    )
 
 
 def _rows_of_batch(case: Case) -> float:
-    return 1 / case.x.shape[1]
+    return 1 / len(case.x[0])
 
 
 def _steps(case: Case) -> float:
-    return 1 / case.x.shape[0]
+    return 1 / len(case.x)
 
 
 GRADIENT_HYPOTHESES: tuple[GradientHypothesis, ...] = (

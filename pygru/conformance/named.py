@@ -88,7 +88,9 @@ def _imported(name: str) -> Any:
             raise TargetError(
                 f"there is no module {name!r} in this folder or on the path of Python"
             ) from None
-        raise TargetError(f"module {name!r} needs {error.name!r}, not installed here") from error
+        raise TargetError(
+            f"module {name!r} needs {error.name!r}, not installed here"
+        ) from error
     except Exception as error:
         raise TargetError(
             f"module {name!r} cannot be imported: {type(error).__name__}: {error}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from typing import Any, NamedTuple
 
@@ -157,7 +158,9 @@ class Report:
     def __repr__(self) -> str:
         right = sum(each.word in ("right", "outputs") for each in self.results)
         plural = "" if len(self.results) == 1 else "s"
-        return f"<Report of {self.target}: right in {right} of {len(self.results)} case{plural}>"
+        return (
+            f"<Report of {self.target}: right in {right} of {len(self.results)} case{plural}>"
+        )
 
     def __str__(self) -> str:
         parts = [self._head(), self._table(), self._not_supported()]
@@ -171,9 +174,8 @@ class Report:
 
     def _computed(self, variant: str) -> str:
         reset, update = variant.split("-")
-        return (
-            f"reset {reset}, update {update}s, gates in the order r, z, n: this is {KNOWN[variant]}"
-        )
+        text = f"reset {reset}, update {update}s, gates in the order r, z, n"
+        return f"{text}: this is {KNOWN[variant]}"
 
     def _head(self) -> str:
         lines = [f"target: {self.target} ({self.about})"]
@@ -194,7 +196,9 @@ class Report:
         rows += [[name, *(row.get(each, "") for each in shown)] for name, row in words.items()]
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
         lines = [
-            "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
+            "  ".join(
+                text.ljust(width) for text, width in zip(row, widths, strict=True)
+            ).rstrip()
             for row in rows
         ]
         used = {word for row in words.values() for word in row.values()}
@@ -253,12 +257,20 @@ class Report:
         right = [each for each in self.results if each.word in ("right", "outputs")]
         wrong = [each for each in self.results if each.word in ("WRONG", "GRADIENT", "ERROR")]
         with_gradients = sum(each.word == "right" for each in right)
-        counts = f"{_cases(len(right))} right ({with_gradients} with gradients), {len(wrong)} wrong"
+        counts = (
+            f"{_cases(len(right))} right ({with_gradients} with gradients), {len(wrong)} wrong"
+        )
         return f"{'OK' if self.ok else 'NOT OK'}: {counts}, {len(self.results)} in all"
 
 
 def _of_difference(difference: Difference | None) -> dict[str, Any] | None:
-    return None if difference is None else difference._asdict()
+    """Return a difference as JSON, which has no NaN."""
+    if difference is None:
+        return None
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in difference._asdict().items()
+    }
 
 
 def _cases(count: int) -> str:

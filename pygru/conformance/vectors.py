@@ -70,12 +70,13 @@ def _case_of(description: dict[str, Any], tensors: Arrays) -> Case:
     for key in ("activation", "recurrent_activation"):
         if not isinstance(options[key], str):
             options[key] = tuple(options[key])
-    inputs = _below(problem, tensors)
+    inputs: dict[str, Any] = _below(problem, tensors)
     parameters = {key: inputs.pop(key) for key in _parameter_names(options) if key in inputs}
-    optional = {key: inputs.pop(key, None) for key in ("h0", "lengths", "mask")}
-    return Case(
-        **options, **inputs, **optional, parameters=parameters, expected=_below(name, tensors)
-    )
+    optional: dict[str, Any] = {key: inputs.pop(key, None) for key in ("h0", "lengths", "mask")}
+    results = _below(name, tensors)
+    names = ("output", "h_n", "d_x", "d_h0", *(f"d_{key}" for key in parameters))
+    expected = {key: results[key] for key in names if key in results}
+    return Case(**options, **inputs, **optional, parameters=parameters, expected=expected)
 
 
 def _parameter_names(options: dict[str, Any]) -> list[str]:
@@ -88,8 +89,10 @@ def _parameter_names(options: dict[str, Any]) -> list[str]:
     ]
 
 
-def _below(path: str, tensors: Arrays) -> Arrays:
+def _below(path: str, tensors: Arrays) -> dict[str, Any]:
     """Return the arrays directly below a path, by the rest of their names."""
     start = f"{path}/"
-    rest = {name[len(start) :]: array for name, array in tensors.items() if name.startswith(start)}
+    rest = {
+        name[len(start) :]: array for name, array in tensors.items() if name.startswith(start)
+    }
     return {name: np.asarray(array) for name, array in rest.items() if "/" not in name}

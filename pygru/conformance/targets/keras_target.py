@@ -1,8 +1,8 @@
 """keras.layers.GRU as a target, in float32, with gradients from torch or JAX.
 
-``KERAS_BACKEND`` chooses the backend, as always; it must be ``torch`` or ``jax`` here. float32 is
-used because some functions of Keras 3, such as its tanh with JAX, compute in float32 even if the
-layer's dtype is float64.
+``KERAS_BACKEND`` chooses the backend, as always; it must be ``torch`` or ``jax`` here. float32
+is used because some functions of Keras 3, such as its tanh with JAX, compute in float32 even if
+the layer's dtype is float64.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def _forward(layers: list[Any], case: Case, call: Any, x: Any, states: Any, flip
     return x, keras.ops.stack(last)
 
 
-# ---- the gradients of each backend -------------------------------------------------------------
+# ---- the gradients of each backend ---------------------------------------------------------
 
 
 def _with_jax(layers: list[Any], case: Case) -> Arrays:

@@ -13,7 +13,8 @@ def about() -> str:
     """Return what this is, with its version."""
     import pygru
 
-    return f"pygru.GRU {pygru.__version__}, engine {pygru.show_config('dicts')['engine']}"
+    config = pygru.show_config("dicts") or {}
+    return f"pygru.GRU {pygru.__version__}, engine {config['engine']}"
 
 
 def run(case: Case) -> Arrays:
@@ -48,7 +49,9 @@ def _options(case: Case) -> dict[str, Any]:
         "zero_output_for_mask": case.masked_output == "zero",
     }
     usual = {"activation": "tanh", "recurrent_activation": "sigmoid"}
-    return {name: value for name, value in options.items() if value and value != usual.get(name)}
+    return {
+        name: value for name, value in options.items() if value and value != usual.get(name)
+    }
 
 
 def _with_both_biases(case: Case) -> Arrays:
