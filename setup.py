@@ -47,6 +47,7 @@ CORE = [
     "worth.c",
 ]
 HEADERS = [
+    "activations.def",
     "affine.h",
     "atomics.h",
     "calls.h",
@@ -85,6 +86,7 @@ TEMPLATES = [
         "kernels/gates",
         "kernels/losses",
         "kernels/optimizers",
+        "kernels/other_gates",
         "kernels/precision",
         "kernels/product",
         "kernels/standardise",

@@ -58,14 +58,15 @@ def _cell_gates(
     columns = part(view["gates"], len(step), len(gate_order.TAPE) + 1, H)
     h_prev = part(view["h_prev"], len(step), H)
     h_last = part(view["h_last"], inputs.B, H)
-    time = length[sequence] - 1 - step if direction else step
+    backward = direction == 1 or tape.gru.reverse
+    time = length[sequence] - 1 - step if backward else step
     result = Gates(*(np.zeros(inputs.shape_of(H), tape.gru.dtype) for _ in Gates._fields))
     for column, gate in enumerate(gate_order.TAPE):
         inputs.time_major(getattr(result, gate))[time, sequence] = columns[:, column]
     # The state after a step is the state before the next one. The last one is stored apart.
     h = inputs.time_major(result.h)
     later = step > 0
-    h[(time + 1 if direction else time - 1)[later], sequence[later]] = h_prev[later]
+    h[(time + 1 if backward else time - 1)[later], sequence[later]] = h_prev[later]
     ran = np.flatnonzero(length)
-    h[np.zeros_like(ran) if direction else length[ran] - 1, ran] = h_last[ran]
+    h[np.zeros_like(ran) if backward else length[ran] - 1, ran] = h_last[ran]
     return result

@@ -16,7 +16,7 @@ from pygru.gru_sequences import GRUSequences
 from pygru.nn.initializers import INITIALIZERS
 from pygru.options import GRUOptions
 from pygru.stream import Stream, StreamPart, one_step
-from pygru.typing import Floats, Seed
+from pygru.typing import CellActivation, Floats, Seed
 from pygru.variant import Variant
 
 
@@ -85,6 +85,20 @@ class GRU(GRUSequences):
     merge : {"concat", "sum", "mul", "ave"}
         What the output of a bidirectional GRU is: the two directions one after the other
         (D*H features), or their sum, product or mean (H features, for one layer only).
+    activation : str or (str, float, float)
+        The function of the candidate n in the place of tanh: ``"tanh"``, ``"sigmoid"``,
+        ``"relu"`` = max(x, 0), ``"linear"`` = x, ``"softsign"`` = x / (1 + abs(x)) or
+        ``"hard_sigmoid"`` = min(max(0.2 x + 0.5, 0), 1). ``("hard_sigmoid", alpha, beta)`` has
+        other numbers than 0.2 and 0.5; Keras 3 has 1/6 and 0.5.
+    recurrent_activation : str or (str, float, float)
+        The function of the gates r and z in the place of the sigmoid: one of the same.
+    clip : float, optional
+        If it is given, the sums before the activations are limited to [-clip, clip], as by the
+        attribute of this name in ONNX. Where a sum was limited, its gradient is 0.
+    reverse : bool
+        Whether all layers read each sequence from its last valid step to its first, as in ONNX
+        with ``direction="reverse"``. The output stands at the step that was read, and ``h_n`` is
+        the state after the first step. Such a GRU has one direction and no single steps.
 
     Attributes
     ----------
@@ -154,6 +168,10 @@ class GRU(GRUSequences):
         layer_norm_eps: float = 1e-5,
         zero_output_for_mask: bool = False,
         merge: str = "concat",
+        activation: CellActivation = "tanh",
+        recurrent_activation: CellActivation = "sigmoid",
+        clip: float | None = None,
+        reverse: bool = False,
     ) -> None:
         options = GRUOptions(
             input_size,
@@ -173,6 +191,10 @@ class GRU(GRUSequences):
             layer_norm_eps=layer_norm_eps,
             zero_output_for_mask=zero_output_for_mask,
             merge=merge,
+            activation=activation,
+            recurrent_activation=recurrent_activation,
+            clip=clip,
+            reverse=reverse,
         )
         if options.dropout > 0 and options.num_layers == 1:
             warnings.warn("dropout has no effect with num_layers=1", UserWarning, stacklevel=2)
@@ -203,7 +225,7 @@ class GRU(GRUSequences):
         TypeError
             If an argument is not an array of numbers.
         ValueError
-            If the GRU is bidirectional, or a shape does not fit.
+            If the GRU is bidirectional or reads in reverse, or a shape does not fit.
 
         Examples
         --------
@@ -230,7 +252,7 @@ class GRU(GRUSequences):
         Raises
         ------
         ValueError
-            If the GRU is bidirectional: its reverse direction needs the future.
+            If the GRU is bidirectional or reads in reverse, which needs the future.
 
         Examples
         --------
@@ -246,6 +268,6 @@ class GRU(GRUSequences):
 
     def begin_stream(self, batch: int | None) -> StreamPart:
         """Return the single steps of this GRU, for the stream of a whole model."""
-        if self.bidirectional:
+        if self.bidirectional or self.reverse:
             raise ValueError("its reverse direction begins at the end of a sequence")
         return StreamPart(self.stream(batch))

@@ -21,7 +21,7 @@ from pygru.nn.model import Model
 from pygru.nn.undo import reseeding_undone
 from pygru.options import GRUOptions
 from pygru.runner import Runner
-from pygru.typing import Seed
+from pygru.typing import CellActivation, Seed
 from pygru.variant import Variant
 
 # Options that change neither the equations nor the shapes of the weights, so that a GRU with
@@ -60,6 +60,10 @@ class GRUBase(Parameters, Model):
     layer_norm_eps: float
     zero_output_for_mask: bool
     merge: str
+    activation: CellActivation
+    recurrent_activation: CellActivation
+    clip: float | None
+    reverse: bool
     num_directions: int
     output_size: int
 

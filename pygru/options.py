@@ -14,10 +14,12 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import DTypeLike
 
+from pygru import activations
 from pygru.core import validation
 from pygru.core.hints import NamedArguments
 from pygru.merging import MERGES
 from pygru.nn.initializers import INITIALIZERS
+from pygru.typing import CellActivation
 from pygru.variant import Variant
 
 # The C core counts bytes in 64 bits, and a parameter takes up to eight of them.
@@ -25,6 +27,8 @@ MOST_PARAMETERS = 2**60
 # Every layer has named parameters of its own, so a dictionary grows with their number.
 MOST_LAYERS = 2**20
 LEAST_EPS = 1e-30  # a smaller number would be denormal or zero in float32
+# The limit of the sums must be a number that float32 can hold.
+LEAST_CLIP, MOST_CLIP = 1e-30, 1e30
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -37,7 +41,7 @@ class GRUOptions(NamedArguments):
         As for :class:`GRU`.
     variant, dtype, init, recurrent_dropout, zoneout, learn_h0, layer_norm, layer_norm_eps
         As for :class:`GRU`.
-    zero_output_for_mask, merge
+    zero_output_for_mask, merge, activation, recurrent_activation, clip, reverse
         As for :class:`GRU`.
 
     Attributes
@@ -46,6 +50,9 @@ class GRUOptions(NamedArguments):
         A Variant, also if the option was given by its name.
     dtype : dtype
         float32 or float64, in the machine's byte order.
+    activation, recurrent_activation : str or (str, float, float)
+        ``("hard_sigmoid", alpha, beta)``, also if the option was ``"hard_sigmoid"`` alone; the
+        name of each other activation.
     num_directions : int
         D, 2 if bidirectional and 1 otherwise.
     num_states : int
@@ -95,6 +102,10 @@ class GRUOptions(NamedArguments):
     layer_norm_eps: float
     zero_output_for_mask: bool
     merge: str
+    activation: CellActivation
+    recurrent_activation: CellActivation
+    clip: float | None
+    reverse: bool
 
     def __init__(
         self,
@@ -116,6 +127,10 @@ class GRUOptions(NamedArguments):
         layer_norm_eps: float = 1e-5,
         zero_output_for_mask: bool = False,
         merge: str = "concat",
+        activation: CellActivation = "tanh",
+        recurrent_activation: CellActivation = "sigmoid",
+        clip: float | None = None,
+        reverse: bool = False,
     ) -> None:
         self._set(
             input_size=validation.check_int("input_size", input_size, 1),
@@ -137,8 +152,14 @@ class GRUOptions(NamedArguments):
                 "zero_output_for_mask", zero_output_for_mask
             ),
             merge=validation.check_choice("merge", merge, MERGES),
+            activation=activations.check("activation", activation),
+            recurrent_activation=activations.check(
+                "recurrent_activation", recurrent_activation
+            ),
+            clip=None if clip is None else _check_clip(clip),
+            reverse=validation.check_bool("reverse", reverse),
         )
-        self._check_merge()
+        self._check_directions()
         self._refuse_huge()
 
     def _set(self, **values: Any) -> None:
@@ -146,7 +167,12 @@ class GRUOptions(NamedArguments):
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
-    def _check_merge(self) -> None:
+    def _check_directions(self) -> None:
+        if self.reverse and self.bidirectional:
+            raise ValueError(
+                "reverse and bidirectional cannot both be True: the second direction of a "
+                "bidirectional GRU reads each sequence in reverse already"
+            )
         if self.merge == "concat":
             return
         if not self.bidirectional:
@@ -247,13 +273,17 @@ class GRUOptions(NamedArguments):
         """Return the options by name as plain values that JSON can hold.
 
         ``dtype`` is its name, and ``variant`` its name or, for the combination that has none,
-        the list of its two choices.
+        the list of its two choices. A ``"hard_sigmoid"`` is a list of its name, alpha and beta.
         """
         variant = self.variant
-        return {
+        config = {
             **vars(self),
             "variant": variant.name or [variant.reset, variant.update],
             "dtype": self.dtype.name,
+        }
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in config.items()
         }
 
     @classmethod
@@ -309,6 +339,16 @@ def _check_eps(value: float) -> float:
     if not LEAST_EPS <= eps <= 1:
         raise ValueError(f"layer_norm_eps must be in [{LEAST_EPS}, 1], got {value}")
     return eps
+
+
+def _check_clip(value: float) -> float:
+    clip = validation.check_number("clip", value)
+    if not LEAST_CLIP <= clip <= MOST_CLIP:
+        raise ValueError(
+            f"clip must be None or a number in [{LEAST_CLIP}, {MOST_CLIP}], got "
+            f"{validation.shown_number(value)}"
+        )
+    return clip
 
 
 def _as_options(name: str, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -54,6 +54,10 @@ class Runner:
             options.recurrent_dropout > 0,
             options.layer_norm_eps if options.layer_norm else 0.0,
             options.dtype.name,
+            clip=options.clip or 0.0,
+            activation=options.activation,
+            recurrent_activation=options.recurrent_activation,
+            reverse=options.reverse,
         )
         self._parameters = parameters
         packing = _weights.CellsPacking(self.config, self.backend.kernels)

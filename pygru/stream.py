@@ -23,11 +23,16 @@ if TYPE_CHECKING:
     from pygru.gru import GRU
 
 
-def _refuse_bidirectional(gru: GRU, what: str) -> None:
+def _refuse_reverse(gru: GRU, what: str) -> None:
     if gru.bidirectional:
         raise ValueError(
             f"{what} needs a GRU of one direction; the reverse direction of this one starts at "
             "the end of the sequence"
+        )
+    if gru.reverse:
+        raise ValueError(
+            f"{what} needs a GRU that reads forward; with reverse=True this one starts at the "
+            "end of the sequence"
         )
 
 
@@ -80,7 +85,7 @@ def one_step(gru: GRU, x_t: ArrayLike, h: ArrayLike, out: Floats | None) -> Floa
         result = np.empty(buffers.h_shape, gru.dtype) if out is None else out
         if buffers.step(x_t, h, result):
             return result
-    _refuse_bidirectional(gru, "step")
+    _refuse_reverse(gru, "step")
     x_t = validation.as_real("x_t", x_t, gru.dtype)
     if x_t.ndim not in (1, 2) or x_t.shape[-1] != gru.input_size:
         raise ValueError(
@@ -150,7 +155,7 @@ class Stream:
     _y: Floats
 
     def __init__(self, gru: GRU, batch: int | None = None) -> None:
-        _refuse_bidirectional(gru, "stream")
+        _refuse_reverse(gru, "stream")
         batch = None if batch is None else validation.check_int("batch", batch, 1)
         buffers = _Buffers(gru, batch, separate_state=False)
         h = buffers.h_next.reshape(buffers.h_shape)

@@ -33,5 +33,8 @@ Seed: TypeAlias = (
     | None
 )
 
+#: An activation of a cell: its name, or a name with alpha and beta.
+CellActivation: TypeAlias = str | tuple[str, float, float]
+
 #: The name of a file.
 Path: TypeAlias = str | os.PathLike[str]

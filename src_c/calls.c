@@ -29,6 +29,16 @@ const pygru_traits *pygru_traits_of(int32_t precision) {
     return calls == NULL ? NULL : &calls->traits;
 }
 
+static const char *const ACTIVATIONS[] = {
+#define PYGRU_ACTIVATION(name) [PYGRU_ACTIVATION_##name] = #name,
+#include "activations.def"
+#undef PYGRU_ACTIVATION
+};
+
+const char *pygru_activation_name(int32_t function) {
+    return function >= 0 && function < PYGRU_ACTIVATIONS_END_ ? ACTIVATIONS[function] : NULL;
+}
+
 #define PYGRU_OPTIMIZER(name, least, most, ...)                                                \
     _Static_assert((least) <= (most) && (most) <= PYGRU_MOST_STATES, #name);
 #include "optimizers.def"

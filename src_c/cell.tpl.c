@@ -8,7 +8,8 @@ typedef struct NAME(cell) {
     int64_t I;
     int64_t H;
     int after; /* reset after the product */
-    int keeps; /* z multiplies the old state */
+    NAME(pygru_equations) equations;
+    const NAME(pygru_gates) *gates; /* of these equations */
     const REAL
         *bias; /* (4H) in the order of the columns, the two biases of r, z (and n) already
                          added; zeros with layer normalisation */

@@ -134,13 +134,14 @@ static int NAME(wants_d_x)(const NAME(backward_call) *call, int64_t layer) {
 }
 
 /* Stores (direction 0) or adds (direction 1) the gradient of inputs, rows in sweep order. */
-static void NAME(scatter_d_x)(const chunk_view *chunk, int32_t direction, int64_t t0,
-                              int64_t t1, const NAME(source) *source, int64_t width,
-                              const REAL *from, const NAME(rows) *to) {
+static void NAME(scatter_d_x)(const pygru_plan *plan, const chunk_view *chunk,
+                              int32_t direction, int64_t t0, int64_t t1,
+                              const NAME(source) *source, int64_t width, const REAL *from,
+                              const NAME(rows) *to) {
     int64_t t, i, j;
     for (t = t0; t < t1; t++) {
         for (i = 0; i < rows_of_step(chunk, t); i++, from += width) {
-            const int64_t time = NAME(time_of)(direction, chunk->lengths[i], t);
+            const int64_t time = NAME(time_of)(plan, direction, chunk->lengths[i], t);
             REAL *row = NAME(row_at)(chunk, to, time, i);
             if (direction == 0) {
                 NAME(copy_row)(width, from, row);
@@ -181,7 +182,7 @@ static void NAME(d_x_task)(const NAME(backward_call) *call, int64_t layer, int64
             const REAL *block = d_gates + at_row(H, chunk.row0 + chunk.start[t0]);
             t1 = block_end(plan, &chunk, t0);
             NAME(input_gradient)(&cell, chunk.start[t1] - chunk.start[t0], block, d_x);
-            NAME(scatter_d_x)(&chunk, d, t0, t1, &source, cell.I, d_x, &to);
+            NAME(scatter_d_x)(plan, &chunk, d, t0, t1, &source, cell.I, d_x, &to);
         }
     }
     if (layer == 0) {

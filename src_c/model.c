@@ -6,14 +6,30 @@
 
 #include "checked.h"
 
+/* The limits of numbers in the equations: float32 can hold them. */
+#define LEAST_FACTOR 1e-30
+#define MOST_FACTOR 1e30
+
 /* ---- flat parameters ---------------------------------------------------------------- */
+
+/* The parameters of other activations than hard_sigmoid are not read. */
+static int is_valid_activation(const pygru_activation *f) {
+    return f->function >= 0 && f->function < PYGRU_ACTIVATIONS_END_ &&
+           (f->function != PYGRU_ACTIVATION_hard_sigmoid ||
+            (f->alpha >= LEAST_FACTOR && f->alpha <= MOST_FACTOR && f->beta >= -MOST_FACTOR &&
+             f->beta <= MOST_FACTOR));
+}
 
 int pygru_config_is_valid(const pygru_config *c) {
     return c->precision >= 0 && c->precision < PYGRU_PRECISIONS_END_ && c->input_size >= 1 &&
            c->hidden_size >= 1 && c->num_layers >= 1 &&
            (c->num_directions == 1 || c->num_directions == 2) && (c->has_bias >> 1) == 0 &&
            (c->reset >> 1) == 0 && (c->update >> 1) == 0 && (c->drops_states >> 1) == 0 &&
-           c->norm_eps >= 0 && c->norm_eps <= 1;
+           c->norm_eps >= 0 && c->norm_eps <= 1 &&
+           (c->clip == 0 || (c->clip >= LEAST_FACTOR && c->clip <= MOST_FACTOR)) &&
+           is_valid_activation(&c->activation) &&
+           is_valid_activation(&c->recurrent_activation) && (c->reverse >> 1) == 0 &&
+           (c->reverse == 0 || c->num_directions == 1);
 }
 
 static int64_t cell_size(const pygru_config *c, int64_t input_size) {
@@ -34,7 +50,7 @@ pygru_status pygru_cell_of(const pygru_config *config, int64_t layer, int32_t di
         direction < 0 || direction >= config->num_directions) {
         return PYGRU_BAD_CONFIG;
     }
-    cell->input_size = layer == 0 ? config->input_size : pygru_times(D, H);
+    cell->input_size = pygru_inputs_of_layer(config, layer);
     first = cell_size(config, config->input_size);
     upper = cell_size(config, pygru_times(D, H));
     above =

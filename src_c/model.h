@@ -4,11 +4,18 @@
 #define PYGRU_MODEL_H
 
 #include "calls.h"
+#include "checked.h"
 #include "gate_order.h"
 #include "vectors.h"
 
 /* Whether every member is in its range. */
 int pygru_config_is_valid(const pygru_config *config);
+
+/* Input size of a layer. */
+static inline int64_t pygru_inputs_of_layer(const pygru_config *config, int64_t layer) {
+    return layer == 0 ? config->input_size
+                      : pygru_times(config->num_directions, config->hidden_size);
+}
 
 /* Input size of the widest layer. */
 int64_t pygru_widest_input(const pygru_config *config);
@@ -32,6 +39,13 @@ static inline int64_t pygru_padded(int64_t n) {
 }
 
 static inline int pygru_normalises(const pygru_config *config) { return config->norm_eps > 0; }
+
+/* Whether the activations are tanh and sigmoid, of sums without a limit. */
+static inline int pygru_is_usual(const pygru_config *c) {
+    const int32_t of_n = c->activation.function, of_gates = c->recurrent_activation.function;
+    return c->clip == 0 && (of_n == PYGRU_ACTIVATION_USUAL || of_n == PYGRU_ACTIVATION_tanh) &&
+           (of_gates == PYGRU_ACTIVATION_USUAL || of_gates == PYGRU_ACTIVATION_sigmoid);
+}
 
 /* The parameters of layer normalisation of a cell, in vectors of H: the gains of the inputs r |
  * z | n, those of the states r | z | n, and the biases n | r | z | hn. Their gradients have the

@@ -37,6 +37,35 @@ static void NAME(fill_vectors)(const pygru_config *c, const REAL *parameters,
     }
 }
 
+static NAME(pygru_activation)
+    NAME(activation_of)(const pygru_config *c, const NAME(pygru_table) *kernels,
+                        const pygru_activation *given, int32_t usual) {
+    NAME(pygru_activation)
+    f = {given->function == PYGRU_ACTIVATION_USUAL ? usual : given->function,
+         (REAL)given->alpha,
+         (REAL)given->beta,
+         (REAL)c->clip,
+         -(REAL)c->clip,
+         (REAL)c->clip};
+    kernels->activate(&f, 1, &f.least);
+    kernels->activate(&f, 1, &f.most);
+    return f;
+}
+
+/* The equations of a cell, and the kernels that compute them. */
+static void NAME(choose_gates)(const pygru_config *c, NAME(cell) *cell) {
+    NAME(pygru_equations) *e = &cell->equations;
+    e->keeps = c->update == PYGRU_UPDATE_KEEPS;
+    cell->gates = &cell->kernels->usual_gates;
+    if (!pygru_is_usual(c)) {
+        e->activation =
+            NAME(activation_of)(c, cell->kernels, &c->activation, PYGRU_ACTIVATION_tanh);
+        e->recurrent_activation = NAME(activation_of)(
+            c, cell->kernels, &c->recurrent_activation, PYGRU_ACTIVATION_sigmoid);
+        cell->gates = &cell->kernels->other_gates;
+    }
+}
+
 /* A cell for the plan's engine. The BLAS engine fills `bias` (4H) and, after it, the parameters
  * of layer normalisation; the SIMD engine has its own, so `bias` may be NULL there. `sums` may
  * be NULL on the BLAS engine, and `products` without layer normalisation. */
@@ -46,12 +75,11 @@ static NAME(cell)
                   REAL *bias, REAL *sums, REAL *products) {
     NAME(cell) cell = {0};
     pygru_cell at;
-    (void)pygru_cell_of(c, layer, direction, &at);
-    cell.I = at.input_size;
+    cell.I = pygru_inputs_of_layer(c, layer);
     cell.H = c->hidden_size;
     cell.after = c->reset == PYGRU_RESET_AFTER;
-    cell.keeps = c->update == PYGRU_UPDATE_KEEPS;
     cell.kernels = NAME(pygru_table_of)(kernels, c->precision);
+    NAME(choose_gates)(c, &cell);
     cell.blas = blas;
     cell.norm_eps = (REAL)c->norm_eps;
     cell.products = products;
@@ -65,6 +93,7 @@ static NAME(cell)
         cell.sums = sums;
         return cell;
     }
+    (void)pygru_cell_of(c, layer, direction, &at);
     cell.w = parameters + at.weight_ih;
     cell.u = parameters + at.weight_hh;
     cell.bias = bias;

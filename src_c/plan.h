@@ -3,7 +3,8 @@
  * Sequences are sorted by length, longest first, and cut into chunks of consecutive
  * sequences. Inside a chunk the sequences still running at step t are the first n_t, so the
  * rows of one step are contiguous: row(t, i) = row0 + start[t] + i. The numbering serves both
- * directions: for the reverse one, step t of a sequence is its time length-1-t. */
+ * directions: for the reverse one, step t of a sequence is its time length-1-t. The same is true
+ * for the only direction of a GRU that reads in reverse. */
 #ifndef PYGRU_PLAN_H
 #define PYGRU_PLAN_H
 
@@ -18,7 +19,7 @@ typedef struct pygru_chunk {
 } pygru_chunk;
 
 /* The first bytes of a plan, by which other memory is recognised. */
-#define PYGRU_PLAN_MARK UINT64_C(0x7079677275706C05)
+#define PYGRU_PLAN_MARK UINT64_C(0x7079677275706C06)
 
 struct pygru_plan {
     uint64_t mark;

@@ -40,7 +40,7 @@ extern "C" {
 #define PYGRU_API __attribute__((visibility("default")))
 #endif
 
-#define PYGRU_ABI_VERSION 6
+#define PYGRU_ABI_VERSION 7
 
 /* ---- status ---------------------------------------------------------------------- */
 
@@ -85,6 +85,26 @@ enum { PYGRU_RESET_BEFORE = 0, PYGRU_RESET_AFTER = 1 };
 /* h' = (1-z) h + z n or h' = z h + (1-z) n */
 enum { PYGRU_UPDATE_REPLACES = 0, PYGRU_UPDATE_KEEPS = 1 };
 
+/* The activations, rows of activations.def: PYGRU_ACTIVATION_tanh and so on. */
+enum {
+    PYGRU_ACTIVATION_USUAL = 0, /* tanh for the candidate, sigmoid for the gates r and z */
+#define PYGRU_ACTIVATION(name) PYGRU_ACTIVATION_##name,
+#include "activations.def"
+#undef PYGRU_ACTIVATION
+    PYGRU_ACTIVATIONS_END_ /* one past the last */
+};
+
+/* The name of an activation, "tanh" for example; NULL for an unknown code and for USUAL. */
+PYGRU_API const char *pygru_activation_name(int32_t function);
+
+/* f(x) = tanh(x), 1 / (1 + e^-x), max(x, 0), x, x / (1 + |x|), and for hard_sigmoid
+ * min(max(alpha x + beta, 0), 1). */
+typedef struct pygru_activation {
+    int32_t function; /* PYGRU_ACTIVATION_*; a zeroed struct is the usual one */
+    double alpha;     /* of hard_sigmoid, in [1e-30, 1e30]; others do not read it */
+    double beta;      /* the same, in [-1e30, 1e30] */
+} pygru_activation;
+
 typedef struct pygru_config {
     int64_t input_size;     /* I >= 1 */
     int64_t hidden_size;    /* H >= 1 */
@@ -97,6 +117,13 @@ typedef struct pygru_config {
     int32_t precision;      /* a pygru_precision; 0 is float32 */
     double norm_eps;        /* > 0: layer normalisation of every gate's sums, with this added to
                                their variance; 0: none */
+    double clip;            /* in [1e-30, 1e30]: the sums before the activations are limited to
+                               [-clip, clip]; 0: they are not */
+    pygru_activation activation;           /* of the candidate n */
+    pygru_activation recurrent_activation; /* of the gates r and z */
+    int32_t reverse; /* 0 or 1: all layers read each sequence from its last step to its first.
+                        Their output stands at the step that was read, and h_n is the state after
+                        the first step. D must be 1 then, and there are no single steps */
 } pygru_config;
 
 /* The places of the parameters of one layer and direction in the flat parameter array, as
@@ -189,7 +216,7 @@ typedef struct pygru_tape_view {
 PYGRU_API pygru_status pygru_tape_view_of(const pygru_plan *plan, int64_t layer,
                                           int32_t direction, pygru_tape_view *view);
 
-/* Bytes of workspace for pygru_step. Errors: BAD_CONFIG (also for two directions or B < 0),
+/* Bytes of workspace for pygru_step. Errors: BAD_CONFIG (also for two directions, reverse or B < 0),
  * SIZE_OVERFLOW. */
 PYGRU_API pygru_status pygru_step_workspace(const pygru_config *config, int64_t B,
                                             int64_t *bytes);
@@ -334,7 +361,7 @@ typedef struct pygru_backward_args {
 PYGRU_API pygru_status pygru_backward(const pygru_backward_args *args);
 
 typedef struct pygru_step_args {
-    const pygru_config *config; /* num_directions must be 1 */
+    const pygru_config *config; /* num_directions must be 1, reverse 0 */
     const void *parameters;     /* flat; not modified. NULL if packed is not */
     const void *packed;         /* by pygru_pack: SIMD engine; NULL: BLAS engine */
     int64_t B;

@@ -2,10 +2,11 @@
  *
  * All arrays inside the core are in the packed order of plan.h; arrays of the caller are not.
  * Only time_of() depends on the direction: it says which time step of a sequence the t-th step
- * of a sweep is. */
+ * of a sweep is. In a GRU that reads in reverse, the only direction does so. */
 
-static int64_t NAME(time_of)(int32_t direction, int64_t length, int64_t t) {
-    return direction == 0 ? t : length - 1 - t;
+static int64_t NAME(time_of)(const pygru_plan *plan, int32_t direction, int64_t length,
+                             int64_t t) {
+    return direction == plan->config.reverse ? t : length - 1 - t;
 }
 
 /* Rows of an input or output array: either the caller's (T, B, n) array with its strides, or a
@@ -116,7 +117,7 @@ typedef struct NAME(walk) {
 
 /* The time step that is the t-th of the i-th sequence. */
 static int64_t NAME(time_at)(const NAME(walk) *w, int64_t t, int64_t i) {
-    return NAME(time_of)(w->direction, w->chunk.lengths[i], t);
+    return NAME(time_of)(w->plan, w->direction, w->chunk.lengths[i], t);
 }
 
 /* The output of the layer below at a time step of the i-th sequence, with dropout. */
@@ -127,7 +128,7 @@ static void NAME(gather_from_below)(const NAME(walk) *w, int64_t time, int64_t i
     int32_t d;
     for (d = 0; d < source->directions; d++) {
         /* The state after the t-th step of that direction is the state before its next. */
-        const int64_t t = NAME(time_of)(d, length, time);
+        const int64_t t = NAME(time_of)(w->plan, d, length, time);
         const REAL *h = t + 1 < length
                             ? source->h_prev[d] + (chunk->row0 + chunk->start[t + 1] + i) * H
                             : source->h_last[d] + chunk->order[i] * H;

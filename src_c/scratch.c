@@ -202,7 +202,8 @@ pygru_status pygru_layout_step(const pygru_config *config, int64_t B, pygru_step
     if (!pygru_points(config) || !pygru_points(bytes)) {
         return PYGRU_BAD_ARGUMENT;
     }
-    if (!pygru_config_is_valid(config) || config->num_directions != 1 || B < 0) {
+    if (!pygru_config_is_valid(config) || config->num_directions != 1 || config->reverse ||
+        B < 0) {
         return PYGRU_BAD_CONFIG;
     }
     e = extents_of_config(config);

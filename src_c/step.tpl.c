@@ -77,7 +77,7 @@ static void NAME(fused_pass)(const NAME(cell) *cell, unit_range range,
         units.gates = gates;
         units.h = h + row * H + range.first;
         units.h_next = s->h_next + row * H + range.first;
-        units.keeps = cell->keeps;
+        units.equations = &cell->equations;
         units.stores = s->stores;
         p.m = rows;
         p.NV = run.count;
@@ -117,7 +117,7 @@ static void NAME(separate_pass)(const NAME(cell) *cell, const NAME(step_arrays) 
                                      .gates = s->gates,
                                      .h = h,
                                      .h_next = s->h_next,
-                                     .keeps = cell->keeps,
+                                     .equations = &cell->equations,
                                      .stores = s->stores};
     NAME(multiply_states)(cell, s->rows, run, a, !normalises, sums, row);
     if (normalises) {
@@ -144,10 +144,10 @@ static void NAME(step_begin)(const NAME(cell) *cell, unit_range range,
     const NAME(matrix) states = {s->h_in, cell->H};
     if (cell->after) {
         NAME(multiply_and_pass)(cell, range, s, R_Z_N, states, s->h,
-                                cell->kernels->after_forward);
+                                cell->gates->after_forward);
     } else {
         NAME(multiply_and_pass)(cell, range, s, R_Z, states, s->h_in,
-                                cell->kernels->before_reset);
+                                cell->gates->before_reset);
     }
 }
 
@@ -159,7 +159,7 @@ static void NAME(step_end)(const NAME(cell) *cell, unit_range range,
     if (!cell->after) {
         const NAME(matrix) rh = {s->gates + at_column(H, COLUMN_HN), all_columns(H)};
         NAME(multiply_and_pass)(cell, range, s, ONLY_N, rh, s->h,
-                                cell->kernels->before_candidate);
+                                cell->gates->before_candidate);
     }
     if (s->noise != NULL && NAME(zones_out)(s->noise)) {
         NAME(zone_out)(s->noise, s->row, s->rows, H, range, s->h, s->h_next);
@@ -179,7 +179,8 @@ static void NAME(candidate_backward)(const NAME(cell) *cell, const NAME(step_gra
                                      REAL *d_h_in) {
     const int64_t H = cell->H, rh = at_column(H, COLUMN_HN);
     int64_t i;
-    cell->kernels->before_backward(s->rows, H, s->gates, s->h, s->d_h, s->d_gates, cell->keeps);
+    cell->gates->before_backward(s->rows, H, s->gates, s->h, s->d_h, s->d_gates,
+                                 &cell->equations);
     if (cell->norm != NULL) {
         NAME(normalise_states_backward)(cell, s, ONLY_N);
         for (i = 0; i < s->rows; i++) { /* r*h, for the gradient of U_n */
@@ -189,7 +190,8 @@ static void NAME(candidate_backward)(const NAME(cell) *cell, const NAME(step_gra
     }
     memset(s->d_rh, 0, (size_t)(s->rows * H) * sizeof(REAL));
     NAME(back_product)(cell, s->rows, ONLY_N, s->d_products, s->d_rh);
-    cell->kernels->reset_backward(s->rows, H, s->gates, s->h_in, s->d_rh, d_h_in, s->d_gates);
+    cell->gates->reset_backward(s->rows, H, s->gates, s->h_in, s->d_rh, d_h_in, s->d_gates,
+                                &cell->equations);
 }
 
 /* d_h is the gradient of the state after the step, and becomes that of the state before it,
@@ -198,8 +200,8 @@ static void NAME(cell_backward)(const NAME(cell) *cell, const NAME(step_gradient
                                 REAL *d_h_in) {
     const gate_run run = cell->after ? R_Z_N : R_Z;
     if (cell->after) {
-        cell->kernels->after_backward(s->rows, cell->H, s->gates, s->h, s->d_h, s->d_gates,
-                                      cell->keeps);
+        cell->gates->after_backward(s->rows, cell->H, s->gates, s->h, s->d_h, s->d_gates,
+                                    &cell->equations);
     } else {
         NAME(candidate_backward)(cell, s, d_h_in);
     }

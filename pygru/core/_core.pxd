@@ -3,6 +3,7 @@
 from libc.stdint cimport int32_t, int64_t, uint64_t
 
 from pygru.core.cpygru cimport (
+    pygru_activation,
     pygru_affine_args,
     pygru_affine_sizes,
     pygru_backward_args,
@@ -31,6 +32,8 @@ cdef int check(int status) except -1
 cdef int32_t precision_named(str name) except -1
 cdef int32_t precision_of(object array) except -1
 cdef const pygru_traits *traits_of(int32_t precision) noexcept nogil
+
+cdef int set_activation(pygru_activation *to, object given) except -1
 
 cdef class Blas:
     cdef pygru_blas table

@@ -13,7 +13,7 @@ from libc.stdint cimport int32_t, int64_t
 from libc.string cimport strcmp
 
 from pygru.core cimport cpygru
-from pygru.core.cpygru cimport pygru_traits
+from pygru.core.cpygru cimport pygru_activation, pygru_traits
 
 from pygru.errors import InternalError
 
@@ -95,6 +95,25 @@ cdef int32_t precision_of(object array) except -1:
 cdef const pygru_traits *traits_of(int32_t precision) noexcept nogil:
     """The memory layout of a known precision."""
     return cpygru.pygru_traits_of(precision)
+
+
+# ---- activations -----------------------------------------------------------------------
+
+def activations():
+    """The names of the activations of a cell."""
+    return tuple(
+        cpygru.pygru_activation_name(code).decode()
+        for code in range(cpygru.PYGRU_ACTIVATION_USUAL + 1, cpygru.PYGRU_ACTIVATIONS_END_)
+    )
+
+
+cdef int set_activation(pygru_activation *to, object given) except -1:
+    """Fill ``to`` from a name, or from a name and its parameters alpha and beta."""
+    name, alpha, beta = (given, 0, 0) if isinstance(given, str) else given
+    to.function = cpygru.PYGRU_ACTIVATION_USUAL + 1 + activations().index(name)
+    to.alpha = alpha
+    to.beta = beta
+    return 0
 
 
 # ---- BLAS ------------------------------------------------------------------------------

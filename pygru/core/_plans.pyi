@@ -1,6 +1,6 @@
 from typing import Self, final
 
-from pygru.typing import Integers
+from pygru.typing import CellActivation, Integers
 
 @final
 class Config:
@@ -16,6 +16,11 @@ class Config:
         drops_states: bool = False,
         norm_eps: float = 0,
         precision: str = "float32",
+        *,
+        clip: float = 0,
+        activation: CellActivation = "tanh",
+        recurrent_activation: CellActivation = "sigmoid",
+        reverse: bool = False,
     ) -> Self: ...
     def cell(self, layer: int, direction: int) -> dict[str, int]: ...
     def step_workspace(self, batch: int) -> int: ...

@@ -5,7 +5,14 @@ cimport cython
 from libc.stdint cimport int64_t
 
 from pygru.core._buffers cimport Borrowed
-from pygru.core._core cimport Core, check, core, precision_named, traits_of
+from pygru.core._core cimport (
+    Core,
+    check,
+    core,
+    precision_named,
+    set_activation,
+    traits_of,
+)
 from pygru.core.cpygru cimport (
     pygru_cell,
     pygru_plan,
@@ -24,7 +31,9 @@ cdef class Config:
 
     def __cinit__(self, int64_t input_size, int64_t hidden_size, int64_t num_layers,
                   int num_directions, bint bias, bint reset_after, bint update_keeps,
-                  bint drops_states=False, double norm_eps=0, str precision="float32"):
+                  bint drops_states=False, double norm_eps=0, str precision="float32", *,
+                  double clip=0, activation="tanh", recurrent_activation="sigmoid",
+                  bint reverse=False):
         self.config.input_size = input_size
         self.config.hidden_size = hidden_size
         self.config.num_layers = num_layers
@@ -35,6 +44,10 @@ cdef class Config:
         self.config.drops_states = drops_states
         self.config.norm_eps = norm_eps
         self.config.precision = precision_named(precision)
+        self.config.clip = clip
+        set_activation(&self.config.activation, activation)
+        set_activation(&self.config.recurrent_activation, recurrent_activation)
+        self.config.reverse = reverse
 
     def cell(self, int64_t layer, int direction):
         """Offsets of one cell's parameters; see ``pygru_cell`` in pygru.h."""

@@ -22,6 +22,15 @@ cdef extern from "pygru.h" nogil:
     enum: PYGRU_KEEP_OUTPUTS
     enum: PYGRU_KEEP_GATES
 
+    enum: PYGRU_ACTIVATION_USUAL
+    enum: PYGRU_ACTIVATIONS_END_
+    const char *pygru_activation_name(int32_t function)
+
+    ctypedef struct pygru_activation:
+        int32_t function
+        double alpha
+        double beta
+
     ctypedef struct pygru_config:
         int64_t input_size
         int64_t hidden_size
@@ -33,6 +42,10 @@ cdef extern from "pygru.h" nogil:
         int32_t drops_states
         int32_t precision
         double norm_eps
+        double clip
+        pygru_activation activation
+        pygru_activation recurrent_activation
+        int32_t reverse
 
     ctypedef struct pygru_cell:
         int64_t input_size

@@ -178,12 +178,12 @@ ALWAYS_INLINE void NAME(pass_rows)(enum pass pass, const NAME(pygru_units) *p, i
 static void NAME(after_forward)(const NAME(pygru_units) *p) {
     NAME(activate_r_and_z)(p);
     if (p->stores) {
-        if (p->keeps) {
+        if (p->equations->keeps) {
             NAME(pass_rows)(AFTER, p, 1, 1);
         } else {
             NAME(pass_rows)(AFTER, p, 0, 1);
         }
-    } else if (p->keeps) {
+    } else if (p->equations->keeps) {
         NAME(pass_rows)(AFTER, p, 1, 0);
     } else {
         NAME(pass_rows)(AFTER, p, 0, 0);
@@ -196,7 +196,7 @@ static void NAME(before_reset)(const NAME(pygru_units) *p) {
 }
 
 static void NAME(before_candidate)(const NAME(pygru_units) *p) {
-    if (p->keeps) {
+    if (p->equations->keeps) {
         NAME(pass_rows)(BEFORE_CANDIDATE, p, 1, 1);
     } else {
         NAME(pass_rows)(BEFORE_CANDIDATE, p, 0, 1);
@@ -210,37 +210,51 @@ static void NAME(before_candidate)(const NAME(pygru_units) *p) {
  * the old state.
  *   replaces: d_z = d_h (n - h)   d_n = d_h z       straight = d_h (1-z)
  *   keeps:    d_z = d_h (h - n)   d_n = d_h (1-z)   straight = d_h z
- *   da_z = d_z z (1-z)            da_n = d_n (1 - n^2) */
+ *   da_z = d_z z (1-z)            da_n = d_n (1 - n^2)
+ * With other activations than sigmoid and tanh, their slopes have been computed already. */
 typedef struct NAME(unit_gradient) {
     REAL da_n;
     REAL da_z;
     REAL straight;
 } NAME(unit_gradient);
 
-ALWAYS_INLINE NAME(unit_gradient)
-    NAME(unit_backward)(REAL d_h, REAL n, REAL z, REAL h, int keeps) {
+ALWAYS_INLINE NAME(unit_gradient) NAME(unit_backward)(REAL d_h, REAL n, REAL z, REAL h,
+                                                      REAL slope_n, REAL slope_z, int keeps) {
     const REAL one_minus_z = (REAL)1 - z;
     NAME(unit_gradient) g;
     g.straight = d_h * (keeps ? z : one_minus_z);
-    g.da_n = d_h * (keeps ? one_minus_z : z) * (((REAL)1 - n) * ((REAL)1 + n));
-    g.da_z = d_h * (keeps ? h - n : n - h) * (z * one_minus_z);
+    g.da_n = d_h * (keeps ? one_minus_z : z) * slope_n;
+    g.da_z = d_h * (keeps ? h - n : n - h) * slope_z;
     return g;
+}
+
+/* The slope of the usual activation at its value, or the one that is kept. */
+ALWAYS_INLINE REAL NAME(tanh_slope)(REAL n, REAL kept, int usual) {
+    return usual ? ((REAL)1 - n) * ((REAL)1 + n) : kept;
+}
+
+ALWAYS_INLINE REAL NAME(sigmoid_slope)(REAL r, REAL kept, int usual) {
+    return usual ? r * ((REAL)1 - r) : kept;
 }
 
 /* One row, reset after. d_hn = da_n r;  da_r = da_n hn r (1-r).
  * d_h is the gradient of the new state at first, and the straight part afterwards. */
 ALWAYS_INLINE void NAME(row_after_backward)(int64_t H, const REAL *gates, const REAL *h,
-                                            REAL *d_h, REAL *d_gates, int keeps) {
+                                            REAL *d_h, REAL *d_gates, int keeps, int usual) {
     const REAL *n = gates + at_column(H, COLUMN_N), *r = gates + at_column(H, COLUMN_R);
     const REAL *z = gates + at_column(H, COLUMN_Z), *hn = gates + at_column(H, COLUMN_HN);
+    REAL *da_n = d_gates + at_column(H, COLUMN_N), *da_r = d_gates + at_column(H, COLUMN_R);
+    REAL *da_z = d_gates + at_column(H, COLUMN_Z), *da_hn = d_gates + at_column(H, COLUMN_HN);
     int64_t j;
     INDEPENDENT
     for (j = 0; j < H; j++) {
-        const NAME(unit_gradient) g = NAME(unit_backward)(d_h[j], n[j], z[j], h[j], keeps);
-        d_gates[at_column(H, COLUMN_N) + j] = g.da_n;
-        d_gates[at_column(H, COLUMN_R) + j] = g.da_n * hn[j] * (r[j] * ((REAL)1 - r[j]));
-        d_gates[at_column(H, COLUMN_Z) + j] = g.da_z;
-        d_gates[at_column(H, COLUMN_HN) + j] = g.da_n * r[j];
+        const NAME(unit_gradient) g = NAME(unit_backward)(
+            d_h[j], n[j], z[j], h[j], NAME(tanh_slope)(n[j], da_n[j], usual),
+            NAME(sigmoid_slope)(z[j], da_z[j], usual), keeps);
+        da_n[j] = g.da_n;
+        da_r[j] = g.da_n * hn[j] * NAME(sigmoid_slope)(r[j], da_r[j], usual);
+        da_z[j] = g.da_z;
+        da_hn[j] = g.da_n * r[j];
         d_h[j] = g.straight;
     }
 }
@@ -248,15 +262,18 @@ ALWAYS_INLINE void NAME(row_after_backward)(int64_t H, const REAL *gates, const 
 /* One row, reset before, first half: everything except the reset gate. The fourth column keeps
  * r*h, because the gradient of U_n needs it. */
 ALWAYS_INLINE void NAME(row_before_backward)(int64_t H, const REAL *gates, const REAL *h,
-                                             REAL *d_h, REAL *d_gates, int keeps) {
+                                             REAL *d_h, REAL *d_gates, int keeps, int usual) {
     const REAL *n = gates + at_column(H, COLUMN_N), *z = gates + at_column(H, COLUMN_Z);
     const REAL *rh = gates + at_column(H, COLUMN_HN);
+    REAL *da_n = d_gates + at_column(H, COLUMN_N), *da_z = d_gates + at_column(H, COLUMN_Z);
     int64_t j;
     INDEPENDENT
     for (j = 0; j < H; j++) {
-        const NAME(unit_gradient) g = NAME(unit_backward)(d_h[j], n[j], z[j], h[j], keeps);
-        d_gates[at_column(H, COLUMN_N) + j] = g.da_n;
-        d_gates[at_column(H, COLUMN_Z) + j] = g.da_z;
+        const NAME(unit_gradient) g = NAME(unit_backward)(
+            d_h[j], n[j], z[j], h[j], NAME(tanh_slope)(n[j], da_n[j], usual),
+            NAME(sigmoid_slope)(z[j], da_z[j], usual), keeps);
+        da_n[j] = g.da_n;
+        da_z[j] = g.da_z;
         d_gates[at_column(H, COLUMN_HN) + j] = rh[j];
         d_h[j] = g.straight;
     }
@@ -264,12 +281,14 @@ ALWAYS_INLINE void NAME(row_before_backward)(int64_t H, const REAL *gates, const
 
 /* Second half, from d_rh = da_n U_n:  da_r = d_rh h r (1-r);  d_h += d_rh r. */
 ALWAYS_INLINE void NAME(row_reset_backward)(int64_t H, const REAL *gates, const REAL *h,
-                                            const REAL *d_rh, REAL *d_h, REAL *d_gates) {
+                                            const REAL *d_rh, REAL *d_h, REAL *d_gates,
+                                            int usual) {
     const REAL *r = gates + at_column(H, COLUMN_R);
+    REAL *da_r = d_gates + at_column(H, COLUMN_R);
     int64_t j;
     INDEPENDENT
     for (j = 0; j < H; j++) {
-        d_gates[at_column(H, COLUMN_R) + j] = d_rh[j] * h[j] * (r[j] * ((REAL)1 - r[j]));
+        da_r[j] = d_rh[j] * h[j] * NAME(sigmoid_slope)(r[j], da_r[j], usual);
         d_h[j] += d_rh[j] * r[j];
     }
 }
@@ -277,38 +296,42 @@ ALWAYS_INLINE void NAME(row_reset_backward)(int64_t H, const REAL *gates, const 
 /* ---- blocks of rows ----------------------------------------------------------------- */
 
 static void NAME(after_backward)(int64_t rows, int64_t H, const REAL *gates, const REAL *h,
-                                 REAL *d_h, REAL *d_gates, int keeps) {
+                                 REAL *d_h, REAL *d_gates,
+                                 const NAME(pygru_equations) *equations) {
     const int64_t row = all_columns(H);
     int64_t i;
     for (i = 0; i < rows; i++, gates += row, h += H, d_h += H, d_gates += row) {
-        if (keeps) {
-            NAME(row_after_backward)(H, gates, h, d_h, d_gates, 1);
+        if (equations->keeps) {
+            NAME(row_after_backward)(H, gates, h, d_h, d_gates, 1, 1);
         } else {
-            NAME(row_after_backward)(H, gates, h, d_h, d_gates, 0);
+            NAME(row_after_backward)(H, gates, h, d_h, d_gates, 0, 1);
         }
     }
 }
 
 static void NAME(before_backward)(int64_t rows, int64_t H, const REAL *gates, const REAL *h,
-                                  REAL *d_h, REAL *d_gates, int keeps) {
+                                  REAL *d_h, REAL *d_gates,
+                                  const NAME(pygru_equations) *equations) {
     const int64_t row = all_columns(H);
     int64_t i;
     for (i = 0; i < rows; i++, gates += row, h += H, d_h += H, d_gates += row) {
-        if (keeps) {
-            NAME(row_before_backward)(H, gates, h, d_h, d_gates, 1);
+        if (equations->keeps) {
+            NAME(row_before_backward)(H, gates, h, d_h, d_gates, 1, 1);
         } else {
-            NAME(row_before_backward)(H, gates, h, d_h, d_gates, 0);
+            NAME(row_before_backward)(H, gates, h, d_h, d_gates, 0, 1);
         }
     }
 }
 
 static void NAME(reset_backward)(int64_t rows, int64_t H, const REAL *gates, const REAL *h,
-                                 const REAL *d_rh, REAL *d_h, REAL *d_gates) {
+                                 const REAL *d_rh, REAL *d_h, REAL *d_gates,
+                                 const NAME(pygru_equations) *equations) {
     const int64_t row = all_columns(H);
     int64_t i;
     for (i = 0; i < rows; i++, gates += row, h += H, d_rh += H, d_h += H, d_gates += row) {
-        NAME(row_reset_backward)(H, gates, h, d_rh, d_h, d_gates);
+        NAME(row_reset_backward)(H, gates, h, d_rh, d_h, d_gates, 1);
     }
+    (void)equations;
 }
 
 static void NAME(all_sigmoid)(int64_t n, const REAL *in, REAL *out) {

@@ -19,6 +19,7 @@ _Static_assert(VECTOR_BYTES / sizeof(REAL) <= PYGRU_MOST_LANES, "see vectors.h")
 
 #include "activations.tpl.c"
 #include "gates.tpl.c"
+#include "other_gates.tpl.c"
 #include "standardise.tpl.c"
 #include "optimizers.tpl.c"
 #include "losses.tpl.c"
@@ -27,12 +28,19 @@ _Static_assert(VECTOR_BYTES / sizeof(REAL) <= PYGRU_MOST_LANES, "see vectors.h")
 #endif
 
 static const NAME(pygru_table) NAME(table) = {
-    .after_forward = NAME(after_forward),
-    .before_reset = NAME(before_reset),
-    .before_candidate = NAME(before_candidate),
-    .after_backward = NAME(after_backward),
-    .before_backward = NAME(before_backward),
-    .reset_backward = NAME(reset_backward),
+    .usual_gates = {.after_forward = NAME(after_forward),
+                    .before_reset = NAME(before_reset),
+                    .before_candidate = NAME(before_candidate),
+                    .after_backward = NAME(after_backward),
+                    .before_backward = NAME(before_backward),
+                    .reset_backward = NAME(reset_backward)},
+    .other_gates = {.after_forward = NAME(other_after_forward),
+                    .before_reset = NAME(other_before_reset),
+                    .before_candidate = NAME(other_before_candidate),
+                    .after_backward = NAME(other_after_backward),
+                    .before_backward = NAME(other_before_backward),
+                    .reset_backward = NAME(other_reset_backward)},
+    .activate = NAME(activate),
     .normalise = NAME(normalise),
     .normalise_backward = NAME(normalise_backward),
     .sigmoid = NAME(all_sigmoid),

@@ -21,6 +21,25 @@ typedef struct NAME(pygru_product) {
     NAME(pygru_place) out; /* whole vectors are written */
 } NAME(pygru_product);
 
+/* One of activations.def, never the usual one. alpha and beta are those of hard_sigmoid. If clip
+ * is above 0, the sums are limited to [-clip, clip] first, and the activations are then between
+ * `least` and `most`. */
+typedef struct NAME(pygru_activation) {
+    int32_t function;
+    REAL alpha;
+    REAL beta;
+    REAL clip;
+    REAL least;
+    REAL most;
+} NAME(pygru_activation);
+
+/* Which equations a cell computes. */
+typedef struct NAME(pygru_equations) {
+    int keeps;                                   /* z multiplies the old state */
+    NAME(pygru_activation) activation;           /* of n; only the other gates read these two */
+    NAME(pygru_activation) recurrent_activation; /* of r and z */
+} NAME(pygru_equations);
+
 /* Units [0, units) of `rows` rows after a product. sums: r | z | hn (reset after), r | z
  * (before), or n (before, second half), `gate` apart. gates: the n column; the others are
  * H apart and rows 4H. */
@@ -35,7 +54,7 @@ typedef struct NAME(pygru_units) {
     REAL *gates;
     const REAL *h; /* rows of H */
     REAL *h_next;  /* rows of H; may be h */
-    int keeps;
+    const NAME(pygru_equations) *equations;
     int stores; /* whether the gates are kept (reset after; before always does) */
 } NAME(pygru_units);
 
@@ -96,16 +115,25 @@ typedef struct NAME(pygru_cross_entropy) {
     double *loss;
 } NAME(pygru_cross_entropy);
 
-typedef struct NAME(pygru_table) {
+/* The elementwise part of a step and of its derivative. */
+typedef struct NAME(pygru_gates) {
     void (*after_forward)(const NAME(pygru_units) *);
     void (*before_reset)(const NAME(pygru_units) *);
     void (*before_candidate)(const NAME(pygru_units) *);
     void (*after_backward)(int64_t rows, int64_t H, const REAL *gates, const REAL *h, REAL *d_h,
-                           REAL *d_gates, int keeps);
+                           REAL *d_gates, const NAME(pygru_equations) *);
     void (*before_backward)(int64_t rows, int64_t H, const REAL *gates, const REAL *h,
-                            REAL *d_h, REAL *d_gates, int keeps);
+                            REAL *d_h, REAL *d_gates, const NAME(pygru_equations) *);
     void (*reset_backward)(int64_t rows, int64_t H, const REAL *gates, const REAL *h,
-                           const REAL *d_rh, REAL *d_h, REAL *d_gates);
+                           const REAL *d_rh, REAL *d_h, REAL *d_gates,
+                           const NAME(pygru_equations) *);
+} NAME(pygru_gates);
+
+typedef struct NAME(pygru_table) {
+    NAME(pygru_gates) usual_gates; /* tanh, sigmoid, and no limit for the sums */
+    NAME(pygru_gates) other_gates; /* any equations */
+    /* Replaces n sums by their activations. */
+    void (*activate)(const NAME(pygru_activation) *, int64_t n, REAL *sums);
     void (*normalise)(const NAME(pygru_normalisation) *);
     void (*normalise_backward)(const NAME(pygru_normalisation_gradient) *);
     void (*sigmoid)(int64_t n, const REAL *in, REAL *out);
