@@ -14,6 +14,16 @@ NAMES = _core.activations()
 HARD_SIGMOID = "hard_sigmoid"
 # clip(0.2 x + 0.5, 0, 1), as in Keras 1 and 2 and by default in ONNX.
 ALPHA, BETA = 0.2, 0.5
+# The names of others for the same.
+SAME = {
+    "logistic": "sigmoid",
+    "identity": "linear",
+    "affine": "linear",
+    "rectifier": "relu",
+    "hardsigmoid": HARD_SIGMOID,
+}
+# Activations of others, with a slope that does not follow from their value.
+NOT_INCREASING = ("gelu", "mish", "silu", "swish")
 # float32 can hold such numbers.
 LEAST_ALPHA, MOST = 1e-30, 1e30
 
@@ -72,8 +82,13 @@ def _named(name: str, value: str) -> CellActivation:
     """Return the activation of a name."""
     if value not in NAMES:
         listed = ", ".join(repr(each) for each in NAMES)
-        near = nearest(value[:200], NAMES)
+        near = SAME.get(value.lower()) or nearest(value[:200], NAMES)
         hint = f"; did you mean {near!r}?" if near else ""
+        if value in NOT_INCREASING:
+            hint = (
+                f"; {value!r} is not among them because its slope does not follow from its "
+                "value, which is all that a tape keeps"
+            )
         raise ValueError(
             f"{name} must be one of {listed} or ({HARD_SIGMOID!r}, alpha, beta), got "
             f"{validation.shown(value)}{hint}"

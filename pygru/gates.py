@@ -58,7 +58,7 @@ def _cell_gates(
     columns = part(view["gates"], len(step), len(gate_order.TAPE) + 1, H)
     h_prev = part(view["h_prev"], len(step), H)
     h_last = part(view["h_last"], inputs.B, H)
-    backward = direction == 1 or tape.gru.reverse
+    backward = tape.gru.options.reads_backwards[direction]
     time = length[sequence] - 1 - step if backward else step
     result = Gates(*(np.zeros(inputs.shape_of(H), tape.gru.dtype) for _ in Gates._fields))
     for column, gate in enumerate(gate_order.TAPE):

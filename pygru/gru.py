@@ -97,8 +97,8 @@ class GRU(GRUSequences):
         attribute of this name in ONNX. Where a sum was limited, its gradient is 0.
     reverse : bool
         Whether all layers read each sequence from its last valid step to its first, as in ONNX
-        with ``direction="reverse"``. The output stands at the step that was read, and ``h_n`` is
-        the state after the first step. Such a GRU has one direction and no single steps.
+        with ``direction="reverse"``. The output stands at the step that was read, and ``h_n``
+        is the state after the first step. Such a GRU has one direction and no single steps.
 
     Attributes
     ----------
@@ -268,6 +268,6 @@ class GRU(GRUSequences):
 
     def begin_stream(self, batch: int | None) -> StreamPart:
         """Return the single steps of this GRU, for the stream of a whole model."""
-        if self.bidirectional or self.reverse:
+        if self.needs_whole_sequences:
             raise ValueError("its reverse direction begins at the end of a sequence")
         return StreamPart(self.stream(batch))

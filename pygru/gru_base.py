@@ -139,6 +139,11 @@ class GRUBase(Parameters, Model):
             self.generator = np.random.default_rng(seed)
             INITIALIZERS[self.init](self)
 
+    @property
+    def needs_whole_sequences(self) -> bool:
+        """Whether it reads a sequence from its end, so that it cannot run piece by piece."""
+        return any(self.options.reads_backwards)
+
     # ---- options ----------------------------------------------------------------------------
 
     def _how_to_change(self, name: str, value: object) -> str:

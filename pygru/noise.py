@@ -179,29 +179,34 @@ class PackedNoise:
             part[...] = np.packbits(compare(drawn, rate), axis=1)
 
     def segment(
-        self, begin: int, step: NDArray[np.int64], sequence: NDArray[np.int64]
+        self, begin: int, end: int, step: NDArray[np.int64], sequence: NDArray[np.int64]
     ) -> Noise | None:
         """Return the masks of a segment.
 
         Parameters
         ----------
-        begin : int
-            First step of the segment.
+        begin, end : int
+            First step of the segment, and the one after its last.
         step, sequence : ndarray
             (R,) the step inside the segment, and the sequence, of each row of its plan.
         """
-        rows = self._order.rows(begin, step, sequence)
+        # Dropout masks are in the order of time, those of zoneout in the order of reading: a
+        # sequence that is read in reverse has read its steps after the segment before.
+        before = self._order.steps_from(end)[sequence] if self._gru.reverse else begin
         return _noise(
             self._gru,
-            self._unpacked(self._dropout, rows),
+            self._unpacked(self._dropout, begin + step, sequence),
             self._recurrent,
-            self._unpacked(self._zoneout, rows),
+            self._unpacked(self._zoneout, before + step, sequence),
         )
 
-    def _unpacked(self, packed: Bytes | None, rows: NDArray[np.int64]) -> Bytes | None:
-        """Return the mask of some rows, flat, with one byte per element."""
-        if packed is None or not len(rows):
+    def _unpacked(
+        self, packed: Bytes | None, step: NDArray[np.int64], sequence: NDArray[np.int64]
+    ) -> Bytes | None:
+        """Return the mask of some steps of sequences, flat, with one byte per element."""
+        if packed is None or not len(step):
             return None
+        rows = self._order.rows(step, sequence)
         H = self._gru.hidden_size
         mask: Bytes = allocate((len(packed), len(rows), H), np.uint8, "the mask of a segment")
         for of_layer, bits in zip(mask, packed, strict=True):
@@ -225,26 +230,32 @@ class _RowOrder:
 
     def __init__(self, lengths: NDArray[np.int64], chunk_rows: int) -> None:
         order = np.argsort(-lengths, kind="stable")
+        place = np.empty(len(lengths), np.int64)
+        place[order] = np.arange(len(lengths))
         self.count = int(lengths.sum())
-        self._batch = len(lengths)
-        self._chunks = [
-            order[first : first + chunk_rows] for first in range(0, self._batch, chunk_rows)
-        ]
         self._lengths = lengths
+        self._chunk = place // chunk_rows
+        self._rank = place % chunk_rows
+        # The sequences again, by chunk and then by length, the shortest first.
+        by_length = np.lexsort((lengths, self._chunk))
+        self._steps = int(lengths.max(initial=0)) + 1  # more than any length
+        self._keys = self._chunk[by_length] * self._steps + lengths[by_length]
+        self._rows_before = np.concatenate(([0], np.cumsum(lengths[by_length])))
+        self._chunk_rows = chunk_rows
 
-    def rows(
-        self, begin: int, step: NDArray[np.int64], sequence: NDArray[np.int64]
-    ) -> NDArray[np.int64]:
-        """Return the row in the whole batch of each (step inside a segment, sequence)."""
-        if not len(step):
-            return np.empty(0, np.int64)
-        steps = np.arange(begin, begin + int(step.max()) + 1)
-        row = np.empty((len(steps), self._batch), np.int64)
-        first = 0
-        for members in self._chunks:
-            # The number of rows before a step of a chunk. Each sequence has one row per step it
-            # reaches.
-            before = np.minimum(self._lengths[members], steps[:, np.newaxis]).sum(axis=1)
-            row[:, members] = first + before[:, np.newaxis] + np.arange(len(members))
-            first += int(self._lengths[members].sum())
-        return row[step, sequence]
+    def steps_from(self, end: int) -> NDArray[np.int64]:
+        """Return how many steps of each sequence are at ``end`` or later."""
+        later: NDArray[np.int64] = np.maximum(self._lengths - end, 0)
+        return later
+
+    def rows(self, step: NDArray[np.int64], sequence: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the row in the whole batch of each (step of the batch, sequence)."""
+        # Before a step of a chunk there are all rows of the chunks before. Of the chunk itself
+        # there are those of every sequence up to this step or, if it is shorter, up to its end.
+        chunk = self._chunk[sequence]
+        shorter = np.searchsorted(self._keys, chunk * self._steps + step)
+        longer = np.minimum((chunk + 1) * self._chunk_rows, len(self._lengths)) - shorter
+        row: NDArray[np.int64] = self._rows_before[shorter]
+        row += longer * step
+        row += self._rank[sequence]
+        return row

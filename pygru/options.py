@@ -220,7 +220,7 @@ class GRUOptions(NamedArguments):
     @property
     def reads_backwards(self) -> tuple[bool, ...]:
         """For each direction whether it reads a sequence from its end."""
-        return (False, True)[: self.num_directions]
+        return (self.reverse, True)[: self.num_directions]
 
     @property
     def parameter_count(self) -> int:

@@ -48,14 +48,15 @@ class Segment(NamedTuple):
         return array[self.begin : self.end]
 
 
-def _segments(inputs: Inputs, size: int) -> list[Segment]:
+def _segments(gru: GRUBase, inputs: Inputs, size: int) -> list[Segment]:
+    """Return the segments in the order in which the GRU reads them."""
     segments = []
     for begin in range(0, inputs.T, size):
         end, lengths = min(begin + size, inputs.T), None
         if inputs.lengths is not None:
             lengths = np.clip(inputs.lengths - begin, 0, end - begin)
         segments.append(Segment(begin, end, lengths))
-    return segments
+    return segments[::-1] if gru.reverse else segments
 
 
 class _Plan(NamedTuple):
@@ -65,7 +66,7 @@ class _Plan(NamedTuple):
     sizes: dict[str, int]
     n_threads: int
 
-    def noise(self, masks: PackedNoise | None, gru: GRUBase, begin: int) -> Noise | None:
+    def noise(self, masks: PackedNoise | None, gru: GRUBase, segment: Segment) -> Noise | None:
         """Return the noise of a segment; without masks, that of inference."""
         if masks is None:
             return noises.expected(gru)
@@ -74,7 +75,7 @@ class _Plan(NamedTuple):
         rows = self.sizes["rows"]
         step, sequence = np.empty(rows, np.int64), np.empty(rows, np.int64)
         self.plan.rows(step, sequence)
-        return masks.segment(begin, step, sequence)
+        return masks.segment(segment.begin, segment.end, step, sequence)
 
 
 def _plan(gru: GRUBase, B: int, segment: Segment, keep: int, n_threads: int | None) -> _Plan:
@@ -147,7 +148,7 @@ def forward(
     """Run a batch in segments of ``size`` steps; return output, h_n and a tape."""
     threads.resolve(n_threads)  # refuse a bad argument before anything is allocated
     refuse_huge(gru, inputs)
-    segments = _segments(inputs, size)
+    segments = _segments(gru, inputs, size)
     output = passes.new_output(gru, inputs, None)
     memory = POOL.take(inputs.x.size, gru.dtype, "the tape's copy of x")
     x = memory.reshape(inputs.x.shape)
@@ -180,7 +181,7 @@ def forward(
                 y=segment.of(y),
                 h_n=states[number + 1],
                 tape=None,
-                noise=planned.noise(noise, gru, segment.begin),
+                noise=planned.noise(noise, gru, segment),
                 packed=packed,
                 workspace=room.workspace,
             )
@@ -261,7 +262,7 @@ def _segment_backward(
     """Run a segment again, keeping its gates, and go back through it."""
     segment = tape.segments[number]
     planned = _plan(gru, tape.inputs.B, segment, _core.KEEP_GATES, tape.n_threads)
-    noise = planned.noise(tape.noise, gru, segment.begin)
+    noise = planned.noise(tape.noise, gru, segment)
     gru._runner.forward(
         planned.plan,
         planned.sizes,

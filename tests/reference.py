@@ -1,8 +1,9 @@
 """A GRU written from the mathematics: NumPy, loops over sequences, time, layers, directions.
 
 It shares no code with pygru and does not use it. Names and layouts of the parameters are those
-of torch. Every array may be complex. No function here takes an absolute value, compares or
-rounds, so an imaginary step of 1e-30 gives a derivative without rounding error.
+of torch. Every array may be complex. No function here takes an absolute value or rounds, and
+comparisons look at the real part, so an imaginary step of 1e-30 gives a derivative without
+rounding error. At a kink it is that of the side on which the function is constant.
 
     r = sigma(W_r x + b_ir + U_r h + b_hr)
     z = sigma(W_z x + b_iz + U_z h + b_hz)
@@ -16,7 +17,8 @@ The products U h and U_n (r h) are replaced in the same way. Mean and variance a
 units of the gate.
 
 Recurrent dropout replaces h by m * h in U h and in r h. With zoneout the new state is d h + (1
-- d) h'. See :class:`Noise`.
+- d) h'. See :class:`Noise`. For other functions than tanh and sigma, a limit of their
+arguments, and sequences that are read in reverse, see :class:`Style`.
 """
 
 from typing import NamedTuple
@@ -56,14 +58,54 @@ class Noise(NamedTuple):
 NO_NOISE = Noise()
 
 
+class Style(NamedTuple):
+    """The functions of a cell, and the way in which all layers read a sequence.
+
+    activation is the function of n, recurrent_activation that of r and z: a name or, for
+    hard_sigmoid, also (name, alpha, beta). Their arguments are limited to [-clip, clip].
+    """
+
+    activation: str | tuple = "tanh"
+    recurrent_activation: str | tuple = "sigmoid"
+    clip: float | None = None
+    reverse: bool = False
+
+
+PLAIN = Style()
+
+
 def sigmoid(a):
     return 1 / (1 + np.exp(-a))
+
+
+def between(a, low, high):
+    """The numbers themselves inside (low, high), constants outside."""
+    return np.where(a.real <= low, low, np.where(a.real >= high, high, a))
+
+
+FUNCTIONS = {
+    "tanh": np.tanh,
+    "sigmoid": sigmoid,
+    "relu": lambda a: between(a, 0, np.inf),
+    "linear": lambda a: a,
+    "softsign": lambda a: a / (1 + np.where(a.real < 0, -a, a)),
+    "hard_sigmoid": lambda a: between(0.2 * a + 0.5, 0, 1),
+}
+
+
+def function_of(given):
+    """The function of a name, or of (name, alpha, beta)."""
+    if isinstance(given, str):
+        return FUNCTIONS[given]
+    name, alpha, beta = given
+    assert name == "hard_sigmoid"
+    return lambda a: between(alpha * a + beta, 0, 1)
 
 
 class Cell:
     """The equations of one layer and direction, for one sequence."""
 
-    def __init__(self, parameters, name, reset, update, eps=1e-5):
+    def __init__(self, parameters, name, reset, update, eps=1e-5, style=PLAIN):
         self.W = np.split(parameters[f"weight_ih_{name}"], 3)
         self.U = np.split(parameters[f"weight_hh_{name}"], 3)
         H = len(self.W[0])
@@ -73,6 +115,9 @@ class Cell:
         self.reset = reset
         self.update = update
         self.eps = eps
+        self.function = function_of(style.activation)
+        self.recurrent_function = function_of(style.recurrent_activation)
+        self.clip = style.clip
         self.g_i = self.g_h = None
         if f"gain_ih_{name}" in parameters:
             self.g_i = np.split(parameters[f"gain_ih_{name}"], 3)
@@ -85,6 +130,9 @@ class Cell:
         apart = v - v.mean()
         return gains[gate] * apart / np.sqrt((apart * apart).mean() + self.eps)
 
+    def clipped(self, a):
+        return a if self.clip is None else between(a, -self.clip, self.clip)
+
     def step(self, x, h, m=1):
         """From x (I) and h (H) to r, z, n and the new h, (H) each."""
         b_i, b_h = self.b_i, self.b_h
@@ -96,12 +144,15 @@ class Cell:
         def from_h(gate, state):
             return self.sums(self.g_h, gate, self.U[gate] @ state)
 
-        r = sigmoid(from_x(0) + b_i[0] + from_h(0, h_in) + b_h[0])
-        z = sigmoid(from_x(1) + b_i[1] + from_h(1, h_in) + b_h[1])
+        a_r = from_x(0) + b_i[0] + from_h(0, h_in) + b_h[0]
+        a_z = from_x(1) + b_i[1] + from_h(1, h_in) + b_h[1]
+        r = self.recurrent_function(self.clipped(a_r))
+        z = self.recurrent_function(self.clipped(a_z))
         if self.reset == "before":
-            n = np.tanh(from_x(2) + b_i[2] + from_h(2, r * h_in) + b_h[2])
+            a_n = from_x(2) + b_i[2] + from_h(2, r * h_in) + b_h[2]
         else:
-            n = np.tanh(from_x(2) + b_i[2] + r * (from_h(2, h_in) + b_h[2]))
+            a_n = from_x(2) + b_i[2] + r * (from_h(2, h_in) + b_h[2])
+        n = self.function(self.clipped(a_n))
         if self.update == "replace":
             return r, z, n, (1 - z) * h + z * n
         return r, z, n, z * h + (1 - z) * n
@@ -118,10 +169,11 @@ def forward(
     reset,
     update,
     noise=NO_NOISE,
+    style=PLAIN,
 ):
     """Return output (T, B, D*H) and h_n (L*D, B, H) for x (T, B, I)."""
     every, h_n = _run(
-        parameters, x, h0, lengths, num_layers, bidirectional, reset, update, noise
+        parameters, x, h0, lengths, num_layers, bidirectional, reset, update, noise, style
     )
     D = 2 if bidirectional else 1
     return np.concatenate([cell.h for cell in every[-D:]], axis=2), h_n
@@ -137,12 +189,15 @@ def gates(
     bidirectional=False,
     reset,
     update,
+    style=PLAIN,
 ):
     """Return the Gates of every layer and direction, in the order of h_n."""
-    return _run(parameters, x, h0, lengths, num_layers, bidirectional, reset, update)[0]
+    return _run(
+        parameters, x, h0, lengths, num_layers, bidirectional, reset, update, NO_NOISE, style
+    )[0]
 
 
-def _run(parameters, x, h0, lengths, num_layers, bidirectional, reset, update, noise=NO_NOISE):
+def _run(parameters, x, h0, lengths, num_layers, bidirectional, reset, update, noise, style):
     T, B = x.shape[:2]
     H = parameters["weight_hh_l0"].shape[1]
     suffixes = ("", "_reverse") if bidirectional else ("",)
@@ -156,8 +211,9 @@ def _run(parameters, x, h0, lengths, num_layers, bidirectional, reset, update, n
     every = []
     for layer in range(num_layers):
         for d, suffix in enumerate(suffixes):
-            cell = Cell(parameters, f"l{layer}{suffix}", reset, update)
+            cell = Cell(parameters, f"l{layer}{suffix}", reset, update, style=style)
             index = layer * D + d
+            forward_in_time = d == 0 and not style.reverse
             kept = np.zeros(()) if noise.zoneout is None else np.asarray(noise.zoneout)
             kept = np.broadcast_to(kept, (num_layers * D, T, B, H))[index]
             done = Gates(*(np.zeros((T, B, H), dtype) for _ in range(4)))
@@ -165,7 +221,7 @@ def _run(parameters, x, h0, lengths, num_layers, bidirectional, reset, update, n
                 h = h0[index, b]
                 m = 1 if noise.recurrent is None else noise.recurrent[index, b]
                 valid = range(lengths[b])
-                for t in valid if d == 0 else reversed(valid):
+                for t in valid if forward_in_time else reversed(valid):
                     r, z, n, h_next = cell.step(x[t, b], h, m)
                     h = kept[t, b] * h + (1 - kept[t, b]) * h_next
                     done.r[t, b], done.z[t, b], done.n[t, b], done.h[t, b] = r, z, n, h

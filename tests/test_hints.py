@@ -109,7 +109,6 @@ def test_options_and_parameters_are_found_by_other_names_too():
     [
         (lambda: GRU(4, 8, return_sequences=True), r"every step; put Last\(\) after it for"),
         (lambda: GRU(4, 8, return_state=True), "returns the output and the last states"),
-        (lambda: GRU(4, 8, activation="relu"), "the gates of a GRU are fixed"),
         (
             lambda: Linear(4, 8, activation="relu"),
             r"after other layers put Activation\(\.\.\.\)",

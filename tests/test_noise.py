@@ -67,7 +67,8 @@ def noise_of(tape):
     if noise.zoneout is not None:
         zoneout = np.zeros((L * D, T, B, H))
         for cell, mask in enumerate(noise.zoneout.reshape(L * D, rows, H)):
-            time = lengths[sequence] - 1 - step if cell % D else step
+            backwards = gru.options.reads_backwards[cell % D]
+            time = lengths[sequence] - 1 - step if backwards else step
             zoneout[cell, time, sequence] = mask
     if noise.dropout is not None:
         dropout = np.zeros((L - 1, T, B, D * H))
@@ -88,6 +89,7 @@ def expected_of(gru, x, h0, lengths, noise, parameters=None):
         reset=reset,
         update=update,
         noise=noise,
+        style=reference.Style(gru.activation, gru.recurrent_activation, gru.clip, gru.reverse),
     )
 
 

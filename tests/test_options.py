@@ -36,6 +36,10 @@ OTHER = {
     "layer_norm_eps": 0.01,
     "zero_output_for_mask": True,
     "merge": "mul",
+    "activation": "softsign",
+    "recurrent_activation": ("hard_sigmoid", 0.25, 0.5),
+    "clip": 3.0,
+    "reverse": True,
 }  # a value of every option that is not the default
 NAMES = list(OTHER)
 # What else an option needs to have that value.

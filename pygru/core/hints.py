@@ -87,6 +87,10 @@ SAME: dict[str, tuple[str, ...]] = {
     "num_beams": ("beam_size",),
     "num_return_sequences": ("n_best",),
     "nbest": ("n_best",),
+    "go_backwards": ("reverse",),
+    "reversed": ("reverse",),
+    "cell_clip": ("clip",),
+    "gate_activation": ("recurrent_activation",),
 }
 
 #: So many letters stand for the only name that begins with them.
@@ -97,9 +101,7 @@ INSTEAD = {
     "return_sequences": "a GRU returns every step; put Last() after it for the last one",
     "return_state": "a call of a GRU returns the output and the last states",
     "stateful": "gru.stream() keeps the state from step to step, h0= passes one on",
-    "go_backwards": "bidirectional=True reads in both directions",
-    "activation": "the gates of a GRU are fixed; after other layers put Activation(...)",
-    "recurrent_activation": "the gates of a GRU are fixed",
+    "activation": "after other layers put Activation(...)",
     "device": "pygru computes on the CPU",
     "proj_size": "put a Linear after the GRU",
     "elementwise_affine": "weight and bias are always there",

@@ -34,6 +34,9 @@ class Last(Layer):
     merge : {"concat", "sum", "mul", "ave"}
         With ``bidirectional``: whether the two halves are returned one after the other, or
         their sum, product or mean, (B, F / 2).
+    reverse : bool
+        Use this for the output of a GRU with ``reverse=True``, which has read the whole
+        sequence at the first step: all features are taken from that step.
 
     Examples
     --------
@@ -48,11 +51,16 @@ class Last(Layer):
 
     merge: str
 
-    def __init__(self, bidirectional: bool = False, merge: str = "concat") -> None:
+    def __init__(
+        self, bidirectional: bool = False, merge: str = "concat", *, reverse: bool = False
+    ) -> None:
         self._fix(
             bidirectional=validation.check_bool("bidirectional", bidirectional),
             merge=validation.check_choice("merge", merge, MERGES),
+            reverse=validation.check_bool("reverse", reverse),
         )
+        if bidirectional and reverse:
+            raise ValueError("bidirectional and reverse cannot both be True")
         if merge != "concat" and not bidirectional:
             raise ValueError(f"merge={merge!r} needs bidirectional=True")
         self._fix(keeps_features=merge == "concat")
@@ -60,20 +68,28 @@ class Last(Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments, ready for JSON."""
-        return {"bidirectional": self.bidirectional, "merge": self.merge}
+        return {
+            "bidirectional": self.bidirectional,
+            "merge": self.merge,
+            "reverse": self.reverse,
+        }
 
     def begin_stream(self, batch: int | None) -> Step:
         """Return what passes each step on, because it is the last one so far."""
-        if self.bidirectional:
+        if self.bidirectional or self.reverse:
             raise ValueError("its reverse direction begins at the end of a sequence")
         return floating
 
     def check_follows(self, recurrent: Model) -> None:
-        """Raise if the recurrent layer before this one has another number of directions."""
-        if self.bidirectional != recurrent.has_reverse_half:
+        """Raise if the recurrent layer before this one has other directions."""
+        directions = (recurrent.has_reverse_half, recurrent.reverse)
+        if (self.bidirectional, self.reverse) != directions:
+            fits = f"bidirectional={recurrent.has_reverse_half}"
+            if recurrent.reverse:
+                fits = "reverse=True"
             raise ValueError(
-                f"must be Last(bidirectional={recurrent.has_reverse_half}), like the "
-                f"{type(recurrent).__name__} before it, got {self}"
+                f"must be Last({fits}), like the {type(recurrent).__name__} before it, got "
+                f"{self}"
             )
 
     def forward(
@@ -128,6 +144,8 @@ class Last(Layer):
         if not ran.size:
             return []
         half = features // 2 if self.bidirectional else features
+        if self.reverse:
+            return [(ran, counted[ran].argmax(axis=1), slice(features))]
         last_steps = counted.shape[1] - 1 - counted[ran, ::-1].argmax(axis=1)
         last = (ran, last_steps, slice(half))
         if not self.bidirectional:

@@ -58,6 +58,8 @@ class Model(Configured, Undoable):
         Whether ``run`` takes and returns a state, so that a sequence can be run in pieces.
     bidirectional : bool
         Whether sequences are also read from their ends to their beginnings.
+    reverse : bool
+        Whether sequences are read from their ends to their beginnings only.
     batch_first : bool
         Whether arrays are (B, T, ...). Sequential and Trainer require this.
     input_size, output_size : int or None
@@ -87,6 +89,7 @@ class Model(Configured, Undoable):
     predicts_steps: bool = True
     is_recurrent: bool = False
     bidirectional: bool = False
+    reverse: bool = False
     batch_first: bool = True
     input_size: int | None = None
     output_size: int | None = None

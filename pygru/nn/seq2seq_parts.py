@@ -26,6 +26,8 @@ OWN = (
     "batch_first",
     "dropout",
     "bidirectional",
+    "reverse",
+    "merge",
     "dtype",
 )
 

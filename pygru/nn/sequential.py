@@ -350,9 +350,9 @@ class Sequential(Composite):
         recurrent = self._recurrent
         for layer in recurrent:
             if layer.needs_whole_sequences:
+                kind = "reversed" if layer.reverse else "bidirectional"
                 raise ValueError(
-                    f"a bidirectional {type(layer).__name__} cannot run over pieces of a "
-                    "sequence"
+                    f"a {kind} {type(layer).__name__} cannot run over pieces of a sequence"
                 )
         if states is not None and len(states) != len(recurrent):
             raise ValueError(

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from pygru.nn.model import Model
 
 #: The options that say what a layer reads and returns, by the ends of their names.
-OF_SIZES = ("size", "features", "dim", "num_embeddings", "bidirectional")
+OF_SIZES = ("size", "features", "dim", "num_embeddings", "bidirectional", "reverse")
 #: Errors whose text is changed; to others a note is added.
 PLAIN = (TypeError, ValueError, IndexError, RuntimeError)
 
@@ -94,14 +94,14 @@ def sized(layer: Any) -> str:
     shown = [
         f"{name}={value!r}"
         for name, value in layer.get_config().items()
-        if _is_shown(name, value)
+        if _is_shown(layer, name, value)
     ]
     return f"{type(layer).__name__}({', '.join(shown)})"
 
 
-def _is_shown(name: str, value: object) -> bool:
-    if name == "activation":
-        return isinstance(value, str)
+def _is_shown(layer: Any, name: str, value: object) -> bool:
+    if name == "activation":  # of a cell it is one option of many
+        return isinstance(value, str) and not layer.is_recurrent
     if not isinstance(value, int) or value is False:
         return False
     return name.endswith(OF_SIZES) or (name == "num_layers" and value > 1)

@@ -39,8 +39,8 @@ static void *tiny_array(tiny_model *m) {
 
 /* T = B = 2, with room for recurrent dropout. */
 static tiny_model tiny_new(int32_t code, int32_t engine) {
-    const pygru_config config = {3, 2,    1, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS,
-                                 1, code, 0};
+    const pygru_config config = {
+        3, 2, 1, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 1, code, .norm_eps = 0};
     tiny_model m = {0};
     m.memory = buffer_aligned((int64_t)TINY_ARRAYS * TINY_BYTES, 64);
     memset(m.memory.data, 0, m.memory.bytes);

@@ -12,8 +12,8 @@ typedef struct NAME(tiny_call) {
 } NAME(tiny_call);
 
 static void NAME(tiny_call_init)(NAME(tiny_call) *call, int32_t engine, int32_t keep) {
-    const pygru_config config = {3, 2,         1, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS,
-                                 0, PRECISION, 0};
+    const pygru_config config = {
+        3, 2, 1, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0, PRECISION, .norm_eps = 0};
     REAL *array;
     memset(call, 0, sizeof *call);
     call->memory = buffer_aligned(14 * AMPLE * (int64_t)sizeof(REAL), 64);
@@ -177,8 +177,9 @@ static void NAME(check_step_engines)(void) {
 
 /* A model too large to pack, and one that is none: nothing is read or written. */
 static void NAME(check_bad_packs)(void) {
-    pygru_config config = {3, INT64_C(1) << 40, 1, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS,
-                           0, PRECISION,        0};
+    pygru_config config = {
+        3,         INT64_C(1) << 40, 1, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0,
+        PRECISION, .norm_eps = 0};
     buffer nothing = buffer_new(0);
     set_case("bad packs, f%d", REAL_BITS);
     CHECK_INT(pygru_pack(&config, NULL, nothing.data, nothing.data), PYGRU_SIZE_OVERFLOW);

@@ -19,11 +19,14 @@ static void try_texts(void) {
         CHECK(pygru_status_exception(NOT_CODES[i]) != NULL);
         CHECK(pygru_traits_of(NOT_CODES[i]) == NULL);
         CHECK(pygru_optimizer_of(NOT_CODES[i]) == NULL);
+        CHECK(pygru_activation_name(NOT_CODES[i]) == NULL);
         CHECK(pygru_kernels_name(NOT_CODES[i]) == NULL);
         CHECK(pygru_kernels_at(NOT_CODES[i]) == NULL);
     }
     CHECK(pygru_traits_of(PYGRU_PRECISIONS_END_) == NULL);
     CHECK(pygru_optimizer_of(PYGRU_OPTIMIZERS_END_) == NULL);
+    CHECK(pygru_activation_name(PYGRU_ACTIVATIONS_END_) == NULL);
+    CHECK(pygru_activation_name(PYGRU_ACTIVATION_USUAL) == NULL);
     CHECK(pygru_kernels_at(pygru_kernels_count()) == NULL);
     CHECK(pygru_compiler() != NULL && pygru_available_threads() >= 1);
     CHECK(pygru_openmp_version() >= 0 && pygru_has_simd_engine() >> 1 == 0);
@@ -298,6 +301,7 @@ static void try_affine_pack(int32_t code) {
 
 /* call, and the function above that tries it */
 #define EVERY_CALL(X)                                                                          \
+    X(pygru_activation_name, try_texts)                                                        \
     X(pygru_affine, try_affine)                                                                \
     X(pygru_affine_backward, try_affine)                                                       \
     X(pygru_affine_pack, try_affine_pack)                                                      \

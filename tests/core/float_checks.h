@@ -51,7 +51,7 @@ static void check_float_state(void) {
     int n, k, fused;
     for (n = 0; n < 2; n++) {
         /* both resets, with two directions and with one, because a step has one */
-        const pygru_config c = {5, 7, 2, 2 - n, 1, n, n, 0, 0, 0};
+        const pygru_config c = {5, 7, 2, 2 - n, 1, n, n, 0, 0, .norm_eps = 0};
         problem p = problem_new(&c, 6, 20, 0, NO_NOISE);
         for (k = 0; k < N_PRECISIONS; k++) {
             for (fused = 0; fused < 2; fused++) {
@@ -89,7 +89,8 @@ static int64_t count_denormals(const precision *kind, int64_t n, const double *v
 /* With weights of 0 the update gate is 1/2 and the candidate 0. So a step halves the state, and
  * backward halves the gradient. */
 static void check_decay_of(const precision *kind, const options *usual) {
-    const pygru_config c = {2, 5, 1, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0, 0, 0};
+    const pygru_config c = {
+        2, 5, 1, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0, 0, .norm_eps = 0};
     const int64_t T = kind->precision == PYGRU_FLOAT32 ? 200 : 1200;
     problem p = problem_new(&c, T, 20, 0, NO_NOISE);
     options o = *usual;

@@ -371,8 +371,9 @@ static void check_problem(const problem *p, int64_t number, int each_array) {
 
 /* The n-th of 32 combinations of options; bit 5 of n is the caller's: lengths that differ. */
 static pygru_config nth_config(int n, shape s) {
-    const pygru_config c = {
-        s.I, s.H, 1 + (n >> 2 & 1), 1 + (n >> 3 & 1), n >> 4 & 1, n & 1, n >> 1 & 1, 0, 0, 0};
+    const pygru_config c = {s.I,        s.H,          1 + (n >> 2 & 1), 1 + (n >> 3 & 1),
+                            n >> 4 & 1, n & 1,        n >> 1 & 1,       0,
+                            0,          .norm_eps = 0};
     return c;
 }
 
@@ -456,7 +457,8 @@ static void check_large(void) {
 
 /* An array that may be NULL is zeros then; without d_x the rest is the same. */
 static void check_null_is_zero_on(const precision *kind, int32_t engine) {
-    const pygru_config c = {2, 3, 2, 2, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0, 0, 0};
+    const pygru_config c = {
+        2, 3, 2, 2, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0, 0, .norm_eps = 0};
     problem p = problem_new(&c, 5, 20, 1, NO_NOISE);
     options o = plain_options;
     results some, others;

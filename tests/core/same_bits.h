@@ -125,7 +125,7 @@ static void check_batches_of(const problem *p, const precision *kind, const kern
  */
 static pygru_config nth_model(int n, int64_t I, int64_t H, int64_t L, int32_t D) {
     const pygru_config c = {I,     H,          L, D, n >> 2 & 1,
-                            n & 1, n >> 1 & 1, 0, 0, n >> 3 & 1 ? 0.1 : 0};
+                            n & 1, n >> 1 & 1, 0, 0, .norm_eps = n >> 3 & 1 ? 0.1 : 0};
     return c;
 }
 

@@ -232,7 +232,7 @@ static void check_huge_models(void) {
                                             PYGRU_UPDATE_KEEPS,
                                             0,
                                             (i + h + l) % PYGRU_PRECISIONS_END_,
-                                            n >> 2 ? 1e-5 : 0};
+                                            .norm_eps = n >> 2 ? 1e-5 : 0};
                     pygru_cell last = {0};
                     pygru_status status =
                         pygru_cell_of(&c, c.num_layers - 1, c.num_directions - 1, &last);
@@ -259,9 +259,11 @@ static void check_huge_models(void) {
 }
 
 static void check_huge_batches(void) {
-    const pygru_config c = {7, 8, 2, 2, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0, 0, 0};
-    const pygru_config one = {7, 8, 2, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0, 0, 0};
-    const pygru_config wide_step = {7, INT64_C(1) << 31, 1, 1, 1, 0, 0, 0, 0, 0};
+    const pygru_config c = {
+        7, 8, 2, 2, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0, 0, .norm_eps = 0};
+    const pygru_config one = {
+        7, 8, 2, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0, 0, .norm_eps = 0};
+    const pygru_config wide_step = {7, INT64_C(1) << 31, 1, 1, 1, 0, 0, 0, 0, .norm_eps = 0};
     int t, b;
     for (t = 0; t < N_SIZES; t++) {
         for (b = 0; b < N_SIZES; b++) {
@@ -321,7 +323,8 @@ static void check_bad_configs(void) {
     static const int32_t bad_flags[] = {-1, 2, INT32_MAX, INT32_MIN};
     static const double bad_eps[] = {-1e-5, 2, -INFINITY, INFINITY, NAN};
     static const int32_t bad_directions[] = {0, -1, 3, INT32_MAX, INT32_MIN};
-    const pygru_config good = {3, 2, 2, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0, 0, 0};
+    const pygru_config good = {
+        3, 2, 2, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0, 0, .norm_eps = 0};
     int64_t memory[256], number;
     pygru_cell cell;
     pygru_config c;
@@ -358,7 +361,8 @@ static void check_bad_configs(void) {
 static void check_bad_batches(void) {
     static const int64_t bad_lengths[] = {-1, 4, INT64_MAX, INT64_MIN};
     static const int64_t negative[] = {-1, -(INT64_C(1) << 40), INT64_MIN};
-    const pygru_config c = {3, 2, 2, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0, 0, 0};
+    const pygru_config c = {
+        3, 2, 2, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0, 0, .norm_eps = 0};
     int64_t memory[256], number, lengths[2];
     int i;
     for (i = 0; i < 8; i++) {
@@ -383,7 +387,8 @@ static void check_bad_batches(void) {
 
 /* "-1 where the tape does not hold it" */
 static void check_tape_views(void) {
-    pygru_config c = {3, 2, 2, 2, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0, 0, 0};
+    pygru_config c = {
+        3, 2, 2, 2, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0, 0, .norm_eps = 0};
     int64_t memory[256];
     const pygru_plan *plan = (const pygru_plan *)memory;
     int64_t layer;

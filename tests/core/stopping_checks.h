@@ -82,7 +82,8 @@ static void check_stopping_of(const problem *p, const precision *kind, const opt
 }
 
 static void check_stopping(void) {
-    const pygru_config c = {2, 3, 1, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0, 0, 0};
+    const pygru_config c = {
+        2, 3, 1, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0, 0, .norm_eps = 0};
     problem p = problem_new(&c, 60, 40, 0, NO_NOISE);
     int k;
     int32_t engine;
@@ -127,7 +128,8 @@ static int same_in_a_child(const problem *p, const precision *kind, const option
 
 /* The threads of the parent are gone in the child: it must compute alone, not hang. */
 static void check_forked_child(void) {
-    const pygru_config c = {2, 8, 2, 2, 1, PYGRU_RESET_BEFORE, PYGRU_UPDATE_KEEPS, 0, 0, 0};
+    const pygru_config c = {
+        2, 8, 2, 2, 1, PYGRU_RESET_BEFORE, PYGRU_UPDATE_KEEPS, 0, 0, .norm_eps = 0};
     problem p = problem_new(&c, 12, 20, 1, NO_NOISE);
     options o = plain_options;
     o.n_threads = 2;
