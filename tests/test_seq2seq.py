@@ -584,7 +584,6 @@ def options():
                 "learn_h0": True,
                 "layer_norm": True,
                 "layer_norm_eps": 1e-3,
-                "zero_output_for_mask": True,
                 "activation": "softsign",
                 "recurrent_activation": ("hard_sigmoid", 0.25, 0.5),
                 "clip": 2.5,
@@ -903,7 +902,6 @@ def test_every_option_of_a_gru_reaches_encoder_and_decoder():
         "dropout",
         "bidirectional",
         "reverse",
-        "merge",
         "dtype",
         "zero_output_for_mask",  # encoder and decoder have no mask and one direction
         "merge",

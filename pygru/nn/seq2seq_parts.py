@@ -28,6 +28,7 @@ OWN = (
     "bidirectional",
     "reverse",
     "merge",
+    "zero_output_for_mask",
     "dtype",
 )
 
