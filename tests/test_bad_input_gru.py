@@ -276,6 +276,7 @@ def read_only(x):
     return x
 
 
+SPELLED_OUT = {"little": "<", "big": ">"}[sys.byteorder]
 LAYOUTS = [
     case("B-35-F", np.asfortranarray),
     case("B-35-slice", lambda x: np.repeat(x, 2, axis=2)[:, :, ::2]),
@@ -284,6 +285,7 @@ LAYOUTS = [
     case("B-35-swapped", lambda x: x.swapaxes(0, 1).copy().swapaxes(0, 1)),
     case("B-36", misaligned),
     case("B-37", lambda x: x.astype(x.dtype.newbyteorder(">"))),
+    case("B-37-native", lambda x: x.view(x.dtype.newbyteorder(SPELLED_OUT))),
     case("B-38", read_only),
     case("B-39-unmasked", np.ma.masked_array),
     case("list", lambda x: x.tolist()),

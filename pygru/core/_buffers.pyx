@@ -16,11 +16,20 @@ from cpython.buffer cimport (
 from libc.stdint cimport int64_t
 from libc.string cimport strcmp
 
+import sys
+
 from pygru.errors import InternalError
+
+cdef char NATIVE_ORDER = b"<" if sys.byteorder == "little" else b">"
 
 
 cdef bint same_format(const char *format, const char *kind) noexcept:
-    """Whether a buffer's format is ``kind``; int64 has two names on different platforms."""
+    """Whether a buffer's format is ``kind``.
+
+    int64 has two names on different platforms, and some dtypes spell out the byte order.
+    """
+    if format[0] == NATIVE_ORDER:
+        format += 1
     return strcmp(format, kind) == 0 or (strcmp(kind, b"l") == 0 and strcmp(format, b"q") == 0)
 
 
