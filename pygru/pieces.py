@@ -12,6 +12,7 @@ another; and the batches of pieces that the core runs, (T', P', F).
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -20,9 +21,9 @@ from numpy.typing import NDArray
 from pygru.core.memory import allocate
 from pygru.typing import Booleans, Floats, Integers
 
-# Pieces are divided into several batches if a single one would have this many times as many
-# steps, padding included, as the batch of the caller. Masks alone never do that.
-MOST_PADDING = 4
+# Pieces are divided into several batches if a single one would have more than this many times
+# as many steps, padding included, as the batch of the caller. Masks alone never do that.
+MOST_PADDING = 2
 
 
 class Group(NamedTuple):
@@ -123,20 +124,19 @@ class Pieces:
 
     def _grouped(self, steps: int) -> list[Group]:
         counts = self.counts
-        begin = self._end - counts
-        step = np.arange(len(self.time)) - np.repeat(begin, counts)
-        longest = int(counts.max(initial=0))
-        if longest * len(counts) <= MOST_PADDING * steps:
+        step = np.arange(len(self.time)) - np.repeat(self._end - counts, counts)
+        order = np.argsort(-counts, kind="stable")
+        ends = _cuts(counts[order], MOST_PADDING * steps)
+        if len(ends) == 1:
             members = np.arange(len(counts))
             return [Group(members, counts, slice(None), step, self._piece_of_step)]
-        # Lengths of one group differ by less than a factor of 2.
-        size = np.maximum(np.frexp(counts.astype(np.float64))[1], 1)
-        place = np.empty(len(counts), np.int64)
+        group_of, place = np.full((2, len(counts)), -1)
         groups = []
-        for each in np.unique(size):
-            members = np.flatnonzero(size == each)
+        for number, (begin, end) in enumerate(pairwise([0, *ends])):
+            members = np.sort(order[begin:end])
+            group_of[members] = number
             place[members] = np.arange(len(members))
-            own = np.flatnonzero(size[self._piece_of_step] == each)
+            own = np.flatnonzero(group_of[self._piece_of_step] == number)
             groups.append(
                 Group(members, counts[members], own, step[own], place[self._piece_of_step[own]])
             )
@@ -194,16 +194,39 @@ class Pieces:
 
         ``d_values`` (T, B, F) is the gradient of all steps; those after the end are not read.
         """
-        order = slice(None, None, -1 if backwards else 1)
-        piece, is_counted = self._valid_piece[order], self._is_counted[order]
-        values = d_values[self._valid_time[order], self._valid_row[order]]
-        # A value is repeated until the next counted step, or the next piece, is read.
-        begins = is_counted.copy()
-        begins[:1] = True
-        begins[1:] |= piece[1:] != piece[:-1]
-        starts = np.flatnonzero(begins)
-        sums = np.add.reduceat(values, starts, axis=0)
-        of_step = is_counted[starts]
-        d_initial = np.zeros((len(self), values.shape[1]), values.dtype)
-        d_initial[piece[starts[~of_step]]] = sums[~of_step]
-        return sums[of_step][order], d_initial
+        from scipy.sparse import csr_array
+
+        out = ~self._is_counted
+        piece, time, row = self._valid_piece[out], self._valid_time[out], self._valid_row[out]
+        source, is_there = self._read_before(out, piece, backwards)
+        # The steps that repeat one value follow one another. NumPy's reduceat would take many
+        # times as long as this product with a matrix of ones.
+        changes = (source[1:] != source[:-1]) | (piece[1:] != piece[:-1])
+        starts = np.flatnonzero(np.concatenate([[True], changes]))
+        ones = np.ones(len(piece), d_values.dtype)
+        ends = np.append(starts, len(piece))
+        repeats = csr_array((ones, np.arange(len(piece)), ends), (len(starts), len(piece)))
+        sums = repeats @ d_values[time, row]
+        rows, is_there = self.take(d_values), is_there[starts]
+        rows[source[starts[is_there]]] += sums[is_there]
+        d_initial = np.zeros((len(self), rows.shape[1]), rows.dtype)
+        d_initial[piece[starts[~is_there]]] = sums[~is_there]
+        return rows, d_initial
+
+
+def _cuts(lengths: Integers, most: int) -> list[int]:
+    """Return where to cut sequences (P,), longest first, into batches of ``most`` steps in all.
+
+    The result are the ends of the batches. Each is padded to its first sequence. As few cuts
+    are made as this takes, each one where it saves most.
+    """
+    ends = [len(lengths)]
+    while True:
+        spans = list(pairwise([0, *ends]))
+        padded = [int(lengths[begin]) * (end - begin) if end else 0 for begin, end in spans]
+        if sum(padded) <= most:
+            return ends
+        begin, end = spans[int(np.argmax(padded))]
+        cuts = np.arange(begin + 1, end)
+        areas = lengths[begin] * (cuts - begin) + lengths[cuts] * (end - cuts)
+        ends = sorted([*ends, int(cuts[areas.argmin()])])

@@ -213,6 +213,12 @@ def test_an_output_that_is_repeated_is_predicted_from_again():
     assert y[2] == y[3] == y[4] != y[5]
 
 
+def test_what_is_not_read_has_no_gradient():
+    """Not even where a layer computes it: there it has computed zeros."""
+    _, d_x, _ = results_of(Sequential(Linear(I, 2), seed=0), np.ones((B, T, I)), mask=MASK)
+    assert d_x[MASK].all() and not d_x[~MASK].any()
+
+
 # ---- resets ------------------------------------------------------------------------------
 
 
