@@ -9,6 +9,17 @@ import pygru
 EPS = 2.0**-10  # a number that ONNX's float32 attribute holds exactly
 VARIANTS = ["chung", "cho", "pytorch", pygru.Variant("after", "replace")]
 
+# Pairs of a recurrent activation and an activation.
+ACTIVATIONS = [
+    ("hard_sigmoid", "tanh"),
+    (("hard_sigmoid", 1 / 8, 0.5), "softsign"),
+    (("hard_sigmoid", 1 / 8, 0.25), ("hard_sigmoid", 1 / 4, 0.0)),
+    ("sigmoid", "relu"),
+    ("sigmoid", "linear"),
+    ("tanh", "sigmoid"),
+    ("linear", ("hard_sigmoid", 1 / 2, -0.5)),
+]
+
 I, H = 2, 3
 
 
@@ -73,6 +84,7 @@ def of_sequences(dtype):
             gru(I, H, bidirectional=True),
             pygru.Last(bidirectional=True, merge=merge),
         ]
+    models["the first step"] = [gru(I, H, reverse=True), pygru.Last(reverse=True)]
     attention = pygru.AttentionOverTime(2 * H, 4, dtype=dtype)
     models["attention"] = [gru(I, H, bidirectional=True), attention, linear(2 * H, 2)]
     models["attention after a linear layer"] = [

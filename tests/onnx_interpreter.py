@@ -168,9 +168,29 @@ class Model:
 # ---- the operators -------------------------------------------------------------------------
 
 
+def style_of(attributes, reverse):
+    """The activations, the limit and the direction of a node GRU, removed from attributes."""
+    functions = attributes.pop("activations", ["Sigmoid", "Tanh"])
+    alphas = attributes.pop("activation_alpha", [])
+    betas = attributes.pop("activation_beta", [])
+    assert functions[:2] == functions[-2:]
+    names = []
+    for function in functions:
+        if function == "HardSigmoid":
+            names.append(("hard_sigmoid", alphas.pop(0), betas.pop(0)))
+        elif function == "Affine":
+            assert (alphas.pop(0), betas.pop(0)) == (1, 0)
+            names.append("linear")
+        else:
+            names.append(function.lower())
+    assert not alphas and not betas
+    return reference.Style(names[1], names[0], attributes.pop("clip", None), reverse)
+
+
 def gru(X, W, R, B=None, lengths=None, h0=None, *, hidden_size, direction, **attributes):
     H, D = hidden_size, len(W)
     assert (D == 2) == (direction == "bidirectional")
+    style = style_of(attributes, direction == "reverse")
 
     def rzn(rows):  # from z, r, n
         return np.concatenate([rows[H : 2 * H], rows[:H], rows[2 * H :]])
@@ -186,7 +206,14 @@ def gru(X, W, R, B=None, lengths=None, h0=None, *, hidden_size, direction, **att
     reset = "after" if attributes.pop("linear_before_reset", 0) else "before"
     assert not attributes, attributes
     output, h_n = reference.forward(
-        parameters, X, h0, lengths, bidirectional=D == 2, reset=reset, update="keep"
+        parameters,
+        X,
+        h0,
+        lengths,
+        bidirectional=D == 2,
+        reset=reset,
+        update="keep",
+        style=style,
     )
     if lengths is not None:
         h_n[:, lengths == 0] = np.nan

@@ -8,7 +8,17 @@ import os
 
 import numpy as np
 import pytest
-from exported_models import EPS, VARIANTS, H, I, layers_of, models, padded, with_large_weights
+from exported_models import (
+    ACTIVATIONS,
+    EPS,
+    VARIANTS,
+    H,
+    I,
+    layers_of,
+    models,
+    padded,
+    with_large_weights,
+)
 from onnx_interpreter import Model
 
 import pygru
@@ -73,6 +83,47 @@ def test_learned_states_are_those_of_every_sequence(batch_first, lengths):
     np.testing.assert_allclose(result["h_n"], gru(x, h0)[1], rtol=0, atol=1e-13)
 
 
+@pytest.mark.parametrize("reset", ["before", "after"])
+@pytest.mark.parametrize("activations", ACTIVATIONS, ids=str)
+def test_other_cells(activations, reset):
+    rng = np.random.default_rng(10)
+    recurrent_activation, activation = activations
+    options = {
+        "recurrent_activation": recurrent_activation,
+        "activation": activation,
+        "dtype": np.float64,
+    }
+    # ONNX holds alpha, which is 0.2 in the first case, as float32.
+    near = 1e-7 if recurrent_activation == "hard_sigmoid" else 1e-12
+    x = padded(rng, T, B, I)
+    ends = {"lengths": np.array(LENGTHS)}
+    for direction in ({}, {"reverse": True}, {"bidirectional": True}):
+        for clip in (None, 0.5):
+            gru = pygru.GRU(
+                I, H, 2, variant=pygru.Variant(reset, "keep"), clip=clip, **options, **direction
+            )
+            with_large_weights(rng, gru, 1.0)
+            result = read(gru, lengths=True)(x=x, **ends)
+            output, h_n = gru(x, **ends)
+            np.testing.assert_allclose(result["output"], output, rtol=0, atol=near)
+            np.testing.assert_allclose(result["h_n"], h_n, rtol=0, atol=near)
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "hard_sigmoid", ("hard_sigmoid", 2.0, 0.5)])
+def test_an_update_that_replaces_with_other_gates(activation):
+    rng = np.random.default_rng(11)
+    options = {"recurrent_activation": activation, "clip": 1.0, "dtype": np.float64}
+    gru = with_large_weights(rng, pygru.GRU(I, H, **options))
+    x = padded(rng, T, B, I)
+    # ONNX holds alpha as float32.
+    np.testing.assert_allclose(read(gru)(x=x)["output"], gru(x)[0], rtol=0, atol=1e-8)
+
+
+def test_default_values_are_left_out():
+    (node,) = (each for each in read(pygru.GRU(I, H)).nodes if each.op == "GRU")
+    assert set(node.attributes) == {"hidden_size", "direction", "linear_before_reset"}
+
+
 @pytest.mark.parametrize("batch_first", [False, True])
 @pytest.mark.parametrize("merge", ["sum", "mul", "ave"])
 def test_merged_directions(merge, batch_first):
@@ -120,8 +171,7 @@ class Scale(pygru.Layer):
         return 2 * x, None
 
 
-@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "ragged"])
-@pytest.mark.parametrize("opset", [17, 18])
+@pytest.mark.parametrize(("opset", "lengths"), [(17, None), (18, None), (18, LENGTHS)])
 @pytest.mark.parametrize("name", MODELS)
 def test_a_model(name, opset, lengths):
     rng = np.random.default_rng(2)
@@ -309,6 +359,10 @@ def test_the_model_is_not_changed():
     [
         ({"layer_norm": True}, "the GRU cannot be written as ONNX: layer_norm=True: "),
         ({"zoneout": 0.1}, "the GRU cannot be written as ONNX: zoneout=0.1: "),
+        (
+            {"recurrent_activation": "relu"},
+            "the GRU cannot be written as ONNX: .*recurrent_activation='relu' no weights make",
+        ),
     ],
 )
 def test_an_option_that_onnx_does_not_have(options, message):
@@ -350,6 +404,8 @@ def test_a_layer_of_the_users_own(layer):
     ("layers", "message"),
     [
         ([gru(I, H, bidirectional=True)], r"layers\[0\], GRU.*its reverse direction begins"),
+        ([gru(I, H, reverse=True)], r"layers\[0\], GRU.*it reads each sequence from its end"),
+        ([pygru.Last(reverse=True)], r"layers\[0\], Last.*it takes the first step"),
         ([gru(I, H), pygru.MeanOverTime()], r"layers\[1\], MeanOverTime.*needs all steps"),
         ([gru(I, H), pygru.MaxOverTime()], r"layers\[1\], MaxOverTime.*needs all steps"),
         ([gru(I, H), pygru.AttentionOverTime(H)], r"layers\[1\], AttentionOverTime.*needs all"),

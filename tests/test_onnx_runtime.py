@@ -4,7 +4,16 @@ import itertools
 
 import numpy as np
 import pytest
-from exported_models import VARIANTS, H, I, layers_of, models, padded, with_large_weights
+from exported_models import (
+    ACTIVATIONS,
+    VARIANTS,
+    H,
+    I,
+    layers_of,
+    models,
+    padded,
+    with_large_weights,
+)
 
 import pygru
 from pygru.io.onnx.export import onnx_bytes
@@ -72,6 +81,26 @@ def test_a_gru_over_whole_sequences(bidirectional, variant):
         output, h_n = gru(x, h0, lengths=lengths)
         assert_close(result["output"], output)
         assert_close(result["h_n"], h_n)
+
+
+@pytest.mark.parametrize("reset", ["before", "after"])
+@pytest.mark.parametrize("activations", ACTIVATIONS, ids=str)
+def test_other_cells(activations, reset):
+    rng = np.random.default_rng(11)
+    recurrent_activation, activation = activations
+    options = {"recurrent_activation": recurrent_activation, "activation": activation}
+    x = padded(rng, B, T, I, lengths=LENGTHS).swapaxes(0, 1)
+    ends = {"lengths": np.array(LENGTHS)}
+    for direction in ({}, {"reverse": True}, {"bidirectional": True}):
+        for clip in (None, 0.5):
+            gru = pygru.GRU(
+                I, H, 2, variant=pygru.Variant(reset, "keep"), clip=clip, **options, **direction
+            )
+            with_large_weights(rng, gru, 0.5)
+            result = Session(gru, lengths=True)(x=x, **ends)
+            output, h_n = gru(x, **ends)
+            assert_close(result["output"], output)
+            assert_close(result["h_n"], h_n)
 
 
 @pytest.mark.parametrize("merge", ["sum", "mul", "ave"])

@@ -331,7 +331,10 @@ def _why_not(layer: Model) -> str | None:
     if type(layer) is GRU:
         return gru_nodes.why_not(layer)
     if isinstance(layer, Embedding) and layer.mask_zero:
-        return "mask_zero=True: the operator GRU of ONNX cannot leave steps out"
+        return (
+            "mask_zero=True: the operator GRU of ONNX cannot leave steps out; where all zeros "
+            "stand after the end of the sequences, lengths=True can do without a mask"
+        )
     if type(layer) in NODES:
         return None
     names = ", ".join(sorted(cls.__name__ for cls in (GRU, *NODES)))
@@ -342,6 +345,10 @@ def _why_no_step(layer: Model) -> str | None:
     """Return why a layer cannot run step by step with a state that is an input, or None."""
     if layer.bidirectional:
         return "its reverse direction begins at the end of a sequence"
+    if getattr(layer, "reverse", False):
+        if isinstance(layer, Last):
+            return "it takes the first step, of a GRU that begins at the end of a sequence"
+        return "it reads each sequence from its end"
     if not layer.predicts_steps and not isinstance(layer, Last):
         return "it needs all steps of a sequence"
     return None

@@ -26,6 +26,15 @@ ORDER = "zrn"
 #: What makes one output of those of two directions, for each way to merge them.
 REDUCTIONS = {"sum": "ReduceSum", "mul": "ReduceProd", "ave": "ReduceMean"}
 
+#: ONNX's name of each activation, and alpha and beta if it has them and pygru fixes them.
+ACTIVATIONS: dict[str, tuple[str, tuple[float, ...]]] = {
+    "tanh": ("Tanh", ()),
+    "sigmoid": ("Sigmoid", ()),
+    "relu": ("Relu", ()),
+    "linear": ("Affine", (1.0, 0.0)),
+    "softsign": ("Softsign", ()),
+}
+
 
 class States(NamedTuple):
     """What a GRU returns: its output, and the last states (L*D, B, H)."""
@@ -43,12 +52,42 @@ def why_not(gru: GRU) -> str | None:
             f"zoneout={gru.zoneout}: in inference each unit keeps this share of its old state, "
             "and the operator GRU of ONNX cannot do so"
         )
-    return variants.why_not(gru.variant, _keeping(gru), None)
+    # The operator has a reset at both places, but an update that keeps only.
+    keeping = Variant(gru.variant.reset, "keep")
+    return variants.why_not(gru.variant, keeping, gru.recurrent_activation)
 
 
-def _keeping(gru: GRU) -> Variant:
-    """The variant of ONNX's operator: the update keeps, and the reset may be at both places."""
-    return Variant(gru.variant.reset, "keep")
+def _attributes(gru: GRU) -> dict[str, Any]:
+    """The attributes of a node GRU; those that have ONNX's default value are left out."""
+    attributes: dict[str, Any] = {
+        "hidden_size": gru.hidden_size,
+        "direction": "forward",
+        "linear_before_reset": int(gru.variant.reset == "after"),
+    }
+    if gru.bidirectional:
+        attributes["direction"] = "bidirectional"
+    elif gru.reverse:
+        attributes["direction"] = "reverse"
+    if gru.clip is not None:
+        attributes["clip"] = gru.clip
+    if (gru.recurrent_activation, gru.activation) != ("sigmoid", "tanh"):
+        attributes |= _activations(gru)
+    return attributes
+
+
+def _activations(gru: GRU) -> dict[str, Any]:
+    """The attributes for the activations: of the gates, then of n, for each direction."""
+    functions = [
+        ("HardSigmoid", each[1:]) if isinstance(each, tuple) else ACTIVATIONS[each]
+        for each in (gru.recurrent_activation, gru.activation)
+    ] * gru.num_directions
+    attributes: dict[str, Any] = {"activations": [name for name, _ in functions]}
+    # A function takes the next value of each list, if it has such a parameter.
+    parameters = [given for _, given in functions if given]
+    if parameters:
+        alphas, betas = zip(*parameters, strict=True)
+        attributes |= {"activation_alpha": alphas, "activation_beta": betas}
+    return attributes
 
 
 class GRUNodes:
@@ -160,9 +199,7 @@ class GRUNodes:
             h0,
             name=f"gru_l{layer}",
             outputs=outputs,
-            hidden_size=gru.hidden_size,
-            direction="bidirectional" if gru.bidirectional else "forward",
-            linear_before_reset=int(gru.variant.reset == "after"),
+            **_attributes(gru),
         )
 
     def _rows(self, kind: str, cell: str) -> NDArray[Any]:

@@ -109,11 +109,13 @@ def _gelu(graph: Graph, x: Value) -> str:
 
 
 def last(graph: Graph, layer: Last, x: Value, ends: Ends | None) -> Value:
-    """Take the last valid step, and of the reverse direction the first one."""
+    """Take the last valid step, and of a reverse direction the first one."""
+    if layer.reverse:
+        return _of_sequences(graph, x, ends, _first_step(graph, x.name))
     if not layer.bidirectional:
         return _of_sequences(graph, x, ends, _last_step(graph, x.name, ends))
     halves = graph.halves(x.name)
-    first = graph.node("Gather", halves[1], graph.constant(0), axis=1)
+    first = _first_step(graph, halves[1])
     last_step = _last_step(graph, halves[0], ends)
     if layer.merge == "concat":
         y = graph.node("Concat", last_step, first, axis=-1)
@@ -122,6 +124,10 @@ def last(graph: Graph, layer: Last, x: Value, ends: Ends | None) -> Value:
     if layer.merge == "ave":
         y = graph.node("Mul", y, graph.constant(np.array(0.5, x.dtype)))
     return _of_sequences(graph, x, ends, y)
+
+
+def _first_step(graph: Graph, x: str) -> str:
+    return graph.node("Gather", x, graph.constant(0), axis=1)
 
 
 def _last_step(graph: Graph, x: str, ends: Ends | None) -> str:
