@@ -64,11 +64,13 @@ from pygru.variant import Variant
 if TYPE_CHECKING:
     from pygru.io.from_arrays import from_arrays
     from pygru.io.onnx.export import to_onnx
+    from pygru.io.onnx.reading import from_onnx
 
 # The home of each public name that is imported when it is used first: most programs read no
 # file of another library, and `import pygru` should be quick.
 LAZY = {
     "from_arrays": "pygru.io.from_arrays",
+    "from_onnx": "pygru.io.onnx.reading",
     "to_onnx": "pygru.io.onnx.export",
 }
 
@@ -119,6 +121,7 @@ __all__ = [
     "clip_grad_norm",
     "find_learning_rate",
     "from_arrays",
+    "from_onnx",
     "get_include",
     "get_num_threads",
     "get_sources",

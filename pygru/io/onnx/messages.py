@@ -422,7 +422,7 @@ def encode(message: Any) -> bytes:
     parts: list[Bytes] = []
     for field in FIELDS[type(message)]:
         value = getattr(message, field.name)
-        if value is None or (field.many and not len(value)) or (value == "" and not field.many):
+        if value is None or ((field.many or field.kind == "string") and not len(value)):
             continue
         try:
             if field.packed:

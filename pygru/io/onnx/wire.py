@@ -27,6 +27,8 @@ MOST_FIELD_NUMBER = 2**29 - 1
 
 def read_varint(data: memoryview, at: int, end: int) -> tuple[int, int]:
     """Return the number from 0 to 2**64 - 1 at ``at``, and where the bytes after it start."""
+    if at < end and data[at] < 0x80:  # most numbers in a file are small
+        return data[at], at + 1
     value = shift = 0
     for place in range(at, min(end, at + LONGEST_VARINT)):
         byte = data[place]

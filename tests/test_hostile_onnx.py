@@ -1,0 +1,308 @@
+"""ONNX files that somebody made on purpose, and thousands that chance has damaged."""
+
+import dataclasses
+import random
+import tracemalloc
+
+import mutants
+import numpy as np
+import pytest
+from onnx_models import gru_model, model, node, random_weights, tensor
+
+import pygru
+from pygru import FormatError
+from pygru.io.onnx import messages, reading, wire
+from pygru.io.onnx.messages import (
+    AttributeProto,
+    FunctionProto,
+    GraphProto,
+    ModelProto,
+    TensorProto,
+    decode,
+    encode,
+)
+
+I, H = 2, 3
+MEBIBYTE = 2**20
+
+
+def read(data):
+    """Everything that is done with a file."""
+    grus, _ = reading.contents(data)
+    for gru in grus:
+        gru.build(dtype="float32")
+    reading.arrays(data)
+
+
+def originals():
+    """Small models in which everything occurs that the reader looks at."""
+    rng = np.random.default_rng(0)
+    arrays = random_weights(rng, I, H, 2) | {"L": np.array([2], np.int32)}
+    arrays["S"] = np.ones((1, 2, H), np.float32)
+    attributes = {"direction": "bidirectional", "hidden_size": H, "linear_before_reset": 1}
+    whole = gru_model(arrays, "L", "S", layout=1, **attributes)
+    arrays = random_weights(rng, I, H)
+    nodes = [
+        node("Constant", [], ["A"], value=tensor("", arrays["W"][0].T)),
+        node("Transpose", ["A"], ["C"], perm=[1, 0]),
+        node("Slice", ["C", "n", "p"], ["D"]),
+        node("Concat", ["D", "E"], ["F"], axis=0),
+        node("Split", ["F"], ["F1", "F2"], axis=0, split=[4, 5]),
+        node("Concat", ["F1", "F2"], ["G"], axis=0),
+        node("Unsqueeze", ["G"], ["Wx"], axes=[0]),
+        node("Reshape", ["R", "s"], ["Rx"]),
+        node("ConstantOfShape", ["b"], ["Bx"]),
+        node("Expand", ["z", "s"], ["Zx"]),
+        node("Gather", ["Zx", "n"], ["Sx"], axis=1),
+        node("DequantizeLinear", ["q", "k"], ["Q"]),
+        node("GRU", ["x", "Wx", "Rx", "Bx", "", "Sx"], ["Y"], "gru"),
+    ]
+    constants = {
+        "E": arrays["W"][0, 7:], "n": np.array([0]), "p": np.array([7]),
+        "R": arrays["R"].reshape(-1), "s": np.array([1, 9, 3]), "b": np.array([1, 18]),
+        "z": np.zeros(1, np.float32), "q": np.ones(3, np.int8), "k": np.ones((), np.float32),
+    }  # fmt: skip
+    body = FunctionProto(domain="f", name="F", input=["x"], output=["Y"], node=nodes)
+    for name, array in constants.items():
+        body.node = [node("Constant", [], [name], value=tensor("", array)), *body.node]
+    inner = GraphProto(node=[node("F", ["X"], ["Z"], "call", "f")])
+    choice = node("If", ["X"], ["Z"], then_branch=inner)
+    return [whole, encode(model([choice], {}, functions=[body]))]
+
+
+def test_the_originals_are_read():
+    for data in originals():
+        assert len(reading.contents(data).grus) == 1
+        assert pygru.from_onnx(data).hidden_size == H
+
+
+@pytest.mark.parametrize("run", mutants.RUNS)
+def test_damaged_bytes(run):
+    readable = mutants.survive(read, originals(), run, 4 * MEBIBYTE)
+    assert readable > run[1] / 10  # among them many of which only a weight is damaged
+
+
+def a_part(message, rng):
+    """A random message in a message, or itself."""
+    while True:
+        parts = [
+            part
+            for field in messages.FIELDS[type(message)]
+            if field.kind == "message"
+            for part in as_list(getattr(message, field.name))
+        ]
+        if not parts or rng.random() < 0.15:
+            return message
+        message = rng.choice(parts)
+
+
+def as_list(value):
+    return [] if value is None else [value] if dataclasses.is_dataclass(value) else list(value)
+
+
+NUMBERS = [
+    0, 1, 2, 3, 4, 9, 18, 100, 2**20, 2**31, 2**62, 2**63 - 1, -1, -2, -(2**31), -(2**63),
+]  # fmt: skip
+TEXTS = [
+    "", "X", "W", "R", "B", "Y", "A", "G", "Wx", "GRU", "LSTM", "Concat", "Identity", "F", "f",
+    "Expand", "ConstantOfShape", "Tile", "axis", "axes", "to", "value", "direction", "perm",
+    "activations", "clip", "layout", "ai.onnx", "\0", "\U0001f600",
+]  # fmt: skip
+
+
+def structured(data, rng):
+    """A model in which fields of some messages have other values of the right kind."""
+    whole = decode(ModelProto, data)
+    for _ in range(rng.choice([1, 1, 2, 4])):
+        part = a_part(whole, rng)
+        field = rng.choice(messages.FIELDS[type(part)])
+        before = getattr(part, field.name)
+        if field.kind == "message":
+            value = rng.choice(as_list(before) or [field.message()])
+        elif field.kind == "string":
+            value = rng.choice(TEXTS)
+        elif field.kind in ("bytes", "blob"):
+            value = rng.choice([b"", b"Relu", b"reverse", bytes(4), b"\xff" * 72])
+        elif field.kind in ("float", "double"):
+            value = rng.choice([0.0, -1.0, float("nan"), float("inf"), 1e30, 0.5])
+        else:
+            value = rng.choice([n for n in NUMBERS if abs(n) < 2**31 or "64" in field.kind])
+            value = max(value, 0) if field.kind == "uint64" else value
+        if field.many:
+            values = list(before)
+            at = rng.randrange(len(values) + 1)
+            values[at : at + rng.choice([0, 0, 1, 2])] = [value] * rng.choice([0, 1, 1, 3])
+            value = values
+        elif rng.random() < 0.2 and field.kind != "string":
+            value = None
+        setattr(part, field.name, value)
+    return encode(whole)
+
+
+@pytest.mark.parametrize("run", [(0, 100), *mutants.RUNS[1:]])
+def test_fields_with_other_values(run):
+    assert mutants.survive(read, originals(), run, 20 * MEBIBYTE, structured)
+
+
+# ---- files that are made to hurt -----------------------------------------------------------
+
+
+def refused_within(memory, data, match):
+    """Read a file, which must be refused, with Python's own memory limited."""
+    tracemalloc.start()
+    try:
+        with pytest.raises(FormatError, match=match):
+            read(data)
+        assert tracemalloc.get_traced_memory()[1] < memory
+    finally:
+        tracemalloc.stop()
+
+
+def with_weights_from(nodes, arrays):
+    """A model whose W is made by nodes."""
+    weights = random_weights(np.random.default_rng(0), I, H)
+    gru = node("GRU", ["X", "W", "R", "B"], ["Y"], "gru")
+    return encode(model([*nodes, gru], arrays | {name: weights[name] for name in "RB"}))
+
+
+def reason(data):
+    """Why the GRU of a model is refused."""
+    grus, refused = reading.contents(data)
+    assert not grus
+    return refused["gru"]
+
+
+def test_constants_that_would_be_huge_are_not_made():
+    for shape in ([2**31, 2**31], [10**9], [2**20, 2**20, 2**20]):
+        size = np.array(shape)
+        nodes = [node("ConstantOfShape", ["E"], ["W"])]
+        refused_within(MEBIBYTE, with_weights_from(nodes, {"E": size}), "too much memory")
+        nodes = [node("Expand", ["A", "E"], ["W"])]
+        arrays = {"E": size, "A": np.float32(1)}
+        refused_within(MEBIBYTE, with_weights_from(nodes, arrays), "too much memory|cannot be")
+    nodes = [node("Gather", ["A", "E"], ["W"])]
+    arrays = {"A": np.ones((2, 2**12), np.float32), "E": np.zeros(2**14, np.int64)}
+    refused_within(MEBIBYTE, with_weights_from(nodes, arrays), "too much memory")
+
+
+def test_a_value_that_is_doubled_again_and_again():
+    nodes = [node("Concat", [f"W{i}", f"W{i}"], [f"W{i + 1}"], axis=0) for i in range(50)]
+    nodes[-1].output = ["W"]
+    data = with_weights_from(nodes, {"W0": np.ones((1, 9, 2), np.float32)})
+    refused_within(32 * MEBIBYTE, data, "too much memory")
+
+
+def test_circles_and_long_chains_of_nodes():
+    circle = [node("Identity", ["V"], ["W"]), node("Identity", ["W"], ["V"])]
+    assert "more than 64 nodes" in reason(with_weights_from(circle, {}))
+    itself = [node("Concat", ["W", "W"], ["W"], axis=0)]
+    assert "more than 64 nodes" in reason(with_weights_from(itself, {}))
+    chain = [node("Identity", [f"W{i}"], [f"W{i + 1}"]) for i in range(10_000)]
+    chain[-1].output = ["W"]
+    data = with_weights_from(chain, {"W0": np.ones((1, 9, 2), np.float32)})
+    assert "more than 64 nodes" in reason(data)
+
+
+def test_two_values_of_one_name_are_ambiguous():
+    same = {"W": np.ones((1, 9, 2), np.float32)}
+    data = with_weights_from([node("Identity", ["R"], ["W"])], same)
+    with pytest.raises(FormatError, match="two values of a graph are called 'W'"):
+        read(data)
+    whole = decode(ModelProto, with_weights_from([], same))
+    whole.graph.initializer = [*whole.graph.initializer, whole.graph.initializer[0]]
+    with pytest.raises(FormatError, match="two values of a graph are called 'W'"):
+        read(encode(whole))
+    whole.graph.node = []  # where nothing uses it, nothing is ambiguous
+    assert list(reading.arrays(encode(whole))) == ["W", "R", "B", "W#2"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"dims": [1, 9, 3]},
+            r"W has the shape \(1, 9, 3\) and the type float32, but 72 bytes",
+        ),
+        ({"dims": [-1, -9, 2]}, "W has an impossible shape"),
+        ({"dims": [2**62, 2**62, 2]}, "W has an impossible shape"),
+        ({"dims": [0, 2**62, 2**62]}, "W has an impossible shape"),
+        ({"dims": [2**32, 2**32]}, "W has an impossible shape"),
+        ({"dims": [1] * 33}, "W has an impossible shape"),
+        ({"dims": [2**40]}, "but 72 bytes of data"),
+        ({"data_type": 8}, "W holds text, which pygru does not read"),
+        ({"data_type": 22}, "W holds int4"),
+        ({"data_type": 77}, "W holds type 77"),
+        ({"data_type": None}, "W holds type 0"),
+        ({"raw_data": None}, r"W has the shape \(1, 9, 2\), but 0 numbers in float_data"),
+        ({"raw_data": None, "float_data": [1.0] * 17}, "but 17 numbers in float_data"),
+        ({"raw_data": None, "double_data": [1.0] * 18}, "but 0 numbers in float_data"),
+        ({"raw_data": b""}, "but 0 bytes of data"),
+    ],
+)
+def test_tensors_whose_numbers_do_not_fit(change, message):
+    data = decode(ModelProto, with_weights_from([], {"W": np.ones((1, 9, 2), np.float32)}))
+    for name, value in change.items():
+        setattr(data.graph.initializer[0], name, value)
+    with pytest.raises(FormatError, match=message):
+        pygru.from_onnx(encode(data))
+
+
+def test_millions_of_tiny_things(monkeypatch):
+    count = 5000
+    read(encode(model([node("Relu", ["X"], ["Y"])], {})))
+    for field in (b"\x0a\0", b"\x2a\0", b"\x5a\0", b"\x0a\2\x12\0"):
+        graph = field * count
+        read(b"\x3a" + wire.varint(len(graph)) + graph)
+    monkeypatch.setattr(messages, "MOST_MESSAGES", count - 1)
+    with pytest.raises(FormatError, match="messages"):
+        read(b"\x3a" + wire.varint(len(graph)) + graph)
+
+
+def test_functions_that_call_each_other_more_and_more(monkeypatch):
+    monkeypatch.setattr(reading, "MOST_NODES", 1000)
+    functions = [
+        FunctionProto(domain="f", name=f"F{i}", node=[node(f"F{i + 1}", [], [], "", "f")] * 2)
+        for i in range(30)
+    ]
+    data = encode(model([node("F0", ["X"], ["Y"], "", "f")], {}, functions=functions))
+    with pytest.raises(FormatError, match="runs more than 1000 nodes"):
+        read(data)
+
+
+def test_many_grus_with_the_same_weights_take_no_more_than_a_multiple_of_the_file():
+    arrays = random_weights(np.random.default_rng(0), 100, 200)
+    nodes = [node("GRU", ["X", "W", "R", "B"], [f"Y{i}"]) for i in range(1000)]
+    refused_within(40 * MEBIBYTE, encode(model(nodes, arrays)), "too much memory")
+
+
+def test_every_prefix_of_a_file_is_refused_or_read():
+    (data, _) = originals()
+    for end in range(len(data)):
+        with pytest.raises(FormatError):
+            pygru.from_onnx(data[:end])
+
+
+def test_files_of_other_kinds(tmp_path):
+    path = tmp_path / "model.onnx"
+    pygru.save(pygru.GRU(2, 3), path)
+    rng = random.Random(0)
+    texts = [
+        b"",
+        b"x",
+        b"PK\x03\x04" + bytes(100),
+        b"\x80\x04.",
+        b"\x89HDF\r\n\x1a\n",
+        b"{}" * 50,
+    ]
+    for data in [path.read_bytes(), *texts, *(rng.randbytes(100) for _ in range(100))]:
+        path.write_bytes(data)
+        with pytest.raises(FormatError, match=r"model.onnx: not an ONNX (file|model)"):
+            pygru.from_onnx(path)
+
+
+def test_all_messages_are_part_of_the_mutations():
+    rng = random.Random(0)
+    seen = {
+        type(a_part(decode(ModelProto, data), rng)) for data in originals() for _ in range(500)
+    }
+    assert {TensorProto, AttributeProto, FunctionProto} <= seen
