@@ -50,6 +50,7 @@ ENDINGS = {
     "max": (MaxOverTime(), Linear(H, 2)),
     "attention": (AttentionOverTime(H), Linear(H, 2)),
     "two": (gru(H, bidirectional=True), Last(bidirectional=True), Linear(2 * H, 2)),
+    "reverse": (gru(H, reverse=True), Last(reverse=True), Linear(H, 2)),
     "sum": (gru(H, bidirectional=True), Last(bidirectional=True, merge="sum")),
 }
 
