@@ -168,12 +168,12 @@ class Model:
 # ---- the operators -------------------------------------------------------------------------
 
 
-def style_of(attributes, reverse):
+def style_of(attributes, D, reverse):
     """The activations, the limit and the direction of a node GRU, removed from attributes."""
-    functions = attributes.pop("activations", ["Sigmoid", "Tanh"])
+    functions = attributes.pop("activations", D * ["Sigmoid", "Tanh"])
     alphas = attributes.pop("activation_alpha", [])
     betas = attributes.pop("activation_beta", [])
-    assert functions[:2] == functions[-2:]
+    assert functions == D * functions[:2]
     names = []
     for function in functions:
         if function == "HardSigmoid":
@@ -190,7 +190,7 @@ def style_of(attributes, reverse):
 def gru(X, W, R, B=None, lengths=None, h0=None, *, hidden_size, direction, **attributes):
     H, D = hidden_size, len(W)
     assert (D == 2) == (direction == "bidirectional")
-    style = style_of(attributes, direction == "reverse")
+    style = style_of(attributes, D, direction == "reverse")
 
     def rzn(rows):  # from z, r, n
         return np.concatenate([rows[H : 2 * H], rows[:H], rows[2 * H :]])

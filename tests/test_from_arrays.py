@@ -156,6 +156,15 @@ def test_keep_and_replace_are_exchanged_exactly(reset, layer_norm):
     assert (back.flat_parameters == gru.flat_parameters).all()
 
 
+def test_the_random_numbers_of_the_given_gru_are_its_own():
+    gru = pygru.GRU(I, H, seed=0)
+    before = gru.generator.bit_generator.state
+    other = pygru.io.to_variant(gru, "cho")
+    assert gru.generator.bit_generator.state == before
+    assert other.generator.random() == gru.generator.random()
+    assert other.generator is not gru.generator
+
+
 def test_the_reset_cannot_be_moved():
     with pytest.raises(ValueError, match="no weights make the two equal"):
         pygru.io.to_variant(pygru.GRU(I, H, seed=0), "pytorch")

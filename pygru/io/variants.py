@@ -8,6 +8,7 @@ with the reset after it.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,7 +34,7 @@ def to_variant(gru: GRU, variant: str | Variant) -> GRU:
     -------
     GRU
         Its weights are those of ``gru``, with the rows of the update gate negated if the two
-        variants update differently.
+        variants update differently. It has a copy of the random generator of ``gru``.
 
     Raises
     ------
@@ -55,10 +56,11 @@ def to_variant(gru: GRU, variant: str | Variant) -> GRU:
     if not isinstance(gru, GRU):
         raise TypeError(f"gru must be a pygru.GRU, got {type(gru).__name__}")
     options = gru.options
-    refusal = why_not(options.variant, target, getattr(options, "recurrent_activation", None))
+    refusal = why_not(options.variant, target, options.recurrent_activation)
     if refusal:
         raise ValueError(refusal)
-    result = GRU.from_options(options.replace(variant=target), seed=gru.generator)
+    result = GRU.from_options(options.replace(variant=target), seed=0)
+    result.generator = copy.deepcopy(gru.generator)
     arrays: Mapping[str, NDArray[Any]] = gru.state_dict()
     if options.variant.update != target.update:
         arrays = with_z_negated(arrays, options.layer_norm)
