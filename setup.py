@@ -26,6 +26,7 @@ PACKAGES = [
     "pygru.nn",
     "pygru.plot",
     "pygru.sklearn",
+    "pygru.torch",
     "pygru.train",
 ]
 CORE = [

@@ -28,7 +28,8 @@ class Group(NamedTuple):
 GROUPS = {
     "layers": Group(
         "Layers",
-        "The GRU, the objects that its methods return, and the other layers.",
+        "The GRU, the objects that its methods return, and the other layers. `pygru.torch` has "
+        "a module for PyTorch.",
         (
             "pygru.gru",
             "pygru.options",
@@ -40,6 +41,7 @@ GROUPS = {
             "pygru.tape",
             "pygru.concatenated",
             "pygru.nn",
+            "pygru.torch",
         ),
     ),
     "training": Group(

@@ -168,7 +168,7 @@ class Runner:
         noise: Noise | None,
         d_y: Floats | None,
         d_h_n: Floats | None,
-        d_x: Floats,
+        d_x: Floats | None,
         d_h0: Floats,
         grads: Floats,
         workspace: Bytes | None = None,

@@ -34,7 +34,12 @@ MODULES = sorted(
 
 
 #: Modules that need a package which is not always there.
-NEEDS = {"pygru.sklearn": "sklearn", "pygru.sktime": "sktime", "pygru.aeon": "aeon"}
+NEEDS = {
+    "pygru.sklearn": "sklearn",
+    "pygru.sktime": "sktime",
+    "pygru.aeon": "aeon",
+    "pygru.torch": "torch",
+}
 
 
 def skip_without(package):

@@ -1,0 +1,27 @@
+"""pygru does without PyTorch, and pygru.torch says what it needs; needs no PyTorch itself."""
+
+import subprocess
+import sys
+
+
+def run(program, folder):
+    return subprocess.run(
+        [sys.executable, "-P", "-c", program],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_pygru_does_not_import_torch(tmp_path):
+    result = run("import sys, pygru; sys.exit('torch' in sys.modules)", tmp_path)
+    assert result.returncode == 0, result.stderr
+
+
+def test_without_torch(tmp_path):
+    result = run("import sys; sys.modules['torch'] = None; import pygru.torch", tmp_path)
+    last = result.stderr.strip().splitlines()[-1]
+    assert last == (
+        'ImportError: pygru.torch needs PyTorch; install it with  pip install "pygru[torch]"'
+    )
