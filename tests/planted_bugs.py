@@ -31,6 +31,7 @@ TESTS = [
     "test_engines.py",
     "test_noise.py",
     "test_layer_norm.py",
+    "test_masks.py",
 ]
 SUFFIXES = {"src_c": (".c", ".h"), "pygru": (".py", ".pyx")}
 AT_ONCE = 2
@@ -222,6 +223,24 @@ self.lengths = validation.as_lengths(of_each, self.B, self.T)
         """\
     run->float_state = float_state;
 """,
+    ),
+    Bug(
+        "mask shifted by a step",
+        "pygru",
+        "counted = valid if mask is None else valid & mask",
+        "counted = valid if mask is None else valid & np.roll(mask, 1, axis=1)",
+    ),
+    Bug(
+        "reset after its step",
+        "pygru",
+        "piece = self.first[:, np.newaxis] + np.cumsum(begins, axis=1)",
+        "piece = self.first[:, np.newaxis] + np.cumsum(begins, axis=1) - begins",
+    ),
+    Bug(
+        "a repeated output passes no gradient on",
+        "pygru",
+        "rows[source[starts[is_there]]] += sums[is_there]",
+        "sums = sums",
     ),
 ]
 

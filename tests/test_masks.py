@@ -6,6 +6,7 @@ or ends in the wrong episode; if a masked step is read; or if the steps that cou
 another way than without the others.
 """
 
+import interrupts
 import numpy as np
 import pytest
 import reference
@@ -31,6 +32,7 @@ def flags(seed, share):
 
 
 MASK, BEGINS = flags(0, 0.6), flags(1, 0.3)
+X = np.ones((T, B, I))
 CALLS = {
     "mask": {"mask": MASK},
     "mask, lengths": {"mask": MASK, "lengths": LENGTHS},
@@ -365,6 +367,48 @@ def test_noise_is_drawn_by_all_parts_or_by_none(monkeypatch):
     assert calls and gru.generator.bit_generator.state == state
 
 
+def test_interrupts_leave_all_or_nothing():
+    """Two directions are merged, one row has many short episodes, and noise is drawn."""
+    reset = BEGINS.copy()
+    reset[3:, 0] = True
+
+    def make():
+        options = {"learn_h0": True, "zoneout": 0.5, "merge": "mul"}
+        return GRU(I, H, bidirectional=True, seed=0, **options)
+
+    def state_of(gru):
+        return repr(gru.generator.bit_generator.state), gru.flat_grads.tobytes()
+
+    def forward(gru):
+        return gru.forward(X, mask=MASK, reset=reset)
+
+    finished = make()
+    start = state_of(finished)
+    output, h_n, tape = forward(finished)
+    drawn = state_of(finished)
+    finished.backward(tape, output, h_n)
+    end = state_of(finished)
+    made = []
+
+    def prepare_forward():
+        made.append(make())
+        return lambda: forward(made[-1])
+
+    def check_forward(where):
+        assert state_of(made[-1]) in (start, drawn), where
+
+    def prepare_backward():
+        made.append(make())
+        kept = forward(made[-1])[2]
+        return lambda: made[-1].backward(kept, output, h_n)
+
+    def check_backward(where):
+        assert state_of(made[-1]) in (drawn, end), where
+
+    assert interrupts.at_every_point(prepare_forward, check_forward, step=9) > 50
+    assert interrupts.at_every_point(prepare_backward, check_backward, step=9) > 50
+
+
 # ---- many short episodes beside a long one -----------------------------------------------
 
 
@@ -393,7 +437,6 @@ def test_uneven_episodes_are_divided_into_batches():
 
 # ---- what is refused ---------------------------------------------------------------------
 
-X = np.ones((T, B, I))
 BAD = [
     ({"mask": np.ones((T, B))}, TypeError, "mask must be an array of bool, got dtype float64"),
     ({"mask": np.ones((T, B), int)}, TypeError, r"np.asarray\(mask, bool\) is one"),
