@@ -23,6 +23,7 @@ PACKAGES = [
     "pygru.forecasting",
     "pygru.io",
     "pygru.io.onnx",
+    "pygru.io.torch",
     "pygru.nn",
     "pygru.plot",
     "pygru.sklearn",

@@ -65,13 +65,17 @@ if TYPE_CHECKING:
     from pygru.io.from_arrays import from_arrays
     from pygru.io.onnx.export import to_onnx
     from pygru.io.onnx.reading import from_onnx
+    from pygru.io.torch.export import to_torch
+    from pygru.io.torch.from_torch import from_torch
 
 # The home of each public name that is imported when it is used first: most programs read no
 # file of another library, and `import pygru` should be quick.
 LAZY = {
     "from_arrays": "pygru.io.from_arrays",
     "from_onnx": "pygru.io.onnx.reading",
+    "from_torch": "pygru.io.torch.from_torch",
     "to_onnx": "pygru.io.onnx.export",
+    "to_torch": "pygru.io.torch.export",
 }
 
 __all__ = [
@@ -122,6 +126,7 @@ __all__ = [
     "find_learning_rate",
     "from_arrays",
     "from_onnx",
+    "from_torch",
     "get_include",
     "get_num_threads",
     "get_sources",
@@ -137,6 +142,7 @@ __all__ = [
     "set_num_threads",
     "show_config",
     "to_onnx",
+    "to_torch",
     "unpad_sequences",
 ]
 

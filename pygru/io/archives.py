@@ -41,6 +41,9 @@ def open_zip(source: BinaryIO | bytes) -> zipfile.ZipFile:
         raise FormatError(f"the zip archive has {len(members)} members, too many for weights")
     stated = sum(member.file_size for member in members)
     stored = sum(member.compress_size for member in members)
+    file.seek(0, io.SEEK_END)
+    if stored > file.tell():
+        raise FormatError("the zip archive is damaged: its members overlap")
     if stated > MOST_RATIO * stored + ALLOWANCE:
         raise FormatError(
             f"the zip archive states that its {stored} bytes expand to {stated}; "
@@ -68,3 +71,30 @@ def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
     if len(data) != size:
         raise FormatError(f"{name!r} in the zip archive is shorter than it says")
     return data
+
+
+def gunzip(data: bytes) -> bytes:
+    """Return what a gzip file holds.
+
+    Raises
+    ------
+    FormatError
+        If it is damaged, or expands to more than a hundred times its size.
+    """
+    left = MOST_RATIO * len(data) + ALLOWANCE
+    pieces = []
+    while data.startswith(b"\x1f\x8b"):  # there may be several streams, one after the other
+        stream = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+        try:
+            pieces.append(stream.decompress(data, left + 1))
+        except zlib.error as error:
+            raise FormatError(f"the gzip file is damaged: {error}") from None
+        left -= len(pieces[-1])
+        if left < 0:
+            raise FormatError(
+                f"the gzip file expands to more than {MOST_RATIO} times its own size"
+            )
+        if not stream.eof:
+            raise FormatError("the gzip file is damaged: it ends too early")
+        data = stream.unused_data
+    return b"".join(pieces)

@@ -1,0 +1,114 @@
+"""``pygru.to_torch``: a ``torch.nn.GRU`` with the weights of a GRU."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pygru.gru import GRU
+from pygru.io.variants import why_not, with_z_negated
+from pygru.variant import VARIANTS
+
+if TYPE_CHECKING:
+    import torch
+
+#: Options that ``torch.nn.GRU`` does not have, with the only value that it computes.
+ONLY = {
+    "layer_norm": False,
+    "learn_h0": False,
+    "activation": "tanh",
+    "recurrent_activation": "sigmoid",
+    "reverse": False,
+    "merge": "concat",
+    "clip": None,
+}
+#: What to do instead, for those where something can be done.
+INSTEAD = {
+    "reverse": "; make one with reverse=False of the same weights, and reverse x and output "
+    "along time yourself, as in torch.flip",
+    "learn_h0": "; pass gru.parameters['h0'] as the h0 of each call of the module",
+    "merge": "; make one with merge='concat' of the same weights, and merge the two halves of "
+    "its output",
+}
+
+
+def to_torch(gru: GRU) -> torch.nn.GRU:
+    """Return a ``torch.nn.GRU`` that computes what a GRU computes.
+
+    Parameters
+    ----------
+    gru : GRU
+        One that resets after the product: ``variant="pytorch"``, or one that replaces the old
+        state instead of keeping it. The rows of its update gate are negated then, which is
+        exact.
+
+    Returns
+    -------
+    torch.nn.GRU
+        With copies of the weights, in the same dtype, on the CPU and in evaluation mode. Its
+        parameters require gradients if ``gru.trainable`` is true. ``dropout`` between layers is
+        that of the GRU.
+
+    Raises
+    ------
+    TypeError
+        If ``gru`` is not a GRU.
+    ValueError
+        If ``torch.nn.GRU`` cannot compute the same: with the reset before the product, layer
+        normalisation, other activations, a learned initial state, ``reverse``, ``clip``, or
+        another ``merge``. The message names the option.
+    ImportError
+        If PyTorch is not installed.
+
+    See Also
+    --------
+    from_torch : The other way.
+
+    Notes
+    -----
+    ``recurrent_dropout`` and ``zoneout`` act in training only. They are left out, because
+    ``torch.nn.GRU`` has neither.
+
+    Examples
+    --------
+    >>> import pygru
+    >>> gru = pygru.GRU(3, 4, num_layers=2, variant="pytorch", seed=0)
+    >>> module = pygru.to_torch(gru)  # doctest: +SKIP
+    >>> module  # doctest: +SKIP
+    GRU(3, 4, num_layers=2)
+    """
+    if not isinstance(gru, GRU):
+        raise TypeError(f"gru must be a pygru.GRU, got {type(gru).__name__}")
+    options = gru.options
+    source, target = options.variant, VARIANTS["pytorch"]
+    refusal = why_not(source, target, getattr(options, "recurrent_activation", None))
+    for name, value in ONLY.items():
+        given = getattr(options, name, value)
+        if given != value:
+            shown = given if isinstance(given, (str, bool, int, float)) else str(given)
+            refusal = f"torch.nn.GRU has no {name}={shown!r}{INSTEAD.get(name, '')}"
+    if refusal:
+        raise ValueError(refusal)
+    arrays: dict[str, Any] = dict(gru.state_dict())
+    if source.update != target.update:
+        arrays = with_z_negated(arrays)
+    try:
+        import torch
+    except ImportError:
+        raise ImportError(
+            "pygru.to_torch makes a module of PyTorch, which is not installed: run "
+            "'pip install torch'"
+        ) from None
+    module = torch.nn.GRU(
+        options.input_size,
+        options.hidden_size,
+        options.num_layers,
+        bias=options.bias,
+        batch_first=options.batch_first,
+        dropout=options.dropout if options.num_layers > 1 else 0.0,  # PyTorch warns of it
+        bidirectional=options.bidirectional,
+        dtype=getattr(torch, options.dtype.name),
+        device="cpu",
+    )
+    module.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
+    module.requires_grad_(gru.trainable)
+    return module.eval()

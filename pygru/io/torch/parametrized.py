@@ -1,0 +1,89 @@
+"""Weights that a file keeps in two parts: weight normalisation and pruning.
+
+PyTorch computes such a weight from its parts before each use. Weight normalisation has a
+length and a direction for each row, ``w = g v / |v|``, and pruning has a mask. Of other
+parametrisations the file does not hold the formula, so they are refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: The endings of the parts in the older form, and the names of the whole in the newer one.
+PART = re.compile(
+    r"(?P<old>.*(?:weight|bias)_(?:ih|hh)[a-z0-9_]*?)_(?P<end>g|v|orig|mask|u|raw)"
+    r"|(?P<before>(?:.*\.)?|)parametrizations\.(?P<new>(?:weight|bias)_(?:ih|hh)[a-z0-9_]*)"
+    r"\.(?P<part>[^.]+(?:\..*)?)"
+)
+
+
+class Combined(NamedTuple):
+    """A weight that is computed from two tensors of a file, which are given by their names."""
+
+    shape: tuple[int, ...]
+    kind: Literal["weight normalisation", "pruning"]
+    first: str  # the length of each row, or the weight
+    second: str  # the direction of each row, or the mask
+
+    def read(self, read: Callable[[str], NDArray[Any]]) -> NDArray[Any]:
+        """Return the weight, computed in float64 and rounded to the dtype of the parts."""
+        first, second = read(self.first), read(self.second)
+        if self.kind == "pruning":
+            pruned: NDArray[Any] = first * second.astype(first.dtype)
+            return pruned
+        direction = second.astype(np.float64)
+        lengths = np.sqrt(np.sum(direction**2, axis=1, keepdims=True))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            weight: NDArray[Any] = (first * (direction / lengths)).astype(second.dtype)
+        return weight
+
+
+class Opaque(NamedTuple):
+    """A weight whose formula is not in the file."""
+
+    reason: str
+
+
+def combined(tensors: Mapping[str, Any]) -> dict[str, Any]:
+    """Return tensors by name, with the weights that are in two parts under their own names."""
+    parts: dict[str, dict[str, str]] = {}
+    result = {}
+    for name, tensor in tensors.items():
+        match = PART.fullmatch(name)
+        if match is None:
+            result[name] = tensor
+        elif match["old"]:
+            parts.setdefault(match["old"], {})[match["end"]] = name
+        else:
+            parts.setdefault(match["before"] + match["new"], {})[match["part"]] = name
+    for name, named in parts.items():
+        # The older form of pruning and of weight normalisation may leave a copy of the result.
+        result[name] = _joined(tensors, named)
+    return result
+
+
+def _joined(tensors: Mapping[str, Any], parts: dict[str, str]) -> Combined | Opaque:
+    """Return the weight of its parts, which are given by their endings and full names."""
+    shapes: dict[str, Any] = {
+        end: getattr(tensors[name], "shape", None) for end, name in parts.items()
+    }
+    for length, direction in (("g", "v"), ("original0", "original1")):
+        if shapes.keys() == {length, direction}:
+            shape = shapes[direction]
+            if shape is None or len(shape) != 2 or shapes[length] != (shape[0], 1):
+                return Opaque(f"{parts[length]!r} is no weight normalisation of rows (dim=0)")
+            return Combined(shape, "weight normalisation", parts[length], parts[direction])
+    if shapes.keys() == {"orig", "mask"} and shapes["orig"] == shapes["mask"] is not None:
+        return Combined(shapes["orig"], "pruning", parts["orig"], parts["mask"])
+    first = next(iter(parts.values()))
+    if "raw" in parts:
+        return Opaque("it is a weight before dropout, which other code applies")
+    return Opaque(
+        f"it is computed from {first!r} by a formula that is not among the weights, such as "
+        "spectral normalisation"
+    )

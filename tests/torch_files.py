@@ -1,0 +1,189 @@
+"""Writes files as ``torch.save`` does, without PyTorch and without a pickler.
+
+A pickle is put together from its opcodes by hand. So the tests of the reader do not depend on
+what PyTorch or Python's pickler happen to write, and can also write what neither would.
+"""
+
+import io
+import struct
+import zipfile
+
+import numpy as np
+
+STORAGES = {
+    "float32": "FloatStorage",
+    "float64": "DoubleStorage",
+    "float16": "HalfStorage",
+    "int8": "CharStorage",
+    "uint8": "ByteStorage",
+    "int16": "ShortStorage",
+    "int32": "IntStorage",
+    "int64": "LongStorage",
+    "bool": "BoolStorage",
+    "complex64": "ComplexFloatStorage",
+    "complex128": "ComplexDoubleStorage",
+}
+MAGIC = bytes.fromhex("6cfc9c46f9206aa85019")
+
+
+# ---- values as opcodes --------------------------------------------------------------------
+
+
+def text(value):
+    raw = value.encode("utf-8", "surrogatepass")
+    return b"X" + struct.pack("<I", len(raw)) + raw
+
+
+def integer(value):
+    if 0 <= value < 256:
+        return b"K" + bytes([value])
+    if -(2**31) <= value < 2**31:
+        return b"J" + struct.pack("<i", value)
+    raw = value.to_bytes(value.bit_length() // 8 + 1, "little", signed=True)
+    return b"\x8a" + bytes([len(raw)]) + raw
+
+
+def value(item):
+    """Return the opcodes of a plain value; bytes are opcodes already."""
+    if isinstance(item, bytes):
+        return item
+    if item is None:
+        return b"N"
+    if isinstance(item, bool):
+        return b"\x88" if item else b"\x89"
+    if isinstance(item, int):
+        return integer(item)
+    if isinstance(item, float):
+        return b"G" + struct.pack(">d", item)
+    if isinstance(item, str):
+        return text(item)
+    if isinstance(item, tuple):
+        return b"(" + b"".join(map(value, item)) + b"t"
+    if isinstance(item, list):
+        return b"](" + b"".join(map(value, item)) + b"e"
+    return b"}" + items(item)
+
+
+def items(mapping):
+    return b"(" + b"".join(value(key) + value(item) for key, item in mapping.items()) + b"u"
+
+
+def name(module, attribute):
+    return f"c{module}\n{attribute}\n".encode()
+
+
+def call(module, attribute, *arguments):
+    return name(module, attribute) + value(tuple(arguments)) + b"R"
+
+
+def ordered(mapping):
+    """An OrderedDict, with an attribute as the state dict of a module has it."""
+    attribute = value({"_metadata": call("collections", "OrderedDict")})
+    return call("collections", "OrderedDict") + items(mapping) + attribute + b"b"
+
+
+def module(class_module, class_name, state):
+    """An object of a class that the reader does not have, with its attributes."""
+    return name(class_module, class_name) + b")\x81" + value(state) + b"b"
+
+
+def pickled(item):
+    return b"\x80\x02" + value(item) + b"."
+
+
+# ---- tensors --------------------------------------------------------------------------------
+
+
+class Storages:
+    """The storages of one file: arrays become tensors in its pickle, and bytes beside it."""
+
+    def __init__(self, order="<", is_legacy=False):
+        self.order = order
+        self.is_legacy = is_legacy
+        self.raw = []
+        self.counts = []
+
+    def add(self, numbers, kind=None):
+        """Store an array; return the opcodes of the reference to it."""
+        numbers = np.asarray(numbers)
+        dtype = numbers.dtype.newbyteorder(self.order)
+        self.raw.append(numbers.astype(dtype).tobytes())
+        self.counts.append(numbers.size)
+        return self.reference(
+            len(self.raw) - 1, kind or STORAGES[numbers.dtype.name], numbers.size
+        )
+
+    def reference(self, key, kind, count, *more):
+        view = (None,) if self.is_legacy else ()
+        what = ("storage", name("torch", kind), str(key), "cpu", count, *(more or view))
+        return value(what) + b"Q"
+
+    def tensor(self, array):
+        """Store a contiguous array; return the opcodes of the tensor."""
+        array = np.asarray(array)
+        steps = tuple(step // 8 for step in np.zeros(array.shape).strides)
+        return view(self.add(array.ravel()), 0, array.shape, steps)
+
+
+def view(storage, offset, shape, strides, *more):
+    """A tensor as a view of a storage."""
+    hooks = call("collections", "OrderedDict")
+    rest = (storage, offset, tuple(shape), tuple(strides), False, hooks, *more)
+    return call("torch._utils", "_rebuild_tensor_v2", *rest)
+
+
+# ---- files ----------------------------------------------------------------------------------
+
+
+def archive(members, compression=zipfile.ZIP_STORED):
+    """A zip archive of members by name."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", compression) as file:
+        for member, data in members.items():
+            file.writestr(zipfile.ZipInfo(member), data, compression)
+    return buffer.getvalue()
+
+
+def zip_file(pickle, storages, root="archive", order="little", **more):
+    """A file of PyTorch 1.6 or later, from the bytes of its pickle."""
+    members = {f"{root}/data.pkl": pickle}
+    if order is not None:
+        members[f"{root}/byteorder"] = order.encode()
+    for key, raw in enumerate(storages.raw):
+        members[f"{root}/data/{key}"] = raw
+    return archive(members | {f"{root}/version": b"3\n"} | more)
+
+
+def legacy_file(pickle, storages):
+    """A file of PyTorch 1.5 or earlier, from the bytes of its pickle."""
+    start = (
+        b"\x80\x02\x8a\x0a"
+        + MAGIC
+        + b"."
+        + pickled(1001)
+        + pickled({"little_endian": True, "protocol_version": 1001})
+    )
+    keys = pickled([str(key) for key in range(len(storages.raw))])
+    stored = b"".join(
+        struct.pack("<q", count) + raw
+        for count, raw in zip(storages.counts, storages.raw, strict=True)
+    )
+    return start + pickle + keys + stored
+
+
+def saved(make, *, is_legacy=False, order="<", **options):
+    """A file with what ``make`` returns: it gets the :class:`Storages` and returns a value."""
+    storages = Storages(order, is_legacy)
+    pickle = pickled(make(storages))
+    if is_legacy:
+        return legacy_file(pickle, storages)
+    stated = {"<": "little", ">": "big"}[order]
+    return zip_file(pickle, storages, **{"order": stated} | options)
+
+
+def state_dict(arrays, **options):
+    """A file with a state dict of arrays."""
+    return saved(
+        lambda storages: ordered({key: storages.tensor(a) for key, a in arrays.items()}),
+        **options,
+    )
