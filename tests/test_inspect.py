@@ -129,16 +129,18 @@ def test_arrays_are_paired_by_name_and_shape(names, units, tmp_path):
     arrays = {name: value for name, value in zip(names, values, strict=True) if name}
     (found,) = pygru.io.inspect(archive(tmp_path / "a.npz", other=np.ones(3), **arrays))
     assert (found.input_size, found.hidden_size, found.dtype) == (I, H, "float64")
-    assert found.unknown == ("variant", "gate_order") and found.variant is None
+    assert found.unknown == ("variant", "gate_order", "activation", "recurrent_activation")
+    assert (found.variant, found.activation, found.recurrent_activation) == (None, None, None)
+    given = {"activation": "tanh", "recurrent_activation": "sigmoid"}
     with pytest.raises(ValueError, match="does not say which variant"):
-        found.build(gate_order="zrn")
+        found.build(gate_order="zrn", **given)
     with pytest.raises(ValueError, match="does not say in which order the gates"):
-        found.build(variant="cho")
+        found.build(variant="cho", **given)
     wanted = pygru.from_arrays(
         W, U, *(b for b, n in zip(biases, names[2:], strict=True) if n), gate_order="zrn",
         variant="cho",
     )  # fmt: skip
-    gru = found.build(gate_order="zrn", variant="cho")
+    gru = found.build(gate_order="zrn", variant="cho", **given)
     assert (gru.flat_parameters == wanted.flat_parameters).all()
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, NoReturn
 
-from pygru.commands import about, predict, train
+from pygru.commands import about, convert, predict, train
 from pygru.commands.errors import bounded
 
 # A longer one is out of the range of every option.
@@ -50,6 +50,15 @@ def parser_of_all() -> argparse.ArgumentParser:
             "predict",
             help="forecast beyond the end of a table with a trained model",
             description="Forecast the steps after the last row of a table; prints CSV.",
+        )
+    )
+    _add_convert(
+        commands.add_parser(
+            "convert",
+            help="what GRUs a file of PyTorch, Keras, ONNX or NumPy holds; convert one",
+            description="Show the GRUs in a file of weights, what the file says about each, "
+            "and what it leaves open. With --to, write one of them, or the whole model of a "
+            "Keras file whose layers pygru has. Nothing is guessed, and no code is run.",
         )
     )
     _add_bench(
@@ -149,6 +158,23 @@ def _add_dialect(parser: argparse.ArgumentParser) -> None:
                      "values, beside empty ones, NA, NaN, null and the like")  # fmt: skip
     add.add_argument("--time-zone", type=_zone, metavar="NAME", help="such as Europe/Berlin, "
                      "for times of day where clocks change")  # fmt: skip
+
+
+def _add_convert(parser: argparse.ArgumentParser) -> None:
+    parser.usage = "pygru convert [options] file"
+    parser.add_argument("file", help=".pt, .pth, .bin, .safetensors, .keras, .h5, .onnx, .npz; "
+                        "its kind is found by its contents")  # fmt: skip
+    parser.add_argument("--name", metavar="NAME", help="which GRU, by its name in the table")
+    add = parser.add_argument_group("what the file does not say").add_argument
+    add("--variant", choices=("chung", "cho", "pytorch"), help="the equations")
+    add("--activation", metavar="NAME", help="of the candidate, such as tanh")
+    add("--recurrent-activation", metavar="NAME", help="of the gates: sigmoid or hard_sigmoid")
+    add("--gate-order", metavar="LETTERS", help="of plain arrays, such as rzn or zrn")
+    add("--dtype", choices=("float32", "float64"), help="of the result (default: the file's)")
+    add = parser.add_argument_group("results").add_argument
+    add("--to", metavar="FILE", help="what to write: .safetensors, .onnx or .npz")
+    add("--force", action="store_true", help="replace a file that exists")
+    parser.set_defaults(run=convert.run, parser=parser)
 
 
 def _add_bench(parser: argparse.ArgumentParser) -> None:

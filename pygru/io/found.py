@@ -162,12 +162,13 @@ class FoundGRU:
         ValueError
             If the file leaves open what is not given here, or contradicts what is.
         """
-        for name in self.unknown:
-            if name not in options:
-                raise ValueError(
-                    f"{self.name or 'the GRU'}: the file does not say {MEANINGS[name]}; pass "
-                    f"{name}={CHOICES[name]}"
-                )
+        missing = [name for name in self.unknown if name not in options]
+        if missing:
+            asked = [f"{MEANINGS[name]}; pass {name}={CHOICES[name]}" for name in missing]
+            raise ValueError(
+                f"{self.name or 'the GRU'}: the file does not say "
+                + ". It does not say ".join(asked)
+            )
         seed = options.pop("seed", None)
         gate_order = options.pop("gate_order") if "gate_order" in self.unknown else None
         for name in options:

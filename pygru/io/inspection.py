@@ -6,9 +6,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+import pygru
+from pygru.errors import FormatError
 from pygru.io.files import named_in_errors, open_regular_file
-from pygru.io.found import Contents, FoundGRU
-from pygru.io.kinds import Kind, kind_of
+from pygru.io.found import Contents, FoundGRU, choose
+from pygru.io.kinds import NPZ, OWN, Kind, kind_of
 from pygru.typing import Path
 
 
@@ -72,7 +74,7 @@ def inspect(path: Path) -> Inspection:
     >>> np.savez(path, enc_w_ih=np.ones((9, 2)), enc_w_hh=np.ones((9, 3)))
     >>> (found,) = pygru.io.inspect(path)
     >>> found.name, found.hidden_size, found.unknown
-    ('enc', 3, ('variant', 'gate_order'))
+    ('enc', 3, ('variant', 'gate_order', 'activation', 'recurrent_activation'))
     """
     kind = file_kind(path)
     with named_in_errors(path):
@@ -118,6 +120,30 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     with named_in_errors(path):
         arrays: dict[str, NDArray[Any]] = kind.arrays(path)
         return arrays
+
+
+def model_of(path: Path, name: str | None = None, **options: Any) -> Any:
+    """Return the model in a file of any kind: what the call for its kind returns.
+
+    Parameters
+    ----------
+    path : path-like
+    name : str, optional
+        Which GRU, by its name in :func:`inspect`.
+    **options
+        What the file leaves open, as for the call for its kind; for a NumPy archive also
+        ``gate_order``.
+    """
+    kind = file_kind(path)
+    if kind is OWN and name is None and not options:
+        return pygru.load(path)
+    if kind in (OWN, NPZ):
+        with named_in_errors(path):
+            found = choose(kind.contents(path), name, "name", str(path))
+        return found.build(**options)
+    if kind.function is None:
+        raise FormatError(f"{path}: {kind.title} holds no weights that pygru can read")
+    return getattr(pygru, kind.function)(path, **{kind.argument: name}, **options)
 
 
 def file_kind(path: Path) -> Kind:

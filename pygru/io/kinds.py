@@ -28,15 +28,24 @@ class Kind:
     ----------
     title : str
         With its article, as in "a Keras file".
-    call : str or None
-        The call that makes a GRU of such a file, or None if there is none.
     module : str or None
         The module with ``contents`` and ``arrays``.
+    function : str or None
+        The function of pygru that makes a GRU of such a file, or None if there is none.
+    argument : str
+        The argument of that function which chooses one of several GRUs.
     """
 
     title: str
-    call: str | None = None
     module: str | None = None
+    function: str | None = None
+    argument: str = "name"
+
+    @property
+    def call(self) -> str | None:
+        """The call that makes a GRU of such a file, as messages show it."""
+        given = "..." if self.function == "from_arrays" else "path"
+        return f"pygru.{self.function}({given})" if self.function else None
 
     def contents(self, path: Any) -> Any:
         """Return the :class:`Contents` of such a file."""
@@ -52,13 +61,13 @@ class Kind:
         return importlib.import_module(self.module)
 
 
-OWN = Kind("a model file of pygru", "pygru.load(path)", "pygru.io.own")
-TORCH = Kind("a PyTorch file", "pygru.from_torch(path)", "pygru.io.torch.reading")
-PICKLE = Kind("a pickle", "pygru.from_torch(path)", "pygru.io.torch.reading")
-TENSORS = Kind("a safetensors file", "pygru.from_torch(path)", "pygru.io.torch.reading")
-KERAS = Kind("a Keras file", "pygru.from_keras(path)", "pygru.io.keras.reading")
-ONNX = Kind("an ONNX file", "pygru.from_onnx(path)", "pygru.io.onnx.reading")
-NPZ = Kind("a NumPy archive", "pygru.from_arrays(...)", "pygru.io.npz")
+OWN = Kind("a model file of pygru", "pygru.io.own", "load")
+TORCH = Kind("a PyTorch file", "pygru.io.torch.reading", "from_torch", "prefix")
+PICKLE = Kind("a pickle", "pygru.io.torch.reading", "from_torch", "prefix")
+TENSORS = Kind("a safetensors file", "pygru.io.torch.reading", "from_torch", "prefix")
+KERAS = Kind("a Keras file", "pygru.io.keras.reading", "from_keras", "name")
+ONNX = Kind("an ONNX file", "pygru.io.onnx.reading", "from_onnx", "node")
+NPZ = Kind("a NumPy archive", "pygru.io.npz", "from_arrays")
 ZIP = Kind("a zip archive")
 TEXT = Kind("text")
 EMPTY = Kind("an empty file")

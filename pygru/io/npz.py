@@ -2,12 +2,13 @@
 
 A GRU is found by pairs of matrices with the shapes of its input and recurrent weights, whose
 names differ as such names usually do. The equations and the order of the gates are never in the
-file, so both stay unknown.
+file, so they stay unknown.
 """
 
 from __future__ import annotations
 
 import io
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -19,11 +20,18 @@ from numpy.typing import NDArray
 from pygru.errors import FormatError
 from pygru.io.archives import open_zip, read_member
 from pygru.io.cells import GATES, other_kind
-from pygru.io.files import open_regular_file
+from pygru.io.files import open_regular_file, write_atomically
 from pygru.io.found import Contents, FoundGRU
+from pygru.io.header import parse_json
+from pygru.io.native import describe
+from pygru.io.own import grus_in
+from pygru.nn.model import Model
 from pygru.typing import Path
 
 FORMAT = "NumPy archive"
+
+#: The array with the description of the model in an archive of pygru.
+DESCRIPTION = "pygru"
 
 
 class Names(NamedTuple):
@@ -62,6 +70,18 @@ def arrays(path: Path) -> dict[str, NDArray[Any]]:
         }
 
 
+def save(model: Model, path: Path) -> None:
+    """Write the parameters of a model by name, and its description, to a ``.npz``.
+
+    ``numpy.load`` reads such a file. The description is JSON, and says the variant.
+    """
+    file = io.BytesIO()
+    description = np.array(json.dumps(describe(model)))
+    arrays: dict[str, Any] = {**model.state_dict(), DESCRIPTION: description}
+    np.savez(file, **arrays)
+    write_atomically(path, file.getvalue())
+
+
 def _read_array(name: str, data: bytes) -> NDArray[Any]:
     """The array of a ``.npy`` file; one of Python objects is refused, as it would be unpickled.
 
@@ -97,8 +117,16 @@ def _read_array(name: str, data: bytes) -> NDArray[Any]:
 
 
 def contents(path: Path) -> Contents:
-    """Return the GRUs in a NumPy archive, each with its variant and gate order unknown."""
-    return find(arrays(path), FORMAT)
+    """Return the GRUs in a NumPy archive.
+
+    In one of pygru's own everything is known; in others the variant and the gate order are
+    not.
+    """
+    named = arrays(path)
+    if DESCRIPTION not in named:
+        return find(named, FORMAT)
+    description = parse_json(DESCRIPTION, str(named.pop(DESCRIPTION)))
+    return grus_in(description, named, FORMAT)
 
 
 def find(named: Mapping[str, NDArray[Any]], kind: str) -> Contents:
@@ -168,6 +196,6 @@ def _gru(
             "dtype": U.dtype.name,
         },
         evidence={"hidden_size": shapes, "bias": "the names of the arrays"},
-        unknown=("variant", "gate_order"),
+        unknown=("variant", "gate_order", "activation", "recurrent_activation"),
         arrays=arrays,
     )

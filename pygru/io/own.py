@@ -7,6 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from pygru.errors import FormatError
 from pygru.io.found import Contents, FoundGRU
 from pygru.io.native import CHECKPOINT, read_file
 from pygru.options import GRUOptions
@@ -27,22 +28,39 @@ def arrays(path: Path) -> dict[str, NDArray[Any]]:
 def contents(path: Path) -> Contents:
     """Return the GRUs in a model file; those of a Sequential have its prefixes as names."""
     read = read_file(path)
-    grus = []
-    if read.description["class"] == "GRU":
-        grus.append(_found("", read.description["config"], read.arrays))
-    for index, layer in enumerate(read.description.get("layers", ())):
-        if layer["class"] == "GRU":
-            grus.append(_found(f"{index}.", layer["config"], read.arrays))
+    return grus_in(read.description, read.arrays, FORMAT)
+
+
+def grus_in(description: Any, arrays: Mapping[str, NDArray[Any]], kind: str) -> Contents:
+    """Return the GRUs of a described model.
+
+    Raises
+    ------
+    FormatError
+        If the description is not one of pygru's, or does not fit the arrays.
+    """
+    try:
+        layers = description.get("layers", [description])
+        prefixes = [f"{i}." for i in range(len(layers))] if "layers" in description else [""]
+        grus = [
+            _found(prefix, layer["config"], arrays, kind)
+            for prefix, layer in zip(prefixes, layers, strict=True)
+            if layer["class"] == "GRU"
+        ]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise FormatError(f"the description is not valid: {str(error)[:200]}") from None
     return Contents(grus, {})
 
 
 def _found(
-    prefix: str, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+    prefix: str, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], kind: str
 ) -> FoundGRU:
     options = GRUOptions.from_config(config)
+    if options.num_layers > len(arrays):
+        raise ValueError(f"num_layers={options.num_layers} with {len(arrays)} arrays")
     return FoundGRU(
         name=prefix.rstrip(".") or "gru",
-        format=FORMAT,
+        format=kind,
         options={**vars(options), "dtype": options.dtype.name},
         evidence={"variant": "the configuration in the file"},
         arrays={name: arrays[prefix + name] for name in options.parameter_shapes()},

@@ -84,6 +84,6 @@ def test_both_grus_are_found_and_nothing_is_assumed(package):
     assert [gru.name for gru in found] == ["enc", "dec"]
     for gru in found:
         assert (gru.input_size, gru.hidden_size) == (256, 256)
-        assert gru.unknown == ("variant", "gate_order")
+        assert gru.unknown == ("variant", "gate_order", "activation", "recurrent_activation")
         with pytest.raises(ValueError, match="does not say which variant"):
             gru.build()

@@ -1,0 +1,127 @@
+"""``pygru convert``: the table of what is in a file, and files in other formats."""
+
+import json
+
+import numpy as np
+import pytest
+
+import pygru
+import pygru.cli
+
+H, I = 3, 2
+KNOWN = {
+    "--variant": "cho",
+    "--gate-order": "zrn",
+    "--activation": "tanh",
+    "--recurrent-activation": "sigmoid",
+}
+KNOWN = [word for pair in KNOWN.items() for word in pair]
+
+
+def main(*arguments):
+    try:
+        return pygru.cli.main(["convert", *map(str, arguments)])
+    except SystemExit as end:
+        return end.code
+
+
+@pytest.fixture
+def plain(tmp_path):
+    """A NumPy archive of two GRUs and an LSTM, with only names to go by."""
+    rng = np.random.default_rng(0)
+    arrays = {
+        f"{part}_{name}": rng.normal(size=shape)
+        for part in ("enc", "dec")
+        for name, shape in {"w_ih": (3 * H, I), "w_hh": (3 * H, H), "b_ih": (3 * H,)}.items()
+    }
+    lstm = {"old_w_ih": np.ones((4 * H, I)), "old_w_hh": np.ones((4 * H, H))}
+    np.savez(tmp_path / "plain.npz", **arrays, **lstm)
+    return tmp_path / "plain.npz"
+
+
+def test_the_table_says_what_is_known_and_what_not(plain, capsys):
+    assert main(plain) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{plain}: a NumPy archive, 2 GRUs"
+    assert " ".join(lines[2].split()) == (
+        "name input hidden layers directions bias variant gates candidate dtype"
+    )
+    assert lines[3].split() == ["enc", "2", "3", "1", "1", "yes", "?", "?", "?", "float64"]
+    assert "  hidden_size: enc_w_hh is (9, 3)" in lines
+    assert "  variant: the file does not say" in lines
+    assert lines[-2:] == ["no GRU for pygru:", "  old: it is an LSTM"]
+
+
+def test_one_gru_becomes_a_model_file(plain, tmp_path, capsys):
+    path = tmp_path / "enc.safetensors"
+    assert main(plain, "--name", "enc", *KNOWN, "--to", path) == 0
+    assert capsys.readouterr().out.endswith(f"wrote {path}\n")
+    arrays = np.load(plain)
+    wanted = pygru.from_arrays(
+        *(arrays[f"enc_{name}"] for name in ("w_ih", "w_hh", "b_ih")),
+        gate_order="zrn",
+        variant="cho",
+    )
+    gru = pygru.load(path)
+    assert gru.options == wanted.options
+    assert (gru.flat_parameters == wanted.flat_parameters).all()
+
+
+def test_a_numpy_archive_of_pygru_says_everything(tmp_path, capsys):
+    gru = pygru.GRU(I, H, 2, bidirectional=True, variant="pytorch", seed=0)
+    pygru.save(gru, tmp_path / "gru.safetensors")
+    assert main(tmp_path / "gru.safetensors", "--to", tmp_path / "gru.npz") == 0
+    arrays = np.load(tmp_path / "gru.npz")
+    for name, value in gru.state_dict().items():
+        np.testing.assert_array_equal(arrays[name], value)
+    (found,) = pygru.io.inspect(tmp_path / "gru.npz")
+    assert found.unknown == () and found.build().options == gru.options
+
+
+def test_dtype_can_be_chosen(plain, tmp_path):
+    arguments = [plain, "--name", "dec", *KNOWN, "--dtype", "float32"]
+    assert main(*arguments, "--to", tmp_path / "dec.safetensors") == 0
+    assert pygru.load(tmp_path / "dec.safetensors").dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ("--to out.safetensors", 1, "holds 2 GRUs; pass --name with one of 'enc', 'dec'"),
+        ("--to out.safetensors --name enc", 1, "pass --variant 'chung', 'cho' or 'pytorch'"),
+        ("--to out.safetensors --name enc", 1, "pass --gate-order 'rzn', 'zrn' or another"),
+        ("--to out.safetensors --name old", 1, "'old' is not a GRU that pygru can take"),
+        ("--to out.safetensors --name no", 1, "holds no GRU named 'no'"),
+        ("--to out.h5", 2, "--to must end with .safetensors, .onnx, .npz, got 'out.h5'"),
+        ("--variant keras", 2, "invalid choice: 'keras'"),
+        (f"--to {__file__}.npz", 1, "exists; use --force to replace it"),
+    ],
+)
+def test_what_is_missing_or_wrong_is_one_line(
+    arguments, code, message, plain, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    arguments = arguments.replace(f"{__file__}", "there")
+    (tmp_path / "there.npz").write_bytes(b"old")
+    assert main(plain, *arguments.split()) == code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+    assert (tmp_path / "there.npz").read_bytes() == b"old"
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_other_files_are_refused_with_their_name(tmp_path, capsys):
+    path = tmp_path / "notes.txt"
+    path.write_text("nothing")
+    assert main(path) == 1
+    assert capsys.readouterr().err == (
+        f"pygru: {path}: text holds no weights that pygru can read\n"
+    )
+
+
+def test_a_description_that_does_not_fit_is_refused(tmp_path, capsys):
+    config = pygru.GRU(I, H).get_config() | {"num_layers": 2**19}
+    description = json.dumps({"class": "GRU", "config": config})
+    np.savez(tmp_path / "bad.npz", pygru=np.array(description), weight=np.ones(3))
+    assert main(tmp_path / "bad.npz") == 1
+    assert "the description is not valid" in capsys.readouterr().err
