@@ -119,6 +119,8 @@ def test_cases(capsys):
         (["--target", "pygru", "--case", "nothing"], "no case is called 'nothing'"),
         (["--target", "pygru", "--variant", "cho"], "has the variant 'cho'"),
         (["--target", "pygru", "--tolerance", "-1"], "tolerance must be above 0"),
+        (["--target", "pygru", "--tolerance", "nan"], "tolerance must be"),
+        (["--target", "pygru", "--tolerance", "much"], "invalid float value: 'much'"),
     ],
 )
 def test_mistakes_on_the_command_line(arguments, message, capsys):
@@ -163,6 +165,14 @@ def test_as_a_program(tmp_path):
     process = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert process.returncode == 0 and process.stderr == ""
     assert process.stdout.endswith("1 in all\n")
+
+
+def test_a_module_in_the_folder_is_found(tmp_path):
+    (tmp_path / "mine.py").write_text("def gru(case):\n    return {'output': case.x}\n")
+    run = [sys.executable, "-m", "pygru.conformance", "--target", "mine:gru", "--case", PLAIN]
+    process = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert process.returncode == 1 and process.stderr == ""
+    assert "output must have the shape (5, 2, 3) = (T, B, D*H), got (5, 2, 4)" in process.stdout
 
 
 # ---- answers -------------------------------------------------------------------------------
@@ -224,6 +234,16 @@ def test_the_error_of_a_target_is_shown():
     assert "in failing" in str(report) and "answers.py" not in str(report)
     assert str(report).count("Traceback") == 1
     assert "4 cases, first in plain/before-replace" in str(report)
+
+
+@pytest.mark.parametrize("error", [SystemExit(0), MemoryError("x" * 10**6)])
+def test_no_error_of_a_target_ends_the_check(error):
+    def failing(case):
+        raise error
+
+    report = check(failing, name="plain")
+    assert not report.ok and len(str(report)) < 10_000
+    assert report.explanation.startswith(f"the target raised {type(error).__name__}")
 
 
 def test_not_supported():

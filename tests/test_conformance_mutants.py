@@ -76,12 +76,13 @@ def test_a_bug_in_the_gradients_is_found_and_named(name):
     check_gradients(name, "*")
 
 
-def test_two_bugs_at_once():
-    both = FORWARD["gates-zrn"] + FORWARD["update"]
+@pytest.mark.parametrize("other", ["update", "recurrent-columns"])
+def test_two_bugs_at_once(other):
+    both = FORWARD["gates-rnz"] + FORWARD[other]
     report = check(mutant(*both), name="plain", variant="after-keep")
-    assert [set(each.keys) for each in report.findings] == [{"gates-zrn", "update"}]
-    assert "gates r and z are swapped" in report.explanation
-    assert "z is inverted" in report.explanation
+    assert [set(each.keys) for each in report.findings] == [{"gates-rnz", other}]
+    assert "gates z and n are swapped" in report.explanation
+    assert ", and " in report.explanation
 
 
 def test_bugs_of_different_cases_are_told_apart():

@@ -125,6 +125,8 @@ def test_cases_by_name():
         cases("nothing")
     with pytest.raises(ValueError, match="has the variant 'sideways'"):
         cases(variant="sideways")
+    with pytest.raises(TypeError, match="name must be a str, got int"):
+        cases(7)
 
 
 def test_layouts():
@@ -150,6 +152,7 @@ def test_layouts():
     ("options", "message"),
     [
         ({"suffix": "l7"}, "suffix must be one of l0, got 'l7'"),
+        ({"gate_order": 3}, "gate_order must have the letters r, z, n once each, got 3"),
         ({"gate_order": "rz"}, "gate_order must have the letters r, z, n once each, got 'rz'"),
         ({"units": "diagonal"}, "units must be"),
         ({"merged_bias": True}, "merged_bias: with reset after the product"),

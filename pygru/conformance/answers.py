@@ -14,10 +14,14 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from pygru.commands.errors import bounded
 from pygru.conformance.case import Arrays, Case
 
 #: A function from a case to its results by name.
 Target: TypeAlias = Callable[[Case], Mapping[str, Any]]
+
+
+LONGEST_TRACE = 5000  # characters of a traceback: its end says most
 
 
 class WrongAnswer(ValueError):
@@ -42,18 +46,19 @@ def ask(target: Target, case: Case) -> Answer:
     try:
         returned = target(case.copy())
     except NotImplementedError as error:
-        return Answer("not supported", {}, str(error) or "the target gives no reason")
-    except Exception as error:
+        reason = bounded(str(error)) or "the target gives no reason"
+        return Answer("not supported", {}, reason)
+    except (Exception, SystemExit) as error:
         inner = error.__traceback__.tb_next if error.__traceback__ else None
-        lines = traceback.format_exception(type(error), error, inner)
-        said = traceback.format_exception_only(error)[-1].strip()
-        return Answer("error", {}, f"the target raised {said}", "".join(lines))
+        trace = "".join(traceback.format_exception(type(error), error, inner))
+        said = bounded(traceback.format_exception_only(error)[-1])
+        return Answer("error", {}, f"the target raised {said}", trace[-LONGEST_TRACE:])
     if returned is NotImplemented:
         return Answer("not supported", {}, "the target gives no reason")
     try:
         return Answer("answered", _checked(case, returned))
     except WrongAnswer as error:
-        return Answer("error", {}, str(error))
+        return Answer("error", {}, bounded(str(error)))
 
 
 def _checked(case: Case, returned: Any) -> Arrays:

@@ -19,6 +19,7 @@ from pygru.conformance.explaining import (
 from pygru.conformance.named import find_target
 from pygru.conformance.report import CaseResult, Report
 from pygru.conformance.vectors import cases
+from pygru.core.validation import check_number
 
 
 def check(
@@ -54,9 +55,10 @@ def check(
     Raises
     ------
     ValueError
-        If there is no such case, or if a target cannot be found by its name.
+        If there is no such case, if a target cannot be found by its name, or if the tolerance
+        is out of range.
     TypeError
-        If ``target`` is neither a function nor a str.
+        If ``target`` is neither a function nor a str, or another argument is of a wrong kind.
 
     Notes
     -----
@@ -79,8 +81,10 @@ def check(
     >>> pygru.conformance.check(forgetful, name="plain").explanation
     'h0 is ignored: the first state is zeros'
     """
-    if tolerance is not None and not 0 < tolerance < 1:
-        raise ValueError(f"tolerance must be above 0 and below 1, got {tolerance}")
+    if tolerance is not None:
+        tolerance = check_number("tolerance", tolerance)
+        if not 0 < tolerance < 1:
+            raise ValueError(f"tolerance must be above 0 and below 1, got {tolerance}")
     found = find_target(target)
     asked = cases(name, variant=variant)
     answers = [ask(found.run, case) for case in asked]

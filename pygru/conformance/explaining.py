@@ -7,7 +7,7 @@ fit, the one is taken that agrees with the most cases.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import permutations
 from typing import NamedTuple
 
 from pygru.conformance.case import Arrays, Case
@@ -93,7 +93,20 @@ def mistakes_of(
     singles = [(each,) for each in HYPOTHESES if gives((each,))]
     if singles or not pairs:
         return list(singles)
-    return [pair for pair in combinations(HYPOTHESES, 2) if gives(pair)]
+    effective = [each for each in HYPOTHESES if _changes(each, answered.case)]
+    found = [pair for pair in permutations(effective, 2) if gives(pair)]
+    return [pair for pair in found if pair[::-1] not in found or _in_order(pair)]
+
+
+def _changes(hypothesis: Hypothesis, case: Case) -> bool:
+    """Whether a mistake alone makes a difference in a case."""
+    simulated = simulate(case, (hypothesis,))
+    return simulated is not None and not all_agree(simulated, case.expected, None)
+
+
+def _in_order(pair: tuple[Hypothesis, Hypothesis]) -> bool:
+    """Whether a pair stands in the order of the list of known mistakes."""
+    return HYPOTHESES.index(pair[0]) < HYPOTHESES.index(pair[1])
 
 
 def explain_gradients(

@@ -20,7 +20,7 @@ def gate_blocks(array: NDArray[Any]) -> dict[str, NDArray[Any]]:
 
 def in_order(array: NDArray[Any], gate_order: str) -> NDArray[Any]:
     """Return an array of the order r, z, n with its blocks in another order."""
-    if sorted(gate_order) != sorted(STANDARD):
+    if not isinstance(gate_order, str) or sorted(gate_order) != sorted(STANDARD):
         raise ValueError(
             f"gate_order must have the letters r, z, n once each, got {gate_order!r}"
         )

@@ -12,6 +12,7 @@ import numpy as np
 import safetensors
 
 from pygru.conformance.case import Arrays, Case
+from pygru.core.validation import type_name
 
 FILE = Path(__file__).with_name("vectors.safetensors")
 
@@ -33,6 +34,8 @@ def cases(name: str = "*", *, variant: str = "*") -> list[Case]:
 
     Raises
     ------
+    TypeError
+        If an argument is not a str.
     ValueError
         If no case has such a name and variant.
 
@@ -44,6 +47,9 @@ def cases(name: str = "*", *, variant: str = "*") -> list[Case]:
     >>> [case.name for case in pygru.conformance.cases("mask*", variant="after-*")][:2]
     ['mask/after-keep', 'mask/after-replace']
     """
+    for argument, value in (("name", name), ("variant", variant)):
+        if not isinstance(value, str):
+            raise TypeError(f"{argument} must be a str, got {type_name(value)}")
     found = [
         case.copy()
         for case in _all_cases()
