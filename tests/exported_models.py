@@ -79,6 +79,7 @@ def of_sequences(dtype):
         linear(2 * H, 4),
         pygru.Last(bidirectional=True),
     ]
+    models["both ends of an odd number"] = [linear(I, 3), pygru.Last(bidirectional=True)]
     for merge in ("sum", "mul", "ave"):
         models[f"both ends, {merge}"] = [
             gru(I, H, bidirectional=True),

@@ -136,8 +136,6 @@ class Model:
         """Some operators take as an input what was an attribute in earlier versions."""
         if node.op in AXES_ARE_AN_INPUT:
             assert (len(node.inputs) == 2) == (self.opset >= AXES_ARE_AN_INPUT[node.op])
-        if node.op == "Split" and len(node.inputs) == 1:
-            assert ("num_outputs" in node.attributes) == (self.opset >= 18)
 
     def __call__(self, **given):
         values = {
@@ -246,9 +244,9 @@ def reshape(x, shape):
     return x.reshape([x.shape[i] if n == 0 else n for i, n in enumerate(shape)])
 
 
-def split(x, sizes=None, *, axis, num_outputs=2):
-    count = num_outputs if sizes is None else np.cumsum(sizes)[:-1]
-    return np.split(x, count, axis=axis)
+def split(x, sizes, *, axis):
+    assert sum(sizes) == x.shape[axis]
+    return np.split(x, np.cumsum(sizes)[:-1], axis=axis)
 
 
 def expand(x, shape):

@@ -238,6 +238,14 @@ def test_layers_of_different_dtypes():
         np.testing.assert_allclose(written(x=x)["output"], model(x), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("options", [{"h0": True}, {"step": True}], ids=str)
+def test_states_have_the_dtype_of_their_layer(options):
+    model = pygru.Sequential(pygru.Linear(I, I), gru(I, H), pygru.Linear(H, 4))
+    written = read(model, **options)
+    for values in (written.inputs, written.outputs):
+        assert [each.dtype for each in values] == [np.float32, np.float64]
+
+
 # ---- single steps --------------------------------------------------------------------------
 
 
@@ -374,6 +382,12 @@ def test_an_option_that_onnx_does_not_have(options, message):
     where = r"layers\[1\], GRU\(input_size=2, hidden_size=3\): cannot be written as ONNX: "
     with pytest.raises(ValueError, match=where + message.partition("ONNX: ")[2]):
         onnx_bytes(inside)
+
+
+def test_halves_of_an_unknown_number_of_features():
+    model = pygru.Sequential(pygru.Dropout(), pygru.Last(bidirectional=True))
+    with pytest.raises(ValueError, match=r"layers\[1\], Last.*says how many features"):
+        onnx_bytes(model)
 
 
 def test_layers_that_leave_steps_out():

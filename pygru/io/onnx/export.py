@@ -227,15 +227,15 @@ class Export:
                 made = GRUNodes(graph, layer, x.dtype).whole_sequences(
                     x.name, h0, ends, batch_first=batch_first
                 )
-            x = Value(made.output, x.dtype, has_steps=True, ends_with_zeros=True)
-            states.append((index, made.h_n))
+            x = x._replace(name=made.output, features=layer.output_size, ends_with_zeros=True)
+            states.append((index, made.h_n, x.dtype))
         about = "the output of every step" if x.has_steps else "the output of each sequence"
         sizes = axes if x.has_steps else (BATCH,)
         output = layer_nodes.finished(graph, x, ends)
         graph.output("output", output, x.dtype, (*sizes, self._output_size()), about)
         if with_states or isinstance(self.model, GRU):
-            for index, h_n in states:
-                self._state_output(index, "h_n", h_n, x.dtype, "the last states")
+            for index, h_n, dtype in states:
+                self._state_output(index, "h_n", h_n, dtype, "the last states")
 
     def one_step(self) -> None:
         """Add everything that computes a single step."""
@@ -274,7 +274,7 @@ class Export:
         dtype = np.dtype(np.float32) if dtype is None else dtype
         features = self.model.input_size or "features"
         value = self.graph.input(name, dtype, (*axes, features), about)
-        return Value(value, dtype, has_steps=True)
+        return Value(value, dtype, has_steps=True, features=self.model.input_size)
 
     def _output_size(self) -> Axis:
         return self.model.output_size or "features_of_output"
@@ -309,9 +309,10 @@ class Export:
         layer = self.layers[index]
         with self.graph.named(self.prefixes[index]):
             try:
-                return NODES[type(layer)](self.graph, layer, x, ends)
+                y = NODES[type(layer)](self.graph, layer, x, ends)
             except ValueError as error:
                 raise self._refusal(index, str(error)) from None
+        return y._replace(features=layer.output_size or x.features)
 
     def _refusal(self, index: int, reason: str) -> ValueError:
         """The error for a layer that ONNX cannot express; it says where the layer is."""

@@ -45,9 +45,6 @@ IR_VERSIONS = {
 #: an attribute.
 AXES_ARE_AN_INPUT = 18
 
-#: From this version on, Split must be told how many parts it makes.
-SPLIT_IS_TOLD_THE_NUMBER = 18
-
 #: ``TensorProto.DataType`` by the name of the dtype.
 ELEMENT_TYPES = {"float32": 1, "int32": 6, "int64": 7, "bool": 9, "float64": 11}
 
@@ -192,13 +189,6 @@ class Graph:
     def cast(self, value: str, dtype: DTypeLike) -> str:
         """Add a node that converts to another dtype."""
         return self.node("Cast", value, to=ELEMENT_TYPES[np.dtype(dtype).name])
-
-    def halves(self, value: str) -> list[str]:
-        """Add a node that cuts the last axis into two halves."""
-        attributes: dict[str, Any] = {"axis": -1}
-        if self.opset >= SPLIT_IS_TOLD_THE_NUMBER:
-            attributes["num_outputs"] = 2
-        return self.nodes("Split", value, outputs=["_1", "_2"], **attributes)
 
     def _unique(self, name: str) -> str:
         """Return a new name: ``name`` itself if no other has it."""

@@ -114,7 +114,11 @@ def last(graph: Graph, layer: Last, x: Value, ends: Ends | None) -> Value:
         return _of_sequences(graph, x, ends, _first_step(graph, x.name))
     if not layer.bidirectional:
         return _of_sequences(graph, x, ends, _last_step(graph, x.name, ends))
-    halves = graph.halves(x.name)
+    if x.features is None:
+        raise ValueError("no layer before it says how many features it halves")
+    half = x.features // 2
+    sizes = graph.constant([half, x.features - half])
+    halves = graph.nodes("Split", x.name, sizes, outputs=["_1", "_2"], axis=-1)
     first = _first_step(graph, halves[1])
     last_step = _last_step(graph, halves[0], ends)
     if layer.merge == "concat":
