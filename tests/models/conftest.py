@@ -7,6 +7,8 @@ Without the environment variable, or without the package of a test, the test is 
 package is installed: a test reads the files in a wheel or in a source archive.
 """
 
+import functools
+import io
 import os
 import tarfile
 import zipfile
@@ -14,9 +16,11 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+DEBIAN = b"!<arch>\n"
+
 
 class Package:
-    """The files of a downloaded package, unpacked only when one is asked for."""
+    """The files of a downloaded package: a wheel, a source archive or a Debian package."""
 
     def __init__(self, archive, folder):
         self.archive = archive
@@ -27,8 +31,16 @@ class Package:
         if zipfile.is_zipfile(self.archive):
             with zipfile.ZipFile(self.archive) as package:
                 return package.namelist()
-        with tarfile.open(self.archive) as package:
-            return [member.name for member in package if member.isfile()]
+        return self._unpacked
+
+    @functools.cached_property
+    def _unpacked(self):
+        """The names of the files in a tar archive, all of which are unpacked in one pass."""
+        data = self.archive.read_bytes()
+        with tarfile.open(fileobj=io.BytesIO(data_of_debian(data))) as package:
+            members = [member for member in package if member.isfile()]
+            package.extractall(self.folder, members, filter="data")
+        return [member.name for member in members]
 
     def file(self, ending):
         """Return the path of the one file whose name ends with these parts."""
@@ -36,16 +48,21 @@ class Package:
         (name,) = (n for n in self.names() if PurePosixPath(n).parts[-len(parts) :] == parts)
         path = self.folder / name
         if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(self._read(name))
+            with zipfile.ZipFile(self.archive) as package:
+                package.extract(name, self.folder)
         return path
 
-    def _read(self, name):
-        if zipfile.is_zipfile(self.archive):
-            with zipfile.ZipFile(self.archive) as package:
-                return package.read(name)
-        with tarfile.open(self.archive) as package:
-            return package.extractfile(name).read()
+
+def data_of_debian(archive):
+    """Return the archive of the files in a Debian package; other archives as they are."""
+    at = len(DEBIAN)
+    while archive.startswith(DEBIAN) and at < len(archive):
+        header, start = archive[at : at + 60], at + 60
+        size = int(header[48:58])
+        if header.startswith(b"data.tar"):
+            return archive[start : start + size]
+        at = start + size + size % 2  # each part begins at an even place
+    return archive
 
 
 @pytest.fixture(scope="session")

@@ -50,7 +50,9 @@ def test_each_node_alone(path):
         h0 = rng.normal(size=(gru.num_directions, B, gru.hidden_size)).astype(np.float32)
         session = File(path).alone(node)
         results = session.run(None, {node.input[0]: x, node.input[5]: h0})
-        assert largest_difference(gru, x, h0, *results) < 1e-5
+        # One GRU of nsnet2 makes rounding errors grow with the steps if its input is random:
+        # both results are 1.5e-5 from that of float64.
+        assert largest_difference(gru, x, h0, *results) < 3e-5
 
 
 def test_each_node_in_its_graph(path):
