@@ -125,3 +125,37 @@ def test_a_description_that_does_not_fit_is_refused(tmp_path, capsys):
     np.savez(tmp_path / "bad.npz", pygru=np.array(description), weight=np.ones(3))
     assert main(tmp_path / "bad.npz") == 1
     assert "the description is not valid" in capsys.readouterr().err
+
+
+# ---- beside the library that wrote the file --------------------------------------------------
+
+
+def test_a_check_needs_the_library(plain, capsys):
+    assert main(plain, "--name", "enc", *KNOWN, "--check") == 0
+    assert capsys.readouterr().out.splitlines()[-1] == (
+        "enc: not checked: no library runs the weights of NumPy archive by themselves"
+    )
+
+
+@pytest.mark.slow
+def test_a_check_compares_with_torch(tmp_path, capsys, monkeypatch):
+    torch = pytest.importorskip("torch")
+    module = torch.nn.GRU(I, H, 2, bidirectional=True)
+    torch.save(
+        {"model": {f"rnn.{n}": v for n, v in module.state_dict().items()}}, tmp_path / "m"
+    )
+    assert main(tmp_path / "m", "--check") == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert f"torch {torch.__version__} differs by at most" in line
+    assert float(line.split()[-1]) < 1e-13
+    # Weights that are not those of the file are noticed.
+    real = pygru.io.FoundGRU.build
+
+    def wrong(self, **options):
+        gru = real(self, **options)
+        gru.parameters["weight_hh_l1"][0] += 0.1
+        return gru
+
+    monkeypatch.setattr(pygru.io.FoundGRU, "build", wrong)
+    assert main(tmp_path / "m", "--check") == 1
+    assert "do not agree" in capsys.readouterr().err

@@ -33,17 +33,41 @@ def run(options: argparse.Namespace) -> None:
             raise CommandError(f"{target} exists; use --force to replace it")
     found = inspect(options.file)
     _say(options.file, found)
-    if target is None:
-        return
     given = {name: getattr(options, name) for name in OPEN_OPTIONS}
     given = {name: value for name, value in given.items() if value is not None}
     try:
-        model = model_of(options.file, options.name, **given)
+        agrees = not options.check or _check(options.file, found, options.name, given)
+        model = None if target is None else model_of(options.file, options.name, **given)
     except ValueError as error:
         raise CommandError(_in_words_of_the_command(str(error))) from error
-    print(f"\n{model!r}")
-    _write(model, target)
-    print(f"wrote {target}")
+    if target is not None:
+        print(f"\n{model!r}")
+        _write(model, target)
+        print(f"wrote {target}")
+    if not agrees:
+        raise CommandError("pygru and the library that wrote the file do not agree")
+
+
+def _check(path: str, found: Inspection, name: str | None, given: dict[str, Any]) -> bool:
+    """Compare the GRUs with their originals, print a line for each, and say if all agree."""
+    from pygru.io.checking import Unchecked, check
+    from pygru.io.found import Contents, choose
+
+    grus = list(found)
+    if name is not None:
+        grus = [choose(Contents(grus, found.refused), name, "name", path)]
+    print()
+    agrees = True
+    for gru in grus:
+        built = gru.build(**given)
+        try:
+            result = check(path, gru, built)
+        except Unchecked as error:
+            print(f"{gru.name}: not checked: {error}")
+            continue
+        agrees = agrees and result.agrees
+        print(f"{gru.name}: {result.library} differs by at most {result.difference:.1e}")
+    return agrees
 
 
 def _say(path: str, found: Inspection) -> None:
@@ -58,7 +82,7 @@ def _say(path: str, found: Inspection) -> None:
             cells = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)]
             print("  ".join(cells).rstrip())
     for gru in found:
-        lines = [f"  {name}: {text}" for name, text in gru.evidence.items()]
+        lines = [f"  {', '.join(names)}: {text}" for text, names in _by_evidence(gru).items()]
         lines += [f"  {name}: the file does not say" for name in gru.unknown]
         if lines:
             print("", gru.name, *lines, sep="\n")
@@ -66,6 +90,14 @@ def _say(path: str, found: Inspection) -> None:
         print("\nno GRU for pygru:")
         for name, why in found.refused.items():
             print(f"  {name}: {why}")
+
+
+def _by_evidence(gru: FoundGRU) -> dict[str, list[str]]:
+    """The options that each piece of evidence is for."""
+    options: dict[str, list[str]] = {}
+    for name, text in gru.evidence.items():
+        options.setdefault(text, []).append(name)
+    return options
 
 
 def _row(gru: FoundGRU) -> tuple[str, ...]:

@@ -165,6 +165,8 @@ def _add_convert(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", help=".pt, .pth, .bin, .safetensors, .keras, .h5, .onnx, .npz; "
                         "its kind is found by its contents")  # fmt: skip
     parser.add_argument("--name", metavar="NAME", help="which GRU, by its name in the table")
+    parser.add_argument("--check", action="store_true", help="run each GRU in the library that "
+                        "wrote the file too, if it is installed, and compare")  # fmt: skip
     add = parser.add_argument_group("what the file does not say").add_argument
     add("--variant", choices=("chung", "cho", "pytorch"), help="the equations")
     add("--activation", metavar="NAME", help="of the candidate, such as tanh")
