@@ -22,6 +22,8 @@ PACKAGES = [
     "pygru.data",
     "pygru.forecasting",
     "pygru.io",
+    "pygru.io.hdf5",
+    "pygru.io.keras",
     "pygru.io.onnx",
     "pygru.io.torch",
     "pygru.nn",

@@ -1,0 +1,1 @@
+"""HDF5 files of h5py and Keras, read without either, in work bounded by their size."""

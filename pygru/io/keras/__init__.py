@@ -1,0 +1,1 @@
+"""Models of Keras: reading ``.keras`` and HDF5 files, layers, and writing weights."""
