@@ -37,6 +37,7 @@ from pygru.nn.attention_pooling import AttentionOverTime
 from pygru.nn.beam import Translation
 from pygru.nn.dropout import Dropout
 from pygru.nn.embedding import Embedding
+from pygru.nn.feature_scale import FeatureScale
 from pygru.nn.last import Last
 from pygru.nn.layer import Layer, RecurrentLayer
 from pygru.nn.layer_norm import LayerNorm
@@ -63,6 +64,8 @@ from pygru.variant import Variant
 
 if TYPE_CHECKING:
     from pygru.io.from_arrays import from_arrays
+    from pygru.io.keras.export import to_keras
+    from pygru.io.keras.reading import from_keras
     from pygru.io.onnx.export import to_onnx
     from pygru.io.onnx.reading import from_onnx
     from pygru.io.torch.export import to_torch
@@ -72,8 +75,10 @@ if TYPE_CHECKING:
 # file of another library, and `import pygru` should be quick.
 LAZY = {
     "from_arrays": "pygru.io.from_arrays",
+    "from_keras": "pygru.io.keras.reading",
     "from_onnx": "pygru.io.onnx.reading",
     "from_torch": "pygru.io.torch.from_torch",
+    "to_keras": "pygru.io.keras.export",
     "to_onnx": "pygru.io.onnx.export",
     "to_torch": "pygru.io.torch.export",
 }
@@ -94,6 +99,7 @@ __all__ = [
     "Dropout",
     "EarlyStopping",
     "Embedding",
+    "FeatureScale",
     "FormatError",
     "GRUOptions",
     "Gates",
@@ -125,6 +131,7 @@ __all__ = [
     "clip_grad_norm",
     "find_learning_rate",
     "from_arrays",
+    "from_keras",
     "from_onnx",
     "from_torch",
     "get_include",
@@ -141,6 +148,7 @@ __all__ = [
     "schedules",
     "set_num_threads",
     "show_config",
+    "to_keras",
     "to_onnx",
     "to_torch",
     "unpad_sequences",

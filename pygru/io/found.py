@@ -56,6 +56,9 @@ class FoundGRU:
         For an option, what in the file says so.
     unknown : tuple of str
         The options that change the result and that the file does not state.
+    usual : tuple of str
+        Options that the file does not state either, and that nearly always have their default
+        value. The caller may give another one, and need not.
     arrays : dict of str to ndarray
         The weights by pygru's names, with the gates as rows in the order r, z, n; in the
         file's own order if ``"gate_order"`` is unknown.
@@ -89,6 +92,7 @@ class FoundGRU:
     options: Mapping[str, Any]
     evidence: Mapping[str, str] = field(default_factory=dict)
     unknown: tuple[str, ...] = ()
+    usual: tuple[str, ...] = ()
     arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict, repr=False)
 
     @property
@@ -195,10 +199,14 @@ class FoundGRU:
 
     def _refuse_contradictions(self, options: Mapping[str, Any]) -> None:
         for name in (*FIXED, *EQUATIONS):
-            if name not in options or name in self.unknown:
+            if name not in options or name in (*self.unknown, *self.usual):
                 continue
             stated = self.options.get(name, DEFAULTS.get(name))
-            sizes = {"input_size": self.input_size, "hidden_size": self.hidden_size}
+            sizes: dict[str, Any] = {
+                "input_size": self.input_size,
+                "hidden_size": self.hidden_size,
+                "bidirectional": self.bidirectional,  # without it there is no merge
+            }
             given = GRUOptions(**{**sizes, name: options[name]})
             said = GRUOptions(**{**sizes, name: stated})
             if getattr(given, name) != getattr(said, name):

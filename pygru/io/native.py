@@ -33,6 +33,7 @@ from pygru.nn.attention import Attention
 from pygru.nn.attention_pooling import AttentionOverTime
 from pygru.nn.dropout import Dropout
 from pygru.nn.embedding import Embedding
+from pygru.nn.feature_scale import FeatureScale
 from pygru.nn.last import Last
 from pygru.nn.layer_norm import LayerNorm
 from pygru.nn.linear import Linear
@@ -61,6 +62,7 @@ CLASSES: Classes = {
         Dropout,
         Activation,
         LayerNorm,
+        FeatureScale,
         Last,
         MeanOverTime,
         MaxOverTime,

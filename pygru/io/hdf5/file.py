@@ -151,9 +151,7 @@ class _Object:
         raw = cursor.take(count * datatype.dtype.itemsize)
         return text, self._decoded(np.frombuffer(raw, datatype.dtype), datatype, shape)
 
-    def _decoded(
-        self, values: NDArray[Any], datatype: Datatype, shape: tuple[int, ...]
-    ) -> Any:
+    def _decoded(self, values: NDArray[Any], datatype: Datatype, shape: tuple[int, ...]) -> Any:
         """An attribute's or dataset's elements: an array, or a scalar as Python's own."""
         if datatype.is_variable_text:
             texts = [self._text(reference) for reference in values.reshape(-1).tolist()]
@@ -356,5 +354,3 @@ def from_bfloat16(values: NDArray[Any]) -> NDArray[np.float32]:
     bits = values.view(values.dtype.str.replace("i", "u").replace("f", "u"))
     result: NDArray[np.float32] = (bits.astype(np.uint32) << 16).view(np.float32)
     return result
-
-

@@ -1,0 +1,106 @@
+"""The order of the layers of a Keras model, if each reads the output of the one before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pygru.io.keras.functions import Unsupported
+from pygru.io.keras.nodes import SEQUENTIAL, WRAPPER, Node
+
+INPUT = "InputLayer"
+
+
+def chain_of(tree: Node) -> list[Node]:
+    """Return the layers of a model in the order in which they run, without its inputs.
+
+    Models in models are replaced by their layers.
+
+    Raises
+    ------
+    Unsupported
+        If the layers are no chain; the text says why.
+    """
+    if not tree.is_model:
+        raise Unsupported(f"the layers of a {tree.kind} are not listed in its configuration")
+    children = list(tree.children)
+    if tree.kind != SEQUENTIAL:
+        children = _in_order(tree)
+    layers: list[Node] = []
+    for child in children:
+        if child.kind == WRAPPER and child.children:
+            raise Unsupported(f"{child.name!r} is a {WRAPPER} of a whole model")
+        if child.is_model:
+            layers += chain_of(child)
+        elif child.kind != INPUT:
+            layers.append(child)
+    return layers
+
+
+def _in_order(model: Node) -> list[Node]:
+    """The layers of a functional model, from its output back to its only input."""
+    by_name = {child.name: child for child in model.children}
+    outputs = _outputs(model.config.get("output_layers"))
+    if len(outputs) != 1:
+        raise Unsupported(f"{model.name!r} has {len(outputs)} outputs")
+    name = outputs[0]
+    order: list[Node] = []
+    while True:
+        node = by_name.pop(name, None)
+        if node is None:
+            raise Unsupported(f"the layer {name[:80]!r} is called more than once")
+        order.append(node)
+        if node.kind == INPUT:
+            break
+        name = _before(node)
+    if by_name:
+        raise Unsupported(f"{next(iter(by_name))!r} is beside the chain of the other layers")
+    return order[::-1]
+
+
+def _outputs(value: Any) -> list[str]:
+    """The names in ``output_layers``: ``[name, 0, 0]``, or a list of such lists."""
+    if not isinstance(value, list):
+        return []
+    entries = [value] if value and isinstance(value[0], str) else value
+    return [entry[0] for entry in entries if _is_reference(entry)]
+
+
+def _before(node: Node) -> str:
+    """The name of the only layer whose output a layer reads."""
+    if len(node.inbound) != 1:
+        raise Unsupported(f"the layer {node.name!r} is called {len(node.inbound)} times")
+    call = node.inbound[0]
+    if isinstance(call, dict):  # Keras 3
+        given = _listed(call.get("args"))
+        given = given[0] if len(given) == 1 and isinstance(given[0], list) else given
+        arguments = [_referred(each) for each in given]
+        more = call.get("kwargs")
+        more = more if isinstance(more, dict) else {}
+    else:  # [[name, node, tensor, arguments]] in Keras 1 and 2
+        entries = [entry for entry in _listed(call) if _is_reference(entry)]
+        arguments = [entry[0] for entry in entries]
+        more = {}
+        for entry in entries:
+            more |= entry[3] if len(entry) > 3 and isinstance(entry[3], dict) else {}
+    if len(arguments) != 1 or arguments[0] is None:
+        count = len(arguments)
+        raise Unsupported(f"the layer {node.name!r} has {count} input{'s' * (count != 1)}")
+    for name, value in more.items():
+        if value is not None and not isinstance(value, bool):
+            raise Unsupported(f"the layer {node.name!r} is called with {name[:80]}=")
+    return str(arguments[0])
+
+
+def _referred(value: Any) -> str | None:
+    """The layer whose output an argument of Keras 3 is."""
+    config = value.get("config") if isinstance(value, dict) else None
+    history = config.get("keras_history") if isinstance(config, dict) else None
+    return history[0] if _is_reference(history) else None
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _is_reference(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], str)
