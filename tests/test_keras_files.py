@@ -8,7 +8,6 @@ beside them. Neither Keras nor h5py is needed here.
 import io
 import json
 import pathlib
-import struct
 import warnings
 import zipfile
 
@@ -17,7 +16,6 @@ import pytest
 
 import pygru
 from pygru import GRU, FormatError, Last, Sequential
-from pygru.io import keras as _  # noqa: F401 (the package exists without Keras)
 from pygru.io.keras.reading import arrays, contents
 
 DATA = pathlib.Path(__file__).parent / "data"
@@ -104,7 +102,7 @@ def test_an_imported_model_is_saved_and_loaded(tmp_path):
 def test_the_layers_of_an_imported_model():
     model = pygru.from_keras(path_of(3, "masked", ".keras"))
     names = [type(each).__name__ for each in model.layers]
-    assert names == "Masking FeatureScale GRU GRU Last Linear Activation".split()
+    assert names == ["Masking", "FeatureScale", "GRU", "GRU", "Last", "Linear", "Activation"]
     assert model.layers[2].merge == "sum"
     assert model.layers[2].zero_output_for_mask
     assert model.layers[2].variant == pygru.Variant.named("pytorch")
@@ -299,11 +297,9 @@ def test_hard_sigmoid_without_a_version_is_asked_for(tmp_path):
     path.write_bytes(archive_of(parts))
     with pytest.raises(ValueError, match="pass recurrent_activation="):
         pygru.from_keras(path)
-    x, y = expected(3, "masked")
     name = contents(path).grus[1].name
     gru = pygru.from_keras(path, name, recurrent_activation=NEW)
     assert gru.recurrent_activation == NEW
-    assert x.shape[0] == y.shape[0]
 
 
 def test_missing_keys_are_not_assumed(tmp_path):
@@ -346,8 +342,8 @@ def test_a_gru_that_reads_backwards(tmp_path):
     gru = contents(path).grus[1]
     assert gru.options["reverse"] is True
     assert "in which it reads" in gru.evidence["reverse"]
-    assert any(each == Last(reverse=True) or getattr(each, "reverse", False)
-               for each in pygru.from_keras(path).layers)  # fmt: skip
+    (last,) = (each for each in pygru.from_keras(path).layers if isinstance(each, Last))
+    assert last.reverse
 
 
 def test_time_major_and_dropout_of_the_state(tmp_path):
@@ -457,11 +453,9 @@ def test_the_name_that_new_versions_store_is_compared(tmp_path):
     """A mapping from classes to layers that went wrong does not stay unnoticed."""
 
     def change(config):
-        layers = config["config"]["layers"]
         layer(config, "gru")["name"] = "another"
-        assert len(layers) == 7
 
-    with pytest.raises(FormatError, match="the weights of 'another' are those of 'gru_?"):
+    with pytest.raises(FormatError, match="the weights of 'another' are those of 'gru"):
         pygru.from_keras(changed(tmp_path, change))
 
 
@@ -470,4 +464,3 @@ def test_truncated_files_are_refused():
     for size in range(0, len(data) - 1, 97):
         with pytest.raises(FormatError):
             list(arrays(data[:size]).values())
-    assert struct.calcsize("<Q") == 8

@@ -79,7 +79,7 @@ def read_messages(data: memoryview, address: int, limits: Limits) -> list[Messag
         that Keras and h5py do not use.
     """
     cursor = Cursor(data, address)
-    is_new = data[address : address + 4] == b"OHDR"
+    is_new = bytes(data[address : address + 4]) == b"OHDR"
     # What is still to be read: (begin, size) of blocks of messages.
     blocks = [_begin_new(cursor)] if is_new else [_begin_old(cursor)]
     has_order = is_new and bool(data[address + 5] & 0x04)

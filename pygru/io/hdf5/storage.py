@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,7 +106,7 @@ def read_elements(
     data: memoryview,
     layout: Layout,
     filters: tuple[int, ...],
-    dtype: np.dtype,  # type: ignore[type-arg]
+    dtype: np.dtype[Any],
     shape: tuple[int, ...],
     limits: Limits,
 ) -> NDArray[np.generic]:
@@ -143,7 +143,7 @@ def _in_chunks(
     data: memoryview,
     layout: Layout,
     filters: tuple[int, ...],
-    dtype: np.dtype,  # type: ignore[type-arg]
+    dtype: np.dtype[Any],
     shape: tuple[int, ...],
     limits: Limits,
 ) -> NDArray[np.generic]:

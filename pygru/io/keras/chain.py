@@ -94,8 +94,8 @@ def _before(node: Node) -> str:
 def _referred(value: Any) -> str | None:
     """The layer whose output an argument of Keras 3 is."""
     config = value.get("config") if isinstance(value, dict) else None
-    history = config.get("keras_history") if isinstance(config, dict) else None
-    return history[0] if _is_reference(history) else None
+    history: Any = config.get("keras_history") if isinstance(config, dict) else None
+    return str(history[0]) if history and _is_reference(history) else None
 
 
 def _listed(value: Any) -> list[Any]:

@@ -93,7 +93,7 @@ class Conversion:
         """Return the dtype of a layer with these weights."""
         asked = self.options.get("dtype")
         if asked is not None:
-            return np.dtype(asked).name
+            return str(np.dtype(asked).name)
         return "float64" if any(array.dtype == np.float64 for array in arrays) else "float32"
 
     def _distributed(self, node: Node) -> None:
