@@ -83,6 +83,9 @@ LAZY = {
     "to_torch": "pygru.io.torch.export",
 }
 
+# Submodules that are imported when they are used first.
+LAZY_MODULES = ("conformance",)
+
 __all__ = [
     "GRU",
     "SGD",
@@ -156,10 +159,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """A name of ``LAZY``, or the version: what takes a while is looked up when it is used."""
-    if name in LAZY:
+    """A lazy name, or the version: what takes a while is looked up when it is used."""
+    if name in LAZY or name in LAZY_MODULES:
         import importlib
 
+        if name in LAZY_MODULES:
+            return importlib.import_module(f"pygru.{name}")
         return getattr(importlib.import_module(LAZY[name]), name)
     if name == "__version__":
         from importlib import metadata

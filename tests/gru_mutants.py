@@ -64,6 +64,18 @@ FORWARD = {
     "reset-not-used": [AFTER, AFTER.replace("r * ", ""), BEFORE, BEFORE.replace("r * ", "")],
     "no-bias": [B_OLD, "b = nothing", C_OLD, "c = nothing"],
     "no-bias-hh": [C_OLD, "c = nothing"],
+    "candidate-of-z": [
+        "return W_r, W_z, W_n, U_r, U_z, U_n, b_r, b_z, b_n, c_r, c_z, c_n",
+        "return W_r, W_z, W_z, U_r, U_z, U_z, b_r, b_z, b_z, c_r, c_z, c_z",
+    ],
+    "no-bias-hn": [
+        "return W_r, W_z, W_n, U_r, U_z, U_n, b_r, b_z, b_n, c_r, c_z, c_n",
+        "return W_r, W_z, W_n, U_r, U_z, U_n, b_r, b_z, b_n, c_r, c_z, 0 * c_n",
+    ],
+    "only-bias-hn": [
+        "return W_r, W_z, W_n, U_r, U_z, U_n, b_r, b_z, b_n, c_r, c_z, c_n",
+        "return W_r, W_z, W_n, U_r, U_z, U_n, b_r, b_z, b_n, 0 * c_r, 0 * c_z, c_n",
+    ],
     "biases-twice": [B_OLD, f"b = 2 * {B_OLD[4:]}", C_OLD, f"c = 2 * {C_OLD[4:]}"],
     "bias-for-both": [C_OLD, "c = b"],
     "reversed-output": [

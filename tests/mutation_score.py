@@ -9,6 +9,8 @@ they show what the change alone hides. A bug survives a suite if the outputs of 
 are right to 1e-4, or to 1e-9 for the gradients. docs/conformance.md has the result.
 """
 
+import itertools
+import random
 import warnings
 from dataclasses import replace
 
@@ -16,7 +18,7 @@ import numpy as np
 from gru_mutants import FORWARD, GRADIENTS
 from plain_gru import gru, mutant
 
-from pygru.conformance import Case, cases
+from pygru.conformance import Case, cases, check
 from pygru.conformance.layouts import from_order
 
 TOLERANCE = 1e-4
@@ -139,6 +141,25 @@ def survives(target, suite, gradients=False):
     return True
 
 
+def name_pairs(count=80, seed=1):
+    """Plant random pairs of bugs, and print those that do not get both names."""
+    pairs = list(itertools.combinations(FORWARD, 2))
+    random.Random(seed).shuffle(pairs)
+    tried, named = 0, 0
+    for pair in pairs[:count]:
+        try:
+            target = mutant(*(part for name in pair for part in FORWARD[name]))
+        except AssertionError:  # both change the same line
+            continue
+        findings = check(target, variant="after-keep").findings
+        keys = {key for finding in findings for key in finding.keys}
+        complete = keys == set(pair) and all(finding.keys for finding in findings)
+        tried, named = tried + 1, named + complete
+        if not complete:
+            print(pair, "got", [(finding.keys, len(finding.cases)) for finding in findings])
+    print(f"{named} of {tried} random pairs have both names")
+
+
 def main():
     suites = {
         "onnx": list(of_onnx()),
@@ -160,6 +181,8 @@ def main():
                 if survives(mutant(*change), suite, kind == "gradients")
             ]
             print(f"{name}: {len(alive)}: {', '.join(alive)}")
+    print()
+    name_pairs()
 
 
 if __name__ == "__main__":

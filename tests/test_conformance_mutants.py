@@ -5,9 +5,12 @@ case that shows a bug is missing, if a mistake gets the wrong name, or if a righ
 wrong.
 """
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from gru_mutants import FORWARD, GRADIENTS
+from mutation_score import survives, with_constant_weights, with_one_step
 from plain_gru import gru, mutant
 
 from pygru.conformance import check
@@ -74,6 +77,28 @@ def test_a_bug_is_found_and_named(name):
 @pytest.mark.parametrize("name", GRADIENTS)
 def test_a_bug_in_the_gradients_is_found_and_named(name):
     check_gradients(name, "*")
+
+
+def test_what_the_page_says_of_other_suites():
+    """Without the tests of ONNX, which need its package: see mutation_score.py."""
+    page = (Path(__file__).parent.parent / "docs" / "conformance.md").read_text("utf-8")
+    assert f"We planted {len(FORWARD)} mistakes in the outputs" in page
+    assert f"{len(GRADIENTS)} more mistakes are in the gradients" in page
+    assert f"each of the {len(FORWARD) + len(GRADIENTS)} mistakes" in page
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("row", "suite"),
+    [("with one step and without h0", with_one_step), ("with constant", with_constant_weights)],
+)
+def test_how_many_bugs_pass_other_suites(row, suite):
+    page = (Path(__file__).parent.parent / "docs" / "conformance.md").read_text("utf-8")
+    found = list(suite())
+    assert survives(gru, found)
+    alive = [name for name, change in FORWARD.items() if survives(mutant(*change), found)]
+    line = next(line for line in page.splitlines() if f"| the vectors {row}" in line)
+    assert line.endswith(f"| {len(found)} | {len(alive)} |")
 
 
 @pytest.mark.parametrize("other", ["update", "recurrent-columns"])

@@ -67,6 +67,26 @@ def bias_times(input_side: float, recurrent_side: float) -> Before:
     return before
 
 
+def candidate_of_update_gate(case: Case) -> Case | None:
+    """The weights and biases of z in the place of those of n."""
+
+    def change(array: NDArray[Any]) -> NDArray[Any]:
+        r, z, _ = np.split(array, 3)
+        return np.concatenate([r, z, z])
+
+    return _with_parameters(case, change, "weight", "bias")
+
+
+def recurrent_bias_parts(*kept: float) -> Before:
+    """bias_hh, with the blocks of r, z and n multiplied by 0 or 1."""
+
+    def before(case: Case) -> Case | None:
+        factors = np.repeat(kept, case.hidden_size)
+        return _with_parameters(case, lambda a: a * factors, "bias_hh")
+
+    return before
+
+
 def one_bias_for_both(case: Case) -> Case | None:
     """bias_ih in the place of bias_hh."""
     if case.bias == "none":

@@ -116,8 +116,23 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
         "the reset gate is not used",
         mistakes=Mistakes(reset_acts_on="nothing"),
     ),
+    Hypothesis(
+        "candidate-of-z",
+        "the candidate is computed with the weights of the update gate",
+        before=inputs.candidate_of_update_gate,
+    ),
     Hypothesis("no-bias", "the biases are missing", before=inputs.bias_times(0, 0)),
     Hypothesis("no-bias-hh", "bias_hh is missing", before=inputs.bias_times(1, 0)),
+    Hypothesis(
+        "no-bias-hn",
+        "the recurrent bias of the candidate is missing",
+        before=inputs.recurrent_bias_parts(1, 1, 0),
+    ),
+    Hypothesis(
+        "only-bias-hn",
+        "bias_hh is missing in the gates r and z",
+        before=inputs.recurrent_bias_parts(0, 0, 1),
+    ),
     Hypothesis("no-bias-ih", "bias_ih is missing", before=inputs.bias_times(0, 1)),
     Hypothesis("biases-twice", "the biases are added twice", before=inputs.bias_times(2, 2)),
     Hypothesis("bias-hh-twice", "bias_hh is added twice", before=inputs.bias_times(1, 2)),
