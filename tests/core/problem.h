@@ -131,6 +131,24 @@ static int64_t length_of(const problem *p, int64_t b) {
     return p->lengths == NULL ? p->T : p->lengths[b];
 }
 
+/* The time step that is the s-th that a direction visits in a sequence. */
+static int64_t time_of_visit(const problem *p, int64_t direction, int64_t b, int64_t s) {
+    const int backwards = direction == 1 || p->config.reverse;
+    return backwards ? length_of(p, b) - 1 - s : s;
+}
+
+/* Whether some derivative of an activation is not continuous. */
+static int has_kinks(const pygru_config *c) {
+    return c->clip > 0 || c->activation.function > PYGRU_ACTIVATION_sigmoid ||
+           c->recurrent_activation.function > PYGRU_ACTIVATION_sigmoid;
+}
+
+/* Whether the gates are not limited, so that states may grow at every step. */
+static int has_large_gates(const pygru_config *c) {
+    return c->clip == 0 && (c->recurrent_activation.function == PYGRU_ACTIVATION_relu ||
+                            c->recurrent_activation.function == PYGRU_ACTIVATION_linear);
+}
+
 /* The number of parameters of one cell, counted here and not by the core. */
 static int64_t parameters_of_cell(const pygru_config *c, int64_t layer) {
     const int64_t H = c->hidden_size;
@@ -143,7 +161,8 @@ static problem problem_new(const pygru_config *config, int64_t T, int64_t B, int
                            int noise) {
     const int64_t LD = config->num_layers * config->num_directions;
     const int64_t width = config->num_directions * config->hidden_size;
-    const double weight = 1.0 / sqrt((double)config->hidden_size) + 0.1;
+    const double weight =
+        (1.0 / sqrt((double)config->hidden_size) + 0.1) * (has_large_gates(config) ? 0.25 : 1);
     problem p = {0};
     int64_t layer, i;
     p.config = *config;

@@ -9,6 +9,9 @@
  *   g (v - mean) / sqrt(variance + eps)
  * where mean and variance are taken over the H units of that gate.
  *
+ * Other activations take the places of tanh and sigma. With a clip, their arguments are limited to
+ * [-clip, clip] first. With `reverse` every sequence is read from its last step to its first.
+ *
  * It shares no code with the core, not even the order of the parameters in memory: per cell
  * weight_ih (3H, width), weight_hh (3H, H), bias_ih (3H), bias_hh (3H), gain_ih (3H),
  * gain_hh (3H), gates r, z, n. */
@@ -27,6 +30,38 @@ static double dot(int64_t n, const double *a, const double *b) {
 }
 
 static double sigma(double x) { return 1 / (1 + exp(-x)); }
+
+static double limited(double x, double low, double high) { return fmin(fmax(x, low), high); }
+
+/* The activation `f` of a sum, or `usual` if f is zeros. */
+static double reference_activation(const pygru_config *c, const pygru_activation *f, int usual,
+                                   double sum) {
+    const double x = c->clip > 0 ? limited(sum, -c->clip, c->clip) : sum;
+    switch (f->function == PYGRU_ACTIVATION_USUAL ? usual : f->function) {
+    case PYGRU_ACTIVATION_tanh:
+        return tanh(x);
+    case PYGRU_ACTIVATION_sigmoid:
+        return sigma(x);
+    case PYGRU_ACTIVATION_relu:
+        return fmax(x, 0);
+    case PYGRU_ACTIVATION_linear:
+        return x;
+    case PYGRU_ACTIVATION_softsign:
+        return x / (1 + fabs(x));
+    case PYGRU_ACTIVATION_hard_sigmoid:
+        return limited(f->alpha * x + f->beta, 0, 1);
+    default:
+        return NAN;
+    }
+}
+
+static double gate_of(const pygru_config *c, double sum) {
+    return reference_activation(c, &c->recurrent_activation, PYGRU_ACTIVATION_sigmoid, sum);
+}
+
+static double candidate_of(const pygru_config *c, double sum) {
+    return reference_activation(c, &c->activation, PYGRU_ACTIVATION_tanh, sum);
+}
 
 /* out (H) = the rows of a matrix (H, n) times v, normalised if there is a gain (H). */
 static void reference_sums(const pygru_config *c, int64_t n, const double *matrix,
@@ -67,8 +102,8 @@ static void reference_step(const pygru_config *c, int64_t width, const double *c
             a_r += b_x[j] + b_h[j];
             a_z += b_x[H + j] + b_h[H + j];
         }
-        r[j] = sigma(a_r);
-        z[j] = sigma(a_z);
+        r[j] = gate_of(c, a_r);
+        z[j] = gate_of(c, a_z);
         rh[j] = r[j] * h_in[j];
     }
     if (c->reset == PYGRU_RESET_BEFORE) {
@@ -78,7 +113,7 @@ static void reference_step(const pygru_config *c, int64_t width, const double *c
         const double bias_x = c->has_bias ? b_x[2 * H + j] : 0;
         const double bias_h = c->has_bias ? b_h[2 * H + j] : 0;
         const double a_x = from_x[2 * H + j] + bias_x, a_h = from_h[2 * H + j] + bias_h;
-        n[j] = c->reset == PYGRU_RESET_BEFORE ? tanh(a_x + a_h) : tanh(a_x + r[j] * a_h);
+        n[j] = candidate_of(c, a_x + (c->reset == PYGRU_RESET_BEFORE ? a_h : r[j] * a_h));
     }
     for (j = 0; j < H; j++) {
         h[j] = c->update == PYGRU_UPDATE_REPLACES ? (1 - z[j]) * h[j] + z[j] * n[j]
@@ -103,7 +138,7 @@ static void reference_forward(const problem *p, double *y, double *h_n) {
                 double *h = h_n + ((layer * D + d) * p->B + b) * H;
                 memcpy(h, p->h0 + (h - h_n), (size_t)H * sizeof *h);
                 for (s = 0; s < length; s++) {
-                    const int64_t row = (d == 0 ? s : length - 1 - s) * p->B + b;
+                    const int64_t row = time_of_visit(p, d, b, s) * p->B + b;
                     const int64_t state = ((layer * D + d) * p->B + b) * H;
                     const int64_t visit = (((layer * D + d) * p->T + s) * p->B + b) * H;
                     for (j = 0; j < H; j++) {
@@ -145,11 +180,13 @@ static double reference_loss(const problem *p) {
 }
 
 /* The slope of the loss when `values` (n), a part of the problem, change along `direction`. It
- * is computed by central differences over two distances, with an error of the fourth order. */
+ * is computed by central differences over two distances, with an error of the fourth order. The
+ * distances are smaller if the loss may have kinks, so that hardly any is between the points. */
 static double reference_slope(const problem *p, int64_t n, double *values,
                               const double *direction) {
     static const double weight[4] = {8.0 / 12, -8.0 / 12, -1.0 / 12, 1.0 / 12};
-    static const double distance[4] = {1e-3, -1e-3, 2e-3, -2e-3};
+    static const double distance[4] = {1, -1, 2, -2};
+    const double unit = has_kinks(&p->config) ? 1e-5 : 1e-3;
     double *saved = doubles(n);
     double slope = 0;
     int64_t i;
@@ -157,9 +194,9 @@ static double reference_slope(const problem *p, int64_t n, double *values,
     memcpy(saved, values, (size_t)n * sizeof *saved);
     for (k = 0; k < 4; k++) {
         for (i = 0; i < n; i++) {
-            values[i] = saved[i] + distance[k] * direction[i];
+            values[i] = saved[i] + unit * distance[k] * direction[i];
         }
-        slope += weight[k] * reference_loss(p) / 1e-3;
+        slope += weight[k] * reference_loss(p) / unit;
     }
     memcpy(values, saved, (size_t)n * sizeof *saved);
     free(saved);

@@ -322,6 +322,10 @@ static void check_bad_configs(void) {
     static const int64_t bad_sizes[] = {0, -1, -(INT64_C(1) << 40), INT64_MIN};
     static const int32_t bad_flags[] = {-1, 2, INT32_MAX, INT32_MIN};
     static const double bad_eps[] = {-1e-5, 2, -INFINITY, INFINITY, NAN};
+    static const double bad_factors[] = {-1, 1e-31, 1e31, -INFINITY, INFINITY, NAN};
+    static const double bad_alpha[] = {-1, 0, 1e-31, 1e31, -INFINITY, INFINITY, NAN};
+    static const double bad_beta[] = {-1e31, 1e31, INFINITY, NAN};
+    static const int32_t bad_codes[] = {-1, PYGRU_ACTIVATIONS_END_, INT32_MAX, INT32_MIN};
     static const int32_t bad_directions[] = {0, -1, 3, INT32_MAX, INT32_MIN};
     const pygru_config good = {
         3, 2, 2, 1, 1, PYGRU_RESET_AFTER, PYGRU_UPDATE_KEEPS, 0, 0, .norm_eps = 0};
@@ -349,6 +353,26 @@ static void check_bad_configs(void) {
         c = good, c.num_directions = bad_directions[i], check_bad_config(&c);
         c = good, c.norm_eps = bad_eps[i], check_bad_config(&c);
     }
+    for (i = 0; i < 6; i++) {
+        c = good, c.clip = bad_factors[i], check_bad_config(&c);
+    }
+    for (i = 0; i < 7; i++) {
+        const pygru_activation alpha = {PYGRU_ACTIVATION_hard_sigmoid, bad_alpha[i], 0.5};
+        const pygru_activation beta = {PYGRU_ACTIVATION_hard_sigmoid, 0.2, bad_beta[i % 4]};
+        c = good, c.activation = alpha, check_bad_config(&c);
+        c = good, c.activation = beta, check_bad_config(&c);
+        c = good, c.recurrent_activation = alpha, check_bad_config(&c);
+        c = good, c.recurrent_activation = beta, check_bad_config(&c);
+    }
+    for (i = 0; i < 4; i++) {
+        c = good, c.activation.function = bad_codes[i], check_bad_config(&c);
+        c = good, c.recurrent_activation.function = bad_codes[i], check_bad_config(&c);
+        c = good, c.reverse = bad_flags[i], check_bad_config(&c);
+    }
+    c = good, c.reverse = 1, c.num_directions = 2, check_bad_config(&c);
+    set_case("a single step in reverse");
+    c = good, c.reverse = 1;
+    CHECK_INT(pygru_step_workspace(&c, 1, &number), PYGRU_BAD_CONFIG);
     set_case("bad layer or direction");
     CHECK_INT(pygru_cell_of(&good, -1, 0, &cell), PYGRU_BAD_CONFIG);
     CHECK_INT(pygru_cell_of(&good, 2, 0, &cell), PYGRU_BAD_CONFIG);

@@ -122,6 +122,7 @@ int main(int argc, char **argv) {
     RUN(check_all_combinations(quick));
     RUN(check_noise(quick));
     RUN(check_norm(quick));
+    RUN(check_other_cells(quick));
     if (!quick) {
         RUN(check_large());
     }
