@@ -31,6 +31,7 @@ TESTS = [
     "test_engines.py",
     "test_noise.py",
     "test_layer_norm.py",
+    "test_other_cells.py",
     "test_masks.py",
 ]
 SUFFIXES = {"src_c": (".c", ".h"), "pygru": (".py", ".pyx")}
@@ -213,6 +214,38 @@ self.lengths = validation.as_lengths(of_each, self.B, self.T)
         "src_c",
         "recurrent ? NAME(product_gradients)(call, direction)",
         "recurrent ? NAME(gate_gradients)(call, direction)",
+    ),
+    Bug(
+        "other activations: the slopes of sigmoid and tanh swapped",
+        "src_c",
+        "EACH_UNIT(slope[j] = y[j] * (one - y[j]))",
+        "EACH_UNIT(slope[j] = (one + y[j]) * (one - y[j]))",
+    ),
+    Bug(
+        "other activations: r and z take that of n in backward",
+        "src_c",
+        "NAME(slopes_of)(&e->recurrent_activation, H, COLUMN_R, gates, d_gates);\n"
+        "        NAME(slopes_of)(&e->recurrent_activation, H, COLUMN_Z, gates, d_gates);",
+        "NAME(slopes_of)(&e->activation, H, COLUMN_R, gates, d_gates);\n"
+        "        NAME(slopes_of)(&e->activation, H, COLUMN_Z, gates, d_gates);",
+    ),
+    Bug(
+        "clipped sums have a gradient",
+        "src_c",
+        "EACH_UNIT(slope[j] = y[j] <= least || y[j] >= most ? zero : slope[j])",
+        "EACH_UNIT(slope[j] = y[j] <= -most || y[j] >= most ? zero : slope[j])",
+    ),
+    Bug(
+        "reading in reverse begins at the first step",
+        "src_c",
+        "return direction == plan->config.reverse ? t : length - 1 - t;",
+        "return direction == 0 ? t : length - 1 - t;",
+    ),
+    Bug(
+        "segments in reverse: the masks of zoneout by time instead of reading",
+        "pygru",
+        "self._unpacked(self._zoneout, before + step, sequence),",
+        "self._unpacked(self._zoneout, begin + step, sequence),",
     ),
     Bug(
         "the caller's floating-point state is not put back",

@@ -103,7 +103,7 @@ static void NAME(other_r_and_z)(const NAME(pygru_units) *p, int64_t row) {
 
 /* The sums of the candidate with the reset after the product, in their column of the gates. */
 ALWAYS_INLINE void NAME(add_reset_product)(int64_t n, const NAME(unit_arrays) *u, int stores) {
-    const REAL *r = u->sums[GATE_R], *z = u->sums[GATE_Z], *hn = u->sums[GATE_N];
+    const REAL *hn = u->sums[GATE_N], *r = u->sums[GATE_R], *z = u->sums[GATE_Z];
     REAL *sum_n = u->gates[COLUMN_N], *to_r = u->gates[COLUMN_R];
     REAL *to_z = u->gates[COLUMN_Z], *to_hn = u->gates[COLUMN_HN];
     int64_t j;
