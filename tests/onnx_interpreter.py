@@ -127,6 +127,8 @@ class Model:
         assert len(set(names)) == len(names), names
         known = [*self.constants, *(each.name for each in self.inputs)]
         for node in self.nodes:
+            if node.op != "GRU":  # the only operator here that may be without some
+                assert all(node.inputs) and all(node.outputs), node.name
             assert set(node.inputs) - {""} <= set(known), node.inputs
             known += [each for each in node.outputs if each]
         assert len(set(known)) == len(known), known
@@ -231,8 +233,24 @@ def softmax(x, axis):
 
 
 def gather_nd(data, places, batch_dims):
-    assert batch_dims == 1 and places.shape[1:] == (1,) and (places >= 0).all()
-    return np.stack([row[place] for row, (place,) in zip(data, places, strict=True)])
+    if batch_dims:
+        rows = zip(data, places, strict=True)
+        return np.array([gather_nd(*row, batch_dims - 1) for row in rows])
+    assert places.shape[-1] == 1 and (places >= 0).all()
+    return data[places[..., 0]]
+
+
+def top_k(x, count, *, axis, largest):
+    assert axis == 1 and largest == 0 and count.shape == (1,)
+    order = np.argsort(x, axis=1)[:, : count[0]]
+    return np.take_along_axis(x, order, axis=1), order
+
+
+def arg_max(x, *, axis, select_last_index=0):
+    assert axis == 1
+    if select_last_index:
+        return x.shape[1] - 1 - np.argmax(x[:, ::-1], axis=1)[:, np.newaxis]
+    return np.argmax(x, axis=1)[:, np.newaxis]
 
 
 def gather(data, places, axis=0):
@@ -255,8 +273,9 @@ def expand(x, shape):
 
 def reduced(function):
     def reduce(x, places=None, *, axes=None, keepdims):
-        assert keepdims == 0 and (places is None) != (axes is None)
-        return function(x, axis=tuple(axes if places is None else places))
+        assert (places is None) != (axes is None)
+        axes = tuple(axes if places is None else places)
+        return function(x, axis=axes, keepdims=bool(keepdims))
 
     return reduce
 
@@ -268,9 +287,13 @@ def cast(x, to):
 
 OPERATORS = {
     "Add": np.add,
+    "And": np.logical_and,
+    "ArgMax": arg_max,
     "Cast": cast,
     "Concat": lambda *arrays, axis: np.concatenate(arrays, axis),
+    "CumSum": lambda x, axis: np.cumsum(x, axis=axis),
     "Div": np.divide,
+    "Equal": np.equal,
     "Erf": erf,
     "Expand": expand,
     "GRU": gru,
@@ -283,6 +306,7 @@ OPERATORS = {
     "MatMul": np.matmul,
     "Max": np.maximum,
     "Mul": np.multiply,
+    "Not": np.logical_not,
     "Range": np.arange,
     "ReduceMax": reduced(np.max),
     "ReduceMean": reduced(np.mean),
@@ -298,6 +322,7 @@ OPERATORS = {
     "Squeeze": lambda x, axes: np.squeeze(x, tuple(axes)),
     "Sub": np.subtract,
     "Tanh": np.tanh,
+    "TopK": top_k,
     "Transpose": lambda x, perm: np.transpose(x, perm),
     "Unsqueeze": lambda x, axes: np.expand_dims(x, tuple(axes)),
     "Where": np.where,

@@ -47,7 +47,8 @@ def read(model, **options):
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
 def test_a_gru_over_whole_sequences(layers, bidirectional, variant):
     rng = np.random.default_rng(0)
-    for bias, batch_first, with_lengths, with_h0 in itertools.product([False, True], repeat=4):
+    for batch_first, with_lengths, with_h0 in itertools.product([False, True], repeat=3):
+        bias = with_h0 or layers > 1
         options = {"variant": variant, "dtype": np.float64}
         gru = pygru.GRU(I, H, layers, bias, batch_first, 0.0, bidirectional, **options)
         with_large_weights(rng, gru)
@@ -246,6 +247,87 @@ def test_states_have_the_dtype_of_their_layer(options):
         assert [each.dtype for each in values] == [np.float32, np.float64]
 
 
+# ---- masks ---------------------------------------------------------------------------------
+
+# One row without a step that counts, one that begins and one that ends with steps left out.
+MASK = np.array([[1, 0, 1, 1], [0, 0, 0, 0], [0, 1, 0, 0], [1, 1, 0, 1]], bool)
+MASKED_LENGTHS = [4, 3, 4, 3]
+
+
+def with_junk(x, mask, lengths=None):
+    """Put NaN where a step does not count, or a token that does not exist."""
+    counted = mask.copy()
+    for row, end in zip(counted, lengths or (), strict=False):
+        row[end:] = False
+    return np.where(counted if x.ndim == 2 else counted[..., np.newaxis], x, np.nan)
+
+
+@pytest.mark.parametrize("lengths", [None, MASKED_LENGTHS], ids=["whole", "ragged"])
+@pytest.mark.parametrize("zero_output_for_mask", [False, True])
+@pytest.mark.parametrize(
+    "direction",
+    [
+        *({}, {"reverse": True}, {"bidirectional": True}),
+        {"bidirectional": True, "merge": "mul", "num_layers": 1},
+    ],
+    ids=str,
+)
+def test_a_gru_with_a_mask(direction, zero_output_for_mask, lengths):
+    rng = np.random.default_rng(12)
+    x = with_junk(rng.standard_normal((B, T, I)), MASK, lengths)
+    ends = {} if lengths is None else {"lengths": np.array(lengths)}
+    for batch_first, start in itertools.product([False, True], ["zeros", "h0", "learned"]):
+        options = {"num_layers": 2, "batch_first": batch_first, "dtype": np.float64}
+        options |= {"learn_h0": start == "learned", **direction}
+        gru = pygru.GRU(I, H, zero_output_for_mask=zero_output_for_mask, **options)
+        with_large_weights(rng, gru)
+        given = {"x": x, "mask": MASK}
+        if not batch_first:
+            given = {name: array.swapaxes(0, 1) for name, array in given.items()}
+        if start == "h0":
+            given["h0"] = rng.standard_normal((gru.options.num_states, B, H))
+        written = read(gru, lengths=lengths is not None, mask=True, h0=start == "h0")
+        output, h_n = gru(given.pop("x"), **given, **ends)
+        result = written(x=x if batch_first else x.swapaxes(0, 1), **given, **ends)
+        np.testing.assert_allclose(result["output"], output, rtol=0, atol=1e-13)
+        np.testing.assert_allclose(result["h_n"], h_n, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("lengths", [None, MASKED_LENGTHS], ids=["whole", "ragged"])
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_with_a_mask(name, lengths):
+    rng = np.random.default_rng(13)
+    model = model_of(rng, *MODELS[name])
+    x = with_junk(padded(rng, B, T, I), MASK, lengths)
+    ends = {} if lengths is None else {"lengths": np.array(lengths)}
+    written = read(model, lengths=lengths is not None, mask=True, dtype=np.float64)
+    result = written(x=x, mask=MASK, **ends)
+    expected = model(x, mask=MASK, **ends)
+    if name == "nothing but a dropout":  # passes on what comes
+        expected = np.nan_to_num(expected)
+    np.testing.assert_allclose(result["output"], expected, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("with_mask", [False, True])
+@pytest.mark.parametrize("lengths", [None, MASKED_LENGTHS], ids=["whole", "ragged"])
+def test_masks_that_are_found_in_the_input(lengths, with_mask):
+    rng = np.random.default_rng(14)
+    ends = {} if lengths is None else {"lengths": np.array(lengths)}
+    options = {"lengths": lengths is not None, "mask": with_mask}
+    later = [gru(I, H, 2), linear(H, 2), gru(2, H, bidirectional=True)]
+    tokens = np.where(MASK, rng.integers(1, 5, (B, T)), 0)
+    x = np.where(MASK[..., np.newaxis], rng.standard_normal((B, T, I)), -0.5)
+    embedding = pygru.Embedding(5, I, mask_zero=True, dtype=np.float64)
+    given = {"mask": rng.integers(0, 2, (B, T)).astype(bool)} if with_mask else {}
+    for first, array in ((embedding, tokens), (pygru.Masking(-0.5), x)):
+        lasts = ([], [pygru.Last(bidirectional=True)], [pygru.MeanOverTime()])
+        for layers in ([linear(I, 2)], *([*later, *last] for last in lasts)):
+            model = model_of(rng, first, *layers)
+            result = read(model, **options)(x=array, **given, **ends)
+            expected = model(array, **given, **ends)
+            np.testing.assert_allclose(result["output"], expected, rtol=0, atol=1e-13)
+
+
 # ---- single steps --------------------------------------------------------------------------
 
 
@@ -390,15 +472,6 @@ def test_halves_of_an_unknown_number_of_features():
         onnx_bytes(model)
 
 
-def test_layers_that_leave_steps_out():
-    for first, message in (
-        (pygru.Embedding(4, I, mask_zero=True), "mask_zero=True: the operator GRU of ONNX"),
-        (pygru.Masking(), r"Masking\(\): cannot be written as ONNX"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            onnx_bytes(pygru.Sequential(first, gru(I, H)))
-
-
 class Derived(pygru.GRU):
     """A GRU that may compute something else."""
 
@@ -420,6 +493,8 @@ def test_a_layer_of_the_users_own(layer):
         ([gru(I, H, bidirectional=True)], r"layers\[0\], GRU.*its reverse direction begins"),
         ([gru(I, H, reverse=True)], r"layers\[0\], GRU.*it reads each sequence from its end"),
         ([pygru.Last(reverse=True)], r"layers\[0\], Last.*it takes the first step"),
+        ([pygru.Masking(), gru(I, H)], r"layers\[0\], Masking.*would have to refuse a step"),
+        ([pygru.Embedding(4, I, mask_zero=True)], r"layers\[0\], Embedding.*would have to"),
         ([gru(I, H), pygru.MeanOverTime()], r"layers\[1\], MeanOverTime.*needs all steps"),
         ([gru(I, H), pygru.MaxOverTime()], r"layers\[1\], MaxOverTime.*needs all steps"),
         ([gru(I, H), pygru.AttentionOverTime(H)], r"layers\[1\], AttentionOverTime.*needs all"),
@@ -440,6 +515,8 @@ def test_what_cannot_run_step_by_step(layers, message):
         ({"h0": np.zeros(3)}, TypeError, "h0 must be a bool, got ndarray"),
         ({"step": 1}, TypeError, "step must be a bool, got int"),
         ({"step": True, "lengths": True}, ValueError, "lengths must be False with step=True"),
+        ({"mask": np.ones(3)}, TypeError, "mask must be a bool, got ndarray"),
+        ({"step": True, "mask": True}, ValueError, "mask must be False with step=True"),
         ({"step": True, "h0": True}, ValueError, "h0 must be False with step=True"),
         ({"dtype": "float16"}, ValueError, "dtype must be float32 or float64, got float16"),
         ({"metadata": "units"}, TypeError, "metadata must be a mapping of names to texts"),

@@ -145,6 +145,57 @@ def test_a_model(name, lengths):
     assert_close(result["output"], expected)
 
 
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "ragged"])
+@pytest.mark.parametrize("zero_output_for_mask", [False, True])
+@pytest.mark.parametrize("direction", [{}, {"reverse": True}, {"bidirectional": True}], ids=str)
+def test_a_gru_with_a_mask(direction, zero_output_for_mask, lengths):
+    rng = np.random.default_rng(12)
+    options = {"zero_output_for_mask": zero_output_for_mask, **direction}
+    ends = {} if lengths is None else {"lengths": np.array(lengths)}
+    for batch_first in (False, True):
+        gru = pygru.GRU(I, H, 2, batch_first=batch_first, **options)
+        with_large_weights(rng, gru)
+        mask = rng.random((B, T)) < 0.5
+        x = np.where(mask[..., np.newaxis], rng.standard_normal((B, T, I)), np.nan)
+        given = {"x": as_float32(x), "mask": mask}
+        if not batch_first:
+            given = {name: array.swapaxes(0, 1) for name, array in given.items()}
+        given["h0"] = as_float32(rng.standard_normal((gru.options.num_states, B, H)))
+        result = Session(gru, lengths=lengths is not None, mask=True, h0=True)(**given, **ends)
+        output, h_n = gru(given.pop("x"), **given, **ends)
+        assert_close(result["output"], output)
+        assert_close(result["h_n"], h_n)
+
+
+@pytest.mark.parametrize("opset", [13, 17, 18, 26])
+@pytest.mark.parametrize("lengths", [None, LENGTHS], ids=["whole", "ragged"])
+def test_models_with_masks(lengths, opset):
+    if opset > onnx.defs.onnx_opset_version():
+        pytest.skip(f"onnx {onnx.__version__} does not know it yet")
+    rng = np.random.default_rng(13)
+    ends = {} if lengths is None else {"lengths": np.array(lengths)}
+    options = {"lengths": lengths is not None, "mask": True, "opset": opset}
+    mask = rng.random((B, T)) < 0.5
+    x = as_float32(np.where(mask[..., np.newaxis], rng.standard_normal((B, T, I)), np.nan))
+    for name, layers in MODELS.items():
+        if name == "nothing but a dropout" or (name == "a layer norm" and opset < 17):
+            continue
+        model = with_large_weights(rng, pygru.Sequential(*layers))
+        result = Session(model, **options)(x=x, mask=mask, **ends)["output"]
+        assert_close(result, model(x, mask=mask, **ends))
+    options["mask"] = False
+    tokens = rng.integers(0, 3, (B, T))
+    x = np.where(mask[..., np.newaxis], x, np.float32(-0.5))
+    for last in ([], [pygru.Last()], [pygru.MaxOverTime()]):
+        embedding = pygru.Embedding(3, I, mask_zero=True)
+        model = with_large_weights(rng, pygru.Sequential(embedding, gru(I, H), *last))
+        result = Session(model, **options)(x=tokens, **ends)["output"]
+        assert_close(result, model(tokens, **ends))
+        model = with_large_weights(rng, pygru.Sequential(pygru.Masking(-0.5), gru(I, H), *last))
+        result = Session(model, **options)(x=x, **ends)["output"]
+        assert_close(result, model(x, **ends))
+
+
 @pytest.mark.parametrize("opset", IR_VERSIONS)
 def test_every_version_of_the_operators(opset):
     if opset > onnx.defs.onnx_opset_version():

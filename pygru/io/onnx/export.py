@@ -20,10 +20,11 @@ from pygru.io.onnx.graph import IR_VERSIONS, Axis, Graph
 from pygru.io.onnx.gru_nodes import GRUNodes
 from pygru.io.onnx.layer_nodes import NODES
 from pygru.io.onnx.messages import MOST_BYTES, ModelProto, encode
-from pygru.io.onnx.values import BATCH, TIME, Ends, Value
+from pygru.io.onnx.values import BATCH, TIME, Steps, Value
 from pygru.nn.embedding import Embedding
 from pygru.nn.last import Last
 from pygru.nn.layer import Layer
+from pygru.nn.masking import Masking
 from pygru.nn.model import Model
 from pygru.nn.sequential import Sequential
 from pygru.nn.shapes import place
@@ -39,6 +40,7 @@ def to_onnx(
     *,
     opset: int = DEFAULT_OPSET,
     lengths: bool = False,
+    mask: bool = False,
     h0: bool = False,
     step: bool = False,
     dtype: DTypeLike | None = None,
@@ -54,8 +56,9 @@ def to_onnx(
     ----------
     model : GRU or Sequential
         A Sequential may consist of :class:`GRU`, :class:`Embedding`, :class:`Linear`,
-        :class:`LayerNorm`, :class:`Activation`, :class:`Dropout`, :class:`Last`,
-        :class:`MeanOverTime`, :class:`MaxOverTime` and :class:`AttentionOverTime`.
+        :class:`LayerNorm`, :class:`Activation`, :class:`Dropout`, :class:`Masking`,
+        :class:`Last`, :class:`MeanOverTime`, :class:`MaxOverTime` and
+        :class:`AttentionOverTime`.
     path : path-like
         An existing file is replaced, and stays intact if writing fails.
     opset : int
@@ -64,6 +67,9 @@ def to_onnx(
     lengths : bool
         Whether the file has an input ``lengths``, the valid steps of each sequence. Without it
         all steps are valid.
+    mask : bool
+        Whether the file has an input ``mask``, which says of each step whether it counts.
+        Without it only a :class:`Masking` or ``Embedding(mask_zero=True)`` leaves steps out.
     h0 : bool
         Whether the file has an input for the initial states of each GRU. Without it they are
         zeros, or those that the GRU has learned.
@@ -94,7 +100,7 @@ def to_onnx(
     -----
     The inputs and outputs are named as follows. B and T, the sizes of the batch and of the
     time, are chosen by each call. In a Sequential, ``<i>`` is the index of a GRU among the
-    layers. Tokens and lengths are int64.
+    layers. Tokens and lengths are int64, and a mask is bool.
 
     ===============  ====================================  ===================================
     name             of a GRU                              of a Sequential
@@ -102,6 +108,7 @@ def to_onnx(
     ``x``            (T, B, I), or (B, T, I) with          (B, T, I), or tokens (B, T)
                      ``batch_first``
     ``lengths``      (B,) with ``lengths=True``            (B,) with ``lengths=True``
+    ``mask``         (T, B) or (B, T) with ``mask=True``   (B, T) with ``mask=True``
     ``h0``           (L*D, B, H) with ``h0=True``          ``<i>.h0`` with ``h0=True``
     ``output``       like ``x``, with D*H features         what the model returns
     ``h_n``          (L*D, B, H)                           ``<i>.h_n`` with ``h0=True``
@@ -128,7 +135,14 @@ def to_onnx(
     if not isinstance(path, bytes):
         path = os.fspath(path)
     data = onnx_bytes(
-        model, opset=opset, lengths=lengths, h0=h0, step=step, dtype=dtype, metadata=metadata
+        model,
+        opset=opset,
+        lengths=lengths,
+        mask=mask,
+        h0=h0,
+        step=step,
+        dtype=dtype,
+        metadata=metadata,
     )
     write_atomically(path, data)
 
@@ -138,6 +152,7 @@ def onnx_bytes(
     *,
     opset: int = DEFAULT_OPSET,
     lengths: bool = False,
+    mask: bool = False,
     h0: bool = False,
     step: bool = False,
     dtype: DTypeLike | None = None,
@@ -146,12 +161,15 @@ def onnx_bytes(
     """Return the contents of the file that :func:`to_onnx` writes."""
     if not isinstance(model, (GRU, Sequential)):
         raise TypeError(_not_a_model(model))
-    lengths = validation.check_bool("lengths", lengths)
-    h0 = validation.check_bool("h0", h0)
-    if validation.check_bool("step", step) and (lengths or h0):
+    inputs = {
+        name: validation.check_bool(name, value)
+        for name, value in (("lengths", lengths), ("mask", mask), ("h0", h0))
+    }
+    if validation.check_bool("step", step) and any(inputs.values()):
+        name = next(name for name, value in inputs.items() if value)
         raise ValueError(
-            f"{'lengths' if lengths else 'h0'} must be False with step=True: the file of a "
-            "single step reads no lengths, and always reads the states"
+            f"{name} must be False with step=True: the file of a single step reads one step, "
+            "and always the states"
         )
     export = Export(
         model,
@@ -164,7 +182,7 @@ def onnx_bytes(
         if step:
             export.one_step()
         else:
-            export.whole_sequences(lengths, h0)
+            export.whole_sequences(*inputs.values())
         return encode(export.model_proto(metadata))
 
 
@@ -199,39 +217,50 @@ class Export:
         """Return the finished model."""
         return self.graph.model(f"Written by pygru from {self.model!r}", metadata)
 
-    def whole_sequences(self, with_lengths: bool, with_states: bool) -> None:
+    def whole_sequences(self, with_lengths: bool, with_mask: bool, with_states: bool) -> None:
         """Add everything that computes whole sequences.
 
         Parameters
         ----------
-        with_lengths, with_states : bool
-            Whether there is an input for the lengths, and for the states of each GRU.
+        with_lengths, with_mask, with_states : bool
+            Whether there is an input for the lengths, for the mask, and for the states of each
+            GRU.
         """
         graph = self.graph
         batch_first = self.model.batch_first
         axes = (BATCH, TIME) if batch_first else (TIME, BATCH)
         x = self._input("x", axes, "the input of every step")
-        ends = None
+        lengths = mask = None
         if with_lengths:
             about = "the number of valid steps of each sequence"
             lengths = graph.input("lengths", np.int64, (BATCH,), about)
-            ends = Ends(graph, lengths, x.name, time_axis=1 if batch_first else 0)
+        if with_mask:
+            mask = graph.input("mask", np.bool_, axes, "the steps that count")
+            if not batch_first:
+                mask = graph.node("Transpose", mask, perm=[1, 0])
+        steps = Steps(graph, x.name, 1 if batch_first else 0, lengths, mask)
+        if mask is not None and self.layers and not self.layers[0].takes_mask:
+            x = self._without_left_out(x, mask)
         states = []
         for index, layer in enumerate(self.layers):
             x = self._converted(x, index)
+            if isinstance(layer, (Masking, Embedding)):
+                with graph.named(self.prefixes[index]):
+                    found = layer_nodes.mask_of(graph, layer, x)
+                steps = steps if found is None else steps.masked(found)
             if not isinstance(layer, GRU):
-                x = self._layer(index, x, ends)
+                x = self._layer(index, x, steps)
                 continue
             h0 = self._state_input(index, "h0", "the initial states") if with_states else None
             with graph.named(self.prefixes[index]):
                 made = GRUNodes(graph, layer, x.dtype).whole_sequences(
-                    x.name, h0, ends, batch_first=batch_first
+                    x.name, h0, steps, batch_first=batch_first
                 )
             x = x._replace(name=made.output, features=layer.output_size, ends_with_zeros=True)
             states.append((index, made.h_n, x.dtype))
         about = "the output of every step" if x.has_steps else "the output of each sequence"
         sizes = axes if x.has_steps else (BATCH,)
-        output = layer_nodes.finished(graph, x, ends)
+        output = layer_nodes.finished(graph, x, steps)
         graph.output("output", output, x.dtype, (*sizes, self._output_size()), about)
         if with_states or isinstance(self.model, GRU):
             for index, h_n, dtype in states:
@@ -241,6 +270,7 @@ class Export:
         """Add everything that computes a single step."""
         graph = self.graph
         x = self._input("x_t", (BATCH,), "the input of one step")
+        steps = Steps(graph, x.name, 1, None, None)
         states = []
         for index, layer in enumerate(self.layers):
             refusal = _why_no_step(layer)
@@ -250,7 +280,7 @@ class Export:
             if isinstance(layer, Last):  # this step is the last one so far
                 continue
             if not isinstance(layer, GRU):
-                x = self._layer(index, x, None)
+                x = self._layer(index, x, steps)
                 continue
             h = self._state_input(index, "h", "the states before this step")
             with graph.named(self.prefixes[index]):
@@ -275,6 +305,14 @@ class Export:
         features = self.model.input_size or "features"
         value = self.graph.input(name, dtype, (*axes, features), about)
         return Value(value, dtype, has_steps=True, features=self.model.input_size)
+
+    def _without_left_out(self, x: Value, mask: str) -> Value:
+        """The input with zeros where the mask leaves steps out, as Sequential itself does."""
+        graph = self.graph
+        zero = graph.constant(x.dtype.type(0))
+        if x.dtype.kind == "f":
+            mask = graph.node("Unsqueeze", mask, graph.constant([2]))
+        return x._replace(name=graph.node("Where", mask, x.name, zero))
 
     def _output_size(self) -> Axis:
         return self.model.output_size or "features_of_output"
@@ -305,11 +343,11 @@ class Export:
         with self.graph.named(self.prefixes[index]):
             return x._replace(name=self.graph.cast(x.name, dtype), dtype=dtype)
 
-    def _layer(self, index: int, x: Value, ends: Ends | None) -> Value:
+    def _layer(self, index: int, x: Value, steps: Steps) -> Value:
         layer = self.layers[index]
         with self.graph.named(self.prefixes[index]):
             try:
-                y = NODES[type(layer)](self.graph, layer, x, ends)
+                y = NODES[type(layer)](self.graph, layer, x, steps)
             except ValueError as error:
                 raise self._refusal(index, str(error)) from None
         return y._replace(features=layer.output_size or x.features)
@@ -331,11 +369,6 @@ def _why_not(layer: Model) -> str | None:
     """Return why ONNX cannot express a layer, or None if it can."""
     if type(layer) is GRU:
         return gru_nodes.why_not(layer)
-    if isinstance(layer, Embedding) and layer.mask_zero:
-        return (
-            "mask_zero=True: the operator GRU of ONNX cannot leave steps out; where all zeros "
-            "stand after the end of the sequences, lengths=True can do without a mask"
-        )
     if type(layer) in NODES:
         return None
     names = ", ".join(sorted(cls.__name__ for cls in (GRU, *NODES)))
@@ -350,6 +383,8 @@ def _why_no_step(layer: Model) -> str | None:
         if isinstance(layer, Last):
             return "it takes the first step, of a GRU that begins at the end of a sequence"
         return "it reads each sequence from its end"
+    if isinstance(layer, Masking) or getattr(layer, "mask_zero", False):
+        return "it would have to refuse a step that does not count"
     if not layer.predicts_steps and not isinstance(layer, Last):
         return "it needs all steps of a sequence"
     return None

@@ -17,7 +17,7 @@ from pygru import gate_order
 from pygru.gru import GRU
 from pygru.io import variants
 from pygru.io.onnx.graph import Graph
-from pygru.io.onnx.values import Ends
+from pygru.io.onnx.values import Steps
 from pygru.variant import Variant
 
 #: ONNX's order of the gates; it calls the candidate h.
@@ -109,7 +109,7 @@ class GRUNodes:
             self._weights = variants.with_z_negated(self._weights)
 
     def whole_sequences(
-        self, x: str, h0: str | None, ends: Ends | None, *, batch_first: bool
+        self, x: str, h0: str | None, steps: Steps, *, batch_first: bool
     ) -> States:
         """Add the nodes for whole sequences.
 
@@ -119,7 +119,7 @@ class GRUNodes:
             (T, B, I), or (B, T, I) with ``batch_first``.
         h0 : str or None
             (L*D, B, H); None for zeros, or for the states that the GRU has learned.
-        ends : Ends or None
+        steps : Steps
         batch_first : bool
             Whether x and the output have the batch as their first axis.
 
@@ -132,8 +132,10 @@ class GRUNodes:
         if h0 is None and gru.learn_h0:
             h0 = self._learned_h0(x, batch_axis=0 if batch_first else 1)
         initial = self._of_layers(h0)
-        lengths = "" if ends is None else ends.as_int32
-        if batch_first:
+        lengths = "" if steps.all_count else steps.counts_of_gru
+        if steps.mask is not None:
+            x = self._gathered(x, steps, batch_first)
+        elif batch_first:
             x = graph.node("Transpose", x, perm=[1, 0, 2])
         last = []
         for layer in range(gru.num_layers):
@@ -141,11 +143,60 @@ class GRUNodes:
             last.append(y_h)
             if layer + 1 < gru.num_layers:
                 x = self._joined(y, batch_first=False)
+        if steps.mask is not None:
+            y = self._put_back(y, steps, initial[-1])
         h_n = last[0] if gru.num_layers == 1 else graph.node("Concat", *last, axis=0)
-        if ends is not None:  # a sequence without steps keeps its state; the operator may not
-            kept = h0 or graph.constant(self.dtype.type(0))
-            h_n = graph.node("Where", ends.ran, h_n, kept)
+        if not steps.all_count:  # a sequence without steps keeps its state; a node may not
+            h_n = graph.node("Where", steps.ran, h_n, h0 or self._zero)
         return States(self._joined(y, batch_first), h_n)
+
+    @property
+    def _zero(self) -> str:
+        return self.graph.constant(self.dtype.type(0))
+
+    # ---- masks: the steps that count make shorter sequences ----------------------------------
+
+    def _gathered(self, x: str, steps: Steps, batch_first: bool) -> str:
+        """The shorter sequences (T, B, I): after their ends stand the steps left out."""
+        graph = self.graph
+        if not batch_first:
+            x = graph.node("Transpose", x, perm=[1, 0, 2])
+        x = graph.node("GatherND", x, steps.order, batch_dims=1)
+        return graph.node("Transpose", x, perm=[1, 0, 2])
+
+    def _put_back(self, y: str, steps: Steps, initial: str) -> str:
+        """Y (T, D, B, H) of all steps, from Y of the shorter sequences.
+
+        At a step that was left out stands the state there, or 0 with ``zero_output_for_mask``.
+        """
+        graph, gru = self.graph, self.gru
+        axis = graph.constant([1])
+
+        def of_directions(flags: list[str]) -> str:
+            """(B, D, T, 1), from (B, T) for each direction."""
+            flags = [graph.node("Unsqueeze", each, graph.constant([1, 3])) for each in flags]
+            return flags[0] if len(flags) == 1 else graph.node("Concat", *flags, axis=1)
+
+        places = [steps.place(backwards) for backwards in gru.options.reads_backwards]
+        y = graph.node("Transpose", y, perm=[2, 1, 0, 3])  # (B, D, T, H)
+        place = of_directions([place for place, _ in places])
+        y = graph.node("GatherND", y, place, batch_dims=2)
+        if gru.zero_output_for_mask:
+            shown = graph.node("Unsqueeze", steps.counted_features, axis)
+            y = graph.node("Where", shown, y, self._zero)
+        else:
+            before = self._zero
+            if initial:  # (D, B, H)
+                before = graph.node("Transpose", initial, perm=[1, 0, 2])
+                before = graph.node("Unsqueeze", before, graph.constant([2]))
+            known = of_directions([known for _, known in places])
+            y = graph.node("Where", known, y, before)
+            if steps.lengths is not None:
+                valid = graph.node("Unsqueeze", steps.valid, graph.constant([1, 3]))
+                y = graph.node("Where", valid, y, self._zero)
+        return graph.node("Transpose", y, perm=[2, 1, 0, 3])
+
+    # ---- single steps ------------------------------------------------------------------------
 
     def one_step(self, x: str, h: str) -> States:
         """Add the nodes for one step.

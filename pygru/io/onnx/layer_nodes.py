@@ -1,8 +1,8 @@
 """The layers beside the GRU as nodes, in inference.
 
-Each function adds one layer of a ``Sequential`` to a graph. Where the sequences of a batch have
-different lengths, a layer that joins the steps of a sequence must not let the steps after its
-end count. A layer that computes each step alone may leave anything there.
+Each function adds one layer of a ``Sequential`` to a graph. A layer that joins the steps of a
+sequence must leave out those that do not count. A layer that computes each step alone may
+return anything there.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from pygru.io.onnx.graph import Graph
-from pygru.io.onnx.values import Ends, Value
+from pygru.io.onnx.values import Steps, Value
 from pygru.nn.activation import Activation
 from pygru.nn.attention_pooling import AttentionOverTime
 from pygru.nn.dropout import Dropout
@@ -22,24 +22,25 @@ from pygru.nn.embedding import Embedding
 from pygru.nn.last import Last
 from pygru.nn.layer_norm import LayerNorm
 from pygru.nn.linear import Linear
+from pygru.nn.masking import Masking
 from pygru.nn.pooling import MaxOverTime, MeanOverTime
 
 #: The version of the operators that has LayerNormalization.
 LAYER_NORMALIZATION = 17
 
 
-def embedding(graph: Graph, layer: Embedding, x: Value, ends: Ends | None) -> Value:
+def embedding(graph: Graph, layer: Embedding, x: Value, steps: Steps) -> Value:
     """Look up (B, T) or (B,) tokens."""
     table = layer.parameters["weight"].astype(x.dtype)
     if layer.padding_idx is not None:
         table[layer.padding_idx] = 0
     tokens = x.name
-    if ends is not None and x.has_steps:  # after its end, a sequence may hold anything
-        tokens = graph.node("Where", ends.valid_tokens, tokens, graph.constant(0))
+    if steps.lengths is not None and x.has_steps:  # after its end, there may be anything
+        tokens = graph.node("Where", steps.valid, tokens, graph.constant(0))
     return x._replace(name=graph.node("Gather", graph.constant(table, "weight"), tokens))
 
 
-def linear(graph: Graph, layer: Linear, x: Value, ends: Ends | None) -> Value:
+def linear(graph: Graph, layer: Linear, x: Value, steps: Steps) -> Value:
     """Multiply the last axis by the weights, and add the bias."""
     y = _affine(graph, layer, x)
     return x._replace(name=y, ends_with_zeros=False)
@@ -54,7 +55,7 @@ def _affine(graph: Graph, layer: Linear | AttentionOverTime, x: Value) -> str:
     return y
 
 
-def layer_norm(graph: Graph, layer: LayerNorm, x: Value, ends: Ends | None) -> Value:
+def layer_norm(graph: Graph, layer: LayerNorm, x: Value, steps: Steps) -> Value:
     """Normalise the features of each step."""
     if graph.opset < LAYER_NORMALIZATION:
         raise ValueError(
@@ -69,7 +70,7 @@ def layer_norm(graph: Graph, layer: LayerNorm, x: Value, ends: Ends | None) -> V
     return x._replace(name=y, ends_with_zeros=False)
 
 
-def dropout(graph: Graph, layer: Dropout, x: Value, ends: Ends | None) -> Value:
+def dropout(graph: Graph, layer: Dropout, x: Value, steps: Steps) -> Value:
     """Pass x on: dropout acts in training only."""
     return x
 
@@ -84,7 +85,7 @@ OPERATORS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def activation(graph: Graph, layer: Activation, x: Value, ends: Ends | None) -> Value:
+def activation(graph: Graph, layer: Activation, x: Value, steps: Steps) -> Value:
     """Apply a function to each number, or to the features of each step."""
     if layer.activation == "gelu":
         y = _gelu(graph, x)
@@ -108,78 +109,76 @@ def _gelu(graph: Graph, x: Value) -> str:
 # ---- one vector per sequence ---------------------------------------------------------------
 
 
-def last(graph: Graph, layer: Last, x: Value, ends: Ends | None) -> Value:
-    """Take the last valid step, and of a reverse direction the first one."""
+def last(graph: Graph, layer: Last, x: Value, steps: Steps) -> Value:
+    """Take the last step that counts, and of a reverse direction the first one."""
     if layer.reverse:
-        return _of_sequences(graph, x, ends, _first_step(graph, x.name))
+        return _of_sequences(graph, x, steps, _first_step(graph, x.name, steps))
     if not layer.bidirectional:
-        return _of_sequences(graph, x, ends, _last_step(graph, x.name, ends))
+        return _of_sequences(graph, x, steps, _last_step(graph, x.name, steps))
     if x.features is None:
         raise ValueError("no layer before it says how many features it halves")
     half = x.features // 2
     sizes = graph.constant([half, x.features - half])
     halves = graph.nodes("Split", x.name, sizes, outputs=["_1", "_2"], axis=-1)
-    first = _first_step(graph, halves[1])
-    last_step = _last_step(graph, halves[0], ends)
+    both = _last_step(graph, halves[0], steps), _first_step(graph, halves[1], steps)
     if layer.merge == "concat":
-        y = graph.node("Concat", last_step, first, axis=-1)
+        y = graph.node("Concat", *both, axis=-1)
     else:
-        y = graph.node("Mul" if layer.merge == "mul" else "Add", last_step, first)
+        y = graph.node("Mul" if layer.merge == "mul" else "Add", *both)
     if layer.merge == "ave":
         y = graph.node("Mul", y, graph.constant(np.array(0.5, x.dtype)))
-    return _of_sequences(graph, x, ends, y)
+    return _of_sequences(graph, x, steps, y)
 
 
-def _first_step(graph: Graph, x: str) -> str:
-    return graph.node("Gather", x, graph.constant(0), axis=1)
+def _first_step(graph: Graph, x: str, steps: Steps) -> str:
+    if steps.mask is None:
+        return graph.node("Gather", x, graph.constant(0), axis=1)
+    return graph.node("GatherND", x, steps.first_place, batch_dims=1)
 
 
-def _last_step(graph: Graph, x: str, ends: Ends | None) -> str:
-    if ends is None:
+def _last_step(graph: Graph, x: str, steps: Steps) -> str:
+    if steps.all_count:
         return graph.node("Gather", x, graph.constant(-1), axis=1)
-    places = graph.node("Sub", ends.column, graph.constant(1))
-    # A sequence without steps has no last one; its result is replaced by zeros later.
-    places = graph.node("Max", places, graph.constant(0))
-    return graph.node("GatherND", x, places, batch_dims=1)
+    return graph.node("GatherND", x, steps.last_place, batch_dims=1)
 
 
-def mean_over_time(graph: Graph, layer: MeanOverTime, x: Value, ends: Ends | None) -> Value:
-    """Take the mean over the valid steps."""
-    if ends is None:
-        return _of_sequences(graph, x, ends, graph.reduce("ReduceMean", x.name, 1))
-    total = graph.reduce("ReduceSum", _with_zeros(graph, x, ends), 1)
-    counts = graph.node("Max", ends.column, graph.constant(1))
+def mean_over_time(graph: Graph, layer: MeanOverTime, x: Value, steps: Steps) -> Value:
+    """Take the mean over the steps that count."""
+    if steps.all_count:
+        return _of_sequences(graph, x, steps, graph.reduce("ReduceMean", x.name, 1))
+    total = graph.reduce("ReduceSum", _with_zeros(graph, x, steps), 1)
+    counts = graph.node("Max", steps.counts, graph.constant(1))
     mean = graph.node("Div", total, graph.cast(counts, x.dtype))
-    return _of_sequences(graph, x, ends, mean)
+    return _of_sequences(graph, x, steps, mean)
 
 
-def max_over_time(graph: Graph, layer: MaxOverTime, x: Value, ends: Ends | None) -> Value:
-    """Take the largest value of each feature over the valid steps."""
+def max_over_time(graph: Graph, layer: MaxOverTime, x: Value, steps: Steps) -> Value:
+    """Take the largest value of each feature over the steps that count."""
     shown = x.name
-    if ends is not None:
-        shown = graph.node("Where", ends.valid, shown, _least(graph, x))
-    return _of_sequences(graph, x, ends, graph.reduce("ReduceMax", shown, 1))
+    if not steps.all_count:
+        shown = graph.node("Where", steps.counted_features, shown, _least(graph, x))
+    return _of_sequences(graph, x, steps, graph.reduce("ReduceMax", shown, 1))
 
 
 def attention_over_time(
-    graph: Graph, layer: AttentionOverTime, x: Value, ends: Ends | None
+    graph: Graph, layer: AttentionOverTime, x: Value, steps: Steps
 ) -> Value:
     """Take the mean that is weighted by learned scores."""
     hidden = graph.node("Tanh", _affine(graph, layer, x))
     context = layer.parameters["weight_score"].astype(x.dtype).T
     scores = graph.node("MatMul", hidden, graph.constant(context, "weight_score"))
-    steps = x.name
-    if ends is not None:
-        scores = graph.node("Where", ends.valid, scores, _least(graph, x))
-        steps = _with_zeros(graph, x, ends)  # because 0 times NaN is NaN
-    weighted = graph.node("Mul", graph.node("Softmax", scores, axis=1), steps)
-    return _of_sequences(graph, x, ends, graph.reduce("ReduceSum", weighted, 1))
+    values = x.name
+    if not steps.all_count:
+        scores = graph.node("Where", steps.counted_features, scores, _least(graph, x))
+        values = _with_zeros(graph, x, steps)  # because 0 times NaN is NaN
+    weighted = graph.node("Mul", graph.node("Softmax", scores, axis=1), values)
+    return _of_sequences(graph, x, steps, graph.reduce("ReduceSum", weighted, 1))
 
 
-def _of_sequences(graph: Graph, x: Value, ends: Ends | None, y: str) -> Value:
+def _of_sequences(graph: Graph, x: Value, steps: Steps, y: str) -> Value:
     """One vector per sequence: zeros for a sequence without steps."""
-    if ends is not None:
-        y = graph.node("Where", ends.ran, y, graph.constant(x.dtype.type(0)))
+    if not steps.all_count:
+        y = graph.node("Where", steps.ran, y, graph.constant(x.dtype.type(0)))
     return Value(y, x.dtype, has_steps=False)
 
 
@@ -188,24 +187,47 @@ def _least(graph: Graph, x: Value) -> str:
     return graph.constant(np.finfo(x.dtype).min)
 
 
-def _with_zeros(graph: Graph, x: Value, ends: Ends) -> str:
-    """x with zeros in all steps after the end of each sequence."""
-    if x.ends_with_zeros:
+def _with_zeros(graph: Graph, x: Value, steps: Steps) -> str:
+    """x with zeros at all steps that do not count."""
+    if steps.mask is None and x.ends_with_zeros:
         return x.name
-    return graph.node("Where", ends.valid, x.name, graph.constant(x.dtype.type(0)))
+    return graph.node("Where", steps.counted_features, x.name, graph.constant(x.dtype.type(0)))
 
 
-def finished(graph: Graph, x: Value, ends: Ends | None) -> str:
+def finished(graph: Graph, x: Value, steps: Steps) -> str:
     """The output of a whole model: as in pygru, zeros after the end of each sequence."""
-    return x.name if ends is None or not x.has_steps else _with_zeros(graph, x, ends)
+    if steps.lengths is None or not x.has_steps or x.ends_with_zeros:
+        return x.name
+    valid = graph.node("Unsqueeze", steps.valid, graph.constant([2]))
+    return graph.node("Where", valid, x.name, graph.constant(x.dtype.type(0)))
 
 
-LayerNodes: TypeAlias = Callable[[Graph, Any, Value, "Ends | None"], Value]
+# ---- which steps count ---------------------------------------------------------------------
+
+
+def masking(graph: Graph, layer: Masking, x: Value, steps: Steps) -> Value:
+    """Set the steps that do not count to zeros; ``steps`` knows them already."""
+    return x._replace(name=_with_zeros(graph, x, steps), ends_with_zeros=True)
+
+
+def mask_of(graph: Graph, layer: Masking | Embedding, x: Value) -> str | None:
+    """Return which steps count for the layers from this one on, (B, T), or None for all."""
+    if isinstance(layer, Embedding):
+        if not layer.mask_zero:
+            return None
+        return graph.node("Not", graph.node("Equal", x.name, graph.constant(0)))
+    same = graph.node("Equal", x.name, graph.constant(x.dtype.type(layer.mask_value)))
+    differs = graph.cast(graph.node("Not", same), np.int32)
+    return graph.cast(graph.reduce("ReduceMax", differs, 2), np.bool_)
+
+
+LayerNodes: TypeAlias = Callable[[Graph, Any, Value, Steps], Value]
 
 #: What adds a layer to a graph, by its class. A class that derives from one of these may
 #: compute something else, so it is not taken for it.
 NODES: dict[type, LayerNodes] = {
     Embedding: embedding,
+    Masking: masking,
     Linear: linear,
     LayerNorm: layer_norm,
     Dropout: dropout,
