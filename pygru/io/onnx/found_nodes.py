@@ -194,7 +194,7 @@ def found_gru(name: str, node: NodeProto, scope: Scope) -> FoundGRU:
     lengths = scope.present(node, LENGTHS)
     if lengths:
         evidence["lengths"] = _lengths(scope, lengths)
-    return FoundGRU(name, FORMAT, options, evidence, (), arrays)
+    return FoundGRU(name, FORMAT, options, evidence, arrays=arrays)
 
 
 def _clip(attributes: Attributes) -> float:
@@ -289,8 +289,9 @@ def _add_initial_state(
         return
     try:
         state = scope.before_expansion(name)
-    except NotConstantError as error:
-        raise Refusal(f"its initial state: {error}") from None
+    except NotConstantError:
+        evidence["h0"] = "computed by the graph from constants; pass h0="
+        return
     H = options["hidden_size"]
     if state.ndim != 3 or state.shape[2] != H or state.shape[1 if layout else 0] != D:
         raise Refusal(f"its initial state has the shape {state.shape}")

@@ -216,12 +216,15 @@ class Scope:
         except NotConstantError:
             if not isinstance(what, NodeProto) or not steps or what.domain not in STANDARD:
                 raise
-            if what.op_type not in (*EXTENSIONS, "Identity", "Slice"):
+            if what.op_type not in (*EXTENSIONS, "Gather", "Identity", "Slice"):
                 raise
             part = scope.before_expansion(scope.present(what, 0), steps - 1)
-            if what.op_type != "Slice":
-                return part
-            return scope._outputs(what, steps - 1, part)[0]
+            if what.op_type == "Slice":
+                return scope._outputs(what, steps - 1, part)[0]
+            axis = scope.attributes_of(what).integer("axis", 0)
+            if what.op_type == "Gather" and part.shape[axis : axis + 1] != (1,):
+                raise  # it picks some of entries that differ
+            return part
 
     def _outputs(self, node: NodeProto, steps: int, first: Array | None = None) -> list[Array]:
         attributes = self.attributes_of(node)
