@@ -151,22 +151,6 @@ def test_a_package_that_is_missing(monkeypatch):
     assert named.missing_packages("torch") == ["no_such_package"]
 
 
-def test_as_a_program(tmp_path):
-    run = [
-        sys.executable,
-        "-P",
-        "-m",
-        "pygru.conformance",
-        "--target",
-        "pygru",
-        "--case",
-        PLAIN,
-    ]
-    process = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert process.returncode == 0 and process.stderr == ""
-    assert process.stdout.endswith("1 in all\n")
-
-
 def test_a_module_in_the_folder_is_found(tmp_path):
     (tmp_path / "mine.py").write_text("def gru(case):\n    return {'output': case.x}\n")
     run = [sys.executable, "-m", "pygru.conformance", "--target", "mine:gru", "--case", PLAIN]

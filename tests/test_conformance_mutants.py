@@ -110,6 +110,7 @@ def test_two_bugs_at_once(other):
     assert ", and " in report.explanation
 
 
+@pytest.mark.slow
 def test_bugs_of_different_cases_are_told_apart():
     both = FORWARD["h0-ignored"] + FORWARD["mask-ignored"]
     report = check(mutant(*both), variant="after-keep")
@@ -180,6 +181,27 @@ def test_a_wrong_target_that_takes_no_notice_of_the_variant():
     assert [each.keys for each in report.findings] == [("gates-zrn",)]
     assert "nearest: reset before, update keeps" in str(report)
     assert "case.weights(gate_order='zrn')" in str(report)
+
+
+@pytest.mark.slow
+def test_two_bugs_of_a_target_that_takes_no_notice_of_the_variant():
+    from dataclasses import replace
+
+    bugs = mutant(*FORWARD["gates-zrn"], *FORWARD["h0-ignored"])
+    report = check(
+        lambda case: bugs(replace(case, reset="before", update="replace")), name="plain"
+    )
+    assert report.only == "before-replace"
+    assert [set(each.keys) for each in report.findings] == [{"gates-zrn", "h0-ignored"}]
+
+
+@pytest.mark.slow
+def test_zeros_are_no_variant():
+    report = check(
+        lambda case: {name: 0 * array for name, array in case.expected.items()}, name="plain"
+    )
+    assert report.only is None and not report.ok and report.variants == ()
+    assert "no known mistake explains it" in report.explanation
 
 
 def test_a_variant_can_be_asked_for():

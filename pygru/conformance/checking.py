@@ -16,6 +16,7 @@ from pygru.conformance.explaining import (
     explain_outputs,
     mistakes_of,
 )
+from pygru.conformance.known import RESET, UPDATE
 from pygru.conformance.named import find_target
 from pygru.conformance.report import CaseResult, Report
 from pygru.conformance.vectors import cases
@@ -143,6 +144,9 @@ def _judged(
 # ---- targets with one GRU ------------------------------------------------------------------
 
 
+UNKNOWN = 3  # more than the mistakes that are tried together
+
+
 def _only_variant(answered: Sequence[Answered], tolerance: float | None) -> str | None:
     """Return the variant of a target that gives the same results for all of them."""
     problems: dict[str, list[Answered]] = {}
@@ -153,19 +157,26 @@ def _only_variant(answered: Sequence[Answered], tolerance: float | None) -> str 
         return None
     variants = [each.case.variant for each in several[0]]
 
-    def cost(variant: str) -> tuple[int, int]:
-        """How many mistakes make it this variant, and how many cases are wrong."""
+    def cost(variant: str, pairs: bool) -> int:
+        """The number of mistakes, other than a wrong variant, that explain the results."""
         own = [each for each in answered if each.case.variant == variant]
-        wrong = [
-            each for each in own if not all_agree(each.outputs(), each.case.expected, tolerance)
-        ]
+        wrong = [each for each in own if not _is_right(each, tolerance)]
         if not wrong:
-            return 0, 0
-        fitting = mistakes_of(wrong[0], tolerance, pairs=False)
-        plain = [keys for keys in fitting if keys[0].key not in ("reset", "update")]
-        return 1 if plain else 2, len(wrong)
+            return 0
+        fitting = mistakes_of(wrong[0], tolerance, pairs=pairs)
+        counts = [len(each) for each in fitting if not {RESET, UPDATE} & set(each)]
+        return min(counts, default=UNKNOWN)
 
-    return min(sorted(variants, key=lambda variant: variant != "after-keep"), key=cost)
+    for pairs in (False, True):  # pairs take much longer
+        costs = {variant: cost(variant, pairs) for variant in variants}
+        best = min(costs, key=lambda variant: (costs[variant], variant != "after-keep"))
+        if costs[best] < UNKNOWN:
+            return best
+    return None
+
+
+def _is_right(answered: Answered, tolerance: float | None) -> bool:
+    return all_agree(answered.outputs(), answered.case.expected, tolerance)
 
 
 def _are_alike(group: Sequence[Answered], tolerance: float | None) -> bool:

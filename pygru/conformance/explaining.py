@@ -15,7 +15,7 @@ import numpy as np
 from pygru.conformance.case import Arrays, Case
 from pygru.conformance.comparing import TOLERANCES, Difference, all_agree, first_difference
 from pygru.conformance.gradient_hypotheses import GRADIENT_HYPOTHESES, GradientHypothesis
-from pygru.conformance.hypotheses import Hypothesis, simulate
+from pygru.conformance.hypotheses import Hypothesis, simulate, unchanged
 from pygru.conformance.known import HYPOTHESES
 
 FORWARD = ("output", "h_n")
@@ -102,7 +102,11 @@ def mistakes_of(
     effective = [each for each in HYPOTHESES if _changes(each, answered.case)]
     pairs_of_them: list[tuple[Hypothesis, ...]] = list(combinations(effective, 2))
     found = [pair for pair in pairs_of_them if gives(pair)]
-    return found or [pair[::-1] for pair in pairs_of_them if gives(pair[::-1])]
+    if found:
+        return found
+    # The order matters only if both change the inputs.
+    turned = [(b, a) for a, b in pairs_of_them if unchanged not in (a.before, b.before)]
+    return [pair for pair in turned if gives(pair)]
 
 
 def _changes(hypothesis: Hypothesis, case: Case) -> bool:

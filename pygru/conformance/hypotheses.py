@@ -21,6 +21,11 @@ Before: TypeAlias = Callable[[Case], Case | None]
 After: TypeAlias = Callable[[Case, Arrays], Arrays]
 
 
+def unchanged(case: Case) -> Case:
+    """The inputs of a mistake that changes none of them."""
+    return case
+
+
 @dataclass(frozen=True)
 class Hypothesis:
     """A mistake: its short name, what to say about it, and how it comes about.
@@ -31,7 +36,7 @@ class Hypothesis:
     key: str
     text: str
     advice: str = ""
-    before: Before = lambda case: case
+    before: Before = unchanged
     mistakes: Mistakes = RIGHT
     after: After = lambda case, results: results
 
