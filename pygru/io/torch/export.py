@@ -84,8 +84,7 @@ def to_torch(gru: GRU) -> torch.nn.GRU:
     for name, value in ONLY.items():
         given = getattr(options, name, value)
         if given != value:
-            shown = given if isinstance(given, (str, bool, int, float)) else str(given)
-            refusal = f"torch.nn.GRU has no {name}={shown!r}{INSTEAD.get(name, '')}"
+            refusal = f"torch.nn.GRU has no {name}={given!r}{INSTEAD.get(name, '')}"
     if refusal:
         raise ValueError(refusal)
     arrays: dict[str, Any] = dict(gru.state_dict())

@@ -56,6 +56,24 @@ def contents_of(sources: list[Source]) -> Contents:
     return result
 
 
+def without_copies(grus: list[FoundGRU]) -> list[FoundGRU]:
+    """Return GRUs without those whose parameters are those of another one, in the same memory.
+
+    A checkpoint may hold a module and its state dict. Of the two, the one stays that the file
+    says more about.
+    """
+    kept: dict[tuple[Any, ...], FoundGRU] = {}
+    for gru in grus:
+        places = tuple(
+            (name, array.__array_interface__["data"], array.shape, array.strides)
+            for name, array in gru.arrays.items()
+        )
+        other = kept.get(places)
+        if other is None or len(other.options) < len(gru.options):
+            kept[places] = gru
+    return list(kept.values())
+
+
 def find(source: Source) -> Contents:
     """Return the GRUs among the tensors of a source, and why other recurrent layers are none.
 

@@ -12,7 +12,7 @@ from pygru.gru import GRU
 from pygru.io.files import named_in_errors
 from pygru.io.found import Contents, FoundGRU, choose
 from pygru.io.inspection import file_kind
-from pygru.io.torch.finding import contents_of
+from pygru.io.torch.finding import contents_of, without_copies
 from pygru.io.torch.modules import is_module, source_of_mapping, source_of_module
 from pygru.io.torch.opening import opened
 from pygru.io.torch.parts import Part, full_name, sequential_of
@@ -167,4 +167,6 @@ def _chosen(what: str, contents: Contents, prefix: str | None) -> FoundGRU:
     if prefix is not None:
         names = [gru.name for gru in contents.grus] + list(contents.refused)
         prefix = full_name(prefix, names)
+    if all(gru.name != prefix for gru in contents.grus):
+        contents = contents._replace(grus=without_copies(contents.grus))
     return choose(contents, prefix, "prefix", what)

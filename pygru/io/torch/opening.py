@@ -34,6 +34,8 @@ from pygru.io.torch.walk import Leaf, Named, named
 from pygru.typing import Path
 
 ENDINGS = (".pt", ".pth", ".bin", ".ckpt", ".safetensors", ".pkl", ".pickle", ".th", ".tar")
+#: How zip archives, pickles of protocol 2 and later, and gzip files begin.
+BEGINNINGS = (b"PK\x03\x04", b"\x80", b"\x1f\x8b")
 MOST_PICKLE = 2**28  # bytes
 #: Bytes that the numbers may take in memory beyond four times the size of the file.
 ALLOWANCE = 2**26
@@ -220,16 +222,24 @@ def _of_torch_zip(
 
 def _of_members(names: list[str], read: Callable[[str], bytes]) -> list[Checkpoint]:
     """Return the checkpoints among the members of an archive, which may hold other files."""
-    wanted = [name for name in names if name.lower().endswith(ENDINGS)]
     found = []
-    for name in wanted:
+    for name in names:
+        if not name.lower().endswith(ENDINGS):
+            continue
+        data = read(name)
+        if not data.startswith(BEGINNINGS) and not safetensors.is_safetensors(data):
+            continue  # many files end with .bin
         try:
-            checkpoints = _of_bytes(read(name), True)
+            checkpoints = _of_bytes(data, True)
         except FormatError as error:
             raise FormatError(f"{name!r} in the archive: {error}") from None
         for checkpoint in checkpoints:
-            checkpoint.member = name if len(wanted) > 1 else ""
-            found.append(checkpoint)
+            checkpoint.member = name
+        found += checkpoints
     if not found:
         raise FormatError("the archive holds no file of PyTorch and no safetensors file")
-    return found
+    # Beside the weights there may be a pickle with settings.
+    with_tensors = [checkpoint for checkpoint in found if checkpoint.named.tensors]
+    if len(with_tensors) == 1:
+        with_tensors[0].member = ""
+    return with_tensors or found

@@ -181,7 +181,8 @@ def _empty(
             f"{name!r} ({listed}) may be {choice} or {other}; pass ({name!r}, pygru.{choice}), "
             "or a pair of the prefix and such a layer"
         )
-    dtype = dtype or ("float64" if arrays["weight"].dtype == np.float64 else "float32")
+    is_double = any(array.dtype == np.float64 for array in arrays.values())
+    dtype = dtype or ("float64" if is_double else "float32")
     if kind is Linear and axes in ({"weight": 2, "bias": 1}, {"weight": 2}):
         out_features, in_features = shapes["weight"]
         return Linear(in_features, out_features, bias="bias" in axes, dtype=dtype)
