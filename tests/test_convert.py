@@ -1,6 +1,7 @@
 """``pygru convert``: the table of what is in a file, and files in other formats."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -159,3 +160,30 @@ def test_a_check_compares_with_torch(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(pygru.io.FoundGRU, "build", wrong)
     assert main(tmp_path / "m", "--check") == 1
     assert "do not agree" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("go_backwards", [False, True])
+def test_a_check_compares_with_keras(go_backwards, tmp_path, capsys):
+    pytest.importorskip("jax")
+    os.environ.setdefault("KERAS_BACKEND", "jax")
+    keras = pytest.importorskip("keras")
+    layers = [
+        keras.Input((None, I)),
+        keras.layers.Bidirectional(keras.layers.GRU(H, return_sequences=True)),
+        keras.layers.GRU(H, go_backwards=go_backwards, recurrent_activation="hard_sigmoid"),
+    ]
+    path = tmp_path / "model.keras"
+    keras.Sequential(layers).save(path)
+    assert main(path, "--check") == 0
+    lines = capsys.readouterr().out.splitlines()[-2:]
+    assert all(f"keras {keras.__version__} differs by at most" in line for line in lines)
+
+
+@pytest.mark.slow
+def test_a_check_compares_with_onnx_runtime(tmp_path, capsys):
+    pytest.importorskip("onnxruntime")
+    gru = pygru.GRU(I, H, bidirectional=True, variant="cho", seed=0)
+    pygru.to_onnx(gru, tmp_path / "gru.onnx")
+    assert main(tmp_path / "gru.onnx", "--check") == 0
+    assert "onnxruntime" in capsys.readouterr().out.splitlines()[-1]

@@ -158,10 +158,7 @@ def _in_keras(path: Path, found: FoundGRU, x: NDArray[Any]) -> NDArray[Any]:
     import keras
 
     model = keras.saving.load_model(path, compile=False)
-    layer = next(
-        (each for each in model._flatten_layers() if each.name == found.name),
-        None,
-    )
+    layer = _layer(model, found.name)
     if layer is None:
         raise Unchecked(f"the model that keras loads has no layer {found.name!r}")
     config = layer.get_config()
@@ -175,6 +172,15 @@ def _in_keras(path: Path, found: FoundGRU, x: NDArray[Any]) -> NDArray[Any]:
     same.set_weights(layer.get_weights())
     output: NDArray[Any] = keras.ops.convert_to_numpy(same(x))
     return output[:, ::-1] if inner["go_backwards"] else output
+
+
+def _layer(model: Any, name: str) -> Any:
+    """The layer of this name, also in a model inside the model."""
+    for each in getattr(model, "layers", ()):
+        found = each if each.name == name else _layer(each, name)
+        if found is not None:
+            return found
+    return None
 
 
 # ---- ONNX ------------------------------------------------------------------------------------

@@ -96,7 +96,7 @@ def _keras(config: bytes, metadata: bytes, weights: bytes) -> Stored:
     version = notes.get("keras_version")
     root = HDF5(weights).root
     return Stored(
-        "a Keras file",
+        "Keras",
         NumberedWeights(root),
         root,
         tree_of(_json(CONFIG, config)),
@@ -117,7 +117,7 @@ def _hdf5(data: bytes) -> Stored:
         if version.text is None:
             version = Version(_text(weights.attrs.get("keras_version")))
         named = NamedWeights(weights)
-        return Stored("a Keras HDF5 file", named, root, tree_of(described), version)
+        return Stored("Keras HDF5", named, root, tree_of(described), version)
     if "layer_names" in attributes or "layer_names0" in attributes:
         return Stored("Keras weights in HDF5", NamedWeights(root), root, None, version)
     return Stored("Keras 3 weights", NumberedWeights(root), root, None, version)

@@ -136,7 +136,7 @@ def _found(
     evidence = dict.fromkeys(sizes, "the names and shapes of the parameters")
     name = prefix.removesuffix(".")
     unknown = _describe(source.modules.get(name), is_cell, options, evidence)
-    return FoundGRU(name, source.format, options, evidence, unknown, arrays)
+    return FoundGRU(name, source.format, options, evidence, unknown, arrays=arrays)
 
 
 def _sizes(prefix: str, shapes: Mapping[str, tuple[int, ...]], first: str) -> dict[str, Any]:
