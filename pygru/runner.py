@@ -134,13 +134,10 @@ class Runner:
         The arrays are the members of ``pygru_forward_args`` in the C headers. A workspace that
         is not given is taken from the pool, and the parameters are by default this runner's.
         """
-        largest = sizes["largest_product"]
         if workspace is None:
             size = sizes["forward_workspace"]
             workspace = POOL.take(size, np.uint8, "the workspace of forward")
-        # The SIMD engine does not call BLAS, so BLAS needs no limit.
-        limit = NO_LIMIT if self.is_simd else threads.single_threaded_blas(largest)
-        with limit:
+        with self._limit_of_blas(sizes):
             _calls.forward(
                 plan,
                 self.backend.blas,
@@ -173,17 +170,19 @@ class Runner:
         grads: Floats,
         workspace: Bytes | None = None,
         parameters: Floats | None = None,
+        sizes: dict[str, int] | None = None,
     ) -> None:
         """Go back through a planned batch and add to ``grads``.
 
         The arrays are the members of ``pygru_backward_args`` in the C headers. A workspace that
         is not given is taken from the pool, and the parameters are by default this runner's.
         """
-        sizes = plan.sizes(n_threads)
+        if sizes is None:
+            sizes = plan.sizes(n_threads)
         if workspace is None:
             size = sizes["backward_workspace"]
             workspace = POOL.take(size, np.uint8, "the workspace of backward")
-        with threads.single_threaded_blas(sizes["largest_product"]):
+        with self._limit_of_blas(sizes):
             _calls.backward(
                 plan,
                 self.backend.blas,
@@ -201,6 +200,12 @@ class Runner:
                 grads=grads,
                 workspace=workspace,
             )
+
+    def _limit_of_blas(self, sizes: dict[str, int]) -> contextlib.AbstractContextManager[None]:
+        """Return the limit on BLAS's threads; the SIMD engine does not call BLAS."""
+        if self.is_simd:
+            return NO_LIMIT
+        return threads.single_threaded_blas(sizes["largest_product"])
 
     # ---- single steps -----------------------------------------------------------------------
 

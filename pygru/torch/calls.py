@@ -133,7 +133,7 @@ def backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of x (empty if it is not needed), of hx, and of all weights, flat.
 
-    ``shape`` is that of x.
+    ``tape`` is dense, and ``shape`` is that of x.
     """
     kind, rows = call.snapshot.kind, call.packed_rows
     d_x = torch.empty(tuple(shape) if needs_d_x else 0, dtype=kind.dtype)
@@ -143,11 +143,13 @@ def backward(
         return d_x, d_hx, d_weights
     plan, sizes = call.planned
     of_x = _target(d_x, call) if needs_d_x else None
+    n_threads = _threads(sizes)
     kind.runner.backward(
         plan,
-        _threads(sizes),
+        n_threads,
+        sizes=sizes if n_threads == 1 else None,
         packed=call.snapshot.packed,
-        tape=_flat(tape),
+        tape=tape.numpy(),
         noise=call.noise,
         d_y=None if d_output is None else _input(d_output, call),
         d_h_n=None if d_h_n is None else _flat(d_h_n),
