@@ -82,7 +82,7 @@ def check_output(shown, printed):
 
 #: Packages of recipes. A block that imports a missing one is left out, and so no later block
 #: may need what it defines.
-RECIPES = ("optuna", "skops", "sktime")
+RECIPES = ("optuna", "skops", "sktime", "torch")
 
 
 def is_left_out(code):

@@ -278,6 +278,15 @@ def test_no_call_uses_weights_from_before_a_change(change):
     assert_same(gradients(theirs, x), gradients(ours, x))
 
 
+def test_the_same_memory_in_another_order():
+    theirs, ours = twins(3 * H, H)
+    x = data(T, B, 3 * H)
+    assert_same(theirs(x), ours(x))
+    for module in (theirs, ours):
+        module.weight_ih_l0.data = module.weight_ih_l0.data.T
+    assert_same(gradients(theirs, x), gradients(ours, x))
+
+
 def test_other_precision_and_back():
     theirs, ours = twins(I, H)
     for to in ("double", "float"):
