@@ -58,8 +58,8 @@ static const pygru_kernels *kernels_named(const char *name) {
         x = memory(T * B * H * size);                                                          \
         d_y = memory(T * B * H * size);                                                        \
         FILL(parameters, sizes.parameters);                                                    \
-        FILL(x, T * B * H);                                                                    \
-        FILL(d_y, T * B * H);                                                                  \
+        FILL(x, T *B *H);                                                                      \
+        FILL(d_y, T *B *H);                                                                    \
         f.plan = plan;                                                                         \
         f.parameters = parameters;                                                             \
         f.packed = memory(packed);                                                             \
