@@ -124,7 +124,8 @@ def test_numbers_of_every_size(value):
 
 def test_many_numbers_at_once_are_the_numbers_one_by_one():
     values = [2**k + d for k in range(63) for d in (-1, 0, 1)] + EXTREMES
-    assert wire.read_varints(varints(*values)).astype(np.int64).tolist() == values
+    for some in (values, *([value] for value in values), []):
+        assert wire.read_varints(varints(*some)).astype(np.int64).tolist() == some
 
 
 @pytest.mark.parametrize(
@@ -173,7 +174,10 @@ def test_raw_data_is_not_copied():
         ("3a020a05", "GraphProto.node: a value of 5 bytes"),
         ("3a042a022201", "TensorProto.float_data: a value of 1 bytes"),
         ("3a052a03220100", "a list of numbers of 4 bytes each has 1 bytes"),
-        ("3a052a032a0180", "int32_data: the last number of a list is cut off"),
+        ("3a052a032a0180", "int32_data: a number is cut off"),
+        ("3a172a152a13" + "01" * 18 + "80", "int32_data: a number is cut off"),
+        ("3a172a152a13" + "01" * 8 + "80" * 10 + "01", "more than 10 bytes"),
+        ("3a172a152a13" + "01" * 9 + "ff" * 9 + "02", "more than 64 bits"),
         ("3a0f2a0d2a0b" + "80" * 10 + "01", "more than 10 bytes"),
         ("3a0e2a0c2a0a" + "ff" * 9 + "02", "more than 64 bits"),
     ],
@@ -225,6 +229,14 @@ def test_the_number_of_messages_is_limited(monkeypatch):
     assert len(decode(GraphProto, b"\x0a\0" * 999).node) == 999
     with pytest.raises(FormatError, match="more than 1000 messages"):
         decode(GraphProto, b"\x0a\0" * 1000)
+
+
+def test_the_number_of_fields_is_limited(monkeypatch):
+    monkeypatch.setattr(messages, "MOST_FIELDS", 1000)
+    assert len(decode(TensorProto, b"\x08\0" * 1000).dims) == 1000
+    for data in (b"\x08\0", b"\x0a\0", b"\x2a\1\1", b"\x2d\0\0\0\0", b"\x98\x06\0"):
+        with pytest.raises(FormatError, match=r"more than 1000 fields|wire type"):
+            decode(TensorProto, data * 1001)
 
 
 # ---- the package onnx ---------------------------------------------------------------------

@@ -33,10 +33,11 @@ Message = TypeVar("Message")
 #: Levels of messages in messages, as protocol buffers themselves allow by default.
 MOST_DEPTH = 100
 
-#: Messages in one file. Each takes about a hundred bytes of memory, and as little as two bytes
-#: in a file, so that without a limit a file could take fifty times its own size. The largest
-#: models have some hundred thousand.
-MOST_MESSAGES = 2**21
+#: Messages in one file, and fields in all of them. A message takes about a hundred bytes of
+#: memory and as little as two bytes in a file, so that without a limit a file could take fifty
+#: times its own size. The largest models have some hundred thousand nodes.
+MOST_MESSAGES = 2**20
+MOST_FIELDS = 2**22
 
 #: No program reads a larger message: lengths are numbers of 32 bits with a sign there.
 MOST_BYTES = 2**31 - 1
@@ -315,6 +316,7 @@ class _Decoder:
     def __init__(self, data: memoryview) -> None:
         self.data = data
         self.messages = 0
+        self.fields = 0
 
     def message(self, cls: Any, at: int, end: int, depth: int, into: Any = None) -> Any:
         """The message in the bytes from ``at`` to ``end``.
@@ -335,6 +337,9 @@ class _Decoder:
             while at < end:
                 number, kind, at = wire.read_key(data, at, end)
                 field = fields.get(number)
+                self.fields += 1
+                if self.fields > MOST_FIELDS:
+                    raise FormatError(f"the file has more than {MOST_FIELDS} fields")
                 start, at = wire.value_end(data, at, end, kind)
                 if field is not None:
                     self._set(message, field, kind, start, at, depth)

@@ -22,6 +22,7 @@ VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
 
 #: A varint has 7 bits in each byte and 64 in all.
 LONGEST_VARINT = 10
+SHORT = 16  # bytes of a list which Python reads more quickly than NumPy
 MOST_FIELD_NUMBER = 2**29 - 1
 
 
@@ -80,13 +81,20 @@ def signed(value: int, bits: int) -> int:
 
 
 def read_varints(data: memoryview) -> np.ndarray:
-    """Return all numbers of a packed field as uint64, without a step of Python for each."""
-    if not len(data):
-        return np.empty(0, np.uint64)
+    """Return all numbers of a packed field as uint64, without a step of Python for each.
+
+    Files may hold lists of millions of numbers, and also millions of short lists.
+    """
+    if len(data) < SHORT:
+        numbers, at = [], 0
+        while at < len(data):
+            number, at = read_varint(data, at, len(data))
+            numbers.append(number)
+        return np.array(numbers, np.uint64)
     raw = np.frombuffer(data, np.uint8)
     last = np.flatnonzero(raw < 0x80)
     if not len(last) or last[-1] != len(raw) - 1:
-        raise FormatError("the last number of a list is cut off")
+        raise FormatError("a number is cut off")
     first = np.concatenate([[0], last[:-1] + 1])
     sizes = last - first + 1
     longest = int(sizes.max())
