@@ -279,6 +279,25 @@ def test_other_recurrent_nodes_are_refused_by_name(op_type, domain, reason):
     assert reason in refused["other"]
 
 
+def test_a_recurrent_layer_that_is_written_out_in_a_loop_is_named():
+    steps = [node("MatMul", ["h", "U"], ["a"]), node("Sigmoid", ["a"], ["z"])]
+    loop = node("Loop", ["n", "c", "h0"], ["h_n"], "while", body=GraphProto(node=steps))
+    with pytest.raises(FormatError, match="no GRU was found; 'while': its steps are single"):
+        pygru.from_onnx(encode(model([loop], {})))
+    loop = node("Loop", ["n", "c"], ["y"], "while", body=GraphProto(node=steps[:1]))
+    assert not reading.contents(encode(model([loop], {}))).refused
+
+
+def test_long_lists_of_names_are_shortened(rng):
+    arrays = random_weights(rng, I, H)
+    nodes = [node("GRU", ["X", "W", "R"], [f"Y{i}"]) for i in range(50)]
+    with pytest.raises(ValueError, match=r"holds 50 GRUs; .*'Y39', and 10 more$"):
+        pygru.from_onnx(encode(model(nodes, arrays)))
+    nodes = [node("LSTM", ["X", "W", "R"], [f"Y{i}"]) for i in range(50)]
+    with pytest.raises(FormatError, match=r"'Y39': it is an LSTM; and 10 more$"):
+        pygru.from_onnx(encode(model(nodes, arrays)))
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

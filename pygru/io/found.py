@@ -34,6 +34,8 @@ MEANINGS = {
     "recurrent_activation": "which recurrent activation the GRU has",
     "gate_order": "in which order the gates of the GRU stand",
 }
+MOST_LISTED = 40  # names in a message
+
 # What weights fix: another value would not be these weights.
 FIXED = ("input_size", "hidden_size", "num_layers", "bias", "bidirectional", "layer_norm")
 # What changes the result of the same weights, so that it must not contradict the file.
@@ -261,9 +263,15 @@ def choose(contents: Contents, name: str | None, argument: str, what: str) -> Fo
     if name in refused:
         raise ValueError(f"{what}: {name!r} is not a GRU that pygru can take: {refused[name]}")
     if not grus:
-        others = "".join(f"; {other!r}: {why}" for other, why in refused.items())
-        raise FormatError(f"{what}: no GRU was found{others}")
-    listed = ", ".join(repr(gru.name) for gru in grus)
+        others = [f"{other!r}: {why}" for other, why in refused.items()]
+        raise FormatError("; ".join([f"{what}: no GRU was found", *_shortened(others)]))
+    listed = ", ".join(_shortened([repr(gru.name) for gru in grus]))
     if name is None:
         raise ValueError(f"{what} holds {len(grus)} GRUs; pass {argument}= one of {listed}")
     raise ValueError(f"{what} holds no GRU named {name!r}; {argument} must be one of {listed}")
+
+
+def _shortened(texts: list[str]) -> list[str]:
+    """The first of many texts, and how many there are more."""
+    more = len(texts) - MOST_LISTED
+    return [*texts[:MOST_LISTED], f"and {more} more"] if more > 0 else texts

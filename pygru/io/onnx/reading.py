@@ -31,6 +31,17 @@ Source = Any  # a path, bytes, or a ModelProto of the package onnx, which pygru 
 
 OTHERS = {"LSTM": "it is an LSTM", "RNN": "it is a plain RNN"}
 
+RECURRENT = {"GRU", *OTHERS}
+
+#: What is in the loop of a recurrent layer that an exporter has written without its operator.
+LOOPS = {"Loop", "Scan"}
+PRODUCTS = {"MatMul", "Gemm"}
+GATES = {"Sigmoid", "HardSigmoid"}
+WRITTEN_OUT = (
+    "its steps are single products and sigmoids: an exporter may have written a recurrent "
+    "layer without an operator for it. read_arrays has its weights, and from_arrays takes them"
+)
+
 FIRST_WITH_OPSETS = 3  # the ir_version since which a file says the versions of its operators
 
 #: Bytes that the constants of any model may take, however small its file is.
@@ -258,6 +269,11 @@ def _other_kind(node: NodeProto) -> str | None:
         is_recurrent = any(kind in node.op_type.upper() for kind in ("GRU", "LSTM", "RNN"))
         what = f"it is the operator {node.op_type[:80]} of {node.domain[:80]}"
         return f"{what}, which is none of ONNX itself" if is_recurrent else None
+    if node.op_type in LOOPS:
+        for graph in _graphs(node):
+            operators = {inner.op_type for inner in graph.node}
+            if operators & PRODUCTS and operators & GATES and not operators & RECURRENT:
+                return WRITTEN_OUT
     return OTHERS.get(node.op_type)
 
 
