@@ -27,6 +27,9 @@ def layer() -> None:
     sequences: list[Floats] = [x[0], x[1, :2]]
     outputs, h_n = gru(sequences)
     assert_type(outputs, list[Floats])
+    counted = np.ones((3, 5), np.bool_)
+    output, h_n = gru(x, mask=counted, reset=[[True] * 5] * 3, reset_to="h0")
+    assert_type(output, Floats)
 
     gru.zero_grad()
     output, h_n, tape = gru.forward(x, lengths=[5, 0, 2], memory="outputs")
