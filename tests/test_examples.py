@@ -59,10 +59,18 @@ def program(tmp_path_factory):
 
 @pytest.mark.slow
 @needs_compiler
-@pytest.mark.parametrize("variant", ["chung", "pytorch"])
-def test_c_program(tmp_path, program, variant):
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"variant": "chung"},
+        {"variant": "pytorch"},
+        {"activation": "relu", "recurrent_activation": ("hard_sigmoid", 0.3, 0.4), "clip": 1.5},
+    ],
+    ids=["chung", "pytorch", "other"],
+)
+def test_c_program(tmp_path, program, options):
     export = load_export()
-    gru = GRU(3, 20, 2, variant=variant, seed=0)
+    gru = GRU(3, 20, 2, **options, seed=0)
     export.export(gru, tmp_path / "weights.bin")
     x = signal(50, 3)
     output = run([str(program), "weights.bin"], tmp_path, input=x.tobytes()).stdout
@@ -73,7 +81,12 @@ def test_c_program(tmp_path, program, variant):
 
 def test_only_what_the_c_program_runs_is_exported(tmp_path):
     export = load_export()
-    for options in ({"layer_norm": True}, {"bidirectional": True}, {"dtype": "float64"}):
+    for options in (
+        {"layer_norm": True},
+        {"bidirectional": True},
+        {"reverse": True},
+        {"dtype": "float64"},
+    ):
         with pytest.raises(ValueError, match=r"stream.c runs no GRU"):
             export.export(GRU(3, 4, **options), tmp_path / "weights.bin")
     assert not list(tmp_path.iterdir())
@@ -82,7 +95,9 @@ def test_only_what_the_c_program_runs_is_exported(tmp_path):
 @pytest.mark.slow
 @needs_compiler
 def test_c_program_refuses_a_short_file(tmp_path, program):
-    np.array([3, 4, 1, 0, 0], np.int64).tofile(tmp_path / "weights.bin")
+    with (tmp_path / "weights.bin").open("wb") as file:
+        np.array([3, 4, 1, 0, 0, 1, 2], np.int64).tofile(file)
+        np.zeros(5).tofile(file)
     command = [str(program), "weights.bin"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
     assert result.returncode == 1
@@ -101,17 +116,22 @@ def test_cython_package(tmp_path):
 import sys; sys.path.insert(0, ".")
 import numpy as np, pygru, gru_filter
 x = np.load("x.npy")
-outputs = np.empty((2, len(x), 12), np.float32)
-for layer_norm in (0, 1):
-    gru = pygru.GRU(4, 12, layer_norm=bool(layer_norm), seed=0)
-    gru_filter.Filter(gru).run(x, outputs[layer_norm])
+options = {}
+outputs = np.empty((len(options), len(x), 12), np.float32)
+for output, chosen in zip(outputs, options):
+    gru_filter.Filter(pygru.GRU(4, 12, **chosen, seed=0)).run(x, output)
 np.save("outputs.npy", outputs)
 """
+    options = [
+        {},
+        {"layer_norm": True},
+        {"activation": "hard_sigmoid", "recurrent_activation": "softsign", "clip": 0.5},
+    ]
     x = signal(30, 4)
     np.save(folder / "x.npy", x)
-    run([sys.executable, "-P", "-c", program], folder)
-    for found, layer_norm in zip(np.load(folder / "outputs.npy"), (False, True), strict=True):
-        right = streamed(GRU(4, 12, layer_norm=layer_norm, seed=0), x)
+    run([sys.executable, "-P", "-c", program.format(options)], folder)
+    for found, chosen in zip(np.load(folder / "outputs.npy"), options, strict=True):
+        right = streamed(GRU(4, 12, **chosen, seed=0), x)
         np.testing.assert_array_equal(found, right)
 
 

@@ -22,6 +22,9 @@ from pygru import GRU, Last, Linear, Sequential, Trainer
 
 every_engine = pytest.mark.parametrize("engine", ENGINES)
 every_variant = pytest.mark.parametrize("variant", list(reference.VARIANTS))
+both_choices = pytest.mark.parametrize(
+    "variant", quick_and_slow(["chung", "pytorch"], ["cho", "unnamed"])
+)
 
 HARD = ("hard_sigmoid", 0.4, 0.45)
 # Each activation occurs in both places, and the last ones also with a limit that matters.
@@ -105,7 +108,7 @@ def test_outputs_equal_the_reference(style, variant, layer_norm, engine, monkeyp
 
 
 @every_engine
-@every_variant
+@both_choices
 @every_style
 @pytest.mark.parametrize("memory", quick_and_slow(["gates"], ["outputs"]))
 @pytest.mark.parametrize("options", quick_and_slow([{}], [ZONED, {"layer_norm": True}]))
@@ -114,7 +117,7 @@ def test_gradients_equal_complex_steps(style, variant, memory, options, engine, 
     check_gradients(styled(style, variant, layers=1, **options), memory)
 
 
-@every_variant
+@both_choices
 def test_gradients_with_noise_and_normalised_sums(variant):
     gru = styled(STYLES["softsign-hard-clip"], variant, layer_norm=True, **NOISY)
     check_gradients(gru, "outputs")
@@ -339,7 +342,7 @@ def test_reverse_equals_the_reference(variant, lengths, engine, monkeypatch):
 
 
 @every_engine
-@every_variant
+@both_choices
 @pytest.mark.parametrize("memory", ["gates", "outputs"])
 @pytest.mark.parametrize("noise", [{}, NOISY], ids=["plain", "noise"])
 def test_gradients_in_reverse(variant, memory, noise, engine, monkeypatch):

@@ -42,13 +42,15 @@ static void check(pygru_status status) {
 
 int main(int argc, char **argv) {
     FILE *file = argc == 2 ? fopen(argv[1], "rb") : NULL;
-    int64_t sizes[5], n_parameters, n_packed, n_workspace, n_states, i;
+    int64_t sizes[7], n_parameters, n_packed, n_workspace, n_states, i;
+    double numbers[5];
     pygru_config config = {0};
     pygru_cell last;
     pygru_step_args step = {0};
     float *parameters, *x, *h;
     void *packed;
-    if (file == NULL || fread(sizes, sizeof sizes[0], 5, file) != 5) {
+    if (file == NULL || fread(sizes, sizeof sizes[0], 7, file) != 7 ||
+        fread(numbers, sizeof numbers[0], 5, file) != 5) {
         fail("usage: stream weights.bin < inputs > outputs");
     }
     config.input_size = sizes[0];
@@ -59,6 +61,13 @@ int main(int argc, char **argv) {
     config.has_bias = 1;
     config.reset = (int32_t)sizes[3];
     config.update = (int32_t)sizes[4];
+    config.activation.function = (int32_t)sizes[5];
+    config.activation.alpha = numbers[0];
+    config.activation.beta = numbers[1];
+    config.recurrent_activation.function = (int32_t)sizes[6];
+    config.recurrent_activation.alpha = numbers[2];
+    config.recurrent_activation.beta = numbers[3];
+    config.clip = numbers[4];
     if (pygru_cell_of(&config, config.num_layers - 1, 0, &last) != PYGRU_OK ||
         pygru_packed_size(&config, &n_packed) != PYGRU_OK ||
         pygru_step_workspace(&config, 1, &n_workspace) != PYGRU_OK) {

@@ -6,7 +6,11 @@ from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
 from pygru.core.cpygru cimport (
+    PYGRU_ACTIVATION_USUAL,
+    PYGRU_ACTIVATIONS_END_,
     PYGRU_FLOAT32,
+    pygru_activation,
+    pygru_activation_name,
     pygru_config,
     pygru_pack,
     pygru_packed_size,
@@ -24,6 +28,17 @@ cdef void *vectors(int64_t size) except NULL:
     if memory == NULL:
         raise MemoryError()
     return memory
+
+
+cdef int set_activation(pygru_activation *to, given) except -1:
+    """Fill ``to`` from a name, or from a name with alpha and beta."""
+    cdef int code
+    name, to.alpha, to.beta = (given, 0, 0) if isinstance(given, str) else given
+    for code in range(PYGRU_ACTIVATION_USUAL + 1, PYGRU_ACTIVATIONS_END_):
+        if pygru_activation_name(code) == name.encode():
+            to.function = code
+            return 0
+    raise ValueError(f"the core has no activation {name!r}")
 
 
 cdef class Filter:
@@ -48,9 +63,13 @@ cdef class Filter:
         self.config.reset = gru.variant.reset == "after"
         self.config.update = gru.variant.update == "keep"
         self.config.norm_eps = gru.layer_norm_eps if gru.layer_norm else 0
+        self.config.clip = gru.clip or 0
+        self.config.reverse = gru.reverse
+        set_activation(&self.config.activation, gru.activation)
+        set_activation(&self.config.recurrent_activation, gru.recurrent_activation)
         if pygru_packed_size(&self.config, &size) or \
                 pygru_step_workspace(&self.config, 1, &workspace):
-            raise ValueError("this GRU is too large")
+            raise ValueError("this GRU reads in reverse, or is too large")
         self.packed = vectors(size)
         self.x = <float *>vectors(gru.input_size * sizeof(float))
         self.h = <float *>vectors(gru.hidden_size * sizeof(float))
