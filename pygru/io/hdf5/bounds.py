@@ -84,23 +84,25 @@ class Cursor:
         """The bytes after this place."""
         return len(self.data) - self.at
 
+    def skip(self, size: int) -> int:
+        """Go on by ``size`` bytes, and return where they begin."""
+        begin = self.at
+        if not 0 <= size <= len(self.data) - begin:
+            raise FormatError(
+                f"damaged HDF5 file: it is to have {size} bytes at {begin}, and has {self.left}"
+            )
+        self.at = begin + size
+        return begin
+
     def take(self, size: int) -> bytes:
         """Return the next ``size`` bytes."""
-        if not 0 <= size <= self.left:
-            raise FormatError(
-                f"damaged HDF5 file: it is to have {size} bytes at {self.at}, and has "
-                f"{self.left}"
-            )
-        begin, self.at = self.at, self.at + size
+        begin = self.skip(size)
         return bytes(self.data[begin : self.at])
-
-    def skip(self, size: int) -> None:
-        """Go on by ``size`` bytes."""
-        self.take(size)
 
     def number(self, size: int) -> int:
         """Return the next unsigned integer, of ``size`` bytes."""
-        return int.from_bytes(self.take(size), "little")
+        begin = self.skip(size)
+        return int.from_bytes(self.data[begin : self.at], "little")
 
     def expect(self, signature: bytes, what: str) -> None:
         """Go on over ``signature``, or raise FormatError if it is not there."""

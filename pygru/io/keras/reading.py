@@ -44,7 +44,7 @@ def contents(source: Path | bytes) -> Contents:
     OSError
         If it cannot be read.
     """
-    return _Model.stored(open_stored(source)).contents
+    return KerasModel.stored(open_stored(source)).contents
 
 
 def arrays(source: Path | bytes) -> dict[str, NDArray[Any]]:
@@ -131,7 +131,7 @@ def from_keras(source: Any, name: str | None = None, **options: Any) -> GRU | Se
     """
     package = keras_package(source)
     if package is not None:
-        model = _Model(live_tree(source), LiveWeights(source), live_version(package))
+        model = KerasModel(live_tree(source), LiveWeights(source), live_version(package))
         return model.build(f"the Keras {type(source).__name__}", name, options)
     if not isinstance(source, str | os.PathLike):
         raise TypeError(
@@ -139,11 +139,11 @@ def from_keras(source: Any, name: str | None = None, **options: Any) -> GRU | Se
             f"{validation.type_name(source)}"
         )
     with named_in_errors(source):
-        model = _Model.stored(open_stored(source))
+        model = KerasModel.stored(open_stored(source))
         return model.build(os.fspath(source), name, options)
 
 
-class _Model:
+class KerasModel:
     """A model of Keras, in a file or in memory: its layers and its GRUs."""
 
     def __init__(
@@ -164,7 +164,7 @@ class _Model:
             self._extend(scan_named(weights, source))
 
     @classmethod
-    def stored(cls, stored: Stored) -> _Model:
+    def stored(cls, stored: Stored) -> KerasModel:
         """Return the model in a file."""
         return cls(stored.tree, stored.weights, stored.version, stored.format)
 
@@ -268,7 +268,11 @@ class _Model:
                 missing.append(f"{'/'.join(node.trail)!r} ({error})")
         if missing:
             return f"layers that pygru does not have: {', '.join(missing[:SHOWN])}", None, []
-        return "", Sequential(*to.layers), to.left_out
+        try:
+            model = Sequential(*to.layers)
+        except ValueError as error:
+            raise FormatError(f"the layers of the model do not fit: {error}") from None
+        return "", model, to.left_out
 
 
 def _listed(names: list[str]) -> str:
