@@ -283,7 +283,19 @@ def texts_without_end():
     return writer.file(writer.group({}, [attribute("x", text_type(2**31 - 1), (9,), b"")]))
 
 
+def name_that_is_a_path():
+    writer = Writer()
+    return writer.file(writer.group({"a/b": writer.array(np.zeros(2))}))
+
+
+def name_that_is_empty():
+    writer = Writer()
+    return writer.file(writer.group({"": writer.array(np.zeros(2))}))
+
+
 ATTACKS = [
+    name_that_is_a_path,
+    name_that_is_empty,
     group_in_itself,
     tree_in_itself,
     wide_tree_in_itself,

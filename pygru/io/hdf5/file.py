@@ -237,6 +237,9 @@ class Group(_Object, Mapping[str, "Group | Dataset"]):
             for data in self._all(headers.LINK):
                 name, address = self._of_message(data)
                 links[name] = address
+            for name in links:
+                if not name or "/" in name:  # it would be a path
+                    raise FormatError(f"damaged HDF5 file: it names a link {name[:80]!r}")
             self._links = links
         return self._links
 
