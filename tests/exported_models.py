@@ -44,6 +44,13 @@ def layers_of(dtype):
     return gru, functools.partial(pygru.Linear, dtype=dtype)
 
 
+def feature_scale(features, dtype):
+    """A scale and a shift that are not those of a new layer."""
+    layer = pygru.FeatureScale(features, dtype=dtype)
+    layer.flat_parameters = np.linspace(-1, 2, 2 * features)
+    return layer
+
+
 def of_steps(dtype):
     """Models with an output for every step, by name. Their input has I features."""
     gru, linear = layers_of(dtype)
@@ -59,6 +66,7 @@ def of_steps(dtype):
             gru(I, H),
             pygru.LayerNorm(H, EPS, dtype=dtype),
         ],
+        "a feature scale": [feature_scale(I, dtype), gru(I, H), feature_scale(H, dtype)],
         "no parameters": [pygru.Activation("tanh")],
         "nothing but a dropout": [pygru.Dropout()],
         **{name: [gru(I, H), pygru.Activation(name)] for name in activations},

@@ -105,7 +105,9 @@ def test_files_of_h5py():
         for path, array in found.items():
             if path != "text":
                 assert np.array_equal(array, out[path][()]), path
-                assert array.dtype == out[path].dtype.newbyteorder("=")
+                is_bool = out[path].dtype == bool  # HDF5 has small integers instead
+                expected = np.int8 if is_bool else out[path].dtype.newbyteorder("=")
+                assert array.dtype == expected, path
         assert len(found) == 9 + 6 + 100
     attrs = read.root["many"].attrs
     assert attrs["names"] == [b"a", b"bc"]

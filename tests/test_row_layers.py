@@ -1,4 +1,4 @@
-"""Activation and LayerNorm: values, exact gradients, extremes, equal bits, files."""
+"""Activation, LayerNorm and FeatureScale: values, gradients, extremes, equal bits, files."""
 
 import functools
 
@@ -8,7 +8,17 @@ from complex_step import assert_close, gradients
 from scipy.special import erf
 
 import pygru
-from pygru import GRU, Activation, Last, LayerNorm, Linear, Sequential, Trainer, losses
+from pygru import (
+    GRU,
+    Activation,
+    FeatureScale,
+    Last,
+    LayerNorm,
+    Linear,
+    Sequential,
+    Trainer,
+    losses,
+)
 
 ENDS = np.array([3, 0, 1, 5])
 X = 2 * np.random.default_rng(3).standard_normal((4, 5, 6))
@@ -37,8 +47,15 @@ def layer_norm(dtype="float64", features=6):
     return layer
 
 
+def feature_scale(dtype="float64", features=6):
+    layer = FeatureScale(features, dtype=dtype)
+    layer.flat_parameters = np.random.default_rng(8).standard_normal(2 * features)
+    return layer
+
+
 def layers_of(dtype, features=6):
-    return [*(Activation(name) for name in BY_HAND), layer_norm(dtype, features)]
+    with_parameters = layer_norm(dtype, features), feature_scale(dtype, features)
+    return [*(Activation(name) for name in BY_HAND), *with_parameters]
 
 
 def check(layer, by_hand, parameters, dtype, lengths):
@@ -69,6 +86,20 @@ def check(layer, by_hand, parameters, dtype, lengths):
 @pytest.mark.parametrize("name", BY_HAND)
 def test_values_and_gradients_of_activations(name, lengths, dtype):
     check(Activation(name), lambda p: BY_HAND[name](p["x"]), {}, dtype, lengths)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("lengths", [None, ENDS], ids=["full", "ragged"])
+def test_values_and_gradients_of_feature_scale(lengths, dtype):
+    layer = feature_scale(dtype)
+    check(layer, lambda p: p["x"] * p["weight"] + p["bias"], layer.state_dict(), dtype, lengths)
+    once = layer.flat_grads.copy()
+    y, tape = layer.forward(X, lengths=lengths)
+    layer.backward(tape, np.ones_like(y))
+    assert not np.array_equal(layer.flat_grads, once)  # gradients are added
+    assert np.array_equal(FeatureScale(6)(X.astype("float32")), X.astype("float32"))
+    with pytest.raises(ValueError, match=r"x must have shape \(..., features=6\)"):
+        layer(np.ones((2, 5)))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -17,7 +17,7 @@ from pygru.errors import FormatError
 from pygru.io.found import FoundGRU
 from pygru.io.keras.functions import Unsupported, activation_name
 from pygru.io.keras.grus import OTHERS, is_recurrent
-from pygru.io.keras.nodes import Node
+from pygru.io.keras.nodes import Node, mapping
 from pygru.io.keras.weights import Arrays, Weights
 from pygru.nn.activation import FUNCTIONS, Activation
 from pygru.nn.dropout import Dropout
@@ -111,7 +111,7 @@ class Conversion:
         config = node.config
         is_wrapped = node.kind == "Bidirectional"
         if is_wrapped:
-            config = config["layer"]["config"]
+            config = mapping("layer", config.get("layer")).get("config", {})
         returns_steps = config.get("return_sequences") is True
         is_reverse = found.options.get("reverse") is True
         if config.get("return_state") is True:

@@ -14,7 +14,7 @@ from pygru.gru import GRU
 from pygru.io.files import named_in_errors
 from pygru.io.found import Contents, FoundGRU, choose
 from pygru.io.hdf5.file import Group
-from pygru.io.keras.chain import chain_of
+from pygru.io.keras.chain import INPUT, chain_of
 from pygru.io.keras.functions import Unsupported
 from pygru.io.keras.grus import found_gru, is_recurrent
 from pygru.io.keras.layers import KNOWN, Conversion
@@ -216,10 +216,11 @@ class KerasModel:
                 raise ValueError(f"{error}; the whole model is not taken: {missing}") from None
         gru = choose(self.contents, None, "name", what).build(**options)
         others = self._others()
-        if others:
+        if others is not None:
+            without = f", without {_listed(others)}," if others else ""
             warnings.warn(
-                f"{what}: only the GRU {self.contents.grus[0].name!r} is taken, without "
-                f"{_listed(others)}, because of {missing}",
+                f"{what}: only the GRU {self.contents.grus[0].name!r} is taken{without} "
+                f"because of {missing}",
                 UserWarning,
                 stacklevel=3,
             )
@@ -231,16 +232,13 @@ class KerasModel:
         is_known = any(gru.name == name for gru in self.contents.grus)
         return inner[0] if len(inner) == 1 and not is_known else name
 
-    def _others(self) -> list[str]:
-        """The layers beside the only GRU."""
-        taken = self.contents.grus[0].name
+    def _others(self) -> list[str] | None:
+        """The layers beside the only GRU; none if they are not listed, None without a model."""
         if self.tree is None:
-            return []
-        return [
-            "/".join(node.trail)
-            for node in self.tree.leaves()
-            if node.kind != "InputLayer" and "/".join(node.trail) != taken
-        ]
+            return None
+        taken = self.contents.grus[0].name
+        names = ["/".join(node.trail) for node in self.tree.leaves() if node.kind != INPUT]
+        return [name for name in names if name and name != taken]
 
     def _converted(
         self, options: dict[str, Any]

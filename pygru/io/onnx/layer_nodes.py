@@ -19,6 +19,7 @@ from pygru.nn.activation import Activation
 from pygru.nn.attention_pooling import AttentionOverTime
 from pygru.nn.dropout import Dropout
 from pygru.nn.embedding import Embedding
+from pygru.nn.feature_scale import FeatureScale
 from pygru.nn.last import Last
 from pygru.nn.layer_norm import LayerNorm
 from pygru.nn.linear import Linear
@@ -67,6 +68,16 @@ def layer_norm(graph: Graph, layer: LayerNorm, x: Value, steps: Steps) -> Value:
         for name in ("weight", "bias")
     ]
     y = graph.node("LayerNormalization", x.name, *names, axis=-1, epsilon=layer.eps)
+    return x._replace(name=y, ends_with_zeros=False)
+
+
+def feature_scale(graph: Graph, layer: FeatureScale, x: Value, steps: Steps) -> Value:
+    """Scale and shift each feature."""
+    weight, bias = (
+        graph.constant(layer.parameters[name].astype(x.dtype), name)
+        for name in ("weight", "bias")
+    )
+    y = graph.node("Add", graph.node("Mul", x.name, weight), bias)
     return x._replace(name=y, ends_with_zeros=False)
 
 
@@ -230,6 +241,7 @@ NODES: dict[type, LayerNodes] = {
     Masking: masking,
     Linear: linear,
     LayerNorm: layer_norm,
+    FeatureScale: feature_scale,
     Dropout: dropout,
     Activation: activation,
     Last: last,
