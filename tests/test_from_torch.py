@@ -5,6 +5,7 @@ The files of PyTorch are also read in ``test_torch_files.py``, which needs no Py
 
 import copy
 import importlib
+import pickle
 import warnings
 
 import numpy as np
@@ -103,6 +104,18 @@ def test_files_of_torch_save(wrapped, is_zip, protocol, net, tokens, tmp_path):
     for name, tensor in net.state_dict().items():
         (same,) = (each for full, each in read.items() if f".{full}".endswith(f".{name}"))
         np.testing.assert_array_equal(same, tensor)
+
+
+@pytest.mark.parametrize("wrapped", WRAPPED)
+@pytest.mark.parametrize("protocol", [0, 2, 4, 5])
+def test_files_of_pickles_own(wrapped, protocol, net, tmp_path):
+    """Some save with ``pickle`` instead of ``torch.save``."""
+    path = tmp_path / "net.pkl"
+    path.write_bytes(pickle.dumps(WRAPPED[wrapped](net), protocol))
+    gru = pygru.from_torch(path, "rnn")
+    for name, parameter in net.rnn.named_parameters():
+        np.testing.assert_array_equal(gru.parameters[name], parameter.detach())
+    assert gru.batch_first == ("module" in wrapped)
 
 
 def test_a_whole_module_names_its_layers(net, tokens, tmp_path):

@@ -196,6 +196,30 @@ def test_plain_values_in_any_protocol(protocol):
     assert read == value
 
 
+def pickled_alone(arrays):
+    """A state dict as Python's own pickler writes it: with a whole file for each storage."""
+
+    def tensor(array):
+        inner = tf.saved(lambda storages: storages.add(array.ravel()), is_legacy=True)
+        raw = b"B" + struct.pack("<I", len(inner)) + inner
+        storage = tf.call("torch.storage", "_load_from_bytes", raw)
+        steps = tuple(step // array.itemsize for step in array.strides)
+        return tf.view(storage, 0, array.shape, steps)
+
+    return tf.pickled({name: tensor(array) for name, array in arrays.items()})
+
+
+def test_storages_within_a_pickle(tmp_path):
+    arrays = parameters()
+    assert_same(from_bytes(tmp_path, pickled_alone(arrays)), arrays)
+    # The same, where another pickle stands in place of the file.
+    for inner in (pickle.dumps(3), b"", tf.pickled({}), tf.state_dict(arrays, is_legacy=True)):
+        raw = b"B" + struct.pack("<I", len(inner)) + inner
+        storage = tf.call("torch.storage", "_load_from_bytes", raw)
+        with pytest.raises(FormatError, match=r"without a storage|ends before"):
+            reading.arrays(tf.pickled({"a": tf.view(storage, 0, (2,), (1,))}))
+
+
 # ---- how checkpoints are nested -----------------------------------------------------------
 
 
@@ -860,6 +884,7 @@ def parts():
         (pickle.dumps({"a": np.arange(6.0).reshape(2, 3)}), bytes),
         (packed.getvalue(), bytes),
         (packed.getvalue(), gzip.compress),
+        (pickled_alone(arrays), bytes),
     ]
     return {wrap(part): (part, wrap) for part, wrap in made}
 

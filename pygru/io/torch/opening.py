@@ -91,7 +91,8 @@ class Checkpoint:
         kept = (leaf.storage, leaf.dtype)
         if kept not in self._numbers:
             try:
-                raw = self._raw(leaf.storage)
+                read = self._raw if leaf.storage.inside is None else _inside
+                raw = read(leaf.storage)
                 numbers = numbers_of(leaf.storage, leaf.dtype, raw, self._order)
             except FormatError as error:
                 raise FormatError(f"{name!r}: {error}") from None
@@ -175,10 +176,15 @@ def _of_pickle(data: bytes) -> Checkpoint:
 
         return Checkpoint("PyTorch before 1.6", named(legacy.value), len(data), raw)
 
-    def none(storage: Storage) -> bytes:
-        raise FormatError("the numbers are not in the pickle")
+    return Checkpoint("pickle", named(read_pickle(data).value), len(data), _inside)
 
-    return Checkpoint("pickle", named(read_pickle(data).value), len(data), none)
+
+def _inside(storage: Storage) -> bytes:
+    """Return the bytes of a storage that is a file of the old format within the pickle."""
+    legacy = None if storage.inside is None else read_legacy(storage.inside)
+    if storage.inside is None or legacy is None or storage.key not in legacy.places:
+        raise FormatError("the numbers are not in the pickle")
+    return storage.inside[slice(*legacy.places[storage.key])]
 
 
 def _of_zip(archive: zipfile.ZipFile, size: int, is_inner: bool = False) -> list[Checkpoint]:

@@ -69,6 +69,12 @@ BYTES = tuple(
     for module in ("builtins", "__builtin__")
     for name in ("bytes", "bytearray")
 )
+# These make an object of the class that is their first argument.
+OF_CLASS = tuple(
+    Name(module, name)
+    for module in ("copyreg", "copy_reg")
+    for name in ("_reconstructor", "__newobj__", "__newobj_ex__")
+)
 
 
 class Unpickled(NamedTuple):
@@ -322,6 +328,8 @@ class _Machine:
         if isinstance(made_by, Outside):  # a class of a module, beside its source
             parts = made_by.value if isinstance(made_by.value, tuple) else ()
             made_by = next((part for part in parts if isinstance(part, Name)), made_by)
+        if made_by in OF_CLASS and arguments and isinstance(arguments[0], Name):
+            made_by, arguments = arguments[0], ()
         if isinstance(made_by, Name) and made_by in DICTS:
             result: dict[Any, Any] = {}
             pairs = arguments[0] if arguments else ()

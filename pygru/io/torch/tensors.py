@@ -9,7 +9,7 @@ that no description can make more memory of a storage than it has.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -38,6 +38,9 @@ STORAGES = {
 DTYPES = {*STORAGES.values(), "uint16", "uint32", "uint64"} - {"untyped"}
 SIZES = {"bfloat16": 2, "untyped": 1}  # bytes of a number that NumPy has no dtype for
 
+#: What Python's own pickler makes a storage with.
+INSIDE = "torch.storage._load_from_bytes"
+
 Order: TypeAlias = Literal["<", ">"]  # of bytes, as NumPy writes it
 
 MOST_AXES = 32  # the limit of NumPy 1
@@ -47,12 +50,16 @@ MOST_REPEATED = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """Numbers in a file: ``count`` of ``dtype``, under ``key``, beginning at ``first``."""
+    """Numbers in a file: ``count`` of ``dtype``, under ``key``, beginning at ``first``.
+
+    ``inside`` is a file of the old format within the pickle, if the numbers are in one.
+    """
 
     key: str
     dtype: str
     count: int
     first: int = 0
+    inside: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +192,8 @@ def as_storage(reference: Any) -> Storage | Unreadable:
     FormatError
         If it is no reference to a storage.
     """
+    if isinstance(reference, Record) and str(reference.made_by) == INSIDE:
+        return _storage_inside(reference)
     value = reference.value if isinstance(reference, Outside) else None
     if not isinstance(value, tuple) or len(value) not in (5, 6):
         raise FormatError("the pickle describes a tensor without a storage")
@@ -206,6 +215,26 @@ def as_storage(reference: Any) -> Storage | Unreadable:
             raise FormatError("the pickle describes a damaged view of a storage")
         _, first, count = view
     return Storage(key, STORAGES[kind.name], count, first)
+
+
+def _storage_inside(record: Record) -> Storage | Unreadable:
+    """Return a storage that Python's pickler has written: as a whole file within the pickle.
+
+    Raises
+    ------
+    FormatError
+        If it is no such file.
+    """
+    from pygru.io.torch.legacy import read_legacy  # which needs this module
+
+    data = record.arguments[0] if record.arguments else None
+    legacy = read_legacy(data) if isinstance(data, bytes) else None
+    if legacy is None or not isinstance(legacy.value, Outside):
+        raise FormatError("the pickle describes a tensor without a storage")
+    storage = as_storage(legacy.value)
+    if isinstance(storage, Unreadable):
+        return storage
+    return replace(storage, inside=data)
 
 
 def tuple_of(value: Any) -> tuple[Any, ...]:
