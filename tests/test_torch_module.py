@@ -11,6 +11,7 @@ import io
 import itertools
 import pickle
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -391,6 +392,20 @@ def test_backward_twice():
         with pytest.raises(RuntimeError, match="a second time"):
             loss.backward()
     assert_same(*results)
+
+
+def test_results_that_are_kept_hold_neither_tapes_nor_weights():
+    module = GRU(I, H, 2, dropout=0.5)
+    optimizer = torch.optim.SGD(module.parameters(), 0.1)
+    kept, arrays = [], []
+    for _ in range(3):
+        output, _ = module(data(T, B, I))
+        arrays += [weakref.ref(array) for array in module._cache._last[2:]]
+        kept.append(output)
+        output.sum().backward()
+        optimizer.step()
+    module(data(T, B, I))
+    assert all(array() is None for array in arrays)
 
 
 def test_weights_that_change_between_forward_and_backward():

@@ -19,27 +19,26 @@ from pygru.core.memory import POOL
 from pygru.noise import Bytes, Noise
 from pygru.runner import Planned
 from pygru.torch.packed_rows import PackedRows
-from pygru.torch.weights import Snapshot
-from pygru.typing import Floats, Integers
+from pygru.torch.weights import Kind, Snapshot
+from pygru.typing import Floats
 
 
 class Call(NamedTuple):
-    """What forward and backward of one batch have in common."""
+    """What forward and backward of one batch have in common, beside weights and masks."""
 
-    snapshot: Snapshot
+    kind: Kind
     planned: Planned
     packed_rows: PackedRows | None
-    noise: Noise | None
+    dropout: float
     batch_first: bool
     T: int
     B: int
 
 
 def prepare(
-    snapshot: Snapshot,
+    kind: Kind,
     shape: Sequence[int],
     batch_sizes: Tensor | None,
-    mask: Tensor | None,
     dropout: float,
     batch_first: bool,
     keep: bool,
@@ -48,18 +47,15 @@ def prepare(
 
     Parameters
     ----------
-    snapshot : Snapshot
-        The weights.
+    kind : Kind
+        The sizes and the precision.
     shape : sequence of int
         The shape of x: (T, B, I), (B, T, I) with ``batch_first``, or that of the rows (R, I) of
         packed sequences.
     batch_sizes : Tensor or None
         (T,) how many of the packed sequences have each step.
-    mask : Tensor or None
-        (L-1, R, D*H) which outputs between the layers dropout keeps. The rows are ordered by
-        steps, and then by sequences.
     dropout : float
-        The share of the outputs that dropout drops.
+        The share of the outputs between two layers that is dropped.
     batch_first, keep : bool
         The layout of ``x``, and whether there will be a tape.
     """
@@ -73,27 +69,38 @@ def prepare(
         T, B = shape[:2]
     lengths = None if packed_rows is None else packed_rows.lengths
     what = _core.KEEP_GATES if keep else _core.KEEP_NOTHING
-    planned = snapshot.kind.runner.plan(T, B, lengths, what)
-    noise = None
-    if mask is not None:
-        starts = np.arange(T) * B if packed_rows is None else packed_rows.starts
-        noise = _noise(planned, mask, dropout, starts)
-    return Call(snapshot, planned, packed_rows, noise, batch_first, T, B)
+    planned = kind.runner.plan(T, B, lengths, what)
+    return Call(kind, planned, packed_rows, dropout, batch_first, T, B)
 
 
-def _noise(planned: Planned, mask: Tensor, dropout: float, starts: Integers) -> Noise:
-    """Return the mask in the order of the core's rows."""
-    step, sequence = np.empty((2, planned.sizes["rows"]), np.int64)
-    planned.plan.rows(step, sequence)
+def ordered_noise(call: Call, mask: Tensor | None) -> Noise | None:
+    """Return the noise of a call from the mask of ``GRU._dropout_mask``: True is kept.
+
+    The rows of the mask, (L-1, R, D*H), are ordered by steps, and then by sequences. Those of
+    the noise have the order of the core.
+    """
+    if mask is None:
+        return None
+    rows = call.packed_rows
+    starts = np.arange(call.T) * call.B if rows is None else rows.starts
+    step, sequence = np.empty((2, call.planned.sizes["rows"]), np.int64)
+    call.planned.plan.rows(step, sequence)
     bits: Bytes = mask.numpy().view(np.uint8)
     of_rows: Bytes = bits[:, starts[step] + sequence]
-    return Noise(of_rows.reshape(-1), 1 / (1 - dropout) if dropout < 1 else 0.0)
+    return noise_of(call, of_rows.reshape(-1))
 
 
-def forward(call: Call, x: Tensor, hx: Tensor | None) -> tuple[Tensor, Tensor, Floats]:
+def noise_of(call: Call, mask: Bytes) -> Noise:
+    """Return the noise from a mask that has the order of the core."""
+    return Noise(mask, 1 / (1 - call.dropout) if call.dropout < 1 else 0.0)
+
+
+def forward(
+    call: Call, snapshot: Snapshot, noise: Noise | None, x: Tensor, hx: Tensor | None
+) -> tuple[Tensor, Tensor, Floats]:
     """Return output, h_n and the tape as an array, which is empty if nothing is kept."""
-    kind, rows, width = call.snapshot.kind, call.packed_rows, call.snapshot.kind.output_size
-    output = torch.empty((*x.shape[:-1], width), dtype=kind.dtype)
+    kind, rows = call.kind, call.packed_rows
+    output = torch.empty((*x.shape[:-1], kind.output_size), dtype=kind.dtype)
     h_n = torch.empty((kind.num_states, call.B, kind.hidden_size), dtype=kind.dtype)
     plan, sizes = call.planned
     # The pool keeps large tapes for the next call; a tensor refers to its array.
@@ -114,9 +121,9 @@ def forward(call: Call, x: Tensor, hx: Tensor | None) -> tuple[Tensor, Tensor, F
         y=y,
         h_n=h_n.numpy().reshape(-1),
         tape=tape,
-        noise=call.noise,
-        packed=call.snapshot.packed,
-        parameters=call.snapshot.flat,
+        noise=noise,
+        packed=snapshot.packed,
+        parameters=snapshot.flat,
     )
     if rows is not None:
         rows.unpad(y, output.numpy())
@@ -125,6 +132,8 @@ def forward(call: Call, x: Tensor, hx: Tensor | None) -> tuple[Tensor, Tensor, F
 
 def backward(
     call: Call,
+    snapshot: Snapshot,
+    noise: Noise | None,
     tape: Tensor,
     d_output: Tensor | None,
     d_h_n: Tensor | None,
@@ -135,7 +144,7 @@ def backward(
 
     ``tape`` is dense, and ``shape`` is that of x.
     """
-    kind, rows = call.snapshot.kind, call.packed_rows
+    kind, rows = call.kind, call.packed_rows
     d_x = torch.empty(tuple(shape) if needs_d_x else 0, dtype=kind.dtype)
     d_hx = torch.empty((kind.num_states, call.B, kind.hidden_size), dtype=kind.dtype)
     d_weights = torch.zeros(kind.count, dtype=kind.dtype)
@@ -148,15 +157,15 @@ def backward(
         plan,
         n_threads,
         sizes=sizes if n_threads == 1 else None,
-        packed=call.snapshot.packed,
+        packed=snapshot.packed,
         tape=tape.numpy(),
-        noise=call.noise,
+        noise=noise,
         d_y=None if d_output is None else _input(d_output, call),
         d_h_n=None if d_h_n is None else _flat(d_h_n),
         d_x=of_x,
         d_h0=d_hx.numpy().reshape(-1),
         grads=d_weights.numpy(),
-        parameters=call.snapshot.flat,
+        parameters=snapshot.flat,
     )
     if of_x is not None and rows is not None:
         rows.unpad(of_x, d_x.numpy())

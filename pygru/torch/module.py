@@ -217,13 +217,12 @@ class GRU(RNNBase):  # type: ignore[misc]
             x.dtype,
         )
         snapshot = self._cache.snapshot(kind, weights)
-        call = calls.prepare(
-            snapshot, x.shape, batch_sizes, mask, self.dropout, batch_first, keep
-        )
+        call = calls.prepare(kind, x.shape, batch_sizes, self.dropout, batch_first, keep)
+        noise = calls.ordered_noise(call, mask)
         if keep:
-            output, h_n = Recorded.apply(call, x, hx, *weights)
+            output, h_n = Recorded.apply(call, snapshot, noise, x, hx, *weights)
         else:
-            output, h_n, _ = calls.forward(call, x, hx)
+            output, h_n, _ = calls.forward(call, snapshot, noise, x, hx)
         return output, h_n
 
     def _weights(self) -> list[Tensor]:

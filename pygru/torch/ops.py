@@ -45,8 +45,8 @@ def gru(
     """Return output, h_n and the tape; see ``calls.prepare`` for the arguments."""
     kind = kind_of_weights(weights, num_layers, bias, bidirectional)
     snapshot = cached_snapshot(cache, kind, weights)
-    call = calls.prepare(snapshot, x.shape, batch_sizes, mask, dropout, batch_first, keep)
-    output, h_n, tape = calls.forward(call, x, hx)
+    call = calls.prepare(kind, x.shape, batch_sizes, dropout, batch_first, keep)
+    output, h_n, tape = calls.forward(call, snapshot, calls.ordered_noise(call, mask), x, hx)
     return output, h_n, torch.from_numpy(tape)
 
 
@@ -103,8 +103,9 @@ def gru_backward(
     """
     kind = kind_of_weights(weights, num_layers, bias, bidirectional)
     snapshot = cached_snapshot(cache, kind, weights)
-    call = calls.prepare(snapshot, shape, batch_sizes, mask, dropout, batch_first, True)
-    return calls.backward(call, tape, d_output, d_h_n, shape, needs_d_x)
+    call = calls.prepare(kind, shape, batch_sizes, dropout, batch_first, keep=True)
+    noise = calls.ordered_noise(call, mask)
+    return calls.backward(call, snapshot, noise, tape, d_output, d_h_n, shape, needs_d_x)
 
 
 @gru_backward.register_fake  # type: ignore[untyped-decorator]
