@@ -3,7 +3,7 @@
 It shares no code with pygru. The encoding of protocol buffers and the numbers of the fields are
 written down here once more, and the operator GRU is that of ``reference.py``. There are only
 the operators that pygru writes. Where the standard leaves a result open, this interpreter
-returns something that is of no use: the last state of a sequence without steps is NaN.
+returns NaN: for the last state of a sequence without steps, and after the end of a sequence.
 """
 
 import struct
@@ -217,6 +217,7 @@ def gru(X, W, R, B=None, lengths=None, h0=None, *, hidden_size, direction, **att
     )
     if lengths is not None:
         h_n[:, lengths == 0] = np.nan
+        output[np.arange(len(X))[:, np.newaxis] >= lengths] = np.nan
     return np.stack(np.split(output, D, axis=2), axis=1), h_n
 
 
@@ -317,7 +318,7 @@ OPERATORS = {
     "Shape": lambda x: np.array(x.shape),
     "Sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "Softmax": softmax,
-    "Softplus": lambda x: np.logaddexp(0, x),
+    "Softplus": lambda x: np.where(x > 0, x, 0) + np.log1p(np.exp(-abs(x))),
     "Split": split,
     "Squeeze": lambda x, axes: np.squeeze(x, tuple(axes)),
     "Sub": np.subtract,

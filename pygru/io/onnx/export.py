@@ -256,11 +256,11 @@ class Export:
                 made = GRUNodes(graph, layer, x.dtype).whole_sequences(
                     x.name, h0, steps, batch_first=batch_first
                 )
-            x = x._replace(name=made.output, features=layer.output_size, ends_with_zeros=True)
+            x = x._replace(name=made.output, features=layer.output_size)
             states.append((index, made.h_n, x.dtype))
         about = "the output of every step" if x.has_steps else "the output of each sequence"
         sizes = axes if x.has_steps else (BATCH,)
-        output = layer_nodes.finished(graph, x, steps)
+        output = layer_nodes.finished(graph, x, steps, batch_first)
         graph.output("output", output, x.dtype, (*sizes, self._output_size()), about)
         if with_states or isinstance(self.model, GRU):
             for index, h_n, dtype in states:

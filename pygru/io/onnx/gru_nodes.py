@@ -191,9 +191,6 @@ class GRUNodes:
                 before = graph.node("Unsqueeze", before, graph.constant([2]))
             known = of_directions([known for _, known in places])
             y = graph.node("Where", known, y, before)
-            if steps.lengths is not None:
-                valid = graph.node("Unsqueeze", steps.valid, graph.constant([1, 3]))
-                y = graph.node("Where", valid, y, self._zero)
         return graph.node("Transpose", y, perm=[2, 1, 0, 3])
 
     # ---- single steps ------------------------------------------------------------------------

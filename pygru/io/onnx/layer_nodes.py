@@ -43,8 +43,7 @@ def embedding(graph: Graph, layer: Embedding, x: Value, steps: Steps) -> Value:
 
 def linear(graph: Graph, layer: Linear, x: Value, steps: Steps) -> Value:
     """Multiply the last axis by the weights, and add the bias."""
-    y = _affine(graph, layer, x)
-    return x._replace(name=y, ends_with_zeros=False)
+    return x._replace(name=_affine(graph, layer, x))
 
 
 def _affine(graph: Graph, layer: Linear | AttentionOverTime, x: Value) -> str:
@@ -68,7 +67,7 @@ def layer_norm(graph: Graph, layer: LayerNorm, x: Value, steps: Steps) -> Value:
         for name in ("weight", "bias")
     ]
     y = graph.node("LayerNormalization", x.name, *names, axis=-1, epsilon=layer.eps)
-    return x._replace(name=y, ends_with_zeros=False)
+    return x._replace(name=y)
 
 
 def feature_scale(graph: Graph, layer: FeatureScale, x: Value, steps: Steps) -> Value:
@@ -103,7 +102,7 @@ def activation(graph: Graph, layer: Activation, x: Value, steps: Steps) -> Value
     else:
         op, attributes = OPERATORS[layer.activation]
         y = graph.node(op, x.name, **attributes)
-    return x._replace(name=y, ends_with_zeros=False)
+    return x._replace(name=y)
 
 
 def _gelu(graph: Graph, x: Value) -> str:
@@ -200,16 +199,15 @@ def _least(graph: Graph, x: Value) -> str:
 
 def _with_zeros(graph: Graph, x: Value, steps: Steps) -> str:
     """x with zeros at all steps that do not count."""
-    if steps.mask is None and x.ends_with_zeros:
-        return x.name
     return graph.node("Where", steps.counted_features, x.name, graph.constant(x.dtype.type(0)))
 
 
-def finished(graph: Graph, x: Value, steps: Steps) -> str:
+def finished(graph: Graph, x: Value, steps: Steps, batch_first: bool) -> str:
     """The output of a whole model: as in pygru, zeros after the end of each sequence."""
-    if steps.lengths is None or not x.has_steps or x.ends_with_zeros:
+    if steps.lengths is None or not x.has_steps:
         return x.name
-    valid = graph.node("Unsqueeze", steps.valid, graph.constant([2]))
+    valid = steps.valid if batch_first else graph.node("Transpose", steps.valid, perm=[1, 0])
+    valid = graph.node("Unsqueeze", valid, graph.constant([2]))
     return graph.node("Where", valid, x.name, graph.constant(x.dtype.type(0)))
 
 
@@ -218,7 +216,7 @@ def finished(graph: Graph, x: Value, steps: Steps) -> str:
 
 def masking(graph: Graph, layer: Masking, x: Value, steps: Steps) -> Value:
     """Set the steps that do not count to zeros; ``steps`` knows them already."""
-    return x._replace(name=_with_zeros(graph, x, steps), ends_with_zeros=True)
+    return x._replace(name=_with_zeros(graph, x, steps))
 
 
 def mask_of(graph: Graph, layer: Masking | Embedding, x: Value) -> str | None:

@@ -15,15 +15,15 @@ BATCH, TIME = "batch", "time"
 class Value(NamedTuple):
     """The output of a layer: (B, T, F), or (B, F) without an axis of time.
 
-    ``features`` is F, or None if no layer has said it. ``ends_with_zeros`` says that all steps
-    after the end of each sequence are known to be 0.
+    ``features`` is F, or None if no layer has said it. Steps after the end of a sequence, and
+    steps that a mask leaves out, may hold anything until the end of the model: not every
+    runtime returns zeros there.
     """
 
     name: str
     dtype: np.dtype[Any]
     has_steps: bool
     features: int | None = None
-    ends_with_zeros: bool = False
 
 
 class Steps:
