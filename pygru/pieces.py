@@ -37,26 +37,29 @@ class Group(NamedTuple):
         (P',) the counted steps of each.
     counted : ndarray or slice
         (n',) which of all counted steps are theirs.
-    step, place : ndarray
-        (n',) where each of these steps is in the batch.
+    place : ndarray
+        (n',) where each of these steps is in the batch, as an index into (T' * P', F).
     """
 
     members: Integers
     lengths: NDArray[np.int64]
     counted: Integers | slice
-    step: Integers
     place: Integers
 
     def batch(self, rows: Floats) -> Floats:
         """Return the batch (T', P', F) of counted steps (n, F); padding is not set."""
         shape = (int(self.lengths.max(initial=0)), len(self.members), rows.shape[1])
         batch: Floats = allocate(shape, rows.dtype, "the steps that count")
-        batch[self.step, self.place] = rows[self.counted]
+        batch.reshape(-1, rows.shape[1])[self.place] = rows[self.counted]
         return batch
 
     def read(self, batch: Floats, rows: Floats) -> None:
         """Copy a batch (T', P', F) into the counted steps (n, F)."""
-        rows[self.counted] = batch[self.step, self.place]
+        found = batch.reshape(-1, rows.shape[1])
+        if isinstance(self.counted, slice):  # all of them, without a copy between
+            np.take(found, self.place, axis=0, out=rows, mode="clip")
+        else:
+            rows[self.counted] = found[self.place]
 
 
 class Pieces:
@@ -129,17 +132,17 @@ class Pieces:
         ends = _cuts(counts[order], MOST_PADDING * steps)
         if len(ends) == 1:
             members = np.arange(len(counts))
-            return [Group(members, counts, slice(None), step, self._piece_of_step)]
-        group_of, place = np.full((2, len(counts)), -1)
+            place = step * len(members) + self._piece_of_step
+            return [Group(members, counts, slice(None), place)]
+        group_of, column = np.full((2, len(counts)), -1)
         groups = []
         for number, (begin, end) in enumerate(pairwise([0, *ends])):
             members = np.sort(order[begin:end])
             group_of[members] = number
-            place[members] = np.arange(len(members))
+            column[members] = np.arange(len(members))
             own = np.flatnonzero(group_of[self._piece_of_step] == number)
-            groups.append(
-                Group(members, counts[members], own, step[own], place[self._piece_of_step[own]])
-            )
+            place = step[own] * len(members) + column[self._piece_of_step[own]]
+            groups.append(Group(members, counts[members], own, place))
         return groups
 
     # ---- values of counted steps ------------------------------------------------------------

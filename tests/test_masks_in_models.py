@@ -236,6 +236,20 @@ def test_a_reset_reaches_every_gru():
     np.testing.assert_array_equal(np.concatenate([first, second], axis=1), y)
 
 
+def test_pieces_of_a_sequence_have_pieces_of_its_mask():
+    model = Sequential(Linear(I, I), gru(), gru(H, num_layers=2), Linear(H, 1), seed=0)
+    x = np.random.default_rng(1).standard_normal((B, T, I))
+    x[~MASK] = np.nan
+    states, outputs = None, []
+    for begin in range(0, T, 3):
+        some = slice(begin, begin + 3)
+        y, states, _ = model.forward_from(
+            states, x[:, some], mask=MASK[:, some], training=False
+        )
+        outputs.append(y)
+    np.testing.assert_array_equal(np.concatenate(outputs, axis=1), model(x, mask=MASK))
+
+
 # ---- layers of users ---------------------------------------------------------------------
 
 
