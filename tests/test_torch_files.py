@@ -789,6 +789,13 @@ def test_a_dict_that_is_copied_again_and_again():
         read_pickle(text + encode * 1000 + b".")
 
 
+def test_more_opcodes_than_any_checkpoint_has(monkeypatch):
+    monkeypatch.setattr("pygru.io.torch.pickles.MOST_OPCODES", 1000)
+    assert read_pickle(b"N" * 998 + b"0.").value is None
+    with pytest.raises(FormatError, match="larger than 1000 opcodes"):
+        read_pickle(b"N" * 1001 + b".")
+
+
 def test_names_beyond_all_measure():
     long = {"x" * 2000: tf.value({})}
     deep = tf.value({})
