@@ -5,6 +5,7 @@
 #if defined(_MSC_VER)
 #define RESTRICT __restrict
 #define ALWAYS_INLINE static __forceinline
+#define NOINLINE __declspec(noinline)
 #else
 #define RESTRICT restrict
 #define ALWAYS_INLINE static inline __attribute__((always_inline))

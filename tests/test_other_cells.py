@@ -193,6 +193,32 @@ def test_rows_have_the_same_bits_in_any_batch_and_with_any_threads(style):
         assert np.array_equal(gru(x[:, 3:4])[0], output[:, 3:4])
 
 
+@pytest.mark.parametrize("style", [STYLES["softsign-hard-clip"], STYLES["relu-hard"]])
+@pytest.mark.parametrize("variant", ["chung", "pytorch"])
+def test_units_that_threads_share_have_the_same_bits(variant, style):
+    """Few rows and large weights: each thread computes some units of every step."""
+    activation, recurrent_activation, clip = style
+    gru = GRU(
+        I,
+        230,
+        variant=variant,
+        activation=activation,
+        recurrent_activation=recurrent_activation,
+        clip=clip,
+        seed=0,
+    )
+    x = np.random.default_rng(0).standard_normal((4, 2, I)).astype(np.float32)
+    alone = gru.forward(x, n_threads=1)
+    shared = gru.forward(x, n_threads=3)
+    for found, right in zip(shared[:2], alone[:2], strict=True):
+        assert np.array_equal(found, right)
+    d_output = np.ones_like(alone[0])
+    for found, right in zip(
+        gru.backward(shared[2], d_output), gru.backward(alone[2], d_output), strict=True
+    ):
+        assert np.array_equal(found, right)
+
+
 @every_engine
 @every_variant
 def test_steps_streams_and_gates(variant, engine, monkeypatch):
