@@ -268,6 +268,16 @@ def test_frozen_modules_stay_frozen():
     )
 
 
+def test_the_module_of_pygru_for_pytorch(tmp_path):
+    module = importlib.import_module("pygru.torch").GRU(I, H, 2, batch_first=True)
+    torch.save(module, tmp_path / "module.pt")
+    for source in (module, tmp_path / "module.pt"):
+        gru = pygru.from_torch(source)
+        assert gru.batch_first and gru.variant.name == "pytorch"
+        for name, parameter in module.named_parameters():
+            np.testing.assert_array_equal(gru.parameters[name], parameter.detach())
+
+
 class OtherGRU(nn.GRU):
     def forward(self, x):
         return super().forward(x)[0] * 2

@@ -29,6 +29,8 @@ QUANTIZED = re.compile(
     r"(?P<prefix>(?:.*\.)?|)_(?:all_weight_values|packed_weight_[ih]h)(\..*)?"
 )
 
+#: The module of pygru for PyTorch, which computes what ``torch.nn.GRU`` does.
+OWN = "pygru.torch.module.GRU"
 MOST_TIMES = 16  # how often the parameters of one GRU may repeat the numbers of a file
 
 
@@ -218,9 +220,10 @@ def _describe(
             options[option] = value
             evidence[option] = "the attribute of the module"
     named = re.sub(r"^__torch__\.|___torch_mangle_[0-9]+\.", "", module.kind)
-    if named == f"torch.nn.modules.rnn.{kind}":
+    if named in (f"torch.nn.modules.rnn.{kind}", OWN):
         options["variant"] = "pytorch"
-        evidence["variant"] = f"the module is a torch.nn.{kind}"
+        own = "pygru.torch.GRU" if named == OWN else f"torch.nn.{kind}"
+        evidence["variant"] = f"the module is a {own}"
         return ()
     evidence["variant"] = f"the module is a {module.kind}, whose code may be another"
     return ("variant",)
