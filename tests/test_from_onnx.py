@@ -231,6 +231,10 @@ def test_constant_lengths_are_named(rng):
         ({"activations": ["Sigmoid", "ScaledTanh"]}, r"ScaledTanh\(\?, \?\) does not exist"),
         ({"activations": ["Sigmoid", "ThresholdedRelu"]}, "ThresholdedRelu"),
         ({"activations": ["Sigmoid", "Gelu"]}, "Gelu does not exist in ONNX"),
+        (
+            {"activations": ["HardSigmoid", "Tanh"], "activation_alpha": [float("inf")]},
+            "alpha of recurrent_activation must be in",
+        ),
         ({"activations": ["Sigmoid"]}, "it has 1 activations instead of 2"),
         (
             {"activations": ["Sigmoid", "HardSigmoid"], "activation_alpha": [0.0, 0.3]},
@@ -286,6 +290,9 @@ def test_a_recurrent_layer_that_is_written_out_in_a_loop_is_named():
         pygru.from_onnx(encode(model([loop], {})))
     loop = node("Loop", ["n", "c"], ["y"], "while", body=GraphProto(node=steps[:1]))
     assert not reading.contents(encode(model([loop], {}))).refused
+    lstm = node("LSTM", ["x", "w", "r"], ["o"], "lstm")
+    loop = node("Loop", ["n", "c"], ["y"], "while", body=GraphProto(node=[*steps, lstm]))
+    assert list(reading.contents(encode(model([loop], {}))).refused) == ["lstm"]
 
 
 def test_long_lists_of_names_are_shortened(rng):
@@ -370,6 +377,8 @@ def test_a_name_of_a_node_counts_before_an_output(rng):
     assert [gru.name for gru in reading.contents(data).grus] == ["Y0", "Y0#2"]
     assert pygru.from_onnx(data, "Y0").hidden_size == H
     assert pygru.from_onnx(data, "H1").hidden_size == 5
+    data = encode(model(*two_grus(rng, "H0")))  # the name of one, and an output of the other
+    assert pygru.from_onnx(data, "H0").hidden_size == 5
 
 
 def test_grus_within_nodes_are_found(rng):

@@ -101,8 +101,8 @@ def test_the_bytes_are_those_of_protocol_buffers(data, expected):
     [
         (ModelProto, "0801 08ac02", {"ir_version": 300}),  # the last value counts
         # The second graph adds to the first.
-        (ModelProto, "3a031201 61 3a021200 3a042a02 0802", {"graph": plain(
-            GraphProto(initializer=[TensorProto(dims=[2])]))}),
+        (ModelProto, "3a031201 61 3a042a02 0802", {"graph": plain(
+            GraphProto(name="a", initializer=[TensorProto(dims=[2])]))}),
         (TensorProto, "0a020305 0a0102", {"dims": [3, 5, 2]}),  # packed
         (AttributeProto, "3a08 0000003f 000000bf", {"floats": [0.5, -0.5]}),  # packed
         (TensorProto, "25 0000003f 2204 000000bf", {"float_data": [0.5, -0.5]}),  # both

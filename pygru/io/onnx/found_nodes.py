@@ -162,16 +162,12 @@ def found_gru(name: str, node: NodeProto, scope: Scope) -> FoundGRU:
         raise Refusal(
             f"hidden_size is {stated}, but the weights are for {options['hidden_size']}"
         )
-    is_after = attributes.integer("linear_before_reset", 0) != 0
-    options["variant"] = Variant.named("pytorch" if is_after else "cho")
-    evidence = {
-        "variant": "linear_before_reset=1"
-        if is_after
-        else "linear_before_reset=0"
-        if "linear_before_reset" in attributes
-        else "no attribute linear_before_reset, which means 0",
-        "gate_order": "ONNX defines z, r, h",
-    }
+    after = attributes.integer("linear_before_reset", 0) != 0
+    options["variant"] = Variant.named("pytorch" if after else "cho")
+    said = f"linear_before_reset={int(after)}"
+    if "linear_before_reset" not in attributes:
+        said = "no attribute linear_before_reset, which means 0"
+    evidence = {"variant": said, "gate_order": "ONNX defines z, r, h"}
     recurrent, candidate, evidence["activation"] = _activations(attributes, D)
     evidence["recurrent_activation"] = evidence["activation"]
     if candidate != "tanh":
@@ -194,6 +190,10 @@ def found_gru(name: str, node: NodeProto, scope: Scope) -> FoundGRU:
     lengths = scope.present(node, LENGTHS)
     if lengths:
         evidence["lengths"] = _lengths(scope, lengths)
+    try:
+        GRUOptions(**{**options, "dtype": "float32"})
+    except ValueError as error:  # a parameter of an activation that is not finite, for example
+        raise Refusal(str(error)) from None
     return FoundGRU(name, FORMAT, options, evidence, arrays=arrays)
 
 
