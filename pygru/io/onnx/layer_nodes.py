@@ -77,7 +77,7 @@ def feature_scale(graph: Graph, layer: FeatureScale, x: Value, steps: Steps) -> 
         for name in ("weight", "bias")
     )
     y = graph.node("Add", graph.node("Mul", x.name, weight), bias)
-    return x._replace(name=y, ends_with_zeros=False)
+    return x._replace(name=y)
 
 
 def dropout(graph: Graph, layer: Dropout, x: Value, steps: Steps) -> Value:
