@@ -789,6 +789,12 @@ def test_a_dict_that_is_copied_again_and_again():
         read_pickle(text + encode * 1000 + b".")
 
 
+def test_keys_with_which_a_dict_would_be_slow():
+    """Multiples of 2**61 - 1 have one hash, and adding n of them takes n * n steps."""
+    plain = {5: 1, -(2**50): 2, "a": 3, None: 4, True: 5}
+    assert read_pickle(tf.pickled(plain | {2**61 - 1: 6, -(2**90): 7})).value == plain
+
+
 def test_more_opcodes_than_any_checkpoint_has(monkeypatch):
     monkeypatch.setattr("pygru.io.torch.pickles.MOST_OPCODES", 1000)
     assert read_pickle(b"N" * 998 + b"0.").value is None
