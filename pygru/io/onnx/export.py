@@ -56,8 +56,8 @@ def to_onnx(
     ----------
     model : GRU or Sequential
         A Sequential may consist of :class:`GRU`, :class:`Embedding`, :class:`Linear`,
-        :class:`LayerNorm`, :class:`Activation`, :class:`Dropout`, :class:`Masking`,
-        :class:`Last`, :class:`MeanOverTime`, :class:`MaxOverTime` and
+        :class:`LayerNorm`, :class:`FeatureScale`, :class:`Activation`, :class:`Dropout`,
+        :class:`Masking`, :class:`Last`, :class:`MeanOverTime`, :class:`MaxOverTime` and
         :class:`AttentionOverTime`.
     path : path-like
         An existing file is replaced, and stays intact if writing fails.
