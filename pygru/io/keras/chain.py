@@ -38,7 +38,8 @@ def chain_of(tree: Node) -> list[Node]:
 
 def _in_order(model: Node) -> list[Node]:
     """The layers of a functional model, from its output back to its only input."""
-    by_name = {child.name: child for child in model.children}
+    masks, operations = _masks(model)
+    by_name = {each.name: each for each in model.children if each.name not in operations}
     outputs = _outputs(model.config.get("output_layers"))
     if len(outputs) != 1:
         raise Unsupported(f"{model.name!r} has {len(outputs)} outputs")
@@ -51,7 +52,7 @@ def _in_order(model: Node) -> list[Node]:
         order.append(node)
         if node.kind == INPUT:
             break
-        name = _before(node)
+        name = _before(node, masks)
     if by_name:
         raise Unsupported(f"{next(iter(by_name))!r} is beside the chain of the other layers")
     return order[::-1]
@@ -65,8 +66,42 @@ def _outputs(value: Any) -> list[str]:
     return [entry[0] for entry in entries if _is_reference(entry)]
 
 
-def _before(node: Node) -> str:
-    """The name of the only layer whose output a layer reads."""
+def _masks(model: Node) -> tuple[set[str], set[str]]:
+    """The operations whose results are masks, and all that compute these masks.
+
+    New versions of Keras 3 write down how an Embedding and a Masking make their masks, as
+    operations beside the layers. Only those are taken that compute exactly this.
+    """
+    masks: set[str] = set()
+    operations: set[str] = set()
+    compared = {}
+    for node in model.children:
+        arguments = _arguments(node)
+        if node.kind == "NotEqual" and len(arguments) == 2:
+            compared[node.name] = _referred(arguments[0]), arguments[1]
+    for node in model.children:
+        if node.kind == "Embedding" and node.config.get("mask_zero") is True:
+            wanted = _referred(*_arguments(node)[:1]), 0
+            masks |= {name for name, each in compared.items() if each == wanted}
+        elif node.kind == "Masking":
+            wanted = _referred(*_arguments(node)[:1]), node.config.get("mask_value", 0.0)
+            for other in model.children:
+                source = _referred(*_arguments(other)[:1])
+                is_any = other.kind == "Any" and other.config.get("axis") in (-1, [-1])
+                if is_any and source is not None and compared.get(source) == wanted:
+                    masks.add(other.name)
+                    operations.add(source)
+    return masks, operations | masks
+
+
+def _arguments(node: Node) -> list[Any]:
+    """The arguments of the only call of a layer in Keras 3."""
+    call = node.inbound[0] if len(node.inbound) == 1 else None
+    return _listed(call.get("args")) if isinstance(call, dict) else []
+
+
+def _before(node: Node, masks: set[str]) -> str:
+    """The name of the only layer whose output a layer reads, beside one of these masks."""
     if len(node.inbound) != 1:
         raise Unsupported(f"the layer {node.name!r} is called {len(node.inbound)} times")
     call = node.inbound[0]
@@ -86,12 +121,13 @@ def _before(node: Node) -> str:
         count = len(arguments)
         raise Unsupported(f"the layer {node.name!r} has {count} input{'s' * (count != 1)}")
     for name, value in more.items():
-        if value is not None and not isinstance(value, bool):
+        is_mask = name == "mask" and _referred(value) in masks
+        if value is not None and not isinstance(value, bool) and not is_mask:
             raise Unsupported(f"the layer {node.name!r} is called with {name[:80]}=")
     return str(arguments[0])
 
 
-def _referred(value: Any) -> str | None:
+def _referred(value: Any = None) -> str | None:
     """The layer whose output an argument of Keras 3 is."""
     config = value.get("config") if isinstance(value, dict) else None
     history: Any = config.get("keras_history") if isinstance(config, dict) else None

@@ -201,6 +201,8 @@ def _dense(to: Conversion, node: Node, config: Mapping[str, Any]) -> None:
 def _embedding(to: Conversion, node: Node, config: Mapping[str, Any]) -> None:
     (table,) = _shaped(node, to.weights.of(node), (None, None))
     is_masked = config.get("mask_zero") is True
+    if is_masked and to.has_mask:
+        raise Unsupported("a second mask")
     layer = Embedding(*table.shape, mask_zero=is_masked, weight=table, dtype=to.dtype([table]))
     to.layers.append(_trainable(layer, node))
     to.has_mask = to.has_mask or is_masked
@@ -210,6 +212,8 @@ def _masking(to: Conversion, node: Node, config: Mapping[str, Any]) -> None:
     value = config.get("mask_value", 0.0)
     if not isinstance(value, int | float) or not np.isfinite(value):
         raise Unsupported(f"mask_value={str(value)[:80]}")
+    if to.has_mask:
+        raise Unsupported("a second mask, which replaces the first one")
     to.layers.append(Masking(value))
     to.has_mask = True
 
