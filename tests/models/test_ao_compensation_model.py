@@ -1,6 +1,6 @@
 """ao-compensation-model: the gait of walkers, by 13 models of Keras 3 with convolutions.
 
-Its metadata name no licence, but a file. pygru has no convolutions, so the one GRU of each
+Licence of the package: MIT. pygru has no convolutions, so the one GRU of each
 model is taken, and a warning names the other layers.
 """
 
