@@ -416,6 +416,16 @@ def test_layers_of_the_caller_stay_as_they_are(net):
         pygru.from_torch(net, layers=[("rnn", cho)])
 
 
+def test_a_row_of_padding_that_is_not_zero_stays():
+    """PyTorch returns it as it is; pygru would return zeros for a padding index."""
+    module = nn.Sequential(nn.Embedding(5, 3, padding_idx=2))
+    assert pygru.from_torch(module, layers=["0"]).layers[0].padding_idx == 2
+    with torch.no_grad():
+        module[0].weight[2] = 1
+    model = pygru.from_torch(module, layers=["0"])
+    np.testing.assert_array_equal(model([[2]])[0, 0], [1, 1, 1])
+
+
 def test_dtype_and_batch_first_of_a_whole_model(net):
     model = pygru.from_torch(net, layers=["rnn", "norm", "fc"], dtype="float64")
     assert {layer.dtype for layer in model.layers} == {np.dtype("float64")}

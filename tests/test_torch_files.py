@@ -384,6 +384,28 @@ def test_files_in_an_archive(tmp_path):
         from_bytes(tmp_path, tar({"pickle": b"", "storages": b"", "tensors": b""}))
 
 
+@pytest.mark.parametrize("form", ["ustar", "gnu", "pax"])
+def test_a_tar_archive_that_is_cut_or_damaged(form):
+    forms = {
+        "ustar": tarfile.USTAR_FORMAT,
+        "gnu": tarfile.GNU_FORMAT,
+        "pax": tarfile.PAX_FORMAT,
+    }
+    buffer = io.BytesIO()
+    data = tf.state_dict(parameters())
+    with tarfile.open(fileobj=buffer, mode="w", format=forms[form]) as file:
+        entry = tarfile.TarInfo("folder/" * 18 + "model.pt")
+        entry.size = len(data)
+        file.addfile(entry, io.BytesIO(data))
+    whole = buffer.getvalue()
+    assert reading.arrays(whole).keys() == parameters().keys()
+    begin = whole.index(data)
+    with pytest.raises(FormatError, match="ends within a file"):
+        reading.arrays(whole[: begin + len(data) - 1])
+    with pytest.raises(FormatError, match="checksum"):
+        reading.arrays(whole[: begin - 500] + b"x" + whole[begin - 499 :])
+
+
 # ---- safetensors --------------------------------------------------------------------------
 
 
