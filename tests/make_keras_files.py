@@ -39,13 +39,14 @@ def masked():
 
 
 def nested():
-    """A functional model with a model inside, and names that are not those of classes."""
+    """A functional model with a model inside, two GRUs beside it, and names of its own."""
     inside = keras.Sequential(
         [steps(2), layers.GRU(2, return_sequences=True, name="deep")], name="inside"
     )
     x = steps(3)
     y = layers.GRU(2, use_bias=False, return_sequences=True, name="first")(x)
-    y = layers.LayerNormalization(name="norm")(inside(y))
+    y = layers.GRU(2, return_sequences=True, name="again")(inside(y))
+    y = layers.LayerNormalization(name="norm")(y)
     y = layers.TimeDistributed(layers.Dense(2, activation="relu"), name="each")(y)
     return keras.Model(x, layers.GlobalAveragePooling1D()(y))
 
