@@ -335,6 +335,7 @@ def test_to_keras_returns_copies():
         ({"layer_norm": True}, "cannot have layer_norm=True"),
         ({"learn_h0": True}, "cannot have learn_h0=True"),
         ({"clip": 3.0}, "cannot have clip=3.0"),
+        ({"zoneout": 0.25}, "cannot have zoneout=0.25: in inference each unit keeps"),
         ({"num_layers": 2, "bidirectional": True}, "no single layer of Keras"),
         ({"recurrent_activation": "relu"}, "no weights make the two equal"),
     ],

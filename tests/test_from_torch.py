@@ -461,6 +461,7 @@ def test_the_fourth_variant_has_its_update_negated():
             r"no recurrent_activation=\('hard_sigmoid', 0\.2, 0\.5\)",
         ),
         ({"clip": 3.0}, "no clip=3"),
+        ({"zoneout": 0.25}, "no zoneout=0.25: in inference each unit keeps"),
         ({"reverse": True}, r"no reverse=True; .*torch\.flip"),
         ({"bidirectional": True, "merge": "sum"}, "no merge='sum'; "),
     ],
@@ -469,6 +470,62 @@ def test_what_torch_nn_gru_cannot_compute(options, message):
     options = {"variant": "pytorch"} | options
     with pytest.raises(ValueError, match=message):
         pygru.to_torch(pygru.GRU(I, H, **options))
+
+
+def test_what_acts_in_training_only_is_left_out_with_a_warning():
+    gru = pygru.GRU(I, H, variant="pytorch", recurrent_dropout=0.25, seed=0)
+    with pytest.warns(UserWarning, match=r"no recurrent_dropout=0\.25, .*has been left out"):
+        module = pygru.to_torch(gru)
+    x = np.random.default_rng(0).normal(size=(4, 2, I)).astype(np.float32)
+    with torch.inference_mode():
+        expected = module(torch.from_numpy(x))[0].numpy()
+    np.testing.assert_allclose(gru(x)[0], expected, rtol=0, atol=1e-6)
+
+
+#: For each option another value than the default, with what it needs beside.
+EVERY_OPTION = {
+    "num_layers": {"num_layers": 2},
+    "bias": {"bias": False},
+    "batch_first": {"batch_first": True},
+    "dropout": {"num_layers": 2, "dropout": 0.25},
+    "bidirectional": {"bidirectional": True},
+    "variant": {"variant": "cho"},
+    "dtype": {"dtype": "float64"},
+    "init": {"init": "keras"},
+    "recurrent_dropout": {"recurrent_dropout": 0.25},
+    "zoneout": {"zoneout": 0.25},
+    "learn_h0": {"learn_h0": True},
+    "layer_norm": {"layer_norm": True},
+    "layer_norm_eps": {"layer_norm": True, "layer_norm_eps": 0.5},
+    "zero_output_for_mask": {"zero_output_for_mask": True},
+    "merge": {"bidirectional": True, "merge": "sum"},
+    "activation": {"activation": "relu"},
+    "recurrent_activation": {"recurrent_activation": "hard_sigmoid"},
+    "clip": {"clip": 0.1},
+    "reverse": {"reverse": True},
+}
+
+
+def test_every_option_is_known_to_the_test_below():
+    """An option that is added later must be refused by to_torch, or change nothing."""
+    options = pygru.GRU(I, H).options.get_config()
+    assert {"input_size", "hidden_size", *EVERY_OPTION} == options.keys()
+
+
+@pytest.mark.filterwarnings("ignore:torch.nn.GRU has no recurrent_dropout")
+@pytest.mark.parametrize("option", EVERY_OPTION)
+def test_to_torch_computes_the_same_or_refuses(option):
+    gru = pygru.GRU(I, H, **({"variant": "pytorch", "seed": 0} | EVERY_OPTION[option]))
+    if gru.learn_h0:
+        gru.parameters["h0"][...] = 1
+    try:
+        module = pygru.to_torch(gru)
+    except ValueError:
+        return
+    x = np.random.default_rng(0).normal(size=(4, 2, I)).astype(gru.dtype)
+    with torch.inference_mode():
+        expected = module(torch.from_numpy(x))[0].numpy()
+    np.testing.assert_allclose(gru(x)[0], expected, rtol=0, atol=1e-6)
 
 
 def test_to_torch_takes_only_grus():

@@ -14,7 +14,8 @@ from pygru.io.variants import to_variant
 from pygru.variant import VARIANTS
 
 ORDER = "zrn"
-NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+#: What a message adds for an option whose effect may surprise.
+INSTEAD = {"zoneout": ": in inference each unit keeps this share of its old state"}
 
 
 def to_keras(gru: GRU) -> list[NDArray[Any]]:
@@ -37,8 +38,8 @@ def to_keras(gru: GRU) -> list[NDArray[Any]]:
     TypeError
         If ``gru`` is not a GRU.
     ValueError
-        If Keras has no such GRU: one with layer normalisation, a learned ``h0``, ``clip``, or
-        several layers in two directions.
+        If Keras has no such GRU: one with layer normalisation, a learned ``h0``, ``clip``,
+        ``zoneout``, or several layers in two directions.
 
     See Also
     --------
@@ -50,7 +51,8 @@ def to_keras(gru: GRU) -> list[NDArray[Any]]:
     product, as ``"pytorch"`` does, and ``reset_after=False`` otherwise; ``use_bias`` as
     ``gru.bias``; the same activations; ``go_backwards=True`` for ``reverse=True``; and a
     ``Bidirectional`` with ``merge_mode=gru.merge`` around it if there are two directions. A
-    GRU of several layers is an ``RNN`` of a list of ``GRUCell``.
+    GRU of several layers is an ``RNN`` of a list of ``GRUCell``. ``recurrent_dropout`` and
+    ``zero_output_for_mask`` are no weights: the layer has arguments of the same names.
 
     Keras' update gate keeps the old state. For a variant whose gate replaces it, as in
     ``"chung"``, the weights of this gate are negated, which is exact. With the reset before the
@@ -73,10 +75,14 @@ def to_keras(gru: GRU) -> list[NDArray[Any]]:
         "layer_norm": options.layer_norm,
         "learn_h0": options.learn_h0,
         "clip": options.clip is not None,
+        "zoneout": options.zoneout > 0,
     }
     for name, is_set in refusals.items():
         if is_set:
-            raise ValueError(f"a GRU of Keras cannot have {name}={getattr(options, name)!r}")
+            raise ValueError(
+                f"a GRU of Keras cannot have {name}={getattr(options, name)!r}"
+                + INSTEAD.get(name, "")
+            )
     if options.num_layers > 1 and options.bidirectional:
         raise ValueError(
             "a GRU of several layers in two directions is no single layer of Keras: write each "

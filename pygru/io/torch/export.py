@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from pygru.gru import GRU
@@ -20,6 +21,7 @@ ONLY = {
     "reverse": False,
     "merge": "concat",
     "clip": None,
+    "zoneout": 0.0,
 }
 #: What to do instead, for those where something can be done.
 INSTEAD = {
@@ -28,6 +30,7 @@ INSTEAD = {
     "learn_h0": "; pass gru.parameters['h0'] as the h0 of each call of the module",
     "merge": "; make one with merge='concat' of the same weights, and merge the two halves of "
     "its output",
+    "zoneout": ": in inference each unit keeps this share of its old state",
 }
 
 
@@ -54,10 +57,16 @@ def to_torch(gru: GRU) -> torch.nn.GRU:
         If ``gru`` is not a GRU.
     ValueError
         If ``torch.nn.GRU`` cannot compute the same: with the reset before the product, layer
-        normalisation, other activations, a learned initial state, ``reverse``, ``clip``, or
-        another ``merge``. The message names the option.
+        normalisation, other activations, a learned initial state, ``reverse``, ``clip``,
+        ``zoneout``, or another ``merge``. The message names the option.
     ImportError
         If PyTorch is not installed.
+
+    Warns
+    -----
+    UserWarning
+        If the GRU has ``recurrent_dropout``, which ``torch.nn.GRU`` has not. It acts in
+        training only, so it is left out, and results are the same.
 
     See Also
     --------
@@ -65,8 +74,8 @@ def to_torch(gru: GRU) -> torch.nn.GRU:
 
     Notes
     -----
-    ``recurrent_dropout`` and ``zoneout`` act in training only. They are left out, because
-    ``torch.nn.GRU`` has neither.
+    ``zero_output_for_mask`` is left out too: it acts with a mask only, and ``torch.nn.GRU``
+    takes none.
 
     Examples
     --------
@@ -97,6 +106,13 @@ def to_torch(gru: GRU) -> torch.nn.GRU:
             "pygru.to_torch makes a module of PyTorch, which is not installed: run "
             "'pip install torch'"
         ) from None
+    if options.recurrent_dropout:
+        warnings.warn(
+            f"torch.nn.GRU has no recurrent_dropout={options.recurrent_dropout!r}, which acts "
+            "in training only; it has been left out",
+            UserWarning,
+            stacklevel=2,
+        )
     module = torch.nn.GRU(
         options.input_size,
         options.hidden_size,
