@@ -23,6 +23,8 @@ SAME = {
     "hardsigmoid": HARD_SIGMOID,
 }
 # Activations of others, with a slope that does not follow from their value.
+# Other functions that have such names elsewhere, and are none of these.
+OTHERS = ("elu", "selu", "celu", "prelu", "leaky_relu", "thresholded_relu", "relu6", "softmax")
 NOT_INCREASING = ("gelu", "mish", "silu", "swish")
 # float32 can hold such numbers.
 LEAST_ALPHA, MOST = 1e-30, 1e30
@@ -82,7 +84,9 @@ def _named(name: str, value: str) -> CellActivation:
     """Return the activation of a name."""
     if value not in NAMES:
         listed = ", ".join(repr(each) for each in NAMES)
-        near = SAME.get(value.lower()) or nearest(value[:200], NAMES)
+        near = SAME.get(value.lower())
+        if near is None and value.lower() not in OTHERS:
+            near = nearest(value[:200], NAMES)
         hint = f"; did you mean {near!r}?" if near else ""
         if value in NOT_INCREASING:
             hint = (

@@ -28,10 +28,14 @@ def check_order(name: str, order: str) -> str:
     >>> check_order("gate_order", "zrh")
     Traceback (most recent call last):
         ...
-    ValueError: gate_order must have each of 'r', 'z' and 'n' once, got 'zrh'
+    ValueError: gate_order must have each of 'r', 'z' and 'n' once, got 'zrh'; n is the \
+candidate, which others call h: 'zrn'
     """
     if not isinstance(order, str) or sorted(order) != sorted(OWN):
-        raise ValueError(f"{name} must have each of 'r', 'z' and 'n' once, got {order!r}")
+        hint = ""
+        if isinstance(order, str) and sorted(order) == sorted("rzh"):
+            hint = f"; n is the candidate, which others call h: {order.replace('h', 'n')!r}"
+        raise ValueError(f"{name} must have each of 'r', 'z' and 'n' once, got {order!r}{hint}")
     return order
 
 

@@ -121,6 +121,8 @@ def test_cases_are_copies():
 def test_cases_by_name():
     assert [case.name for case in cases("plain/after-keep")] == ["plain/after-keep"]
     assert {case.problem for case in cases("mask*")} == {"mask", "mask_both", "mask_state"}
+    for name, variant in (("pytorch", "after-keep"), ("chung", "before-replace")):
+        assert {case.variant for case in cases(variant=name)} == {variant}
     with pytest.raises(ValueError, match="no case is called 'nothing' and has the variant"):
         cases("nothing")
     with pytest.raises(ValueError, match="has the variant 'sideways'"):

@@ -134,7 +134,7 @@ def test_a_description_that_does_not_fit_is_refused(tmp_path, capsys):
 def test_a_check_needs_the_library(plain, capsys):
     assert main(plain, "--name", "enc", *KNOWN, "--check") == 0
     assert capsys.readouterr().out.splitlines()[-1] == (
-        "enc: not checked: no library runs the weights of NumPy archive by themselves"
+        "enc: not checked: no other library runs the weights of this file (NumPy archive)"
     )
 
 
@@ -187,3 +187,31 @@ def test_a_check_compares_with_onnx_runtime(tmp_path, capsys):
     pygru.to_onnx(gru, tmp_path / "gru.onnx")
     assert main(tmp_path / "gru.onnx", "--check") == 0
     assert "onnxruntime" in capsys.readouterr().out.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--name enc --gate-order zrh", "--gate-order must have each of 'r', 'z' and 'n' once"),
+        ("--name nope", "--name must be one of 'enc', 'dec'"),
+    ],
+)
+def test_messages_name_the_options_of_the_command(arguments, message, plain, tmp_path, capsys):
+    known = [word for word in KNOWN if word not in ("--gate-order", "zrn")]
+    path = tmp_path / "out.safetensors"
+    assert main(plain, *arguments.split(), *known, "--to", path) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_the_gate_order_of_a_file_that_states_it_is_not_asked_for(tmp_path, capsys):
+    pygru.save(pygru.GRU(I, H, seed=0), tmp_path / "gru.safetensors")
+    arguments = ("--gate-order", "rzn", "--to", tmp_path / "gru.npz")
+    assert main(tmp_path / "gru.safetensors", *arguments) == 1
+    assert "--gate-order must not be given" in capsys.readouterr().err
+
+
+def test_the_table_shows_how_directions_are_merged(tmp_path, capsys):
+    gru = pygru.GRU(I, H, bidirectional=True, merge="sum", seed=0)
+    pygru.save(gru, tmp_path / "gru.safetensors")
+    assert main(tmp_path / "gru.safetensors") == 0
+    assert "2, sum" in capsys.readouterr().out

@@ -102,7 +102,8 @@ def test_options_are_those_of_the_gru():
             {"input_weights": np.ones((I, 3 * H))},
             r"the input weights must be \(18, I\)",
         ),
-        ({"input_bias": np.ones((2, 3 * H))}, r"input bias must be \(18,\), got \(2, 18\)"),
+        ({"input_bias": np.ones((2, 3 * H))}, r"got \(2, 18\); pass bias\[0\] as input_bias"),
+        ({"input_bias": np.ones(6 * H)}, r"got \(36,\); pass its first half as input_bias"),
         ({"recurrent_bias": np.ones(H + 1)}, r"recurrent bias must be \(18,\), got \(7,\)"),
         (
             {"input_weights": [np.ones((3 * H, I))] * 2},

@@ -208,6 +208,8 @@ def test_constant_lengths_are_named(rng):
     arrays = random_weights(rng, I, H) | {"L": np.array([4, 2], np.int32)}
     ((found,), _) = reading.contents(gru_model(arrays, "L"))
     assert found.evidence["lengths"] == "a constant of the graph, [4, 2]; pass lengths="
+    with pytest.warns(pygru.DataWarning, match=r"lengths of its sequences are .*\[4, 2\]"):
+        pygru.from_onnx(gru_model(arrays, "L"))
     del arrays["L"]
     ((found,), _) = reading.contents(gru_model(arrays, "L", inputs=("X", "L")))
     assert found.evidence["lengths"] == "given by the graph; pass lengths="

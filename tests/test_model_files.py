@@ -387,6 +387,7 @@ def test_an_error_of_renaming_names_the_file_that_was_asked_for(tmp_path, monkey
         str(tmp_path / "m.safetensors"),
         None,
     )
+    assert str(caught.value).endswith("m.safetensors'")  # and not "-> None"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -541,6 +541,7 @@ def test_weights_belong_to_their_equations(option):
     [
         ("swish", ValueError, "'swish' is not among them because its slope"),
         ("gelu", ValueError, "'gelu' is not among them because its slope"),
+        ("elu", ValueError, r"alpha, beta\), got 'elu'$"),
         ("Tanh", ValueError, "did you mean 'tanh'"),
         ("logistic", ValueError, "did you mean 'sigmoid'"),
         ("identity", ValueError, "did you mean 'linear'"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -112,13 +113,21 @@ def _row(gru: FoundGRU) -> tuple[str, ...]:
         str(gru.input_size),
         str(gru.hidden_size),
         str(gru.num_layers),
-        str(gru.num_directions),
+        _directions(gru),
         "yes" if gru.bias else "no",
         name,
         _shown(gru.recurrent_activation),
         _shown(gru.activation),
         gru.dtype,
     )
+
+
+def _directions(gru: FoundGRU) -> str:
+    """How many directions, how two are merged, or that the only one is the reverse."""
+    if gru.options.get("reverse", False):
+        return "reverse"
+    merge = gru.options.get("merge", "concat")
+    return f"{gru.num_directions}" + (f", {merge}" if merge != "concat" else "")
 
 
 def _shown(activation: Any) -> str:
@@ -135,8 +144,10 @@ def _in_words_of_the_command(message: str) -> str:
     """Return a message in which the arguments of Python are the options of the command."""
     for name in (*OPEN_OPTIONS, "prefix", "node", "name"):
         option = "--name" if name in ("prefix", "node", "name") else f"--{name}"
-        message = message.replace(f" {name}='", f" {option.replace('_', '-')} '")
+        option = option.replace("_", "-")
+        message = message.replace(f" {name}='", f" {option} '")
         message = message.replace(f"pass {name}= one of", f"pass {option} with one of")
+        message = re.sub(rf"(^|; |: ){name} must", rf"\g<1>{option} must", message)
     return message
 
 

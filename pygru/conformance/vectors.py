@@ -17,6 +17,10 @@ from pygru.core.validation import type_name
 FILE = Path(__file__).with_name("vectors.safetensors")
 
 
+#: The variants that have a name in pygru.
+NAMES = {"pytorch": "after-keep", "cho": "before-keep", "chung": "before-replace"}
+
+
 def cases(name: str = "*", *, variant: str = "*") -> list[Case]:
     """Return the cases of the conformance vectors, simple ones first.
 
@@ -25,7 +29,8 @@ def cases(name: str = "*", *, variant: str = "*") -> list[Case]:
     name : str, default "*"
         The name of a case, or a pattern with ``*`` and ``?``, such as ``"layers*"``.
     variant : str, default "*"
-        A variant, such as ``"after-keep"``, or a pattern.
+        A variant, such as ``"after-keep"``, or a pattern; or one of pygru's names,
+        ``"pytorch"``, ``"cho"`` or ``"chung"``.
 
     Returns
     -------
@@ -50,6 +55,7 @@ def cases(name: str = "*", *, variant: str = "*") -> list[Case]:
     for argument, value in (("name", name), ("variant", variant)):
         if not isinstance(value, str):
             raise TypeError(f"{argument} must be a str, got {type_name(value)}")
+    variant = NAMES.get(variant, variant)
     found = [
         case.copy()
         for case in _all_cases()

@@ -103,6 +103,7 @@ def cell_of(
         if bias is not None and bias.shape != (GATES * H,):
             raise ValueError(
                 f"{where}: the {name} bias must be ({GATES * H},), got {bias.shape}"
+                + _how_to_split(bias.shape, H)
             )
 
     def own(array: NDArray[Any] | None) -> NDArray[Any] | None:
@@ -114,6 +115,15 @@ def cell_of(
         own(input_bias),
         own(recurrent_bias),
     )
+
+
+def _how_to_split(shape: tuple[int, ...], H: int) -> str:
+    """What to do with the two biases of a cell in one array, as Keras and ONNX have them."""
+    if shape == (2, GATES * H):
+        return "; pass bias[0] as input_bias and bias[1] as recurrent_bias"
+    if shape == (2 * GATES * H,):
+        return "; pass its first half as input_bias and its second half as recurrent_bias"
+    return ""
 
 
 def parameters_of(cells: list[Cell], names: list[str]) -> dict[str, NDArray[Any]]:

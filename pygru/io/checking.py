@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import pickle
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
@@ -83,7 +84,7 @@ def _original_of(found: FoundGRU) -> tuple[str, Original]:
     for beginning, original in ORIGINALS.items():
         if found.format.startswith(beginning):
             return original
-    raise Unchecked(f"no library runs the weights of {found.format} by themselves")
+    raise Unchecked(f"no other library runs the weights of this file ({found.format})")
 
 
 # ---- PyTorch ---------------------------------------------------------------------------------
@@ -128,7 +129,8 @@ def _tensors(path: Path) -> dict[str, Any]:
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        raise Unchecked(f"torch does not load it without running it: {error}"[:300]) from None
+        line = re.sub(r"\x1b\[[0-9;]*m", "", str(error)).strip().splitlines()[0][:200]
+        raise Unchecked(f"torch does not load it without running its code: {line}") from None
     return _flat(loaded)
 
 
@@ -146,7 +148,7 @@ def _one(tensors: Mapping[str, Any], prefix: str, name: str) -> Any:
     full = f"{prefix}.{name}" if prefix else name
     fitting = [key for key in tensors if key == full or key.endswith(f".{full}")]
     if len(fitting) != 1:
-        raise Unchecked(f"{full} is in the file {len(fitting)} times")
+        raise Unchecked(f"torch finds {len(fitting)} tensors named {full}, and not one")
     return tensors[fitting[0]]
 
 

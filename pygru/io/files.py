@@ -70,7 +70,9 @@ def write_atomically(path: Path | bytes, data: bytes) -> None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
             if isinstance(error, OSError) and error.filename == temporary:
-                error.filename, error.filename2 = given, None  # what the caller knows
+                error.filename = given  # what the caller knows
+                if error.filename2 is not None:
+                    del error.filename2
             raise
     if hasattr(os, "O_DIRECTORY"):
         with contextlib.suppress(OSError):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pygru.core import validation
 from pygru.errors import FormatError
-from pygru.gate_order import reordered
+from pygru.gate_order import check_order, reordered
 from pygru.gru import GRU
 from pygru.io.variants import why_not, with_z_negated
 from pygru.options import DEFAULTS, GRUOptions
@@ -176,7 +176,14 @@ class FoundGRU:
                 + ". It does not say ".join(asked)
             )
         seed = options.pop("seed", None)
-        gate_order = options.pop("gate_order") if "gate_order" in self.unknown else None
+        gate_order = options.pop("gate_order", None)
+        if gate_order is not None:
+            check_order("gate_order", gate_order)
+            if "gate_order" not in self.unknown:
+                raise ValueError(
+                    "gate_order must not be given: the file states in which order the gates "
+                    "stand"
+                )
         for name in options:
             if name not in DEFAULTS:
                 raise TypeError(validation.unexpected_key(name, [*DEFAULTS, "seed"]))

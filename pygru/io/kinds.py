@@ -69,6 +69,7 @@ KERAS = Kind("a Keras file", "pygru.io.keras.reading", "from_keras", "name")
 ONNX = Kind("an ONNX file", "pygru.io.onnx.reading", "from_onnx", "node")
 NPZ = Kind("a NumPy archive", "pygru.io.npz", "from_arrays")
 ZIP = Kind("a zip archive")
+COMPRESSED = Kind("a bzip2 or xz archive")
 TEXT = Kind("text")
 EMPTY = Kind("an empty file")
 UNKNOWN = Kind("a file of an unknown kind")
@@ -97,6 +98,8 @@ def kind_of(file: BinaryIO, size: int) -> Kind:
         return TORCH  # archives of one checkpoint
     if len(start) > 1 and start[0] == 0x80 and start[1] <= 5:
         return PICKLE
+    if start.startswith((b"BZh", b"\xfd7zXZ\0")):
+        return COMPRESSED
     if start.startswith(b"\x93NUMPY"):
         return NPZ
     if all(32 <= byte < 127 or byte in b"\t\r\n" for byte in start.removeprefix(BOM_UTF8)):

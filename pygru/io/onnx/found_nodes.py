@@ -23,6 +23,9 @@ from pygru.options import GRUOptions
 from pygru.variant import Variant
 
 FORMAT = "ONNX"
+
+#: How the evidence for lengths begins that are not given in a call.
+CONSTANT = "a constant of the graph"
 GATE_ORDER = "zrn"  # ONNX calls the candidate h
 
 # The inputs of the node, by their places.
@@ -311,4 +314,4 @@ def _lengths(scope: Scope, name: str) -> str:
         return "given by the graph; pass lengths="
     shown = ", ".join(str(each) for each in lengths.reshape(-1)[:8].tolist())
     more = ", ..." if lengths.size > 8 else ""
-    return f"a constant of the graph, [{shown}{more}]; pass lengths="
+    return f"{CONSTANT}, [{shown}{more}]; pass lengths="

@@ -20,7 +20,7 @@ from pygru.errors import DataWarning, FormatError
 from pygru.gru import GRU
 from pygru.io.files import named_in_errors, open_regular_file
 from pygru.io.found import Contents, FoundGRU, choose
-from pygru.io.onnx.found_nodes import Refusal, found_gru
+from pygru.io.onnx.found_nodes import CONSTANT, Refusal, found_gru
 from pygru.io.onnx.messages import FunctionProto, GraphProto, ModelProto, NodeProto, decode
 from pygru.io.onnx.operators import Attributes
 from pygru.io.onnx.scopes import STANDARD, NotConstantError, Scope, Store, constant
@@ -90,7 +90,8 @@ def from_onnx(source: Source, node: str | None = None, **options: Any) -> GRU:
     Warns
     -----
     DataWarning
-        If PyTorch has written ``linear_before_reset=0``, which no GRU of PyTorch is.
+        If PyTorch has written ``linear_before_reset=0``, which no GRU of PyTorch is; or if the
+        graph has constant lengths, which a GRU does not keep.
 
     See Also
     --------
@@ -123,6 +124,12 @@ def from_onnx(source: Source, node: str | None = None, **options: Any) -> GRU:
         "node",
         what,
     )
+    if found.evidence.get("lengths", "").startswith(CONSTANT):
+        warnings.warn(
+            f"{found.name}: the lengths of its sequences are {found.evidence['lengths']}",
+            DataWarning,
+            stacklevel=2,
+        )
     if found.name in read.doubtful:
         found = _decided(found, options)
     return found.build(**options)
