@@ -321,9 +321,52 @@ def test_weights_that_are_computed_from_parts(way, tmp_path):
     with torch.inference_mode():
         expected = module(torch.from_numpy(x))[0].numpy()
     torch.save(module.state_dict(), tmp_path / "state.pt")
-    for source in (module, module.state_dict(), tmp_path / "state.pt"):
+    sources = [module, module.state_dict(), tmp_path / "state.pt"]
+    if way == "parametrizations.weight_norm":  # only the class tells what the parts are
+        for source in sources[1:]:
+            with pytest.raises(pygru.FormatError, match=r"another formula: .*remove_para"):
+                pygru.from_torch(source)
+        sources = sources[:1]
+    for source in sources:
         gru = pygru.from_torch(source)
         np.testing.assert_allclose(gru(x)[0], expected, rtol=0, atol=1e-6)
+
+
+class ExpTimes(nn.Module):
+    """A parametrisation with the same parts as weight normalisation and another formula."""
+
+    def forward(self, scale, weight):
+        return torch.exp(scale) * weight
+
+    def right_inverse(self, weight):
+        return torch.ones(len(weight), 1), weight
+
+
+class Doubled(nn.Module):
+    def forward(self, weight):
+        return 2 * weight
+
+
+def test_parametrisations_of_others_are_no_weight_normalisation(tmp_path):
+    parametrize = importlib.import_module("torch.nn.utils.parametrize")
+    own, twice = nn.GRU(I, H), nn.GRU(I, H)
+    parametrize.register_parametrization(own, "weight_hh_l0", ExpTimes())
+    nn.utils.parametrizations.weight_norm(twice, "weight_hh_l0")
+    parametrize.register_parametrization(twice, "weight_hh_l0", Doubled())
+    for module, name in ((own, "ExpTimes"), (twice, "_WeightNorm, then .*Doubled")):
+        model = nn.Sequential(module)
+        with pytest.raises(pygru.FormatError, match=f"by .*{name}, whose formula pygru does"):
+            pygru.from_torch(model)
+        torch.save(model.state_dict(), tmp_path / "state.pt")
+        with pytest.raises(pygru.FormatError, match="these names do not tell"):
+            pygru.from_torch(tmp_path / "state.pt")
+        # What the message says is a way out.
+        x = torch.ones(5, 2, I)
+        expected = module(x)[0].detach().numpy()
+        parametrize.remove_parametrizations(module, "weight_hh_l0")
+        torch.save(model.state_dict(), tmp_path / "state.pt")
+        gru = pygru.from_torch(tmp_path / "state.pt")
+        np.testing.assert_allclose(gru(x.numpy())[0], expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -595,15 +595,11 @@ def test_several_grus_are_listed(tmp_path):
             from_bytes(tmp_path, data, prefix)
 
 
-@pytest.mark.parametrize("form", ["_g _v", "parametrizations"])
-def test_weight_normalisation_is_computed(form, tmp_path):
+def test_weight_normalisation_is_computed(tmp_path):
     arrays = parameters()
     lengths = np.random.default_rng(1).normal(size=(9, 1)).astype(np.float32)
     direction = arrays.pop("weight_hh_l0")
-    names = {
-        "_g _v": ("weight_hh_l0_g", "weight_hh_l0_v"),
-        "parametrizations": [f"parametrizations.weight_hh_l0.original{i}" for i in (0, 1)],
-    }[form]
+    names = ("weight_hh_l0_g", "weight_hh_l0_v")
     arrays |= dict(zip(names, (lengths, direction), strict=True))
     gru = from_bytes(tmp_path, tf.state_dict(under("rnn", arrays)))
     expected = [g[0] * v / np.linalg.norm(v) for g, v in zip(lengths, direction, strict=True)]
@@ -611,6 +607,33 @@ def test_weight_normalisation_is_computed(form, tmp_path):
     arrays[names[0]] = np.ones((1, 3), np.float32)
     with pytest.raises(FormatError, match="no weight normalisation of rows"):
         from_bytes(tmp_path, tf.state_dict(arrays))
+
+
+def test_numbered_parts_need_the_class_of_the_parametrisation(tmp_path):
+    arrays = parameters()
+    direction = arrays.pop("weight_hh_l0")
+    lengths = np.linalg.norm(direction, axis=1, keepdims=True)
+    parts = {"original0": lengths, "original1": direction}
+    state = {f"parametrizations.weight_hh_l0.{name}": part for name, part in parts.items()}
+    with pytest.raises(FormatError, match=r"these names do not tell; .*'weight_hh_l0'"):
+        from_bytes(tmp_path, tf.state_dict(under("rnn", arrays | state)))
+
+    def whole(kind):
+        def make(storages):
+            tensors = {name: storages.tensor(array) for name, array in parts.items()}
+            formula = tf.module(*kind, {"training": False})
+            listed = tf.module("torch", "List", {"training": False, **tensors, "0": formula})
+            inner = tf.module("torch", "Dict", {"training": False, "weight_hh_l0": listed})
+            rest = {name: storages.tensor(array) for name, array in arrays.items()}
+            state = {"training": False, **rest, "parametrizations": inner}
+            return tf.module("torch.nn.modules.rnn", "GRU", state)
+
+        return tf.saved(make)
+
+    gru = from_bytes(tmp_path, whole(("torch.nn.utils.parametrizations", "_WeightNorm")))
+    np.testing.assert_allclose(gru.parameters["weight_hh_l0"], direction, rtol=1e-6)
+    with pytest.raises(FormatError, match="whose formula pygru does not know"):
+        from_bytes(tmp_path, whole(("own", "_WeightNorm")))
 
 
 def test_pruning_is_computed(tmp_path):

@@ -84,7 +84,8 @@ def find(source: Source) -> Contents:
     groups: dict[str, dict[str, str]] = {}  # for each prefix the full names of its parameters
     refused: dict[str, str] = {}
     quantized = set()
-    tensors = combined(source.tensors)
+    kinds = {name: _class_of(module) for name, module in source.modules.items()}
+    tensors = combined(source.tensors, kinds)
     for name in tensors:
         match = PARAMETER.fullmatch(name)
         if match:
@@ -219,7 +220,7 @@ def _describe(
         if type(value) is bool if option == "batch_first" else type(value) in (int, float):
             options[option] = value
             evidence[option] = "the attribute of the module"
-    named = re.sub(r"^__torch__\.|___torch_mangle_[0-9]+\.", "", module.kind)
+    named = _class_of(module)
     if named in (f"torch.nn.modules.rnn.{kind}", OWN):
         options["variant"] = "pytorch"
         own = "pygru.torch.GRU" if named == OWN else f"torch.nn.{kind}"
@@ -227,3 +228,8 @@ def _describe(
         return ()
     evidence["variant"] = f"the module is a {module.kind}, whose code may be another"
     return ("variant",)
+
+
+def _class_of(module: Module) -> str:
+    """Return the class of a module, without what TorchScript adds to its name."""
+    return re.sub(r"^__torch__\.|___torch_mangle_[0-9]+\.", "", module.kind)

@@ -105,8 +105,9 @@ def from_torch(
     Notes
     -----
     float16 and bfloat16 become float32, which holds them exactly. Weight normalisation and
-    pruning are computed. Other parametrisations, quantised layers, an LSTM and a plain RNN are
-    refused, with the name of the tensor that shows what they are.
+    pruning are computed; of ``torch.nn.utils.parametrizations.weight_norm`` only in a module,
+    because a state dict does not name the formula. Other parametrisations, quantised layers, an
+    LSTM and a plain RNN are refused, with the name of the tensor that shows what they are.
 
     Examples
     --------

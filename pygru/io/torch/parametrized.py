@@ -3,10 +3,14 @@
 PyTorch computes such a weight from its parts before each use. Weight normalisation has a
 length and a direction for each row, ``w = g v / |v|``, and pruning has a mask. Of other
 parametrisations the file does not hold the formula, so they are refused.
+
+The older functions of PyTorch name the parts by what they are. ``torch.nn.utils.parametrize``
+numbers them, whatever the formula is. So there the class of the parametrisation must be known.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
@@ -19,6 +23,14 @@ PART = re.compile(
     r"(?P<old>.*(?:weight|bias)_(?:ih|hh)[a-z0-9_]*?)_(?P<end>g|v|orig|mask|u|raw)"
     r"|(?P<before>(?:.*\.)?|)parametrizations\.(?P<new>(?:weight|bias)_(?:ih|hh)[a-z0-9_]*)"
     r"\.(?P<part>[^.]+(?:\..*)?)"
+)
+
+#: The class whose parts ``original0`` and ``original1`` are a length and a direction.
+WEIGHT_NORM = "torch.nn.utils.parametrizations._WeightNorm"
+#: What the caller can do about a formula that pygru does not know.
+REMOVE = (
+    "in PyTorch call torch.nn.utils.parametrize.remove_parametrizations(module, {name!r}), "
+    "which keeps the computed weight, and take that"
 )
 
 
@@ -49,9 +61,18 @@ class Opaque(NamedTuple):
     reason: str
 
 
-def combined(tensors: Mapping[str, Any]) -> dict[str, Any]:
-    """Return tensors by name, with the weights that are in two parts under their own names."""
+def combined(tensors: Mapping[str, Any], kinds: Mapping[str, str]) -> dict[str, Any]:
+    """Return tensors by name, with the weights that are in two parts under their own names.
+
+    Parameters
+    ----------
+    tensors : mapping of str to object
+        All tensors of a file or module.
+    kinds : mapping of str to str
+        The classes of the modules in it by name; a state dict has none.
+    """
     parts: dict[str, dict[str, str]] = {}
+    classes: dict[str, list[str]] = {}
     result = {}
     for name, tensor in tensors.items():
         match = PART.fullmatch(name)
@@ -60,15 +81,35 @@ def combined(tensors: Mapping[str, Any]) -> dict[str, Any]:
         elif match["old"]:
             parts.setdefault(match["old"], {})[match["end"]] = name
         else:
-            parts.setdefault(match["before"] + match["new"], {})[match["part"]] = name
+            weight = match["before"] + match["new"]
+            parts.setdefault(weight, {})[match["part"]] = name
+            if weight not in classes:
+                classes[weight] = _classes(kinds, name.removesuffix(f".{match['part']}"))
     for name, named in parts.items():
         # The older form of pruning and of weight normalisation may leave a copy of the result.
-        result[name] = _joined(tensors, named)
+        result[name] = _joined(name, tensors, named, classes.get(name))
     return result
 
 
-def _joined(tensors: Mapping[str, Any], parts: dict[str, str]) -> Combined | Opaque:
-    """Return the weight of its parts, which are given by their endings and full names."""
+def _classes(kinds: Mapping[str, str], list_name: str) -> list[str]:
+    """Return the classes of the parametrisations of one weight, in the order of their use."""
+    names = (f"{list_name}.{index}" for index in range(len(kinds)))
+    return [kinds[name] for name in itertools.takewhile(kinds.__contains__, names)]
+
+
+def _joined(
+    weight: str, tensors: Mapping[str, Any], parts: dict[str, str], classes: list[str] | None
+) -> Combined | Opaque:
+    """Return a weight of its parts, which are given by their endings and full names.
+
+    ``classes`` are those of its parametrisations, or None for the names of the older functions.
+    """
+    first = next(iter(parts.values()))
+    if classes and classes != [WEIGHT_NORM]:
+        return Opaque(
+            f"it is computed from {first!r} by {', then '.join(classes)}, whose formula pygru "
+            f"does not know; {_remove(weight)}"
+        )
     shapes: dict[str, Any] = {
         end: getattr(tensors[name], "shape", None) for end, name in parts.items()
     }
@@ -77,13 +118,24 @@ def _joined(tensors: Mapping[str, Any], parts: dict[str, str]) -> Combined | Opa
             shape = shapes[direction]
             if shape is None or len(shape) != 2 or shapes[length] != (shape[0], 1):
                 return Opaque(f"{parts[length]!r} is no weight normalisation of rows (dim=0)")
+            if classes == []:
+                return Opaque(
+                    f"it is computed from {parts[length]!r} and {parts[direction]!r}, by "
+                    "weight normalisation or by another formula: these names do not tell; pass "
+                    f"the module instead of its state dict, or {_remove(weight)}"
+                )
             return Combined(shape, "weight normalisation", parts[length], parts[direction])
     if shapes.keys() == {"orig", "mask"} and shapes["orig"] == shapes["mask"] is not None:
         return Combined(shapes["orig"], "pruning", parts["orig"], parts["mask"])
-    first = next(iter(parts.values()))
     if "raw" in parts:
         return Opaque("it is a weight before dropout, which other code applies")
-    return Opaque(
+    reason = (
         f"it is computed from {first!r} by a formula that is not among the weights, such as "
         "spectral normalisation"
     )
+    return Opaque(reason if classes is None else f"{reason}; {_remove(weight)}")
+
+
+def _remove(weight: str) -> str:
+    """What to do about a weight, which is given by its full name."""
+    return REMOVE.format(name=weight.rpartition(".")[2])
