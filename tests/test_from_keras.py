@@ -96,11 +96,21 @@ def test_a_layer(reset_after, module):
     np.testing.assert_allclose(gru(x_of())[0], expected, rtol=0, atol=1e-14)
 
 
-def test_a_subclass_of_the_users_is_a_layer_of_keras():
-    layer = fake("GRU", CONFIG, weights())
-    own = type("GRU", (type(layer),), {"__module__": "mine"})()
+@pytest.mark.parametrize("kind", ["GRU", "Bidirectional", "RNN"])
+def test_a_class_of_the_users_is_not_taken_for_that_of_keras(kind):
+    """It has the weights of a GRU, and may compute something else."""
+    layer = fake(kind, CONFIG, weights())
+    own = type(kind, (type(layer),), {"__module__": "mine"})()
     vars(own).update(vars(layer))
-    assert pygru.from_keras(own).hidden_size == H
+    with pytest.raises(FormatError, match=rf"'gru_7': class {kind} \(not of Keras\)"):
+        pygru.from_keras(own)
+
+
+def test_a_cell_of_the_users_is_not_taken_for_that_of_keras():
+    cell = {"module": "mine", "class_name": "GRUCell", "config": CONFIG}
+    layer = fake("RNN", {"name": "rnn", "cell": cell}, weights())
+    with pytest.raises(FormatError, match=r"a cell of class GRUCell \(not of Keras\)"):
+        pygru.from_keras(layer)
 
 
 @pytest.mark.parametrize("kind", ["GRUCell", "RNN"])

@@ -255,6 +255,41 @@ def test_a_layer_that_pygru_does_not_have_is_named(tmp_path):
     assert gru.hidden_size == 3
 
 
+def with_class(config, class_name, module, registered):
+    """Say of all layers of a class whose they are."""
+    for entry in config["config"]["layers"]:
+        if entry["class_name"] == class_name:
+            entry.update(module=module, registered_name=registered)
+
+
+@pytest.mark.parametrize(
+    ("module", "registered"), [(None, "mine>Dense"), (None, "Dense"), ("mine", "Dense")]
+)
+def test_a_layer_of_somebody_else_with_a_name_of_keras_is_refused(tmp_path, module, registered):
+    path = changed(tmp_path, lambda config: with_class(config, "Dense", module, registered))
+    with pytest.raises(ValueError, match=rf"class {registered} \(not of Keras\)"):
+        pygru.from_keras(path)
+    both, _ = contents(path).grus
+    assert pygru.from_keras(path, both.name).bidirectional
+
+
+@pytest.mark.parametrize(("module", "registered"), [(None, "GRU"), ("mine", "mine>GRU")])
+def test_a_gru_of_somebody_else_is_no_gru_of_keras(tmp_path, module, registered):
+    path = changed(tmp_path, lambda config: with_class(config, "GRU", module, registered))
+    found = contents(path)
+    assert [each.bidirectional for each in found.grus] == [True]
+    ((name, reason),) = found.refused.items()
+    assert f"class {registered} (not of Keras), whose code is unknown" in reason
+    with pytest.raises(ValueError, match="is not a GRU that pygru can take"):
+        pygru.from_keras(path, name)
+
+
+def test_a_model_of_somebody_else_may_call_its_layers_in_another_way(tmp_path):
+    path = changed(tmp_path, lambda config: config.update(module="mine", registered_name=None))
+    with pytest.raises(ValueError, match=r"is a model of class Sequential \(not of Keras\)"):
+        pygru.from_keras(path)
+
+
 def test_layers_of_training_are_left_out_with_a_warning(tmp_path):
     def change(config):
         noise = {"class_name": "GaussianNoise", "config": {"name": "noise", "stddev": 1}}

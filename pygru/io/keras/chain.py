@@ -8,6 +8,7 @@ from pygru.io.keras.functions import Unsupported
 from pygru.io.keras.nodes import SEQUENTIAL, WRAPPER, Node
 
 INPUT = "InputLayer"
+FUNCTIONAL = ("Functional", "Model")
 
 
 def chain_of(tree: Node) -> list[Node]:
@@ -22,9 +23,10 @@ def chain_of(tree: Node) -> list[Node]:
     """
     if not tree.is_model:
         raise Unsupported(f"the layers of a {tree.kind} are not listed in its configuration")
-    children = list(tree.children)
-    if tree.kind != SEQUENTIAL:
-        children = _in_order(tree)
+    if tree.kind not in (SEQUENTIAL, *FUNCTIONAL):
+        # Such a class may have a call of its own.
+        raise Unsupported(f"{tree.name!r} is a model of class {tree.kind}")
+    children = list(tree.children) if tree.kind == SEQUENTIAL else _in_order(tree)
     layers: list[Node] = []
     for child in children:
         if child.kind == WRAPPER and child.children:

@@ -7,7 +7,7 @@ three in a Bidirectional. What else is recurrent is refused by name.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from pygru.errors import FormatError
 from pygru.io.cells import Cell, cell_of, other_kind, parameters_of
 from pygru.io.found import FoundGRU
 from pygru.io.keras.functions import Unsupported, cell_activation
-from pygru.io.keras.nodes import Node, mapping, text
+from pygru.io.keras.nodes import NOT_KERAS, Node, class_of, mapping
 from pygru.io.keras.weights import Arrays, Weights
 from pygru.options import GRUOptions
 
@@ -85,6 +85,12 @@ def is_recurrent(node: Node) -> bool:
     return node.kind in CELLS or node.kind in OTHERS or node.kind == "RNN"
 
 
+def only_looks_recurrent(node: Node) -> bool:
+    """Whether a layer has the name of a recurrent class, and is none of Keras."""
+    name = node.kind.removesuffix(NOT_KERAS).rpartition(">")[2]
+    return name != node.kind and is_recurrent(replace(node, kind=name))
+
+
 def found_gru(node: Node, weights: Weights, version: Version, source: str) -> FoundGRU:
     """Return the GRU that a recurrent layer is.
 
@@ -124,7 +130,7 @@ def found_gru(node: Node, weights: Weights, version: Version, source: str) -> Fo
 
 def _bidirectional(node: Node, weights: Weights, version: Version, source: str) -> FoundGRU:
     wrapped = mapping("layer", node.config.get("layer"))
-    cells, config = _cells(text("class_name", wrapped.get("class_name")), _config(wrapped))
+    cells, config = _cells(class_of(wrapped), _config(wrapped))
     merge = node.config.get("merge_mode", "concat")
     if merge not in MERGES:
         raise Unsupported(
@@ -141,7 +147,7 @@ def _bidirectional(node: Node, weights: Weights, version: Version, source: str) 
     backward = node.config.get("backward_layer")
     if backward is not None:
         backward = mapping("backward_layer", backward)
-        others, _ = _cells(text("class_name", backward.get("class_name")), _config(backward))
+        others, _ = _cells(class_of(backward), _config(backward))
         for name in COMMON:
             if len(others) != 1 or others[0].get(name) != cells[0].get(name):
                 raise Unsupported(f"a backward_layer with another {name} than the forward one")
@@ -173,11 +179,11 @@ def _cells(
         for entry in entries:
             found += _stacked(mapping("cell", entry))
         return found, config
-    raise Unsupported(OTHERS.get(kind, f"a layer of class {kind!r}"))
+    raise Unsupported(OTHERS.get(kind, f"a layer of class {kind}"))
 
 
 def _stacked(entry: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    kind, config = text("class_name", entry.get("class_name")), _config(entry)
+    kind, config = class_of(entry), _config(entry)
     if kind == "StackedRNNCells":
         inner = config.get("cells")
         entries = inner if isinstance(inner, list) else []
@@ -186,9 +192,9 @@ def _stacked(entry: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _stacked_once(entry: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    kind = text("class_name", entry.get("class_name"))
+    kind = class_of(entry)
     if kind not in CELLS:
-        raise Unsupported(OTHERS.get(kind, f"a cell of class {kind!r}"))
+        raise Unsupported(OTHERS.get(kind, f"a cell of class {kind}"))
     return [{**_config(entry), "class_name": kind}]
 
 

@@ -17,7 +17,7 @@ from pygru.errors import FormatError
 from pygru.io.found import FoundGRU
 from pygru.io.keras.functions import Unsupported, activation_name
 from pygru.io.keras.grus import OTHERS, is_recurrent
-from pygru.io.keras.nodes import Node, mapping
+from pygru.io.keras.nodes import Node, class_of, mapping
 from pygru.io.keras.weights import Arrays, Weights
 from pygru.nn.activation import FUNCTIONS, Activation
 from pygru.nn.dropout import Dropout
@@ -98,7 +98,7 @@ class Conversion:
 
     def _distributed(self, node: Node) -> None:
         inner = node.config.get("layer")
-        kind = inner.get("class_name") if isinstance(inner, dict) else None
+        kind = class_of(inner) if isinstance(inner, dict) else None
         config = inner.get("config") if isinstance(inner, dict) else None
         if kind not in EACH_STEP or not isinstance(config, dict):
             raise Unsupported(f"a TimeDistributed of {kind}")

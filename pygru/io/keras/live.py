@@ -14,7 +14,7 @@ from pygru.io.keras.grus import Version
 from pygru.io.keras.nodes import Node, tree_of
 from pygru.io.keras.weights import Arrays
 
-PACKAGES = ("keras", "tf_keras")
+MODULES = ("keras", "tf_keras")
 
 
 def keras_package(value: object) -> str | None:
@@ -30,7 +30,7 @@ def keras_package(value: object) -> str | None:
         return None
     for cls in type(value).__mro__:
         module = cls.__module__
-        if module.split(".")[0] in PACKAGES:
+        if module.split(".")[0] in MODULES:
             return module.split(".")[0]
         if module.startswith("tensorflow.python.keras"):
             return "tensorflow.python.keras"
@@ -51,24 +51,26 @@ def live_tree(source: Any) -> Node:
     """
     listed = getattr(source, "layers", None)
     if not isinstance(listed, list):
-        return tree_of(_description("Sequential", {"name": "", "layers": [_of_layer(source)]}))
+        config = {"name": "", "layers": [_of_layer(source)]}
+        return tree_of(_description("Sequential", "keras", config))
     try:
         tree = tree_of(_of_layer(source))
     except NotImplementedError:  # a class of the user's
         tree = None
     if tree is None or not tree.is_model:
         layers = [_of_layer(layer) for layer in listed]
-        tree = tree_of(_description(type(source).__name__, {"layers": layers}))
+        kind, module = type(source).__name__, type(source).__module__
+        tree = tree_of(_description(kind, module, {"layers": layers}))
     return tree
 
 
 def _of_layer(layer: Any) -> dict[str, Any]:
-    return _description(type(layer).__name__, layer.get_config())
+    return _description(type(layer).__name__, type(layer).__module__, layer.get_config())
 
 
-def _description(kind: str, config: Mapping[str, Any]) -> dict[str, Any]:
+def _description(kind: str, module: str, config: Mapping[str, Any]) -> dict[str, Any]:
     # Through JSON, so that it has the types of a configuration in a file.
-    text = json.dumps({"class_name": kind, "config": config}, default=str)
+    text = json.dumps({"class_name": kind, "module": module, "config": config}, default=str)
     description: dict[str, Any] = json.loads(text)
     return description
 

@@ -17,6 +17,10 @@ DEEPEST = 30  # models in models
 MOST_LAYERS = 100_000
 SEQUENTIAL = "Sequential"
 WRAPPER = "TimeDistributed"  # of another layer, which may be a model
+#: The packages whose classes are those of Keras itself.
+PACKAGES = ("keras", "tf_keras", "tensorflow")
+#: What stands after the name of a class of somebody else, which may have any name.
+NOT_KERAS = " (not of Keras)"
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class Node:
     Attributes
     ----------
     kind : str
-        The name of its class.
+        The name of its class, as :func:`class_of` returns it.
     name : str
         Its own name, such as ``"gru_7"``.
     config : dict
@@ -80,7 +84,7 @@ def _node(
     if depth > DEEPEST or count[0] > MOST_LAYERS:
         raise FormatError("the configuration of the Keras model is too deep or too long")
     entry = mapping("the configuration", description)
-    kind = text("class_name", entry.get("class_name"))
+    kind = class_of(entry)
     config = entry.get("config", {})
     # Until Keras 2.2 the configuration of a Sequential was the list of its layers.
     layers = config if isinstance(config, list) else mapping("config", config).get("layers")
@@ -125,6 +129,36 @@ def _children(
             used[base] = used.get(base, 0) + 1
         children.append(_node(layer, trail, path, count, depth + 1))
     return children
+
+
+def class_of(entry: Mapping[str, Any]) -> str:
+    """Return the name of the class that a configuration names.
+
+    If it says that the class is none of Keras, :data:`NOT_KERAS` stands after the name, so that
+    a class of somebody else is never taken for the one of Keras with the same name. Old
+    versions of Keras say nothing about it.
+
+    Raises
+    ------
+    FormatError
+        If there is no such name.
+
+    Examples
+    --------
+    >>> from pygru.io.keras.nodes import class_of
+    >>> class_of({"class_name": "GRU", "module": "keras.layers"})
+    'GRU'
+    >>> class_of({"class_name": "GRU", "module": None, "registered_name": "mine>GRU"})
+    'mine>GRU (not of Keras)'
+    """
+    kind = text("class_name", entry.get("class_name"))
+    if "module" not in entry:
+        return kind
+    module = entry["module"]
+    if isinstance(module, str) and module.split(".")[0] in PACKAGES:
+        return kind
+    registered = entry.get("registered_name")
+    return f"{registered if isinstance(registered, str) else kind}{NOT_KERAS}"
 
 
 def snake_case(name: str) -> str:

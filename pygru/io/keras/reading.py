@@ -16,7 +16,7 @@ from pygru.io.found import Contents, FoundGRU, choose
 from pygru.io.hdf5.file import Group
 from pygru.io.keras.chain import INPUT, chain_of
 from pygru.io.keras.functions import Unsupported
-from pygru.io.keras.grus import found_gru, is_recurrent
+from pygru.io.keras.grus import found_gru, is_recurrent, only_looks_recurrent
 from pygru.io.keras.layers import KNOWN, Conversion
 from pygru.io.keras.live import LiveWeights, keras_package, live_tree, live_version
 from pygru.io.keras.nodes import Node
@@ -156,6 +156,9 @@ class KerasModel:
         for node in tree.leaves() if tree is not None else ():
             if is_recurrent(node):
                 self._add(node, version, source)
+            elif only_looks_recurrent(node):
+                name = "/".join(node.trail) or node.name
+                self.contents.refused[name] = f"class {node.kind}, whose code is unknown"
             elif isinstance(weights, NumberedWeights) and self._is_opaque(node):
                 self._scan(weights, node.path, source)
         if tree is None and isinstance(weights, NumberedWeights):
