@@ -149,6 +149,41 @@ def test_torchscript(make, net, tokens, tmp_path):
         pygru.from_torch(tmp_path / "frozen.pt")
 
 
+class Two(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first = nn.GRU(I, H, batch_first=True)
+        self.second = nn.GRU(I, H, 2, dropout=0.25)
+
+    def forward(self, x):
+        return self.first(x)[0] + self.second(x)[0]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("is_loaded", [False, True])
+def test_scripted_modules_say_the_same_in_memory_and_in_a_file(is_loaded, tmp_path):
+    script = torch.jit.script(Two().eval())
+    path = str(tmp_path / "script.pt")
+    script.save(path)
+    for source in (path, torch.jit.load(path) if is_loaded else script):
+        first, second = (pygru.from_torch(source, name) for name in ("first", "second"))
+        assert (first.batch_first, first.variant.name) == (True, "pytorch")
+        assert (second.batch_first, second.dropout) == (False, 0.25)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+def test_traced_modules_do_not_say_whether_they_are_batch_first(tmp_path):
+    traced = torch.jit.trace(Two().eval(), torch.ones(2, 2, I))
+    path = str(tmp_path / "traced.pt")
+    traced.save(path)
+    for source in (path, traced):
+        with pytest.warns(pygru.DataWarning, match="first: TorchScript does not") as warned:
+            pygru.from_torch(source, "first")
+        assert warned[0].filename == __file__
+        assert pygru.from_torch(source, "first", batch_first=True).batch_first
+
+
 def test_tensors_of_every_kind(tmp_path):
     t = torch.arange(24.0).reshape(4, 6)
     path = tmp_path / "t.pt"

@@ -345,9 +345,23 @@ def test_torchscript_archives(tmp_path):
         return tf.module("__torch__", "Net", {"training": False})
 
     more = {"archive/constants.pkl": tf.pickled(()), "archive/code/__torch__.py": b"boom()"}
-    assert_same(from_bytes(tmp_path, tf.saved(make, **more), "rnn"), arrays)
+    with pytest.warns(pygru.DataWarning, match="rnn: TorchScript does not say here whether"):
+        assert_same(from_bytes(tmp_path, tf.saved(make, **more), "rnn"), arrays)
     with pytest.raises(FormatError, match=r"weights\.pt: this is a TorchScript .*freeze"):
         from_bytes(tmp_path, tf.saved(make_frozen, **more))
+    # A scripted class has its constants in its code.
+    code = (
+        b"class Other(Module):\n  batch_first : Final[bool] = False\n"
+        b"class GRU(Module):\n  dropout : Final[float] = 0.25\n"
+        b"  batch_first : Final[bool] = True\n  bias : Final[bool] = maybe\n"
+        b"  def f(self):\n  batch_first : Final[bool] = False\n"
+    )
+    path = "archive/code/__torch__/torch/nn/modules/rnn/___torch_mangle_7.py"
+    gru = from_bytes(tmp_path, tf.saved(make, **more, **{path: code}), "rnn")
+    assert (gru.batch_first, gru.dropout) == (True, 0.25)
+    assert not from_bytes(
+        tmp_path, tf.saved(make, **more), "rnn", batch_first=False
+    ).batch_first
 
 
 def test_files_in_an_archive(tmp_path):

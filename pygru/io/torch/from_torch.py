@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, overload
 
 from pygru.core import validation
-from pygru.errors import FormatError
+from pygru.errors import DataWarning, FormatError
 from pygru.gru import GRU
 from pygru.io.files import named_in_errors
 from pygru.io.found import Contents, FoundGRU, choose
@@ -73,10 +74,11 @@ def from_torch(
     **options
         Arguments of :class:`GRU`, such as ``dtype``, ``batch_first`` and ``seed``. A module,
         and a file with a whole module, say what ``batch_first`` and ``dropout`` are. A state
-        dict does not; then they are False and 0 by default, which changes no result of the
-        same sequences. ``dtype`` is float64 if the parameters are, and float32 otherwise.
-        ``variant`` may be another one with the same ``reset``. With ``layers``, every GRU is
-        batch first, and ``dtype`` is that of all layers.
+        dict does not, nor does TorchScript of ``torch.jit.trace``; then they are False and 0 by
+        default, which changes no result of the same sequences. ``dtype`` is float64 if the
+        parameters are, and float32 otherwise. ``variant`` may be another one with the same
+        ``reset``. With ``layers``, every GRU is batch first, and ``dtype`` is that of all
+        layers.
 
     Returns
     -------
@@ -95,6 +97,11 @@ def from_torch(
         If a file is damaged, is no file of PyTorch, or has no GRU.
     OSError
         If a file cannot be read.
+
+    Warns
+    -----
+    DataWarning
+        If TorchScript does not say what ``batch_first`` is, and it is not given.
 
     See Also
     --------
@@ -142,7 +149,7 @@ def from_torch(
         )
     if layers is not None:
         return sequential_of(sources, layers, options)
-    gru = _chosen(what, contents_of(sources), prefix).build(**options)
+    gru = _built(_chosen(what, contents_of(sources), prefix), options)
     if is_module(source) and not any(each.requires_grad for each in source.parameters()):
         gru.trainable = False
     return gru
@@ -160,7 +167,21 @@ def _of_file(
             if layers is not None:
                 return sequential_of(sources, layers, options)
             contents = contents_of(sources)
-    return _chosen(os.fsdecode(path), contents, prefix).build(**options)
+    return _built(_chosen(os.fsdecode(path), contents, prefix), options, 1)
+
+
+def _built(found: FoundGRU, options: dict[str, Any], depth: int = 0) -> GRU:
+    """Return a GRU; ``depth`` counts the functions between this one and from_torch."""
+    gru = found.build(**options)
+    is_open = "batch_first" not in options and "batch_first" not in found.evidence
+    if found.format == "TorchScript" and is_open:
+        warnings.warn(
+            f"{found.name or 'the GRU'}: TorchScript does not say here whether the module was "
+            "batch first; pass batch_first=True or batch_first=False, which is what it is now",
+            DataWarning,
+            stacklevel=3 + depth,
+        )
+    return gru
 
 
 def _chosen(what: str, contents: Contents, prefix: str | None) -> FoundGRU:

@@ -18,6 +18,10 @@ from pygru.io.torch.tensors import Unreadable
 from pygru.io.torch.walk import Module
 
 OF_TORCH = "torch.nn.modules."
+#: The base of what torch.jit.script, torch.jit.trace and torch.jit.load return.
+SCRIPT = "torch.jit._script.ScriptModule"
+#: Constants of a class, which TorchScript keeps apart from the attributes of the object.
+CONSTANTS = ("batch_first", "dropout", "eps", "padding_idx", "max_norm")
 
 
 def is_module(value: object) -> bool:
@@ -29,7 +33,8 @@ def source_of_module(module: Any) -> Source:
     """Return the parameters of a module and of all modules in it by name."""
     named = dict(module.named_modules())
     modules = {name: Module(_kind(each), _attributes(each)) for name, each in named.items()}
-    return source_of_mapping(module.state_dict(), "PyTorch module", modules)
+    format = "TorchScript" if _is_script(module) else "PyTorch module"
+    return source_of_mapping(module.state_dict(), format, modules)
 
 
 def source_of_mapping(
@@ -107,6 +112,8 @@ def _kind(module: object) -> str:
 
     A subclass has those of its base unless it has a ``forward`` of its own.
     """
+    if _is_script(module):
+        return _script_class(module)
     for base in _bases(module):
         if base.__module__.startswith(OF_TORCH):
             return _full_name(base)
@@ -115,9 +122,24 @@ def _kind(module: object) -> str:
     return _full_name(type(module))
 
 
+def _is_script(module: object) -> bool:
+    return any(_full_name(base) == SCRIPT for base in _bases(module))
+
+
+def _script_class(module: Any) -> str:
+    """Return the class that a module of TorchScript was made of, as a file of it says."""
+    try:
+        return str(module._c._type().qualified_name())
+    except AttributeError:  # a version of PyTorch that keeps it elsewhere
+        return _full_name(type(module))
+
+
 def _attributes(module: Any) -> dict[str, Any]:
+    named = dict(vars(module))
+    if _is_script(module):
+        named |= {name: getattr(module, name, None) for name in CONSTANTS}
     return {
         name: value
-        for name, value in vars(module).items()
+        for name, value in named.items()
         if isinstance(value, (bool, int, float, str))
     }

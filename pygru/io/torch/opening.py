@@ -21,6 +21,7 @@ from pygru.io.tar import is_tar, tar_members
 from pygru.io.torch import safetensors
 from pygru.io.torch.legacy import read_legacy
 from pygru.io.torch.pickles import read_pickle
+from pygru.io.torch.script_code import with_constants
 from pygru.io.torch.tensors import (
     Order,
     Storage,
@@ -217,6 +218,8 @@ def _of_torch_zip(
             "this is a TorchScript archive without named parameters: torch.jit.freeze made "
             "constants of them"
         )
+    if is_script:
+        contents = Named(contents.tensors, with_constants(contents.modules, archive, root))
     return Checkpoint(
         "TorchScript" if is_script else "PyTorch",
         contents,
