@@ -273,6 +273,66 @@ def test_the_nine_arrays_of_keras_1():
     np.testing.assert_allclose(gru(x_of())[0], expected, rtol=0, atol=2e-5)
 
 
+def numbered_file(tree):
+    """A file of weights as Keras 3 writes it: (name of the layer, its arrays) at each path."""
+    writer = Writer()
+
+    def group(tree):
+        inside = {}
+        for key, below in sorted(tree.items()):
+            if isinstance(below, dict):
+                inside[key] = group(below)
+                continue
+            name, arrays = below
+            links = {str(n): writer.array(np.asarray(a)) for n, a in enumerate(arrays)}
+            said = [attribute("name", text_type(len(name)), (), name.encode())] if name else []
+            inside[key] = writer.group(links, said)
+        return writer.group(inside)
+
+    return writer.file(group(tree))
+
+
+def gru_group(name, seed=0):
+    """A GRU in such a file."""
+    return {"cell": {"vars": ("gru_cell", weights(seed))}, "vars": (name, [])}
+
+
+def test_a_model_around_a_single_gru_is_no_second_gru():
+    model = {"layers": {"gru": gru_group("gru_7")}, "vars": ("sequential_4", [])}
+    found = contents(numbered_file(model))
+    assert [each.name for each in found.grus] == ["gru_7"]
+    assert not found.refused
+
+
+def test_weights_beside_a_cell_are_those_of_other_layers():
+    kernel, bias = np.ones((H, 2)), np.ones(2)
+    cell = {"vars": ("gru_cell", weights())}
+    model = {"cell": cell, "dense": {"vars": ("dense", [kernel, bias])}, "vars": ("own", [])}
+    (found,) = contents(numbered_file(model)).grus
+    assert found.name == "own"
+    assert found.arrays["weight_hh_l0"].shape == (3 * H, H)
+
+
+def test_layers_of_one_name_are_called_by_their_paths(tmp_path):
+    grus = {"gru": gru_group("g", 0), "gru_1": gru_group("g", 1), "gru_2": gru_group("h", 2)}
+    path = tmp_path / "model.weights.h5"
+    path.write_bytes(numbered_file({"grus": grus, "vars": ("sub", [])}))
+    options = {"recurrent_activation": "sigmoid"}
+    with pytest.raises(ValueError, match=r"one of 'grus/gru', 'grus/gru_1', 'h'"):
+        pygru.from_keras(path, "g", **options)
+    for name, seed in (("grus/gru", 0), ("grus/gru_1", 1), ("h", 2)):
+        output = pygru.from_keras(path, name, **options)(x_of())[0]
+        expected = keras_gru(x_of(), *weights(seed), reset_after=True)
+        np.testing.assert_allclose(output, expected, rtol=0, atol=2e-5)
+
+
+def test_layers_in_memory_of_one_name_are_told_apart_by_the_caller():
+    model = fake("Own", {"name": "own"}, [], "keras.src.models")
+    model.layers = [fake("GRU", CONFIG, weights(seed)) for seed in (0, 1)]
+    with pytest.raises(ValueError, match=r"2 layers named 'gru_7'; pass one of these layers"):
+        pygru.from_keras(model, "gru_7")
+
+
 def to_cudnn(kernel, recurrent, bias):
     """Weights as a CuDNNGRU stores them, by the layout of cuDNN: matrices of (H, I) and (H, H).
 

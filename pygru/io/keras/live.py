@@ -109,7 +109,13 @@ class LiveWeights:
         for name in node.trail:
             inner = getattr(found, "layers", None)
             candidates = inner if isinstance(inner, list) else [found.layer]
-            found = next(each for each in candidates if each.name == name)
+            named = list({id(each): each for each in candidates if each.name == name}.values())
+            if len(named) > 1:
+                raise ValueError(
+                    f"the model has {len(named)} layers named {name!r}; pass one of these "
+                    "layers to from_keras instead of the model, or give each its own name"
+                )
+            (found,) = named
         return found
 
 

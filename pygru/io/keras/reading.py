@@ -153,6 +153,7 @@ class KerasModel:
         self.weights = weights
         self.by_trail: dict[tuple[str, ...], FoundGRU] = {}
         self.contents = Contents([], {})
+        places: dict[str, Group] = {}
         for node in tree.leaves() if tree is not None else ():
             if is_recurrent(node):
                 self._add(node, version, source)
@@ -160,9 +161,14 @@ class KerasModel:
                 name = "/".join(node.trail) or node.name
                 self.contents.refused[name] = f"class {node.kind}, whose code is unknown"
             elif isinstance(weights, NumberedWeights) and self._is_opaque(node):
-                self._scan(weights, node.path, source)
+                group: Any = weights.root.get(node.path) if node.path else weights.root
+                if isinstance(group, Group):
+                    places[node.path] = group
         if tree is None and isinstance(weights, NumberedWeights):
-            self._scan(weights, "", source)
+            places[""] = weights.root
+        if places:
+            names = [gru.name for gru in self.contents.grus]
+            self._extend(scan_numbered(places, source, [*names, *self.contents.refused]))
         if tree is None and isinstance(weights, NamedWeights):
             self._extend(scan_named(weights, source))
 
@@ -178,6 +184,8 @@ class KerasModel:
         except Unsupported as error:
             self.contents.refused[name] = str(error)
             return
+        if node.trail in self.by_trail:
+            raise FormatError(f"damaged Keras file: it has two layers named {name[:80]!r}")
         self.by_trail[node.trail] = found
         self.contents.grus.append(found)
 
@@ -185,13 +193,6 @@ class KerasModel:
     def _is_opaque(node: Node) -> bool:
         """Whether a layer may have layers in it that its configuration does not list."""
         return node.kind not in KNOWN
-
-    def _scan(self, weights: NumberedWeights, path: str, source: str) -> None:
-        group: Any = weights.root
-        if path:
-            group = weights.root.get(path)
-        if isinstance(group, Group):
-            self._extend(scan_numbered(group, source, path))
 
     def _extend(self, more: Contents) -> None:
         self.contents.grus.extend(more.grus)

@@ -6,9 +6,10 @@ Such a file does not say which activations a GRU has. Its biases say where the r
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from pygru.io.cells import GATES, OTHERS
 from pygru.io.found import Contents, FoundGRU
@@ -16,7 +17,7 @@ from pygru.io.hdf5.file import Dataset, Group
 from pygru.io.keras.functions import Unsupported
 from pygru.io.keras.grus import BACKWARD, FORWARD, Version, found_gru
 from pygru.io.keras.nodes import Node
-from pygru.io.keras.weights import Arrays, NamedWeights, numbered_below, place
+from pygru.io.keras.weights import Arrays, NamedWeights, numbered_below, own_datasets, place
 from pygru.options import DEFAULTS
 
 #: What Keras 2 adds to the name of a layer for the cells in it.
@@ -36,32 +37,62 @@ class GivenWeights:
         return [dataset.read() for dataset in self.parts[part]]
 
 
-def scan_numbered(root: Group, source: str, below: str = "") -> Contents:
-    """Return the GRUs in a file of Keras 3, or below one path of it."""
+def scan_numbered(
+    places: Mapping[str, Group], source: str, taken: Collection[str] = ()
+) -> Contents:
+    """Return the GRUs in a file of Keras 3.
+
+    Parameters
+    ----------
+    places : dict of str to Group
+        The groups that are searched, by their paths.
+    source : str
+        What the kind of file is called.
+    taken : collection of str
+        Names of other layers. A layer with one of them is called by its path in the file, and
+        so are layers that have one name together.
+    """
     contents = Contents([], {})
-    for path, group in _groups(root, below):
-        parts = {
-            part: _datasets(group[part])
-            for part in (FORWARD, BACKWARD)
-            if isinstance(group.get(part), Group)
-        }
-        if len(parts) != 2:
-            parts = {"": _datasets(group)}
-        add(contents, _name(path, group), parts, source)
+    layers = [
+        layer
+        for path, group in places.items()
+        for layer in _layers(group, path)
+        if any(map(_kind, layer.parts.values()))
+    ]
+    counts = Counter([*taken, *(layer.name for layer in layers)])
+    for layer in layers:
+        is_unique = counts[layer.name] == 1
+        add(contents, layer.name if is_unique else layer.path, layer.parts, source)
     return contents
 
 
-def _groups(group: Group, path: str) -> Iterator[tuple[str, Group]]:
-    """Yield the groups of layers that may be recurrent: with cells, or with weights of one."""
-    is_layer = any(key in group for key in ("cell", FORWARD, BACKWARD))
-    if is_layer or ("vars" in group and len(_datasets(group)) in (2, 3)):
-        yield path, group
-        if is_layer:
-            return
-    for key in sorted(group, key=place):
+class Layer(NamedTuple):
+    """A layer in a file that may be recurrent."""
+
+    name: str
+    path: str
+    parts: dict[str, list[Dataset]]
+
+
+def _layers(group: Group, path: str) -> Iterator[Layer]:
+    """Yield the layers with cells or directions in them, or with weights like those of a cell.
+
+    The weights of what else is in a group are those of other layers.
+    """
+    seen = {"vars", *OPTIMIZERS}
+    both = {part: _datasets(group.get(part)) for part in (FORWARD, BACKWARD)}
+    if all(both.values()):
+        yield Layer(_name(path, group), path, both)
+        seen |= {FORWARD, BACKWARD}
+    elif isinstance(group.get("cell"), Group):
+        yield Layer(_name(path, group), path, {"": _datasets(group["cell"])})
+        seen.add("cell")
+    elif "vars" in group:
+        yield Layer(_name(path, group), path, {"": own_datasets(group)})
+    for key in sorted(group.keys() - seen, key=place):
         below = group[key]
-        if isinstance(below, Group) and key != "vars" and key not in OPTIMIZERS:
-            yield from _groups(below, f"{path}/{key}" if path else key)
+        if isinstance(below, Group):
+            yield from _layers(below, f"{path}/{key}" if path else key)
 
 
 def _datasets(group: Any) -> list[Dataset]:

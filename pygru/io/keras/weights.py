@@ -81,17 +81,22 @@ def numbered_below(group: Group) -> list[Dataset]:
 
     Of a stack of cells they come in the order of the cells, ``gru_cell`` before ``gru_cell_1``.
     """
-    found: list[Dataset] = []
-    own = group.get("vars")
-    if isinstance(own, Group):
-        each = [own[key] for key in sorted(own, key=_number)]
-        found += [dataset for dataset in each if isinstance(dataset, Dataset)]
+    found = own_datasets(group)
     for key in sorted(group, key=place):
         below = group[key]
         # The generator of the dropout masks has a state, which is no weight.
         if key not in ("vars", "seed_generator") and isinstance(below, Group):
             found += numbered_below(below)
     return found
+
+
+def own_datasets(group: Group) -> list[Dataset]:
+    """Return the datasets of a layer itself, without those of the layers in it."""
+    own = group.get("vars")
+    if not isinstance(own, Group):
+        return []
+    each = [own[key] for key in sorted(own, key=_number)]
+    return [dataset for dataset in each if isinstance(dataset, Dataset)]
 
 
 def _number(key: str) -> int:
