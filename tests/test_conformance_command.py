@@ -5,6 +5,8 @@ if the target's own error is not shown, or if a wrong shape, name, dtype or NaN 
 an unclear message.
 """
 
+import importlib
+import itertools
 import json
 import subprocess
 import sys
@@ -17,17 +19,18 @@ from pygru.conformance import TargetError, cases, check
 from pygru.conformance.__main__ import main
 
 PLAIN = "plain/after-keep"
+NUMBERS = itertools.count()  # no module has the name of one that was imported before
 
 
 @pytest.fixture
 def module(tmp_path, monkeypatch):
     """Write modules with targets into a folder on the path of Python."""
     monkeypatch.syspath_prepend(str(tmp_path))
-    names = iter(f"conformance_target_{id(tmp_path)}_{i}" for i in range(100))
 
     def write(text):
-        name = next(names)
+        name = f"conformance_target_{next(NUMBERS)}"
         (tmp_path / f"{name}.py").write_text(text)
+        importlib.invalidate_caches()  # the folder may have been listed a moment ago
         return name
 
     return write
@@ -117,7 +120,7 @@ def test_cases(capsys):
         (["--target", "json:nothing"], "module 'json' has no function 'nothing'"),
         (["--target", "json:__name__"], "must be a function, it is of type str"),
         (["--target", "pygru", "--case", "nothing"], "no case is called 'nothing'"),
-        (["--target", "pygru", "--variant", "cho"], "has the variant 'cho'"),
+        (["--target", "pygru", "--variant", "sideways"], "has the variant 'sideways'"),
         (["--target", "pygru", "--tolerance", "-1"], "tolerance must be above 0"),
         (["--target", "pygru", "--tolerance", "nan"], "tolerance must be"),
         (["--target", "pygru", "--tolerance", "much"], "invalid float value: 'much'"),
