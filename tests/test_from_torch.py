@@ -436,7 +436,65 @@ def test_quantised_models_are_refused(net, tmp_path):
                 pygru.from_torch(source, prefix)
 
 
+def test_tensors_without_numbers_and_with_integers(tmp_path):
+    """What is refused, and why, is the same in memory and in a file."""
+    meta = nn.GRU(I, H, device="meta").state_dict()
+    integers = {name: t.to(torch.int8) for name, t in nn.GRU(I, H).state_dict().items()}
+    for state, message in (
+        (meta, "'weight_ih_l0': it was on the device 'meta', where a tensor has a shape"),
+        (integers, "'weight_ih_l0' holds numbers of int8, and a GRU needs floating-point"),
+    ):
+        torch.save(state, tmp_path / "state.pt")
+        for source in (state, tmp_path / "state.pt"):
+            with pytest.raises(pygru.FormatError, match=message):
+                pygru.from_torch(source)
+
+
+def test_exported_programs_are_named(tmp_path):
+    class Last(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gru = nn.GRU(I, H)
+
+        def forward(self, x):
+            return self.gru(x)[0]
+
+    path = tmp_path / "program.pt2"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.export.save(torch.export.export(Last(), (torch.ones(5, 2, I),)), path)
+    for call in (pygru.from_torch, pygru.io.inspect):
+        with pytest.raises(pygru.FormatError, match=r"an exported program .*state_dict, "):
+            call(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.save(torch.export.load(path).state_dict, tmp_path / "weights.pt")
+    assert pygru.from_torch(tmp_path / "weights.pt").hidden_size == H
+
+
+def test_files_without_check_sums(tmp_path):
+    module = nn.GRU(I, H)
+    before = torch.serialization.get_crc32_options()
+    try:
+        torch.serialization.set_crc32_options(False)
+        torch.save(module.state_dict(), tmp_path / "state.pt")
+    finally:
+        torch.serialization.set_crc32_options(before)
+    gru = pygru.from_torch(tmp_path / "state.pt")
+    for name, parameter in module.named_parameters():
+        np.testing.assert_array_equal(gru.parameters[name], parameter.detach())
+
+
+@pytest.mark.parametrize("kind", [None, pygru.Embedding, pygru.Embedding(5, 3)])
+def test_an_embedding_with_max_norm_is_refused(kind):
+    module = nn.Sequential(nn.Embedding(5, 3, max_norm=1.0))
+    with pytest.raises(ValueError, match=r"layers\[0\]: '0' has max_norm=1\.0, with which"):
+        pygru.from_torch(module, layers=["0" if kind is None else ("0", kind)])
+
+
 def test_what_is_neither_module_nor_mapping_nor_path():
+    with pytest.raises(ValueError, match="learn_h0=True contradicts the weights"):
+        pygru.from_torch(nn.GRU(I, H), learn_h0=True)
     for source in (3, None, np.ones(3), [nn.GRU(I, H)], nn.GRU):
         with pytest.raises(TypeError, match=r"source must be a path, a torch\.nn\.Module or a"):
             pygru.from_torch(source)

@@ -268,6 +268,22 @@ def test_a_checkpoint_around_the_state_dict(where, is_legacy, tmp_path):
     assert found.name == where and found.unknown == ()
 
 
+@pytest.mark.parametrize("is_legacy", [False, True])
+def test_contents_in_memory_and_open_files(is_legacy, tmp_path):
+    arrays = parameters()
+    data = tf.state_dict(arrays, is_legacy=is_legacy)
+    after_others = io.BytesIO(b"others" + data)
+    after_others.seek(6)
+    with open(written(tmp_path, data), "rb") as file:
+        for source in (data, bytearray(data), io.BytesIO(data), after_others, file):
+            assert_same(pygru.from_torch(source), arrays)
+    for source in (data[:-40], b"", b"/a/path"):
+        with pytest.raises(FormatError):
+            pygru.from_torch(source)
+    with pytest.raises(TypeError, match=r"source is open in text mode; .*mode='rb'"):
+        pygru.from_torch(io.StringIO("x"))
+
+
 def gru_module(storages, arrays, **attributes):
     """A ``torch.nn.GRU`` as it is pickled."""
     tensors = {name: storages.tensor(array) for name, array in arrays.items()}
@@ -555,7 +571,7 @@ WRONG = {
     "a short bias": (parameters() | {"bias_hh_l0": np.ones(8)}, r"must have shape \(9,\)"),
     "integers": (
         parameters() | {"weight_hh_l0": np.ones((9, 3), np.int8)},
-        r"'rnn\.weight_hh_l0' holds numbers of int8; a quantised layer does",
+        r"'rnn\.weight_hh_l0' holds numbers of int8, and a GRU needs floating",
     ),
     "a vector": (parameters() | {"weight_hh_l0": np.ones(9)}, "1 dimensions instead of 2"),
     "spectral normalisation": (

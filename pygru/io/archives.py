@@ -7,6 +7,7 @@ read beyond its stated size.
 
 from __future__ import annotations
 
+import copy
 import io
 import zipfile
 import zlib
@@ -61,8 +62,9 @@ def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
         If there is no such member, or it is damaged.
     """
     try:
-        with archive.open(name) as member:
-            size = archive.getinfo(name).file_size
+        described = _described(archive.getinfo(name))
+        with archive.open(described) as member:
+            size = described.file_size
             data = member.read(size)
     except KeyError:
         raise FormatError(f"the zip archive has no member {name!r}") from None
@@ -71,6 +73,17 @@ def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
     if len(data) != size:
         raise FormatError(f"{name!r} in the zip archive is shorter than it says")
     return data
+
+
+def _described(member: zipfile.ZipInfo) -> zipfile.ZipInfo:
+    """Return the description of a member, without a check sum that its writer left out.
+
+    PyTorch writes 0 in its place after ``torch.serialization.set_crc32_options(False)``.
+    """
+    if member.CRC == 0 and member.compress_type == zipfile.ZIP_STORED:
+        member = copy.copy(member)
+        del member.CRC  # zipfile checks it where there is one
+    return member
 
 
 def gunzip(data: bytes) -> bytes:

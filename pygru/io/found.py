@@ -37,7 +37,15 @@ MEANINGS = {
 MOST_LISTED = 40  # names in a message
 
 # What weights fix: another value would not be these weights.
-FIXED = ("input_size", "hidden_size", "num_layers", "bias", "bidirectional", "layer_norm")
+FIXED = (
+    "input_size",
+    "hidden_size",
+    "num_layers",
+    "bias",
+    "bidirectional",
+    "layer_norm",
+    "learn_h0",
+)
 # What changes the result of the same weights, so that it must not contradict the file.
 EQUATIONS = ("activation", "recurrent_activation", "clip", "reverse", "merge")
 

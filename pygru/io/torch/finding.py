@@ -202,7 +202,10 @@ def _read(source: Source, tensors: Mapping[str, Any], name: str) -> NDArray[Any]
     tensor = tensors[name]
     array = tensor.read(source.read) if isinstance(tensor, Combined) else source.read(name)
     if array.dtype.kind != "f":
-        raise Refusal(f"{name!r} holds numbers of {array.dtype}; a quantised layer does")
+        raise Refusal(
+            f"{name!r} holds numbers of {array.dtype}, and a GRU needs floating-point numbers; "
+            "the layer may be quantised"
+        )
     return array
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -13,6 +15,7 @@ from pygru.gru import GRU
 from pygru.io.files import named_in_errors
 from pygru.io.found import Contents, FoundGRU, choose
 from pygru.io.inspection import file_kind
+from pygru.io.kinds import kind_of
 from pygru.io.torch.finding import contents_of, without_copies
 from pygru.io.torch.modules import is_module, source_of_mapping, source_of_module
 from pygru.io.torch.opening import opened
@@ -47,12 +50,14 @@ def from_torch(
 
     Parameters
     ----------
-    source : path-like, torch.nn.Module or mapping of str to array_like
+    source : path-like, bytes, file object, torch.nn.Module or mapping of str to array_like
         One of these:
 
         * a file that ``torch.save`` has written, of any version from 0.4 on: a state dict, a
           checkpoint that contains one, or a whole module; also a TorchScript archive, a
-          ``.safetensors`` file, and a ``.zip``, ``.tar`` or ``.tar.gz`` with one of these;
+          ``.safetensors`` file, and a ``.zip``, ``.tar`` or ``.tar.gz`` with one of these. It
+          is given by its path, as its contents in bytes, or as a file that is open in binary
+          mode, which is read from where it stands;
         * a ``torch.nn.GRU``, a ``torch.nn.GRUCell``, or a module that contains one;
         * a state dict, with tensors or arrays.
     prefix : str, optional
@@ -140,8 +145,14 @@ def from_torch(
         what, sources = "the module", [source_of_module(source)]
     elif isinstance(source, Mapping):
         what, sources = "the mapping", [source_of_mapping(source, "PyTorch state dict")]
-    elif isinstance(source, (str, bytes)) or hasattr(source, "__fspath__"):
+    elif isinstance(source, (str, bytes, bytearray)) or hasattr(source, "__fspath__"):
+        source = bytes(source) if isinstance(source, bytearray) else source
         return _of_file(source, prefix, layers, options)
+    elif hasattr(source, "read"):
+        data = source.read()
+        if not isinstance(data, bytes):
+            raise TypeError("source is open in text mode; open the file with mode='rb'")
+        return _of_file(data, prefix, layers, options)
     else:
         raise TypeError(
             "source must be a path, a torch.nn.Module or a mapping of names to tensors, got "
@@ -156,18 +167,26 @@ def from_torch(
 
 
 def _of_file(
-    path: Path, prefix: str | None, layers: Sequence[Part] | None, options: dict[str, Any]
+    source: Path | bytes,
+    prefix: str | None,
+    layers: Sequence[Part] | None,
+    options: dict[str, Any],
 ) -> GRU | Sequential:
-    with named_in_errors(path):
-        kind = file_kind(path)
+    is_bytes = isinstance(source, bytes)
+    what = "the bytes" if isinstance(source, bytes) else os.fsdecode(source)
+    with contextlib.nullcontext() if is_bytes else named_in_errors(source):
+        if isinstance(source, bytes):
+            kind = kind_of(io.BytesIO(source), len(source))
+        else:
+            kind = file_kind(source)
         if kind.call is not None and "from_torch" not in kind.call:
             raise FormatError(f"this is {kind.title}, and no file of PyTorch; use {kind.call}")
-        with opened(path) as checkpoints:
+        with opened(source) as checkpoints:
             sources = [source_of(checkpoint) for checkpoint in checkpoints]
             if layers is not None:
                 return sequential_of(sources, layers, options)
             contents = contents_of(sources)
-    return _built(_chosen(os.fsdecode(path), contents, prefix), options, 1)
+    return _built(_chosen(what, contents, prefix), options, 1)
 
 
 def _built(found: FoundGRU, options: dict[str, Any], depth: int = 0) -> GRU:

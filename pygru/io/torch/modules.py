@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pygru.core import validation
 from pygru.io.torch.finding import Source
-from pygru.io.torch.tensors import Unreadable
+from pygru.io.torch.tensors import META, Unreadable
 from pygru.io.torch.walk import Module
 
 OF_TORCH = "torch.nn.modules."
@@ -63,6 +63,8 @@ def _add(tensors: dict[str, Any], prefix: str, mapping: Any, above: list[int]) -
                 _add(tensors, f"{name}.", value, [*above, id(mapping)])
         elif getattr(value, "is_quantized", False) or type(value).__name__ == "ScriptObject":
             tensors[name] = Unreadable("it is quantised")
+        elif getattr(value, "is_meta", False):
+            tensors[name] = Unreadable(META)
         elif _is_array(value):
             tensors[name] = value
         elif isinstance(value, (list, tuple)) and value:

@@ -193,6 +193,12 @@ def _of_zip(archive: zipfile.ZipFile, size: int, is_inner: bool = False) -> list
     roots = [name[: -len("data.pkl")] for name in names if name.split("/")[-1] == "data.pkl"]
     if roots:
         return [_of_torch_zip(archive, min(roots, key=len), set(names), size)]
+    for name in names:
+        if name.split("/")[-1] == "archive_format" and read_member(archive, name) == b"pt2":
+            raise FormatError(
+                "this is an exported program of PyTorch (.pt2), which pygru does not read; "
+                "save its weights: torch.save(torch.export.load(path).state_dict, 'weights.pt')"
+            )
     if is_inner:
         raise FormatError("the archive is within an archive within another one")
     return _of_members(names, lambda name: read_member(archive, name))

@@ -137,8 +137,13 @@ def _layer(
         )
     if name in found and (kind in (None, GRU) or isinstance(kind, GRU)):
         return found[name].build(**_options_of(kind, options))
-    arrays = {own: source.read(full) for own, full in parts.get(name, {}).items()}
     module = source.modules.get(name)
+    if module is not None and "max_norm" in module.attributes:
+        raise ValueError(
+            f"{name!r} has max_norm={module.attributes['max_norm']!r}, with which PyTorch "
+            "shortens rows of the weight when it uses them; an Embedding of pygru does not"
+        )
+    arrays = {own: source.read(full) for own, full in parts.get(name, {}).items()}
     if isinstance(kind, Model) and not isinstance(kind, GRU):
         layer = copy.deepcopy(kind)
     else:
@@ -186,7 +191,7 @@ def _empty(
     if kind is Linear and axes in ({"weight": 2, "bias": 1}, {"weight": 2}):
         out_features, in_features = shapes["weight"]
         return Linear(in_features, out_features, bias="bias" in axes, dtype=dtype)
-    if kind is Embedding and axes == {"weight": 2} and "max_norm" not in attributes:
+    if kind is Embedding and axes == {"weight": 2}:
         padding = attributes.get("padding_idx")
         # PyTorch returns the row of the padding as it is, and pygru returns zeros for it.
         if type(padding) is not int or arrays["weight"][padding].any():

@@ -41,6 +41,9 @@ SIZES = {"bfloat16": 2, "untyped": 1}  # bytes of a number that NumPy has no dty
 #: What Python's own pickler makes a storage with.
 INSIDE = "torch.storage._load_from_bytes"
 
+#: Why a tensor on PyTorch's device ``meta`` cannot be read.
+META = "it was on the device 'meta', where a tensor has a shape and no numbers"
+
 Order: TypeAlias = Literal["<", ">"]  # of bytes, as NumPy writes it
 
 MOST_AXES = 32  # the limit of NumPy 1
@@ -137,6 +140,8 @@ def _rebuilt(name: str, arguments: tuple[Any, ...]) -> StoredTensor | Unreadable
         return _view(arguments[0], arguments[1], arguments[2], arguments[3], stated)
     if function == "_rebuild_qtensor":
         return Unreadable("it is quantised")
+    if function == "_rebuild_meta_tensor_no_storage":
+        return Unreadable(META)
     if function.startswith("_rebuild_") and name.startswith("torch._utils."):
         what = function.removeprefix("_rebuild_").replace("_", " ")
         return Unreadable(f"it is stored as a {what[:80]}")
