@@ -294,7 +294,7 @@ def numbered_file(tree):
 
 def gru_group(name, seed=0):
     """A GRU in such a file."""
-    return {"cell": {"vars": ("gru_cell", weights(seed))}, "vars": (name, [])}
+    return {"cell": {"vars": (name and "gru_cell", weights(seed))}, "vars": (name, [])}
 
 
 def test_a_model_around_a_single_gru_is_no_second_gru():
@@ -302,6 +302,21 @@ def test_a_model_around_a_single_gru_is_no_second_gru():
     found = contents(numbered_file(model))
     assert [each.name for each in found.grus] == ["gru_7"]
     assert not found.refused
+
+
+def test_hard_sigmoid_is_asked_for_if_the_version_is_unknown(tmp_path):
+    """Keras 2.15 and the first ones of Keras 3 write such files, without names."""
+    path = tmp_path / "model.weights.h5"
+    path.write_bytes(numbered_file({"layers": {"gru": gru_group("")}, "vars": ("", [])}))
+    question = (
+        r"pass activation=\('hard_sigmoid', 1 / 6, 0.5\) for Keras 3, or activation=\('har"
+    )
+    with pytest.raises(ValueError, match=question):
+        pygru.from_keras(path, activation="hard_sigmoid", recurrent_activation="sigmoid")
+    with pytest.raises(ValueError, match="its version; pass recurrent_activation="):
+        pygru.from_keras(path, recurrent_activation="hard_sigmoid")
+    new = ("hard_sigmoid", 1 / 6, 0.5)
+    assert pygru.from_keras(path, recurrent_activation=new).recurrent_activation == new
 
 
 def test_weights_beside_a_cell_are_those_of_other_layers():

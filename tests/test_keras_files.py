@@ -165,6 +165,16 @@ def test_weights_alone_ask_for_what_they_do_not_say(major):
     assert np.array_equal(same.flat_parameters, whole.build().flat_parameters)
 
 
+@pytest.mark.parametrize(("major", "hard"), [(2, OLD), (3, NEW)])
+@pytest.mark.parametrize("ending", [".keras", "weights"])
+def test_hard_sigmoid_is_that_of_the_version_of_the_file(major, hard, ending):
+    path = path_of(major, "masked", WEIGHTS[major] if ending == "weights" else ending)
+    _, last = sorted(contents(path).grus, key=lambda each: not each.bidirectional)
+    gru = pygru.from_keras(path, last.name, recurrent_activation="hard_sigmoid")
+    assert gru.recurrent_activation == hard
+    assert last.build(recurrent_activation="hard_sigmoid").recurrent_activation == hard
+
+
 @pytest.mark.parametrize("major", [2, 3])
 def test_weights_without_biases_ask_for_the_variant(major):
     path = path_of(major, "nested", WEIGHTS[major])

@@ -49,14 +49,20 @@ def to_keras(gru: GRU) -> list[NDArray[Any]]:
     -----
     The layer of Keras needs ``reset_after=True`` if the variant applies the reset after the
     product, as ``"pytorch"`` does, and ``reset_after=False`` otherwise; ``use_bias`` as
-    ``gru.bias``; the same activations; ``go_backwards=True`` for ``reverse=True``; and a
-    ``Bidirectional`` with ``merge_mode=gru.merge`` around it if there are two directions. A
-    GRU of several layers is an ``RNN`` of a list of ``GRUCell``. ``recurrent_dropout`` and
-    ``zero_output_for_mask`` are no weights: the layer has arguments of the same names.
+    ``gru.bias``; the same activations (see below for hard_sigmoid); ``go_backwards=True`` for
+    ``reverse=True``; and a ``Bidirectional`` with ``merge_mode=gru.merge`` around it if there
+    are two directions. A GRU of several layers is an ``RNN`` of a list of ``GRUCell``.
+    ``recurrent_dropout`` and ``zero_output_for_mask`` are no weights: the layer has arguments
+    of the same names.
 
     Keras' update gate keeps the old state. For a variant whose gate replaces it, as in
     ``"chung"``, the weights of this gate are negated, which is exact. With the reset before the
     product, the two biases of pygru are added.
+
+    The name ``"hard_sigmoid"`` of pygru is the function of Keras 1 and 2,
+    ``clip(0.2 x + 0.5, 0, 1)``. That of Keras 3 is ``clip(x / 6 + 0.5, 0, 1)``, which pygru
+    calls ``("hard_sigmoid", 1 / 6, 0.5)``. A layer of Keras takes the other one as a function
+    of your own.
 
     Examples
     --------

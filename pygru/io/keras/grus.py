@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pygru.errors import FormatError
 from pygru.io.cells import Cell, cell_of, other_kind, parameters_of
 from pygru.io.found import FoundGRU
+from pygru.io.keras.found import KerasGRU
 from pygru.io.keras.functions import Unsupported, cell_activation
 from pygru.io.keras.nodes import NOT_KERAS, Node, class_of, mapping
 from pygru.io.keras.weights import Arrays, Weights
@@ -281,13 +282,14 @@ class _Facts:
         arrays = parameters_of(cells, GRUOptions(**sizes).cell_names())
         is_double = any(array.dtype == np.float64 for array in arrays.values())
         dtype = "float64" if is_double else "float32"
-        return FoundGRU(
+        return KerasGRU(
             name="/".join(self.node.trail) if len(self.node.trail) > 1 else self.node.name,
             format=source,
             options={**sizes, **self.options, **options, "dtype": dtype},
             evidence=self.evidence,
             unknown=tuple(self.unknown),
             arrays=arrays,
+            version=self.version.major,
         )
 
     def _variant(self, cells: list[Cell]) -> None:

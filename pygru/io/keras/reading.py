@@ -119,7 +119,10 @@ def from_keras(source: Any, name: str | None = None, **options: Any) -> GRU | Se
 
     The variant follows from the biases, or from ``reset_after``: ``"pytorch"`` if it is True,
     and ``"cho"`` otherwise. ``hard_sigmoid`` means ``clip(0.2 x + 0.5, 0, 1)`` in Keras 1 and
-    2, and ``clip(x / 6 + 0.5, 0, 1)`` in Keras 3.
+    2, and ``clip(x / 6 + 0.5, 0, 1)`` in Keras 3. The option ``recurrent_activation=
+    "hard_sigmoid"`` means that of the version which has written the file; if the file does not
+    say its version, an error asks for one of ``("hard_sigmoid", 0.2, 0.5)`` and
+    ``("hard_sigmoid", 1 / 6, 0.5)``.
 
     Examples
     --------
@@ -167,10 +170,10 @@ class KerasModel:
         if tree is None and isinstance(weights, NumberedWeights):
             places[""] = weights.root
         if places:
-            names = [gru.name for gru in self.contents.grus]
-            self._extend(scan_numbered(places, source, [*names, *self.contents.refused]))
+            taken = [*(gru.name for gru in self.contents.grus), *self.contents.refused]
+            self._extend(scan_numbered(places, source, version, taken))
         if tree is None and isinstance(weights, NamedWeights):
-            self._extend(scan_named(weights, source))
+            self._extend(scan_named(weights, source, version))
 
     @classmethod
     def stored(cls, stored: Stored) -> KerasModel:

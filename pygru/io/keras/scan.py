@@ -38,7 +38,7 @@ class GivenWeights:
 
 
 def scan_numbered(
-    places: Mapping[str, Group], source: str, taken: Collection[str] = ()
+    places: Mapping[str, Group], source: str, version: Version, taken: Collection[str] = ()
 ) -> Contents:
     """Return the GRUs in a file of Keras 3.
 
@@ -48,6 +48,8 @@ def scan_numbered(
         The groups that are searched, by their paths.
     source : str
         What the kind of file is called.
+    version : Version
+        Of Keras.
     taken : collection of str
         Names of other layers. A layer with one of them is called by its path in the file, and
         so are layers that have one name together.
@@ -62,7 +64,7 @@ def scan_numbered(
     counts = Counter([*taken, *(layer.name for layer in layers)])
     for layer in layers:
         is_unique = counts[layer.name] == 1
-        add(contents, layer.name if is_unique else layer.path, layer.parts, source)
+        add(contents, layer.name if is_unique else layer.path, layer.parts, source, version)
     return contents
 
 
@@ -106,7 +108,7 @@ def _name(path: str, group: Group) -> str:
     return name.decode("utf-8", "replace") if isinstance(name, bytes) and name else path
 
 
-def scan_named(weights: NamedWeights, source: str) -> Contents:
+def scan_named(weights: NamedWeights, source: str, version: Version) -> Contents:
     """Return the GRUs in an HDF5 file of weights of Keras 1 and 2."""
     contents = Contents([], {})
     for layer in weights.names():
@@ -118,11 +120,11 @@ def scan_named(weights: NamedWeights, source: str) -> Contents:
         backward = [each for each in by_prefix if _direction(each) == BACKWARD]
         if len(by_prefix) == 2 and len(forward) == len(backward) == 1:
             parts = {FORWARD: by_prefix[forward[0]], BACKWARD: by_prefix[backward[0]]}
-            add(contents, layer, parts, source)
+            add(contents, layer, parts, source, version)
             continue
         for prefix, datasets in by_prefix.items():
             inner = f"{layer}/{prefix}" if len(by_prefix) > 1 else layer
-            add(contents, inner, {"": datasets}, source)
+            add(contents, inner, {"": datasets}, source, version)
     return contents
 
 
@@ -134,7 +136,13 @@ def _direction(prefix: str) -> str | None:
     return None
 
 
-def add(contents: Contents, name: str, parts: dict[str, list[Dataset]], source: str) -> None:
+def add(
+    contents: Contents,
+    name: str,
+    parts: dict[str, list[Dataset]],
+    source: str,
+    version: Version,
+) -> None:
     """Add what these weights are, if they are those of a recurrent layer."""
     kinds = {_kind(datasets) for datasets in parts.values()}
     if kinds != {"a GRU"}:
@@ -143,7 +151,7 @@ def add(contents: Contents, name: str, parts: dict[str, list[Dataset]], source: 
         return
     node = _node(name, parts)
     try:
-        found = found_gru(node, GivenWeights(parts), Version(), source)
+        found = found_gru(node, GivenWeights(parts), version, source)
     except Unsupported as error:
         contents.refused[name] = str(error)
         return

@@ -13,7 +13,7 @@ from pygru.io.hdf5.headers import SIGNATURE
 from pygru.io.header import parse_json
 from pygru.io.keras.grus import Version
 from pygru.io.keras.nodes import Node, mapping, tree_of
-from pygru.io.keras.weights import NamedWeights, NumberedWeights, Weights
+from pygru.io.keras.weights import NamedWeights, NumberedWeights, Weights, has_names
 from pygru.typing import Path
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
@@ -120,6 +120,8 @@ def _hdf5(data: bytes) -> Stored:
         return Stored("Keras HDF5", named, root, tree_of(described), version)
     if "layer_names" in attributes or "layer_names0" in attributes:
         return Stored("Keras weights in HDF5", NamedWeights(root), root, None, version)
+    if version.text is None and has_names(root):
+        version = Version("3")
     return Stored("Keras 3 weights", NumberedWeights(root), root, None, version)
 
 

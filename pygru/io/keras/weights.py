@@ -90,6 +90,21 @@ def numbered_below(group: Group) -> list[Dataset]:
     return found
 
 
+def has_names(group: Group) -> bool:
+    """Whether the names of layers stand beside their weights, as in Keras 3 alone.
+
+    Files of Keras 2.12 and later, and the first ones of Keras 3, do not have them.
+    """
+    own = group.get("vars")
+    if isinstance(own, Group) and isinstance(own.attrs.get("name"), bytes):
+        return True
+    return any(
+        has_names(each)
+        for key, each in group.items()
+        if key != "vars" and isinstance(each, Group)
+    )
+
+
 def own_datasets(group: Group) -> list[Dataset]:
     """Return the datasets of a layer itself, without those of the layers in it."""
     own = group.get("vars")
