@@ -324,9 +324,13 @@ class SameGRU(nn.GRU):
 
 def test_a_subclass_with_code_of_its_own_is_asked_for():
     assert pygru.from_torch(SameGRU(I, H)).variant.name == "pytorch"
-    with pytest.raises(ValueError, match="does not say which variant"):
+    with pytest.raises(ValueError, match="the module does not say which variant"):
         pygru.from_torch(OtherGRU(I, H))
     assert pygru.from_torch(OtherGRU(I, H), variant="pytorch").hidden_size == H
+    module = nn.GRU(I, H)
+    module.forward = lambda x: nn.GRU.forward(module, x)[0] * 2
+    with pytest.raises(ValueError, match="the module does not say which variant"):
+        pygru.from_torch(module)
 
 
 def normalised(module, way):
@@ -441,13 +445,23 @@ def test_tensors_without_numbers_and_with_integers(tmp_path):
     meta = nn.GRU(I, H, device="meta").state_dict()
     integers = {name: t.to(torch.int8) for name, t in nn.GRU(I, H).state_dict().items()}
     for state, message in (
-        (meta, "'weight_ih_l0': it was on the device 'meta', where a tensor has a shape"),
+        (meta, "'weight_ih_l0': it is a tensor of the device 'meta', where"),
         (integers, "'weight_ih_l0' holds numbers of int8, and a GRU needs floating-point"),
     ):
         torch.save(state, tmp_path / "state.pt")
         for source in (state, tmp_path / "state.pt"):
             with pytest.raises(pygru.FormatError, match=message):
                 pygru.from_torch(source)
+
+
+def test_tensors_in_memory_that_are_no_arrays_are_named():
+    state = nn.GRU(I, H).state_dict()
+    for other in (
+        state["weight_hh_l0"].to_sparse(),
+        state["weight_hh_l0"].to(torch.float8_e5m2),
+    ):
+        with pytest.raises(TypeError, match="'weight_hh_l0' cannot be an array of NumPy"):
+            pygru.from_torch(state | {"weight_hh_l0": other})
 
 
 def test_exported_programs_are_named(tmp_path):

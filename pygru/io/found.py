@@ -179,8 +179,9 @@ class FoundGRU:
         missing = [name for name in self.unknown if name not in options]
         if missing:
             asked = [f"{MEANINGS[name]}; pass {name}={CHOICES[name]}" for name in missing]
+            what = "module" if self.format == "PyTorch module" else "file"
             raise ValueError(
-                f"{self.name or 'the GRU'}: the file does not say "
+                f"{self.name or 'the GRU'}: the {what} does not say "
                 + ". It does not say ".join(asked)
             )
         seed = options.pop("seed", None)

@@ -92,12 +92,17 @@ def as_array(name: str, value: Any) -> NDArray[Any]:
     Raises
     ------
     TypeError
-        If it is on a GPU, or holds no numbers.
+        If it is on a GPU, sparse, or of numbers that NumPy does not have.
     """
     if validation.is_torch(value):
         value = value.detach()
         if "bfloat16" in str(value.dtype):
             value = value.float()
+        validation.refuse_foreign(name, value)
+        try:
+            value = value.numpy()
+        except (TypeError, RuntimeError) as error:  # a sparse tensor, or numbers of 8 bits
+            raise TypeError(f"{name!r} cannot be an array of NumPy: {error}") from None
     return validation.as_numeric(name, value)
 
 
@@ -112,10 +117,13 @@ def _full_name(base: type) -> str:
 def _kind(module: object) -> str:
     """Return the class of PyTorch whose equations a module has, or else its own class.
 
-    A subclass has those of its base unless it has a ``forward`` of its own.
+    A subclass has those of its base unless it has a ``forward`` of its own, and so has an
+    object.
     """
     if _is_script(module):
         return _script_class(module)
+    if "forward" in vars(module):
+        return f"{_full_name(type(module))} whose forward was replaced"
     for base in _bases(module):
         if base.__module__.startswith(OF_TORCH):
             return _full_name(base)

@@ -42,7 +42,7 @@ SIZES = {"bfloat16": 2, "untyped": 1}  # bytes of a number that NumPy has no dty
 INSIDE = "torch.storage._load_from_bytes"
 
 #: Why a tensor on PyTorch's device ``meta`` cannot be read.
-META = "it was on the device 'meta', where a tensor has a shape and no numbers"
+META = "it is a tensor of the device 'meta', where a tensor has a shape and no numbers"
 
 Order: TypeAlias = Literal["<", ">"]  # of bytes, as NumPy writes it
 
