@@ -177,6 +177,46 @@ def test_other_layers_are_refused_by_name(kind, reason):
         pygru.from_keras(fake(kind, {"name": "x"}, weights()))
 
 
+def test_a_gru_for_each_step_of_another_axis_is_refused_with_a_reason():
+    layer = fake("TimeDistributed", {"name": "each", "layer": {"class_name": "GRU"}}, weights())
+    with pytest.raises(FormatError, match="'each': a TimeDistributed of a GRU, which runs"):
+        pygru.from_keras(layer)
+
+
+CALL = {"args": [{"class_name": "__keras_tensor__", "config": {"keras_history": ["x", 0, 0]}}]}
+
+
+@pytest.mark.parametrize(
+    ("calls", "outputs", "reason"),
+    [
+        ([CALL, CALL], 1, "the layer 'gru_7' is called 2 times"),
+        ([CALL | {"kwargs": {"initial_state": CALL["args"]}}], 1, "called with initial_state="),
+        ([CALL | {"args": CALL["args"] * 2}], 1, "the layer 'gru_7' has 2 inputs"),
+        ([CALL], 2, "'model' has 2 outputs"),
+        ([CALL], 1, None),
+    ],
+)
+def test_a_single_gru_that_a_model_does_not_simply_call(calls, outputs, reason):
+    entries = [
+        {"class_name": "InputLayer", "config": {"name": "x"}, "inbound_nodes": []},
+        {"class_name": "GRU", "config": CONFIG, "inbound_nodes": calls},
+    ]
+    ends = [["gru_7", 0, index] for index in range(outputs)]
+    config = {"name": "model", "layers": entries, "output_layers": ends}
+    gru = fake("GRU", CONFIG, weights())
+    model = fake("Functional", config, [], layers=[gru])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert isinstance(pygru.from_keras(model), GRU)
+    texts = [str(each.message) for each in caught]
+    if reason is None:
+        assert not texts
+    else:
+        (text,) = texts
+        assert text.startswith("the Keras Functional: only the GRU 'gru_7' is taken because ")
+        assert reason in text
+
+
 def test_a_layer_without_weights_is_told_so():
     layer = fake("GRU", CONFIG, [])
     layer.built = False
@@ -574,7 +614,7 @@ def test_weights_of_a_class_of_the_users(keras, tmp_path):
     model(x)
     model.save(tmp_path / "own.keras")
     with pytest.warns(
-        UserWarning, match="only the GRU 'the_gru' is taken because of the layer"
+        UserWarning, match="only the GRU 'the_gru' is taken because the layers of"
     ):
         gru = pygru.from_keras(tmp_path / "own.keras", recurrent_activation="sigmoid")
     np.testing.assert_allclose(gru(x)[1][0], numbers(model.first(x)), rtol=0, atol=5e-7)

@@ -300,6 +300,43 @@ def test_a_model_of_somebody_else_may_call_its_layers_in_another_way(tmp_path):
         pygru.from_keras(path)
 
 
+def test_a_second_mask_replaces_the_first_one(tmp_path):
+    """It counts for the layers behind it, which pygru does not have: no wrong numbers."""
+
+    def masking(value):
+        config = {"name": f"masking_{value}", "mask_value": value}
+        return {"module": "keras.layers", "class_name": "Masking", "config": config}
+
+    for place in (1, 2, 3):
+        path = changed(
+            tmp_path, lambda c, i=place: c["config"]["layers"].insert(i + 1, masking(7.0))
+        )
+        with pytest.raises(ValueError, match=r"no equal of 'masking_7.0' \(a second mask"):
+            pygru.from_keras(path)
+
+
+def quantised(config):
+    policy = {"module": "keras", "class_name": "QuantizedDTypePolicy", "config": {}}
+    layers = config["config"]["layers"]
+    layers[:] = [each for each in layers if each["class_name"] != "Bidirectional"]
+    layer(config, "dense")["dtype"] = policy
+
+
+def test_quantised_layers_are_called_so(tmp_path):
+    with pytest.warns(UserWarning, match=r"because pygru has no equal of .*are quantised\)"):
+        pygru.from_keras(changed(tmp_path, quantised))
+
+
+def test_the_path_of_a_file_stands_once_in_an_error(tmp_path):
+    def change(config):
+        layers = config["config"]["layers"]
+        layers[:] = [each for each in layers if each["class_name"] == "Masking"]
+
+    with pytest.raises(FormatError, match="no GRU was found") as caught:
+        pygru.from_keras(changed(tmp_path, change))
+    assert str(caught.value).count("changed.keras") == 1
+
+
 def test_layers_of_training_are_left_out_with_a_warning(tmp_path):
     def change(config):
         noise = {"class_name": "GaussianNoise", "config": {"name": "noise", "stddev": 1}}

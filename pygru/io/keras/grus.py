@@ -18,7 +18,7 @@ from pygru.io.cells import Cell, cell_of, other_kind, parameters_of
 from pygru.io.found import FoundGRU
 from pygru.io.keras.found import KerasGRU
 from pygru.io.keras.functions import Unsupported, cell_activation
-from pygru.io.keras.nodes import NOT_KERAS, Node, class_of, mapping
+from pygru.io.keras.nodes import NOT_KERAS, WRAPPER, Node, class_of, mapping
 from pygru.io.keras.weights import Arrays, Weights
 from pygru.options import GRUOptions
 
@@ -90,6 +90,15 @@ def only_looks_recurrent(node: Node) -> bool:
     """Whether a layer has the name of a recurrent class, and is none of Keras."""
     name = node.kind.removesuffix(NOT_KERAS).rpartition(">")[2]
     return name != node.kind and is_recurrent(replace(node, kind=name))
+
+
+def recurrent_in_wrapper(node: Node) -> str | None:
+    """Return the class of the recurrent layer that a TimeDistributed runs, or None."""
+    layer = node.config.get("layer")
+    if node.kind != WRAPPER or not isinstance(layer, dict):
+        return None
+    inner = Node(class_of(layer), node.name, _config(layer))
+    return inner.kind if is_recurrent(inner) else None
 
 
 def found_gru(node: Node, weights: Weights, version: Version, source: str) -> FoundGRU:

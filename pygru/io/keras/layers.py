@@ -78,6 +78,8 @@ class Conversion:
         Unsupported
             If pygru has no layer that computes the same.
         """
+        if _is_quantised(node):
+            raise Unsupported("its weights are quantised")
         if is_recurrent(node):
             self._recurrent(node)
         elif node.kind in IN_TRAINING_ONLY:
@@ -155,6 +157,14 @@ class Conversion:
             raise Unsupported(f"axis={axis!r}")
 
 
+def _is_quantised(node: Node) -> bool:
+    """Whether the policy of a layer says that its weights are integers with scales."""
+    policy = node.config.get("dtype")
+    kind = policy.get("class_name") if isinstance(policy, dict) else None
+    is_policy = isinstance(kind, str) and kind.startswith("Quantized")
+    return is_policy or node.config.get("quantization_config") is not None
+
+
 def _unmerged(found: FoundGRU) -> FoundGRU:
     return replace(found, options={**found.options, "merge": "concat"})
 
@@ -201,11 +211,11 @@ def _dense(to: Conversion, node: Node, config: Mapping[str, Any]) -> None:
 def _embedding(to: Conversion, node: Node, config: Mapping[str, Any]) -> None:
     (table,) = _shaped(node, to.weights.of(node), (None, None))
     is_masked = config.get("mask_zero") is True
-    if is_masked and to.has_mask:
-        raise Unsupported("a second mask")
+    if to.has_mask:
+        raise Unsupported("after a mask, which an Embedding replaces or drops")
     layer = Embedding(*table.shape, mask_zero=is_masked, weight=table, dtype=to.dtype([table]))
     to.layers.append(_trainable(layer, node))
-    to.has_mask = to.has_mask or is_masked
+    to.has_mask = is_masked
 
 
 def _masking(to: Conversion, node: Node, config: Mapping[str, Any]) -> None:

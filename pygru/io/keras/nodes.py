@@ -89,7 +89,7 @@ def _node(
     # Until Keras 2.2 the configuration of a Sequential was the list of its layers.
     layers = config if isinstance(config, list) else mapping("config", config).get("layers")
     config = {} if isinstance(config, list) else config
-    name = config.get("name", entry.get("name", kind))
+    name = config.get("name", entry.get("name", entry["class_name"]))
     name = text("name", name)
     trail = (*above, name) if path else ()
     inbound = entry.get("inbound_nodes", [])

@@ -16,10 +16,15 @@ from pygru.io.found import Contents, FoundGRU, choose
 from pygru.io.hdf5.file import Group
 from pygru.io.keras.chain import INPUT, chain_of
 from pygru.io.keras.functions import Unsupported
-from pygru.io.keras.grus import found_gru, is_recurrent, only_looks_recurrent
+from pygru.io.keras.grus import (
+    found_gru,
+    is_recurrent,
+    only_looks_recurrent,
+    recurrent_in_wrapper,
+)
 from pygru.io.keras.layers import KNOWN, Conversion
 from pygru.io.keras.live import LiveWeights, keras_package, live_tree, live_version
-from pygru.io.keras.nodes import Node
+from pygru.io.keras.nodes import WRAPPER, Node
 from pygru.io.keras.scan import scan_named, scan_numbered
 from pygru.io.keras.stored import Stored, open_stored
 from pygru.io.keras.weights import NamedWeights, NumberedWeights, Weights
@@ -143,7 +148,7 @@ def from_keras(source: Any, name: str | None = None, **options: Any) -> GRU | Se
         )
     with named_in_errors(source):
         model = KerasModel.stored(open_stored(source))
-        return model.build(os.fspath(source), name, options)
+    return model.build(os.fsdecode(source), name, options)
 
 
 class KerasModel:
@@ -163,6 +168,11 @@ class KerasModel:
             elif only_looks_recurrent(node):
                 name = "/".join(node.trail) or node.name
                 self.contents.refused[name] = f"class {node.kind}, whose code is unknown"
+            elif (inner := recurrent_in_wrapper(node)) is not None:
+                name = "/".join(node.trail) or node.name
+                self.contents.refused[name] = (
+                    f"a {WRAPPER} of a {inner}, which runs anew for each step of another axis"
+                )
             elif isinstance(weights, NumberedWeights) and self._is_opaque(node):
                 group: Any = weights.root.get(node.path) if node.path else weights.root
                 if isinstance(group, Group):
@@ -205,7 +215,8 @@ class KerasModel:
         """Return the GRU of a name, the whole model, or its only GRU, in this order."""
         if name is not None:
             return choose(self.contents, self._full(name), "name", what).build(**options)
-        missing, layers, left_out = self._converted(options)
+        with named_in_errors(what):
+            missing, layers, left_out = self._converted(options)
         if layers is not None:
             if left_out:
                 warnings.warn(
@@ -220,14 +231,16 @@ class KerasModel:
             except FormatError:
                 raise
             except ValueError as error:
-                raise ValueError(f"{error}; the whole model is not taken: {missing}") from None
+                raise ValueError(
+                    f"{error}; the whole model is not taken, because {missing}"
+                ) from None
         gru = choose(self.contents, None, "name", what).build(**options)
         others = self._others()
         if others is not None:
             without = f", without {_listed(others)}," if others else ""
             warnings.warn(
                 f"{what}: only the GRU {self.contents.grus[0].name!r} is taken{without} "
-                f"because of {missing}",
+                f"because {missing}",
                 UserWarning,
                 stacklevel=3,
             )
@@ -272,7 +285,7 @@ class KerasModel:
             except Unsupported as error:
                 missing.append(f"{'/'.join(node.trail)!r} ({error})")
         if missing:
-            return f"layers that pygru does not have: {', '.join(missing[:SHOWN])}", None, []
+            return f"pygru has no equal of {', '.join(missing[:SHOWN])}", None, []
         try:
             model = Sequential(*to.layers)
         except ValueError as error:
