@@ -70,6 +70,7 @@ def originals():
     return [whole, encode(model([choice], {}, functions=[body]))]
 
 
+@pytest.mark.filterwarnings("ignore:gru. the lengths of its sequences:pygru.DataWarning")
 def test_the_originals_are_read():
     for data in originals():
         assert len(reading.contents(data).grus) == 1

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from pygru.errors import FormatError
 from pygru.io.found import Contents, FoundGRU
-from pygru.io.native import CHECKPOINT, read_file
+from pygru.io.native import read_file
 from pygru.options import GRUOptions
 from pygru.typing import Path
 
@@ -17,12 +17,9 @@ FORMAT = "pygru"
 
 
 def arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Return the parameters in a model file by name."""
-    return {
-        name: array
-        for name, array in read_file(path).arrays.items()
-        if not name.startswith(CHECKPOINT)
-    }
+    """Return the parameters in a model file by name, in the order of the model."""
+    read = read_file(path)
+    return {name: read.arrays[name] for name in read.shapes}
 
 
 def contents(path: Path) -> Contents:
