@@ -542,6 +542,23 @@ def test_the_name_that_new_versions_store_is_compared(tmp_path):
         pygru.from_keras(changed(tmp_path, change))
 
 
+@pytest.mark.parametrize("major", [2, 3])
+def test_a_file_without_its_last_bytes_is_refused(tmp_path, major):
+    (data,) = parts_of(path_of(major, "masked", ".h5.zip")).values()
+    path = tmp_path / "model.h5"
+    path.write_bytes(data + b"more")
+    assert isinstance(pygru.from_keras(path), Sequential)
+    path.write_bytes(data[:-1])
+    size = len(data)
+    with pytest.raises(FormatError, match=f"says that it has {size} bytes, and has {size - 1}"):
+        pygru.from_keras(path)
+    parts = parts_of(path_of(major, "masked", ".keras"))
+    parts["model.weights.h5"] = parts["model.weights.h5"][:-1]
+    path.write_bytes(archive_of(parts))
+    with pytest.raises(FormatError, match="says that it has"):
+        pygru.from_keras(path)
+
+
 def test_truncated_files_are_refused():
     data = parts_of(path_of(2, "nested", WEIGHTS[2]))["nested_weights.h5"]
     for size in range(0, len(data) - 1, 97):

@@ -94,6 +94,7 @@ def _opened(data: bytes, depth: int) -> Stored:
 def _keras(config: bytes, metadata: bytes, weights: bytes) -> Stored:
     notes = mapping("the metadata", _json(METADATA, metadata))
     version = notes.get("keras_version")
+    _check_end(weights)
     root = HDF5(weights).root
     return Stored(
         "Keras",
@@ -104,7 +105,23 @@ def _keras(config: bytes, metadata: bytes, weights: bytes) -> Stored:
     )
 
 
+def _check_end(data: bytes) -> None:
+    """Refuse an HDF5 file that is shorter than it says itself.
+
+    The weights often stand before the part that is missing, but not always all of them.
+    """
+    begin = {0: 40, 1: 44, 2: 28, 3: 28}.get(data[8] if len(data) > 8 else -1)
+    if begin is None or len(data) < begin + 8:
+        return  # the reader of HDF5 says what is wrong
+    end = int.from_bytes(data[begin : begin + 8], "little")
+    if end > len(data):
+        raise FormatError(
+            f"damaged HDF5 file: it says that it has {end} bytes, and has {len(data)}"
+        )
+
+
 def _hdf5(data: bytes) -> Stored:
+    _check_end(data)
     root = HDF5(data).root
     attributes = root.attrs
     version = Version(_text(attributes.get("keras_version")))
