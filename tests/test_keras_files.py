@@ -373,6 +373,12 @@ def test_other_activations_are_refused_by_name(tmp_path, key, value, message):
         pygru.from_keras(path, name)
 
 
+def test_options_that_are_not_known_are_refused(tmp_path):
+    path = changed(tmp_path, lambda config: layer(config, "gru").update(leak=0.5, new=None))
+    (reason,) = contents(path).refused.values()
+    assert reason == "the option leak=0.5, which is not known"
+
+
 def test_hard_sigmoid_without_a_version_is_asked_for(tmp_path):
     parts = parts_of(path_of(3, "masked", ".keras"))
     del parts["metadata.json"]

@@ -18,6 +18,7 @@ from pygru.io.cells import Cell, cell_of, other_kind, parameters_of
 from pygru.io.found import FoundGRU
 from pygru.io.keras.found import KerasGRU
 from pygru.io.keras.functions import Unsupported, cell_activation
+from pygru.io.keras.known_options import KNOWN_OPTIONS
 from pygru.io.keras.nodes import NOT_KERAS, WRAPPER, Node, class_of, mapping
 from pygru.io.keras.weights import Arrays, Weights
 from pygru.options import GRUOptions
@@ -242,6 +243,8 @@ class _Facts:
         for name in COMMON:
             if any(cell.get(name) != self.config.get(name) for cell in cells):
                 raise Unsupported(f"cells with different {name}")
+        for cell in cells:
+            _refuse_unknown(cell)
         self._activation("activation", ("activation",), "tanh")
         self._activation(
             "recurrent_activation", ("recurrent_activation", "inner_activation"), "sigmoid"
@@ -328,6 +331,13 @@ class _Facts:
             return
         self.options["variant"] = "pytorch" if after else "cho"
         self.evidence["variant"] = evidence
+
+
+def _refuse_unknown(config: Mapping[str, Any]) -> None:
+    """Refuse an option that is set and not known, since it may change the result."""
+    for name, value in config.items():
+        if name not in KNOWN_OPTIONS and value not in (None, False):
+            raise Unsupported(f"the option {name[:80]}={str(value)[:80]}, which is not known")
 
 
 def _reset_after(cell: Cell) -> bool:
