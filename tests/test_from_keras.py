@@ -106,6 +106,16 @@ def test_a_class_of_the_users_is_not_taken_for_that_of_keras(kind):
         pygru.from_keras(own)
 
 
+def test_a_class_of_the_users_that_is_made_from_a_gru_is_refused_by_name():
+    layer = fake("GRU", CONFIG, weights())
+    own = type("Scaled", (type(layer),), {"__module__": "mine"})()
+    vars(own).update(vars(layer))
+    with pytest.raises(
+        FormatError, match=r"'gru_7': class Scaled \(not of Keras\), whose code"
+    ):
+        pygru.from_keras(own)
+
+
 def test_a_cell_of_the_users_is_not_taken_for_that_of_keras():
     cell = {"module": "mine", "class_name": "GRUCell", "config": CONFIG}
     layer = fake("RNN", {"name": "rnn", "cell": cell}, weights())

@@ -294,6 +294,17 @@ def test_a_gru_of_somebody_else_is_no_gru_of_keras(tmp_path, module, registered)
         pygru.from_keras(path, name)
 
 
+def test_a_registered_gru_in_a_file_of_an_old_version(tmp_path):
+    def change(config):
+        for entry in config["config"]["layers"]:
+            if entry["class_name"] == "GRU":
+                del entry["module"]
+                entry["class_name"] = "mine>GRU"
+
+    ((_, reason),) = contents(changed(tmp_path, change)).refused.items()
+    assert "class mine>GRU (not of Keras)" in reason
+
+
 def test_a_model_of_somebody_else_may_call_its_layers_in_another_way(tmp_path):
     path = changed(tmp_path, lambda config: config.update(module="mine", registered_name=None))
     with pytest.raises(ValueError, match=r"is a model of class Sequential \(not of Keras\)"):

@@ -88,9 +88,14 @@ def is_recurrent(node: Node) -> bool:
 
 
 def only_looks_recurrent(node: Node) -> bool:
-    """Whether a layer has the name of a recurrent class, and is none of Keras."""
+    """Whether a layer has the name or the options of a recurrent class, and is none of Keras.
+
+    Only a GRU has the option reset_after, so that such a class is made from it.
+    """
+    if not node.kind.endswith(NOT_KERAS):
+        return False
     name = node.kind.removesuffix(NOT_KERAS).rpartition(">")[2]
-    return name != node.kind and is_recurrent(replace(node, kind=name))
+    return "reset_after" in node.config or is_recurrent(replace(node, kind=name))
 
 
 def recurrent_in_wrapper(node: Node) -> str | None:

@@ -136,7 +136,7 @@ def class_of(entry: Mapping[str, Any]) -> str:
 
     If it says that the class is none of Keras, :data:`NOT_KERAS` stands after the name, so that
     a class of somebody else is never taken for the one of Keras with the same name. Old
-    versions of Keras say nothing about it.
+    versions of Keras say it of registered classes only, by a ``>`` in the name.
 
     Raises
     ------
@@ -153,7 +153,7 @@ def class_of(entry: Mapping[str, Any]) -> str:
     """
     kind = text("class_name", entry.get("class_name"))
     if "module" not in entry:
-        return kind
+        return f"{kind}{NOT_KERAS}" if ">" in kind else kind
     module = entry["module"]
     if isinstance(module, str) and module.split(".")[0] in PACKAGES:
         return kind
