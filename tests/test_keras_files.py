@@ -326,6 +326,14 @@ def test_a_second_mask_replaces_the_first_one(tmp_path):
             pygru.from_keras(path)
 
 
+@pytest.mark.parametrize("mask_zero", [False, True])
+def test_an_embedding_behind_a_mask_replaces_or_drops_it(tmp_path, mask_zero):
+    entry = {"class_name": "Embedding", "config": {"name": "table", "mask_zero": mask_zero}}
+    path = changed(tmp_path, lambda config: config["config"]["layers"].insert(2, entry))
+    with pytest.raises(ValueError, match=r"no equal of 'table' \(after a mask"):
+        pygru.from_keras(path)
+
+
 def quantised(config):
     policy = {"module": "keras", "class_name": "QuantizedDTypePolicy", "config": {}}
     layers = config["config"]["layers"]

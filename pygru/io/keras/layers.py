@@ -209,10 +209,10 @@ def _dense(to: Conversion, node: Node, config: Mapping[str, Any]) -> None:
 
 
 def _embedding(to: Conversion, node: Node, config: Mapping[str, Any]) -> None:
-    (table,) = _shaped(node, to.weights.of(node), (None, None))
-    is_masked = config.get("mask_zero") is True
     if to.has_mask:
         raise Unsupported("after a mask, which an Embedding replaces or drops")
+    (table,) = _shaped(node, to.weights.of(node), (None, None))
+    is_masked = config.get("mask_zero") is True
     layer = Embedding(*table.shape, mask_zero=is_masked, weight=table, dtype=to.dtype([table]))
     to.layers.append(_trainable(layer, node))
     to.has_mask = is_masked
