@@ -3,7 +3,7 @@
 Each reader of files has a test with ``survive``: whatever the bytes are, it returns something
 or raises FormatError. How many mutants are tried:
 
-    pytest                                 300, in the quick tests
+    pytest                                 100, in the quick tests
     pytest -m "slow or not slow"           2,000 more
     PYGRU_MUTANTS=100000 pytest -m slow    as many as the variable says, for a nightly run
 """
@@ -17,7 +17,7 @@ import pytest
 
 from pygru import FormatError
 
-QUICK = 300
+QUICK = 100
 SLOW = int(os.environ.get("PYGRU_MUTANTS", "2000"))
 
 #: For ``parametrize``: the seed and the number of mutants.

@@ -822,6 +822,7 @@ def test_without_pandas(command, tmp_path):
     assert (done.returncode, done.stderr) == (1, f"pygru: {hint}\n")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a shell pipe")
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_train_writes_its_files_also_without_a_reader(unbuffered, tmp_path):

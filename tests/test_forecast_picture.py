@@ -79,6 +79,7 @@ def test_one_series_with_any_index(index, drawn):
         assert line.get_label() == f"{method} ({backtest.scores['MAE'][method]:.3g})"
 
 
+@pytest.mark.slow
 def test_of_many_series_the_best_the_worst_and_some_between(drawn):
     table = pd.concat(
         pd.DataFrame(

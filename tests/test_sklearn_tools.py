@@ -60,7 +60,7 @@ def test_pipelines():
 @pytest.mark.parametrize(
     ("X", "backend"),
     [
-        (RAGGED, "loky"),
+        pytest.param(RAGGED, "loky", marks=pytest.mark.slow),
         (RAGGED, "threading"),
         (X3, "threading"),
         (objects(RAGGED), "threading"),
