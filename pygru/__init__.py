@@ -26,7 +26,7 @@ from pygru.core.config import show_config
 from pygru.core.sources import get_include, get_sources
 from pygru.core.threads import get_num_threads, num_threads, set_num_threads
 from pygru.data.padding import pad_sequences, unpad_sequences
-from pygru.errors import DataWarning, DivergenceError, FormatError, InternalError
+from pygru.errors import DataWarning, DivergenceError, FormatError, InternalError, RankError
 from pygru.gates import Gates
 from pygru.gru import GRU
 from pygru.io.native import load, read_metadata, save
@@ -118,6 +118,7 @@ __all__ = [
     "ModelCheckpoint",
     "ProgressBar",
     "RMSprop",
+    "RankError",
     "RecurrentLayer",
     "ReduceLROnPlateau",
     "Seq2Seq",

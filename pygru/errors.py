@@ -13,6 +13,13 @@ class DivergenceError(ArithmeticError):
     """Training produced a loss or a gradient that is not finite."""
 
 
+class RankError(RuntimeError):
+    """Training on several ranks has ended because another rank has failed.
+
+    The message has the number of that rank and its error. That rank raises the error itself.
+    """
+
+
 class DataWarning(UserWarning):
     """Data was not as expected; the message says what pygru has done about it.
 

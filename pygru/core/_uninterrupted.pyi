@@ -2,9 +2,18 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from typing_extensions import disjoint_base
 
 def apply(actions: tuple[tuple[Any, ...], ...]) -> None: ...
+def meet(
+    comm: Any,
+    report: NDArray[np.float64],
+    table: NDArray[np.float64],
+    message: bytes,
+    arrays: tuple[Any, ...] | None,
+) -> list[bytes] | None: ...
 
 @disjoint_base
 class Setting:

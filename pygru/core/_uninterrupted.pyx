@@ -1,5 +1,5 @@
 # cython: language_level=3, freethreading_compatible=True
-"""Code that a signal must not stop half-way: lists of changes, and ends of ``with`` blocks.
+"""Code that a signal must not stop half-way: lists of changes, ends of blocks, meetings.
 
 CPython runs the Python handlers of signals in its interpreter loop: when a Python function
 begins, after a call from Python code, and when a loop jumps back. An ``__exit__`` that is a
@@ -7,8 +7,8 @@ Python function can therefore end by KeyboardInterrupt before its first line, an
 have restored stays as it is. The functions here are compiled, so no handler runs inside them
 unless a function that they call looks for signals itself.
 
-The modules ``atomic`` and ``threads`` explain to users what these functions are for; they also
-check the arguments.
+The modules ``atomic``, ``threads`` and ``train.ranks`` explain what these functions are for;
+they also check the arguments.
 """
 
 cimport cython
@@ -118,3 +118,95 @@ cdef class BlasLimit:
         A limit that the parent had lowered remains lowered. The results are the same.
         """
         self.users = 0
+
+
+cdef enum:
+    # The columns of a table of reports that are looked at here; see pygru/train/ranks.py.
+    KIND = 0
+    BYTES = 1
+    WEIGHT = 2
+    LOSS = 3
+    # What a rank comes to a meeting for.
+    FAILED = 0
+    TALK = 1
+    STEP = 2
+
+
+def meet(comm, report, table, bytes message, arrays):
+    """Exchange what all ranks of an MPI communicator have to say; return their messages.
+
+    Every rank calls this with a report, which tells the others what it has come for. If all
+    want to talk, or any has failed, their messages are exchanged. If all want to make a step,
+    their gradients are averaged with the weights in the reports.
+
+    If Ctrl-C ended this half-way, the rank would be missing in one of the calls of MPI, and the
+    others would wait for it for ever. Signals are looked at before or after the whole meeting.
+
+    Parameters
+    ----------
+    comm : mpi4py.MPI.Comm
+    report : ndarray
+        (columns,) float64.
+    table : ndarray
+        (ranks, columns) float64, which gets the reports of all ranks.
+    message : bytes
+        Its length is in the report.
+    arrays : tuple or None
+        For a step: the flat gradient; how many of its numbers each rank adds up; what this rank
+        receives of these, (ranks, numbers); three arrays (numbers,), two in double precision
+        and one in that of the gradient; and the functions ``multiply`` and ``add`` of NumPy.
+
+    Returns
+    -------
+    list of bytes or None
+        The messages by rank, if they were exchanged.
+    """
+    cdef list rows, counts, texts
+    cdef double weight = 0
+    cdef bint talks = True
+    cdef bint fails = False
+    cdef bint steps = True
+    comm.Allgather(report, table)
+    rows = table.tolist()
+    for row in rows:
+        fails = fails or row[KIND] == FAILED
+        talks = talks and row[KIND] == TALK
+        # A step needs something that counts, and losses that are numbers.
+        steps = steps and row[KIND] == STEP and row[LOSS] - row[LOSS] == 0
+        weight += row[WEIGHT]
+    if fails or talks:
+        counts = [int(row[BYTES]) for row in rows]
+        received = bytearray(sum(counts))
+        if received:
+            comm.Allgatherv(message, [received, counts])
+        texts = []
+        first = 0
+        for count in counts:
+            texts.append(bytes(received[first:first + count]))
+            first += count
+        return texts
+    if steps and weight > 0:
+        _average(comm, rows, weight, arrays)
+    return None
+
+
+cdef _average(comm, list rows, double weight, tuple arrays):
+    """Replace a gradient by the weighted mean over the ranks, summed in their order.
+
+    Each rank adds up one part of the gradient, in double precision, and all get the results.
+    So the order of a sum does not depend on the library of MPI, or on where the ranks run.
+    """
+    cdef double share
+    cdef bint is_first = True
+    gradient, counts, received, total, scaled, mean, multiply, add = arrays
+    comm.Alltoallv([gradient, counts], [received, [len(total)] * len(rows)])
+    for row, of_rank in zip(rows, received):
+        share = row[WEIGHT] / weight
+        if share == 0:
+            continue
+        multiply(of_rank, share, total if is_first else scaled)
+        if not is_first:
+            add(total, scaled, total)
+        is_first = False
+    mean[...] = total
+    comm.Allgatherv(mean, [gradient, counts])

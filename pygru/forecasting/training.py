@@ -9,13 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from pygru.core import threads
 from pygru.forecasting.stack import Origins
 from pygru.forecasting.windows import Windows
 from pygru.train.callbacks import Callback
 from pygru.train.datasets import Batch
 from pygru.train.history import History
-from pygru.train.loop import TrainingLoop
 from pygru.train.progress import ProgressBar
 from pygru.train.trainer import Trainer
 from pygru.typing import Integers
@@ -40,6 +38,10 @@ class WindowData:
         """Return the windows of ``index`` with their targets."""
         chosen = self.origins.take(np.asarray(index, np.int64))
         return Batch(self.windows.inputs(chosen), self.windows.targets(chosen), None)
+
+    def part(self, first: int, end: int) -> WindowData:
+        """Return the windows from ``first`` to ``end``."""
+        return WindowData(self.windows, self.origins.take(slice(first, end)))
 
     def largest(self, index: Integers) -> str:
         """Say which is the largest number of the windows of ``index``."""
@@ -69,12 +71,7 @@ def train(
         "shuffle": True,
         "data": "",
     }
-    with (
-        threads.single_threaded_blas(),
-        threads.num_threads(threads.resolve(trainer.n_threads)),
-    ):
-        state: Any = trainer._state
-        loop: Any = TrainingLoop
-        position = state.begin(0, settings, None)
-        loop(trainer, state, data, held_out, callbacks).run(position, epochs)
+    work: Any = trainer  # it takes Data, and WindowData has what it needs of them
+    with trainer._working():
+        work._train(data, held_out, settings, None, callbacks, range(epochs))
     return trainer.history

@@ -63,13 +63,13 @@ class BatchStream:
                 f"{count} epochs; pass a function that returns a new iterator, or a list"
             )
 
-    def parts(self, epoch: int = 0) -> Iterator[Data]:
+    def parts(self, epoch: int = 0, *, may_be_empty: bool = False) -> Iterator[Data]:
         """Yield the data set of each batch of an epoch.
 
         Raises
         ------
         TypeError, ValueError
-            If there is no batch, or an item is none.
+            If there is no batch, unless there may be none, or if an item is no batch.
         """
         if isinstance(self._source, Iterator):
             if self._is_used:
@@ -96,11 +96,15 @@ class BatchStream:
                     f"sample_weight, mask, reset), got {validation.type_name(item)}{size}"
                 )
             yield self._read(tuple(item), name)
-        if number < 0:
-            raise ValueError(
-                f"{self.name} has no batch in epoch {epoch}; a function must return a new "
-                "iterator each time"
-            )
+        if number < 0 and not may_be_empty:
+            raise self.no_batch(epoch)
+
+    def no_batch(self, epoch: int) -> ValueError:
+        """The error for an epoch without batches."""
+        return ValueError(
+            f"{self.name} has no batch in epoch {epoch}; a function must return a new "
+            "iterator each time"
+        )
 
 
 def _takes_epoch(name: str, function: Callable[..., Any]) -> bool:

@@ -77,7 +77,7 @@ def describe_optimizer(optimizer: Any) -> dict[str, Any]:
 
 def refuse_difference(what: str, saved: Any, own: Any) -> None:
     """Raise ValueError if two descriptions differ, and name the first place where they do."""
-    place = _first_difference(saved, own, "")
+    place = first_difference(saved, own)
     if place is not None:
         raise ValueError(f"the checkpoint is of another {what}: {place}")
 
@@ -92,23 +92,29 @@ def refuse_frozen(saved: Mapping[str, Any], own: Mapping[str, Any]) -> None:
         )
 
 
-def _first_difference(saved: Any, own: Any, path: str) -> str | None:
-    """Return in words where two JSON values differ; None if they do not."""
-    if isinstance(saved, Mapping) and isinstance(own, Mapping):
+def first_difference(
+    one: Any, other: Any, path: str = "", where: tuple[str, str] = ("in the checkpoint", "here")
+) -> str | None:
+    """Return in words where two JSON values differ; None if they do not.
+
+    ``path`` is a name for both values, and ``where`` says where each of them is.
+    """
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
         inner = [
-            (saved.get(key), own.get(key), path if key == "config" else f"{path}.{key}")
-            for key in dict.fromkeys([*saved, *own])
+            (one.get(key), other.get(key), path if key == "config" else f"{path}.{key}")
+            for key in dict.fromkeys([*one, *other])
         ]
-    elif isinstance(saved, list) and isinstance(own, list):
-        if len(saved) != len(own):
-            return f"{len(saved)} {path.strip('.')} in the checkpoint, {len(own)} here"
+    elif isinstance(one, list) and isinstance(other, list):
+        if len(one) != len(other):
+            name = path.strip(".")
+            return f"{len(one)} {name} {where[0]}, {len(other)} {where[1]}"
         inner = [
-            (one, other, f"{path}[{index}]")
-            for index, (one, other) in enumerate(zip(saved, own, strict=True))
+            (each, beside, f"{path}[{index}]")
+            for index, (each, beside) in enumerate(zip(one, other, strict=True))
         ]
-    elif saved == own:
+    elif one == other:
         return None
     else:
-        return f"{path.strip('.') or 'it'} is {saved} in the checkpoint, {own} here"
-    places = (_first_difference(*item) for item in inner)
+        return f"{path.strip('.') or 'it'} is {one} {where[0]}, {other} {where[1]}"
+    places = (first_difference(*item, where) for item in inner)
     return next((place for place in places if place is not None), None)

@@ -81,11 +81,11 @@ def predict(model: Any, X: Any, lengths: Any, flags: StepFlags) -> tuple[Floats,
 
 
 def predict_batches(
-    model: Any, data: Data | BatchStream, batch_size: int
+    model: Any, data: Data | BatchStream, batch_size: int, *, may_be_empty: bool = False
 ) -> Iterator[Predicted]:
-    """Yield the predictions for consecutive batches."""
+    """Yield the predictions for consecutive batches; a user's may be none if that is said."""
     if isinstance(data, BatchStream):
-        for part in data.parts():
+        for part in data.parts(may_be_empty=may_be_empty):
             yield from predict_batches(model, part, len(part))
         return
     for first in range(0, len(data), batch_size):

@@ -1,7 +1,8 @@
 """Callbacks that write files: checkpoints, tables, and those of TensorBoard.
 
 Each may be called twice for the same epoch, if Ctrl-C has interrupted it. The second time it
-writes the same again. It remembers what it has written only after writing it.
+writes the same again. It remembers what it has written only after writing it. Of the ranks of
+an MPI program only the first one writes.
 """
 
 from __future__ import annotations
@@ -98,7 +99,8 @@ class ModelCheckpoint(Callback):
                 f"path {self.path!r} must have fields such as {{epoch:03d}} or "
                 f"{{val_loss:.4f}} only: {error!r}"
             ) from None
-        _check_folder(path)
+        if trainer.is_main_process:
+            _check_folder(path)
 
     def _path_for(self, record: Mapping[str, Any]) -> str | bytes:
         return self.path if isinstance(self.path, bytes) else self.path.format(**record)
@@ -165,11 +167,14 @@ class CSVLogger(Callback):
 
     def on_fit_begin(self, trainer: Trainer, epochs: range) -> None:
         """Raise FileNotFoundError now if the folder of ``path`` does not exist."""
-        _check_folder(self.path)
+        if trainer.is_main_process:
+            _check_folder(self.path)
         self._written = ""
 
     def on_epoch_end(self, trainer: Trainer, record: dict[str, Any]) -> None:
         """Write the history."""
+        if not trainer.is_main_process:
+            return
         file = io.StringIO()
         writer = csv.DictWriter(file, trainer.history.names, lineterminator="\n")
         writer.writeheader()
@@ -215,6 +220,8 @@ class TensorBoard(Callback):
         ImportError
             If tensorboardX is not installed.
         """
+        if not trainer.is_main_process:
+            return
         try:
             from tensorboardX import SummaryWriter
         except ImportError as error:
@@ -227,6 +234,8 @@ class TensorBoard(Callback):
 
     def on_epoch_end(self, trainer: Trainer, record: dict[str, Any]) -> None:
         """Write the numbers of the epoch."""
+        if self._writer is None:
+            return
         if record is not self._record:
             self._write_new()
             self._record, self._names = record, {"epoch"}

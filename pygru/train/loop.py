@@ -8,6 +8,7 @@ how training resumes from a checkpoint. The current position is stored in a
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -24,7 +25,9 @@ from pygru.train.datasets import Data
 from pygru.train.evaluation import evaluate_loss, mean
 from pygru.train.history import check_record
 from pygru.train.measuring import Measure
+from pygru.train.outputs import Rows, joined
 from pygru.train.position import Event, Position
+from pygru.train.ranks import Alone, Part, combined
 from pygru.train.state import TrainingState, assignments, copies
 from pygru.train.windows import Window, windows_of
 from pygru.typing import Floats, Integers
@@ -38,11 +41,32 @@ EVALUATED_TOGETHER = 256
 
 
 class Turn(NamedTuple):
-    """One batch, before it is padded."""
+    """One batch, before it is padded; this rank's share of it, if there are several."""
 
-    data: Data
+    data: Data | None  # None if this rank has no sample of it
     samples: Integers  # of the data, those of the batch
     seen: str  # what tells it and the batches before it from others, in a stream
+
+    def windows(self, bptt_steps: int | None) -> list[Window]:
+        """Return the windows of the batch; an empty share has none."""
+        if self.data is None or not len(self.samples):
+            return []
+        return windows_of(self.data.take(self.samples), bptt_steps)
+
+    @property
+    def largest(self) -> str:
+        """Say which is the largest number of the batch."""
+        if self.data is None or not len(self.samples):
+            return "this batch has no number"
+        return self.data.largest(self.samples)
+
+
+class Trained(NamedTuple):
+    """What a window has given, on this rank."""
+
+    part: Part
+    states: Any = None  # of the model at the end of the window
+    rows: Rows | None = None  # for the metrics
 
 
 class TrainingLoop:
@@ -60,6 +84,10 @@ class TrainingLoop:
         The data for ``val_loss``.
     callbacks : sequence of Callback
         All that are called, in order.
+    team : Alone
+        The ranks that train together.
+    ranks_before : int
+        How many ranks trained before, if training resumes within an epoch.
     """
 
     def __init__(
@@ -69,13 +97,17 @@ class TrainingLoop:
         data: Data | BatchStream,
         held_out: Data | BatchStream | None,
         callbacks: Sequence[Callback],
+        team: Alone,
+        ranks_before: int,
     ) -> None:
         self.trainer = trainer
         self.state = state
         self.data = data
         self.held_out = held_out
         self.callbacks = callbacks
-        self.measure = Measure(trainer.loss, trainer.metrics, state.classes)
+        self.team = team
+        self.follows_same_team = ranks_before == team.size
+        self.measure = Measure(trainer.loss, trainer.metrics, state.classes, team)
         assert state.settings is not None
         self.settings = state.settings
 
@@ -91,10 +123,15 @@ class TrainingLoop:
                 self.state.begun = len(begun)
             self.state.give_callbacks_their_states(own, have_begun=True)
             position = self.tell(position)
-            while position.epoch < last_epoch and not self.state.stop:
+            while position.epoch < last_epoch and not self.is_stopped():
                 position = self.tell(self.run_epoch(position))
         finally:
             self.end(begun)
+
+    def is_stopped(self) -> bool:
+        """Whether training ends before the next epoch, because any rank says so."""
+        self.state.stop = any(self.team.gather(self.state.stop))
+        return self.state.stop
 
     def end(self, callbacks: Sequence[Callback]) -> None:
         """Give the model the weights that callbacks want, and keep the trained ones."""
@@ -155,11 +192,13 @@ class TrainingLoop:
         begin = time.perf_counter() - position.seconds
         last_finite = copies(self.state.model)
         for turn in self.turns(position):
-            batch = turn.data.take(turn.samples)
-            for window in windows_of(batch, self.settings["bptt_steps"])[position.window :]:
+            windows, is_over = turn.windows(self.settings["bptt_steps"]), False
+            while not is_over:
+                window = windows[position.window] if position.window < len(windows) else None
                 # Overflow is found by checking the results, not by NumPy's warnings.
                 with np.errstate(over="ignore", invalid="ignore"):
                     position = self.train_on(window, position, turn, last_finite, begin)
+                is_over = position.window == 0
                 position = self.tell(position)
         return self.end_epoch(position, time.perf_counter() - begin)
 
@@ -183,7 +222,7 @@ class TrainingLoop:
         order, batch_size = position.order, self.settings["batch_size"]
         assert order is not None
         for first in range(position.batch * batch_size, len(data), batch_size):
-            yield Turn(data, order[first : first + batch_size], "")
+            yield Turn(data, self.team.share(order[first : first + batch_size]), "")
 
     def turns_of(self, stream: BatchStream, position: Position) -> Iterator[Turn]:
         """Yield the batches of a stream; those before a position are read and left out.
@@ -193,19 +232,27 @@ class TrainingLoop:
         ValueError
             If they are not those that training has seen before the position.
         """
-        seen, number = "", -1
+        own = seen = ""  # digests of what this rank, and all of them, have read
         read = position.batch + (position.window > 0)  # the batches that began before it
         other = (
             f"the checkpoint was made inside an epoch of other batches: the first {read} of "
             f"{stream.name} in epoch {position.epoch} are not those of then"
         )
-        for number, data in enumerate(stream.parts(position.epoch)):
-            seen = digest_of(data, seen)
-            if number == read - 1 and seen != position.seen:
+        parts = stream.parts(position.epoch, may_be_empty=True)
+        for number in itertools.count():
+            data = next(parts, None)
+            own = own if data is None else digest_of(data, own)
+            digests, has_one = zip(*self.team.gather((own, data is not None)), strict=True)
+            if not any(has_one):
+                break
+            seen = combined(digests)
+            if number == read - 1 and self.follows_same_team and seen != position.seen:
                 raise ValueError(other)
             if number >= position.batch:
-                yield Turn(data, np.arange(len(data)), seen)
-        if number < read - 1:
+                yield Turn(data, np.arange(0 if data is None else len(data)), seen)
+        if number == 0:
+            raise stream.no_batch(position.epoch)
+        if number < read:
             raise ValueError(other)
 
     def end_epoch(self, position: Position, seconds: float) -> Position:
@@ -214,7 +261,7 @@ class TrainingLoop:
             "epoch": position.epoch,
             "loss": mean(position.total, position.weight),
             "learning_rate": self.state.optimizer.next_learning_rate,
-            "seconds": seconds,
+            "seconds": self.team.from_main(seconds),
             "sequences": position.sequences,
         }
         record |= self.measure.metrics_of(self.state.outputs(position))
@@ -229,7 +276,7 @@ class TrainingLoop:
 
     def train_on(
         self,
-        window: Window,
+        window: Window | None,
         position: Position,
         turn: Turn,
         last_finite: list[Floats],
@@ -242,7 +289,8 @@ class TrainingLoop:
 
         Parameters
         ----------
-        window : Window
+        window : Window or None
+            None if this rank has no sample in it.
         position : Position
         turn : Turn
             The batch.
@@ -251,47 +299,69 @@ class TrainingLoop:
         begin : float
             When the epoch began, on the clock of ``time.perf_counter``.
         """
-        model, state = self.state.model, self.state
-        if model.predicts_steps and window.is_empty:
-            return self.skip(window, position, position.states, turn)
-        state.draw(position)
-        model.zero_grad()
-        prediction, states, tape = self.forward(window, position.states)
-        mask = model.output_mask(window.X, window.flags.mask, tape)
-        value, gradient, weight = evaluate_loss(
-            self.trainer.loss, prediction, window.y, window.lengths, window.weights, mask
-        )
-        if weight == 0:
-            return self.skip(window, position, states, turn)
-        if math.isfinite(value):
-            model.run_backward(tape, gradient)
-            norm = clip_grad_norm(model, self.trainer.clip_norm)
-        if not math.isfinite(value) or not math.isfinite(norm):
+        model, state, team = self.state.model, self.state, self.team
+        made = getattr(model, "training_steps", 0)
+        trained = self.gradients_of(window, position, turn)
+        whole = team.average(trained.part, state.optimizer.steps, model.flat_pairs)
+        if whole.has_run and not trained.part.has_run and hasattr(model, "training_steps"):
+            model.training_steps = made + 1  # as on the ranks that have run the model
+        states = trained.states if whole.is_last else team.states_of_all(trained.states)
+        following = after(whole, position, states, turn)
+        if whole.weight == 0:
+            state.move(following)
+            return following
+        is_finite = math.isfinite(whole.loss)
+        if not is_finite or not math.isfinite(clip_grad_norm(model, self.trainer.clip_norm)):
             commit(assignments(model, last_finite))
-            raise self.divergence(value, position, turn)
+            error = self.divergence(whole.loss, position, turn)
+            team.fail_of_first(error, is_reason=not math.isfinite(trained.part.loss))
         for (values, _), kept in zip(model.flat_pairs, last_finite, strict=True):
             kept[...] = values
-        following = after(window, position, states, turn)._replace(
-            total=position.total + value * weight,
-            weight=position.weight + weight,
+        following = following._replace(
+            total=position.total + whole.loss * whole.weight,
+            weight=position.weight + whole.weight,
             seconds=time.perf_counter() - begin,
-            event=Event("on_batch_end", (value, len(prediction)), set()),
+            event=Event("on_batch_end", (whole.loss, whole.predictions), set()),
         )
         if self.measure.collector is not None:
-            rows = self.measure.collector.rows(
-                prediction, window.y, window.lengths, window.weights, mask
-            )
-            following = state.keep(rows, following)
+            rows = [each for each in team.gather(trained.rows) if each is not None]
+            following = state.keep(rows[0] if len(rows) == 1 else joined(rows), following)
         state.expect(following)
         state.optimizer.step(model)
         state.move(following)
         return following
 
-    def skip(self, window: Window, position: Position, states: Any, turn: Turn) -> Position:
-        """Move to the position after a window without a step, and return it."""
-        following = after(window, position, states, turn)
-        self.state.move(following)
-        return following
+    def gradients_of(self, window: Window | None, position: Position, turn: Turn) -> Trained:
+        """Run model and loss forward and backward on a window; an empty one is not run."""
+        model, team = self.state.model, self.team
+        states = team.own_states(position.states)
+        part = Part(samples=len(turn.samples))
+        if window is not None:
+            part = part._replace(is_last=window.is_last)
+        is_empty = window is None or (model.predicts_steps and window.is_empty)
+        if is_empty and team.size == 1:
+            return Trained(part, states)
+        self.state.draw(position)
+        model.zero_grad()
+        with team.own_noise(model.generators):
+            if window is None or is_empty:
+                return Trained(part, states)
+            prediction, states, tape = self.forward(window, states)
+        mask = model.output_mask(window.X, window.flags.mask, tape)
+        value, gradient, weight = evaluate_loss(
+            self.trainer.loss, prediction, window.y, window.lengths, window.weights, mask
+        )
+        part = part._replace(
+            loss=value, weight=weight, predictions=len(prediction), has_run=True
+        )
+        rows = None
+        if weight and math.isfinite(value):
+            model.run_backward(tape, gradient)
+            if self.measure.collector is not None:
+                rows = self.measure.collector.rows(
+                    prediction, window.y, window.lengths, window.weights, mask
+                )
+        return Trained(part, states, rows)
 
     def forward(self, window: Window, states: Any) -> tuple[Floats, Any, Any]:
         """Return prediction, state of the model and tape of one window of a batch."""
@@ -321,19 +391,19 @@ class TrainingLoop:
             )
         return DivergenceError(
             f"{place}, before any step has been made, so no learning rate would help; "
-            f"{turn.data.largest(turn.samples)}; scale the data, or look at the loss"
+            f"{turn.largest}; scale the data, or look at the loss"
         )
 
 
-def after(window: Window, position: Position, states: Any, turn: Turn) -> Position:
+def after(whole: Part, position: Position, states: Any, turn: Turn) -> Position:
     """The position after a window, with the states at its end; its loss is not added yet."""
-    if not window.is_last:
-        return position._replace(window=window.number + 1, states=states, seen=turn.seen)
+    if not whole.is_last:
+        return position._replace(window=position.window + 1, states=states, seen=turn.seen)
     return position._replace(
         batch=position.batch + 1,
         window=0,
         states=None,
-        sequences=position.sequences + len(turn.samples),
+        sequences=position.sequences + whole.samples,
         seen=turn.seen,
     )
 

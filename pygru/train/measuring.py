@@ -12,6 +12,7 @@ from pygru.train.datasets import Data
 from pygru.train.evaluation import Loss, evaluate_loss, mean, predict_batches
 from pygru.train.metrics import Metric
 from pygru.train.outputs import Collector, Rows, joined
+from pygru.train.ranks import Alone
 from pygru.train.windows import Window
 
 
@@ -24,6 +25,8 @@ class Measure:
     metrics : sequence of Metric
     classes : ndarray or None
         The labels of the model's outputs.
+    team : Alone
+        The ranks that measure together, each on its share of the data.
 
     Attributes
     ----------
@@ -32,11 +35,16 @@ class Measure:
     """
 
     def __init__(
-        self, loss: Loss, metrics: Sequence[Metric], classes: NDArray[Any] | None
+        self,
+        loss: Loss,
+        metrics: Sequence[Metric],
+        classes: NDArray[Any] | None,
+        team: Alone,
     ) -> None:
         self.loss = loss
         self.metrics = metrics
         self.classes = classes
+        self.team = team
         self.collector: Collector | None = None
         if metrics:
             keeps_outputs = any(metric.needs_outputs for metric in metrics)
@@ -64,7 +72,11 @@ class Measure:
         """
         total = total_weight = 0.0
         parts: list[Rows] = []
-        for prediction, batch, mask in predict_batches(model, data, batch_size):
+        share, is_empty = self.team.share_of(data), True
+        for prediction, batch, mask in predict_batches(
+            model, share, batch_size, may_be_empty=self.team.size > 1
+        ):
+            is_empty = False
             y, lengths, weights = batch.y, batch.lengths, batch.weights
             if model.predicts_steps and Window(None, y, lengths, 0, True).is_empty:
                 continue
@@ -73,4 +85,9 @@ class Measure:
                 total, total_weight = total + value * weight, total_weight + weight
                 if self.collector is not None:
                     parts.append(self.collector.rows(prediction, y, lengths, weights, mask))
-        return {"loss": mean(total, total_weight), **self.metrics_of(parts)}
+        own = (total, total_weight, joined(parts) if parts else None, is_empty)
+        totals, weights, rows, empty = zip(*self.team.gather(own), strict=True)
+        if all(empty) and isinstance(data, BatchStream):
+            raise data.no_batch(0)
+        measured = self.metrics_of([each for each in rows if each is not None])
+        return {"loss": mean(sum(totals), sum(weights)), **measured}

@@ -40,7 +40,8 @@ class ProgressBar(Callback):
     ----------
     disable : bool or None
         Whether nothing is shown. None means that only worker processes of multiprocessing or
-        joblib show nothing, because many of them would write at the same time.
+        joblib show nothing, because many of them would write at the same time. Of the ranks of
+        an MPI program only the first one shows anything.
 
     Examples
     --------
@@ -57,8 +58,8 @@ class ProgressBar(Callback):
     def on_fit_begin(self, trainer: Trainer, epochs: range) -> None:
         """Open the bar, or say nothing until the first epoch has ended."""
         self._display = None
-        disable = self.disable
-        if disable is None:
+        disable = self.disable or not trainer.is_main_process
+        if self.disable is None and not disable:
             disable = multiprocessing.parent_process() is not None
         if disable or sys.stderr is None:  # as in a program without a console on Windows
             return

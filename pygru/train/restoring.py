@@ -23,9 +23,10 @@ from pygru.train.history import History, check_record
 from pygru.train.labels import checked_classes, listed
 from pygru.train.outputs import Rows
 from pygru.train.position import Event, Position
+from pygru.train.ranks import bounds
 from pygru.train.state import GENERATOR, TrainingState, check_generators, matched
 
-SETTINGS = ("samples", "batch_size", "bptt_steps", "shuffle", "data")
+SETTINGS = ("samples", "batch_size", "bptt_steps", "shuffle", "data", "ranks")
 
 
 def restoring(
@@ -184,7 +185,9 @@ def _notified(callbacks: Sequence[Callback], saved: Sequence[dict[str, Any]]) ->
 def _settings(settings: Any) -> dict[str, Any] | None:
     if settings is None:
         return None
-    _keys(settings, SETTINGS)
+    # Files of older versions are of one process.
+    settings = checked = _keys({"ranks": 1, **settings}, SETTINGS)
+    validation.check_int("ranks", settings["ranks"], 1)
     if settings["data"] == STREAM:
         if settings["samples"] is not None or settings["batch_size"] is not None:
             raise ValueError("samples and batch_size must be None for batches")
@@ -196,7 +199,7 @@ def _settings(settings: Any) -> dict[str, Any] | None:
     validation.check_bool("shuffle", settings["shuffle"])
     if not isinstance(settings["data"], str):
         raise TypeError(f"data must be a str, got {validation.type_name(settings['data'])}")
-    return dict(settings)
+    return checked
 
 
 def _outputs(rows: Any, position: Position) -> list[Rows]:
@@ -278,7 +281,11 @@ def _check_place(
     elif settings["bptt_steps"] is None or left <= 0:
         raise ValueError(f"window must be 0 where no batch is cut into windows, got {window}")
     elif states is not None or model.is_recurrent:
-        _check_states(states, min(left, settings["batch_size"]))
+        sequences = min(left, settings["batch_size"])
+        if settings["ranks"] == 1:
+            _check_states(states, sequences)
+        else:
+            _check_states_of_ranks(states, sequences, settings["ranks"])
 
 
 def _check_order(order: Any, samples: int) -> None:
@@ -289,6 +296,18 @@ def _check_order(order: Any, samples: int) -> None:
         raise ValueError(f"order must have shape ({samples},), got {order.shape}")
     if samples and (order.min() < 0 or order.max() >= samples or np.bincount(order).max() > 1):
         raise ValueError("order must be a permutation of all samples")
+
+
+def _check_states_of_ranks(states: Any, sequences: int, ranks: int) -> None:
+    """Raise unless these are the states of each rank, for its share of the sequences."""
+    if len(_list(states)) != ranks:
+        raise ValueError(f"states must be of {ranks} ranks, got {len(states)}")
+    for rank, own in enumerate(states):
+        first, end = bounds(sequences, rank, ranks)
+        if first < end:
+            _check_states(own, end - first)
+        elif own is not None:
+            raise ValueError(f"states of rank {rank} must be None, since it has no sequence")
 
 
 def _check_states(states: Any, sequences: int) -> None:

@@ -172,6 +172,7 @@ class TrainingState:
             position, random_state = self.now()
             if position.order is not None:
                 check_settings(self.settings, settings)
+                check_ranks(self.settings, settings, position)
             elif position.epoch < first_epoch:
                 position = position._replace(epoch=first_epoch)
             restored = self.trained
@@ -381,6 +382,8 @@ def check_settings(saved: Mapping[str, Any] | None, own: Mapping[str, Any]) -> N
     """Raise if an epoch would continue with other data or other batches."""
     for name, value in own.items():
         before = None if saved is None else saved[name]
+        if name == "ranks":  # another number of ranks may continue
+            continue
         if before != value and name == "data":
             raise ValueError(
                 "the checkpoint was made inside an epoch of other data, or of the same in "
@@ -390,6 +393,18 @@ def check_settings(saved: Mapping[str, Any] | None, own: Mapping[str, Any]) -> N
             raise ValueError(
                 f"the checkpoint was made inside an epoch with {name}={before}, got {value}"
             )
+
+
+def check_ranks(
+    saved: Mapping[str, Any] | None, own: Mapping[str, Any], position: Position
+) -> None:
+    """Raise if other ranks would need the states that each rank had within a batch."""
+    before = None if saved is None else saved["ranks"]
+    if position.states is not None and before != own["ranks"]:
+        raise ValueError(
+            f"the checkpoint was made by {before} ranks between two windows of a batch, so "
+            f"only {before} ranks can continue from it, got {own['ranks']}"
+        )
 
 
 def matched(

@@ -6,7 +6,8 @@ It checks its arguments and holds the parts of a training run. The training loop
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -22,6 +23,7 @@ from pygru.io.native import classes_of, describe
 from pygru.nn.model import Model
 from pygru.shown import html_properties
 from pygru.train import checkpoint_file
+from pygru.train.agreeing import refuse_other_trainers, take_over, warn_of_other_size
 from pygru.train.arguments import (
     callbacks_of,
     check_model,
@@ -50,6 +52,7 @@ from pygru.train.optimizer_base import Optimizer
 from pygru.train.other_weights import OtherWeights
 from pygru.train.prediction import chosen_classes, outputs_of
 from pygru.train.progress import ProgressBar
+from pygru.train.ranks import Alone, team_of
 from pygru.train.reading import Reader
 from pygru.train.restoring import restoring
 from pygru.train.state import TrainingState
@@ -96,6 +99,10 @@ class Trainer(NamedArguments):
         What the tape of every GRU keeps, or a budget for it, as for :meth:`GRU.forward`. Less
         memory takes more time and gives the same gradients. A :class:`Seq2Seq` has only
         ``"gates"`` and ``"outputs"``.
+    comm : mpi4py.MPI.Comm, optional
+        The communicator of the processes that train together, such as ``MPI.COMM_WORLD``. Each
+        of them makes the same trainer and calls ``fit`` with the same arguments. See
+        :doc:`/howto/many_machines`.
 
     Notes
     -----
@@ -134,6 +141,7 @@ class Trainer(NamedArguments):
         memory: int | str = "gates",
         metrics: Iterable[str | Callable[..., Any]] | Mapping[str, Any] = (),
         classes: ArrayLike | None = None,
+        comm: Any = None,
     ) -> None:
         check_model(model)
         check_norm("clip_norm", clip_norm)
@@ -148,6 +156,8 @@ class Trainer(NamedArguments):
         self.callbacks = callbacks_of(callbacks)
         self.n_threads = n_threads
         self.memory = memory
+        self.comm = comm
+        self._team = team_of(comm)
         self._state = TrainingState(model, optimizer, np.random.default_rng(seed))
         self._state.classes = classes_of_columns(classes, model, self.loss)
 
@@ -195,6 +205,11 @@ class Trainer(NamedArguments):
         """
         classes = self._state.classes
         return None if classes is None else classes.copy()
+
+    @property
+    def is_main_process(self) -> bool:
+        """Whether this process writes files and shows progress: alone, or the first rank."""
+        return self._team.is_main
 
     @property
     def stop(self) -> bool:
@@ -323,8 +338,7 @@ class Trainer(NamedArguments):
         if not any(isinstance(callback, ProgressBar) for callback in callbacks):
             shown = None if progress is None else check_bool("progress", progress)
             callbacks.append(ProgressBar(None if shown is None else not shown))
-        n_threads = threads.resolve(self.n_threads)
-        with threads.single_threaded_blas(), threads.num_threads(n_threads):
+        with self._working(), self._team.together():
             reader = self._reader(bptt_steps)
             data, held_out, sizes = reader.for_training(
                 X,
@@ -340,11 +354,39 @@ class Trainer(NamedArguments):
             if isinstance(data, BatchStream):
                 data.check_epochs(last_epoch - first_epoch)
             settings = {"bptt_steps": bptt_steps, "shuffle": shuffle, **sizes}
-            check_trainable(self._state)
-            position = self._state.begin(first_epoch, settings, reader.classes)
-            loop = TrainingLoop(self, self._state, data, held_out, callbacks)
-            loop.run(position, last_epoch)
+            epochs_to_train = range(first_epoch, last_epoch)
+            self._train(data, held_out, settings, reader.classes, callbacks, epochs_to_train)
         return self.history
+
+    @contextlib.contextmanager
+    def _working(self) -> Iterator[None]:
+        """A block in which the kernels have the threads of this trainer, and BLAS one."""
+        n_threads = threads.resolve(self.n_threads)
+        with threads.single_threaded_blas(), threads.num_threads(n_threads):
+            yield
+
+    def _train(
+        self,
+        data: Data | BatchStream,
+        held_out: Data | BatchStream | None,
+        settings: dict[str, Any],
+        classes: NDArray[Any] | None,
+        callbacks: list[Callback],
+        epochs: range,
+    ) -> None:
+        """Train on data that have been read, within :meth:`_working` and ``together``."""
+        state, team = self._state, self._team
+        check_trainable(state)
+        settings = settings | {"ranks": team.size}
+        plan = {"epochs": [epochs.start, epochs.stop], "validation": held_out is not None}
+        refuse_other_trainers(team, self, {**settings, **plan})
+        saved = state.settings if state.is_resumed else None
+        position = state.begin(epochs.start, settings, classes)
+        warn_of_other_size(team, saved)
+        position = take_over(team, self, position)
+        ranks_before = team.from_main(team.size if saved is None else saved["ranks"])
+        loop = TrainingLoop(self, state, data, held_out, callbacks, team, ranks_before)
+        loop.run(position, epochs.stop)
 
     def _reader(self, bptt_steps: int | None = None) -> Reader:
         return Reader(self.model, self.loss, self._state.classes, bptt_steps)
@@ -423,6 +465,8 @@ class Trainer(NamedArguments):
         >>> len(second.fit(X, y, epochs=5, batch_size=4))  # three more
         5
         """
+        if not self.is_main_process:
+            return
         description = describe(self.model)
         with self.evaluation_weights():
             parameters = self.model.state_dict()
@@ -528,8 +572,7 @@ class Trainer(NamedArguments):
         """
         return_dict = check_bool("return_dict", return_dict)
         batch_size = check_int("batch_size", batch_size, 1)
-        n_threads = threads.resolve(self.n_threads)
-        with threads.single_threaded_blas(), threads.num_threads(n_threads):
+        with self._working():
             data: Data | BatchStream
             if gives_batches(X, y):
                 data = self._reader().stream(
@@ -543,7 +586,7 @@ class Trainer(NamedArguments):
             else:
                 data = self._reader().read(X, y, lengths, sample_weight, mask, reset)
             metrics = self.metrics if return_dict else []
-            measure = Measure(self.loss, metrics, self._state.classes)
+            measure = Measure(self.loss, metrics, self._state.classes, Alone())
             measured = measure.on(self.model, data, batch_size)
         return measured if return_dict else measured["loss"]
 
@@ -569,8 +612,7 @@ class Trainer(NamedArguments):
             One row per sample; a list if the outputs differ in length.
         """
         batch_size = check_int("batch_size", batch_size, 1)
-        n_threads = threads.resolve(self.n_threads)
-        with threads.single_threaded_blas(), threads.num_threads(n_threads):
+        with self._working():
             data = Reader(self.model, None).read(X, None, lengths, None, mask, reset)
             return outputs_of(self.model, data, batch_size)
 
@@ -622,8 +664,7 @@ class Trainer(NamedArguments):
                 f"{describe_function(self.loss)}"
             )
         batch_size = check_int("batch_size", batch_size, 1)
-        n_threads = threads.resolve(self.n_threads)
-        with threads.single_threaded_blas(), threads.num_threads(n_threads):
+        with self._working():
             data = Reader(self.model, None).read(X, None, lengths, None, mask, reset)
             classes = self._state.classes
             return outputs_of(

@@ -1,0 +1,92 @@
+"""What ranks make sure of before they train together: the same trainer, the same state.
+
+The first rank has the state from which training begins. The others receive what a checkpoint
+of it would contain, so it is enough if the first rank has resumed from a file.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pygru.core.atomic import attributes, commit
+from pygru.train.descriptions import describe_optimizer, first_difference
+from pygru.train.position import Position
+from pygru.train.ranks import Alone
+from pygru.train.restoring import restoring
+
+if TYPE_CHECKING:
+    from pygru.train.trainer import Trainer
+
+OTHER_DATA = (
+    "rank {rank} has other data than rank 0: pass the whole data on every rank (of an array "
+    "that is mapped into memory each rank reads only its share), or a function that yields "
+    "the batches of this rank"
+)
+
+
+def refuse_other_trainers(team: Alone, trainer: Trainer, plan: Mapping[str, Any]) -> None:
+    """Raise on all ranks if their trainers, data or arguments of ``fit`` differ.
+
+    Parameters
+    ----------
+    team : Alone
+    trainer : Trainer
+    plan : mapping
+        The arguments of ``fit`` on which the steps depend, by name.
+    """
+    if team.size == 1:
+        return
+    own = {
+        **trainer._setup,
+        "optimizer": describe_optimizer(trainer.optimizer),
+        "callbacks": [type(callback).__name__ for callback in trainer.callbacks],
+        "parameters": {
+            name: [list(view.shape), view.dtype.str]
+            for name, view in trainer.model.parameters.items()
+        },
+        "frozen": list(trainer.model.frozen_parts),
+        **plan,
+    }
+    first, *others = team.gather(own)
+    for rank, other in enumerate(others, 1):
+        place = first_difference(first, other, where=("on rank 0", f"on rank {rank}"))
+        if place is None:
+            continue
+        if first["samples"] != other["samples"] or first["data"] != other["data"]:
+            place = OTHER_DATA.format(rank=rank)
+        team.fail(ValueError(f"all ranks need the same trainer and arguments: {place}"))
+
+
+def take_over(team: Alone, trainer: Trainer, position: Position) -> Position:
+    """Give all ranks the state of the first one, and return the position in it."""
+    if team.size == 1:
+        return position
+    state, callbacks = trainer._state, trainer.callbacks
+    sent = None
+    if team.is_main:
+        told = callbacks if state.is_resumed else []
+        plain = state.to_plain(told, {}, trainer._setup)
+        sent = trainer.model.state_dict(), plain, state.is_resumed
+    parameters, plain, is_resumed = team.from_main(sent)  # type: ignore[misc]
+    if not team.is_main:
+        told = callbacks if is_resumed else []
+        rest: dict[str, Any] = {"is_resumed": is_resumed}
+        if not is_resumed:
+            rest["waiting"] = None
+        actions = restoring(state, parameters, plain, told, trainer._setup)
+        commit([*actions, attributes(state, **rest)])
+    return state.now()[0]
+
+
+def warn_of_other_size(team: Alone, saved: Mapping[str, Any] | None) -> None:
+    """Warn if the checkpoint that training continues from is of another number of ranks."""
+    if saved is not None and saved["ranks"] != team.size and team.is_main:
+        warnings.warn(
+            f"the checkpoint was made by {saved['ranks']} ranks, and {team.size} continue: "
+            "sums have another order, so the weights will not be bit-equal to those of "
+            "training that never stopped",
+            UserWarning,
+            stacklevel=4,
+        )
