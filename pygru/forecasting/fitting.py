@@ -30,6 +30,7 @@ from pygru.forecasting.windows import Scaling, Windows, measure
 from pygru.train.callbacks import Callback, EarlyStopping
 from pygru.train.history import History
 from pygru.train.optimizers import Adam
+from pygru.train.ranks import Alone
 from pygru.train.trainer import Trainer
 from pygru.typing import Floats
 
@@ -209,9 +210,10 @@ def fit_panel(
     settings: Settings,
     panel: Panel,
     validation_size: int | float | None,
+    team: Alone | None = None,
     on_interrupt: Callable[[Fitted], None] = lambda fitted: None,
 ) -> Fitted:
-    """Return what training on a panel gives.
+    """Return what training on a panel gives, with the ranks of a team or alone.
 
     After Ctrl-C ``on_interrupt`` is called with the best weights so far, if an epoch has ended,
     before KeyboardInterrupt goes on.
@@ -247,7 +249,7 @@ def fit_panel(
         history=History(),
     )
     windows = Windows(stack, Scaling(tuple(spreads), fitted.past, fitted.future, fitted.static))
-    _train(fitted, windows, origins, held_out, on_interrupt)
+    _train(fitted, windows, origins, held_out, team, on_interrupt)
     return fitted
 
 
@@ -304,6 +306,7 @@ def _train(
     windows: Windows,
     origins: Origins,
     held_out: Origins,
+    team: Alone | None,
     on_interrupt: Callable[[Fitted], None],
 ) -> None:
     settings, model = fitted.settings, fitted.model
@@ -323,6 +326,7 @@ def _train(
         callbacks=callbacks,
         seed=settings.seed,
         n_threads=settings.n_threads,
+        comm=team,
     )
     try:
         train(

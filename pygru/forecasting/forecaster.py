@@ -34,6 +34,7 @@ from pygru.forecasting.settings import MEDIAN, Settings
 from pygru.forecasting.stack import joined
 from pygru.shown import html_properties
 from pygru.train.history import History
+from pygru.train.ranks import team_of
 from pygru.train.schedules import Schedule
 from pygru.typing import Path, Seed
 
@@ -196,6 +197,7 @@ class GRUForecaster(FixedAttributes):
         static: Any = None,
         freq: Any = None,
         validation_size: int | float | None = None,
+        comm: Any = None,
     ) -> Self:
         """Train on one or many series.
 
@@ -218,6 +220,9 @@ class GRUForecaster(FixedAttributes):
             it; they decide which epoch is the best. The default is a fifth, at least
             ``horizon``. With 0 nothing is held out, and training takes all epochs. A series
             that is too short for both parts is trained on as a whole.
+        comm : mpi4py.MPI.Comm, optional
+            The processes that train together, as for :class:`pygru.Trainer`. Each of them calls
+            ``fit`` with the same data, and has the same forecaster afterwards.
 
         Returns
         -------
@@ -234,14 +239,16 @@ class GRUForecaster(FixedAttributes):
         KeyboardInterrupt
             After Ctrl-C, if an epoch has ended, the forecaster has the best weights so far.
         """
-        panel = read_panel(
-            y, past, future, id=id, time=time, target=target, static=static, freq=freq
-        )
+        team = team_of(comm)
+        with team.together():
+            panel = read_panel(
+                y, past, future, id=id, time=time, target=target, static=static, freq=freq
+            )
 
-        def keep(fitted: Fitted) -> None:
-            commit([attributes(self, _fitted=fitted, _data=panel)])
+            def keep(fitted: Fitted) -> None:
+                commit([attributes(self, _fitted=fitted, _data=panel)])
 
-        keep(fit_panel(self._settings, panel, validation_size, on_interrupt=keep))
+            keep(fit_panel(self._settings, panel, validation_size, team, on_interrupt=keep))
         return self
 
     def _found(self) -> Fitted:

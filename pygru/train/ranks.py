@@ -128,7 +128,7 @@ class Alone:
         """Replace the gradients by those of the whole batch; return what all have done."""
         return part
 
-    def fail(self, error: Exception) -> NoReturn:
+    def fail(self, error: BaseException) -> NoReturn:
         """Raise an error that all ranks raise here."""
         raise error
 
@@ -149,25 +149,31 @@ class Ranks(Alone):
         self.comm = comm
         self.rank, self.size = comm.Get_rank(), comm.Get_size()
         self._table = np.zeros((self.size, len(COLUMNS)))
-        self._agreed: BaseException | None = None
+        self._depth = 0  # of blocks of `together`, one inside another
+        self._is_over = False  # whether all ranks know that the outermost of them has failed
         self._buffers: _Buffers | None = None
 
     @contextmanager
     def together(self) -> Iterator[None]:
         """A block that ends on all ranks if it ends by an exception on one of them."""
-        self._agreed = None
+        if self._depth == 0:
+            self._is_over = False
+        self._depth += 1
         try:
             yield
-            self.gather(None)  # the others may still fail
+            if self._depth == 1:
+                self.gather(None)  # the others may still fail
         except BaseException as error:
-            if error is not self._agreed:
+            if self._depth == 1 and not self._is_over:
                 self._say_failed(error)
             raise
+        finally:
+            self._depth -= 1
 
     def _say_failed(self, error: BaseException) -> None:
         """Come to the next meeting of the others with an error of this rank."""
         text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        message = text.encode(errors="backslashreplace")
+        message = _pickled((isinstance(error, KeyboardInterrupt), text))
         self._table[:] = STEP
         while self._table[self.rank, 0] != FAILED:
             try:
@@ -192,7 +198,9 @@ class Ranks(Alone):
         if FAILED in kinds:
             assert texts is not None
             failed = kinds.index(FAILED)
-            text = texts[failed].decode()
+            is_interrupt, text = pickle.loads(texts[failed])
+            if is_interrupt:
+                self.fail(KeyboardInterrupt(f"rank {failed} was interrupted"))
             self.fail(RankError(f"rank {failed} has stopped: {text}"))
         if any(other != kind for other in kinds):
             listed = ", ".join(
@@ -205,9 +213,9 @@ class Ranks(Alone):
         column: list[float] = self._table[:, COLUMNS.index(name)].tolist()
         return column
 
-    def fail(self, error: Exception) -> NoReturn:
+    def fail(self, error: BaseException) -> NoReturn:
         """Raise an error that all ranks raise here."""
-        self._agreed = error
+        self._is_over = True
         raise error
 
     def gather(self, value: Value) -> list[Value]:
@@ -387,11 +395,16 @@ class _Buffers:
 def team_of(comm: Any) -> Alone:
     """Return the team of a communicator; None is that of a single process.
 
+    A team is returned as it is, so that several blocks of :meth:`Alone.together` of one program
+    know of each other.
+
     Raises
     ------
     TypeError, ValueError
         If ``comm`` is not a communicator of mpi4py, or not one that gradients can be summed on.
     """
+    if isinstance(comm, Alone):
+        return comm
     if comm is None:
         return Alone()
     if not all(callable(getattr(comm, name, None)) for name in METHODS):
