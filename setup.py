@@ -28,6 +28,7 @@ PACKAGES = [
     "pygru.io.torch",
     "pygru.nn",
     "pygru.plot",
+    "pygru.prediction",
     "pygru.sklearn",
     "pygru.torch",
     "pygru.train",

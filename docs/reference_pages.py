@@ -49,6 +49,12 @@ GROUPS = {
         "The trainer, its callbacks, the optimisers and the learning rates.",
         ("pygru.train",),
     ),
+    "prediction": Group(
+        "Prediction",
+        "Predictions for data larger than memory, from files and to files. "
+        "[Data larger than memory](../howto/larger_than_memory.md) shows how to use it.",
+        ("pygru.prediction",),
+    ),
     "sklearn": Group(
         "scikit-learn estimators",
         "Estimators that work with the tools of scikit-learn, version 1.6 or later. They also "

@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from pygru.io.onnx.reading import from_onnx
     from pygru.io.torch.export import to_torch
     from pygru.io.torch.from_torch import from_torch
+    from pygru.prediction.chunked import predict
 
 # The home of each public name that is imported when it is used first: most programs read no
 # file of another library, and `import pygru` should be quick.
@@ -78,6 +79,7 @@ LAZY = {
     "from_keras": "pygru.io.keras.reading",
     "from_onnx": "pygru.io.onnx.reading",
     "from_torch": "pygru.io.torch.from_torch",
+    "predict": "pygru.prediction.chunked",
     "to_keras": "pygru.io.keras.export",
     "to_onnx": "pygru.io.onnx.export",
     "to_torch": "pygru.io.torch.export",
@@ -147,6 +149,7 @@ __all__ = [
     "num_threads",
     "pad_sequences",
     "plot",
+    "predict",
     "read_metadata",
     "save",
     "schedules",

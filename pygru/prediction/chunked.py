@@ -1,0 +1,341 @@
+"""predict: a model over data of any size, in bounded memory, continued after a kill."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any
+
+import numpy as np
+
+from pygru.core import validation
+from pygru.prediction import files, sources
+from pygru.prediction.chunks import Size, check_chunk_size
+from pygru.prediction.display import Display
+from pygru.prediction.long_rows import InFrame
+from pygru.prediction.npy_file import NpyFile
+from pygru.prediction.parquet_file import ParquetFile
+from pygru.prediction.predictors import Predictor, predictor_of
+from pygru.prediction.record import Record, folder_of
+from pygru.prediction.sinks import InMemory, IntoArray, Outcome, Sink, ToFunction, outcome_of
+from pygru.prediction.sources import Source
+from pygru.prediction.zarr_file import ZarrFile
+from pygru.train.stored import is_stored
+
+#: What writes a file, by the ending of its name.
+FILES: dict[str, Callable[[str], Sink]] = {
+    ".npy": NpyFile,
+    ".parquet": ParquetFile,
+    ".zarr": ZarrFile,
+}
+#: The endings of the names of files with arrays that are read, and of those with long tables.
+ARRAYS = (".npy", ".npz", ".zarr")
+TABLES = (".parquet", ".pq")
+
+
+def predict(
+    model: Any,
+    source: Any,
+    *,
+    lengths: Any = None,
+    mask: Any = None,
+    reset: Any = None,
+    id: Any = None,
+    time: Hashable = None,
+    values: Any = None,
+    name: str | None = None,
+    method: str | None = None,
+    chunk_size: int | str | None = None,
+    out: Any = None,
+    resume: bool = False,
+    progress: bool | None = None,
+    n_threads: int | None = None,
+) -> Any:
+    """Return or write what a model predicts for data of any size, in bounded memory.
+
+    The sequences of ``source`` are read, computed and written chunk by chunk, in their order.
+    The results have the same bits as one call on all of them; see the notes.
+
+    Parameters
+    ----------
+    model : GRU, Sequential, Seq2Seq, Layer, Trainer, estimator or callable
+        What predicts. Of pygru's models it is the output, as :meth:`Trainer.predict` returns
+        it. An estimator is an object with the method ``method``, such as those of
+        :mod:`pygru.sklearn` and pipelines with them. A function gets each chunk, an array or a
+        list, and returns an array or a list with one entry for each sequence.
+    source
+        Where the sequences come from:
+
+        * an array (N, T, ...), which may be an ``np.memmap``, or an object with a shape, a
+          dtype and slices, such as a data set of h5py, an array of Zarr, Dask or xarray;
+        * a list of sequences (T_i, ...); a mapping with ``"source"`` and ``"target"`` for a
+          :class:`Seq2Seq`;
+        * an iterator over sequences or over chunks, or a function that returns one;
+        * the path of an ``.npy``, ``.npz`` or ``.zarr``;
+        * a long table, with one row for each step: a DataFrame, or the path of a ``.parquet``
+          file. It needs ``id``. The rows of a sequence must stand together in the file.
+    lengths, mask, reset : optional
+        As for :meth:`Trainer.predict`, for all sequences of an array or a list.
+    id, time, values : optional
+        The columns of a long table, as for :func:`pygru.data.from_long`.
+    name : str, optional
+        Which array of an ``.npz`` file or a Zarr group to read. By default it is the only one,
+        or the one called ``X``. The array ``lengths`` beside it gives the lengths, and
+        ``row_size`` says that the sequences are stored one behind the other.
+    method : str, optional
+        What to call: of an estimator ``"predict"``, ``"predict_proba"``,
+        ``"decision_function"`` or ``"transform"``, and of a trainer ``"predict"`` or
+        ``"predict_classes"``. By default ``"predict"``, or ``"transform"`` where there is no
+        such method.
+    chunk_size : int or str, optional
+        How many sequences a chunk has, or how much memory it may take, such as ``"256 MB"``;
+        by default 128 MB.
+    out : optional
+        Where the predictions go:
+
+        * None: they are returned;
+        * an array of NumPy, mapped from a file or not, or of Zarr, (N, ...) of the right dtype;
+          shorter sequences get zeros at their ends;
+        * the path of an ``.npy`` file;
+        * the path of a ``.zarr``: an array, or, if the predictions differ in length, a group
+          of the arrays ``values`` and ``row_size``, which ``source`` may be in turn;
+        * the path of a ``.parquet`` file: a long table of ids, times or steps, and predictions;
+        * a function ``out(first, predictions)``, called for each chunk with the number of its
+          first sequence.
+
+        A file gets its name when it is complete, and replaces an older one.
+    resume : bool
+        Whether to continue a run that was interrupted or killed. It needs an ``out`` that is a
+        path or an ``np.memmap``. Without an unfinished run, a new one begins.
+    progress : bool, optional
+        Whether to show how far it is. By default it is shown after a second, but not by the
+        workers of a parallel program.
+    n_threads : int, optional
+        As in :func:`pygru.set_num_threads`.
+
+    Returns
+    -------
+    ndarray, list of ndarray, DataFrame or ``out``
+        The predictions if ``out`` is None: one row for each sequence, a list if they differ in
+        length, and for a long table a DataFrame with ids, times or steps, and predictions. The
+        argument ``out`` otherwise.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If something does not fit together. Arguments, shapes and dtypes are checked before
+        anything is computed, and values when their chunk is read; the message names the place.
+    FileExistsError
+        If ``out`` has an unfinished run, and ``resume`` is False.
+    ImportError
+        If Zarr or pyarrow is needed and not installed.
+    OSError
+        If a file cannot be read or written. What is done can be resumed.
+
+    Notes
+    -----
+    A sequence has the same bits in any batch, so the size of chunks does not change results.
+    The exceptions are models with :class:`Attention`, the engine ``blas``, and functions of
+    your own: their last bits may depend on the size of chunks.
+
+    An unfinished run has a folder, ``<out>.unfinished``, with what has been written and a
+    record of how far it is. The record is renewed every half second, and every hundredth of the
+    time of a long run; so much is computed again after a kill. It holds fingerprints of the
+    model and of the source (its shape and some of its sequences, or the end of a Parquet file).
+    Another model or source is refused. Of a function only the name is known.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pygru
+    >>> model = pygru.Sequential(pygru.GRU(3, 8, batch_first=True), pygru.Last(), seed=0)
+    >>> np.save("sequences.npy", np.ones((1000, 20, 3), np.float32))
+    >>> pygru.predict(model, "sequences.npy", out="states.npy", chunk_size=100)
+    'states.npy'
+    >>> np.load("states.npy", mmap_mode="r").shape
+    (1000, 8)
+    """
+    resume = validation.check_bool("resume", resume)
+    shown = None if progress is None else validation.check_bool("progress", progress)
+    size = check_chunk_size(chunk_size)
+    predictor = predictor_of(model, method, n_threads)
+    size = size._replace(step_bytes=predictor.step_bytes)
+    sink = sink_of(out, source, is_table=id is not None)
+    told = {"lengths": lengths, "mask": mask, "reset": reset}
+    given = {key: value for key, value in told.items() if value is not None}
+    read: Source
+    if id is None and time is None and values is None and not _needs_id(source):
+        read = source_of(source, given, name, tokens=predictor.reads_tokens)
+    else:
+        read = table_of(source, given, name, id, time, values)
+    if sink.path is None:
+        if resume:
+            raise ValueError(
+                "resume must be False, unless out is a path or an array that is mapped from a "
+                f"file, got out of type {validation.type_name(out)}"
+            )
+        return _run(predictor, read, sink, size, None, shown)
+    from pygru import __version__
+
+    settings = {
+        "version": __version__,
+        "model": predictor.fingerprint(),
+        "method": str(method),
+        "output": sink.kind,
+    }
+    record = Record(folder_of(sink.path), settings)
+    record.begin(resume)
+    sink.folder = record.folder
+    read.remembers = True
+    try:
+        result = _run(predictor, read, sink, size, record, shown)
+    except BaseException:
+        if record.done:
+            record.release()
+        else:  # there is nothing to continue
+            record.remove()
+        raise
+    record.remove()
+    return result
+
+
+def _run(
+    predictor: Predictor,
+    source: Source,
+    sink: Sink,
+    size: Size,
+    record: Record | None,
+    shown: bool | None,
+) -> Any:
+    """Go over all chunks that are not done."""
+    if record is not None and record.is_complete and record.is_alone:
+        return sink.path  # killed after the output had got its name
+    first = 0 if record is None else record.done
+    # How far it is, and what has been read until then: one object, which an interrupt cannot
+    # leave half changed.
+    position = first, ""
+    outcome: Outcome | None = None
+
+    def check() -> None:
+        if record is not None:
+            record.check_source(source.fingerprint())
+
+    display = Display(source.count, first, shown)
+    try:
+        for chunk in source.chunks(first, size, check):
+            if outcome is None:
+                outcome = outcome_of(
+                    predictor(chunk.head()),
+                    predictor.has_steps,
+                    source.count,
+                    source.longest,
+                    chunk.size,
+                )
+                sink.begin(outcome, first)
+            predictions = predictor(chunk)
+            outcome.check(chunk, predictions)
+            sink.write(chunk, predictions)
+            position = chunk.end, "" if record is None else source.fingerprint()
+            if record is not None and record.is_due:
+                sink.flush(position[0])
+                record.save(*position)
+            display.update(chunk.end)
+        sink.flush(position[0])
+        if record is not None:
+            record.save(*position, is_complete=True)
+        return sink.finish()
+    except BaseException:
+        if record is not None and position[0] > record.done:
+            with contextlib.suppress(OSError):  # such as that of a full disk, again
+                sink.flush(position[0])
+                record.save(*position)
+        raise
+    finally:
+        display.close()
+        sink.close()
+
+
+def source_of(
+    source: Any, told: Mapping[str, Any], name: str | None, *, tokens: bool
+) -> Source:
+    """Return the source of whatever a user passes."""
+    path = files.path_of("source", source)
+    if path is None:
+        if name is not None:
+            raise ValueError("name must be None, unless source is the path of several arrays")
+        return sources.of_arrays(source, told, tokens)
+    kind = os.path.splitext(path.rstrip("/" + os.sep))[1].lower()
+    if kind == ".npy":
+        if name is not None:
+            raise ValueError(f"name must be None, because {path} holds one array")
+        return sources.of_arrays(files.NpyRows(path), told, tokens)
+    if kind == ".npz":
+        return sources.of_opened(files.open_npz(path, name), told, tokens)
+    if kind == ".zarr" or os.path.isdir(path):
+        return sources.of_opened(files.open_zarr(path, name), told, tokens)
+    endings = ", ".join((*ARRAYS, *TABLES))
+    raise ValueError(f"source must be a path that ends with one of {endings}, got {path}")
+
+
+def _needs_id(source: Any) -> bool:
+    """Whether a source is a file that holds a long table."""
+    return (files.path_of("source", source) or "").lower().endswith(TABLES)
+
+
+def table_of(
+    source: Any,
+    told: Mapping[str, Any],
+    name: str | None,
+    id: Any,
+    time: Hashable,
+    values: Any,
+) -> Source:
+    """Return the source of a long table."""
+    from pygru.prediction.tables import Frame, ParquetTable
+
+    path = files.path_of("source", source)
+    is_frame = hasattr(source, "iloc") and hasattr(source, "columns")
+    if not (is_frame or _needs_id(source)):
+        argument = "id" if id is not None else "time" if time is not None else "values"
+        raise ValueError(
+            f"{argument} must be None, unless source is a DataFrame or a Parquet file, got "
+            f"{path or validation.type_name(source)}"
+        )
+    if id is None:
+        raise ValueError("id must name the column that says to which sequence a row belongs")
+    for key in [*told, *([] if name is None else ["name"])]:
+        raise ValueError(f"{key} must be None for a long table")
+    return (
+        Frame(source, id, time, values)
+        if path is None
+        else ParquetTable(path, id, time, values)
+    )
+
+
+def sink_of(out: Any, source: Any, *, is_table: bool) -> Sink:
+    """Return the sink of whatever a user passes."""
+    if out is None:
+        return InFrame() if is_table else InMemory()
+    path = files.path_of("out", out)
+    if path is not None:
+        kind = os.path.splitext(path)[1].lower()
+        if kind not in FILES:
+            raise ValueError(
+                f"out must be a path that ends with {', '.join(FILES)}, got {path}"
+            )
+        folder = os.path.dirname(path) or "."
+        if not os.path.isdir(folder):
+            raise FileNotFoundError(errno.ENOENT, "out: there is no such folder", folder)
+        if os.path.isdir(path) != (kind == ".zarr") and os.path.exists(path):
+            what = "a folder" if os.path.isdir(path) else "a file"
+            raise FileExistsError(errno.EEXIST, f"out is {what}, which is not replaced", path)
+        return FILES[kind](path)
+    if isinstance(out, np.ndarray) or is_stored(out):
+        return IntoArray(out, source)
+    if callable(out):
+        return ToFunction(out)
+    raise TypeError(
+        f"out must be an array, a path or a function, got {validation.type_name(out)}"
+    )

@@ -1,0 +1,259 @@
+"""Arrays in files, read by rows: ``.npy``, members of ``.npz``, and Zarr.
+
+What is opened has a shape and a dtype, and gives rows when it is indexed with a slice. Nothing
+is unpickled. Files are read and not mapped, so that memory does not grow with them, and so that
+a file that becomes shorter is an error and not the end of the process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import math
+import mmap
+import os
+import zipfile
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from pygru.core import validation
+from pygru.data.messages import shown_names
+
+#: Bytes that are skipped at a time in a compressed member.
+SKIP = 2**20
+#: Names of arrays in a file that say where the sequences of another array end.
+BESIDE = ("lengths", "row_size")
+
+
+class Header:
+    """What the header of an array in NumPy's format says."""
+
+    def __init__(self, path: str, file: Any) -> None:
+        try:
+            version = npy.read_magic(file)
+            read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+            self.shape, self.is_fortran, self.dtype = read(file)
+        except ValueError as error:
+            raise ValueError(f"source: {path} holds no array of NumPy: {error}") from None
+        if self.dtype.hasobject:
+            raise TypeError(
+                f"source: {path} holds Python objects, which only unpickling would "
+                "read. Pass a list of sequences, or save one array and its lengths"
+            )
+        if self.is_fortran and len(self.shape) > 1:
+            raise ValueError(
+                f"source: {path} is in Fortran order, so its rows are not together. Save it "
+                "again with numpy.ascontiguousarray, or pass numpy.load(path, mmap_mode='r')"
+            )
+        self.row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
+
+
+class NpyRows:
+    """The rows of an ``.npy`` file.
+
+    Parameters
+    ----------
+    path : str
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        with open(path, "rb") as file:
+            self._header = Header(path, file)
+            self._begin = file.tell()
+            size = os.fstat(file.fileno()).st_size
+        self.shape, self.dtype = self._header.shape, self._header.dtype
+        if self.shape and size - self._begin < self.shape[0] * self._header.row_bytes:
+            raise ValueError(
+                f"source: {path} must hold {self.shape} of {self.dtype}, but the file is too "
+                f"short, {size} bytes"
+            )
+
+    def __getitem__(self, key: slice) -> NDArray[Any]:
+        first, end, _ = key.indices(self.shape[0])
+        with open(self._path, "rb") as file:
+            file.seek(self._begin + first * self._header.row_bytes)
+            return _read(file, self._path, self._header, max(0, end - first))
+
+
+class NpzRows:
+    """The rows of one array in an ``.npz`` file, compressed or not.
+
+    Rows are best read from the first to the last: to go back means to begin again.
+
+    Parameters
+    ----------
+    path : str
+    name : str
+        Of the array.
+    """
+
+    def __init__(self, path: str, name: str) -> None:
+        self._path = f"{path}, array {name!r},"
+        self._archive = zipfile.ZipFile(path)
+        self._member = f"{name}.npy"
+        self._begin()
+        self.shape, self.dtype = self._header.shape, self._header.dtype
+
+    def _begin(self) -> None:
+        self._file = self._archive.open(self._member)
+        self._header = Header(self._path, self._file)
+        self._next = 0
+
+    def __getitem__(self, key: slice) -> NDArray[Any]:
+        first, end, _ = key.indices(self.shape[0])
+        if first < self._next:
+            self._file.close()
+            self._begin()
+        skipped = (first - self._next) * self._header.row_bytes
+        while skipped:
+            part = self._file.read(min(skipped, SKIP))
+            if not part:
+                raise ValueError(f"source: {self._path} is too short")
+            skipped -= len(part)
+        rows = _read(self._file, self._path, self._header, max(0, end - first))
+        self._next = max(first, end)
+        return rows
+
+
+def _read(file: Any, path: str, header: Header, count: int) -> NDArray[Any]:
+    """Return the next ``count`` rows."""
+    rows: NDArray[Any] = np.empty((count, *header.shape[1:]), header.dtype)
+    view = rows.reshape(-1).view(np.uint8).data
+    done = 0
+    while done < len(view):
+        read = file.readinto(view[done:])
+        if not read:
+            raise ValueError(
+                f"source: {path} is too short: it must hold {header.shape} of {header.dtype}"
+            )
+        done += read
+    return rows
+
+
+class Opened(NamedTuple):
+    """An array of a file, and what lies beside it.
+
+    Attributes
+    ----------
+    values
+        What has a shape and a dtype, and gives rows.
+    lengths : ndarray or None
+        (N,) the valid steps of each row.
+    row_size : ndarray or None
+        (N,) how many rows make each sequence, if the sequences are stored one behind the other.
+    """
+
+    values: Any
+    lengths: NDArray[Any] | None = None
+    row_size: NDArray[Any] | None = None
+
+
+def open_npz(path: str, name: str | None) -> Opened:
+    """Return an array of an archive, and its lengths if they are there."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.namelist()
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"source: {path} is no .npz archive: {error}") from None
+    names = [each.removesuffix(".npy") for each in members if each.endswith(".npy")]
+    chosen = _chosen(path, names, name)
+    beside = {each: NpzRows(path, each)[:] for each in BESIDE if each in names}
+    return _opened(chosen, NpzRows(path, chosen), beside)
+
+
+def open_zarr(path: str, name: str | None) -> Opened:
+    """Return an array of Zarr, and the lengths beside it in a group, if they are there."""
+    zarr = import_zarr("source")
+    if not os.path.exists(path):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+    try:
+        found = zarr.open(path, mode="r")
+    except FileNotFoundError:
+        raise ValueError(f"source: {path} holds no Zarr array and no group") from None
+    if hasattr(found, "shape"):
+        if name is not None:
+            raise ValueError(f"name must be None, because {path} is an array and not a group")
+        return Opened(found)
+    names = sorted(found.array_keys())
+    chosen = _chosen(path, names, name)
+    beside = {each: np.asarray(found[each][:]) for each in BESIDE if each in names}
+    return _opened(chosen, found[chosen], beside)
+
+
+def _chosen(path: str, names: list[str], name: str | None) -> str:
+    """The array that is meant: the one with a name, the only one, or the one called X."""
+    if name is not None:
+        if name not in names:
+            raise ValueError(f"name: {path} has no array {name!r}; it has {shown_names(names)}")
+        return name
+    others = [each for each in names if each not in BESIDE]
+    if "X" in others:
+        return "X"
+    if len(others) != 1:
+        has = f"it has {shown_names(names)}" if names else "it has none"
+        raise ValueError(f"name must say which array of {path} to read; {has}")
+    return others[0]
+
+
+def _opened(chosen: str, values: Any, beside: dict[str, NDArray[Any]]) -> Opened:
+    return Opened(values) if chosen in BESIDE else Opened(values, **beside)
+
+
+def import_zarr(argument: str) -> Any:
+    """Return the package zarr, or raise with the way to get it."""
+    try:
+        import zarr
+    except ModuleNotFoundError as error:
+        if error.name != "zarr":
+            raise
+        raise ImportError(
+            f"{argument}: Zarr needs the package zarr; install it with  "
+            'pip install "pygru[zarr]"'
+        ) from None
+    return zarr
+
+
+def is_mapped(values: object) -> bool:
+    """Whether an array is memory-mapped from a file."""
+    return isinstance(values, np.ndarray) and next(_mappings(values), None) is not None
+
+
+def release(values: object) -> None:
+    """Let the system take back the memory of a mapped file; the values are read again.
+
+    Without this, the memory that a process seems to take grows with what it has read.
+    """
+    if not isinstance(values, np.ndarray) or not hasattr(mmap, "MADV_DONTNEED"):
+        return
+    for mapping, is_private in _mappings(values):
+        if not is_private:  # changes of a private mapping would be lost
+            with contextlib.suppress(OSError, ValueError):
+                mapping.madvise(mmap.MADV_DONTNEED)
+
+
+def _mappings(values: NDArray[Any]) -> Iterator[tuple[mmap.mmap, bool]]:
+    """Yield the mapping below an array, and whether it is private; or nothing."""
+    base: Any = values
+    is_private = False
+    while isinstance(base, np.ndarray):
+        is_private |= getattr(base, "mode", None) == "c"
+        base = base.base
+    if isinstance(base, mmap.mmap):
+        yield base, is_private
+
+
+def path_of(argument: str, value: Any) -> str | None:
+    """Return a path as text; None for what is no path."""
+    if isinstance(value, (str, os.PathLike)):
+        path = os.fspath(value)
+        if isinstance(path, bytes) or not path or "\0" in path:
+            raise ValueError(
+                f"{argument} must be a path as text, got {validation.shown(value)}"
+            )
+        return path
+    return None

@@ -1,0 +1,93 @@
+"""Writes predictions to an ``.npy`` file, which ``numpy.load(path, mmap_mode="r")`` maps.
+
+The file is written and not mapped, so that a full disk is an error and not the end of the
+process. It has its name when it is complete.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+
+from pygru.prediction.chunks import Chunk
+from pygru.prediction.predictors import Predictions
+from pygru.prediction.sinks import Outcome
+
+
+class NpyFile:
+    """An ``.npy`` file.
+
+    Parameters
+    ----------
+    path : str
+    """
+
+    kind = "npy"
+    folder: Path
+
+    def __init__(self, path: str) -> None:
+        self.path: str | None = path
+        self._file: Any = None
+
+    @property
+    def _unfinished(self) -> Path:
+        return self.folder / "data.npy"
+
+    def begin(self, outcome: Outcome, first: int) -> None:
+        """Open the unfinished file, or make it."""
+        if outcome.sequences is None:
+            raise ValueError(
+                "out: an .npy file needs to know how many sequences source has; use '.zarr', "
+                "'.parquet' or a function"
+            )
+        if outcome.is_ragged:
+            raise ValueError(
+                "out: an .npy file cannot hold predictions of different lengths; use '.zarr' "
+                "or '.parquet', or an array with room for the longest, such as numpy.lib."
+                f"format.open_memmap(path, 'w+', {outcome.dtype.name!r}, {outcome.shape})"
+            )
+        self._row_bytes = outcome.row_bytes
+        self._dtype = outcome.dtype
+        # Without a buffer: what a full disk did not take is not tried again by close().
+        self._file = open(self._unfinished, "r+b" if first else "w+b", buffering=0)  # noqa: SIM115
+        if first:
+            npy.read_magic(self._file)
+            npy.read_array_header_1_0(self._file)
+        else:
+            header = {
+                "descr": npy.dtype_to_descr(outcome.dtype),
+                "fortran_order": False,
+                "shape": outcome.shape,
+            }
+            npy.write_array_header_1_0(self._file, header)
+        self._begin = self._file.tell()
+
+    def write(self, chunk: Chunk, predictions: Predictions) -> None:
+        """Write some rows."""
+        self._file.seek(self._begin + chunk.first * self._row_bytes)
+        rows = np.ascontiguousarray(predictions, self._dtype)
+        if rows.size:
+            view = rows.reshape(-1).view(np.uint8).data
+            while view:
+                view = view[self._file.write(view) :]
+
+    def flush(self, done: int) -> None:
+        """Bring everything to the disk."""
+        os.fsync(self._file.fileno())
+
+    def finish(self) -> Any:
+        """Give the file its name; return it."""
+        assert self.path is not None
+        self.close()
+        os.replace(self._unfinished, self.path)
+        return self.path
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
