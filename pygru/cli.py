@@ -14,12 +14,14 @@ from collections.abc import Sequence
 from pygru.commands import about
 from pygru.commands.errors import (
     CommandError,
+    FailedElsewhere,
     InterruptedRun,
     UsageError,
     one_line,
 )
 from pygru.commands.options import parser_of_all
 from pygru.commands.output import give_up_output
+from pygru.commands.world import quiet_unless_first, refuse_many
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,15 +30,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):  # a name that the terminal cannot show is escaped
             stream.reconfigure(errors="backslashreplace")
     parser = parser_of_all()
-    options, unknown = parser.parse_known_args(arguments)
-    if unknown:
-        options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    with quiet_unless_first():
+        options, unknown = parser.parse_known_args(arguments)
+        if unknown:
+            options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     if options.version:
         options.run = about.version
     elif options.command is None:
         parser.print_usage(sys.stderr)
         return 2
     try:
+        if options.command not in ("train", "info"):
+            refuse_many(options.command)
         options.run(options)
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -46,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.parser.error(str(error))
     except KeyboardInterrupt:
         return _fail("interrupted", 130)
+    except FailedElsewhere as error:
+        return error.code
     except InterruptedRun as error:
         return _fail(one_line(error), 130)
     except Exception as error:

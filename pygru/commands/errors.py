@@ -13,6 +13,20 @@ class InterruptedRun(Exception):
     """Ctrl-C has ended a run that has written what it had."""
 
 
+class FailedElsewhere(Exception):
+    """A run has ended because another process of it has failed, which says why.
+
+    Parameters
+    ----------
+    code : int
+        The exit code.
+    """
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
 LONGEST = 1000  # characters of an error; a table may have a million names
 
 

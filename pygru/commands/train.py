@@ -3,6 +3,9 @@
 The last part of the table is the test: training never sees it. Everything that can be checked
 is checked before the training begins, the files to be written included. Ctrl-C during training
 keeps the best weights so far.
+
+Several processes that mpiexec has started train together. Each of them reads the table; the
+first one tests the forecaster and writes the files.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from pygru.commands import world
 from pygru.commands.errors import CommandError, InterruptedRun, UsageError
 from pygru.commands.output import ReportStream
 
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
     from pygru.commands.columns import Chosen
     from pygru.forecasting import Backtest, GRUForecaster
     from pygru.forecasting.panel import Panel
+    from pygru.train.ranks import Alone
 
 MODEL, HISTORY, PICTURE = "model.safetensors", "history.json", "forecast.png"
 
@@ -66,14 +71,14 @@ class Plan:
 
 def run(options: argparse.Namespace) -> None:
     """Run ``pygru train``; it writes its files also if nobody reads what it prints."""
-    if sys.stdout is None:
-        _run(options)
-        return
-    with contextlib.redirect_stdout(ReportStream(sys.stdout)):
-        _run(options)
+    ranks = world.team()
+    with world.together(ranks), contextlib.ExitStack() as output:
+        if sys.stdout is not None:
+            output.enter_context(contextlib.redirect_stdout(ReportStream(sys.stdout)))
+        _run(options, ranks)
 
 
-def _run(options: argparse.Namespace) -> None:
+def _run(options: argparse.Namespace, ranks: Alone) -> None:
     import pygru.forecasting  # noqa: F401 (first, since it says how to install pandas)
     from pygru.commands import report
     from pygru.commands.wording import FileWords
@@ -85,10 +90,12 @@ def _run(options: argparse.Namespace) -> None:
         panel = read_panel(chosen.frame, freq=options.freq, **chosen.arguments())
     plan = _plan(chosen, panel, options)
     draws = importlib.util.find_spec("matplotlib") is not None
-    paths = _outputs(Path(options.output), [MODEL, HISTORY] + [PICTURE] * draws, options.force)
+    paths = [Path(options.output) / name for name in [MODEL, HISTORY] + [PICTURE] * draws]
+    if ranks.is_main:
+        check_outputs(Path(options.output), paths, options.force)
     forecaster = _forecaster(options, plan.season)
     report.say_data(chosen, panel)
-    _say_plan(options, panel, plan)
+    _say_plan(options, panel, plan, ranks.size)
     report.say_files(paths, draws)
     print(flush=True)
     try:
@@ -97,10 +104,15 @@ def _run(options: argparse.Namespace) -> None:
                 plan.rows[plan.before],
                 freq=options.freq,
                 validation_size=plan.validation_size,
+                comm=ranks,
                 **chosen.arguments(),
             )
+            if not ranks.is_main:
+                return
             backtest = forecaster.backtest(plan.rows, start=plan.start)
     except KeyboardInterrupt:
+        if not ranks.is_main:
+            raise
         _keep_the_best(forecaster, paths)
     _say_result(forecaster, backtest, options.horizon)
     _write(forecaster, backtest, panel, plan, paths)
@@ -191,8 +203,8 @@ def _timeline(panel: Panel) -> Any:
     return index[index <= end]
 
 
-def _outputs(folder: Path, names: Sequence[str], force: bool) -> list[Path]:
-    """The files to write, after checking that each of them can be written.
+def check_outputs(folder: Path, paths: Sequence[Path], force: bool) -> None:
+    """Raise unless each of the files can be written.
 
     A folder that is not there is made when there is something to write.
     """
@@ -201,13 +213,11 @@ def _outputs(folder: Path, names: Sequence[str], force: bool) -> list[Path]:
         raise CommandError(f"{there} is not a folder")
     if not os.access(there, os.W_OK):
         raise CommandError(f"{there} is not writable")
-    paths = [folder / name for name in names]
     for path in paths:
         if path.is_dir():
             raise CommandError(f"{path} is a folder; use --output FOLDER")
         if path.exists() and not force:
             raise CommandError(f"{path} exists; use --force to replace it, or --output FOLDER")
-    return paths
 
 
 def _forecaster(options: argparse.Namespace, season: int | None) -> GRUForecaster:
@@ -233,7 +243,7 @@ def _forecaster(options: argparse.Namespace, season: int | None) -> GRUForecaste
     )
 
 
-def _say_plan(options: argparse.Namespace, panel: Panel, plan: Plan) -> None:
+def _say_plan(options: argparse.Namespace, panel: Panel, plan: Plan, processes: int) -> None:
     """Print the parts, the model, and how long training will take."""
     from pygru.commands.report import about, counted, say, stamp
 
@@ -251,12 +261,13 @@ def _say_plan(options: argparse.Namespace, panel: Panel, plan: Plan) -> None:
         f"{counted(options.horizon, 'step')} ahead, {text}" + _levels(options.quantiles),
     )
     layers = f"{options.layers} layers of " if options.layers > 1 else ""
-    seconds = options.epochs * _seconds_of_an_epoch(options, panel, plan)
+    seconds = options.epochs * _seconds_of_an_epoch(options, panel, plan) / processes
+    together = f" on {processes} processes" if processes > 1 else ""
     say(
         "model",
         f"GRU, {layers}{options.hidden_size} units; at most "
-        f"{counted(options.epochs, 'epoch')}, {about(seconds)}; fewer if the validation error "
-        "stops falling",
+        f"{counted(options.epochs, 'epoch')}{together}, {about(seconds)}; fewer if the "
+        "validation error stops falling",
     )
 
 

@@ -129,7 +129,7 @@ cdef enum:
     # What a rank comes to a meeting for.
     FAILED = 0
     TALK = 1
-    STEP = 2
+    STEP = 2  # 3 is to leave, which needs no second part
 
 
 def meet(comm, report, table, bytes message, arrays):
@@ -188,6 +188,39 @@ def meet(comm, report, table, bytes message, arrays):
     if steps and weight > 0:
         _average(comm, rows, weight, arrays)
     return None
+
+
+cdef class Together:
+    """A block that all ranks of a team leave together, with an exception or without.
+
+    Whatever ends the block, ``team.leave`` is called until it has come to its end. If Ctrl-C
+    could stop this, the other ranks would wait for ever. Of blocks inside one another only the
+    outermost one does something.
+    """
+
+    cdef object team
+
+    def __init__(self, team):
+        self.team = team
+
+    def __enter__(self):
+        if self.team.depth == 0:
+            self.team.begin()
+        self.team.depth += 1
+
+    def __exit__(self, kind, error, traceback):
+        cdef BaseException interrupt = None
+        self.team.depth -= 1
+        if self.team.depth:
+            return
+        while True:
+            try:
+                self.team.leave(error if interrupt is None else interrupt)
+                break
+            except KeyboardInterrupt as second:
+                interrupt = second
+        if interrupt is not None and error is None:
+            raise interrupt
 
 
 cdef _average(comm, list rows, double weight, tuple arrays):

@@ -16,7 +16,7 @@ import functools
 import hashlib
 import pickle
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import numpy as np
@@ -33,7 +33,7 @@ from pygru.typing import Integers
 STEPS_BETWEEN_CHECKS = 100
 
 # What a rank comes to a meeting for, as in pygru/core/_uninterrupted.pyx.
-FAILED, TALK, STEP = range(3)
+FAILED, TALK, STEP, LEAVE = range(4)
 
 # The numbers in a report. The first four are known to _uninterrupted.pyx.
 COLUMNS = (
@@ -86,14 +86,18 @@ class Alone:
     rank, size = 0, 1
 
     @property
+    def first_failed(self) -> int | None:
+        """The first rank that has failed, if others have to be told of a failure."""
+        return None
+
+    @property
     def is_main(self) -> bool:
         """Whether this rank writes files and shows how far training is."""
         return self.rank == 0
 
-    @contextmanager
-    def together(self) -> Iterator[None]:
+    def together(self) -> AbstractContextManager[None]:
         """A block that ends on all ranks if it ends by an exception on one of them."""
-        yield
+        return nullcontext()
 
     @contextmanager
     def own_noise(self, generators: Sequence[np.random.Generator]) -> Iterator[None]:
@@ -149,37 +153,40 @@ class Ranks(Alone):
         self.comm = comm
         self.rank, self.size = comm.Get_rank(), comm.Get_size()
         self._table = np.zeros((self.size, len(COLUMNS)))
-        self._depth = 0  # of blocks of `together`, one inside another
-        self._is_over = False  # whether all ranks know that the outermost of them has failed
+        self.depth = 0  # of blocks of `together`, one inside another
         self._buffers: _Buffers | None = None
 
-    @contextmanager
-    def together(self) -> Iterator[None]:
+    def together(self) -> AbstractContextManager[None]:
         """A block that ends on all ranks if it ends by an exception on one of them."""
-        if self._depth == 0:
-            self._is_over = False
-        self._depth += 1
-        try:
-            yield
-            if self._depth == 1:
-                self.gather(None)  # the others may still fail
-        except BaseException as error:
-            if self._depth == 1 and not self._is_over:
-                self._say_failed(error)
-            raise
-        finally:
-            self._depth -= 1
+        return _uninterrupted.Together(self)
 
-    def _say_failed(self, error: BaseException) -> None:
-        """Come to the next meeting of the others with an error of this rank."""
+    def begin(self) -> None:
+        """Begin a block, which no meeting has ended yet."""
+        self._table[:] = TALK
+
+    def leave(self, error: BaseException | None) -> None:
+        """Come to the last meeting of a block, with the error of this rank if there is one.
+
+        Where all ranks have come to it already there is none. That is read from the table of
+        the last meeting, since Ctrl-C may have come before Python code has looked at it.
+        """
+        kinds = self._column("kind")
+        if FAILED in kinds or set(kinds) == {LEAVE}:
+            return
+        if error is None:
+            self._meet(b"", None, kind=LEAVE)
+            return
         text = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        message = _pickled((isinstance(error, KeyboardInterrupt), text))
-        self._table[:] = STEP
-        while self._table[self.rank, 0] != FAILED:
-            try:
-                self._meet(message, None, kind=FAILED)
-            except KeyboardInterrupt:  # before the meeting, or after it
-                continue
+        is_interrupt = any(
+            isinstance(each, KeyboardInterrupt) for each in (error, error.__context__)
+        )
+        self._meet(_pickled((is_interrupt, text)), None, kind=FAILED)
+
+    @property
+    def first_failed(self) -> int | None:
+        """The first rank that the last meeting has heard to have failed, or None."""
+        kinds = self._column("kind")
+        return kinds.index(FAILED) if FAILED in kinds else None
 
     def _meet(
         self, message: bytes, buffers: tuple[Any, ...] | None, *, kind: int, **numbers: float
@@ -203,11 +210,9 @@ class Ranks(Alone):
                 self.fail(KeyboardInterrupt(f"rank {failed} was interrupted"))
             self.fail(RankError(f"rank {failed} has stopped: {text}"))
         if any(other != kind for other in kinds):
-            listed = ", ".join(
-                f"rank {rank} {'makes a step' if kind == STEP else 'does not'}"
-                for rank, kind in enumerate(kinds[:8])
-            )
-            self.fail(RuntimeError(f"ranks diverged: {listed}"))
+            what = {STEP: "makes a step", LEAVE: "has ended", TALK: "is between two steps"}
+            listed = [f"rank {rank} {what[int(each)]}" for rank, each in enumerate(kinds[:8])]
+            self.fail(RuntimeError(f"ranks diverged: {', '.join(listed)}"))
 
     def _column(self, name: str) -> list[float]:
         column: list[float] = self._table[:, COLUMNS.index(name)].tolist()
@@ -215,7 +220,6 @@ class Ranks(Alone):
 
     def fail(self, error: BaseException) -> NoReturn:
         """Raise an error that all ranks raise here."""
-        self._is_over = True
         raise error
 
     def gather(self, value: Value) -> list[Value]:
