@@ -111,6 +111,9 @@ def test_show_config_has_its_keys(capsys):
         "kernels",
         "threading",
         "threads",
+        "threads_from",
+        "limits",
+        "mpi",
     }
     assert values["engine"] in ("simd", "blas")
     assert set(values["blas"]) == {
@@ -120,6 +123,8 @@ def test_show_config_has_its_keys(capsys):
         "threading_layer",
         "int_bytes",
     }
+    assert set(values["limits"]) == {"affinity", "quota", "ranks", "openmp"}
+    assert set(values["mpi"]) == {"rank", "ranks_on_node"}
     assert pygru.show_config() is None
     assert "int_bytes" in capsys.readouterr().out
     with pytest.raises(ValueError, match="mode must be 'stdout' or 'dicts'"):

@@ -30,10 +30,15 @@ def config() -> dict[str, Any]:
         Keys ``pygru``, ``python``, ``numpy``, ``scipy`` (versions), ``compiler``, ``openmp``
         (with ``enabled`` and ``date``), ``blas`` (with ``library``, ``version``, ``core``,
         ``threading_layer`` and ``int_bytes``), ``engine``, ``kernels`` (the instruction set in
-        use), ``threading`` ("pool" or "openmp") and ``threads``.
+        use), ``threading`` ("pool" or "openmp"), ``threads``, ``threads_from`` (the setting or
+        limit that the number of threads comes from), ``limits`` (the most threads by
+        ``affinity``, ``quota``, ``ranks`` and ``openmp``, each None without a limit) and
+        ``mpi`` (with ``rank`` and ``ranks_on_node`` as the launcher of MPI tells them, else
+        None).
     """
     from importlib import metadata  # its import takes longer than that of pygru's core
 
+    launch = threads.LAUNCH
     date, used = _core.openmp_version(), backend.current()
     return {
         "pygru": metadata.version("pygru"),
@@ -47,6 +52,12 @@ def config() -> dict[str, Any]:
         "kernels": used.kernels.name,
         "threading": used.threading,
         "threads": threads.get_num_threads(),
+        "threads_from": threads.reason(),
+        "limits": threads.limits(),
+        "mpi": {
+            "rank": launch.rank if launch else None,
+            "ranks_on_node": launch.ranks_on_node if launch else None,
+        },
     }
 
 
@@ -77,5 +88,5 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
     for key, value in values.items():
         if isinstance(value, dict):
             value = ", ".join(f"{name} {item}" for name, item in value.items())
-        print(f"{key:<10} {value}")
+        print(f"{key:<12} {value}")
     return None

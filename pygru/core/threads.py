@@ -2,8 +2,9 @@
 
 The number of threads never changes a result. A call asks, in this order: its own
 ``n_threads`` argument, the innermost ``pygru.num_threads`` block, ``pygru.set_num_threads``,
-``PYGRU_NUM_THREADS``, and then what OpenMP (``OMP_NUM_THREADS``), the CPU affinity and the
-container's CPU quota allow. The core uses fewer where several were slower than one lately.
+``PYGRU_NUM_THREADS``, and then what OpenMP (``OMP_NUM_THREADS``), the CPU affinity, the
+container's CPU quota and the other ranks of MPI on the node allow. The core uses fewer where
+several were slower than one lately.
 """
 
 import contextlib
@@ -21,7 +22,7 @@ from typing import TYPE_CHECKING, Self, SupportsIndex
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
-from pygru.core import _core
+from pygru.core import _core, launcher
 from pygru.core._uninterrupted import BlasLimit, Setting
 from pygru.core.validation import shown, type_name
 
@@ -137,36 +138,90 @@ def _from_environment() -> int | None:
     return None
 
 
-def _openmps_limit() -> int:
-    """OMP_NUM_THREADS in a build without OpenMP, which would read it; else MOST_THREADS."""
+def _openmps_variable() -> int | None:
+    """The number in OMP_NUM_THREADS for the outermost region, or None."""
     outermost = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    if _core.openmp_version() or not re.fullmatch("[0-9]{1,9}", outermost):
-        return MOST_THREADS
-    return int(outermost) or MOST_THREADS
+    return int(outermost) or None if re.fullmatch("[0-9]{1,9}", outermost) else None
 
 
+def _share_of_ranks() -> int | None:
+    """The fair share of this rank of MPI in the CPUs of its node, or None.
+
+    Someone who sets OMP_NUM_THREADS has thought of the other ranks.
+    """
+    if LAUNCH is None or _OPENMPS_VARIABLE:
+        return None
+    cpus = launcher.cpus_on_node(os.environ)
+    return max(1, min(cpus, _QUOTA or cpus) // LAUNCH.ranks_on_node)
+
+
+LAUNCH = launcher.launch(os.environ)
 _ENVIRONMENT = _from_environment()
 _QUOTA = _cgroup_quota()
-_OPENMPS_LIMIT = _openmps_limit()
+_OPENMPS_VARIABLE = _openmps_variable()
+_SHARE = _share_of_ranks()
+
+
+def limits() -> dict[str, int | None]:
+    """The most threads by CPU affinity, quota, ranks on this node and OpenMP; None: no limit.
+
+    A launcher that binds its ranks to CPUs has made the affinity narrow already, so it is not
+    divided among the ranks again. The number of a build with OpenMP includes OMP_NUM_THREADS.
+    """
+    openmp = _core.available_threads()
+    if not _core.openmp_version():
+        openmp = min(openmp, _OPENMPS_VARIABLE or openmp)
+    has_affinity = hasattr(os, "sched_getaffinity")
+    return {
+        "affinity": len(os.sched_getaffinity(0)) if has_affinity else None,
+        "quota": _QUOTA,
+        "ranks": _SHARE,
+        "openmp": openmp,
+    }
 
 
 def available() -> int:
-    """The available threads: the least of OpenMP's limit, the CPU affinity and the quota."""
-    limits = [_core.available_threads(), _QUOTA or MOST_THREADS, _OPENMPS_LIMIT, MOST_THREADS]
-    if hasattr(os, "sched_getaffinity"):
-        limits.append(len(os.sched_getaffinity(0)))
-    return max(1, min(limits))
+    """The available threads: the least of all limits."""
+    return max(1, min(MOST_THREADS, *filter(None, limits().values())))
+
+
+def _wanted(n_threads: SupportsIndex | None) -> tuple[SupportsIndex | None, str]:
+    """The setting that counts, and its name; None if there is none."""
+    settings = {
+        "n_threads": n_threads,
+        "pygru.num_threads": _in_block.get(),
+        "pygru.set_num_threads": _process_wide,
+        "PYGRU_NUM_THREADS": _ENVIRONMENT,
+    }
+    for name, wanted in settings.items():
+        if wanted is not None:
+            return wanted, name
+    return None, ""
 
 
 def resolve(n_threads: SupportsIndex | None) -> int:
     """Return the number of threads that an ``n_threads`` argument stands for."""
-    for wanted in (n_threads, _in_block.get(), _process_wide, _ENVIRONMENT):
-        if wanted is not None:
-            wanted = _check(wanted)
-            if wanted < 0:
-                wanted = max(1, available() + 1 + wanted)
-            return min(wanted, MOST_THREADS)
-    return available()
+    wanted, _ = _wanted(n_threads)
+    if wanted is None:
+        return available()
+    count = _check(wanted)
+    if count < 0:
+        count = max(1, available() + 1 + count)
+    return min(count, MOST_THREADS)
+
+
+def reason() -> str:
+    """Say what the number of threads of a call comes from: a setting, or the least limit."""
+    _, name = _wanted(None)
+    if name:
+        return name
+    least = [name for name, limit in limits().items() if limit == available()]
+    name = least[0] if least else "most"
+    openmp = "OMP_NUM_THREADS" if _OPENMPS_VARIABLE else "OpenMP"
+    words = {"openmp": openmp, "most": f"at most {MOST_THREADS}"}
+    if LAUNCH is not None:
+        words["ranks"] = f"ranks on this node: {LAUNCH.ranks_on_node}"
+    return words.get(name, name)
 
 
 def threads_for(n_threads: SupportsIndex | None, sizes: Mapping[str, int]) -> int:
