@@ -15,6 +15,7 @@ from pygru.train.callbacks import Callback
 from pygru.train.datasets import Batch
 from pygru.train.history import History
 from pygru.train.progress import ProgressBar
+from pygru.train.scan import fingerprint_of
 from pygru.train.trainer import Trainer
 from pygru.typing import Integers
 
@@ -43,6 +44,12 @@ class WindowData:
         """Return the windows from ``first`` to ``end``."""
         return WindowData(self.windows, self.origins.take(slice(first, end)))
 
+    def fingerprint(self) -> str:
+        """A hash of the targets before scaling and of the places of the windows."""
+        rows = self.origins.rows
+        values = self.windows.stack.values[rows[0] : rows[-1] + 1] if len(rows) else rows
+        return fingerprint_of([(values, None), (rows, None)])
+
     def largest(self, index: Integers) -> str:
         """Say which is the largest number of the windows of ``index``."""
         batch = self.take(index)
@@ -69,7 +76,7 @@ def train(
         "batch_size": min(batch_size, len(data)),
         "bptt_steps": None,
         "shuffle": True,
-        "data": "",
+        "data": data.fingerprint(),
     }
     work: Any = trainer  # it takes Data, and WindowData has what it needs of them
     with trainer._working():

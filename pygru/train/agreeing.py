@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pygru.core.atomic import attributes, commit
+from pygru.train.batches import BatchStream
 from pygru.train.descriptions import describe_optimizer, first_difference
 from pygru.train.position import Position
 from pygru.train.ranks import Alone
@@ -24,6 +25,18 @@ OTHER_DATA = (
     "that is mapped into memory each rank reads only its share), or a function that yields "
     "the batches of this rank"
 )
+
+
+def ends_of(data: Any) -> list[str]:
+    """Return what tells the first and the last sample from others.
+
+    Each rank has read only its share of all samples, so ranks whose data differ would not be
+    found without this.
+    """
+    if isinstance(data, BatchStream):
+        return []
+    last = len(data) - 1
+    return [data.part(first, first + 1).fingerprint() for first in (0, last)]
 
 
 def refuse_other_trainers(team: Alone, trainer: Trainer, plan: Mapping[str, Any]) -> None:
@@ -49,12 +62,12 @@ def refuse_other_trainers(team: Alone, trainer: Trainer, plan: Mapping[str, Any]
         "frozen": list(trainer.model.frozen_parts),
         **plan,
     }
-    first, *others = team.gather(own)
+    first, *others = team.gather(own, "the beginning of fit")
     for rank, other in enumerate(others, 1):
         place = first_difference(first, other, where=("on rank 0", f"on rank {rank}"))
         if place is None:
             continue
-        if first["samples"] != other["samples"] or first["data"] != other["data"]:
+        if any(first[name] != other[name] for name in ("samples", "data", "ends")):
             place = OTHER_DATA.format(rank=rank)
         team.fail(ValueError(f"all ranks need the same trainer and arguments: {place}"))
 
@@ -69,7 +82,7 @@ def take_over(team: Alone, trainer: Trainer, position: Position) -> Position:
         told = callbacks if state.is_resumed else []
         plain = state.to_plain(told, {}, trainer._setup)
         sent = trainer.model.state_dict(), plain, state.is_resumed
-    parameters, plain, is_resumed = team.from_main(sent)  # type: ignore[misc]
+    parameters, plain, is_resumed = team.from_main(sent, "the state of the first rank")  # type: ignore[misc]
     if not team.is_main:
         told = callbacks if is_resumed else []
         rest: dict[str, Any] = {"is_resumed": is_resumed}

@@ -14,7 +14,7 @@ from pygru.data.padding import as_sequences
 from pygru.nn.step_flags import StepFlags
 from pygru.train.left_out import Replaced, checked_flags, first_counted, without_steps
 from pygru.train.sample_weights import checked_weights
-from pygru.train.scan import Samples, fingerprint_of
+from pygru.train.scan import WHOLE, Samples, Share, fingerprint_of
 from pygru.train.stored import StoredArray, as_samples, is_stored
 from pygru.train.values import check_finite, check_range, check_tokens
 from pygru.typing import Booleans, Floats, Integers
@@ -182,24 +182,25 @@ class Dataset:
         """Use other targets of the same shape, such as the numbers of labels."""
         self.y = y
 
-    def check(self, expected: Expected) -> None:
+    def check(self, expected: Expected, share: Share = WHOLE) -> None:
         """Raise ValueError if the data contain what a model or a loss cannot accept."""
         X, y = self._parts
         if expected.tokens is not None:
-            check_tokens(*X, expected.tokens)
-        check_finite(*X, has_steps=self._has_steps)
+            check_tokens(*X, expected.tokens, share)
+        check_finite(*X, share, has_steps=self._has_steps)
         for part in (X, y) if expected.y_is_in_range else (X,):
-            check_range(*part, expected.dtype)
+            check_range(*part, expected.dtype, share)
 
-    def fingerprint(self) -> str:
-        """A hash of all that is read, in hexadecimal."""
-        parts = [fingerprint_of(samples, lengths).hex() for _, samples, lengths in self._parts]
-        if self.weights is not None:
-            parts.append(fingerprint_of(self.weights, None).hex())
-        for flags in self.flags:
-            if flags is not None:
-                parts.append(fingerprint_of(flags, None).hex())
-        return "".join(parts)
+    def fingerprint(self, share: Share = WHOLE) -> str:
+        """A hash of all that is read, in hexadecimal; each rank reads its share."""
+        return fingerprint_of(self.read, share)
+
+    @property
+    def read(self) -> list[tuple[Samples, Integers | None]]:
+        """All that is read, and how many steps of each sample are; None for all of them."""
+        read = [(samples, lengths) for _, samples, lengths in self._parts]
+        others = [self.weights, *self.flags]
+        return [*read, *((each, None) for each in others if each is not None)]
 
     def largest(self, index: Integers) -> str:
         """Say which is the largest number that is read of the samples of ``index``."""
@@ -375,14 +376,14 @@ class PairDataset:
         """The targets, and how many steps of each are read, None for all."""
         return self._target.read_targets
 
-    def check(self, expected: Expected) -> None:
+    def check(self, expected: Expected, share: Share = WHOLE) -> None:
         """Raise ValueError if the data contain what a model or a loss cannot accept."""
-        self._source.check(expected)
-        self._target.check(expected._replace(tokens=expected.target_tokens))
+        self._source.check(expected, share)
+        self._target.check(expected._replace(tokens=expected.target_tokens), share)
 
-    def fingerprint(self) -> str:
-        """A hash of all that is read, in hexadecimal."""
-        return self._source.fingerprint() + self._target.fingerprint()
+    def fingerprint(self, share: Share = WHOLE) -> str:
+        """A hash of all that is read, in hexadecimal; each rank reads its share."""
+        return fingerprint_of([*self._source.read, *self._target.read], share)
 
     def largest(self, index: Integers) -> str:
         """Say which is the largest number that is read of the samples of ``index``."""

@@ -130,7 +130,7 @@ class TrainingLoop:
 
     def is_stopped(self) -> bool:
         """Whether training ends before the next epoch, because any rank says so."""
-        self.state.stop = any(self.team.gather(self.state.stop))
+        self.state.stop = any(self.team.gather(self.state.stop, "the end of an epoch"))
         return self.state.stop
 
     def end(self, callbacks: Sequence[Callback]) -> None:
@@ -242,7 +242,9 @@ class TrainingLoop:
         for number in itertools.count():
             data = next(parts, None)
             own = own if data is None else digest_of(data, own)
-            digests, has_one = zip(*self.team.gather((own, data is not None)), strict=True)
+            digests, has_one = zip(
+                *self.team.gather((own, data is not None), "a batch"), strict=True
+            )
             if not any(has_one):
                 break
             seen = combined(digests)
@@ -261,7 +263,7 @@ class TrainingLoop:
             "epoch": position.epoch,
             "loss": mean(position.total, position.weight),
             "learning_rate": self.state.optimizer.next_learning_rate,
-            "seconds": self.team.from_main(seconds),
+            "seconds": self.team.from_main(seconds, "the end of the batches"),
             "sequences": position.sequences,
         }
         record |= self.measure.metrics_of(self.state.outputs(position))
@@ -324,7 +326,11 @@ class TrainingLoop:
             event=Event("on_batch_end", (whole.loss, whole.predictions), set()),
         )
         if self.measure.collector is not None:
-            rows = [each for each in team.gather(trained.rows) if each is not None]
+            rows = [
+                each
+                for each in team.gather(trained.rows, "the metrics of a batch")
+                if each is not None
+            ]
             following = state.keep(rows[0] if len(rows) == 1 else joined(rows), following)
         state.expect(following)
         state.optimizer.step(model)

@@ -86,7 +86,9 @@ class Measure:
                 if self.collector is not None:
                     parts.append(self.collector.rows(prediction, y, lengths, weights, mask))
         own = (total, total_weight, joined(parts) if parts else None, is_empty)
-        totals, weights, rows, empty = zip(*self.team.gather(own), strict=True)
+        totals, weights, rows, empty = zip(
+            *self.team.gather(own, "the end of validation"), strict=True
+        )
         if all(empty) and isinstance(data, BatchStream):
             raise data.no_batch(0)
         measured = self.metrics_of([each for each in rows if each is not None])

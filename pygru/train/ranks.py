@@ -104,11 +104,20 @@ class Alone:
         """A block in which each rank draws other numbers, and after which all agree again."""
         yield
 
-    def gather(self, value: Value) -> list[Value]:
-        """Return the values of all ranks, in their order; a value can be pickled."""
+    def gather(self, value: Value, topic: str) -> list[Value]:
+        """Return the values of all ranks, in their order.
+
+        Parameters
+        ----------
+        value
+            What can be pickled.
+        topic : str
+            What it is, in words. Ranks that have come for something else do not understand one
+            another, so that is an error on all of them.
+        """
         return [value]
 
-    def from_main(self, value: Value) -> Value:
+    def from_main(self, value: Value, topic: str) -> Value:
         """Return the value of the first rank."""
         return value
 
@@ -222,14 +231,24 @@ class Ranks(Alone):
         """Raise an error that all ranks raise here."""
         raise error
 
-    def gather(self, value: Value) -> list[Value]:
-        """Return the values of all ranks, in their order; a value can be pickled."""
-        return [pickle.loads(text) for text in self._meet(_pickled(value), None, kind=TALK)]
+    def gather(self, value: Value, topic: str) -> list[Value]:
+        """Return the values of all ranks, in their order; see :meth:`Alone.gather`."""
+        texts = self._meet(_pickled((topic, value)), None, kind=TALK)
+        said = [pickle.loads(text) for text in texts]
+        for rank, (other, _) in enumerate(said):
+            if other != said[0][0]:
+                self.fail(
+                    RuntimeError(
+                        "ranks diverged: all ranks need the same program, data and arguments; "
+                        f"rank 0 has come to {said[0][0]}, rank {rank} to {other}"
+                    )
+                )
+        return [each for _, each in said]
 
-    def from_main(self, value: Value) -> Value:
+    def from_main(self, value: Value, topic: str) -> Value:
         """Return the value of the first rank."""
-        message = _pickled(value) if self.is_main else b""
-        first: Value = pickle.loads(self._meet(message, None, kind=TALK)[0])
+        values: list[Any] = self.gather(value if self.is_main else None, topic)
+        first: Value = values[0]
         return first
 
     def share(self, samples: Integers) -> Integers:
@@ -244,7 +263,7 @@ class Ranks(Alone):
 
     def states_of_all(self, states: Any) -> Any:
         """Return the states of all ranks in a list; None stays None."""
-        everyone = self.gather(states)
+        everyone = self.gather(states, "the end of a window")
         return None if all(each is None for each in everyone) else everyone
 
     def own_states(self, states: Any) -> Any:
@@ -331,7 +350,7 @@ class Ranks(Alone):
 
     def fail_of_first(self, error: Exception, *, is_reason: bool) -> NoReturn:
         """Raise on all ranks the error of the first one that is the reason for it."""
-        errors = self.gather((is_reason, type(error), str(error)))
+        errors = self.gather((is_reason, type(error), str(error)), "a loss that is not finite")
         _, kind, text = next((each for each in errors if each[0]), errors[0])
         self.fail(kind(text))
 

@@ -32,7 +32,7 @@ from pygru.train.loss_kinds import (
     is_one_to_one,
     kind_of,
 )
-from pygru.train.scan import blocks_of
+from pygru.train.scan import WHOLE, Share, blocks_of
 
 
 class Reader:
@@ -47,6 +47,8 @@ class Reader:
         The labels of the model's columns, if they are known.
     bptt_steps : int or None
         As for :meth:`Trainer.fit`.
+    share : Share
+        The part of the data whose values this rank checks.
 
     Attributes
     ----------
@@ -60,11 +62,13 @@ class Reader:
         loss: Loss | None,
         classes: NDArray[Any] | None = None,
         bptt_steps: int | None = None,
+        share: Share = WHOLE,
     ) -> None:
         self.model = model
         self.loss = loss
         self.classes = classes
         self.bptt_steps = bptt_steps
+        self.share = share
         # Of a stream only the first batch is tried; the axes and the columns of its prediction.
         self._is_stream = False
         self._tried: tuple[int, int] | None = None
@@ -108,7 +112,7 @@ class Reader:
         sizes = {
             "samples": len(data),
             "batch_size": batch_size_for(batch_size, len(data)),
-            "data": data.fingerprint(),
+            "data": data.fingerprint(self.share),
         }
         return data, held_out, sizes
 
@@ -181,7 +185,7 @@ class Reader:
             data.check_targets_per_step()
         if self._takes_labels and y is not None:
             self._translate(data, names[1], learns=learns)
-        data.check(_expected(self.model, self.loss))
+        data.check(_expected(self.model, self.loss), self._share_now)
         with np.errstate(over="ignore", invalid="ignore"):
             self._try(data, names[1], learns=learns)
         return data
@@ -204,7 +208,7 @@ class Reader:
             return None
         # A tuple is (X, y); a list of tuples holds batches, as it does for X.
         if not isinstance(validation_data, tuple) and gives_batches(validation_data, None):
-            return Reader(self.model, self.loss, self.classes).stream(
+            return Reader(self.model, self.loss, self.classes, share=self.share).stream(
                 validation_data, "validation"
             )
         if (
@@ -215,8 +219,13 @@ class Reader:
                 "validation must be a tuple (X, y) or (X, y, lengths[, sample_weight[, mask[, "
                 f"reset]]]), got {type_and_length(validation_data)}"
             )
-        other = Reader(self.model, self.loss, self.classes)
+        other = Reader(self.model, self.loss, self.classes, share=self.share)
         return other.read(*_entries(validation_data), **_names_in("validation"))
+
+    @property
+    def _share_now(self) -> Share:
+        """The part of the data to check: all of a batch that a user makes on this rank."""
+        return WHOLE if self._is_stream else self.share
 
     # ---- labels ----------------------------------------------------------------------------
 
@@ -299,7 +308,7 @@ class Reader:
         samples, lengths = data.read_targets
         look = functools.partial(check_targets, self.loss, classes=columns, name=name)
         try:
-            for block in blocks_of(samples, lengths):
+            for block in blocks_of(samples, lengths, self._share_now):
                 look(block.values)
         except (TypeError, ValueError):
             look(samples, lengths=lengths)  # slower, but it knows the place

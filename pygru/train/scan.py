@@ -8,7 +8,7 @@ stand in the user's data.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -23,6 +23,33 @@ BLOCK = 2**20  # bytes
 Samples: TypeAlias = NDArray[Any] | list[NDArray[Any]]
 
 
+#: What tells the blocks of some samples from others, for each of several kinds of samples.
+Described: TypeAlias = list[list[bytes]]
+
+
+class Share(NamedTuple):
+    """The part of the blocks that this rank looks at, and how it tells the others.
+
+    Attributes
+    ----------
+    rank, size : int
+    gather : callable
+        Returns the values of all ranks for that of each.
+    """
+
+    rank: int = 0
+    size: int = 1
+    gather: Callable[[Described], list[Described]] = lambda own: [own]
+
+    def of(self, items: list[int]) -> slice:
+        """Return the place of this rank's items: consecutive ones."""
+        count = len(items)
+        return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
+
+
+WHOLE = Share()
+
+
 class Block(NamedTuple):
     """Some consecutive samples, their steps one behind the other."""
 
@@ -32,11 +59,13 @@ class Block(NamedTuple):
     steps: Integers | None  # how many rows of ``values`` each sample has; None: one each
 
 
-def blocks_of(samples: Samples, lengths: Integers | None) -> Iterator[Block]:
-    """Cut samples into blocks; the cuts depend on what is read only.
+def blocks_of(
+    samples: Samples, lengths: Integers | None, share: Share = WHOLE
+) -> Iterator[Block]:
+    """Cut samples into blocks, and yield a share of them; nothing else is read.
 
-    ``lengths`` are the steps that are read of each sample; None where all is read. Samples of
-    a list have all to be read.
+    The cuts depend on what is read only. ``lengths`` are the steps that are read of each
+    sample; None where all is read. Samples of a list have all to be read.
     """
     steps: Integers | None = None
     if isinstance(samples, list):
@@ -48,11 +77,10 @@ def blocks_of(samples: Samples, lengths: Integers | None) -> Iterator[Block]:
     else:
         sizes = np.full(len(samples), samples[:1].nbytes)
     blocks = np.cumsum(sizes) // BLOCK  # which block each sample is in
-    ends = np.searchsorted(blocks, np.unique(blocks), "right")
-    first = 0
-    for end in ends.tolist():
+    ends: list[int] = np.searchsorted(blocks, np.unique(blocks), "right").tolist()
+    own = share.of(ends)
+    for first, end in zip([0, *ends][own], ends[own], strict=True):
         yield _block(samples, steps, first, end)
-        first = end
 
 
 def _block(samples: Samples, steps: Integers | None, first: int, end: int) -> Block:
@@ -104,19 +132,44 @@ def first_problem(name: str, samples: Samples, block: Block, wrong: Booleans) ->
     return Problem(index, place, value, tuple(at))
 
 
-def fingerprint_of(samples: Samples, lengths: Integers | None) -> bytes:
-    """A hash of all that is read of the samples: values, types, shapes and lengths.
+def fingerprint_of(
+    read: Sequence[tuple[Samples, Integers | None]], share: Share = WHOLE
+) -> str:
+    """Hashes of all that is read of some samples: values, types, shapes and lengths.
 
-    The core's fingerprint reads memory nearly as fast as that allows; it is one number for
-    every block, and these are hashed.
+    Every rank reads its share, and gets the hashes of the whole. The core's fingerprint reads
+    memory nearly as fast as that allows; it is one number for every block, and these are
+    hashed.
+
+    Parameters
+    ----------
+    read : sequence of tuple
+        Samples and their lengths, as for :func:`blocks_of`; each has a hash of its own.
+    share : Share
+        The part of the samples that this rank reads.
+
+    Returns
+    -------
+    str
+        The hashes one after the other, in hexadecimal.
     """
-    total = hashlib.blake2b(digest_size=16)
-    for block in blocks_of(samples, lengths):
-        values = np.ascontiguousarray(block.values)
-        total.update(f"{values.dtype.str} {values.shape} {block.samples} ".encode())
-        if values.size:
-            data = values.reshape(-1).view(np.uint8)
-            total.update(_weights.fingerprint(data).to_bytes(8, "little"))
-        if block.steps is not None:
-            total.update(np.ascontiguousarray(block.steps, np.int64).tobytes())
-    return total.digest()
+    own = [[_described(block) for block in blocks_of(*each, share)] for each in read]
+    hashes = [hashlib.blake2b(digest_size=16) for _ in read]
+    for of_rank in share.gather(own):
+        # A rank with other kinds of samples gets other hashes, and is refused for that.
+        for total, parts in zip(hashes, of_rank, strict=False):
+            for part in parts:
+                total.update(part)
+    return "".join(total.hexdigest() for total in hashes)
+
+
+def _described(block: Block) -> bytes:
+    """What tells a block from others."""
+    values = np.ascontiguousarray(block.values)
+    text = f"{values.dtype.str} {values.shape} {block.samples} ".encode()
+    if values.size:
+        data = values.reshape(-1).view(np.uint8)
+        text += _weights.fingerprint(data).to_bytes(8, "little")
+    if block.steps is not None:
+        text += np.ascontiguousarray(block.steps, np.int64).tobytes()
+    return text

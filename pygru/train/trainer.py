@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -23,7 +24,12 @@ from pygru.io.native import classes_of, describe
 from pygru.nn.model import Model
 from pygru.shown import html_properties
 from pygru.train import checkpoint_file
-from pygru.train.agreeing import refuse_other_trainers, take_over, warn_of_other_size
+from pygru.train.agreeing import (
+    ends_of,
+    refuse_other_trainers,
+    take_over,
+    warn_of_other_size,
+)
 from pygru.train.arguments import (
     callbacks_of,
     check_model,
@@ -55,6 +61,7 @@ from pygru.train.progress import ProgressBar
 from pygru.train.ranks import Alone, team_of
 from pygru.train.reading import Reader
 from pygru.train.restoring import restoring
+from pygru.train.scan import WHOLE, Share
 from pygru.train.state import TrainingState
 from pygru.typing import Floats, Path, Seed
 
@@ -339,7 +346,9 @@ class Trainer(NamedArguments):
             shown = None if progress is None else check_bool("progress", progress)
             callbacks.append(ProgressBar(None if shown is None else not shown))
         with self._working(), self._team.together():
-            reader = self._reader(bptt_steps)
+            team = self._team
+            share = Share(team.rank, team.size, partial(team.gather, topic="the data"))
+            reader = self._reader(bptt_steps, share)
             data, held_out, sizes = reader.for_training(
                 X,
                 y,
@@ -378,18 +387,25 @@ class Trainer(NamedArguments):
         state, team = self._state, self._team
         check_trainable(state)
         settings = settings | {"ranks": team.size}
-        plan = {"epochs": [epochs.start, epochs.stop], "validation": held_out is not None}
+        plan: dict[str, Any] = {
+            "epochs": [epochs.start, epochs.stop],
+            "validation": held_out is not None,
+            "ends": ends_of(data) if team.size > 1 else [],
+        }
         refuse_other_trainers(team, self, {**settings, **plan})
         saved = state.settings if state.is_resumed else None
         position = state.begin(epochs.start, settings, classes)
         warn_of_other_size(team, saved)
         position = take_over(team, self, position)
-        ranks_before = team.from_main(team.size if saved is None else saved["ranks"])
+        ranks_before = team.from_main(
+            team.size if saved is None else saved["ranks"], "the first epoch"
+        )
         loop = TrainingLoop(self, state, data, held_out, callbacks, team, ranks_before)
         loop.run(position, epochs.stop)
 
-    def _reader(self, bptt_steps: int | None = None) -> Reader:
-        return Reader(self.model, self.loss, self._state.classes, bptt_steps)
+    def _reader(self, bptt_steps: int | None = None, share: Share = WHOLE) -> Reader:
+        classes = self._state.classes
+        return Reader(self.model, self.loss, classes, bptt_steps, share)
 
     def evaluation_weights(self) -> OtherWeights:
         """Give the model the weights that validation uses, within a ``with`` block.

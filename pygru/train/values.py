@@ -1,6 +1,7 @@
 """What the values of data have to be: tokens of the model, finite, in the range of its dtype.
 
-Only what is read is looked at. A message names the first wrong value and its place.
+Only what is read is looked at; of several ranks each looks at its share. A message names the
+first wrong value and its place.
 """
 
 from __future__ import annotations
@@ -9,13 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from pygru.train.scan import Samples, blocks_of, first_problem
+from pygru.train.scan import WHOLE, Samples, Share, blocks_of, first_problem
 from pygru.typing import Integers
 
 
-def check_tokens(name: str, samples: Samples, lengths: Integers | None, count: int) -> None:
+def check_tokens(
+    name: str, samples: Samples, lengths: Integers | None, count: int, share: Share = WHOLE
+) -> None:
     """Raise for values that are read and are not integers in [0, count)."""
-    for block in blocks_of(samples, lengths):
+    for block in blocks_of(samples, lengths, share):
         values = block.values
         if values.dtype.kind not in "iu" and values.size:
             raise TypeError(f"{name} must hold integers, got dtype {values.dtype}")
@@ -28,12 +31,17 @@ def check_tokens(name: str, samples: Samples, lengths: Integers | None, count: i
 
 
 def check_finite(
-    name: str, samples: Samples, lengths: Integers | None, *, has_steps: bool
+    name: str,
+    samples: Samples,
+    lengths: Integers | None,
+    share: Share = WHOLE,
+    *,
+    has_steps: bool,
 ) -> None:
     """Raise for NaN and infinities that are read."""
     if not isinstance(samples, list) and samples.dtype.kind != "f":
         return
-    for block in blocks_of(samples, lengths):
+    for block in blocks_of(samples, lengths, share):
         found = first_problem(name, samples, block, ~np.isfinite(block.values))
         if found:
             kind = "NaN" if np.isnan(found.value) else "infinity"
@@ -42,7 +50,11 @@ def check_finite(
 
 
 def check_range(
-    name: str, samples: Samples, lengths: Integers | None, dtype: np.dtype[Any] | None
+    name: str,
+    samples: Samples,
+    lengths: Integers | None,
+    dtype: np.dtype[Any] | None,
+    share: Share = WHOLE,
 ) -> None:
     """Raise for numbers that are read and would become infinite in ``dtype``."""
     if dtype is None or (
@@ -51,7 +63,7 @@ def check_range(
     ):
         return
     limit = np.finfo(dtype).max
-    for block in blocks_of(samples, lengths):
+    for block in blocks_of(samples, lengths, share):
         too_large = np.isfinite(block.values) & (np.abs(block.values) > limit)
         found = first_problem(name, samples, block, too_large)
         if found:
