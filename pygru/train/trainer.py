@@ -269,7 +269,8 @@ class Trainer(NamedArguments):
             Training ends before the epoch with this number. Epochs are counted from 0. The
             default is a single epoch, as in Keras.
         batch_size : int, optional
-            Samples per step; by default 32, or all samples if there are fewer.
+            Samples per step, of all ranks together if there are several; by default 32, or all
+            samples if there are fewer.
         lengths : array_like of int, optional
             (N,) the valid steps of each sample.
         sample_weight : array_like or list of array_like, optional
@@ -316,6 +317,9 @@ class Trainer(NamedArguments):
         DivergenceError
             If a loss or a gradient is not finite; the weights are then the last ones that
             gave a finite loss.
+        RankError, RuntimeError
+            If another rank has failed, or if the ranks diverged: their weights or their
+            programs are not the same.
         TypeError, ValueError
             If the data do not fit together or are empty; if X contains NaN, infinities,
             numbers beyond the range of the model's dtype, or tokens that the model does not
@@ -331,6 +335,13 @@ class Trainer(NamedArguments):
         gets the number of the epoch, so that it can make another order in every epoch and the
         same order again after :meth:`resume`. Training that resumes within an epoch reads the
         batches before its position again, and raises if they are not the same.
+
+        With a communicator, every rank calls ``fit`` with the same arguments, and reads and
+        trains on its share of each batch. All ranks return the same history and have the same
+        weights. Of batches of a user's own each rank makes its share; batches with the same
+        number belong together, and a rank may have fewer or smaller ones than others. If one
+        rank fails, ``fit`` raises on all of them, :class:`RankError` on those that have not
+        failed themselves.
 
         A batch in which nothing counts makes no step, because momentum would change the
         weights without a gradient. There are two kinds: batches of empty sequences, if the
@@ -445,7 +456,8 @@ class Trainer(NamedArguments):
         callbacks. It may be made at any time: by a callback, after Ctrl-C has ended ``fit``,
         or after ``fit`` has returned. It is a model file too: :func:`pygru.load` gives the
         model, with the weights that it has now (during ``fit``, those of
-        :meth:`evaluation_weights`).
+        :meth:`evaluation_weights`). Of several ranks only the first one writes; the others
+        return at once.
 
         Parameters
         ----------
@@ -494,7 +506,9 @@ class Trainer(NamedArguments):
 
         The weights after that are, bit for bit, those of training that never stopped. The
         trainer must have been made like the one that wrote the checkpoint, with the same kind
-        of model and optimiser, the same loss and the same ``clip_norm``. Functions of your own
+        of model and optimiser, the same loss and the same ``clip_norm``. With several ranks it
+        is enough if the first one resumes; another number of ranks may continue, with a warning
+        that the bits will differ. Functions of your own
         are compared by their names. If the learning rate is a number, it is taken from the
         checkpoint. The trainer needs all callbacks that have a state in the checkpoint; others
         may be added.
@@ -567,7 +581,7 @@ class Trainer(NamedArguments):
         Parameters
         ----------
         X, y, lengths, sample_weight, mask, reset, batch_size
-            As for :meth:`fit`.
+            As for :meth:`fit`, but a rank with a communicator works alone here.
         return_dict : bool
             Whether to return the metrics too.
 
