@@ -69,8 +69,9 @@ GROUPS = {
     ),
     "data": Group(
         "Data",
-        "Functions that make arrays from sequences and files, and the forecaster.",
-        ("pygru.data", "pygru.forecasting"),
+        "Functions that make arrays from sequences and files, predictions for Dask arrays, and "
+        "the forecaster.",
+        ("pygru.data", "pygru.dask", "pygru.forecasting"),
     ),
     "io": Group(
         "Model files",

@@ -58,6 +58,7 @@ from pygru.train.history import History
 from pygru.train.loggers import CSVLogger, ModelCheckpoint, TensorBoard
 from pygru.train.lr_finder import find_learning_rate
 from pygru.train.optimizers import SGD, Adam, AdamW, RMSprop
+from pygru.train.optuna import OptunaPruning
 from pygru.train.progress import ProgressBar
 from pygru.train.trainer import Trainer
 from pygru.variant import Variant
@@ -118,6 +119,7 @@ __all__ = [
     "MaxOverTime",
     "MeanOverTime",
     "ModelCheckpoint",
+    "OptunaPruning",
     "ProgressBar",
     "RMSprop",
     "RankError",

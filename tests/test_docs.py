@@ -38,6 +38,8 @@ NEEDS = {
     "pygru.sklearn": "sklearn",
     "pygru.sktime": "sktime",
     "pygru.aeon": "aeon",
+    "pygru.dask": "dask",
+    "pygru.train.optuna": "optuna",
     "pygru.torch": "torch",
 }
 
@@ -51,7 +53,7 @@ def skip_without(package):
 @pytest.mark.parametrize("name", ["pygru", *MODULES])
 def test_docstring_examples(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # where an example may write a file
-    skip_without(NEEDS.get(".".join(name.split(".")[:2])))
+    skip_without(NEEDS.get(name, NEEDS.get(".".join(name.split(".")[:2]))))
     results = doctest.testmod(importlib.import_module(name))
     assert results.failed == 0
 

@@ -183,6 +183,18 @@ class Model(Configured, Undoable):
         """Return a dict from parameter names to copies of the parameters."""
         raise NotImplementedError
 
+    def __dask_tokenize__(self) -> Any:
+        """Return what Dask makes the names of results from, which are equal for equal models.
+
+        A model is what a file of it holds: its classes, arguments and parameters, and which
+        parts are frozen. Gradients and random generators do not count. Without this method
+        Dask would take them from a pickle, in which equal models differ.
+        """
+        from dask.base import normalize_token  # only Dask calls this method
+
+        content = (self.get_config(), self._stored()) if self.layers is None else self.layers
+        return normalize_token((type(self), content, self.frozen_parts))
+
     def check_memory(self, memory: object) -> None:
         """Raise unless ``run`` accepts this value of ``memory``."""
         if memory != "gates":
