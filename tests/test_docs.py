@@ -281,6 +281,7 @@ def test_public_docstrings_have_an_example(name):
         "FormatError",
         "InternalError",
         "Gates",
+        "RankError",
         "Stream",
         "Tape",
         "read_metadata",
