@@ -13,10 +13,10 @@ from collections.abc import Sequence
 
 from pygru.commands import about
 from pygru.commands.errors import (
-    CommandError,
     FailedElsewhere,
     InterruptedRun,
     UsageError,
+    described,
     one_line,
 )
 from pygru.commands.options import parser_of_all
@@ -58,12 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if options.debug:
             raise
-        known = isinstance(error, (CommandError, OSError, ValueError, ArithmeticError))
-        known = known or isinstance(error, (MemoryError, ImportError))
-        # Anything else is a mistake in pygru. It is no reason to show a traceback, but one to
-        # say which error it is and how to see where.
-        kind = "" if known else f"{type(error).__name__} (pygru --debug shows where): "
-        return _fail(kind + one_line(error), 1)
+        return _fail(described(error), 1)
     return 0
 
 

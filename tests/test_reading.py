@@ -135,7 +135,7 @@ def test_parquet_without_pyarrow(read, monkeypatch):
 
     monkeypatch.setattr(pd, "read_parquet", read_parquet)
     with pytest.raises(
-        ImportError, match="needs pyarrow; install it with  pip install pyarrow"
+        ImportError, match=r'needs pyarrow; install it with pip install "pygru\[parquet\]"'
     ):
         read(b"", "d.parquet")
 

@@ -39,6 +39,16 @@ def one_line(error: BaseException) -> str:
     return bounded(text)
 
 
+def described(error: BaseException) -> str:
+    """Return an error as a line; one that is a mistake in pygru with its class."""
+    known = isinstance(error, (CommandError, UsageError, OSError, ValueError, ArithmeticError))
+    known = known or isinstance(error, (MemoryError, ImportError))
+    # That is no reason to show a traceback, but one to say which error it is, and how to see
+    # where.
+    kind = "" if known else f"{type(error).__name__} (pygru --debug shows where): "
+    return kind + one_line(error)
+
+
 def bounded(text: str) -> str:
     """Return a text as one line; a very long one is cut."""
     text = " ".join(text[: 2 * LONGEST].split())

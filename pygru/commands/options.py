@@ -9,7 +9,7 @@ import re
 import zoneinfo
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from pygru.commands import about, convert, predict, train
 from pygru.commands.errors import bounded
@@ -48,8 +48,10 @@ def parser_of_all() -> argparse.ArgumentParser:
     _add_predict(
         commands.add_parser(
             "predict",
-            help="forecast beyond the end of a table with a trained model",
-            description="Forecast the steps after the last row of a table; prints CSV.",
+            help="forecast beyond the end of one or many tables with a trained model",
+            description="Forecast the steps after the last row of each table. The forecasts of "
+            "several files are one table, in the order of the files, with a column that names "
+            "the file. It is written when all are done.",
         )
     )
     _add_convert(
@@ -78,7 +80,8 @@ def parser_of_all() -> argparse.ArgumentParser:
 def _add_train(parser: argparse.ArgumentParser) -> None:
     positive, default = _integer(1), "(default: %(default)s)"
     parser.usage = "pygru train [options] [data]"
-    _add_data(parser, nargs="?")
+    parser.add_argument("data", nargs="?", help="table with a header: .csv, .csv.gz, .parquet, "
+                        "or - for standard input")  # fmt: skip
     add = parser.add_argument_group("columns, parted by commas").add_argument
     add("--target", metavar="NAMES", help="what to forecast (default: the one with numbers)")
     add("--time", metavar="NAME", help="dates or step numbers (default: the first with dates)")
@@ -127,26 +130,35 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:
-    parser.usage = "pygru predict [options] model data"
+    parser.usage = "pygru predict [options] model data..."
     parser.add_argument("model", help="model.safetensors of `pygru train`")
-    _add_data(parser)
+    parser.add_argument("data", nargs="+", help="tables with a header (.csv, .csv.gz, "
+        ".parquet), folders of them, patterns in quotes such as 'in/*.csv', or - for standard "
+        "input")  # fmt: skip
     parser.add_argument("--future", metavar="FILE", help="table of the covariates that are "
-                        "known for the future, if data has none")  # fmt: skip
-    parser.add_argument("--threads", type=_integer(None), metavar="N",
-                        help="never changes the result")  # fmt: skip
-    add = parser.add_argument_group("columns that have other names than in training")
+        "known for the future, if data has none; or a folder that has, for each file of data, "
+        "one of the same name")  # fmt: skip
+    parser.add_argument("--threads", type=_integer(None), metavar="N", help="never changes the "
+        "result (default: all, shared among the workers)")  # fmt: skip
+    add = parser.add_argument_group(
+        "columns that have other names than in training"
+    ).add_argument
     for role in ("target", "time", "id"):
-        add.add_argument(f"--{role}", metavar="NAME" if role == "time" else "NAMES")
+        add(f"--{role}", metavar="NAME" if role == "time" else "NAMES")
     _add_dialect(parser)
-    add = parser.add_argument_group("results")
-    add.add_argument("--output", default="-", metavar="FILE", help="CSV (default: the screen)")
-    add.add_argument("--force", action="store_true", help="replace a file that exists")
+    add = parser.add_argument_group("many files").add_argument
+    add("--workers", type=_integer(1), default=1, metavar="N", help="processes that work at "
+        "the same time; never changes the result (default: %(default)s)")  # fmt: skip
+    add("--skip-errors", action="store_true", help="leave out files with an error, name them "
+        "on standard error, and exit with 1; without it the first one ends the run, and "
+        "nothing is written")  # fmt: skip
+    add("--file-column", default="file", metavar="NAME", help="the column of the result that "
+        "names the file (default: %(default)s)")  # fmt: skip
+    add = parser.add_argument_group("results").add_argument
+    add("--output", default="-", metavar="FILE", help=".csv or .parquet (default: CSV on the "
+        "screen)")  # fmt: skip
+    add("--force", action="store_true", help="replace a file that exists")
     parser.set_defaults(run=predict.run, parser=parser)
-
-
-def _add_data(parser: argparse.ArgumentParser, **options: Any) -> None:
-    text = "table with a header: .csv, .csv.gz, .parquet, or - for standard input"
-    parser.add_argument("data", help=text, **options)
 
 
 def _add_dialect(parser: argparse.ArgumentParser) -> None:

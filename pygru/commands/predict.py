@@ -1,158 +1,163 @@
-"""``pygru predict``: the steps after the last row of a table, as CSV."""
+"""``pygru predict``: the steps after the last row of one table or of many, as one table.
+
+Nothing is written before all forecasts are made, and then all at once. Only files that
+``--skip-errors`` leaves out are missing in the result.
+"""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import sys
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pygru.commands.errors import CommandError, UsageError
+from pygru.commands.errors import CommandError, InterruptedRun, UsageError
 
 if TYPE_CHECKING:
-    from pygru.forecasting.reading import Table
-    from pygru.forecasting.schema import Schema
+    import pandas as pd
+
+    from pygru.commands.predict_table import TableForecaster
+    from pygru.commands.predict_workers import Outcome
+
+
+class WorkerError(Exception):
+    """The traceback of an error, as text; ``--debug`` shows it as the cause."""
 
 
 def run(options: argparse.Namespace) -> None:
     """Run ``pygru predict``."""
-    from pygru.commands.wording import FileWords
-    from pygru.core.threads import num_threads, resolve
+    import pygru.forecasting  # noqa: F401 (first, since it says how to install pandas)
+    from pygru.commands.predict_files import expand
+    from pygru.commands.predict_results import check_output, write
+    from pygru.commands.predict_table import TableForecaster
     from pygru.forecasting import GRUForecaster
-    from pygru.io.files import write_atomically
+    from pygru.forecasting.reading import SUFFIXES
 
-    if options.output != "-" and Path(options.output).exists() and not options.force:
-        raise CommandError(f"{options.output} exists; use --force to replace it")
-    forecaster = GRUForecaster.load(options.model)
-    schema = forecaster.schema_
-    new_names = _new_names(schema, options)
-    table, rows = _read(options.data, schema, new_names, options)
-    future_table, future = None, None
-    if options.future is not None:
-        future_table, future = _read(options.future, schema, new_names, options, is_future=True)
-    try:
-        with num_threads(resolve(options.threads)), FileWords(table, future_table):
-            forecast = forecaster.predict(rows, future=future)
-    except CommandError as error:
-        if not str(error).startswith("--future must cover"):
-            raise
-        hint = f"further rows of {options.data} may have them too"
-        raise CommandError(f"{error}; {hint}") from error
-    data = _as_csv(forecast, schema, new_names).encode()
-    if options.output != "-":
-        write_atomically(options.output, data)
-    elif sys.stdout is not None:
-        # Files of pygru are UTF-8, whatever the terminal is.
-        sys.stdout.flush()
-        sys.stdout.buffer.write(data)
+    paths, is_many = expand(options.data, SUFFIXES)
+    inputs = [options.model, *paths] + ([] if options.future is None else [options.future])
+    check_output(options.output, options.force, inputs)
+    function = TableForecaster(GRUForecaster.load(options.model), options)
+    if not is_many:
+        write(options.output, function(paths[0]))
+        return
+    function.threads = _threads(options, min(options.workers, len(paths)))
+    forecast, skipped = _forecast_many(function, paths, options)
+    write(options.output, forecast)
+    if skipped:
+        raise CommandError(f"{skipped} of {len(paths)} files were skipped")
 
 
-def _new_names(schema: Schema, options: argparse.Namespace) -> dict[str, str]:
-    """What the columns of training are called in this table, where that is another name."""
-    from pygru.commands.columns import names
+def _threads(options: argparse.Namespace, workers: int) -> int | None:
+    """The threads of each process: the available ones are shared, unless the user says."""
+    from pygru.core.threads import available
 
-    trained = {
-        "target": list(schema.target_names),
-        "time": [schema.time] if schema.has_time_column else [],
-        "id": list(schema.id),
-    }
-    if options.time is not None and schema.index == "numbers" and not trained["time"]:
-        raise UsageError("--time does not fit: the model was trained without a time column")
-    found: dict[str, str] = {}
-    for role, old in trained.items():
-        value = getattr(options, role)
-        if value is None or (role == "time" and not old):
-            continue
-        new = [value] if len(old) == 1 else names(value)
-        if len(new) != len(old):
-            if not old:
-                raise UsageError(f"--{role} does not fit: the model was trained without it")
-            raise UsageError(
-                f"--{role} must name {len(old)} columns, as in training "
-                f"({', '.join(map(str, old))}), got {len(new)}"
+    said = {"PYGRU_NUM_THREADS", "OMP_NUM_THREADS"} & set(os.environ)
+    if options.threads is not None or said or workers == 1:
+        given: int | None = options.threads
+        return given
+    return max(1, available() // workers)
+
+
+def _forecast_many(
+    function: TableForecaster, paths: Sequence[str], options: argparse.Namespace
+) -> tuple[pd.DataFrame, int]:
+    """Return one table of all forecasts, with a column of the files; and how many failed."""
+    from pygru.commands.predict_workers import outcomes
+
+    frames: dict[str, Any] = {}
+    skipped = 0
+    with _Progress(len(paths)) as progress:
+        try:
+            results = outcomes(function, paths, options.workers, progress.advance)
+            with contextlib.closing(results):
+                for outcome in results:
+                    progress.say(outcome.said)
+                    error = outcome.error or _misfit(frames, outcome, options.file_column)
+                    if error is None:
+                        frames[outcome.path] = outcome.value
+                    elif options.skip_errors:
+                        skipped += 1
+                        progress.say(f"skipped: {error}\n")
+                    else:
+                        raise CommandError(error) from WorkerError(outcome.trace)
+        except KeyboardInterrupt:
+            raise InterruptedRun(
+                f"interrupted after {progress.count} of {len(paths)} files; nothing was written"
+            ) from None
+    if not frames:
+        raise CommandError(f"all {len(paths)} files were skipped; nothing was written")
+    return _one_table(frames, options.file_column), skipped
+
+
+def _misfit(frames: dict[str, pd.DataFrame], outcome: Outcome, column: str) -> str | None:
+    """Why a forecast cannot stand below the first one, or None if it can."""
+    found = outcome.value
+    if column in found.columns:
+        raise UsageError(
+            f"--file-column must name the column of the files, and the forecast has a column "
+            f"{column!r} already"
+        )
+    first = next(iter(frames), outcome.path)
+    zones = zip(_zones(found), _zones(frames.get(first, found)), strict=True)
+    for own, other in zones:
+        if own != other:
+            return (
+                f"{outcome.path}: the times have {own}, and those of {first} have {other}; "
+                "--time-zone makes them alike"
             )
-        found |= {str(a): b for a, b in zip(old, new, strict=True)}
-    return found
+    return None
 
 
-def _read(
-    path: str,
-    schema: Schema,
-    new_names: dict[str, str],
-    options: argparse.Namespace,
-    is_future: bool = False,
-) -> tuple[Table, Any]:
-    """Read a table; return it, and its rows with the names of training, converted."""
-    from pygru.commands import columns
-
-    # Categories are text, so that 1 is the category "1" and not 1.0; but booleans may be
-    # written in several ways, which pandas knows.
-    described = (*schema.past, *schema.future, *schema.static)
-    categories = {str(each.name): each.categories for each in described if each.categories}
-    text = [name for name, known in categories.items() if not set(known) <= {"True", "False"}]
-    ids = [new_names.get(str(name), str(name)) for name in schema.id]
-    table = columns.read(path, options, [*ids, *text])
-    roles = {
-        "id": [str(name) for name in schema.id],
-        "future_features": [str(column.name) for column in schema.future],
-    }
-    if not is_future:
-        roles["target"] = [str(name) for name in schema.target_names]
-        roles["features"] = [str(column.name) for column in schema.past]
-        roles["static"] = [str(column.name) for column in schema.static]
-        if options.future is not None:  # the table of the past may lack them
-            own = set(table.frame.columns)
-            roles["future_features"] = [n for n in roles["future_features"] if n in own]
-    here = {
-        role: [table.require(new_names.get(name, name)) for name in names]
-        for role, names in roles.items()
-    }
-    time = _time_column(schema, table, new_names, options)
-    here["time"] = [] if time is None else [time]
-    numbers = {role: [n for n in names if n not in categories] for role, names in here.items()}
-    frame = columns.convert(table, numbers, options.time_zone)
-    old_names = {new: old for old, new in new_names.items()}
-    # A column that has the name of one of training, and is not the one.
-    others = [old for old in new_names if old in frame.columns and old not in old_names]
-    frame = frame.drop(columns=others).rename(columns=old_names)
-    if time is not None and not schema.has_time_column:
-        frame = frame.set_index(time)
-    return table, frame
+def _zones(frame: pd.DataFrame) -> list[str]:
+    """The time zone of each column, in words."""
+    zones = [getattr(dtype, "tz", None) for dtype in frame.dtypes]
+    return ["no time zone" if zone is None else f"the time zone {zone}" for zone in zones]
 
 
-def _time_column(
-    schema: Schema, table: Table, new_names: dict[str, str], options: argparse.Namespace
-) -> str | None:
-    """The column that has the times; it may have been the index of a table in Python."""
-    from pygru.commands.columns import find_time
+def _one_table(frames: dict[str, pd.DataFrame], column: str) -> pd.DataFrame:
+    """The forecasts of all files below each other, with the file of each row."""
+    import numpy as np
+    import pandas as pd
 
-    name = str(schema.time)
-    if schema.has_time_column:
-        return table.require(new_names.get(name, name))
-    if schema.index == "numbers":
-        return None
-    if options.time is not None:
-        return table.require(options.time)
-    found = [] if name in table.frame.columns else find_time(table.frame, {})
-    return found[0] if found else table.require(name)
+    files = np.repeat(np.array(list(frames), object), [len(each) for each in frames.values()])
+    table = pd.concat(frames.values(), ignore_index=True)
+    table.insert(0, column, files)
+    return table
 
 
-def _as_csv(forecast: Any, schema: Schema, new_names: dict[str, str]) -> str:
-    """Return a forecast as CSV: ids, times, then the targets with all their digits."""
-    in_index = not schema.has_time_column
-    label = "row" if schema.index == "numbers" else forecast.index.name or "time"
-    new = {name: _new_name(str(name), schema, new_names) for name in forecast.columns}
-    text: str = forecast.rename(columns=new).to_csv(
-        index=in_index, index_label=label if in_index else None, lineterminator="\n"
-    )
-    return text
+class _Progress:
+    """A bar over the files on a terminal; notes stand above it, or alone elsewhere."""
 
+    def __init__(self, total: int) -> None:
+        self.count = 0
+        self.bar: Any = None
+        with contextlib.suppress(ValueError):  # standard error is closed
+            if sys.stderr is not None and sys.stderr.isatty():
+                from tqdm import tqdm
 
-def _new_name(name: str, schema: Schema, new_names: dict[str, str]) -> str:
-    """The name of a column of the forecast in this table, that of a quantile included."""
-    if name in new_names:
-        return new_names[name]
-    for target in map(str, schema.target_names):
-        if target in new_names and name.startswith(f"{target}_q"):
-            return new_names[target] + name[len(target) :]
-    return name
+                self.bar = tqdm(total=total, unit="file", leave=False, file=sys.stderr)
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.bar is not None:
+            self.bar.close()
+
+    def advance(self) -> None:
+        """One more file is done."""
+        self.count += 1
+        if self.bar is not None:
+            self.bar.update()
+
+    def say(self, text: str) -> None:
+        """Write a note to standard error, if anybody can read it."""
+        if not text or sys.stderr is None:
+            return
+        with contextlib.suppress(OSError, ValueError):
+            if self.bar is not None:
+                self.bar.clear()
+            sys.stderr.write(text)
+            sys.stderr.flush()

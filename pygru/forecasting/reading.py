@@ -39,6 +39,11 @@ SHOWN_NAMES = 500  # characters of a list of columns in a message
 
 OPENERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 PARQUET = (".parquet", ".pq")
+#: Which files of a folder are tables.
+SUFFIXES = (
+    *(f"{text}{packed}" for text in (".csv", ".tsv") for packed in ("", *OPENERS)),
+    *PARQUET,
+)
 MISSING = ("na", "none", "NONE")  # beside those that pandas knows
 
 # Lines before the header: empty ones, and comments.
@@ -348,7 +353,8 @@ def _read_parquet(path: str) -> Table:
         frame = pd.read_parquet(path)
     except ImportError:
         raise ImportError(
-            f"{path}: reading Parquet files needs pyarrow; install it with  pip install pyarrow"
+            f"{path}: reading Parquet files needs pyarrow; install it with "
+            'pip install "pygru[parquet]"'
         ) from None
     except (ValueError, OSError) as error:
         raise FormatError(f"{path}: not a Parquet file, or damaged: {error}") from None
