@@ -171,8 +171,9 @@ def meet(comm, report, table, bytes message, arrays):
     for row in rows:
         fails = fails or row[KIND] == FAILED
         talks = talks and row[KIND] == TALK
-        # A step needs something that counts, and losses that are numbers.
-        steps = steps and row[KIND] == STEP and row[LOSS] - row[LOSS] == 0
+        # A step needs something that counts, and losses of it that are numbers.
+        is_number = row[WEIGHT] == 0 or row[LOSS] - row[LOSS] == 0
+        steps = steps and row[KIND] == STEP and is_number
         weight += row[WEIGHT]
     if fails or talks:
         counts = [int(row[BYTES]) for row in rows]

@@ -360,13 +360,15 @@ class TrainingLoop:
         part = part._replace(
             loss=value, weight=weight, predictions=len(prediction), has_run=True
         )
-        rows = None
-        if weight and math.isfinite(value):
+        if weight and not math.isfinite(value):
+            return Trained(part, states)
+        if weight:
             model.run_backward(tape, gradient)
-            if self.measure.collector is not None:
-                rows = self.measure.collector.rows(
-                    prediction, window.y, window.lengths, window.weights, mask
-                )
+        rows = None
+        if self.measure.collector is not None:  # also if only others' samples count
+            rows = self.measure.collector.rows(
+                prediction, window.y, window.lengths, window.weights, mask
+            )
         return Trained(part, states, rows)
 
     def forward(self, window: Window, states: Any) -> tuple[Floats, Any, Any]:

@@ -66,10 +66,7 @@ class Measure:
         return values
 
     def on(self, model: Any, data: Data | BatchStream, batch_size: int) -> dict[str, float]:
-        """Return the mean loss and the metrics on data.
-
-        Batches in which nothing counts are left out.
-        """
+        """Return the mean loss and the metrics on data; NaN for metrics if nothing counts."""
         total = total_weight = 0.0
         parts: list[Rows] = []
         share, is_empty = self.team.share_of(data), True
@@ -83,13 +80,14 @@ class Measure:
             value, _, weight = evaluate_loss(self.loss, prediction, y, lengths, weights, mask)
             if weight > 0:
                 total, total_weight = total + value * weight, total_weight + weight
-                if self.collector is not None:
-                    parts.append(self.collector.rows(prediction, y, lengths, weights, mask))
+            if self.collector is not None:
+                parts.append(self.collector.rows(prediction, y, lengths, weights, mask))
         own = (total, total_weight, joined(parts) if parts else None, is_empty)
         totals, weights, rows, empty = zip(
             *self.team.gather(own, "the end of validation"), strict=True
         )
         if all(empty) and isinstance(data, BatchStream):
             raise data.no_batch(0)
-        measured = self.metrics_of([each for each in rows if each is not None])
+        counted = [each for each in rows if each is not None and sum(weights) > 0]
+        measured = self.metrics_of(counted)
         return {"loss": mean(sum(totals), sum(weights)), **measured}
