@@ -194,9 +194,9 @@ def meet(comm, report, table, bytes message, arrays):
 cdef class Together:
     """A block that all ranks of a team leave together, with an exception or without.
 
-    Whatever ends the block, ``team.leave`` is called until it has come to its end. If Ctrl-C
-    could stop this, the other ranks would wait for ever. Of blocks inside one another only the
-    outermost one does something.
+    Whatever ends the block, ``team.leave`` is called until it has come to its end. If the
+    handler of a signal could stop this, the other ranks would wait for ever. Of blocks inside
+    one another only the outermost one does something.
     """
 
     cdef object team
@@ -206,22 +206,23 @@ cdef class Together:
 
     def __enter__(self):
         if self.team.depth == 0:
-            self.team.begin()
+            self.team.table[...] = TALK  # no meeting has ended this block
         self.team.depth += 1
 
     def __exit__(self, kind, error, traceback):
-        cdef BaseException interrupt = None
+        cdef BaseException raised = None
+        cdef int _attempt
         self.team.depth -= 1
         if self.team.depth:
             return
-        while True:
+        for _attempt in range(ATTEMPTS):
             try:
-                self.team.leave(error if interrupt is None else interrupt)
+                self.team.leave(error if raised is None else raised)
                 break
-            except KeyboardInterrupt as second:
-                interrupt = second
-        if interrupt is not None and error is None:
-            raise interrupt
+            except BaseException as second:
+                raised = second
+        if raised is not None and error is None:
+            raise raised
 
 
 cdef _average(comm, list rows, double weight, tuple arrays):

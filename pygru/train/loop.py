@@ -127,11 +127,17 @@ class TrainingLoop:
                 position = self.tell(self.run_epoch(position))
         finally:
             self.end(begun)
+        self.check_weights()
 
     def is_stopped(self) -> bool:
         """Whether training ends before the next epoch, because any rank says so."""
+        self.check_weights()
         self.state.stop = any(self.team.gather(self.state.stop, "the end of an epoch"))
         return self.state.stop
+
+    def check_weights(self) -> None:
+        """Raise on all ranks if they do not have the same weights."""
+        self.team.check_weights(self.state.optimizer.steps, self.state.model.flat_pairs)
 
     def end(self, callbacks: Sequence[Callback]) -> None:
         """Give the model the weights that callbacks want, and keep the trained ones."""

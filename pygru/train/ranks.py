@@ -141,6 +141,9 @@ class Alone:
         """Replace the gradients by those of the whole batch; return what all have done."""
         return part
 
+    def check_weights(self, steps: int, pairs: Sequence[tuple[Any, Any]]) -> None:
+        """Raise RuntimeError on all ranks if their weights differ."""
+
     def fail(self, error: BaseException) -> NoReturn:
         """Raise an error that all ranks raise here."""
         raise error
@@ -161,17 +164,13 @@ class Ranks(Alone):
     def __init__(self, comm: Any) -> None:
         self.comm = comm
         self.rank, self.size = comm.Get_rank(), comm.Get_size()
-        self._table = np.zeros((self.size, len(COLUMNS)))
+        self.table = np.zeros((self.size, len(COLUMNS)))
         self.depth = 0  # of blocks of `together`, one inside another
         self._buffers: _Buffers | None = None
 
     def together(self) -> AbstractContextManager[None]:
         """A block that ends on all ranks if it ends by an exception on one of them."""
         return _uninterrupted.Together(self)
-
-    def begin(self) -> None:
-        """Begin a block, which no meeting has ended yet."""
-        self._table[:] = TALK
 
     def leave(self, error: BaseException | None) -> None:
         """Come to the last meeting of a block, with the error of this rank if there is one.
@@ -203,7 +202,7 @@ class Ranks(Alone):
         """Hold a meeting, and return the messages of all ranks."""
         numbers |= {"kind": kind, "bytes": len(message)}
         report = np.array([numbers.get(name, 0.0) for name in COLUMNS], np.float64)
-        texts = _uninterrupted.meet(self.comm, report, self._table, message, buffers)
+        texts = _uninterrupted.meet(self.comm, report, self.table, message, buffers)
         if kind != FAILED:
             self._check_kinds(kind, texts)
         return texts or []
@@ -224,7 +223,7 @@ class Ranks(Alone):
             self.fail(RuntimeError(f"ranks diverged: {', '.join(listed)}"))
 
     def _column(self, name: str) -> list[float]:
-        column: list[float] = self._table[:, COLUMNS.index(name)].tolist()
+        column: list[float] = self.table[:, COLUMNS.index(name)].tolist()
         return column
 
     def fail(self, error: BaseException) -> NoReturn:
@@ -333,6 +332,16 @@ class Ranks(Alone):
             is_last=all(self._column("is_last")),
             has_run=any(self._column("has_run")),
         )
+
+    def check_weights(self, steps: int, pairs: Sequence[tuple[Any, Any]]) -> None:
+        """Raise RuntimeError on all ranks if their weights differ.
+
+        The check before every so many steps would miss what has happened since the last one.
+        """
+        own = _fingerprint([values for values, _ in pairs])
+        found = self.gather(own, "the weights")
+        if found != found[:1] * self.size:
+            self.fail(self._divergence("weights", found, steps))
 
     def _divergence(self, name: str, column: Sequence[float], steps: int) -> RuntimeError:
         """The error for ranks that do not agree."""

@@ -339,16 +339,17 @@ class Trainer(TrainerBase):
         weights without a gradient. There are two kinds: batches of empty sequences, if the
         model predicts every step, and batches of targets that the loss ignores.
         """
-        first_epoch = check_count("initial_epoch", initial_epoch, 0)
-        last_epoch = check_count("epochs", epochs, 0)
-        shuffle = check_bool("shuffle", shuffle)
-        if bptt_steps is not None:
-            bptt_steps = check_int("bptt_steps", bptt_steps, 1)
-        callbacks = list(self.callbacks)
-        if not any(isinstance(callback, ProgressBar) for callback in callbacks):
-            shown = None if progress is None else check_bool("progress", progress)
-            callbacks.append(ProgressBar(None if shown is None else not shown))
-        with self._working(), self._team.together():
+        # Whatever is wrong on one rank, such as an argument, has to end all of them.
+        with self._team.together(), self._working():
+            first_epoch = check_count("initial_epoch", initial_epoch, 0)
+            last_epoch = check_count("epochs", epochs, 0)
+            shuffle = check_bool("shuffle", shuffle)
+            if bptt_steps is not None:
+                bptt_steps = check_int("bptt_steps", bptt_steps, 1)
+            callbacks = list(self.callbacks)
+            if not any(isinstance(callback, ProgressBar) for callback in callbacks):
+                shown = None if progress is None else check_bool("progress", progress)
+                callbacks.append(ProgressBar(None if shown is None else not shown))
             team = self._team
             share = Share(team.rank, team.size, partial(team.gather, topic="the data"))
             reader = self._reader(bptt_steps, share)
