@@ -277,7 +277,9 @@ class Ranks(Alone):
         needs one state for each generator and not one for each rank.
         """
         after = []
-        for generator in generators:
+        # Layers may share a generator, which must not draw from a state of this rank's own.
+        distinct = {id(each.bit_generator): each for each in generators}.values()
+        for generator in distinct:
             seed = int(generator.integers(2**64, dtype=np.uint64))
             after.append(dict(generator.bit_generator.state))
             source = np.random.SeedSequence([seed, self.rank])
@@ -286,7 +288,7 @@ class Ranks(Alone):
         try:
             yield
         finally:
-            commit(map(generator_state, generators, after))
+            commit(map(generator_state, distinct, after))
 
     def average(self, part: Part, steps: int, pairs: Sequence[tuple[Any, Any]]) -> Part:
         """Replace the gradients by those of the whole batch; return what all have done.
