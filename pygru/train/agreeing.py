@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pygru.core.atomic import attributes, commit
-from pygru.train.batches import BatchStream
+from pygru.io.native import describe
+from pygru.train.batches import STREAM, BatchStream
 from pygru.train.descriptions import describe_optimizer, first_difference
 from pygru.train.position import Position
 from pygru.train.ranks import Alone
@@ -21,19 +22,26 @@ if TYPE_CHECKING:
     from pygru.train.trainer import Trainer
 
 OTHER_DATA = (
-    "rank {rank} has other data than rank 0: pass the whole data on every rank (of an array "
+    "rank {rank} has other {which} than rank 0: pass the whole data on every rank (of an array "
     "that is mapped into memory each rank reads only its share), or a function that yields "
     "the batches of this rank"
 )
 
 
+def count_of(data: Any) -> int | str | None:
+    """Return how many samples there are, as far as that is known; None without data."""
+    if data is None or isinstance(data, BatchStream):
+        return None if data is None else STREAM
+    return len(data)
+
+
 def ends_of(data: Any) -> list[str]:
-    """Return what tells the first and the last sample from others.
+    """Return what tells the first and the last sample from others; there may be no data.
 
     Each rank has read only its share of all samples, so ranks whose data differ would not be
     found without this.
     """
-    if isinstance(data, BatchStream):
+    if data is None or isinstance(data, BatchStream):
         return []
     last = len(data) - 1
     return [data.part(first, first + 1).fingerprint() for first in (0, last)]
@@ -60,6 +68,7 @@ def refuse_other_trainers(team: Alone, trainer: Trainer, plan: Mapping[str, Any]
             for name, view in trainer.model.parameters.items()
         },
         "frozen": list(trainer.model.frozen_parts),
+        "model": _description_of(trainer.model),
         **plan,
     }
     first, *others = team.gather(own, "the beginning of fit")
@@ -68,8 +77,20 @@ def refuse_other_trainers(team: Alone, trainer: Trainer, plan: Mapping[str, Any]
         if place is None:
             continue
         if any(first[name] != other[name] for name in ("samples", "data", "ends")):
-            place = OTHER_DATA.format(rank=rank)
+            place = OTHER_DATA.format(rank=rank, which="data")
+        elif first["validation"] == other["validation"] and (
+            first["validation ends"] != other["validation ends"]
+        ):
+            place = OTHER_DATA.format(rank=rank, which="validation data")
         team.fail(ValueError(f"all ranks need the same trainer and arguments: {place}"))
+
+
+def _description_of(model: Any) -> dict[str, Any] | None:
+    """Describe a model as in its files; None if it cannot be saved."""
+    try:
+        return describe(model)
+    except (TypeError, ValueError):
+        return None
 
 
 def take_over(team: Alone, trainer: Trainer, position: Position) -> Position:

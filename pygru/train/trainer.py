@@ -24,6 +24,7 @@ from pygru.nn.model import Model
 from pygru.shown import html_properties
 from pygru.train import checkpoint_file
 from pygru.train.agreeing import (
+    count_of,
     ends_of,
     refuse_other_trainers,
     take_over,
@@ -386,8 +387,9 @@ class Trainer(TrainerBase):
         settings = settings | {"ranks": team.size}
         plan: dict[str, Any] = {
             "epochs": [epochs.start, epochs.stop],
-            "validation": held_out is not None,
+            "validation": count_of(held_out),
             "ends": ends_of(data) if team.size > 1 else [],
+            "validation ends": ends_of(held_out) if team.size > 1 else [],
         }
         refuse_other_trainers(team, self, {**settings, **plan})
         saved = state.settings if state.is_resumed else None
