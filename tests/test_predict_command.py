@@ -18,8 +18,9 @@ from ended_processes import group_has_ended, process_has_ended
 from patience import PATIENCE
 
 import pygru.cli
-from pygru.commands import predict, predict_table
+from pygru.commands import predict_table
 from pygru.commands.options import parser_of_all
+from pygru.commands.predict_workers import shared_threads
 from pygru.forecasting import GRUForecaster
 from pygru.forecasting.reading import EXACT
 
@@ -414,7 +415,7 @@ def test_the_threads_are_shared_unless_the_user_says(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     parsed = parser_of_all().parse_args(["predict", "m", "a", *options.split()])
-    assert predict._threads(parsed, workers) == expected
+    assert shared_threads(parsed.threads, workers) == expected
 
 
 def test_an_interrupt_says_how_far_it_was(folder, capsys, monkeypatch):

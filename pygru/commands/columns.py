@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from pygru.commands.errors import CommandError, UsageError
+from pygru.commands.lists import names as names
 from pygru.commands.wording import in_words_of_the_file
 from pygru.core.validation import shown
 from pygru.data.messages import shown_rows
@@ -67,11 +68,6 @@ def read(path: str, options: argparse.Namespace, text: Sequence[str] = ()) -> Ta
         missing=options.na_values or (),
         text=text,
     )
-
-
-def names(value: str | None) -> list[str]:
-    """Return the names in the value of an option, which commas part."""
-    return [] if value is None else [name.strip() for name in value.split(",")]
 
 
 def names_in(table: Table, option: str, value: str | None) -> list[str]:

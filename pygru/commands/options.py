@@ -48,10 +48,11 @@ def parser_of_all() -> argparse.ArgumentParser:
     _add_predict(
         commands.add_parser(
             "predict",
-            help="forecast beyond the end of one or many tables with a trained model",
-            description="Forecast the steps after the last row of each table. The forecasts of "
-            "several files are one table, in the order of the files, with a column that names "
-            "the file. It is written when all are done.",
+            help="what a trained model says about data in one or many files",
+            description="With a forecaster: the steps after the last row of each table. The "
+            "forecasts of several files are one table, in the order of the files, with a "
+            "column that names the file; it is written when all are done. With another model: "
+            "its predictions for the sequences of each file, one file of them for each.",
         )
     )
     _add_convert(
@@ -131,33 +132,47 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 
 def _add_predict(parser: argparse.ArgumentParser) -> None:
     parser.usage = "pygru predict [options] model data..."
-    parser.add_argument("model", help="model.safetensors of `pygru train`")
+    parser.add_argument("model", help="a file of `pygru train` or of pygru.save")
     parser.add_argument("data", nargs="+", help="tables with a header (.csv, .csv.gz, "
-        ".parquet), folders of them, patterns in quotes such as 'in/*.csv', or - for standard "
+        ".parquet), and for other models than forecasters also arrays (.npy, .npz, .zarr); "
+        "folders of them; patterns in quotes such as 'in/*.csv'; or - for a table on standard "
         "input")  # fmt: skip
-    parser.add_argument("--future", metavar="FILE", help="table of the covariates that are "
-        "known for the future, if data has none; or a folder that has, for each file of data, "
-        "one of the same name")  # fmt: skip
     parser.add_argument("--threads", type=_integer(None), metavar="N", help="never changes the "
         "result (default: all, shared among the workers)")  # fmt: skip
-    add = parser.add_argument_group(
-        "columns that have other names than in training"
-    ).add_argument
-    for role in ("target", "time", "id"):
-        add(f"--{role}", metavar="NAME" if role == "time" else "NAMES")
+    add = parser.add_argument_group("columns of tables, parted by commas").add_argument
+    add("--target", metavar="NAMES", help="where it has other names than in training")
+    add("--time", metavar="NAME", help="where it has another name than in training; or the "
+        "times of a table for another model")  # fmt: skip
+    add("--id", metavar="NAMES", help="where it has other names than in training; or what "
+        "tells the sequences of a table for another model apart")  # fmt: skip
+    add("--values", metavar="NAMES", help="what another model reads (default: all other "
+        "columns)")  # fmt: skip
+    add = parser.add_argument_group("forecasters").add_argument
+    add("--future", metavar="FILE", help="table of the covariates that are known for the "
+        "future, if data has none; or a folder that has, for each file of data, one of the "
+        "same name")  # fmt: skip
+    add("--file-column", default="file", metavar="NAME", help="the column of the result that "
+        "names the file, if there are several (default: %(default)s)")  # fmt: skip
+    add = parser.add_argument_group("other models").add_argument
+    add("--array", metavar="NAME", help="which array of an .npz file or a Zarr group to read "
+        "(default: the only one, or X)")  # fmt: skip
+    add("--chunk-size", type=_chunk_size, metavar="SIZE", help="what is in memory at the same "
+        "time: a number of sequences, or bytes such as '256 MB'; never changes the "
+        "result")  # fmt: skip
+    add("--resume", action="store_true", help="go on with a run that was interrupted or "
+        "killed, and keep the files that it has completed")  # fmt: skip
     _add_dialect(parser)
     add = parser.add_argument_group("many files").add_argument
     add("--workers", type=_integer(1), default=1, metavar="N", help="processes that work at "
         "the same time; never changes the result (default: %(default)s)")  # fmt: skip
     add("--skip-errors", action="store_true", help="leave out files with an error, name them "
-        "on standard error, and exit with 1; without it the first one ends the run, and "
-        "nothing is written")  # fmt: skip
-    add("--file-column", default="file", metavar="NAME", help="the column of the result that "
-        "names the file (default: %(default)s)")  # fmt: skip
+        "on standard error, and exit with 1; without it the first one ends the "
+        "run")  # fmt: skip
     add = parser.add_argument_group("results").add_argument
-    add("--output", default="-", metavar="FILE", help=".csv or .parquet (default: CSV on the "
-        "screen)")  # fmt: skip
-    add("--force", action="store_true", help="replace a file that exists")
+    add("--output", default="-", metavar="FILE", help=".csv or .parquet, and for other models "
+        "than forecasters also .npy or .zarr (default: CSV on the screen). 'out/{}.npy' "
+        "writes one for each file of data, with its name in place of {}")  # fmt: skip
+    add("--force", action="store_true", help="replace files that exist")
     parser.set_defaults(run=predict.run, parser=parser)
 
 
@@ -220,6 +235,17 @@ def _integer(least: int | None) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def _chunk_size(text: str) -> int | str:
+    from pygru.prediction.chunks import check_chunk_size
+
+    size: int | str = int(text) if re.fullmatch(f"[0-9]{{1,{MOST_DIGITS}}}", text) else text
+    try:
+        check_chunk_size(size)
+    except ValueError:
+        raise _wrong("a number of sequences, or of bytes such as '256 MB'", text) from None
+    return size
 
 
 def _season(text: str) -> int | str | None:

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pygru.commands.errors import CommandError, UsageError
 
 STDIN = "-"
 
+#: The endings of tables, by which they are found in a folder.
+TABLES = (
+    *(f"{text}{packed}" for text in (".csv", ".tsv") for packed in ("", ".gz", ".bz2", ".xz")),
+    ".parquet",
+    ".pq",
+)
 
-def expand(data: Sequence[str], suffixes: Sequence[str]) -> tuple[list[str], bool]:
+
+def expand(
+    data: Sequence[str],
+    suffixes: Sequence[str],
+    is_data: Callable[[str], bool] = os.path.isfile,
+) -> tuple[list[str], bool]:
     """Return the files that the arguments stand for, and whether there may be several.
 
     A folder stands for the files in it, not for those in its own folders; hidden files and
@@ -25,6 +36,8 @@ def expand(data: Sequence[str], suffixes: Sequence[str]) -> tuple[list[str], boo
         What the command line says.
     suffixes : sequence of str
         Which files of a folder count, such as ``(".csv", ".parquet")``.
+    is_data : callable
+        Whether a path is a file of data; some kinds of files are folders.
 
     Returns
     -------
@@ -43,7 +56,7 @@ def expand(data: Sequence[str], suffixes: Sequence[str]) -> tuple[list[str], boo
     files: list[str] = []
     is_many = len(data) > 1
     for argument in data:
-        found = _files_of(argument, suffixes)
+        found = _files_of(argument, suffixes, is_data)
         is_many = is_many or found != [argument]
         files += found
     if is_many and STDIN in files:
@@ -57,25 +70,24 @@ def expand(data: Sequence[str], suffixes: Sequence[str]) -> tuple[list[str], boo
     return files, is_many
 
 
-def _files_of(argument: str, suffixes: Sequence[str]) -> list[str]:
-    if argument == STDIN:
+def _files_of(
+    argument: str, suffixes: Sequence[str], is_data: Callable[[str], bool]
+) -> list[str]:
+    if argument == STDIN or is_data(argument):
         return [argument]
     if os.path.isdir(argument):
-        names = sorted(
-            entry.name
-            for entry in os.scandir(argument)
-            if not entry.name.startswith(".")
-            and entry.name.lower().endswith(tuple(suffixes))
-            and entry.is_file()
+        found = sorted(
+            os.path.join(argument, name)
+            for name in os.listdir(argument)
+            if not name.startswith(".") and name.lower().endswith(tuple(suffixes))
         )
-        if not names:
+        files = [path for path in found if is_data(path)]
+        if not files:
             raise CommandError(f"{argument}: the folder has no file {_listed(suffixes)}")
-        return [os.path.join(argument, name) for name in names]
+        return files
     if os.path.exists(argument) or not glob.has_magic(argument):
         return [argument]  # who reads it says if it is missing
-    files = sorted(
-        path for path in glob.iglob(argument, recursive=True) if os.path.isfile(path)
-    )
+    files = [path for path in sorted(glob.iglob(argument, recursive=True)) if is_data(path)]
     if not files:
         raise CommandError(f"{argument}: no file matches this pattern")
     return files

@@ -51,6 +51,8 @@ def check_output(path: str, force: bool, inputs: Sequence[str]) -> None:
     """
     if path == STDOUT:
         return
+    if "{}" in path:
+        raise UsageError("--output must be one file: the forecasts of all files are one table")
     suffix = _suffix(path)
     if suffix not in (*TEXT, *PARQUET):
         raise UsageError(
@@ -59,9 +61,10 @@ def check_output(path: str, force: bool, inputs: Sequence[str]) -> None:
     if os.path.isdir(path):
         raise IsADirectoryError(errno.EISDIR, "is a folder, not a file", path)
     if os.path.exists(path):
-        for each in inputs:
-            if os.path.exists(each) and os.path.samefile(path, each):
-                raise UsageError(f"--output must be another file than {each}, which is read")
+        read = {os.path.realpath(each): each for each in inputs}
+        same = read.get(os.path.realpath(path))
+        if same is not None:
+            raise UsageError(f"--output must be another file than {same}, which is read")
         if not force:
             raise CommandError(f"{path} exists; use --force to replace it")
     elif not os.path.isdir(os.path.dirname(path) or "."):

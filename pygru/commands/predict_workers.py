@@ -106,6 +106,20 @@ def outcomes(
         team.end()
 
 
+def shared_threads(threads: int | None, workers: int) -> int | None:
+    """Return the threads of each process: the available ones are shared.
+
+    That is not so if the user says how many each process has, by an option (``threads``) or by
+    the environment.
+    """
+    from pygru.core.threads import available
+
+    said = {"PYGRU_NUM_THREADS", "OMP_NUM_THREADS"} & set(os.environ)
+    if threads is not None or said or workers == 1:
+        return threads
+    return max(1, available() // workers)
+
+
 class Team:
     """Processes that each have one file at a time.
 

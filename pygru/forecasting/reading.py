@@ -39,11 +39,6 @@ SHOWN_NAMES = 500  # characters of a list of columns in a message
 
 OPENERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 PARQUET = (".parquet", ".pq")
-#: Which files of a folder are tables.
-SUFFIXES = (
-    *(f"{text}{packed}" for text in (".csv", ".tsv") for packed in ("", *OPENERS)),
-    *PARQUET,
-)
 MISSING = ("na", "none", "NONE")  # beside those that pandas knows
 
 # Lines before the header: empty ones, and comments.
