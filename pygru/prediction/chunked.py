@@ -72,7 +72,8 @@ def predict(
           dtype and slices, such as a data set of h5py, an array of Zarr, Dask or xarray;
         * a list of sequences (T_i, ...); a mapping with ``"source"`` and ``"target"`` for a
           :class:`Seq2Seq`;
-        * an iterator over sequences or over chunks, or a function that returns one;
+        * an iterator over sequences, or over chunks, which are taken as they are; or a function
+          that returns one;
         * the path of an ``.npy``, ``.npz`` or ``.zarr``;
         * a long table, with one row for each step: a DataFrame, or the path of a ``.parquet``
           file. It needs ``id``. The rows of a sequence must stand together in the file.
@@ -91,7 +92,7 @@ def predict(
         such method.
     chunk_size : int or str, optional
         How many sequences a chunk has, or how much memory it may take, such as ``"256 MB"``;
-        by default 128 MB.
+        by default 32 MB.
     out : optional
         Where the predictions go:
 
@@ -176,13 +177,14 @@ def predict(
                 "resume must be False, unless out is a path or an array that is mapped from a "
                 f"file, got out of type {validation.type_name(out)}"
             )
-        return _run(predictor, read, sink, size, None, shown)
+        result = _run(predictor, read, sink, size, None, shown)
+        return result if out is None else out
     from pygru import __version__
 
     settings = {
         "version": __version__,
         "model": predictor.fingerprint(),
-        "method": str(method),
+        "method": predictor.method,
         "output": sink.kind,
     }
     record = Record(folder_of(sink.path), settings)
@@ -190,7 +192,7 @@ def predict(
     sink.folder = record.folder
     read.remembers = True
     try:
-        result = _run(predictor, read, sink, size, record, shown)
+        _run(predictor, read, sink, size, record, shown)
     except BaseException:
         if record.done:
             record.release()
@@ -198,7 +200,7 @@ def predict(
             record.remove()
         raise
     record.remove()
-    return result
+    return out
 
 
 def _run(
@@ -211,11 +213,11 @@ def _run(
 ) -> Any:
     """Go over all chunks that are not done."""
     if record is not None and record.is_complete and record.is_alone:
-        return sink.path  # killed after the output had got its name
+        return None  # killed after the output had got its name
     first = 0 if record is None else record.done
     # How far it is, and what has been read until then: one object, which an interrupt cannot
     # leave half changed.
-    position = first, ""
+    position = first, "" if record is None else record.source
     outcome: Outcome | None = None
 
     def check() -> None:
@@ -225,16 +227,22 @@ def _run(
     display = Display(source.count, first, shown)
     try:
         for chunk in source.chunks(first, size, check):
+            predictions = None
             if outcome is None:
+                if predictor.may_try:
+                    sample = predictor(chunk.head())
+                else:
+                    predictions = predictor(chunk)
+                    sample = predictions[:1]
                 outcome = outcome_of(
-                    predictor(chunk.head()),
+                    sample,
                     predictor.has_steps,
                     source.count,
                     source.longest,
-                    chunk.size,
                 )
                 sink.begin(outcome, first)
-            predictions = predictor(chunk)
+            if predictions is None:
+                predictions = predictor(chunk)
             outcome.check(chunk, predictions)
             sink.write(chunk, predictions)
             position = chunk.end, "" if record is None else source.fingerprint()
@@ -242,7 +250,9 @@ def _run(
                 sink.flush(position[0])
                 record.save(*position)
             display.update(chunk.end)
-        sink.flush(position[0])
+            del chunk, predictions  # before the next chunk is read
+        if outcome is not None:
+            sink.flush(position[0])
         if record is not None:
             record.save(*position, is_complete=True)
         return sink.finish()
@@ -320,6 +330,7 @@ def sink_of(out: Any, source: Any, *, is_table: bool) -> Sink:
         return InFrame() if is_table else InMemory()
     path = files.path_of("out", out)
     if path is not None:
+        path = path.rstrip("/" + os.sep)
         kind = os.path.splitext(path)[1].lower()
         if kind not in FILES:
             raise ValueError(
@@ -331,6 +342,9 @@ def sink_of(out: Any, source: Any, *, is_table: bool) -> Sink:
         if os.path.isdir(path) != (kind == ".zarr") and os.path.exists(path):
             what = "a folder" if os.path.isdir(path) else "a file"
             raise FileExistsError(errno.EEXIST, f"out is {what}, which is not replaced", path)
+        same = files.path_of("source", source)
+        if same is not None and os.path.exists(path) and os.path.samefile(path, same):
+            raise ValueError(f"out must be another file than source, got {path} for both")
         return FILES[kind](path)
     if isinstance(out, np.ndarray) or is_stored(out):
         return IntoArray(out, source)

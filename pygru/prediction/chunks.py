@@ -14,8 +14,9 @@ import numpy as np
 from pygru.budget import BUDGET, UNITS
 from pygru.core import validation
 
-#: Bytes of a chunk if nothing else is said; Dask's chunks are as large.
-DEFAULT = 128_000_000
+#: Bytes of a chunk if nothing else is said. The C library takes larger pieces of memory from
+#: the system each time anew, which costs more than it saves.
+DEFAULT = 32_000_000
 #: Sequences that run together; a chunk may be larger.
 BATCH = 256
 

@@ -90,6 +90,11 @@ class NpzRows:
     path : str
     name : str
         Of the array.
+
+    Attributes
+    ----------
+    content : str
+        A checksum, which the archive has.
     """
 
     def __init__(self, path: str, name: str) -> None:
@@ -98,6 +103,9 @@ class NpzRows:
         self._member = f"{name}.npy"
         self._begin()
         self.shape, self.dtype = self._header.shape, self._header.dtype
+        # Rows that are spread over the file could be read only by reading the whole of it.
+        found = self._archive.getinfo(self._member)
+        self.content = f"{found.CRC:08x} {found.file_size}"
 
     def _begin(self) -> None:
         self._file = self._archive.open(self._member)
@@ -215,12 +223,22 @@ def import_zarr(argument: str) -> Any:
             f"{argument}: Zarr needs the package zarr; install it with  "
             'pip install "pygru[zarr]"'
         ) from None
+    if not hasattr(zarr, "create_array"):
+        raise ImportError(f"{argument}: Zarr needs version 3 or later of the package zarr")
     return zarr
 
 
 def is_mapped(values: object) -> bool:
     """Whether an array is memory-mapped from a file."""
     return isinstance(values, np.ndarray) and next(_mappings(values), None) is not None
+
+
+def whole_file(values: NDArray[Any]) -> str | None:
+    """Return the name of the file that an array maps; None for parts of one, and for others."""
+    if isinstance(values, np.memmap) and isinstance(values.base, mmap.mmap):
+        is_kept = values.mode != "c" and values.filename is not None
+        return os.fspath(values.filename) if is_kept else None
+    return None
 
 
 def release(values: object) -> None:
@@ -239,12 +257,13 @@ def release(values: object) -> None:
 def _mappings(values: NDArray[Any]) -> Iterator[tuple[mmap.mmap, bool]]:
     """Yield the mapping below an array, and whether it is private; or nothing."""
     base: Any = values
-    is_private = False
+    modes = set()
     while isinstance(base, np.ndarray):
-        is_private |= getattr(base, "mode", None) == "c"
+        modes.add(base.mode if isinstance(base, np.memmap) else None)
         base = base.base
-    if isinstance(base, mmap.mmap):
-        yield base, is_private
+    # Other mappings than those of np.memmap need not be of a file, and could lose their values.
+    if isinstance(base, mmap.mmap) and modes & {"r", "r+", "w+", "c"}:
+        yield base, "c" in modes
 
 
 def path_of(argument: str, value: Any) -> str | None:
@@ -252,8 +271,6 @@ def path_of(argument: str, value: Any) -> str | None:
     if isinstance(value, (str, os.PathLike)):
         path = os.fspath(value)
         if isinstance(path, bytes) or not path or "\0" in path:
-            raise ValueError(
-                f"{argument} must be a path as text, got {validation.shown(value)}"
-            )
+            raise ValueError(f"{argument} must be a path, got {validation.shown(value)}")
         return path
     return None

@@ -79,12 +79,11 @@ class NpyFile:
         """Bring everything to the disk."""
         os.fsync(self._file.fileno())
 
-    def finish(self) -> Any:
-        """Give the file its name; return it."""
+    def finish(self) -> None:
+        """Give the file its name."""
         assert self.path is not None
         self.close()
         os.replace(self._unfinished, self.path)
-        return self.path
 
     def close(self) -> None:
         """Close the file."""

@@ -12,19 +12,18 @@ import re
 from pathlib import Path
 from typing import Any
 
+from pygru.prediction.buffered import Buffered, Waiting
 from pygru.prediction.chunks import Chunk
 from pygru.prediction.long_rows import columns_of
 from pygru.prediction.predictors import Predictions
 from pygru.prediction.sinks import Outcome
 from pygru.prediction.tables import import_parquet
 
-#: Bytes of rows that are kept in memory before they are written; about a row group.
-BUFFER = 32_000_000
 #: The name of a part: the first sequence in it, and the one after the last.
 PART = re.compile(r"part-(\d+)-(\d+)\.parquet")
 
 
-class ParquetFile:
+class ParquetFile(Buffered):
     """A Parquet file.
 
     Parameters
@@ -33,12 +32,10 @@ class ParquetFile:
     """
 
     kind = "parquet"
-    folder: Path
 
     def __init__(self, path: str) -> None:
-        self.path: str | None = path
+        super().__init__(path)
         self._arrow, self._parquet = import_parquet("out")
-        self._waiting: list[tuple[int, int, Any]] = []
 
     def _parts(self) -> list[tuple[int, int, Path]]:
         """First sequence, end and path of each part, in order."""
@@ -52,34 +49,27 @@ class ParquetFile:
             if end > first:
                 path.unlink()
 
-    def write(self, chunk: Chunk, predictions: Predictions) -> None:
-        """Keep some rows, and write those that wait if there are many."""
+    def _prepared(self, chunk: Chunk, predictions: Predictions) -> tuple[Any, int]:
+        """Return the rows of a chunk."""
         columns = columns_of(chunk, predictions, self._outcome)
-        table = self._arrow.table({name: self._column(each) for name, each in columns.items()})
-        self._waiting.append((chunk.first, chunk.end, table))
-        if sum(table.nbytes for _, _, table in self._waiting) > BUFFER:
-            self.flush(chunk.end)
+        table = self._arrow.table(
+            {name: self._arrow.array(values) for name, values in columns.items()}
+        )
+        return table, table.nbytes
 
-    def _column(self, values: Any) -> Any:
-        return self._arrow.array(values, from_pandas=False)
-
-    def flush(self, done: int) -> None:
-        """Write what waits of the first ``done`` sequences, as one part."""
-        ready = [each for each in self._waiting if each[1] <= done]
-        if not ready:
-            return
-        path = self.folder / f"part-{ready[0][0]:012}-{ready[-1][1]:012}.parquet"
-        rows = self._arrow.concat_tables([table for _, _, table in ready])
+    def _write(self, ready: list[Waiting]) -> None:
+        """Write a part."""
+        path = self.folder / f"part-{ready[0].first:012}-{ready[-1].end:012}.parquet"
+        rows = self._arrow.concat_tables([each.values for each in ready])
         unfinished = path.with_suffix(".tmp")
         with open(unfinished, "wb") as file:
             self._parquet.write_table(rows, file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(unfinished, path)
-        self._waiting = [each for each in self._waiting if each[1] > done]
 
-    def finish(self) -> Any:
-        """Put the parts together, give the file its name, and return it."""
+    def finish(self) -> None:
+        """Put the parts together, and give the file its name."""
         assert self.path is not None
         unfinished = self.folder / "data.tmp"
         parts = [self._parquet.ParquetFile(path) for _, _, path in self._parts()]
@@ -94,7 +84,3 @@ class ParquetFile:
                     writer.write_table(part.read_row_group(number))
                 part.close()
         os.replace(unfinished, self.path)
-        return self.path
-
-    def close(self) -> None:
-        """Do nothing: nothing is open."""

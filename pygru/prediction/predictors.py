@@ -41,6 +41,10 @@ class Predictor(Protocol):
     reads_tokens: bool
     #: Whether an array of two axes has a prediction for each step, as far as it is known.
     has_steps: bool
+    #: What is called.
+    method: str
+    #: Whether it may be called for the first sequence alone, to see what it returns.
+    may_try: bool
 
     def __call__(self, chunk: Chunk) -> Predictions:
         """Return the predictions for a chunk."""
@@ -95,6 +99,9 @@ def predictor_of(model: Any, method: str | None, n_threads: int | None) -> Predi
 class OfModel:
     """The outputs of a model, as :meth:`Trainer.predict` returns them."""
 
+    may_try = True
+    method = "predict"
+
     def __init__(self, model: Model, n_threads: int | None) -> None:
         self._model = model
         self._n_threads = n_threads
@@ -128,6 +135,8 @@ class OfModel:
 class OfClassesOf(OfModel):
     """The classes that a trainer predicts."""
 
+    method = "predict_classes"
+
     def __init__(self, trainer: Trainer, n_threads: int | None) -> None:
         super().__init__(trainer.model, n_threads)
         kind = kind_of(trainer.loss)
@@ -148,9 +157,11 @@ class OfClassesOf(OfModel):
 class OfEstimator:
     """What a method of an estimator returns."""
 
+    may_try = True
+
     def __init__(self, estimator: Any, method: str, n_threads: int | None) -> None:
         self._estimator = estimator
-        self._method = method
+        self.method = method
         self._n_threads = n_threads
         model: Any = getattr(estimator, "model_", None)
         is_model = isinstance(model, Model)
@@ -167,8 +178,13 @@ class OfEstimator:
         _refuse(told, "an estimator")
         if lengths is not None:
             X = unpad_sequences(X, lengths)
+        # Estimators refuse data without any step, which a whole call would not be.
+        no_steps = isinstance(X, list) and not any(np.size(each) for each in X)
+        if no_steps and np.ndim(X[0]):
+            X = [*X, np.zeros((1, *np.shape(X[0])[1:]))]
         with threads.num_threads(threads.resolve(self._n_threads)):
-            return _checked(getattr(self._estimator, self._method)(X), chunk, self._method)
+            found = getattr(self._estimator, self.method)(X)
+        return _checked(found[: chunk.size] if no_steps else found, chunk, self.method)
 
     def fingerprint(self) -> str:
         """A hash of everything the estimator holds."""
@@ -179,6 +195,9 @@ class OfEstimator:
 
 class OfFunction:
     """What a function returns for a chunk."""
+
+    may_try = False
+    method = "call"
 
     def __init__(self, function: Callable[..., Any], n_threads: int | None) -> None:
         self._function = function

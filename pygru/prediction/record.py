@@ -57,7 +57,7 @@ class Record:
         self._began = self._saved = time.monotonic()
         self.done = 0
         self.is_complete = False
-        self._source: str | None = None
+        self.source = ""  # the fingerprint of what has been read
 
     @property
     def _path(self) -> Path:
@@ -88,7 +88,7 @@ class Record:
             found = json.loads(self._path.read_text("utf-8"))
             self.done = validation.check_int("done", found["done"], 0)
             self.is_complete = validation.check_bool("complete", found["complete"])
-            self._source = str(found["source"])
+            self.source = str(found["source"])
             for name, value in self._settings.items():
                 self._compare(name, found[name], value)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -109,7 +109,7 @@ class Record:
     def check_source(self, fingerprint: str) -> None:
         """Raise unless the run read the same data, as far as it has come."""
         if self.done:
-            self._compare("source", self._source, fingerprint)
+            self._compare("source", self.source, fingerprint)
 
     @property
     def is_due(self) -> bool:
@@ -127,7 +127,7 @@ class Record:
             "complete": is_complete,
         }
         write_atomically(self._path, json.dumps(values, indent=1).encode())
-        self.done, self._source, self.is_complete = done, source, is_complete
+        self.done, self.source, self.is_complete = done, source, is_complete
         self._saved = time.monotonic()
 
     @property

@@ -6,7 +6,6 @@ A sink checks what it is given before anything is computed.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -29,7 +28,6 @@ class Outcome(NamedTuple):
     has_steps: bool  # whether there is a prediction for each step
     tail: tuple[int, ...]  # the shape of a row of an array, or of a step
     dtype: np.dtype[Any]
-    rows: int  # sequences of the first chunk
 
     @property
     def shape(self) -> tuple[int | None, ...]:
@@ -67,13 +65,13 @@ def _fits(found: np.dtype[Any], wanted: np.dtype[Any]) -> bool:
 
 
 def outcome_of(
-    sample: Predictions, has_steps: bool, count: int | None, longest: int | None, rows: int
+    sample: Predictions, has_steps: bool, count: int | None, longest: int | None
 ) -> Outcome:
     """Return what predictions look like, from those for one sequence."""
     is_ragged = isinstance(sample, list)
     one: NDArray[Any] = sample[0] if isinstance(sample, list) else sample
     steps = is_ragged or one.ndim == 3 or (one.ndim == 2 and has_steps)
-    return Outcome(count, longest, is_ragged, steps, one.shape[1:], one.dtype, rows)
+    return Outcome(count, longest, is_ragged, steps, one.shape[1:], one.dtype)
 
 
 class Sink(Protocol):
@@ -100,7 +98,7 @@ class Sink(Protocol):
         """Bring the predictions for the first ``done`` sequences to the disk."""
 
     def finish(self) -> Any:
-        """Complete the output; return what :func:`pygru.predict` returns.
+        """Complete the output; return the predictions if they are in memory.
 
         Everything has been flushed, and :meth:`begin` may not have been called, if a run was
         killed when there was nothing else to do.
@@ -121,6 +119,9 @@ class Simple:
 
     def flush(self, done: int) -> None:
         """Do nothing: nothing waits."""
+
+    def finish(self) -> Any:
+        """Do nothing: everything is where it belongs."""
 
     def close(self) -> None:
         """Do nothing: nothing is open."""
@@ -160,10 +161,6 @@ class ToFunction(Simple):
         """Call the function."""
         self._function(chunk.first, predictions)
 
-    def finish(self) -> Any:
-        """Return the function."""
-        return self._function
-
 
 class IntoArray(Simple):
     """Writes into an array of the user's: of NumPy, mapped from a file or not, or of Zarr.
@@ -178,8 +175,7 @@ class IntoArray(Simple):
         if isinstance(array, np.ndarray):
             if isinstance(source, np.ndarray) and np.may_share_memory(array, source):
                 raise ValueError("out shares memory with source")
-            name = getattr(array, "filename", None) if files.is_mapped(array) else None
-            self.path = None if name is None else os.fspath(name)
+            self.path = files.whole_file(array)
 
     def begin(self, outcome: Outcome, first: int) -> None:
         """Check shape and dtype."""
@@ -215,7 +211,3 @@ class IntoArray(Simple):
         """Bring a mapped file to the disk."""
         if self.path is not None:
             self._array.flush()
-
-    def finish(self) -> Any:
-        """Return the array."""
-        return self._array

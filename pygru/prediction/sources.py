@@ -68,7 +68,8 @@ def of_arrays(source: Any, told: Mapping[str, Any], tokens: bool) -> Source:
         return Rows(list(source) if len(source.shape) == 1 else source, told)
     if is_stored(source) or hasattr(source, "__array__"):
         return Rows(_array("source", source), told)
-    if callable(source) or isinstance(source, Iterable):
+    is_text = isinstance(source, (str, bytes, bytearray))
+    if callable(source) or (isinstance(source, Iterable) and not is_text):
         for name in told:
             raise ValueError(f"{name} must be None if source is an iterator")
         return Iterated(source, tokens)
@@ -82,9 +83,7 @@ def of_opened(opened: files.Opened, told: Mapping[str, Any], tokens: bool) -> So
     """Return the source of an array in a file, with what lies beside it there."""
     if opened.row_size is not None:
         for name in told:
-            raise ValueError(
-                f"{name} must be None for sequences of different lengths in a file"
-            )
+            raise ValueError(f"{name} must be None, because the file has row_size")
         return Ragged(_array("source", opened.values), opened.row_size)
     if opened.lengths is not None and "lengths" not in told:
         told = {"lengths": opened.lengths, **told}
@@ -153,7 +152,7 @@ class Rows:
                         f"lengths need source with a time axis, got shape {part.shape}"
                     )
                 self._told[name] = validation.as_lengths(values, self.count, part.shape[1])
-            elif np.ndim(values) == 0 and not hasattr(values, "__len__"):
+            elif not hasattr(values, "__len__"):
                 raise TypeError(f"{name} must be an array of bool, got {values!r}")
             elif len(values) != self.count:
                 raise ValueError(
@@ -172,7 +171,9 @@ class Rows:
                 yield self._chunk(first, first + len(group))
                 first += len(group)
             return
-        rows = size.of_rows(sum(map(_row_bytes, self._parts)), self.longest or 0)
+        # Those of a mapped file are in memory twice while they are copied.
+        row_bytes = sum(_row_bytes(part) * (1 + files.is_mapped(part)) for part in self._parts)
+        rows = size.of_rows(row_bytes, self.longest or 0)
         for begin in range(first, self.count, rows):
             yield self._chunk(begin, min(begin + rows, self.count))
 
@@ -186,6 +187,14 @@ class Rows:
         told = {name: _told_rows(values, first, end) for name, values in self._told.items()}
         return Chunk(first, read, told)
 
+    def _told_parts(self) -> list[Any]:
+        """Lengths, mask and reset as arrays or lists."""
+        parts: list[Any] = []
+        for values in self._told.values():
+            each = values.values() if isinstance(values, Mapping) else [values]
+            parts.extend(part for part in each if part is not None)
+        return parts
+
     def fingerprint(self) -> str:
         """A hash, which is computed once."""
         return self._fingerprint
@@ -195,11 +204,8 @@ class Rows:
         """A hash of the shapes, and of some sequences that are spread over the source."""
         assert self.count is not None
         found = hashlib.blake2b(digest_size=16)
-        for row in sorted({i * (self.count - 1) // (LOOKED_AT - 1) for i in range(LOOKED_AT)}):
-            chunk = self._chunk(row, row + 1)
-            X = list(chunk.X.values()) if isinstance(chunk.X, Mapping) else [chunk.X]
-            for part in (*X, *chunk.told.values()):
-                _add(found, part)
+        for part in (*self._parts, *self._told_parts()):
+            _add_some(found, part, self.count, functools.partial(_read, part))
         shapes = [getattr(part, "shape", ()) for part in self._parts]
         return f"{self.count} {shapes} {found.hexdigest()}"
 
@@ -267,8 +273,7 @@ class Ragged:
         """A hash of the lengths, and of some sequences that are spread over the source."""
         assert self.count is not None
         found = hashlib.blake2b(np.ascontiguousarray(self._sizes).tobytes(), digest_size=16)
-        for row in sorted({i * (self.count - 1) // (LOOKED_AT - 1) for i in range(LOOKED_AT)}):
-            _add(found, self._read(row, row + 1))
+        _add_some(found, self._values, self.count, self._read)
         return f"{self.count} {found.hexdigest()}"
 
 
@@ -382,7 +387,9 @@ class Iterated:
                 f"{validation.type_name(item)}"
             )
         return (
-            None if array.ndim > self._axes else validation.as_numeric(f"item {number}", array)
+            None
+            if array.ndim > self._axes
+            else validation.as_numeric(f"source: item {number}", array)
         )
 
     def _chunk_item(self, item: Any, number: int) -> Any:
@@ -396,11 +403,28 @@ class Iterated:
 
 
 def _add(found: Any, values: Any) -> None:
-    """Add a sequence to a hash."""
-    for each in values if isinstance(values, list) else [values]:
-        array = np.ascontiguousarray(each)
-        found.update(f"{array.dtype.str} {array.shape} ".encode())
-        found.update(array.tobytes())
+    """Add a sequence, or several, to a hash."""
+    if values is None or isinstance(values, str):
+        found.update(str(values).encode())
+        return
+    array = None if isinstance(values, list) else np.asarray(values)
+    if array is None or array.dtype == object:
+        for each in values if array is None else array.ravel().tolist():
+            _add(found, each)
+        return
+    found.update(f"{array.dtype.str} {array.shape} ".encode())
+    found.update(array.tobytes())
+
+
+def _add_some(found: Any, values: Any, count: int, read: Callable[[int, int], Any]) -> None:
+    """Add a checksum of the values to a hash, or some rows that are spread over them."""
+    content = getattr(values, "content", None)
+    if content is not None:
+        found.update(content.encode())
+        return
+    places = {i * (count - 1) // (LOOKED_AT - 1) for i in range(LOOKED_AT)}
+    for row in sorted(places):
+        _add(found, read(row, row + 1))
 
 
 def _longest(part: Any) -> int:

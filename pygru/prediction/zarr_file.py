@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 
 from pygru.prediction import files
-from pygru.prediction.chunks import Chunk
-from pygru.prediction.predictors import Predictions
+from pygru.prediction.buffered import Buffered, Waiting
 from pygru.prediction.sinks import Outcome
 
 #: Bytes of a chunk of the Zarr array, about.
@@ -25,7 +24,7 @@ CHUNK = 16_000_000
 SIZES = 100_000
 
 
-class ZarrFile:
+class ZarrFile(Buffered):
     """A Zarr array or group in a folder.
 
     Parameters
@@ -34,13 +33,10 @@ class ZarrFile:
     """
 
     kind = "zarr"
-    folder: Path
 
     def __init__(self, path: str) -> None:
-        self.path: str | None = path
+        super().__init__(path)
         self._zarr = files.import_zarr("out")
-        if not hasattr(self._zarr, "create_array"):
-            raise ImportError("out: Zarr needs version 3 or later of the package zarr")
 
     @property
     def _unfinished(self) -> Path:
@@ -62,16 +58,16 @@ class ZarrFile:
             self._values, self._sizes = group["values"], group["row_size"]
         else:
             self._values = self._zarr.open_array(self._unfinished, mode="r+")
-        if self._is_ragged:
-            self._steps = int(np.sum(self._sizes[:first]))
+        # Sequences that are written, and their steps: one object, as an interrupt may come.
+        self._place = first, int(np.sum(self._sizes[:first])) if self._is_ragged else 0
 
     def _make(self, outcome: Outcome) -> None:
         """Make the arrays; those that become longer begin without rows."""
         rows = max(1, CHUNK // max(1, outcome.row_bytes))
-        options: dict[str, Any] = {"dtype": outcome.dtype}
-        if not self._is_ragged:
-            rows = min(rows, outcome.rows)  # then no chunk is written twice
-        options["chunks"] = (rows, *(max(1, size) for size in outcome.tail))
+        if not (self._is_ragged or self._grows):
+            rows = min(rows, outcome.sequences or 1)
+        chunks = (rows, *(max(1, size) for size in outcome.tail))
+        options: dict[str, Any] = {"dtype": outcome.dtype, "chunks": chunks}
         if self._is_ragged:
             group = self._zarr.open_group(self._unfinished, mode="w")
             self._values = group.create_array("values", shape=(0, *outcome.tail), **options)
@@ -85,32 +81,30 @@ class ZarrFile:
                 store=self._unfinished, shape=shape, overwrite=True, **options
             )
 
-    def write(self, chunk: Chunk, predictions: Predictions) -> None:
+    def _write(self, ready: list[Waiting]) -> None:
         """Write some rows, or add some sequences."""
-        if not isinstance(predictions, list):
+        first, last = ready[0].first, ready[-1].end
+        if not self._is_ragged:
             if self._grows:
-                self._values.resize((chunk.end, *self._values.shape[1:]))
-            self._values[chunk.first : chunk.end] = predictions
+                self._values.resize((last, *self._values.shape[1:]))
+            self._values[first:last] = np.concatenate([each.values for each in ready])
             return
-        sizes = [len(each) for each in predictions]
-        end = self._steps + sum(sizes)
+        done, begin = self._place
+        if first < done:  # an interrupt came when they had just been written
+            return
+        sequences = [sequence for each in ready for sequence in each.values]
+        sizes = [len(each) for each in sequences]
+        end = begin + sum(sizes)
         self._values.resize((end, *self._values.shape[1:]))
-        if end > self._steps:
-            self._values[self._steps : end] = np.concatenate(predictions)
-        self._sizes.resize((chunk.end,))
-        self._sizes[chunk.first : chunk.end] = sizes
-        self._steps = end
+        if end > begin:
+            self._values[begin:end] = np.concatenate(sequences)
+        self._sizes.resize((last,))
+        self._sizes[first:last] = sizes
+        self._place = last, end
 
-    def flush(self, done: int) -> None:
-        """Do nothing: Zarr writes each chunk at once."""
-
-    def finish(self) -> Any:
-        """Give the folder its name; return it."""
+    def finish(self) -> None:
+        """Give the folder its name."""
         assert self.path is not None
         if os.path.isdir(self.path):
             shutil.rmtree(self.path)
         os.replace(self._unfinished, self.path)
-        return self.path
-
-    def close(self) -> None:
-        """Do nothing: nothing is open."""
