@@ -32,6 +32,7 @@ MODULES = sorted(
     if module.name != "pygru.__main__" and not module.name.startswith("pygru.core._")
 )
 
+pytestmark = pytest.mark.every_case
 
 #: Modules that need a package which is not always there.
 NEEDS = {

@@ -13,6 +13,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from pygru.sklearn import GRUClassifier, GRURegressor, GRUTransformer
 
+pytestmark = pytest.mark.every_case
+
 # Few epochs, and steps that are large enough for them.
 QUICK = {"max_iter": 30, "learning_rate_init": 0.02, "n_threads": 1}
 CLASSIFIER = GRUClassifier(16, **QUICK)
