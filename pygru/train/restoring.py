@@ -299,12 +299,15 @@ def _check_order(order: Any, samples: int) -> None:
 
 
 def _check_states_of_ranks(states: Any, sequences: int, ranks: int) -> None:
-    """Raise unless these are the states of each rank, for its share of the sequences."""
+    """Raise unless these are the states of each rank, for its share of the sequences.
+
+    A rank whose sequences have no step in the windows so far has none.
+    """
     if len(_list(states)) != ranks:
         raise ValueError(f"states must be of {ranks} ranks, got {len(states)}")
     for rank, own in enumerate(states):
         first, end = bounds(sequences, rank, ranks)
-        if first < end:
+        if own is not None and first < end:
             _check_states(own, end - first)
         elif own is not None:
             raise ValueError(f"states of rank {rank} must be None, since it has no sequence")
