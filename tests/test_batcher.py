@@ -42,6 +42,11 @@ class Squares:
         return task
 
 
+def finish(coroutine):
+    """Return what a coroutine returns."""
+    return asyncio.run(asyncio.wait_for(coroutine, PATIENCE))
+
+
 def ask(function, inputs, **options):
     """Return the answers or exceptions for inputs that arrive together."""
 
@@ -50,7 +55,7 @@ def ask(function, inputs, **options):
             answers = [batcher.answer(x) for x in inputs]
             return await asyncio.gather(*answers, return_exceptions=True)
 
-    return asyncio.run(asyncio.wait_for(run(), PATIENCE))
+    return finish(run())
 
 
 async def queued(batcher, inputs):
@@ -87,12 +92,24 @@ def test_what_arrives_during_a_call_becomes_one_batch():
             assert await asyncio.gather(first, *tasks) == [1000000, 0, 1, 4, 9, 16, 25]
             assert (batcher.batches, batcher.inputs, batcher.queue_length) == (3, 7, 0)
 
-    asyncio.run(run())
+    finish(run())
     assert squares.batches == [[1000], [0, 1, 2, 3], [4, 5]]  # in the order of arrival
 
 
 def test_a_full_batch_does_not_wait():
     assert ask(lambda x: x, range(8), max_batch=4, max_wait=10 * PATIENCE) == list(range(8))
+
+
+def test_a_batch_that_becomes_full_waits_no_longer():
+    async def run():
+        async with batching.Batcher(list, max_batch=3, max_wait=10 * PATIENCE) as batcher:
+            tasks = []
+            for x in range(3):
+                tasks += await queued(batcher, [x])
+                await asyncio.sleep(0.01)  # so that the batcher has begun to wait
+            assert await asyncio.gather(*tasks) == [0, 1, 2]
+
+    finish(run())
 
 
 def test_an_input_waits_for_others_only_so_long():
@@ -111,7 +128,7 @@ def test_an_input_waits_for_others_only_so_long():
             await asyncio.gather(*tasks)
             return asyncio.get_running_loop().time() - begin
 
-    assert asyncio.run(run()) >= 0.049  # later by any time, on a busy machine
+    assert finish(run()) >= 0.049  # later by any time, on a busy machine
     assert batches[0][0] == 1
 
 
@@ -127,7 +144,7 @@ def test_a_full_queue_refuses():
             assert await asyncio.gather(*tasks) == [1000000, 1, 4]
             assert await batcher.answer(3) == 9
 
-    asyncio.run(run())
+    finish(run())
 
 
 def test_an_input_that_fails_spoils_no_other():
@@ -161,7 +178,7 @@ def test_nothing_is_computed_for_a_client_that_has_gone():
             squares.may_end.set()
             assert (await first, await stays) == (1000000, 4)
 
-    asyncio.run(run())
+    finish(run())
     assert squares.batches == [[1000], [2]]
 
 
@@ -176,7 +193,7 @@ def test_a_client_may_go_during_the_call():
             squares.may_end.set()
             assert await batcher.answer(3) == 9
 
-    asyncio.run(run())
+    finish(run())
 
 
 def test_two_threads_run_two_calls_at_once():

@@ -27,6 +27,7 @@ pytest.importorskip("fastapi")
 pytest.importorskip("uvicorn")
 
 APP = Path(__file__).parent.parent / "examples" / "service" / "app.py"
+PAGE = APP.parents[2] / "docs" / "howto" / "service.md"
 HELD = """
 import dataclasses, pathlib, sys, time
 sys.path.insert(0, {folder!r})
@@ -35,9 +36,11 @@ held = app.load("model.safetensors")
 first = []
 
 def predict(sequences):
-    while first and not pathlib.Path("go").exists():
-        time.sleep(0.001)
-    first.append(1)  # what the service asks by itself at its start does not wait
+    if first:  # what the service asks by itself at its start does not wait
+        pathlib.Path("busy").touch()
+        while not pathlib.Path("go").exists():
+            time.sleep(0.001)
+    first.append(1)
     if any(x[0, 0] == 13 for x in sequences):
         raise OSError("the thirteenth fails")
     return held.predict(sequences)
@@ -116,6 +119,14 @@ class Service:
         found = re.search(rf"^pygru_{re.escape(name)} (\S+)$", self.get("/metrics")[1], re.M)
         return float(found[1]) if found else 0
 
+    def hold(self, pool, sequences):
+        """Return the tasks of requests: the first is in the model, the others in the queue."""
+        tasks = [pool.submit(self.post, body_of(sequences[0]))]
+        self.wait_for((self.folder / "busy").exists)
+        tasks += [pool.submit(self.post, body_of(x)) for x in sequences[1:]]
+        self.wait_for(lambda: self.metric("queue_length") == len(sequences) - 1)
+        return tasks
+
     def go(self):
         """Let the model that was held answer."""
         (self.folder / "go").touch()
@@ -167,16 +178,12 @@ def test_an_answer_has_the_bits_of_the_model(service):
 
 
 def test_an_answer_does_not_depend_on_who_else_is_in_the_batch(held, pool):
-    first = pool.submit(held.post, body_of(SEQUENCES[0]))
-    held.wait_for(lambda: first.running() and held.metric("queue_length") == 0)
-    others = [pool.submit(held.post, body_of(x)) for x in SEQUENCES[1:]]
-    # Either the first request is in the model, and 39 wait, or it is not there yet.
-    held.wait_for(lambda: held.metric("queue_length") >= 39)
+    tasks = held.hold(pool, SEQUENCES)
     held.go()
-    for x, answer in zip(SEQUENCES, [first, *others], strict=True):
-        assert answer.result(PATIENCE) == (200, {"y": right(x)})
+    for x, task in zip(SEQUENCES, tasks, strict=True):
+        assert task.result(PATIENCE) == (200, {"y": right(x)})
     assert held.metric("batched_requests_total") == 40
-    assert held.metric("batches_total") <= 3
+    assert held.metric("batches_total") == 3  # of 1, 32 and 7
     assert held.metric('requests_total{status="200"}') == 40
 
 
@@ -199,6 +206,21 @@ def test_float64_keeps_every_digit(tmp_path):
     x = RNG.standard_normal((9, 3))
     with running(tmp_path, served=exact) as service:
         assert service.post(body_of(x)) == (200, {"y": exact(x[np.newaxis])[0].tolist()})
+
+
+def test_what_the_page_shows(tmp_path):
+    text = PAGE.read_text()
+    names = {}
+    exec(re.search(r"```python\n(.*?)save\(", text, re.S)[1], names)
+    shown = re.findall(r"^    curl -d '(.*)' http\S+/predict\n    (.*)$", text, re.M)
+    assert len(shown) == 2
+    with running(tmp_path, served=names["model"]) as service:
+        for body, answer in shown:
+            expected, (_, found) = json.loads(answer), service.post(body)
+            if "y" in expected:  # the last digit depends on the processor
+                np.testing.assert_allclose(found["y"], expected["y"], rtol=1e-5)
+            else:
+                assert found == expected
 
 
 # ---- bad requests --------------------------------------------------------------------------
@@ -321,11 +343,11 @@ def test_health_and_documentation(service):
 
 
 def test_a_request_that_the_model_cannot_answer_spoils_no_other(held, pool):
-    held.go()
     thirteen = np.full((2, 3), 13, np.float32)
-    bodies = [body_of(thirteen if i == 7 else x) for i, x in enumerate(SEQUENCES)]
-    answers = list(pool.map(held.post, bodies))
-    for i, (x, answer) in enumerate(zip(SEQUENCES, answers, strict=True)):
+    tasks = held.hold(pool, [thirteen if i == 7 else x for i, x in enumerate(SEQUENCES)])
+    held.go()
+    for i, (x, task) in enumerate(zip(SEQUENCES, tasks, strict=True)):
+        answer = task.result(PATIENCE)
         if i == 7:
             assert answer == (500, {"detail": "the model failed; the log says why"})
         else:
@@ -334,13 +356,8 @@ def test_a_request_that_the_model_cannot_answer_spoils_no_other(held, pool):
 
 
 def test_a_full_queue(tmp_path, pool):
-    with running(tmp_path, "--max-queue", "2", "--max-batch", "1", held=True) as service:
-        tasks = [pool.submit(service.post, body_of(SEQUENCES[0]))]
-        for waiting in (1, 2):
-            tasks += [
-                pool.submit(service.post, body_of(x)) for x in SEQUENCES[waiting : waiting + 1]
-            ]
-            service.wait_for(lambda least=waiting: service.metric("queue_length") >= least)
+    with running(tmp_path, "--max-queue", "2", held=True) as service:
+        tasks = service.hold(pool, SEQUENCES[:3])
         status, headers, body = service.request("POST", "/predict", body_of(SEQUENCES[3]))
         assert (status, headers["Retry-After"]) == (503, "1")
         assert json.loads(body) == {"detail": "2 requests are waiting already"}
@@ -355,8 +372,7 @@ def test_a_full_queue(tmp_path, pool):
 def test_a_stop_is_announced_and_accepted_requests_are_answered(tmp_path, pool):
     """The announcement would last longer than any test; a second signal ends it."""
     with running(tmp_path, "--notice", str(2 * PATIENCE), held=True) as service:
-        tasks = [pool.submit(service.post, body_of(x)) for x in SEQUENCES[:5]]
-        service.wait_for(lambda: service.metric("queue_length") >= 4)
+        tasks = service.hold(pool, SEQUENCES[:5])
         service.process.send_signal(signal.SIGTERM)
         service.wait_for(lambda: service.get("/ready")[0] == 503)
         assert service.get("/health") == (200, '{"status":"stopping"}')
@@ -430,7 +446,7 @@ def test_a_stream_keeps_its_state(service):
             one.send(bad)
             assert "detail" in json.loads(one.recv(PATIENCE))
         one.send(json.dumps({"x": STEP}).encode())  # the state is as before
-        expected = streams[0](np.array(STEP, np.float32)).tolist()
+        expected = right(np.array([*x[:10], STEP], np.float32))
         assert json.loads(one.recv(PATIENCE)) == {"y": expected}
     service.wait_for(lambda: service.metric("streams") == 0)
 
@@ -476,7 +492,9 @@ def not_finite():
 def test_what_cannot_be_served(tmp_path, served, options, message):
     save(served, tmp_path / "model.safetensors")
     command = [sys.executable, str(APP), "model.safetensors", *options]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=PATIENCE
+    )
     assert result.returncode == 2
     assert message in result.stderr
     assert "Traceback" not in result.stderr
