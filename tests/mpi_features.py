@@ -16,6 +16,7 @@ from pygru import (
     Adam,
     AdamW,
     AttentionOverTime,
+    Callback,
     Dropout,
     EarlyStopping,
     Embedding,
@@ -401,19 +402,31 @@ IN_SINGLE = {
 ALL = CASES | WITH_NOISE | IN_SINGLE
 
 
+class Told(Callback):
+    """Keeps what it is told after every step."""
+
+    def __init__(self):
+        self.steps = []
+
+    def on_batch_end(self, trainer, loss, sequences):
+        """Keep the loss and the number of sequences."""
+        self.steps.append((loss, sequences))
+
+
 def train(name, comm=None):
     """Train a case, on all ranks of a communicator or alone, and return the trainer."""
     options = {"X": X, "y": Y, "epochs": 3, "batch_size": 8, "optimizer": Adam(0.02)}
     options |= ALL[name](comm)
     trained = options.pop("model") if "model" in options else model()
     for_trainer = {key: options.pop(key) for key in FOR_TRAINER & set(options)}
+    for_trainer["callbacks"] = [*for_trainer.pop("callbacks", []), Told()]
     trainer = Trainer(trained, seed=1, comm=comm, **for_trainer)
     trainer.fit(options.pop("X"), options.pop("y"), progress=False, **options)
     return trainer
 
 
 def outcome(trainer):
-    """What a training has given: all weights as one array, and the numbers of each epoch."""
+    """What a training has given: all weights, and the numbers of all epochs and steps."""
     weights = np.concatenate(
         [view.ravel() for view in trainer.model.parameters.values()], dtype=np.float64
     )
@@ -422,8 +435,8 @@ def outcome(trainer):
         for record in trainer.history.records
     ]
     names = sorted(records[0])
-    numbers = np.array([[record[key] for key in names] for record in records], np.float64)
-    return weights, numbers
+    numbers = [[record[key] for key in names] for record in records]
+    return weights, np.concatenate([*numbers, *trainer.callbacks[-1].steps], dtype=np.float64)
 
 
 def main(folder, *names):

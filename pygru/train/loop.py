@@ -329,7 +329,7 @@ class TrainingLoop:
             total=position.total + whole.loss * whole.weight,
             weight=position.weight + whole.weight,
             seconds=time.perf_counter() - begin,
-            event=Event("on_batch_end", (whole.loss, whole.predictions), set()),
+            event=Event("on_batch_end", (whole.loss, whole.samples), set()),
         )
         if self.measure.collector is not None:
             rows = [
@@ -363,9 +363,7 @@ class TrainingLoop:
         value, gradient, weight = evaluate_loss(
             self.trainer.loss, prediction, window.y, window.lengths, window.weights, mask
         )
-        part = part._replace(
-            loss=value, weight=weight, predictions=len(prediction), has_run=True
-        )
+        part = part._replace(loss=value, weight=weight, has_run=True)
         if weight and not math.isfinite(value):
             return Trained(part, states)
         if weight:

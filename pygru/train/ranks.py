@@ -44,7 +44,6 @@ COLUMNS = (
     "steps",
     "weights_high",  # the two halves of a fingerprint of the weights
     "weights_low",
-    "predictions",
     "samples",
     "is_last",
     "has_run",
@@ -62,8 +61,6 @@ class Part(NamedTuple):
     ----------
     loss, weight : float
         The mean loss, and the weight with which it counts.
-    predictions : int
-        The sequences for which the model has predicted something.
     samples : int
         The samples of the batch.
     is_last : bool
@@ -74,7 +71,6 @@ class Part(NamedTuple):
 
     loss: float = 0.0
     weight: float = 0.0
-    predictions: int = 0
     samples: int = 0
     is_last: bool = True
     has_run: bool = False
@@ -329,7 +325,6 @@ class Ranks(Alone):
         return Part(
             loss=total,
             weight=weight,
-            predictions=int(sum(self._column("predictions"))),
             samples=int(sum(self._column("samples"))),
             is_last=all(self._column("is_last")),
             has_run=any(self._column("has_run")),

@@ -1,0 +1,191 @@
+"""Training with communicators of several kinds. Not a test file.
+
+``mpiexec -n 3 python -m mpi4py mpi_communicators.py FOLDER`` makes all checks, and each rank
+writes what it has found, by the name of the check.
+"""
+
+import json
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from pygru import (
+    GRU,
+    SGD,
+    Adam,
+    CSVLogger,
+    Dropout,
+    Last,
+    Layer,
+    Linear,
+    ModelCheckpoint,
+    Sequential,
+    Trainer,
+    find_learning_rate,
+)
+
+RNG = np.random.default_rng(0)
+X = RNG.standard_normal((14, 5, 2))
+Y = X.sum(axis=1)
+SAMPLES = 6000  # of the training with dropout
+
+
+def trained(comm, seed=0, **options):
+    """A trainer after training with noise."""
+    gru = GRU(2, 3, batch_first=True, dtype="float64")
+    model = Sequential(gru, Dropout(0.2), Last(), Linear(3, 2, dtype="float64"), seed=seed)
+    trainer = Trainer(model, optimizer=Adam(0.02), seed=seed, comm=comm, **options)
+    trainer.fit(X, Y, epochs=2, batch_size=5, progress=False)
+    return trainer
+
+
+def bits(trainer):
+    """All weights as text."""
+    return b"".join(view.tobytes() for view in trainer.model.parameters.values()).hex()
+
+
+def refusal(comm):
+    """What a trainer says to an argument that is no communicator to train with."""
+    try:
+        trained(comm)
+    except (TypeError, ValueError) as error:
+        return f"{type(error).__name__}: {error}"
+    return "nothing"
+
+
+def one(comm, mpi, folder):
+    """A communicator of one process makes what a trainer makes without one."""
+    trainer = trained(mpi.COMM_SELF)
+    return [bits(trainer) == bits(trained(None)), trainer.is_main_process]
+
+
+def refused(comm, mpi, folder):
+    """Objects that are no communicators, and communicators that do not fit."""
+    rank = comm.Get_rank()
+    halves = comm.Split(rank == 0, rank)
+    between = halves.Create_intercomm(0, comm, 1 if rank == 0 else 0)
+    found = [refusal(each) for each in (3, "COMM_WORLD", mpi, mpi.COMM_NULL, between)]
+    between.Free()
+    return found
+
+
+def split(comm, mpi, folder):
+    """Two groups of ranks that train different models at the same time."""
+    group = int(comm.Get_rank() == 1)
+    own = trained(comm.Split(group), seed=group)
+    every = comm.allgather((group, bits(own)))
+    alone = bits(trained(None, seed=1))
+    return [len(set(every)), dict(every)[1] == alone, own.is_main_process]
+
+
+def in_a_thread(comm, mpi, folder):
+    """Training in a thread that is not the main one."""
+    found = []
+    thread = threading.Thread(target=lambda: found.append(bits(trained(comm))))
+    thread.start()
+    thread.join()
+    return found == [bits(trained(comm))]
+
+
+def in_two_threads(comm, mpi, folder):
+    """Two trainings in threads of the same processes, each with a communicator of its own."""
+    found, copies = {}, [comm.Dup(), comm.Dup()]
+
+    def work(seed):
+        found[seed] = bits(trained(copies[seed], seed=seed))
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return [found.get(seed) == bits(trained(comm, seed=seed)) for seed in (0, 1)]
+
+
+def noise(comm, mpi, folder):
+    """What each rank draws, and the mean effect of dropout.
+
+    With weights 0 and inputs 1, the gradient of a sample is the factor of its dropout times -2.
+    So one step gives the mean of the factors, of which the expectation is 1.
+    """
+    drawn = []
+
+    class Spy(Layer):
+        """Keeps how many of its inputs have been dropped, and where."""
+
+        parameter_shapes = {}
+
+        def forward(self, x, parameters, **_):
+            drawn.append((x != 0).ravel())
+            return x, None
+
+        def backward(self, dy, tape, parameters, grads):
+            return dy
+
+    linear = Linear(1, 1, bias=False, dtype="float64", seed=0)
+    linear.parameters["weight"][:] = 0
+    model = Sequential(Dropout(0.5, seed=1), linear)
+    trainer = Trainer(model, optimizer=SGD(0.5), seed=0, comm=comm)
+    ones = np.ones((SAMPLES, 1))
+    trainer.fit(ones, ones, batch_size=SAMPLES, progress=False)
+    masks = []
+    with trainer._team.together(), trainer._team.own_noise(model.generators):
+        masks = trainer._team.gather(model.layers[0].forward(np.ones((64, 1)))[0].ravel(), "")
+    different = len({mask.tobytes() for mask in masks})
+    after = len(set(comm.allgather(str(model.generators[0].bit_generator.state))))
+    return [float(linear.parameters["weight"][0, 0]), different, after]
+
+
+def files(comm, mpi, folder):
+    """Only the first rank writes files; the folders of the others are not there."""
+    own = folder / "files" if comm.Get_rank() == 0 else folder / "not there"
+    callbacks = [
+        CSVLogger(own / "log.csv"),
+        ModelCheckpoint(own / "{epoch}.safetensors"),
+        ModelCheckpoint(own / "best.safetensors", monitor="loss", save_best_only=True),
+    ]
+    trainer = trained(comm, callbacks=callbacks)
+    trainer.save_checkpoint(own / "last.safetensors")
+    comm.Barrier()
+    return [(folder / "not there").exists(), trainer.is_main_process]
+
+
+def learning_rate(comm, mpi, folder):
+    """The search for a learning rate, which is a training of its own."""
+    model = Sequential(GRU(2, 3, batch_first=True, dtype="float64", seed=0), Last())
+    found = []
+    for each in (comm, None):
+        trainer = Trainer(model, seed=0, comm=each)
+        curve = find_learning_rate(trainer, X, X[:, 0, [0, 0, 1]], batch_size=5, steps=8)
+        found.append([float(loss) for loss in curve.losses])
+    return bool(np.allclose(*found, rtol=1e-10))
+
+
+CHECKS = (
+    one,
+    refused,
+    split,
+    in_a_thread,
+    in_two_threads,
+    noise,
+    files,
+    learning_rate,
+)
+
+
+def main(folder):
+    """Make all checks, and write what they have found."""
+    from mpi4py import MPI
+
+    comm, folder, found = MPI.COMM_WORLD, Path(folder), {}
+    for check in CHECKS:
+        found[check.__name__] = check(comm, MPI, folder)
+    trainer = Trainer(Sequential(Linear(2, 2), seed=0), comm=comm)
+    trainer.fit(X[:, 0], Y, epochs=3, batch_size=5, progress=True)  # for the test of the lines
+    (folder / f"rank{comm.Get_rank()}.json").write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
