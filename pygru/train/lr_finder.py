@@ -115,7 +115,8 @@ def find_learning_rate(
     This is the range test of Smith (2017, "Cyclical Learning Rates for Training Neural
     Networks", arXiv:1506.01186) with rates that grow exponentially. It trains a copy of the
     model: the trainer, its model, optimiser and random generators are not changed, and its
-    callbacks are not called.
+    callbacks are not called. The ranks of a trainer with a ``comm`` train together, and all of
+    them find the same.
 
     Parameters
     ----------
@@ -174,6 +175,7 @@ def find_learning_rate(
         n_threads=trainer.n_threads,
         memory=trainer.memory,
         classes=trainer.classes,
+        comm=trainer.comm,
     )
     try:
         # An epoch in which something counts has at least one step.
