@@ -30,24 +30,30 @@ class _Tracer:
         self.handler = handler
         self.count = 0
         self.where = None
-        self._last = {}
+        self._looks = {}  # by code object, because CPython makes co_code anew at each look
 
     def __call__(self, frame, event, argument):
-        """The trace function: follow each frame, instruction by instruction."""
-        if event == "call":
-            if not frame.f_code.co_filename.startswith(self.inside):
-                return None
-            frame.f_trace_opcodes = True
-            frame.f_trace_lines = False
-        elif event == "opcode":
-            code, at = frame.f_code.co_code, frame.f_lasti
-            before = self._last.get(frame)
-            self._last[frame] = code[at]
-            if before in CHECKED:
-                self._point(frame)
-        elif event == "return":
-            self._last.pop(frame, None)
-        return self
+        """The trace function of new frames: follow each, instruction by instruction."""
+        code = frame.f_code
+        if not code.co_filename.startswith(self.inside):
+            return None
+        frame.f_trace_opcodes = True
+        frame.f_trace_lines = False
+        looks = self._looks.get(code)
+        if looks is None:
+            looks = {at for at, number in enumerate(code.co_code) if number in CHECKED}
+            self._looks[code] = looks
+        after_a_look = False
+
+        def instruction(frame, event, argument):
+            nonlocal after_a_look
+            if event == "opcode":
+                if after_a_look:
+                    self._point(frame)
+                after_a_look = frame.f_lasti in looks
+            return instruction
+
+        return instruction
 
     def _point(self, frame):
         self.count += 1

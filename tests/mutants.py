@@ -109,26 +109,21 @@ def survive(read, originals, run, memory, change=mutant):
     for original in originals:
         read(original)
     readable = 0
-    was_tracing = tracemalloc.is_tracing()
-    tracemalloc.start()
-    try:
-        for number in range(count):
-            rng = random.Random(f"{seed} {number}")
-            data = change(rng.choice(originals), rng)
-            tracemalloc.reset_peak()
-            before = tracemalloc.get_traced_memory()[0]
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("error")
-                    read(data)
-                readable += 1
-            except FormatError:
-                pass
-            except BaseException as error:
-                raise AssertionError(f"seed {seed}, mutant {number}: {error!r}") from error
-            used = tracemalloc.get_traced_memory()[1] - before
-            assert used <= memory, f"seed {seed}, mutant {number} took {used} bytes"
-    finally:
-        if not was_tracing:
+    for number in range(count):
+        rng = random.Random(f"{seed} {number}")
+        data = change(rng.choice(originals), rng)
+        tracemalloc.start()  # for the reading alone, because it makes everything slower
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                read(data)
+            readable += 1
+        except FormatError:
+            pass
+        except BaseException as error:
+            raise AssertionError(f"seed {seed}, mutant {number}: {error!r}") from error
+        finally:
+            used = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
+        assert used <= memory, f"seed {seed}, mutant {number} took {used} bytes"
     return readable

@@ -18,6 +18,7 @@ import pandas as pd
 import pytest
 from encodings_of_names import skip_unless_encodable
 from patience import PATIENCE
+from programs import run_program
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
@@ -810,14 +811,7 @@ def test_info(capsys):
 def test_without_pandas(command, tmp_path):
     code = "import sys; sys.modules['pandas'] = None; from pygru.cli import main\n"
     code += f"sys.exit(main({command.split()}))"
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", code],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    done = run_program(code, tmp_path)
     hint = 'pygru.forecasting needs pandas; install it with pip install "pygru[forecast]"'
     assert (done.returncode, done.stderr) == (1, f"pygru: {hint}\n")
 
@@ -929,16 +923,13 @@ def test_names_that_the_terminal_cannot_show(trained, tmp_path):
 def test_output_that_cannot_be_written(arguments, trained):
     if arguments == "predict":
         arguments = "predict model.safetensors data.csv"
-    with open("/dev/full", "w") as full:
-        done = subprocess.run(
-            [sys.executable, "-m", "pygru", *arguments.split()],
-            cwd=trained,
-            stdout=full,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+    code = (
+        "import os, runpy, sys\n"
+        "os.dup2(os.open('/dev/full', os.O_WRONLY), 1)\n"
+        f"sys.argv[1:] = {arguments.split()}\n"
+        "runpy.run_module('pygru', run_name='__main__', alter_sys=True)"
+    )
+    done = run_program(code, trained)
     assert done.returncode == 1
     assert done.stderr.splitlines()[0].endswith("No space left on device")
 

@@ -7,14 +7,13 @@ changes no case by more than rounding.
 """
 
 import json
-import subprocess
-import sys
 import zlib
 
 import numpy as np
 import pytest
 import safetensors
 from make_conformance_vectors import make
+from programs import run_program
 
 import pygru.conformance
 from pygru.conformance.backward import gradients
@@ -174,7 +173,8 @@ pygru.conformance.cases()  # imported by its first use
 assert "pygru.conformance" in sys.modules
 assert not {"torch", "keras", "jax", "onnx", "onnxruntime"} & set(sys.modules)
 """
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    done = run_program(code, tmp_path)
+    assert done.returncode == 0, done.stderr
 
 
 def test_names_are_listed():

@@ -8,16 +8,14 @@ floating-point state remains after a call.
 import ctypes
 import ctypes.util
 import hashlib
-import os
 import platform
-import subprocess
 import sys
 import threading
 
 import numpy as np
 import pytest
 from engines import ENGINES, FUSED_SETS, HAS_SIMD, SETS, THREADING, use_engine
-from patience import PATIENCE
+from programs import run_program
 from quick import quick_and_slow
 
 import pygru
@@ -257,17 +255,6 @@ def test_sets_that_fuse_give_the_same_bits(variant, dtype, kernels, monkeypatch)
 # ---- which engine ----------------------------------------------------------------------
 
 
-def fresh_python(code, **variables):
-    return subprocess.run(
-        [sys.executable, "-P", "-c", code],
-        env={**os.environ, **variables},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE,
-    )
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("variables", "complaint", "choice"),
@@ -283,7 +270,7 @@ def fresh_python(code, **variables):
     ids=str,
 )
 def test_what_does_not_exist_is_refused_at_import(variables, complaint, choice):
-    done = fresh_python("import pygru", **variables)
+    done = run_program("import pygru", **variables)
     assert done.returncode == 1
     message = done.stderr.splitlines()[-1]
     assert message.startswith(f"ImportError: {complaint}")
@@ -297,7 +284,7 @@ def test_engine_and_kernels_are_those_of_the_environment(engine, kernels):
         "import pygru; c = pygru.show_config('dicts'); print(c['engine'], c['kernels']);"
         "pygru.GRU(2, 3, seed=0).step([1, 2], [[0, 0, 0]])"
     )
-    done = fresh_python(code, PYGRU_ENGINE=engine, PYGRU_SIMD=kernels)
+    done = run_program(code, PYGRU_ENGINE=engine, PYGRU_SIMD=kernels)
     assert (done.returncode, done.stdout) == (0, f"{engine} {kernels}\n"), done.stderr
 
 
@@ -315,7 +302,7 @@ for n_threads in (1, 2, 3, 2):
     digest = hashlib.sha256(output.tobytes() + gru.flat_grads.tobytes()).hexdigest()
     print(pygru.show_config("dicts")["threading"], digest)
 """
-    done = fresh_python(code, PYGRU_THREADING=threading)
+    done = run_program(code, PYGRU_THREADING=threading)
     assert done.returncode == 0, done.stderr
     gru = pygru.GRU(16, 64, seed=0)
     x = np.random.default_rng(0).standard_normal((40, 64, 16)).astype(np.float32)

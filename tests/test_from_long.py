@@ -1,11 +1,10 @@
 """pygru.data.from_long against groupby: sequences, their order, labels, and bad tables."""
 
-import subprocess
-import sys
 import warnings
 
 import numpy as np
 import pytest
+from programs import run_program
 
 import pygru
 from pygru.data import from_long
@@ -241,7 +240,7 @@ def test_without_pandas_it_says_what_to_install():
         "try: pygru.data.from_long({}, id='a')\n"
         "except ImportError as error: print(error)\n"
     )
-    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
+    done = run_program(code)
     assert done.stdout.strip() == (
         'pygru.data.from_long needs pandas; install it with  pip install "pygru[forecast]"'
     ), done.stderr

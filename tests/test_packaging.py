@@ -16,6 +16,7 @@ from types import SimpleNamespace
 
 import pytest
 from patience import PATIENCE
+from programs import run_program
 
 import pygru
 from pygru.core import _core
@@ -212,22 +213,9 @@ def test_the_environment_variable_of_the_compiler_is_reported():
     assert re.match(r"(gcc|clang|msvc) \d", _core.compiler())
 
 
-def test_b73_kernels_that_cannot_run_are_refused_at_import(tmp_path):
-    process = subprocess.run(
-        [sys.executable, "-c", "import pygru"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYGRU_SIMD": "avx9000"},
-    )
+def test_b73_kernels_that_cannot_run_are_refused_at_import():
+    process = run_program("import pygru", PYGRU_SIMD="avx9000")
     assert process.returncode == 1
     message = process.stderr.splitlines()[-1]
     assert "ImportError: PYGRU_SIMD='avx9000' is not supported" in message
     assert "they have: baseline" in message
-
-
-@pytest.mark.parametrize("name", [n for n, runs in _core.kernel_names().items() if runs])
-def test_kernels_can_be_chosen(name, tmp_path):
-    code = "import json, pygru; print(json.dumps(pygru.show_config('dicts')['kernels']))"
-    assert python(code, tmp_path, PYGRU_SIMD=name) == name

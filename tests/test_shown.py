@@ -6,13 +6,12 @@ scripts and colours, which a dark theme could make unreadable, would be found.
 
 import locale
 import re
-import subprocess
 import sys
 import xml.etree.ElementTree as tree
 
 import numpy as np
 import pytest
-from patience import PATIENCE
+from programs import run_program
 
 import pygru
 from pygru import (
@@ -330,11 +329,5 @@ def test_dir_shows_public_names_only(tmp_path):
         "assert sorted(pygru.__all__) == names, set(names) ^ set(pygru.__all__)\n"
         "assert '__version__' in dir(pygru)"
     )
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", code],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-    )
+    done = run_program(code, tmp_path)
     assert done.returncode == 0, done.stderr

@@ -3,11 +3,10 @@
 import copy
 import io
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pytest
+from programs import run_program
 
 pytest.importorskip("sklearn", minversion="1.6")
 import joblib
@@ -215,7 +214,8 @@ def test_metadata_routing_passes_sample_weight():
 
 def test_import_pygru_does_not_import_scikit_learn():
     code = "import sys, pygru; assert not {'sklearn', 'sktime', 'aeon'} & set(sys.modules)"
-    subprocess.run([sys.executable, "-P", "-c", code], check=True)
+    done = run_program(code)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_a_missing_package_is_named(package, module, extra):
         f"try:\n    import pygru.{module}\n"
         "except ImportError as error:\n    print(error)"
     )
-    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
+    done = run_program(code)
     assert f"pygru.{module} needs {package}; install it with  pip install" in done.stdout
     assert f'"pygru[{extra}]"' in done.stdout, done.stderr
 

@@ -18,6 +18,7 @@ import threadpoolctl
 from encodings_of_names import skip_unless_encodable
 from engines import ENGINES, HAS_SIMD, use_engine
 from patience import PATIENCE
+from programs import run_program
 from quick import quick_and_slow
 
 import pygru
@@ -78,13 +79,12 @@ def digest(*arrays):
 # ---- which count -----------------------------------------------------------------------
 
 
+SETTINGS = ("PYGRU_NUM_THREADS", "OMP_NUM_THREADS", "OMP_THREAD_LIMIT")
+
+
 def fresh_python(tmp_path, code, **variables):
     """Run ``code`` in a new process without the thread settings of this one."""
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if name not in ("PYGRU_NUM_THREADS", "OMP_NUM_THREADS", "OMP_THREAD_LIMIT")
-    }
+    environment = {name: value for name, value in os.environ.items() if name not in SETTINGS}
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
@@ -124,33 +124,36 @@ def test_default_is_at_most_the_affinity(default_count):
         assert default_count <= len(os.sched_getaffinity(0))
 
 
-def test_variable_sets_the_count(tmp_path):
-    assert fresh_python(tmp_path, SHOW, PYGRU_NUM_THREADS="3")[0] == "3 0"
+def shown_with(text):
+    """What ``SHOW`` prints where PYGRU_NUM_THREADS is ``text``."""
+    done = run_program(SHOW, without=SETTINGS, PYGRU_NUM_THREADS=text)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
-def test_variable_is_capped(tmp_path):
-    assert fresh_python(tmp_path, SHOW, PYGRU_NUM_THREADS="1000000000")[0] == f"{CAP} 0"
+def test_variable_sets_the_count():
+    assert shown_with("3") == "3 0"
+
+
+def test_variable_is_capped():
+    assert shown_with("1000000000") == f"{CAP} 0"
 
 
 @pytest.mark.parametrize(
     "text", quick_and_slow(["-3", "²"], ["abc", "0", "1.5", "", "٣", "1_0"])
 )
-def test_bad_variable_warns_once_and_is_ignored(tmp_path, default_count, text):
+def test_bad_variable_warns_once_and_is_ignored(default_count, text):
     """Row B-72."""
     skip_unless_encodable(text)
-    shown, _ = fresh_python(
-        tmp_path, SHOW, PYGRU_NUM_THREADS=text, PYTHONUTF8="1", PYTHONIOENCODING="utf-8"
-    )
-    first, *messages = shown.splitlines()
+    first, *messages = shown_with(text).splitlines()
     assert first == f"{default_count} 1"
     assert messages == [
         f"RuntimeWarning PYGRU_NUM_THREADS={text!r} is not a positive integer; ignored"
     ]
 
 
-def test_variable_with_thousands_of_digits_does_not_break_the_import(tmp_path):
-    shown, _ = fresh_python(tmp_path, SHOW, PYGRU_NUM_THREADS="9" * 5000)
-    assert 1 <= int(shown.split()[0]) <= CAP
+def test_variable_with_thousands_of_digits_does_not_break_the_import():
+    assert 1 <= int(shown_with("9" * 5000).split()[0]) <= CAP
 
 
 def test_openmp_variable_limits_the_count(tmp_path):
