@@ -15,6 +15,7 @@ from pygru import (
     GRU,
     SGD,
     Adam,
+    Callback,
     CSVLogger,
     Dropout,
     Last,
@@ -24,10 +25,12 @@ from pygru import (
     Trainer,
     find_learning_rate,
 )
+from pygru.train.ranks import Part
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((14, 5, 2))
 Y = X.sum(axis=1)
+LOSS_WEIGHTS = (1.0, 3.0, 0.5)
 SAMPLES = 6000  # of the training with dropout
 
 
@@ -103,6 +106,40 @@ def in_two_threads(comm, mpi, folder):
     return [found.get(seed) == bits(trained(comm, seed=seed)) for seed in (0, 1)]
 
 
+def order(comm, mpi, folder):
+    """The mean of gradients whose sum depends on its order, and on its precision."""
+    team = Trainer(Sequential(Linear(2, 2)), comm=comm)._team
+    found = []
+    for dtype in (np.float64, np.float32):
+        pairs = [(np.zeros(len(each), dtype), each) for each in gradients_of(team.rank, dtype)]
+        with team.together():
+            whole = team.average(Part(2.0 * team.rank, LOSS_WEIGHTS[team.rank]), 0, pairs)
+        found.append([whole.loss, *(each.tolist() for _, each in pairs)])
+    return found
+
+
+def gradients_of(rank, dtype):
+    """Two flat gradients of a rank, of five numbers together."""
+    generator = np.random.default_rng(rank)
+    whole = np.concatenate([[(1e8, 1.0, -1e8)[rank]], generator.standard_normal(4)])
+    return np.split((whole / LOSS_WEIGHTS[rank]).astype(dtype), [2])
+
+
+def stop(comm, mpi, folder):
+    """How many epochs there are if only one rank wants training to stop."""
+
+    class Stops(Callback):
+        """Stops after two epochs, on the last rank."""
+
+        def on_epoch_end(self, trainer, record):
+            if record["epoch"] == 1 and comm.Get_rank() == comm.Get_size() - 1:
+                trainer.stop = True
+
+    trainer = Trainer(Sequential(Linear(2, 2), seed=0), comm=comm, callbacks=[Stops()])
+    trainer.fit(X[:, 0], Y, epochs=5, progress=False)
+    return [len(trainer.history), trainer.stop]
+
+
 def noise(comm, mpi, folder):
     """What each rank draws, and the mean effect of dropout.
 
@@ -155,6 +192,8 @@ CHECKS = (
     split,
     in_a_thread,
     in_two_threads,
+    order,
+    stop,
     noise,
     files,
     learning_rate,

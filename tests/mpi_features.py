@@ -321,6 +321,12 @@ CASES = {
         **translator(score="additive", num_layers=2),
         "optimizer": SGD(0.1),
     },
+    "Seq2Seq, no sentence for some ranks": lambda comm: {
+        **translator(),
+        "optimizer": SGD(0.1),
+        "batch_size": 2,
+        "epochs": 1,
+    },
     "AttentionOverTime": lambda comm: {
         "model": model(last=AttentionOverTime(4, dtype="float64")),
         "lengths": LENGTHS,
@@ -450,6 +456,7 @@ def main(folder, *names):
         weights, numbers = outcome(trainer)
         found |= {f"{name}: weights": weights, f"{name}: numbers": numbers}
         state = str(trainer._state.random_state()).encode()
+        found[f"{name}: seconds"] = np.array(trainer.history["seconds"])
         found[f"{name}: random state"] = np.frombuffer(state, np.uint8)
     np.savez(Path(folder) / f"rank{comm.Get_rank()}.npz", **found)
 

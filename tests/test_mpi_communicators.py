@@ -2,8 +2,9 @@
 
 import json
 
+import numpy as np
 import pytest
-from mpi_communicators import CHECKS, SAMPLES
+from mpi_communicators import CHECKS, LOSS_WEIGHTS, SAMPLES, gradients_of
 from mpi_programs import needs_mpi, run
 
 import pygru
@@ -55,6 +56,26 @@ def test_threads(done):
     for found in done[0]:
         assert found["in_a_thread"]
         assert found["in_two_threads"] == [True, True]
+
+
+def test_gradients_are_summed_in_the_order_of_the_ranks(done):
+    """With the weights of the losses, and in double precision: the bits are known."""
+    total = sum(LOSS_WEIGHTS)
+    shares = [weight / total for weight in LOSS_WEIGHTS]
+    for dtype, *found in zip(
+        (np.float64, np.float32), *(each["order"] for each in done[0]), strict=True
+    ):
+        expected = [np.zeros(2), np.zeros(3)]
+        for rank, share in enumerate(shares):
+            for mean, gradient in zip(expected, gradients_of(rank, dtype), strict=True):
+                mean += gradient.astype(np.float64) * share
+        for loss, *means in found:
+            assert loss == 2.0 * shares[1] + 4.0 * shares[2]
+            assert means == [each.astype(dtype).tolist() for each in expected]
+
+
+def test_one_rank_can_stop_training(done):
+    assert [found["stop"] for found in done[0]] == [[2, True]] * RANKS
 
 
 def test_noise(done):

@@ -72,7 +72,9 @@ def test_ranks_train_like_one_process_in_single_precision(name, ranks, trained):
 @pytest.mark.parametrize("ranks", [2, 3])
 def test_all_ranks_have_the_same_bits(ranks, trained):
     files = trained(ranks)
-    assert {re.sub(": (weights|numbers|random state)$", "", key) for key in files[0]} == {
+    assert {
+        re.sub(": (weights|numbers|seconds|random state)$", "", key) for key in files[0]
+    } == {
         "size",
         *ALL,
     }
@@ -84,8 +86,9 @@ def test_all_ranks_have_the_same_bits(ranks, trained):
 def test_the_same_number_of_ranks_gives_the_same_bits_again(ranks, trained):
     names = ["dropout", "scheduled sampling", "bptt_steps, ragged", "batches, uneven"]
     first, second = trained(ranks), trained(ranks, *names)
-    for key in set(second[0]):
-        assert first[0][key].tobytes() == second[0][key].tobytes(), key
+    for key in second[0]:
+        if not key.endswith(": seconds"):
+            assert first[0][key].tobytes() == second[0][key].tobytes(), key
 
 
 @pytest.mark.slow
