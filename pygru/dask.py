@@ -23,48 +23,45 @@ except ModuleNotFoundError as error:
         'pygru.dask needs dask>=2024.8; install it with  pip install "pygru[dask]"'
     ) from None
 
-from pygru.core.threads import num_threads
 from pygru.core.validation import type_name
-from pygru.nn.model import Model
-from pygru.train.trainer import Trainer
+from pygru.prediction.chunks import Chunk
+from pygru.prediction.predictors import Predictions, predictor_of
 
 __all__ = ["predict"]
 
 
-def predict(model: Any, x: Any, *, method: str = "predict") -> Any:
+def predict(model: Any, x: Any, *, method: str | None = None) -> Any:
     """Return the predictions for the sequences of a Dask array, as a Dask array.
 
-    The result has the bits of a prediction for the whole array at once: that of
-    :meth:`Trainer.predict` for a model of pygru, and that of the estimator's own method.
-    Nothing is computed now, except the prediction for one sequence of zeros, from which the
-    dtype and the shape follow. The model is sent to each worker once and not with every block.
-    A block is computed by one thread, because Dask computes several blocks at the same time.
+    The result has the bits of one call for the whole array. Nothing is computed now, except
+    the prediction for one sequence of zeros, from which the dtype and the shape follow. The
+    model is sent to each worker once and not with every block. A block is computed by one
+    thread, because Dask computes several blocks at the same time.
 
     Parameters
     ----------
-    model : GRU, Sequential, layer, Trainer or estimator
-        What predicts. A GRU must have ``batch_first=True``. An estimator is one of
-        :mod:`pygru.sklearn`, or anything else with such methods, like a pipeline.
+    model : GRU, Sequential, layer, Trainer, estimator or function
+        What predicts, as for :func:`pygru.predict`. A GRU must have ``batch_first=True``.
     x : dask.array.Array
         (n, T, F), (n, T), or tokens (n, T): n sequences of T steps. A block of the result
         belongs to a block of sequences. If the other axes are divided too, the pieces of each
         sequence are put together first. n may be unknown, and blocks may be empty.
-    method : str
-        The method that predicts: for an estimator it may be ``"predict_proba"``, for example.
+    method : str, optional
+        The method that is called, such as ``"predict_proba"`` of an estimator; as for
+        :func:`pygru.predict`.
 
     Returns
     -------
     dask.array.Array
-        (n, ...) what the method returns.
+        (n, ...) a row for each sequence.
 
     Raises
     ------
     TypeError
-        If ``x`` is not a Dask array, or the model has no such method or returns no array with
-        a row for each sequence.
+        If ``x`` is not a Dask array, or the model cannot predict, or it returns no array.
     ValueError
-        If the model cannot read such sequences, or the size of an axis after the first is
-        unknown.
+        If the model cannot read such sequences or has no such method, or if the size of an axis
+        after the first is unknown.
 
     Examples
     --------
@@ -84,15 +81,11 @@ def predict(model: Any, x: Any, *, method: str = "predict") -> Any:
             "x must have shape (n, T) or (n, T, F), of which only n may be unknown, "
             f"got {x.shape}"
         )
-    if not isinstance(method, str):
+    if method is not None and not isinstance(method, str):
         raise TypeError(f"method must be a text, got {type_name(method)}")
     one = _predicted(np.zeros((1, *x.shape[1:]), x.dtype), model, method)
-    if not isinstance(one, np.ndarray) or one.shape[:1] != (1,):
-        shape = getattr(one, "shape", None)
-        got = type_name(one) if shape is None else f"{type_name(one)} of shape {shape}"
-        raise TypeError(
-            f"{method} must return an array with a row for each sequence, got {got} for one"
-        )
+    if not isinstance(one, np.ndarray):
+        raise TypeError(f"model must return an array for an array, got {type_name(one)}")
     empty = one[:0]
     new_axes = dict(enumerate(one.shape[1:], x.ndim))
     return dask.array.blockwise(
@@ -100,7 +93,7 @@ def predict(model: Any, x: Any, *, method: str = "predict") -> Any:
         (0, *new_axes),
         x,
         tuple(range(x.ndim)),
-        token=method,
+        token=method or "predict",
         new_axes=new_axes,
         concatenate=True,  # all pieces of a sequence, where the other axes are divided
         meta=empty,
@@ -110,15 +103,10 @@ def predict(model: Any, x: Any, *, method: str = "predict") -> Any:
     )
 
 
-def _block(x: NDArray[Any], model: Any, method: str, empty: NDArray[Any]) -> NDArray[Any]:
+def _block(x: NDArray[Any], model: Any, method: str | None, empty: NDArray[Any]) -> Predictions:
     """The rows of one block. Estimators refuse an empty one, so it is not given to them."""
     return _predicted(x, model, method) if len(x) else empty
 
 
-def _predicted(x: NDArray[Any], model: Any, method: str) -> Any:
-    predictor = Trainer(model) if isinstance(model, Model) else model
-    function = getattr(predictor, method, None)
-    if not callable(function):
-        raise TypeError(f"model must have a method {method}, got {type_name(model)}")
-    with num_threads(1):
-        return function(x)
+def _predicted(x: NDArray[Any], model: Any, method: str | None) -> Predictions:
+    return predictor_of(model, method, 1)(Chunk(0, x, {}))
