@@ -94,8 +94,16 @@ def is_left_out(code):
     return any(name in imported and importlib.util.find_spec(name) is None for name in RECIPES)
 
 
+#: Pages about other packages, most of whose blocks need them.
+PACKAGES_OF = {
+    "archives.md": ("distributed", "xarray", "sklearn"),
+    "searching.md": ("distributed", "optuna", "sklearn"),
+}
+
 LONG = (
     "docs/index.md",  # whose code is also in README.md
+    "howto/archives.md",
+    "howto/searching.md",
     "howto/scikit_learn.md",
     "start/classify.md",
     "start/forecast.md",
@@ -112,6 +120,8 @@ def test_code_blocks_run_in_order(page, tmp_path, monkeypatch):
     text = page.read_text(encoding="utf-8")
     if "pygru.sklearn import" in text:
         pytest.importorskip("sklearn")
+    for package in PACKAGES_OF.get(page.name, ()):
+        pytest.importorskip(package)
     monkeypatch.chdir(tmp_path)
     names = {}
     for code, shown in BLOCK.findall(text):
