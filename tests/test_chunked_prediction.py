@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import pygru
 from pygru import GRU, Embedding, Last, Linear, Seq2Seq, Sequential, Trainer
-from pygru.prediction import chunks
+from pygru.prediction import chunks, files
 
 RNG = np.random.default_rng(0)
 N, T, F = 23, 7, 3
@@ -323,6 +323,20 @@ def test_groups_are_as_large_as_they_may_be(lengths, nbytes, step_bytes):
     assert [len(each) for group in groups for each in group] == lengths
     assert all(map(fits, groups))
     assert not any(fits([*a, b[0]]) for a, b in pairwise(groups))
+
+
+def test_only_those_that_run_together_are_padded():
+    """A group of many sequences of 8 bytes, of which 256 are padded at a time, to 100 bytes."""
+    size = chunks.Size(None, 256 * 100 + 8 * 1000, 100)
+    groups = list(chunks.grouped([np.zeros(1)] * 1500, size))
+    assert [len(group) for group in groups] == [1000, 500]
+
+
+def test_rows_of_a_compressed_file_are_read_in_any_order():
+    np.savez_compressed("x.npz", X=X)
+    rows = files.NpzRows("x.npz", "X")
+    for first, end in ((3, 5), (5, 9), (12, 12), (20, 40), (0, 2), (1, 4), (0, N)):
+        assert same(rows[first:end], X[first:end])
 
 
 @pytest.mark.parametrize("nbytes", [1, 1000, 10_000, 10**6, 10**9])

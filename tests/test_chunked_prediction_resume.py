@@ -19,7 +19,7 @@ from patience import PATIENCE
 
 import pygru
 from pygru import GRU, Last, Linear, Sequential, Trainer
-from pygru.prediction import chunked, files, npy_file, record
+from pygru.prediction import buffered, chunked, files, npy_file, record, sources
 
 N, T, F = 23, 7, 3
 X = np.random.default_rng(0).standard_normal((N, T, F)).astype(np.float32)
@@ -144,6 +144,36 @@ def test_continues_after_an_error(case, error, done, monkeypatch):
     assert all(now > told["done"] for now in computed)
     assert [now for now in computed if now == N] == ([N] if told["done"] < N else [])
     assert not folder.exists()
+    for one, other in zip(written(path), written(f"whole.{path}"), strict=True):
+        assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("buffer", [0, 10**6])
+@pytest.mark.parametrize("case", [case for case in CASES if "npy" not in case])
+def test_what_was_written_and_not_counted_is_written_again(case, buffer, monkeypatch):
+    """An interrupt comes when a chunk has just been written."""
+    source, per_step, path, output = CASES[case]
+    need(path)
+    predictor = model(per_step=per_step)
+    pygru.predict(predictor, source, out=output(f"whole.{path}"), chunk_size=4)
+    monkeypatch.setattr(buffered, "BUFFER", buffer)
+    with monkeypatch.context() as patch:
+        for kind in (sources.Rows, sources.Iterated):
+            counted = kind.fingerprint
+            calls = []
+
+            def failing(self, counted=counted, calls=calls):
+                calls.append(self)
+                if len(calls) == 4:  # after the fourth chunk; nothing was done before the first
+                    raise KeyboardInterrupt
+                return counted(self)
+
+            patch.setattr(kind, "fingerprint", failing)
+        with pytest.raises(KeyboardInterrupt):
+            pygru.predict(predictor, source, out=output(path), chunk_size=4)
+    told = json.loads(Path(path + record.ENDING, record.FILE).read_text())
+    assert told["done"] in (8, 12)
+    pygru.predict(predictor, source, out=output(path), chunk_size=3, resume=True)
     for one, other in zip(written(path), written(f"whole.{path}"), strict=True):
         assert np.array_equal(one, other)
 
@@ -294,7 +324,8 @@ def test_an_iterator_that_gives_others_is_refused(change, monkeypatch):
         pygru.predict(model(), iter(source), out="out.zarr", chunk_size=4, resume=True)
     other = X.copy()
     other[9] = 0  # which was not read before
-    pygru.predict(model(), iter(other), out="out.zarr", chunk_size=4, resume=True)
+    chunks = iter([other[:5], other[5:6], other[6:]])  # the sequences count, not how they come
+    pygru.predict(model(), chunks, out="out.zarr", chunk_size=4, resume=True)
     assert np.array_equal(written("out.zarr")[0], model()(other))
 
 

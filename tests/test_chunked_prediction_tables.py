@@ -26,7 +26,7 @@ def table_of(sizes=(3, 1, 9, 2, 2, 14, 1), ids=("c", "a", "b", "f", "e", "d", "g
     return pd.DataFrame(
         {
             "who": np.repeat(ids, sizes),
-            "kind": np.repeat(np.arange(len(sizes)) % 2, sizes),
+            "kind": np.repeat((np.arange(len(sizes)) + 1) // 2, sizes),  # of some neighbours
             "when": times,
             "x": RNG.standard_normal(len(hours)).astype(np.float32),
             "n": RNG.integers(0, 5, len(hours)),

@@ -9,7 +9,7 @@ from pygru.prediction.chunks import Chunk
 from pygru.prediction.predictors import Predictions
 
 #: Bytes of predictions that wait in memory, at most, beside those of the last chunk.
-BUFFER = 16_000_000
+BUFFER = 8_000_000
 
 
 class Waiting(NamedTuple):

@@ -19,7 +19,7 @@ from pygru.prediction.buffered import Buffered, Waiting
 from pygru.prediction.sinks import Outcome
 
 #: Bytes of a chunk of the Zarr array, about.
-CHUNK = 16_000_000
+CHUNK = 4_000_000
 #: Numbers of steps in a chunk of ``row_size``.
 SIZES = 100_000
 
