@@ -336,6 +336,22 @@ def test_ids_of_a_parquet_file_are_those_of_training(kind, folder):
     np.testing.assert_array_equal(read("a.csv")["sales"], expected)
 
 
+def test_days_of_a_parquet_file_are_its_times(folder, capsys):
+    """Other programs than pandas write them as a type of their own; rows count from 1."""
+    pytest.importorskip("pyarrow")
+    table = sales("north").assign(day=lambda rows: rows["day"].dt.date)
+    table.to_parquet("d.parquet")
+    assert main("train", "d.parquet", "--horizon", 2, "--epochs", 1, "--output", "out") == 0
+    assert "day: 2024-01-01 to 2024-04-29" in capsys.readouterr().out
+    assert main("predict", "m.safetensors", "d.parquet", "--output", "f.csv") == 0
+    same(read("f.csv"), truth(["north.csv"]).drop(columns="file"))
+    table.loc[0, "day"] = None
+    table.to_parquet("d.parquet")
+    message = "d.parquet: the time column 'day' is missing in row 1"
+    capsys.readouterr()
+    fails(capsys, 1, message, "predict", "m.safetensors", "d.parquet")
+
+
 @pytest.mark.parametrize(
     ("code", "message", "output"),
     [

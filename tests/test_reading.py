@@ -4,6 +4,7 @@ These tests cover the row B-121 of the bad-input list.
 """
 
 import bz2
+import datetime
 import gzip
 import io
 import lzma
@@ -127,6 +128,30 @@ def test_parquet(tmp_path, read):
     np.testing.assert_array_equal(table.numbers("b"), [1.5, np.nan])
     with pytest.raises(FormatError, match="not a Parquet file, or damaged"):
         read(b"b\n5\n", "e.parquet")
+
+
+def test_parquet_has_objects_that_a_text_has_not(tmp_path):
+    """Days without a time of day, bytes that are text, bytes that are none, missing ones."""
+    pyarrow = pytest.importorskip("pyarrow")
+    days = [datetime.date(2024, 1, 31), None, datetime.date(2024, 2, 1)]
+    columns = {
+        "day": pyarrow.array(days),
+        "shop": pyarrow.array(["é".encode(), None, b"b"], pyarrow.binary()),
+        "blob": pyarrow.array([b"\xff", b"", b"b"], pyarrow.binary()),
+        "wait": pyarrow.array([datetime.timedelta(1)] * 3),
+    }
+    pytest.importorskip("pyarrow.parquet").write_table(
+        pyarrow.table(columns), tmp_path / "d.parquet"
+    )
+    table = read_table(str(tmp_path / "d.parquet"))
+    assert table.frame["day"].dtype.kind == "M"
+    assert table.frame["day"].dt.strftime("%d %b").tolist()[::2] == ["31 Jan", "01 Feb"]
+    assert table.frame["day"].isna().tolist() == [False, True, False]
+    assert table.frame["shop"].tolist()[::2] == ["é", "b"]
+    assert table.frame["shop"].isna().tolist() == [False, True, False]
+    assert table.frame["blob"].tolist() == [b"\xff", b"", b"b"]
+    with pytest.raises(FormatError, match="'wait' has lengths of time, not numbers"):
+        table.numbers("wait")
 
 
 def test_parquet_without_pyarrow(read, monkeypatch):

@@ -28,6 +28,9 @@ from typing import Any
 
 from pygru.commands.errors import bounded, described
 
+# Variables that say how many threads a BLAS library starts.
+BLAS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -93,9 +96,10 @@ def outcomes(
             done()
             yield outcome
         return
-    team = Team(function, paths, workers)
+    team = Team(function, paths)
     waiting: dict[int, Outcome] = {}
     try:
+        team.begin(workers)
         for number in range(len(paths)):
             while number not in waiting:
                 for index, outcome in team.finished():
@@ -125,25 +129,22 @@ class Team:
 
     Parameters
     ----------
-    function, paths, workers
+    function, paths
         As for :func:`outcomes`.
     """
 
-    def __init__(
-        self, function: Callable[[str], Any], paths: Sequence[str], workers: int
-    ) -> None:
+    def __init__(self, function: Callable[[str], Any], paths: Sequence[str]) -> None:
         self.function = function
         self.paths = paths
         self.left = deque(range(len(paths)))
         self.deaths: dict[int, str] = {}
         self.processes: list[Any] = []
         self.busy: dict[Connection, tuple[int, Any]] = {}
-        try:
-            for _ in range(workers):
-                self._start()
-        except BaseException:
-            self.end()
-            raise
+
+    def begin(self, workers: int) -> None:
+        """Start so many processes."""
+        for _ in range(workers):
+            self._start()
 
     def finished(self) -> list[tuple[int, Outcome]]:
         """Wait; return the numbers and outcomes of files that are done, if any."""
@@ -174,7 +175,7 @@ class Team:
     def _start(self) -> None:
         """Start a process and give it a file."""
         context = multiprocessing.get_context("spawn")
-        with interrupts_wait():
+        with interrupts_wait(), _blas_of_one_thread():
             ours, theirs = context.Pipe()
             process = context.Process(target=serve, args=(theirs, self.function), daemon=True)
             process.start()
@@ -233,6 +234,22 @@ def interrupts_wait() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def _blas_of_one_thread() -> Iterator[None]:
+    """A block whose processes have BLAS libraries that start no threads of their own.
+
+    They would start as many as there are processors in each process, and pygru uses none of
+    them. What the user has set stays.
+    """
+    new = {name: "1" for name in BLAS if name not in os.environ}
+    os.environ.update(new)
+    try:
+        yield
+    finally:
+        for name in new:
+            del os.environ[name]
 
 
 # ---- in the other process ------------------------------------------------------------------

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sys
 import warnings
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -44,18 +45,21 @@ def in_words_of_the_file(message: str, table: Table, future: Table | None = None
         text, table = "y" + text.removeprefix("future"), future
     text = re.sub(r"^y(?=:? )", lambda _: table.name, text)
     lines = table.lines
-    if lines is not None and not text.startswith("future"):  # which has lines of its own
-        text = re.sub(
-            r"\brow ([0-9]+)",
-            lambda row: f"line {lines[int(row[1])]}" if int(row[1]) < len(lines) else row[0],
-            text,
-        )
+    if not text.startswith("future"):  # which has lines of its own
+        text = re.sub(r"\brow ([0-9]+)", lambda row: _place(int(row[1]), lines), text)
     for in_python, on_the_line in HINTS.items():
         text = text.replace(in_python, on_the_line)
     for argument, option in OPTIONS.items():
         text = re.sub(rf"\b{argument}=(?=\W|$)", f"{option} ", text)
         text = re.sub(rf"^{argument}(?= must\b)", option, text)
     return text if text.startswith(("--", table.name)) else f"{table.name}: {text}"
+
+
+def _place(row: int, lines: Sequence[int] | None) -> str:
+    """A row as messages about a file count it: by its line, or from 1 where it has none."""
+    if lines is None:
+        return f"row {row + 1}"
+    return f"line {lines[row]}" if row < len(lines) else f"row {row}"
 
 
 class FileWords:

@@ -9,6 +9,7 @@ is one short line with the file's name, and with the line where there is one.
 from __future__ import annotations
 
 import bz2
+import contextlib
 import csv
 import difflib
 import gzip
@@ -108,6 +109,10 @@ class Table:
             values = pd.Series(cells.to_numpy(np.float64, na_value=np.nan), cells.index)
         elif pd.api.types.is_datetime64_any_dtype(cells.dtype):
             raise FormatError(f"{self.name}: column {shown(column)} has dates, not numbers")
+        elif pd.api.types.is_timedelta64_dtype(cells.dtype):
+            raise FormatError(
+                f"{self.name}: column {shown(column)} has lengths of time, not numbers"
+            )
         else:
             values = pd.to_numeric(cells, errors="coerce").astype(np.float64)
             if OLD_PANDAS:
@@ -365,4 +370,17 @@ def _read_parquet(path: str) -> Table:
         raise FormatError(f"{path}: two columns have the same name")
     if not len(frame):
         raise FormatError(f"{path}: the file has no rows")
-    return Table(path, frame.reset_index(drop=True))
+    return Table(path, _without_objects(frame.reset_index(drop=True)))
+
+
+def _without_objects(frame: pd.DataFrame) -> pd.DataFrame:
+    """A table in which days are dates, and bytes are text; pandas has objects for both."""
+    changed: dict[str, Any] = {}
+    for name in frame.columns[[dtype.kind == "O" for dtype in frame.dtypes]]:
+        kind = pd.api.types.infer_dtype(frame[name], skipna=True)
+        with contextlib.suppress(ValueError):  # a year that pandas does not have, or no UTF-8
+            if kind == "date":
+                changed[name] = pd.to_datetime(frame[name])
+            elif kind == "bytes":
+                changed[name] = frame[name].map(bytes.decode, na_action="ignore")
+    return frame.assign(**changed)
