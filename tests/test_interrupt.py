@@ -3,7 +3,7 @@
 Each test runs in a process of its own, with a long call and a thread that sends SIGINT during
 it. pygru promises an exception within 200 ms. The tests allow a second, and all times are CPU
 times of the process, so that a busy machine does not make them fail. If the core never looked
-for signals, the call would run to its end first, for two seconds more.
+for signals, the call would run to its end first, for 1.5 seconds more.
 """
 
 import json
@@ -88,7 +88,7 @@ def test_interrupt_ends_the_call(tmp_path, direction, n_threads):
     result = run_python(
         tmp_path,
         f"""
-steps = steps_for({direction!r}, 2.5, {n_threads})
+steps = steps_for({direction!r}, 1.8, {n_threads})
 call = run({direction!r}, steps, {n_threads})
 weights = gru.flat_parameters.copy()
 name = "none"
@@ -119,7 +119,7 @@ def handler(number, frame):
     raise Stop("enough")
 
 signal.signal(signal.SIGINT, handler)
-call = run({direction!r}, steps_for({direction!r}, 2.5, 2), 2)
+call = run({direction!r}, steps_for({direction!r}, 1.8, 2), 2)
 weights = gru.flat_parameters.copy()
 name = message = "none"
 try:
@@ -208,7 +208,7 @@ def test_second_interrupt_is_not_lost(tmp_path):
     names = run_python(
         tmp_path,
         """
-steps = steps_for("forward", 2.5, 2)
+steps = steps_for("forward", 1.8, 2)
 names = []
 for _ in range(2):
     try:

@@ -552,8 +552,7 @@ def test_any_number_of_threads_gives_the_same_bits(
     x = rng.standard_normal((15, 40, 7)).astype(dtype)
     lengths = rng.integers(0, 16, 40) if ragged else None
     digests = {
-        run_everything(gru, x, lengths, memory, n_threads)
-        for n_threads in (1, 2, 3, 4, 4, 3, 2, 1)
+        run_everything(gru, x, lengths, memory, n_threads) for n_threads in (1, 2, 3, 4, 2)
     }
     assert len(digests) == 1
 
