@@ -1,4 +1,4 @@
-"""For all tests: --of-each, which runs a share of them, and less for the garbage collector.
+"""For all tests: --of-each, one thread for BLAS, and less for the garbage collector to do.
 
     pytest --of-each 5
 
@@ -10,9 +10,15 @@ of their cases is a subject of its own, such as an example of the documentation.
 """
 
 import gc
+import os
 from collections import Counter
 
 import pytest
+
+# OpenBLAS, the library of NumPy's and SciPy's products, reads this when it is loaded. Products
+# in tests are small, and its threads would compete for the processors, most of all where
+# several processes run tests. A test that needs its threads sets their number.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 def pytest_addoption(parser):

@@ -551,9 +551,10 @@ def test_any_number_of_threads_gives_the_same_bits(
     gru = GRU(7, 48, 2, bidirectional=True, variant=variant, dtype=dtype, seed=0)
     x = rng.standard_normal((15, 40, 7)).astype(dtype)
     lengths = rng.integers(0, 16, 40) if ragged else None
-    digests = {
-        run_everything(gru, x, lengths, memory, n_threads) for n_threads in (1, 2, 3, 4, 2)
-    }
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):  # which pygru must lower
+        digests = {
+            run_everything(gru, x, lengths, memory, n_threads) for n_threads in (1, 2, 3, 4, 2)
+        }
     assert len(digests) == 1
 
 
