@@ -19,7 +19,7 @@ from patience import PATIENCE
 
 import pygru
 from pygru import GRU, Last, Linear, Sequential, Trainer
-from pygru.prediction import buffered, chunked, files, npy_file, record, sources
+from pygru.prediction import buffered, display, files, iterated, npy_file, record, rows
 
 N, T, F = 23, 7, 3
 X = np.random.default_rng(0).standard_normal((N, T, F)).astype(np.float32)
@@ -53,14 +53,14 @@ class Failure(Exception):
 
 def fail_after(monkeypatch, done, error=Failure):
     """End a run when so many sequences are done."""
-    update = chunked.Display.update
+    update = display.Display.update
 
     def failing(self, now):
         update(self, now)
         if now >= done:
             raise error
 
-    monkeypatch.setattr(chunked.Display, "update", failing)
+    monkeypatch.setattr(display.Display, "update", failing)
 
 
 def written(path):
@@ -136,9 +136,9 @@ def test_continues_after_an_error(case, error, done, monkeypatch):
         pygru.predict(predictor, source, out=output(path), chunk_size=4)
     computed = []
     with monkeypatch.context() as patch:
-        update = chunked.Display.update
+        update = display.Display.update
         patch.setattr(
-            chunked.Display, "update", lambda s, now: [computed.append(now), update(s, now)]
+            display.Display, "update", lambda s, now: [computed.append(now), update(s, now)]
         )
         pygru.predict(predictor, source, out=output(path), chunk_size=4, resume=True)
     assert all(now > told["done"] for now in computed)
@@ -158,7 +158,7 @@ def test_what_was_written_and_not_counted_is_written_again(case, buffer, monkeyp
     pygru.predict(predictor, source, out=output(f"whole.{path}"), chunk_size=4)
     monkeypatch.setattr(buffered, "BUFFER", buffer)
     with monkeypatch.context() as patch:
-        for kind in (sources.Rows, sources.Iterated):
+        for kind in (rows.Rows, iterated.Iterated):
             counted = kind.fingerprint
             calls = []
 
@@ -183,7 +183,7 @@ KILLED = """
     import numpy as np
     sys.path.insert(0, {folder!r})
     import test_chunked_prediction_resume as test
-    from pygru.prediction import record, chunked, files, npy_file, zarr_file, parquet_file
+    from pygru.prediction import display, record
     import pygru
     record.PAUSE, record.SHARE = -1.0, 0.0
     left = {calls}
@@ -207,10 +207,10 @@ KILLED = """
 
 #: What is running when the process is killed, and at which call.
 MOMENTS = {
-    "first chunk": ("chunked.Display, 'update'", 1),
-    "while it writes": ("chunked.Display, 'update'", 3),
+    "first chunk": ("display.Display, 'update'", 1),
+    "while it writes": ("display.Display, 'update'", 3),
     "while it records": ("record.Record, 'save'", 3),
-    "at the last chunk": ("chunked.Display, 'update'", 6),
+    "at the last chunk": ("display.Display, 'update'", 6),
     "before it says that it is complete": ("record.Record, 'save'", 7),
     "before it removes the folder": ("record.Record, 'remove'", 1),
 }

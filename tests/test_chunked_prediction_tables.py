@@ -253,9 +253,9 @@ def test_only_tables_have_columns(argument):
 
 
 def test_resumes_in_the_middle_of_a_row_group(monkeypatch):
-    from pygru.prediction import chunked
+    from pygru.prediction import display
 
-    update = chunked.Display.update
+    update = display.Display.update
 
     def failing(self, done):
         update(self, done)
@@ -263,7 +263,7 @@ def test_resumes_in_the_middle_of_a_row_group(monkeypatch):
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(chunked.Display, "update", failing)
+        patch.setattr(display.Display, "update", failing)
         with pytest.raises(KeyboardInterrupt):
             pygru.predict(PER_STEP, parquet(), out="out.parquet", chunk_size=3, **ROLES)
     options = {"out": "out.parquet", "chunk_size": 3, "resume": True, **ROLES}

@@ -180,8 +180,7 @@ class Predicted:
 
         if isinstance(found, pd.DataFrame):
             return found
-        count = len(found)
-        outcome = outcome_of(found[:1], self.model.predicts_steps, count, None, count)
+        outcome = outcome_of(found[:1], self.model.predicts_steps, len(found), None)
         return pd.DataFrame(columns_of(Chunk(0, found, {}), found, outcome))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 from collections.abc import Callable, Hashable, Mapping
@@ -12,14 +11,14 @@ import numpy as np
 
 from pygru.core import validation
 from pygru.prediction import files, sources
-from pygru.prediction.chunks import Size, check_chunk_size
-from pygru.prediction.display import Display
+from pygru.prediction.chunks import check_chunk_size
 from pygru.prediction.long_rows import InFrame
 from pygru.prediction.npy_file import NpyFile
 from pygru.prediction.parquet_file import ParquetFile
-from pygru.prediction.predictors import Predictor, predictor_of
+from pygru.prediction.predictors import predictor_of
 from pygru.prediction.record import Record, folder_of
-from pygru.prediction.sinks import InMemory, IntoArray, Outcome, Sink, ToFunction, outcome_of
+from pygru.prediction.run import run
+from pygru.prediction.sinks import InMemory, IntoArray, Sink, ToFunction
 from pygru.prediction.sources import Source
 from pygru.prediction.zarr_file import ZarrFile
 from pygru.train.stored import is_stored
@@ -177,7 +176,7 @@ def predict(
                 "resume must be False, unless out is a path or an array that is mapped from a "
                 f"file, got out of type {validation.type_name(out)}"
             )
-        result = _run(predictor, read, sink, size, None, shown)
+        result = run(predictor, read, sink, size, None, shown)
         return result if out is None else out
     from pygru import __version__
 
@@ -192,7 +191,7 @@ def predict(
     sink.folder = record.folder
     read.remembers = True
     try:
-        _run(predictor, read, sink, size, record, shown)
+        run(predictor, read, sink, size, record, shown)
     except BaseException:
         if record.done:
             record.release()
@@ -201,70 +200,6 @@ def predict(
         raise
     record.remove()
     return out
-
-
-def _run(
-    predictor: Predictor,
-    source: Source,
-    sink: Sink,
-    size: Size,
-    record: Record | None,
-    shown: bool | None,
-) -> Any:
-    """Go over all chunks that are not done."""
-    if record is not None and record.is_complete and record.is_alone:
-        return None  # killed after the output had got its name
-    first = 0 if record is None else record.done
-    # How far it is, and what has been read until then: one object, which an interrupt cannot
-    # leave half changed.
-    position = first, "" if record is None else record.source
-    outcome: Outcome | None = None
-
-    def check() -> None:
-        if record is not None:
-            record.check_source(source.fingerprint())
-
-    display = Display(source.count, first, shown)
-    try:
-        for chunk in source.chunks(first, size, check):
-            predictions = None
-            if outcome is None:
-                if predictor.may_try:
-                    sample = predictor(chunk.head())
-                else:
-                    predictions = predictor(chunk)
-                    sample = predictions[:1]
-                outcome = outcome_of(
-                    sample,
-                    predictor.has_steps,
-                    source.count,
-                    source.longest,
-                )
-                sink.begin(outcome, first)
-            if predictions is None:
-                predictions = predictor(chunk)
-            outcome.check(chunk, predictions)
-            sink.write(chunk, predictions)
-            position = chunk.end, "" if record is None else source.fingerprint()
-            if record is not None and record.is_due:
-                sink.flush(position[0])
-                record.save(*position)
-            display.update(chunk.end)
-            del chunk, predictions  # before the next chunk is read
-        if outcome is not None:
-            sink.flush(position[0])
-        if record is not None:
-            record.save(*position, is_complete=True)
-        return sink.finish()
-    except BaseException:
-        if record is not None and position[0] > record.done:
-            with contextlib.suppress(OSError):  # such as that of a full disk, again
-                sink.flush(position[0])
-                record.save(*position)
-        raise
-    finally:
-        display.close()
-        sink.close()
 
 
 def source_of(
@@ -317,11 +252,9 @@ def table_of(
         raise ValueError("id must name the column that says to which sequence a row belongs")
     for key in [*told, *([] if name is None else ["name"])]:
         raise ValueError(f"{key} must be None for a long table")
-    return (
-        Frame(source, id, time, values)
-        if path is None
-        else ParquetTable(path, id, time, values)
-    )
+    if path is None:
+        return Frame(source, id, time, values)
+    return ParquetTable(path, id, time, values)
 
 
 def sink_of(out: Any, source: Any, *, is_table: bool) -> Sink:

@@ -161,3 +161,14 @@ def bytes_of(sequence: Any) -> int:
     """The bytes of a sequence, about those of floats if it is a list of numbers."""
     nbytes = getattr(sequence, "nbytes", None)
     return int(np.size(sequence)) * 8 if nbytes is None else int(nbytes)
+
+
+class Measured:
+    """The size of a sequence that has not been read."""
+
+    def __init__(self, steps: int, nbytes: int) -> None:
+        self._steps = steps
+        self.nbytes = nbytes
+
+    def __len__(self) -> int:
+        return self._steps

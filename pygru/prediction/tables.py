@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from pygru.data.identity import names_of
 from pygru.data.long import from_long
 from pygru.data.messages import cut, shown_names
-from pygru.prediction.chunks import Chunk, Keys, Size, grouped
-from pygru.prediction.sources import Measured, Rows
+from pygru.prediction.chunks import Chunk, Keys, Measured, Size, grouped
+from pygru.prediction.rows import Rows
 
 #: Rows that are read at a time.
 ROWS = 65_536
