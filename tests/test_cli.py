@@ -569,6 +569,29 @@ def test_an_interrupt_before_the_first_epoch_writes_nothing(folder, capsys, monk
 # ---- errors --------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def wrong_tables():
+    """Tables as text, by the name of a file. In d.csv nothing is wrong."""
+    table = daily()
+    level = table["level"]
+    word, day = table.astype({"level": object}), table.astype({"when": str})
+    word.loc[5, "level"] = "x"
+    day.loc[3, "when"] = "yesterday"
+    tables = {
+        "d.csv": table,
+        "two.csv": table.assign(other=1.5),
+        "text.csv": table[["when"]].assign(other="x"),
+        "long.csv": pd.concat([table.assign(shop=shop) for shop in "ab"]),
+        "repeated.csv": pd.concat([table, table.iloc[[5]]]),
+        "bad.csv": word,
+        "baddate.csv": day,
+        "nothing.csv": table.assign(level=np.nan),
+        "untested.csv": table.assign(level=level.where(table.index < 240)),
+        "huge.csv": table.assign(level=level.where(table.index != 9, 1e300)),
+    }
+    return {name: each.to_csv(index=False) for name, each in tables.items()}
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -618,26 +641,10 @@ def test_an_interrupt_before_the_first_epoch_writes_nothing(folder, capsys, monk
         ("train --threads 0 --epochs 1", 1, "n_threads = 0 is invalid"),
     ],
 )
-def test_b120_errors_are_one_line(arguments, code, message, folder, capsys):
-    table = daily()
-    table.to_csv("d.csv", index=False)
-    table.assign(other=1.5).to_csv("two.csv", index=False)
-    table[["when"]].assign(other="x").to_csv("text.csv", index=False)
-    both = [table.assign(shop=shop) for shop in "ab"]
-    pd.concat(both).to_csv("long.csv", index=False)
-    pd.concat([table, table.iloc[[5]]]).to_csv("repeated.csv", index=False)
-    bad = table.astype({"level": object})
-    bad.loc[5, "level"] = "x"
-    bad.to_csv("bad.csv", index=False)
-    bad = table.astype({"when": str})
-    bad.loc[3, "when"] = "yesterday"
-    bad.to_csv("baddate.csv", index=False)
-    table.assign(level=np.nan).to_csv("nothing.csv", index=False)
-    known = table["level"].where(table.index < 240)
-    table.assign(level=known).to_csv("untested.csv", index=False)
-    table.assign(level=table["level"].where(table.index != 9, 1e300)).to_csv(
-        "huge.csv", index=False
-    )
+def test_b120_errors_are_one_line(arguments, code, message, wrong_tables, folder, capsys):
+    for name, text in wrong_tables.items():
+        if name in arguments:
+            (folder / name).write_text(text)
     before = sorted(os.listdir())
     fails(capsys, code, message, *arguments.split())
     assert sorted(os.listdir()) == before
@@ -918,27 +925,33 @@ def test_names_that_the_terminal_cannot_show(trained, tmp_path):
     assert done.stdout.decode().splitlines()[0] == "when,水位"  # a file is UTF-8
 
 
+def as_command(arguments):
+    """A program that does the same as ``python -m pygru`` with these arguments."""
+    return (
+        f"import runpy, sys\nsys.argv[1:] = {arguments.split()}\n"
+        "runpy.run_module('pygru', run_name='__main__', alter_sys=True)"
+    )
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 @pytest.mark.parametrize("arguments", ["info", "--version", "predict"])
 def test_output_that_cannot_be_written(arguments, trained):
     if arguments == "predict":
         arguments = "predict model.safetensors data.csv"
-    code = (
-        "import os, runpy, sys\n"
-        "os.dup2(os.open('/dev/full', os.O_WRONLY), 1)\n"
-        f"sys.argv[1:] = {arguments.split()}\n"
-        "runpy.run_module('pygru', run_name='__main__', alter_sys=True)"
-    )
-    done = run_program(code, trained)
+    full = "import os\nos.dup2(os.open('/dev/full', os.O_WRONLY), 1)\n"
+    done = run_program(full + as_command(arguments), trained)
     assert done.returncode == 1
     assert done.stderr.splitlines()[0].endswith("No space left on device")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs a shell")
 def test_output_that_is_closed(trained):
-    for arguments in ("info", "--version", "predict model.safetensors data.csv"):
-        command = f'"{sys.executable}" -m pygru {arguments} >&-'
-        done = subprocess.run(
-            ["sh", "-c", command], cwd=trained, capture_output=True, text=True, check=False
-        )
+    command = f'"{sys.executable}" -m pygru predict model.safetensors data.csv >&-'
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=trained, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    for arguments in ("info", "--version"):  # with what Python does then when it starts
+        closed = "import os, sys\nos.close(1)\nsys.stdout = None\n"
+        done = run_program(closed + as_command(arguments))
         assert (done.returncode, done.stderr) == (0, ""), arguments
