@@ -152,6 +152,7 @@ def running(*arguments, **options):
 @pytest.fixture(scope="module")
 def service(tmp_path_factory):
     limits = ["--max-steps", "100", "--max-bytes", "20000", "--max-seconds", "0.5"]
+    limits += ["--threads", "2"]
     with running(tmp_path_factory.mktemp("service"), *limits) as service:
         yield service
         assert service.post(body_of(SEQUENCES[0])) == (200, {"y": right(SEQUENCES[0])})

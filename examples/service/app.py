@@ -48,7 +48,7 @@ class Settings:
     max_wait: float = 0.0  # milliseconds
     max_queue: int = 1000
     max_steps: int = 10_000
-    max_bytes: int = 4_000_000
+    max_bytes: int = 1_000_000
     max_seconds: float = 10.0
     max_streams: int = 100
     threads: int = 1
