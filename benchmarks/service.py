@@ -7,7 +7,8 @@ The application is ``examples/service``, and ``wrk`` (Debian's package) asks it,
 process on another core. The servers of all libraries run side by side and take turns: each
 is asked for a few seconds, several times over. Every request has one sequence, of another
 length. CPU time per request is that of the server's process, which other work on the machine
-changes less than the requests per second.
+changes less than the requests per second. "changed" counts the answers, of 64, that are not
+the same alone and among others.
 """
 
 import argparse
@@ -172,33 +173,42 @@ def changed_answers(service, bodies):
 
 
 def compare(number, cell, options, folder):
-    """Print the figures of one cell, and return them."""
+    """Print the figures of one cell, and return them; all loads and libraries take turns."""
     bodies = prepare(folder, cell)
+    cases = [(load, name) for load in LOADS for name in options.names]
+    services = {}
+    for load, name in cases:
+        key = name, *LOADS[load][1]
+        services[key] = services.get(key) or Service(name, number, LOADS[load][1])
+    samples = {case: [] for case in cases}
+    with running(services.values()):
+        for service in services.values():
+            service.load(folder, CLIENTS, 1)  # warm
+        for _ in range(options.rounds):
+            for load, name in cases:
+                clients, arguments = LOADS[load]
+                found = services[name, *arguments].load(folder, clients, options.seconds)
+                samples[load, name].append(found)
+        changed = {key: changed_answers(service, bodies) for key, service in services.items()}
     print("\nfeatures {}, units {}, layers {}, up to {} steps".format(*cell))
     rows = []
-    for load, (clients, arguments) in LOADS.items():
-        services = {name: Service(name, number, arguments) for name in options.names}
-        samples = {name: [] for name in services}
-        with running(services.values()):
-            for service in services.values():
-                service.load(folder, clients, 1)  # warm
-            for _ in range(options.rounds):
-                for name, service in services.items():
-                    samples[name].append(service.load(folder, clients, options.seconds))
-            changed = {name: changed_answers(s, bodies) for name, s in services.items()}
-        print(f"{load:<27} requests/s  pygru/it  p50 ms  p99 ms  CPU us  CPU it/pygru  changed")
-        for name, found in samples.items():
-            rate, p50, p99, cpu = (median(column) for column in zip(*found, strict=True))
-            pairs = list(zip(found, samples["pygru"], strict=True))
-            ratio = median(pygru[0] / other[0] for other, pygru in pairs)
-            of_cpu = median(other[3] / pygru[3] for other, pygru in pairs)
-            print(
-                f"  {name:<25} {rate:10.0f}{ratio:10.2f}{p50:8.2f}{p99:8.2f}{cpu:8.0f}"
-                f"{of_cpu:14.2f}{changed[name]:9d}",
-                flush=True,
-            )
-            row = {"cell": cell, "load": load, "name": name, "samples": found}
-            rows.append(row | {"changed": changed[name]})
+    for load, name in cases:
+        if name == options.names[0]:
+            columns = "requests/s  pygru/it  p50 ms  p99 ms  CPU us  CPU it/pygru  changed"
+            print(f"{load:<27} {columns}")
+        found, of_pygru = samples[load, name], samples[load, "pygru"]
+        rate, p50, p99, cpu = (median(column) for column in zip(*found, strict=True))
+        pairs = list(zip(found, of_pygru, strict=True))
+        ratio = median(pygru[0] / other[0] for other, pygru in pairs)
+        of_cpu = median(other[3] / pygru[3] for other, pygru in pairs)
+        differ = changed[name, *LOADS[load][1]]
+        print(
+            f"  {name:<25} {rate:10.0f}{ratio:10.2f}{p50:8.2f}{p99:8.2f}{cpu:8.0f}"
+            f"{of_cpu:14.2f}{differ:9d}",
+            flush=True,
+        )
+        rows.append({"cell": cell, "load": load, "name": name, "samples": found})
+        rows[-1]["changed"] = differ
     return rows
 
 
@@ -252,6 +262,8 @@ def main():
         of_server.add_argument("--max-wait", type=float, default=0)
         serve(options, of_server.parse_args(rest))
         return
+    if "pygru" not in options.names:
+        parser.error("--names must include pygru, with which the others are compared")
     if rest:
         parser.error(f"unknown arguments: {' '.join(rest)}")
     machine = report.machine(1)

@@ -288,6 +288,11 @@ def test_an_answer_that_is_not_finite_is_refused(tmp_path):
     huge.layers[0].parameters["weight"][:] = [[2, 3, -4]]
     with running(tmp_path, served=huge) as service:
         status, answer = service.post('{"x": [[3e38, 3e38, 3e38]]}')
+        closed = pytest.importorskip("websockets.exceptions").ConnectionClosed
+        with steps(service) as stream:
+            stream.send('{"x": [3e38, 3e38, 3e38]}')
+            with pytest.raises(closed, match="not finite"):
+                stream.recv(PATIENCE)
     assert status == 422
     assert answer["detail"][0]["loc"] == ["body", "x"]
     assert "not finite" in answer["detail"][0]["msg"]

@@ -152,22 +152,24 @@ def create_app(served, settings=None):
         except ValueError as error:  # a bidirectional model, for example
             await socket.send_denial_response(JSONResponse({"detail": str(error)}, 400))
             return
-        await socket.accept()
         streams += 1
         try:
+            await socket.accept()
             while True:
                 message = await socket.receive()
                 if message["type"] == "websocket.disconnect":
                     break
+                text = message.get("text") or message.get("bytes")
                 try:
-                    text = message.get("text") or message.get("bytes")
-                    x_t = checker.array(checker.step, text)  # if this fails, the state stays
-                    answer = {"y": checker.answer(run(x_t))}
-                except HTTPException as error:
-                    answer = {"detail": error.detail}
-                await socket.send_json(answer)
-        except WebSocketDisconnect:  # while the answer was sent
+                    x_t = checker.array(checker.step, text)
+                except HTTPException as error:  # the state is as before
+                    await socket.send_json({"detail": error.detail})
+                else:
+                    await socket.send_json({"y": checker.answer(run(x_t))})
+        except WebSocketDisconnect:  # while an answer was sent
             pass
+        except HTTPException:  # the state may not be finite any more
+            await socket.close(1007, "the answer to these numbers is not finite")
         finally:
             streams -= 1
 
