@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.mpi_measure import FEWER, best, exchange_of, undisturbed
+from benchmarks.mpi_measure import FEWER, beside, best, exchange_of, undisturbed
 
 REPORT = 88  # bytes, of each rank in a meeting
 SHORT = 512 * 1024  # bytes; above, MPI gathers around a ring and not by doubling
@@ -73,6 +73,8 @@ class Model:
         The parameters, in float32.
     fixed, per_sequence : float
         A step with B sequences takes ``fixed + per_sequence * B`` seconds.
+    beside : float
+        What a step takes longer as soon as there are other ranks.
     meeting, per_rank, per_number : float
         What an exchange costs within a rank: once, per rank and per parameter.
     """
@@ -81,6 +83,7 @@ class Model:
     numbers: int
     fixed: float
     per_sequence: float
+    beside: float
     meeting: float
     per_rank: float
     per_number: float
@@ -97,7 +100,9 @@ def exchange(model, ranks, network):
     sent = network.seconds(model.nbytes, ranks)
     meeting = rounds * network.latency + network.seconds(REPORT * ranks, ranks)
     scattered = network.latency + (ranks - 1) * network.overhead + sent
-    local = model.meeting + ranks * model.per_rank + model.numbers * model.per_number
+    local = (
+        model.beside + model.meeting + ranks * model.per_rank + model.numbers * model.per_number
+    )
     gathered = (rounds if model.nbytes < SHORT else ranks - 1) * network.latency + sent
     return meeting + scattered + local + gathered
 
@@ -138,19 +143,17 @@ def model_of(found, empty):
     batch = found["batch"]
     whole, fewer = undisturbed(found, "alone"), undisturbed(found, "fewer")
     per_sequence = (whole - fewer) / (batch - batch // FEWER)
-    local, nothing = (
-        {int(size): seconds for size, seconds in times.items()}
-        for times in (found["within_a_rank"], empty)
-    )
-    per_rank = (nothing[1000] - nothing[8]) / (1000 - 8)
+    local, nothing = found["within_a_rank"]["8"], empty["8"]
+    per_rank = (empty["1000"] - nothing) / (1000 - 8)
     return Model(
         units=found["units"],
         numbers=found["numbers"],
         fixed=max(0.0, whole - batch * per_sequence),
         per_sequence=per_sequence,
-        meeting=nothing[8] - 8 * per_rank,
+        beside=beside(found),
+        meeting=nothing - 8 * per_rank,
         per_rank=per_rank,
-        per_number=(local[8] - nothing[8]) / found["numbers"],
+        per_number=(local - nothing) / found["numbers"],
     )
 
 
@@ -175,7 +178,7 @@ def show(results):
     for model in models:
         print(
             f"{model.units:>5}{model.numbers:>10,}{model.fixed * 1e3:18.2f}"
-            f"{model.per_sequence * 1e3:17.3f}{model.meeting * 1e6:19.1f}"
+            f"{model.per_sequence * 1e3:17.3f}{(model.beside + model.meeting) * 1e6:19.1f}"
             f"{model.per_rank * 1e6:13.2f}{model.per_number * 1e9:15.2f}"
         )
     for network in (here, *NETWORKS):

@@ -6,8 +6,10 @@ and ``strong`` (together, the batch of ``alone`` divided).
 
 A machine with other work interrupts a rank, and then all ranks wait. So every figure comes
 with the number of times that the operating system took the CPU away meanwhile, on all ranks
-together. Samples without such an interruption are called quiet. From them, and from the least
-CPU time, follows the time of a step that nothing disturbs.
+together. Samples without such an interruption are called quiet. The time of a step that nothing
+disturbs is put together: the least CPU time of a rank alone with its share of the batch, the
+messages of quiet exchanges, and what a rank does itself because there are others. The last is
+measured alone too, with a communicator that sends nothing (``silent``).
 """
 
 import itertools
@@ -15,6 +17,7 @@ import resource
 import time
 
 import numpy as np
+from mpi4py import MPI
 
 import pygru
 from benchmarks import report
@@ -23,9 +26,10 @@ from pygru.train.ranks import Part, Ranks
 STEPS, FEATURES = 100, 32  # of a sequence, and the inputs of each step
 BATCHES = {64: 32, 256: 16, 1024: 8}  # sequences per rank, by units
 MEASURED = {64: 16, 256: 4, 1024: 1}  # steps of each way in a turn, by units
+EXCHANGES = {64: 300, 256: 300, 1024: 60}  # alone, by units
 SHORT_MESSAGES = 50  # back and forth in one sample
 WAYS = ("alone", "apart", "weak", "strong")
-FEWER = 4  # `fewer` is `alone` with so many times fewer sequences
+FEWER = 4  # `fewer` and `silent` have so many times fewer sequences per rank than `alone`
 PARTS = ("meeting", "alltoallv", "sum", "allgatherv")
 ENOUGH = 5  # quiet samples for a median of them
 
@@ -122,9 +126,11 @@ class Nobody:
         received[:] = sent
 
     def Allgatherv(self, sent, received):
-        pass
+        if isinstance(sent, bytes):
+            received[0][:] = sent * self.size
 
-    Alltoallv = Allgatherv
+    def Alltoallv(self, sent, received):
+        pass
 
 
 class Stamps(pygru.Callback):
@@ -162,7 +168,7 @@ class Way:
         count = batch * (steps + 1)  # the first step is not measured
         self.X = rng.standard_normal((count, STEPS, FEATURES), dtype=np.float32)
         self.y = rng.standard_normal((count, 1), dtype=np.float32)
-        self.comm = None if comm is None else Timed(comm)
+        self.comm = Timed(comm) if isinstance(comm, MPI.Comm) else comm
         self.stamps = Stamps()
         self.trainer = pygru.Trainer(
             model_of(units),
@@ -172,18 +178,18 @@ class Way:
             n_threads=1,
             comm=self.comm,
         )
-        self.epochs = 0
 
     def run(self):
         """Train for one epoch; return the times of its steps, without the first step."""
         self.stamps.times = []
-        if self.comm is not None:
+        exchanges = []
+        if isinstance(self.comm, Timed):
             self.comm.calls = []
-        self.epochs += 1
-        self.trainer.fit(
-            self.X, self.y, epochs=self.epochs, batch_size=self.batch, progress=False
-        )
-        exchanges = iter([] if self.comm is None else self.comm.exchanges()[1:])
+
+        self.trainer.fit(self.X, self.y, batch_size=self.batch, progress=False)
+        if isinstance(self.comm, Timed):
+            exchanges = self.comm.exchanges()[1:]
+        exchanges = iter(exchanges)
         steps = []
         for begin, end in itertools.pairwise(self.stamps.times):
             parts = next(exchanges, {})
@@ -202,18 +208,20 @@ def train(comm, units, options):
         "apart": Way(units, batch, steps),
         "weak": Way(units, batch * comm.size, steps, comm),
         "strong": Way(units, batch, steps, comm),
+        "part": Way(units, batch // comm.size, steps),
+        "silent": Way(units, batch // FEWER * comm.size, steps, Nobody(comm.size)),
     }
     samples = {name: [] for name in ways}
     for turn in range(-1, options.repeats):  # the first turn warms up
         for name, way in ways.items():
             meet_asleep(comm)
-            if comm.rank and name in ("alone", "fewer"):
+            if comm.rank and name not in WAYS[1:]:
                 continue
             found = way.run()
             if turn >= 0:
                 samples[name] += found
     for name, found in samples.items():
-        if name not in ("alone", "fewer"):
+        if name in WAYS[1:]:
             count_on_all_ranks(comm, found)
     return samples
 
@@ -242,8 +250,6 @@ def sampled(comm, functions, repeats):
 
 def exchange(comm, units, repeats):
     """Return the numbers of a gradient, and samples of its exchange and of an Allreduce."""
-    from mpi4py import MPI
-
     model = model_of(units)
     numbers = sum(len(gradient) for _, gradient in model.flat_pairs)
     buffer = np.zeros(numbers, np.float32)
@@ -259,7 +265,7 @@ def exchange(comm, units, repeats):
     return numbers, samples
 
 
-def network(comm, repeats=300):
+def network(comm, repeats=100):
     """Return latency in seconds and bytes per second between the first two ranks.
 
     The latency is that of a short message back and forth; the rate is that of an Alltoallv, in
@@ -283,45 +289,44 @@ def network(comm, repeats=300):
         arguments = [sent, counts], [received, counts]
         functions[size] = lambda arguments=arguments: comm.Alltoallv(*arguments)
     seconds = {
-        size: best(summary(samples)["all"])
-        for size, samples in sampled(comm, functions, repeats).items()
+        size: best(summary(sampled(comm, {size: function}, repeats)[size])["all"])
+        for size, function in functions.items()
     }
     latency = seconds.pop(8) / 2 / SHORT_MESSAGES
     rates = {size: size * (comm.size - 1) / time for size, time in seconds.items()}
     return {"latency": latency, "bytes_per_second": rates}
 
 
-def within_a_rank(numbers):
-    """Return the CPU seconds of an exchange that sends nothing, by the number of ranks."""
+def within_a_rank(numbers, ranks):
+    """Return the least CPU seconds of an exchange that sends nothing, by number of ranks."""
     pairs = [(np.zeros(numbers, np.float32), np.ones(numbers, np.float32))]
     part = Part(weight=1.0, has_run=True)
-    teams = {size: Ranks(Nobody(size)) for size in (2, 8, 128, 1000)}
-    seconds = {size: [] for size in teams}
+    teams = {"here": ranks, "8": 8, "1000": 1000}
+    teams = {name: Ranks(Nobody(size)) for name, size in teams.items()}
+    seconds = {name: [] for name in teams}
     for _ in range(30):
-        for size, ranks in teams.items():
+        for name, team in teams.items():
             begin = cpu()
-            ranks.average(part, 1, pairs)
-            seconds[size].append(cpu() - begin)
-    return {size: float(np.median(values)) for size, values in seconds.items()}
+            team.average(part, 1, pairs)
+            seconds[name].append(cpu() - begin)
+    return {name: min(values) for name, values in seconds.items()}
 
 
 def everything(options):
     """Measure; return the results on the first rank, and None on the others."""
-    from mpi4py import MPI
-
     comm = MPI.COMM_WORLD
     if comm.size < 2:
         raise SystemExit("start this with two ranks or more: mpiexec -n 2 python -m ...")
     wire = network(comm)
     models = []
     for units in options.units:
-        numbers, samples = exchange(comm, units, options.exchanges)
+        numbers, samples = exchange(comm, units, EXCHANGES.get(units, 100))
         ways = train(comm, units, options)
         if comm.rank == 0:
             found = {"units": units, "batch": BATCHES.get(units, 16), "numbers": numbers}
             found |= {name: summary(each) for name, each in samples.items()}
             found["ways"] = {name: summary(each) for name, each in ways.items()}
-            found["within_a_rank"] = within_a_rank(numbers)
+            found["within_a_rank"] = within_a_rank(numbers, comm.size)
             models.append(found)
             print(f"measured: {units} units", flush=True)
         meet_asleep(comm)
@@ -330,7 +335,7 @@ def everything(options):
     machine = report.machine(1)
     machine["mpi"] = MPI.Get_library_version().splitlines()[0]
     results = {"machine": machine, "ranks": comm.size, "network": wire, "models": models}
-    return results | {"within_a_rank": within_a_rank(1)}
+    return results | {"within_a_rank": within_a_rank(1, comm.size)}
 
 
 def summary(samples):
@@ -358,16 +363,28 @@ def best(found):
     return found["quiet_median"] if found["quiet"] >= ENOUGH else found["low"]
 
 
+def messages_of(found):
+    """The time of the messages of an exchange in which no rank is interrupted or waits."""
+    return sum(best(found["exchange"][name]) for name in PARTS if name != "sum")
+
+
+def beside(found):
+    """What a step takes longer as soon as there are other ranks, beside the exchange."""
+    ways = found["ways"]
+    more = ways["silent"]["compute"]["least"] - ways["fewer"]["compute"]["least"]
+    return max(0.0, more - found["within_a_rank"]["here"])
+
+
 def exchange_of(found):
-    """The time of an exchange in which no rank is interrupted or waits for another."""
-    parts = found["exchange"]
-    return parts["sum"]["low"] + sum(best(parts[name]) for name in PARTS if name != "sum")
+    """All that undisturbed ranks add to the time of a step."""
+    return messages_of(found) + found["within_a_rank"]["here"] + beside(found)
 
 
 def undisturbed(found, way):
-    """The time of a step that nothing interrupts: CPU time, and such an exchange."""
-    seconds = found["ways"][way]["compute"]["least"]
-    return seconds + (exchange_of(found) if way in ("weak", "strong") else 0.0)
+    """The time of a step that nothing interrupts."""
+    computing = {"weak": "alone", "strong": "part"}.get(way, way)
+    seconds = found["ways"][computing]["compute"]["least"]
+    return seconds + (exchange_of(found) if computing != way else 0.0)
 
 
 def show(results):
@@ -401,8 +418,13 @@ def show(results):
         parts = found["exchange"] | {"Allreduce": found["allreduce"]["all"]}
         for name in (*PARTS, "Allreduce"):
             print(f"{size}{name:<12}{_ms(parts[name])}{_quiet(parts[name])}")
-        print(f"{size}{'exchange':<12}{exchange_of(found) * 1e3:9.3f}", end="")
-        print(f", {exchange_of(found) / undisturbed(found, 'weak'):.1%} of a step")
+        whole, local = exchange_of(found), found["within_a_rank"]["here"]
+        share = whole / undisturbed(found, "weak")
+        print(f"{size}{'undisturbed':<12}{whole * 1e3:9.3f}: ", end="")
+        print(
+            f"messages {messages_of(found) * 1e3:.3f}, load, sum and store {local * 1e3:.3f}, "
+            f"other {beside(found) * 1e3:.3f}; {share:.1%} of a step"
+        )
 
 
 def _ms(found):
