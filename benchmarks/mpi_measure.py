@@ -24,9 +24,9 @@ from benchmarks import report
 from pygru.train.ranks import Part, Ranks
 
 STEPS, FEATURES = 100, 32  # of a sequence, and the inputs of each step
-BATCHES = {64: 32, 256: 16, 1024: 8}  # sequences per rank, by units
-MEASURED = {64: 16, 256: 4, 1024: 1}  # steps of each way in a turn, by units
-EXCHANGES = {64: 300, 256: 300, 1024: 60}  # alone, by units
+BATCH = 32  # sequences per rank
+MEASURED = {64: 16, 256: 3, 1024: 1}  # steps of each way in a turn, by units
+EXCHANGES = {64: 300, 256: 300, 1024: 100}  # alone, by units
 SHORT_MESSAGES = 50  # back and forth in one sample
 WAYS = ("alone", "apart", "weak", "strong")
 FEWER = 4  # `fewer` and `silent` have so many times fewer sequences per rank than `alone`
@@ -201,15 +201,15 @@ class Way:
 
 def train(comm, units, options):
     """Return the samples of all steps, by name of the way."""
-    batch, steps = BATCHES.get(units, 16), MEASURED.get(units, 4)
+    batch, steps = BATCH, MEASURED.get(units, 1)
     ways = {
         "alone": Way(units, batch, steps),
-        "fewer": Way(units, batch // FEWER, steps),
+        "fewer": Way(units, batch // FEWER, FEWER * steps),
         "apart": Way(units, batch, steps),
         "weak": Way(units, batch * comm.size, steps, comm),
         "strong": Way(units, batch, steps, comm),
         "part": Way(units, batch // comm.size, steps),
-        "silent": Way(units, batch // FEWER * comm.size, steps, Nobody(comm.size)),
+        "silent": Way(units, batch // FEWER * comm.size, FEWER * steps, Nobody(comm.size)),
     }
     samples = {name: [] for name in ways}
     for turn in range(-1, options.repeats):  # the first turn warms up
@@ -323,7 +323,7 @@ def everything(options):
         numbers, samples = exchange(comm, units, EXCHANGES.get(units, 100))
         ways = train(comm, units, options)
         if comm.rank == 0:
-            found = {"units": units, "batch": BATCHES.get(units, 16), "numbers": numbers}
+            found = {"units": units, "batch": BATCH, "numbers": numbers}
             found |= {name: summary(each) for name, each in samples.items()}
             found["ways"] = {name: summary(each) for name, each in ways.items()}
             found["within_a_rank"] = within_a_rank(numbers, comm.size)
@@ -359,8 +359,8 @@ def spread(values):
 
 
 def best(found):
-    """The median of the quiet samples, or of the fastest tenth if there are too few."""
-    return found["quiet_median"] if found["quiet"] >= ENOUGH else found["low"]
+    """The median of the quiet samples, or the least of all if there are too few."""
+    return found["quiet_median"] if found["quiet"] >= ENOUGH else found["least"]
 
 
 def messages_of(found):
