@@ -29,7 +29,7 @@ MEASURED = {64: 16, 256: 3, 1024: 1}  # steps of each way in a turn, by units
 EXCHANGES = {64: 300, 256: 300, 1024: 100}  # alone, by units
 SHORT_MESSAGES = 50  # back and forth in one sample
 WAYS = ("alone", "apart", "weak", "strong")
-FEWER = 4  # `fewer` and `silent` have so many times fewer sequences per rank than `alone`
+FEWER = 4  # `fewer` is `alone` with so many times fewer sequences
 PARTS = ("meeting", "alltoallv", "sum", "allgatherv")
 ENOUGH = 5  # quiet samples for a median of them
 
@@ -209,7 +209,9 @@ def train(comm, units, options):
         "weak": Way(units, batch * comm.size, steps, comm),
         "strong": Way(units, batch, steps, comm),
         "part": Way(units, batch // comm.size, steps),
-        "silent": Way(units, batch // FEWER * comm.size, FEWER * steps, Nobody(comm.size)),
+        # With one sequence per rank, where what they differ in is largest.
+        "single": Way(units, 1, FEWER * steps),
+        "silent": Way(units, comm.size, FEWER * steps, Nobody(comm.size)),
     }
     samples = {name: [] for name in ways}
     for turn in range(-1, options.repeats):  # the first turn warms up
@@ -371,7 +373,7 @@ def messages_of(found):
 def beside(found):
     """What a step takes longer as soon as there are other ranks, beside the exchange."""
     ways = found["ways"]
-    more = ways["silent"]["compute"]["least"] - ways["fewer"]["compute"]["least"]
+    more = ways["silent"]["compute"]["least"] - ways["single"]["compute"]["least"]
     return max(0.0, more - found["within_a_rank"]["here"])
 
 
