@@ -4,6 +4,7 @@ How :func:`pygru.predict` reads, writes and resumes has tests of its own; these 
 command makes of it.
 """
 
+import errno
 import os
 import pathlib
 import shutil
@@ -212,8 +213,8 @@ def test_the_first_error_ends_the_run_and_skipped_files_are_listed(folder, capsy
         (1, "old.npy exists; use --force to replace it", "a.npy --output old.npy"),
         (1, "no/y.npy: No such file", "a.npy --output no/y.npy"),
         (1, "folder.npy: is a folder", "a.npy --output folder.npy --force"),
-        (2, "--resume does not fit: CSV is written at the end", "a.npy --resume"),
-        (2, "--resume does not fit: it keeps what --force replaces",
+        (2, "--resume does not fit: the screen keeps nothing", "a.npy --resume"),
+        (2, "--resume does not fit: --force keeps nothing",
             "a.npy --output y.npy --resume --force"),
         (1, "half.npy.unfinished holds an unfinished run; use --resume to continue it",
             "a.npy --output half.npy --force"),
@@ -228,6 +229,7 @@ def test_the_first_error_ends_the_run_and_skipped_files_are_listed(folder, capsy
         (1, "d.csv:2: column 'note': 'x' is not a number", "d.csv --id who --time day"),
         (1, "--id must not be given, unless", "a.npy --id who"),
         (1, "bad.npy", "bad.npy --output y.npy"),
+        (1, "n_threads = 0 is invalid", "a.npy b.npy --output out/{}.npy --threads 0"),
     ],
 )  # fmt: skip
 def test_bad_input_writes_nothing(code, message, arguments, folder, capsys):
@@ -239,6 +241,12 @@ def test_bad_input_writes_nothing(code, message, arguments, folder, capsys):
     (folder / "bad.npy").write_text("no array")
     long_table()[0].assign(note="x").to_csv("d.csv", index=False)
     fails(capsys, code, message, "m.st", *arguments.split())
+
+
+def test_a_model_that_cannot_predict_is_named(folder, capsys):
+    pygru.save(GRU(2, 3, seed=0), "t.st")
+    message = "t.st: model must be a GRU with batch_first=True"
+    fails(capsys, 1, message, "t.st", "a.npy", "b.npy", "--output", "out/{}.npy")
 
 
 @pytest.mark.parametrize("option", ["--values x", "--array x", "--chunk-size 2", "--resume"])
@@ -305,6 +313,33 @@ def test_an_interrupted_run_over_many_files_keeps_what_is_complete(folder, capsy
     for name in SIZES:
         expected = pygru.load("m.st")(np.load(f"{name}.npy"))
         np.testing.assert_array_equal(np.load(f"out/{name}.npy"), expected)
+
+
+def test_csv_files_that_are_complete_are_kept_too(folder, capsys):
+    files = ("a.npy", "missing.npy", "c.npy", "--output", "out/{}.csv")
+    assert main("predict", "m.st", *files) == 1
+    assert sorted(os.listdir("out")) == ["a.csv"]
+    before = os.stat("out/a.csv").st_mtime_ns
+    np.save("missing.npy", np.load("b.npy"))
+    assert main("predict", "m.st", *files, "--resume") == 0
+    assert os.stat("out/a.csv").st_mtime_ns == before
+    for name, source in (("missing", "b"), ("c", "c")):
+        found = pd.read_csv(f"out/{name}.csv", dtype=np.float32).iloc[:, 1:]
+        np.testing.assert_array_equal(found, pygru.load("m.st")(np.load(f"{source}.npy")))
+
+
+def test_a_disk_that_is_full_is_told_to_resume(folder, capsys, monkeypatch):
+    def update(self, done):
+        if done > 2:
+            raise OSError(errno.ENOSPC, "no room", "y.npy")
+
+    command = ("predict", "m.st", "b.npy", "--output", "y.npy", "--chunk-size", 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(Display, "update", update)
+        assert main(*command) == 1
+    assert capsys.readouterr().err == "pygru: y.npy: no room; --resume goes on from there\n"
+    assert main(*command, "--resume") == 0
+    np.testing.assert_array_equal(np.load("y.npy"), pygru.load("m.st")(np.load("b.npy")))
 
 
 def run_in_group(*arguments):

@@ -10,6 +10,7 @@ import argparse
 from typing import Any
 
 from pygru.commands.errors import UsageError
+from pygru.core.threads import resolve
 from pygru.errors import FormatError
 
 # What only one of both takes; the other refuses it rather than to ignore it.
@@ -19,6 +20,7 @@ OF_OTHERS = ("values", "array", "chunk_size", "resume")
 
 def run(options: argparse.Namespace) -> None:
     """Run ``pygru predict``."""
+    resolve(options.threads)  # raises if there is no such number
     if _is_forecaster(options.model):
         import pygru.forecasting  # noqa: F401 (first, since it says how to install pandas)
         from pygru.commands import predict_forecasts

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pygru
-from pygru.commands.errors import CommandError, InterruptedRun
+from pygru.commands.errors import CommandError, InterruptedRun, described
 from pygru.commands.lists import names
 from pygru.commands.predict_files import STDIN, TABLES, expand
 from pygru.commands.predict_loop import go_over
@@ -24,6 +24,7 @@ from pygru.commands.predict_progress import on_terminal
 from pygru.commands.predict_workers import shared_threads
 from pygru.prediction.chunked import ARRAYS
 from pygru.prediction.chunked import TABLES as PARQUET
+from pygru.prediction.predictors import predictor_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,7 +86,7 @@ def _told_to_resume(output: Output) -> Iterator[None]:
     except Exception as error:
         if not output.is_unfinished():
             raise
-        raise CommandError(f"{error}; --resume goes on from there") from error
+        raise CommandError(f"{described(error)}; --resume goes on from there") from error
 
 
 class Predicted:
@@ -98,9 +99,18 @@ class Predicted:
         Those of ``pygru predict``.
     outputs : Outputs
         Where the predictions for each file go.
+
+    Raises
+    ------
+    CommandError
+        If it is a model that cannot predict for sequences.
     """
 
     def __init__(self, model: Any, options: argparse.Namespace, outputs: Outputs) -> None:
+        try:
+            predictor_of(model, None, None)
+        except (TypeError, ValueError) as error:
+            raise CommandError(f"{options.model}: {error}") from error
         self.model = model
         # Without the parser and the function to run, which cannot be sent.
         plain = {

@@ -81,11 +81,9 @@ class Outputs:
                 "--output must have {} for several files, such as 'out/{}.npy'; it stands for "
                 "the name of each file without its ending"
             )
-        if options.resume and (is_text or options.force):
-            reason = (
-                "CSV is written at the end" if is_text else "it keeps what --force replaces"
-            )
-            raise UsageError(f"--resume does not fit: {reason}")
+        if options.resume and (pattern == STDOUT or options.force):
+            why = "the screen keeps nothing" if pattern == STDOUT else "--force keeps nothing"
+            raise UsageError(f"--resume does not fit: {why}")
         self._of = {
             path: Output(pattern.replace(PLACE, _stem(path)), is_text) for path in paths
         }
