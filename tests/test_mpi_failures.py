@@ -169,3 +169,16 @@ def test_several_errors_at_once_end_all(ranks, caught):
 @pytest.mark.parametrize("name", CASES)
 def test_ranks_can_train_again_after_an_error(name, ranks, caught):
     assert all(cases[name][2] for cases in caught(ranks))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("how", "text"), [("early", "the disk was never there"), ("late", "the disk is gone")]
+)
+def test_an_error_that_nobody_catches_ends_the_program_and_is_on_the_screen(
+    how, text, tmp_path
+):
+    """Also one outside training, since mpi4py runs the program."""
+    done = run(3, "mpi_long.py", tmp_path, how, code=None)
+    assert done.returncode != 0
+    assert f"OSError: {text}" in done.stderr
