@@ -121,7 +121,7 @@ def main(arguments=None):
     with contextlib.ExitStack() as stack:
         clusters = {}
         for workers in (1, 2):
-            cluster = LocalCluster(workers, threads_per_worker=1, dashboard_address=None)
+            cluster = LocalCluster(workers, threads_per_worker=1, dashboard_address=":0")
             client = Client(stack.enter_context(cluster), set_as_default=False)
             clusters[workers] = stack.enter_context(client)
         clock, cpu = {}, {}

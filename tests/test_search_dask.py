@@ -32,7 +32,7 @@ GRID = {"hidden_layer_sizes": [(4,), (6, 4)], "pooling": ["last", "mean"]}
 @pytest.fixture(scope="module")
 def cluster():
     with LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
     ) as cluster:
         yield cluster
 
