@@ -26,7 +26,7 @@ from pygru.train.ranks import Part, Ranks
 STEPS, FEATURES = 100, 32  # of a sequence, and the inputs of each step
 BATCH = 32  # sequences per rank
 MEASURED = {64: 16, 256: 3, 1024: 1}  # steps of each way in a turn, by units
-EXCHANGES = {64: 300, 256: 300, 1024: 100}  # alone, by units
+EXCHANGES = {64: 300, 256: 300, 1024: 250}  # alone, by units
 SHORT_MESSAGES = 50  # back and forth in one sample
 WAYS = ("alone", "apart", "weak", "strong")
 FEWER = 4  # `fewer` is `alone` with so many times fewer sequences
