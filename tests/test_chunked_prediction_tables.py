@@ -8,7 +8,7 @@ import pytest
 import pygru
 from pygru import GRU, Embedding, Last, Linear, Sequential
 from pygru.data import from_long
-from pygru.prediction import tables
+from pygru.prediction import buffered, tables
 
 pd = pytest.importorskip("pandas")
 pytest.importorskip("pyarrow")
@@ -145,6 +145,28 @@ def test_arrays_have_numbers_as_ids():
     assert found["id"].tolist() == np.repeat(range(5), 3).tolist()
     assert found["step"].tolist() == [0, 1, 2] * 5
     assert np.array_equal(found.iloc[:, 2:].to_numpy(), PER_STEP(x).reshape(15, 3))
+
+
+def test_parts_are_put_together_one_by_one(monkeypatch):
+    """An open part keeps in memory what has been read of it."""
+    import pyarrow.parquet as pq
+
+    monkeypatch.setattr(buffered, "BUFFER", 0)
+    opened = []
+
+    class Counted(pq.ParquetFile):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
+            opened.append(self)
+            assert len(opened) == 1
+
+        def close(self, *arguments, **options):
+            super().close(*arguments, **options)
+            opened.remove(self)
+
+    monkeypatch.setattr(pq, "ParquetFile", Counted)
+    pygru.predict(PER_SEQUENCE, np.zeros((5, 3, 2)), out="out.parquet", chunk_size=1)
+    assert pd.read_parquet("out.parquet")["id"].tolist() == list(range(5))
 
 
 # ---- what is refused -----------------------------------------------------------------------

@@ -72,15 +72,15 @@ class ParquetFile(Buffered):
         """Put the parts together, and give the file its name."""
         assert self.path is not None
         unfinished = self.folder / "data.tmp"
-        parts = [self._parquet.ParquetFile(path) for _, _, path in self._parts()]
         with contextlib.ExitStack() as stack:
             file = stack.enter_context(open(unfinished, "wb"))
             writer: Any = None
-            for part in parts:
-                if writer is None:
-                    writer = self._parquet.ParquetWriter(file, part.schema_arrow)
-                    stack.enter_context(writer)
-                for number in range(part.num_row_groups):
-                    writer.write_table(part.read_row_group(number))
-                part.close()
+            for _, _, path in self._parts():
+                # One by one: an open part keeps what has been read of it in memory.
+                with self._parquet.ParquetFile(path) as part:
+                    if writer is None:
+                        writer = self._parquet.ParquetWriter(file, part.schema_arrow)
+                        stack.enter_context(writer)
+                    for number in range(part.num_row_groups):
+                        writer.write_table(part.read_row_group(number))
         os.replace(unfinished, self.path)
