@@ -4,6 +4,7 @@ Most tests call ``pygru.cli.main`` in this process. test_predict_workers.py has 
 processes, and test_cli.py those of one file.
 """
 
+import contextlib
 import errno
 import os
 import shutil
@@ -494,15 +495,15 @@ def test_ctrl_c_ends_all_processes_at_once(workers, folder):
         os.mkfifo(pipe)
     before = sorted(os.listdir())
     run = command(*FILES, *pipes, "--workers", workers, "--output", "f.csv")
-    writers = [open(pipe, "w") for pipe in pipes[:workers]]  # noqa: SIM115 (waits for a reader)
-    os.killpg(run.pid, signal.SIGINT)
-    _, error = run.communicate(timeout=PATIENCE)
+    with contextlib.ExitStack() as writers:
+        for pipe in pipes[:workers]:
+            writers.enter_context(open(pipe, "w"))  # waits for a reader
+        os.killpg(run.pid, signal.SIGINT)
+        _, error = run.communicate(timeout=PATIENCE)
     assert run.returncode == 130
     assert error == "pygru: interrupted after 3 of 5 files; nothing was written\n"
     assert group_has_ended(run.pid)
     assert sorted(os.listdir()) == before
-    for writer in writers:
-        writer.close()
 
 
 @pytest.mark.slow

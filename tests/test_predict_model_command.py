@@ -4,6 +4,7 @@ How :func:`pygru.predict` reads, writes and resumes has tests of its own; these 
 command makes of it.
 """
 
+import contextlib
 import errno
 import os
 import pathlib
@@ -371,15 +372,15 @@ def test_ctrl_c_ends_all_processes_at_once(folder):
     for pipe in pipes:
         os.mkfifo(pipe)
     run = run_in_group("a.npy", "b.npy", *pipes, "--workers", "2", "--output", "out/{}.npy")
-    writers = [open(pipe, "w") for pipe in pipes]  # noqa: SIM115 (waits for a reader)
-    os.killpg(run.pid, signal.SIGINT)
-    _, error = run.communicate(timeout=PATIENCE)
+    with contextlib.ExitStack() as writers:
+        for pipe in pipes:
+            writers.enter_context(open(pipe, "w"))  # waits for a reader
+        os.killpg(run.pid, signal.SIGINT)
+        _, error = run.communicate(timeout=PATIENCE)
     assert run.returncode == 130
     assert error == "pygru: interrupted after 2 of 4 files; --resume goes on from there\n"
     assert group_has_ended(run.pid)
     assert sorted(os.listdir("out")) == ["a.npy", "b.npy"]
-    for writer in writers:
-        writer.close()
 
 
 @pytest.mark.slow

@@ -96,15 +96,13 @@ def outcomes(
             done()
             yield outcome
         return
-    team = Team(function, paths)
+    team = Team(function, paths, done)
     waiting: dict[int, Outcome] = {}
     try:
         team.begin(workers)
         for number in range(len(paths)):
             while number not in waiting:
-                for index, outcome in team.finished():
-                    waiting[index] = outcome
-                    done()
+                waiting |= team.finished()
             yield waiting.pop(number)
     finally:
         team.end()
@@ -129,13 +127,19 @@ class Team:
 
     Parameters
     ----------
-    function, paths
+    function, paths, done
         As for :func:`outcomes`.
     """
 
-    def __init__(self, function: Callable[[str], Any], paths: Sequence[str]) -> None:
+    def __init__(
+        self,
+        function: Callable[[str], Any],
+        paths: Sequence[str],
+        done: Callable[[], object],
+    ) -> None:
         self.function = function
         self.paths = paths
+        self.done = done
         self.left = deque(range(len(paths)))
         self.deaths: dict[int, str] = {}
         self.processes: list[Any] = []
@@ -146,9 +150,9 @@ class Team:
         for _ in range(workers):
             self._start()
 
-    def finished(self) -> list[tuple[int, Outcome]]:
-        """Wait; return the numbers and outcomes of files that are done, if any."""
-        found = []
+    def finished(self) -> dict[int, Outcome]:
+        """Wait; return the outcomes of files that are done by their numbers, if any."""
+        found: dict[int, Outcome] = {}
         for ready in connection.wait(list(self.busy)):
             assert isinstance(ready, Connection)
             index, process = self.busy.pop(ready)
@@ -157,10 +161,11 @@ class Team:
             except (EOFError, OSError):  # nobody is at its other end: the process has died
                 ready.close()
                 process.join()
-                found += self._after_death(index, process.exitcode)
+                found |= self._after_death(index, process.exitcode)
                 continue
             said = self.deaths.get(index, "") + outcome.said
-            found.append((index, replace(outcome, said=said)))
+            found[index] = replace(outcome, said=said)
+            self.done()  # before the process has another file, so that it is counted in time
             self._give(ready, process)
         return found
 
@@ -193,14 +198,15 @@ class Team:
         with contextlib.suppress(OSError):  # it has died, as finished() will see
             ours.send(self.paths[index])
 
-    def _after_death(self, index: int, code: int) -> list[tuple[int, Outcome]]:
+    def _after_death(self, index: int, code: int) -> dict[int, Outcome]:
         """Try a file again, or give it up, and replace the process that had it."""
         path = self.paths[index]
         what = f"{path}: the process that had this file {_how(code)}"
-        given_up = []
+        given_up: dict[int, Outcome] = {}
         if index in self.deaths:
             hint = "; if memory is short, use fewer --workers" if code < 0 else ""
-            given_up = [(index, Outcome(path, error=f"{what}, also when tried again{hint}"))]
+            given_up[index] = Outcome(path, error=f"{what}, also when tried again{hint}")
+            self.done()
         else:
             self.deaths[index] = f"note: {what}; it was tried again\n"
             self.left.appendleft(index)
