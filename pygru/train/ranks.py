@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pygru.core import _uninterrupted, _weights
-from pygru.core.atomic import commit, generator_state
+from pygru.core.atomic import commit
 from pygru.core.validation import type_name
 from pygru.errors import RankError
 from pygru.train.batches import BatchStream
@@ -272,19 +272,18 @@ class Ranks(Alone):
         The numbers follow from one that all ranks draw, and from the rank. So a checkpoint
         needs one state for each generator and not one for each rank.
         """
-        after = []
+        restoring = []
         # Layers may share a generator, which must not draw from a state of this rank's own.
         distinct = {id(each.bit_generator): each for each in generators}.values()
         for generator in distinct:
+            bits: Any = generator.bit_generator
             seed = int(generator.integers(2**64, dtype=np.uint64))
-            after.append(dict(generator.bit_generator.state))
-            source = np.random.SeedSequence([seed, self.rank])
-            own: Any = type(generator.bit_generator)(source)
-            generator.bit_generator.state = own.state
+            restoring.append((setattr, bits, "state", bits.state))
+            bits.state = type(bits)(np.random.SeedSequence([seed, self.rank])).state
         try:
             yield
         finally:
-            commit(map(generator_state, distinct, after))
+            commit(restoring)
 
     def average(self, part: Part, steps: int, pairs: Sequence[tuple[Any, Any]]) -> Part:
         """Replace the gradients by those of the whole batch; return what all have done.
