@@ -337,9 +337,10 @@ def test_ids_of_a_parquet_file_are_those_of_training(kind, folder):
     np.testing.assert_array_equal(read("a.csv")["sales"], expected)
 
 
-def test_days_of_a_parquet_file_are_its_times(folder, capsys):
+def test_days_of_a_parquet_file_are_its_times(folder, capsys, monkeypatch):
     """Other programs than pandas write them as a type of their own; rows count from 1."""
     pytest.importorskip("pyarrow")
+    monkeypatch.setattr("pygru.plot.report.plot_forecast", lambda *given: None)  # saves time
     table = sales("north").assign(day=lambda rows: rows["day"].dt.date)
     table.to_parquet("d.parquet")
     assert main("train", "d.parquet", "--horizon", 2, "--epochs", 1, "--output", "out") == 0
