@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from quick import quick_and_slow
 
 import pygru
 from pygru import GRU, Embedding, Last, Linear, Sequential
@@ -14,7 +15,7 @@ pd = pytest.importorskip("pandas")
 pytest.importorskip("pyarrow")
 
 RNG = np.random.default_rng(0)
-SIZES = [1, 5, 100, None, "300 B"]
+SIZES = quick_and_slow([5, None], [1, 100, "300 B"])
 PER_SEQUENCE = Sequential(GRU(2, 5, batch_first=True), Last(), Linear(5, 1), seed=0)
 PER_STEP = Sequential(GRU(2, 5, batch_first=True), Linear(5, 3), seed=1)
 
