@@ -108,6 +108,7 @@ LONG = (
     "start/classify.md",
     "start/forecast.md",
     "start/generate.md",
+    "docs/tutorial.md",
 )
 BY_LENGTH = quick_and_slow(
     [page for page in PAGES if not str(page).endswith(LONG)],

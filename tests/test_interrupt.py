@@ -136,6 +136,7 @@ print(json.dumps([name, message, latency, unchanged(weights)]))
     assert unchanged
 
 
+@pytest.mark.slow
 def test_handler_that_returns_lets_the_call_complete(tmp_path):
     """The handler acts during the call, and the result is that of a call without signal.
 

@@ -180,6 +180,7 @@ def test_every_point_of_the_loop_and_the_state(tmp_path):
     assert count > 150
 
 
+@pytest.mark.slow
 def test_save_checkpoint_changes_nothing(tmp_path):
     """Neither the trainer nor the file that it would replace."""
     folder = empty(tmp_path / "fit")

@@ -237,7 +237,7 @@ sys.setswitchinterval(1e-6)
 stream, rows, done = GRU(3, 4, seed=0).stream(4), np.ones(2, int), False
 thread = threading.Thread(target=change)
 thread.start()
-for _ in range(20000):
+for _ in range(10000):
     stream.h = np.ones((1, 4, 4))
     try:
         stream.reset(rows)
