@@ -18,6 +18,7 @@ from pygru.core import _weights
 from pygru.typing import Booleans, Integers
 
 BLOCK = 2**20  # bytes
+FEW = 64  # blocks; so many are read by every rank, which costs less than to be sure otherwise
 
 #: N samples: an array of N rows, or a list of N arrays.
 Samples: TypeAlias = NDArray[Any] | list[NDArray[Any]]
@@ -41,10 +42,11 @@ class Share(NamedTuple):
     size: int = 1
     gather: Callable[[Described], list[Described]] = lambda own: [own]
 
-    def of(self, items: list[int]) -> slice:
-        """Return the place of this rank's items: consecutive ones."""
-        count = len(items)
-        return slice(count * self.rank // self.size, count * (self.rank + 1) // self.size)
+    def of(self, blocks: int) -> slice:
+        """Return the place of this rank's blocks: consecutive ones, or all of a few."""
+        if blocks <= FEW:
+            return slice(0, blocks)
+        return slice(blocks * self.rank // self.size, blocks * (self.rank + 1) // self.size)
 
 
 WHOLE = Share()
@@ -67,6 +69,14 @@ def blocks_of(
     The cuts depend on what is read only. ``lengths`` are the steps that are read of each
     sample; None where all is read. Samples of a list have all to be read.
     """
+    steps, ends = _cuts(samples, lengths)
+    own = share.of(len(ends))
+    for first, end in zip([0, *ends][own], ends[own], strict=True):
+        yield _block(samples, steps, first, end)
+
+
+def _cuts(samples: Samples, lengths: Integers | None) -> tuple[Integers | None, list[int]]:
+    """Return how many steps are read of each sample, and where the blocks end."""
     steps: Integers | None = None
     if isinstance(samples, list):
         steps = np.array([len(sample) for sample in samples], np.int64)
@@ -78,9 +88,7 @@ def blocks_of(
         sizes = np.full(len(samples), samples[:1].nbytes)
     blocks = np.cumsum(sizes) // BLOCK  # which block each sample is in
     ends: list[int] = np.searchsorted(blocks, np.unique(blocks), "right").tolist()
-    own = share.of(ends)
-    for first, end in zip([0, *ends][own], ends[own], strict=True):
-        yield _block(samples, steps, first, end)
+    return steps, ends
 
 
 def _block(samples: Samples, steps: Integers | None, first: int, end: int) -> Block:
@@ -154,13 +162,15 @@ def fingerprint_of(
         The hashes one after the other, in hexadecimal.
     """
     own = [[_described(block) for block in blocks_of(*each, share)] for each in read]
-    hashes = [hashlib.blake2b(digest_size=16) for _ in read]
-    for of_rank in share.gather(own):
-        # A rank with other kinds of samples gets other hashes, and is refused for that.
-        for total, parts in zip(hashes, of_rank, strict=False):
-            for part in parts:
-                total.update(part)
-    return "".join(total.hexdigest() for total in hashes)
+    everyone = share.gather(own)
+    hashes = []
+    for kind, each in enumerate(read):
+        parts = own[kind]
+        if len(_cuts(*each)[1]) > FEW:
+            # A rank with other kinds of samples gets other hashes, and is refused for that.
+            parts = [part for other in everyone if kind < len(other) for part in other[kind]]
+        hashes.append(hashlib.blake2b(b"".join(parts), digest_size=16).hexdigest())
+    return "".join(hashes)
 
 
 def _described(block: Block) -> bytes:
