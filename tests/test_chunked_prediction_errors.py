@@ -108,6 +108,53 @@ def test_an_output_is_not_the_source_and_no_folder():
         pygru.predict(MODEL, X, out="out.zarr")
 
 
+def test_a_folder_that_holds_other_things_is_not_replaced():
+    zarr = pytest.importorskip("zarr")
+    Path("notes.zarr").mkdir()
+    Path("notes.zarr/precious.txt").write_text("mine")
+    zarr.create_array("array.zarr", data=X)
+    Path("array.zarr/precious.txt").write_text("mine")
+    zarr.open_group("group.zarr", mode="w").create_array("c", data=X)
+    pygru.predict(PER_STEP, RAGGED, out="own.zarr")
+    zarr.open_group("own.zarr", mode="r+").create_array("lengths", data=np.arange(3))
+    before = sorted(map(str, Path().rglob("*")))
+    for path, message in (
+        ("notes.zarr", "holds no Zarr array, which is not replaced"),
+        ("array.zarr", "also holds 'precious.txt', which is not replaced"),
+        ("group.zarr", "also holds 'c'"),
+        ("own.zarr", "also holds 'lengths'"),
+    ):
+        with pytest.raises(FileExistsError, match=message):
+            pygru.predict(MODEL, X, out=path)
+    assert sorted(map(str, Path().rglob("*"))) == before
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_a_zarr_array_and_an_empty_folder_are_replaced(zarr_format):
+    zarr = pytest.importorskip("zarr")
+    Path("empty.zarr").mkdir()
+    zarr.create_array("array.zarr", data=X, zarr_format=zarr_format)
+    pygru.predict(PER_STEP, RAGGED, out="own.zarr")
+    for path in ("empty.zarr", "array.zarr", "own.zarr"):
+        pygru.predict(MODEL, X, out=path)
+        assert np.array_equal(zarr.open_array(path, mode="r")[:], MODEL(X))
+
+
+def test_a_folder_that_gets_other_things_is_not_replaced():
+    pytest.importorskip("zarr")
+
+    def model(x):
+        Path("y.zarr").mkdir(exist_ok=True)
+        Path("y.zarr/precious.txt").write_text("mine")
+        return x[:, 0]
+
+    with pytest.raises(FileExistsError, match="not replaced"):
+        pygru.predict(model, X, out="y.zarr")
+    assert os.listdir("y.zarr") == ["precious.txt"]
+    os.remove("y.zarr/precious.txt")
+    pygru.predict(model, X, out="y.zarr", resume=True)
+
+
 def test_zarr_holds_no_text():
     pytest.importorskip("zarr")
     trainer = Trainer(MODEL, loss="cross_entropy", classes=["a", "b"])

@@ -128,7 +128,8 @@ def predict(
         If something does not fit together. Arguments, shapes and dtypes are checked before
         anything is computed, and values when their chunk is read; the message names the place.
     FileExistsError
-        If ``out`` has an unfinished run, and ``resume`` is False.
+        If ``out`` has an unfinished run, and ``resume`` is False; or if it is a folder that
+        holds other things than predictions.
     ImportError
         If Zarr or pyarrow is needed and not installed.
     OSError

@@ -7,13 +7,16 @@ contiguous ragged array. :func:`pygru.predict` reads such a group too.
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pygru.data.messages import shown_names
 from pygru.prediction import files
 from pygru.prediction.buffered import Buffered, Waiting
 from pygru.prediction.sinks import Outcome
@@ -22,6 +25,9 @@ from pygru.prediction.sinks import Outcome
 CHUNK = 4_000_000
 #: Numbers of steps in a chunk of ``row_size``.
 SIZES = 100_000
+#: The names of what the folders of an array and of a group have, beside the arrays of a group.
+OF_ARRAY = re.compile(r"zarr\.json|c|\.zarray|\.zattrs|\d+(\.\d+)*")
+OF_GROUP = re.compile(r"zarr\.json|\.zgroup|\.zattrs|\.zmetadata")
 
 
 class ZarrFile(Buffered):
@@ -37,6 +43,29 @@ class ZarrFile(Buffered):
     def __init__(self, path: str) -> None:
         super().__init__(path)
         self._zarr = files.import_zarr("out")
+        self._refuse_others(path)
+
+    def _refuse_others(self, path: str) -> None:
+        """Raise if a folder has anything but what this sink writes, because it is replaced."""
+        if not (os.path.isdir(path) and os.listdir(path)):
+            return
+        try:
+            found = self._zarr.open(path, mode="r")
+        except (OSError, ValueError):
+            what = "a folder that holds no Zarr array"
+        else:
+            names = OF_ARRAY if hasattr(found, "shape") else OF_GROUP
+            arrays = () if names is OF_ARRAY else ("values", "row_size")
+            others = [
+                name
+                for name in sorted(os.listdir(path))
+                if not names.fullmatch(name)
+                and not (name in arrays and hasattr(found[name], "shape"))
+            ]
+            if not others:
+                return
+            what = f"a folder that also holds {shown_names(others)}"
+        raise FileExistsError(errno.EEXIST, f"out is {what}, which is not replaced", path)
 
     @property
     def _unfinished(self) -> Path:
@@ -106,5 +135,6 @@ class ZarrFile(Buffered):
         """Give the folder its name."""
         assert self.path is not None
         if os.path.isdir(self.path):
+            self._refuse_others(self.path)  # again: the run may have taken days
             shutil.rmtree(self.path)
         os.replace(self._unfinished, self.path)
