@@ -1,5 +1,6 @@
 """pygru.predict on a DataFrame and a Parquet file: the sequences are those of ``from_long``."""
 
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -298,3 +299,39 @@ def test_resumes_in_the_middle_of_a_row_group(monkeypatch):
     pygru.predict(PER_STEP, "in.parquet", **options)
     X, _, _ = from_long(TABLE, **ROLES)
     check(pd.read_parquet("out.parquet"), PER_STEP(X), True)
+
+
+# ---- what pandas makes of the same file ----------------------------------------------------
+
+
+def test_the_index_is_no_value():
+    """A sorted table has one, which pandas writes as a column of whole numbers."""
+    table = TABLE[["who", "x", "n"]].iloc[np.r_[3:32, :3]]
+    table.to_parquet("in.parquet")
+    expected = pygru.predict(PER_SEQUENCE, table, id="who")
+    pd.testing.assert_frame_equal(pygru.predict(PER_SEQUENCE, "in.parquet", id="who"), expected)
+    table.set_index("who").to_parquet("in.parquet")
+    pd.testing.assert_frame_equal(pygru.predict(PER_SEQUENCE, "in.parquet", id="who"), expected)
+
+
+def test_decimals_are_numbers():
+    table = TABLE.assign(x=[Decimal(f"{row}.{row:03}") for row in range(len(TABLE))])
+    expected = pygru.predict(PER_SEQUENCE, table, **ROLES)
+    pd.testing.assert_frame_equal(
+        pygru.predict(PER_SEQUENCE, parquet(table), **ROLES), expected
+    )
+
+
+def test_row_groups_are_read_one_by_one(monkeypatch):
+    """Those that are read together are in memory together."""
+    import pyarrow.parquet as pq
+
+    read = pq.ParquetFile.iter_batches
+
+    def counted(self, *arguments, row_groups=None, **options):
+        assert len(row_groups) == 1
+        return read(self, *arguments, row_groups=row_groups, **options)
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", counted)
+    X, _, _ = from_long(TABLE, **ROLES)
+    check(pygru.predict(PER_STEP, parquet(rows=5), **ROLES), PER_STEP(X), True)

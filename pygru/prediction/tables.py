@@ -23,7 +23,7 @@ from pygru.prediction.chunks import Chunk, Keys, Measured, Size, grouped
 from pygru.prediction.rows import Rows
 
 #: Rows that are read at a time.
-ROWS = 65_536
+ROWS = 16_384
 
 
 def import_parquet(argument: str) -> tuple[Any, Any]:
@@ -130,14 +130,14 @@ class ParquetTable:
         if not (types.is_temporal(kind) or types.is_integer(kind) or types.is_floating(kind)):
             raise TypeError(
                 f"time: column {cut(self._time)} of {self._path} holds {kind}; write it as "
-                "timestamps or numbers"
+                "timestamps or numbers, or read the file as a DataFrame"
             )
 
     def _choose_values(self, values: Any) -> None:
         """Choose the columns of numbers, and the dtype that holds all of them."""
         names = self._names("values", values)
         if values is None:
-            taken = {*self._ids, self._time}
+            taken = {*self._ids, self._time, *self._index()}
             names = [name for name in self._schema.names if name not in taken]
         if not names:
             raise ValueError("values must name at least one column of numbers")
@@ -146,6 +146,11 @@ class ParquetTable:
         dtypes = [self._dtype(name) for name in names]
         self._dtype_of_all = np.result_type(*dtypes)
 
+    def _index(self) -> list[str]:
+        """The columns that were the index of a DataFrame: pandas does not count them either."""
+        written = (self._schema.pandas_metadata or {}).get("index_columns", [])
+        return [name for name in written if isinstance(name, str)]
+
     def _dtype(self, name: str) -> np.dtype[Any]:
         """The dtype of a column of numbers."""
         kind = self._schema.field(name).type
@@ -153,6 +158,8 @@ class ParquetTable:
         if types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind):
             dtype: np.dtype[Any] = np.dtype(kind.to_pandas_dtype())
             return dtype
+        if types.is_decimal(kind):
+            return np.dtype(np.float64)
         hint = f"pass time={cut(name)}, or " if types.is_temporal(kind) else ""
         raise TypeError(
             f"values: column {cut(name)} of {self._path} holds {kind}, not numbers; {hint}list "
@@ -224,15 +231,17 @@ class ParquetTable:
         group = int(np.searchsorted(self._group_ends, row, "right"))
         skipped = row - (int(self._group_ends[group - 1]) if group else 0)
         with self._open() as file:
-            groups = list(range(group, file.num_row_groups))
-            for batch in file.iter_batches(
-                ROWS, row_groups=groups, columns=columns, use_threads=False
-            ):
-                if skipped >= len(batch):
-                    skipped -= len(batch)
-                    continue
-                yield self._arrow.Table.from_batches([batch]).slice(skipped)
-                skipped = 0
+            for number in range(group, file.num_row_groups):
+                # One by one: what has been read of a row group stays in memory until the last
+                # of those that are read together is done.
+                for batch in file.iter_batches(
+                    ROWS, row_groups=[number], columns=columns, use_threads=False
+                ):
+                    if skipped >= len(batch):
+                        skipped -= len(batch)
+                        continue
+                    yield self._arrow.Table.from_batches([batch]).slice(skipped)
+                    skipped = 0
 
     def chunks(self, first: int, size: Size, check: Callable[[], None]) -> Iterator[Chunk]:
         """Yield chunks; a sequence may begin in one row group and end in another."""
@@ -245,8 +254,8 @@ class ParquetTable:
         reader = _Rows(self._batches(self._columns, int(self._starts[first])))
         for group in grouped(items, size):
             end = first + len(group)
-            table = reader.take(int(self._sizes[first:end].sum()))
-            yield self._chunk(first, end, table)
+            # The table has no name here, so that it is gone before the next one is read.
+            yield self._chunk(first, end, reader.take(int(self._sizes[first:end].sum())))
             first = end
 
     @property
@@ -256,8 +265,11 @@ class ParquetTable:
     def _chunk(self, first: int, end: int, table: Any) -> Chunk:
         begins = self._starts[first:end] - self._starts[first]
         row = int(self._starts[first])
-        columns = [self._numbers(name, table.column(name), row) for name in self._values]
-        values = columns[0] if self._is_single else np.stack(columns, axis=1)
+        values = np.empty((len(table), len(self._values)), self._dtype_of_all)
+        for i, name in enumerate(self._values):
+            values[:, i] = self._numbers(name, table.column(name), row)
+        if self._is_single:
+            values = values[:, 0]
         ids = {name: table.column(name).take(begins).to_pylist() for name in self._ids}
         times = None
         if self._time is not None:
@@ -270,7 +282,7 @@ class ParquetTable:
         if column.null_count and self._dtype_of_all.kind != "f":
             at = row + int(np.argmax(column.is_null().to_numpy()))
             raise ValueError(f"source: the column {cut(name)} is missing in row {at}")
-        found: NDArray[Any] = column.to_numpy().astype(self._dtype_of_all, copy=False)
+        found: NDArray[Any] = column.to_numpy()
         return found
 
     def _stamps(self, column: Any, begins: NDArray[Any], row: int) -> NDArray[Any]:
@@ -328,7 +340,7 @@ class _Rows:
             self._rest = table.slice(len(part)) if len(part) < len(table) else None
             parts.append(part)
             count -= len(part)
-        return pyarrow.concat_tables(parts).combine_chunks()
+        return pyarrow.concat_tables(parts)
 
 
 def _as_numpy(column: Any) -> NDArray[Any]:
