@@ -7,6 +7,8 @@ import errno
 import itertools
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -327,6 +329,111 @@ def test_an_iterator_that_gives_others_is_refused(change, monkeypatch):
     chunks = iter([other[:5], other[5:6], other[6:]])  # the sequences count, not how they come
     pygru.predict(model(), chunks, out="out.zarr", chunk_size=4, resume=True)
     assert np.array_equal(written("out.zarr")[0], model()(other))
+
+
+def remove(path):
+    path.unlink()
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-30])
+
+
+def change(path):
+    data = bytearray(path.read_bytes())
+    data[-30] ^= 1
+    path.write_bytes(data)
+
+
+def make_anew(path):
+    np.lib.format.open_memmap(path, "w+", np.float32, (N, 2))
+
+
+#: The output, which part of it is damaged, and how.
+DAMAGES = [
+    ("npy", "out.npy.unfinished/data.npy", remove),
+    ("npy", "out.npy.unfinished/data.npy", lambda path: path.write_bytes(b"")),
+    ("npy", "out.npy.unfinished/data.npy", lambda path: os.truncate(path, 190)),
+    ("npy", "out.npy.unfinished/data.npy", make_anew),
+    ("memmap", "out.npy", make_anew),
+    ("zarr", "out.zarr.unfinished/data.zarr/c/0/0", remove),
+    ("zarr", "out.zarr.unfinished/data.zarr/c/0/0", cut),
+    ("zarr", "out.zarr.unfinished/data.zarr/zarr.json", remove),
+    ("ragged zarr", "out.zarr.unfinished/data.zarr/values/c/0/0", remove),
+    ("ragged zarr", "out.zarr.unfinished/data.zarr/row_size/c/0", remove),
+    ("ragged zarr", "out.zarr.unfinished/data.zarr/values", shutil.rmtree),
+    ("parquet", "out.parquet.unfinished/part-000000000000-000000000004.parquet", remove),
+    ("parquet", "out.parquet.unfinished/part-000000000004-000000000008.parquet", cut),
+    ("parquet", "out.parquet.unfinished/part-000000000004-000000000008.parquet", change),
+]
+
+
+@pytest.mark.parametrize("done", [8, N])
+@pytest.mark.parametrize(("case", "part", "damage"), DAMAGES)
+def test_an_output_that_has_changed_is_refused(
+    case, part, damage, done, always_recorded, monkeypatch
+):
+    """Whatever happened to it, its missing rows would otherwise be zeros, or not be there."""
+    source, per_step, path, output = CASES[case]
+    need(path)
+    predictor = model(per_step=per_step)
+    with monkeypatch.context() as patch:
+        fail_after(patch, done)
+        with pytest.raises(Failure):
+            pygru.predict(predictor, source, out=output(path), chunk_size=4)
+    damage(Path(part))
+    before = {p: p.read_bytes() for p in Path().rglob("*") if p.is_file()}
+    message = rf"resume: .*{re.escape(path)}.* has changed .*; remove .*{re.escape(path)}\.unf"
+    with pytest.raises(ValueError, match=message) as caught:
+        pygru.predict(predictor, source, out=output(path), chunk_size=4, resume=True)
+    assert "\n" not in str(caught.value)
+    assert {p: p.read_bytes() for p in Path().rglob("*") if p.is_file()} == before
+    shutil.rmtree(path + record.ENDING)
+    pygru.predict(predictor, source, out=output(path), chunk_size=4, resume=True)
+    assert not Path(path + record.ENDING).exists()
+
+
+def test_a_mapped_file_that_is_made_anew_each_time_is_refused(monkeypatch):
+    """Also if the first run was killed after its last record."""
+    new = lambda: np.lib.format.open_memmap("w.npy", "w+", np.float32, (N, 2))  # noqa: E731
+    with monkeypatch.context() as patch:
+        patch.setattr(record.Record, "remove", record.Record.release)
+        pygru.predict(model(), X, out=new())
+    with pytest.raises(ValueError, match=r"w\.npy \(to map it again, use mode 'r\+'"):
+        pygru.predict(model(), X, out=new(), resume=True)
+
+
+def test_predictions_that_are_zero_are_no_damage(always_recorded, monkeypatch):
+    """Zarr leaves out chunks of zeros."""
+    need("out.zarr")
+    with monkeypatch.context() as patch:
+        fail_after(patch, 8)
+        with pytest.raises(Failure):
+            pygru.predict(lambda x: -0.0 * x[:, 0], X, out="out.zarr", chunk_size=4)
+    pygru.predict(lambda x: -0.0 * x[:, 0], X, out="out.zarr", chunk_size=4, resume=True)
+    assert np.signbit(written("out.zarr")[0]).tolist() == np.signbit(-0.0 * X[:, 0]).tolist()
+
+
+def test_an_interrupt_while_a_part_is_counted_loses_nothing(monkeypatch):
+    """Ctrl-C comes when several chunks have just been written together."""
+    need("out.parquet")
+    monkeypatch.setattr(buffered, "BUFFER", 150)
+    for calls in range(2, 7):
+        left = [calls]
+
+        def failing(self, left=left, counted=rows.Rows.fingerprint):
+            left[0] -= 1
+            if not left[0]:
+                raise KeyboardInterrupt
+            return counted(self)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(rows.Rows, "fingerprint", failing)
+            with pytest.raises(KeyboardInterrupt):
+                pygru.predict(model(), X, out="out.parquet", chunk_size=4)
+        pygru.predict(model(), X, out="out.parquet", chunk_size=4, resume=True)
+        assert np.array_equal(np.stack(written("out.parquet")[1:], 1), model()(X))
+        os.remove("out.parquet")
 
 
 def test_a_damaged_record_is_refused(monkeypatch):

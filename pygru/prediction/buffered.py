@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pygru.prediction.checksums import Checksums
 from pygru.prediction.chunks import Chunk
 from pygru.prediction.predictors import Predictions
 
@@ -28,14 +29,18 @@ class Buffered:
 
     def __init__(self, path: str) -> None:
         self.path: str | None = path
+        self.checksums = Checksums()
         self._waiting: list[Waiting] = []
 
     def write(self, chunk: Chunk, predictions: Predictions) -> None:
-        """Keep predictions, and write those that wait if there are many."""
+        """Keep predictions, and write those before them if there are many.
+
+        So what is written ends where a record may end, whenever an interrupt comes.
+        """
         values, nbytes = self._prepared(chunk, predictions)
+        if nbytes + sum(each.nbytes for each in self._waiting) > BUFFER:
+            self.flush(chunk.first)
         self._waiting.append(Waiting(chunk.first, chunk.end, values, nbytes))
-        if sum(each.nbytes for each in self._waiting) > BUFFER:
-            self.flush(chunk.end)
 
     def flush(self, done: int) -> None:
         """Write what waits of the first ``done`` sequences."""

@@ -145,7 +145,9 @@ def predict(
     record of how far it is. The record is renewed every half second, and every hundredth of the
     time of a long run; so much is computed again after a kill. It holds fingerprints of the
     model and of the source (its shape and some of its sequences, or the end of a Parquet file).
-    Another model or source is refused. Of a function only the name is known.
+    Another model or source is refused. Of a function only the name is known. The record also
+    has a checksum of what has been written, which a run that goes on reads once: it is refused
+    if something is missing or changed, such as a mapped array that was made anew.
 
     Examples
     --------

@@ -6,16 +6,19 @@ process. It has its name when it is complete.
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
 
+from pygru.prediction.checksums import Checksums, bytes_of
 from pygru.prediction.chunks import Chunk
 from pygru.prediction.predictors import Predictions
-from pygru.prediction.sinks import Outcome
+from pygru.prediction.sinks import BLOCK, Outcome
 
 
 class NpyFile:
@@ -31,11 +34,27 @@ class NpyFile:
 
     def __init__(self, path: str) -> None:
         self.path: str | None = path
+        self.checksums = Checksums()
         self._file: Any = None
 
     @property
     def _unfinished(self) -> Path:
         return self.folder / "data.npy"
+
+    @property
+    def where(self) -> str:
+        """The unfinished file, or the file that has got its name."""
+        return str(self._unfinished if self._unfinished.exists() else self.path)
+
+    def written(self, done: int) -> Iterator[Any]:
+        """Yield the rows that are there."""
+        with open(self.where, "rb") as file:
+            npy.read_magic(file)
+            shape, _, dtype = npy.read_array_header_1_0(file)
+            left = done * math.prod(shape[1:]) * dtype.itemsize
+            while left and (block := file.read(min(left, BLOCK))):
+                left -= len(block)
+                yield block
 
     def begin(self, outcome: Outcome, first: int) -> None:
         """Open the unfinished file, or make it."""
@@ -69,11 +88,10 @@ class NpyFile:
     def write(self, chunk: Chunk, predictions: Predictions) -> None:
         """Write some rows."""
         self._file.seek(self._begin + chunk.first * self._row_bytes)
-        rows = np.ascontiguousarray(predictions, self._dtype)
-        if rows.size:
-            view = rows.reshape(-1).view(np.uint8).data
-            while view:
-                view = view[self._file.write(view) :]
+        data = bytes_of(np.asarray(predictions, self._dtype))
+        self.checksums.add(chunk.first, chunk.end, data)
+        while data:
+            data = data[self._file.write(data) :]
 
     def flush(self, done: int) -> None:
         """Bring everything to the disk."""

@@ -7,11 +7,14 @@ parts, each a whole file, and the parts are put together at the end, row group b
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pygru.io.files import write_atomically
 from pygru.prediction.buffered import Buffered, Waiting
 from pygru.prediction.chunks import Chunk
 from pygru.prediction.long_rows import columns_of
@@ -42,6 +45,17 @@ class ParquetFile(Buffered):
         found = ((PART.fullmatch(path.name), path) for path in self.folder.iterdir())
         return sorted((int(match[1]), int(match[2]), path) for match, path in found if match)
 
+    @property
+    def where(self) -> str:
+        """The parts."""
+        return str(self.folder / "part-*.parquet")
+
+    def written(self, done: int) -> Iterator[Any]:
+        """Yield the parts, each as a whole."""
+        for _, end, path in self._parts():
+            if end <= done:
+                yield path.read_bytes()
+
     def begin(self, outcome: Outcome, first: int) -> None:
         """Remove parts that are not recorded."""
         self._outcome = outcome
@@ -61,12 +75,11 @@ class ParquetFile(Buffered):
         """Write a part."""
         path = self.folder / f"part-{ready[0].first:012}-{ready[-1].end:012}.parquet"
         rows = self._arrow.concat_tables([each.values for each in ready])
-        unfinished = path.with_suffix(".tmp")
-        with open(unfinished, "wb") as file:
-            self._parquet.write_table(rows, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
+        buffer = io.BytesIO()
+        self._parquet.write_table(rows, buffer)
+        data = buffer.getvalue()
+        self.checksums.add(ready[0].first, ready[-1].end, data)
+        write_atomically(path, data)
 
     def finish(self) -> None:
         """Put the parts together, and give the file its name."""

@@ -11,10 +11,13 @@ import json
 import os
 import shutil
 import time
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from pygru.core import validation
 from pygru.io.files import write_atomically
+from pygru.prediction import checksums
 
 try:
     import fcntl
@@ -58,6 +61,7 @@ class Record:
         self.done = 0
         self.is_complete = False
         self.source = ""  # the fingerprint of what has been read
+        self.checksum = 0  # that of what has been written
 
     @property
     def _path(self) -> Path:
@@ -89,6 +93,7 @@ class Record:
             self.done = validation.check_int("done", found["done"], 0)
             self.is_complete = validation.check_bool("complete", found["complete"])
             self.source = str(found["source"])
+            self.checksum = validation.check_int("checksum", found["checksum"], 0)
             for name, value in self._settings.items():
                 self._compare(name, found[name], value)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -111,6 +116,29 @@ class Record:
         if self.done:
             self._compare("source", self.source, fingerprint)
 
+    def check_output(self, written: Iterable[Any], hint: str) -> None:
+        """Raise unless the output still has what the run wrote, which is read once.
+
+        Parameters
+        ----------
+        written : iterable of bytes
+            What the output has of the sequences that are done.
+        hint : str
+            What may have happened to it, for the message.
+        """
+        # Whatever fails here, such as a package that unpacks a damaged part, fails because the
+        # output is not what it was.
+        try:
+            is_there = checksums.of_blocks(written) == self.checksum
+            why = ""
+        except Exception as error:
+            is_there, why = False, f" ({type(error).__name__}: {error})"
+        if not is_there:
+            raise ValueError(
+                f"resume: {hint} has changed since the run was interrupted{why}; remove "
+                f"{self.folder} to begin again"
+            )
+
     @property
     def is_due(self) -> bool:
         """Whether it is time to write the record again."""
@@ -118,16 +146,18 @@ class Record:
         pause = min(LONGEST_PAUSE, max(PAUSE, SHARE * (now - self._began)))
         return now - self._saved > pause
 
-    def save(self, done: int, source: str, *, is_complete: bool = False) -> None:
-        """Write that so many sequences are done, after reading these data."""
+    def save(self, done: int, source: str, checksum: int, *, is_complete: bool = False) -> None:
+        """Write that so many sequences are done, after reading and writing these data."""
         values = {
             **self._settings,
             "source": source,
+            "checksum": checksum,
             "done": done,
             "complete": is_complete,
         }
         write_atomically(self._path, json.dumps(values, indent=1).encode())
-        self.done, self.source, self.is_complete = done, source, is_complete
+        self.done, self.source, self.checksum = done, source, checksum
+        self.is_complete = is_complete
         self._saved = time.monotonic()
 
     @property

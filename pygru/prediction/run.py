@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+from pygru.prediction.checksums import Checksums
 from pygru.prediction.chunks import Size
 from pygru.prediction.display import Display
 from pygru.prediction.predictors import Predictor
@@ -34,8 +35,11 @@ def run(
     shown : bool or None
         Whether progress is shown; None means not in worker processes.
     """
-    if record is not None and record.is_complete and record.is_alone:
-        return None  # killed after the output had got its name
+    if record is not None and record.done:
+        record.check_output(sink.written(record.done), sink.where)
+        sink.checksums = Checksums(record.done, record.checksum)
+        if record.is_complete and record.is_alone:
+            return None  # killed after the output had got its name
     first = 0 if record is None else record.done
     # How far it is, and what has been read until then: one object, which an interrupt cannot
     # leave half changed.
@@ -65,19 +69,19 @@ def run(
             position = chunk.end, "" if record is None else source.fingerprint()
             if record is not None and record.is_due:
                 sink.flush(position[0])
-                record.save(*position)
+                record.save(*position, sink.checksums.after(position[0]))
             display.update(chunk.end)
             del chunk, predictions  # before the next chunk is read
         if outcome is not None:
             sink.flush(position[0])
         if record is not None:
-            record.save(*position, is_complete=True)
+            record.save(*position, sink.checksums.after(position[0]), is_complete=True)
         return sink.finish()
     except BaseException:
         if record is not None and position[0] > record.done:
             with contextlib.suppress(OSError):  # such as that of a full disk, again
                 sink.flush(position[0])
-                record.save(*position)
+                record.save(*position, sink.checksums.after(position[0]))
         raise
     finally:
         display.close()

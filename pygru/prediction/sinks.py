@@ -6,7 +6,7 @@ A sink checks what it is given before anything is computed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -15,8 +15,12 @@ from numpy.typing import NDArray
 
 from pygru.core import validation
 from pygru.prediction import files
+from pygru.prediction.checksums import Checksums, bytes_of
 from pygru.prediction.chunks import Chunk
 from pygru.prediction.predictors import Predictions
+
+#: Bytes that are read back at a time.
+BLOCK = 4_000_000
 
 
 class Outcome(NamedTuple):
@@ -83,6 +87,19 @@ class Sink(Protocol):
     path: str | None
     #: Where the output is until it is complete; set before all calls if there is a path.
     folder: Path
+    #: Those of what is written, if there is a path.
+    checksums: Checksums
+
+    @property
+    def where(self) -> str:
+        """What holds the unfinished output, for messages."""
+
+    def written(self, done: int) -> Iterator[Any]:
+        """Yield the bytes of the first ``done`` predictions, as the checksums count them.
+
+        It is called before :meth:`begin`. Nothing is too broken to be read: an error says that
+        it has changed.
+        """
 
     def begin(self, outcome: Outcome, first: int) -> None:
         """Check that the predictions fit, and open what is written.
@@ -113,6 +130,12 @@ class Simple:
 
     path: str | None = None
     folder: Path
+    where = ""
+    checksums = Checksums()
+
+    def written(self, done: int) -> Iterator[Any]:
+        """Yield nothing: what has no path cannot be resumed."""
+        return iter(())
 
     def begin(self, outcome: Outcome, first: int) -> None:
         """Do nothing: any predictions fit."""
@@ -176,6 +199,15 @@ class IntoArray(Simple):
             if isinstance(source, np.ndarray) and np.may_share_memory(array, source):
                 raise ValueError("out shares memory with source")
             self.path = files.whole_file(array)
+        self.where = f"{self.path} (to map it again, use mode 'r+', because 'w+' makes it anew)"
+        self.checksums = Checksums()
+
+    def written(self, done: int) -> Iterator[Any]:
+        """Yield the rows that are there."""
+        rows = max(1, BLOCK * len(self._array) // max(1, self._array.nbytes))
+        for first in range(0, min(done, len(self._array)), rows):
+            yield bytes_of(self._array[first : min(done, first + rows)])
+            files.release(self._array)
 
     def begin(self, outcome: Outcome, first: int) -> None:
         """Check shape and dtype."""
@@ -205,6 +237,9 @@ class IntoArray(Simple):
                 row[: len(each)] = each
             predictions = rows
         self._array[chunk.first : chunk.end] = predictions
+        if self.path is not None:
+            stored = self._array[chunk.first : chunk.end]
+            self.checksums.add(chunk.first, chunk.end, bytes_of(stored))
         files.release(self._array)
 
     def flush(self, done: int) -> None:

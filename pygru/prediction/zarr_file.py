@@ -11,6 +11,7 @@ import errno
 import os
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ import numpy as np
 from pygru.data.messages import shown_names
 from pygru.prediction import files
 from pygru.prediction.buffered import Buffered, Waiting
+from pygru.prediction.checksums import bytes_of
+from pygru.prediction.chunks import Chunk
+from pygru.prediction.predictors import Predictions
 from pygru.prediction.sinks import Outcome
 
 #: Bytes of a chunk of the Zarr array, about.
@@ -71,6 +75,21 @@ class ZarrFile(Buffered):
     def _unfinished(self) -> Path:
         return self.folder / "data.zarr"
 
+    @property
+    def where(self) -> str:
+        """The unfinished folder, or the one that has got its name."""
+        return str(self._unfinished if self._unfinished.exists() else self.path)
+
+    def written(self, done: int) -> Iterator[Any]:
+        """Yield the rows that are there, or the steps of the sequences."""
+        found = self._zarr.open(self.where, mode="r")
+        if hasattr(found, "shape"):
+            values, rows = found, done
+        else:  # lengths that are not what they were lead to other values
+            values, rows = found["values"], int(np.sum(found["row_size"][:done]))
+        for first in range(0, rows, values.chunks[0]):
+            yield bytes_of(values[first : min(rows, first + values.chunks[0])])
+
     def begin(self, outcome: Outcome, first: int) -> None:
         """Open the unfinished arrays, or make them."""
         if outcome.dtype.kind not in "biuf":
@@ -109,6 +128,12 @@ class ZarrFile(Buffered):
             self._values = self._zarr.create_array(
                 store=self._unfinished, shape=shape, overwrite=True, **options
             )
+
+    def _prepared(self, chunk: Chunk, predictions: Predictions) -> tuple[Any, int]:
+        """Return the predictions for a chunk, after adding them to the checksums."""
+        values = np.concatenate(predictions) if self._is_ragged else predictions
+        self.checksums.add(chunk.first, chunk.end, bytes_of(values))
+        return super()._prepared(chunk, predictions)
 
     def _write(self, ready: list[Waiting]) -> None:
         """Write some rows, or add some sequences."""
