@@ -283,7 +283,7 @@ def test_a_function_whose_results_change():
         (iter(()), ValueError, "source must give at least one sequence, got none"),
         (iter([X[0], X]), ValueError, "source: item 1 is a chunk, but item 0 a sequence"),
         (iter([{}]), TypeError, "source: item 0 must be a sequence or a chunk, got dict"),
-        (iter(["ab"]), TypeError, "source: item 0 must be numeric"),
+        (iter(["ab"]), TypeError, "source: item 0 must be a sequence"),
         (iter([None]), TypeError, "source: item 0 must be a sequence or a chunk, got NoneType"),
         (lambda: 3, TypeError, "source must return an iterator, got int"),
         (X[..., :2], ValueError, r"x.shape\[-1\] must equal input_size=3, got 2"),
@@ -372,6 +372,23 @@ def test_npz_files():
         archive.writestr("arr_0.npy", header)
     with pytest.raises(ValueError, match=r"short\.npz, array 'arr_0', is too short"):
         pygru.predict(MODEL, "short.npz")
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_a_damaged_npz_file_is_named(save):
+    save("x.npz", X)
+    data = bytearray(Path("x.npz").read_bytes())
+    data[len(data) // 2] ^= 255
+    Path("x.npz").write_bytes(data)
+    with pytest.raises(ValueError, match=r"source: x\.npz, array 'arr_0', is damaged: "):
+        pygru.predict(MODEL, "x.npz")
+
+
+def test_items_that_are_no_sequences():
+    with pytest.raises(
+        TypeError, match="source: item 0 must be a sequence or a chunk, got int"
+    ):
+        pygru.predict(MODEL, {1})
 
 
 def test_zarr_folders():

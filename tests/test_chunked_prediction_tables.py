@@ -335,3 +335,16 @@ def test_row_groups_are_read_one_by_one(monkeypatch):
     monkeypatch.setattr(pq.ParquetFile, "iter_batches", counted)
     X, _, _ = from_long(TABLE, **ROLES)
     check(pygru.predict(PER_STEP, parquet(rows=5), **ROLES), PER_STEP(X), True)
+
+
+def test_a_damaged_page_and_a_folder_are_named():
+    parquet(rows=100)
+    data = bytearray(Path("in.parquet").read_bytes())
+    data[4:40] = bytes(36)  # the first page, which has the ids
+    Path("in.parquet").write_bytes(data)
+    with pytest.raises(ValueError, match=r"source: in\.parquet is damaged: "):
+        pygru.predict(PER_SEQUENCE, "in.parquet", **ROLES)
+    TABLE.to_parquet("parts.parquet", partition_cols=["kind"])
+    with pytest.raises(IsADirectoryError, match="source is a folder") as caught:
+        pygru.predict(PER_SEQUENCE, "parts.parquet", **ROLES)
+    assert caught.value.filename == "parts.parquet"

@@ -359,7 +359,7 @@ def test_days_of_a_parquet_file_are_its_times(folder, capsys, monkeypatch):
     [
         (2, "--output must end in .csv or .parquet, got 'f.xlsx'", "f.xlsx"),
         (2, "--output must end in .csv or .parquet, got 'f.csv.gz'", "f.csv.gz"),
-        (1, "no/f.csv: No such file", "no/f.csv"),
+        (1, "no: there is no such folder for --output", "no/f.csv"),
         (1, "empty.csv: is a folder, not a file", "empty.csv"),
         (1, "old.csv exists; use --force to replace it", "old.csv"),
         (2, "--output must be another file than south.csv, which is read", "south.csv --force"),

@@ -212,7 +212,7 @@ def test_the_first_error_ends_the_run_and_skipped_files_are_listed(folder, capsy
             "a.npy --output a.npy --force"),
         (2, "--output must be another file than a.npy", "[ab].npy --output ./{}.npy --force"),
         (1, "old.npy exists; use --force to replace it", "a.npy --output old.npy"),
-        (1, "no/y.npy: No such file", "a.npy --output no/y.npy"),
+        (1, "no: there is no such folder for --output", "a.npy --output no/y.npy"),
         (1, "folder.npy: is a folder", "a.npy --output folder.npy --force"),
         (2, "--resume does not fit: the screen keeps nothing", "a.npy --resume"),
         (2, "--resume does not fit: --force keeps nothing",
@@ -225,6 +225,8 @@ def test_the_first_error_ends_the_run_and_skipped_files_are_listed(folder, capsy
             "a.npy --chunk-size 0"),
         (2, "--chunk-size: must be", "a.npy --chunk-size many"),
         (1, "missing.npy: No such file", "missing.npy --output y.npy"),
+        (1, "missing.csv: No such file", "missing.csv"),
+        (1, "missing/: No such file", "missing/"),
         (1, "d.csv: --id must name the column", "d.csv"),
         (1, "d.csv: no column 'whom' (did you mean 'who'?)", "d.csv --id whom"),
         (1, "d.csv:2: column 'note': 'x' is not a number", "d.csv --id who --time day"),
@@ -248,6 +250,24 @@ def test_a_model_that_cannot_predict_is_named(folder, capsys):
     pygru.save(GRU(2, 3, seed=0), "t.st")
     message = "t.st: model must be a GRU with batch_first=True"
     fails(capsys, 1, message, "t.st", "a.npy", "b.npy", "--output", "out/{}.npy")
+
+
+@pytest.mark.parametrize("data", ["in", "in/*.npy", "a.npy"])
+def test_a_missing_model_is_named_before_the_data(data, folder, capsys):
+    message = "nope.st: No such file or directory"
+    fails(capsys, 1, message, "nope.st", data, "--output", "out/{}.npy")
+
+
+def test_a_damaged_model_is_named(folder, capsys):
+    (folder / "half.st").write_bytes((folder / "m.st").read_bytes()[:500])
+    for path in ("half.st", "a.npy"):
+        fails(capsys, 1, f"{path} is not a model file of pygru, or damaged", path, "a.npy")
+
+
+def test_debug_may_come_after_the_command(folder):
+    for command in (["--debug", "predict"], ["predict", "--debug"]):
+        with pytest.raises(FileNotFoundError):
+            pygru.cli.main([*command, "nope.st", "a.npy"])
 
 
 @pytest.mark.parametrize("option", ["--values x", "--array x", "--chunk-size 2", "--resume"])

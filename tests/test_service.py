@@ -384,6 +384,7 @@ def test_a_stop_is_announced_and_accepted_requests_are_answered(tmp_path, pool):
         assert service.get("/health") == (200, '{"status":"stopping"}')
         status, headers, body = service.request("POST", "/predict", body_of(SEQUENCES[5]))
         assert (status, headers["Retry-After"]) == (503, "1")
+        assert headers["Connection"] == "close"
         assert json.loads(body) == {"detail": "the service is stopping"}
         service.process.send_signal(signal.SIGTERM)
         service.wait_for(lambda: "Shutting down" in service.text())
@@ -503,4 +504,22 @@ def test_what_cannot_be_served(tmp_path, served, options, message):
     )
     assert result.returncode == 2
     assert message in result.stderr
+
+
+def test_a_forecaster_is_named(tmp_path):
+    pytest.importorskip("pandas")
+    from pygru.forecasting import GRUForecaster
+
+    forecaster = GRUForecaster(1, hidden_size=2, epochs=1, progress=False)
+    forecaster.fit(np.sin(np.arange(90))).save(tmp_path / "model.safetensors")
+    result = subprocess.run(
+        [sys.executable, str(APP), "model.safetensors"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+    assert result.returncode == 2
+    assert "this is a forecaster, which needs a table" in result.stderr
     assert "Traceback" not in result.stderr

@@ -63,6 +63,10 @@ class Settings:
 
 def load(path):
     """Return what is to be served from a model file, which must hold a ``Sequential``."""
+    if "forecaster" in pygru.read_metadata(path):
+        raise ValueError(
+            f"{path}: this is a forecaster, which needs a table; the service needs a Sequential"
+        )
     model = pygru.load(path, check_finite=True)
     if not isinstance(model, pygru.Sequential) or model.reads != "features":
         raise ValueError(
@@ -107,7 +111,9 @@ def create_app(served, settings=None):
     app.state.stopping = False
 
     def unavailable(why):
-        return HTTPException(503, why, headers={"Retry-After": "1"})
+        # A client that kept its connection would find it closed at its next request but one.
+        end = {"Connection": "close"} if app.state.stopping else {}
+        return HTTPException(503, why, headers={"Retry-After": "1"} | end)
 
     async def predicted(request):
         if app.state.stopping:

@@ -75,6 +75,13 @@ def parser_of_all() -> argparse.ArgumentParser:
     info = commands.add_parser("info", help="versions, compiler, OpenMP, BLAS, threads")
     info.add_argument("--json", action="store_true", help="as JSON")
     info.set_defaults(run=about.info, parser=info)
+    for each in commands.choices.values():
+        each.add_argument(
+            "--debug",
+            action="store_true",
+            default=argparse.SUPPRESS,  # what was said before the subcommand stays
+            help="show the traceback of an error",
+        )
     return parser
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from pygru.commands.errors import UsageError
+from pygru.commands.errors import CommandError, UsageError
 from pygru.core.threads import resolve
 from pygru.errors import FormatError
 
@@ -35,13 +35,14 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _is_forecaster(path: str) -> bool:
-    """Whether a file holds a forecaster; True also where loading one says what is wrong."""
+    """Whether a file holds a forecaster; raise if it is there but no file of pygru."""
     from pygru.io.native import read_metadata
 
     try:
         return "forecaster" in read_metadata(path)
-    except (FormatError, OSError):
-        return True
+    except FormatError as error:
+        why = str(error).removeprefix(f"{path}: ")
+        raise CommandError(f"{path} is not a model file of pygru, or damaged: {why}") from error
 
 
 def _refuse(options: argparse.Namespace, names: tuple[str, ...], why: str) -> None:

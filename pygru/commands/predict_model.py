@@ -8,6 +8,7 @@ memory.
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import re
 from collections.abc import Iterator
@@ -161,6 +162,8 @@ class Predicted:
         columns = {"id": id or None, "time": time, "values": values}
         if path != STDIN and (path.lower().endswith((*ARRAYS, *PARQUET)) or is_zarr(path)):
             return path, columns
+        if path != STDIN and not os.path.exists(path):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         if not id:
             raise CommandError(
                 f"{path}: --id must name the column that says to which sequence a row belongs"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from pygru.commands.errors import CommandError, UsageError
 from pygru.commands.predict_files import STDIN, TABLES
-from pygru.commands.predict_results import STDOUT, TEXT, write
+from pygru.commands.predict_results import STDOUT, TEXT, check_folder, write
 from pygru.prediction.chunked import ARRAYS, FILES
 from pygru.prediction.record import folder_of
 
@@ -136,8 +136,7 @@ def _is_done(output: Output, options: argparse.Namespace) -> bool:
         if not (options.resume or options.force):
             raise CommandError(f"{path} exists; use --force to replace it")
         return bool(options.resume)
-    if not os.path.isdir(os.path.dirname(path) or "."):
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+    check_folder(path)
     return False
 
 

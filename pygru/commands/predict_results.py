@@ -67,10 +67,17 @@ def check_output(path: str, force: bool, inputs: Sequence[str]) -> None:
             raise UsageError(f"--output must be another file than {same}, which is read")
         if not force:
             raise CommandError(f"{path} exists; use --force to replace it")
-    elif not os.path.isdir(os.path.dirname(path) or "."):
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+    else:
+        check_folder(path)
     if suffix in PARQUET and importlib.util.find_spec("pyarrow") is None:
         raise ImportError(f"{path}: {NEEDS_PYARROW}")
+
+
+def check_folder(path: str) -> None:
+    """Raise FileNotFoundError if there is no folder for a file that is to be written."""
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(errno.ENOENT, "there is no such folder for --output", folder)
 
 
 def write(path: str, forecast: pd.DataFrame) -> None:

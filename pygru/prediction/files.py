@@ -13,6 +13,7 @@ import math
 import mmap
 import os
 import zipfile
+import zlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -101,11 +102,20 @@ class NpzRows:
         self._path = f"{path}, array {name!r},"
         self._archive = zipfile.ZipFile(path)
         self._member = f"{name}.npy"
-        self._begin()
+        with self._damage_named():
+            self._begin()
         self.shape, self.dtype = self._header.shape, self._header.dtype
         # Rows that are spread over the file could be read only by reading the whole of it.
         found = self._archive.getinfo(self._member)
         self.content = f"{found.CRC:08x} {found.file_size}"
+
+    @contextlib.contextmanager
+    def _damage_named(self) -> Iterator[None]:
+        """A block in which errors of zipfile get the name of the file."""
+        try:
+            yield
+        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+            raise ValueError(f"source: {self._path} is damaged: {error}") from error
 
     def _begin(self) -> None:
         self._file = self._archive.open(self._member)
@@ -114,16 +124,17 @@ class NpzRows:
 
     def __getitem__(self, key: slice) -> NDArray[Any]:
         first, end, _ = key.indices(self.shape[0])
-        if first < self._next:
-            self._file.close()
-            self._begin()
-        skipped = (first - self._next) * self._header.row_bytes
-        while skipped:
-            part = self._file.read(min(skipped, SKIP))
-            if not part:
-                raise ValueError(f"source: {self._path} is too short")
-            skipped -= len(part)
-        rows = _read(self._file, self._path, self._header, max(0, end - first))
+        with self._damage_named():
+            if first < self._next:
+                self._file.close()
+                self._begin()
+            skipped = (first - self._next) * self._header.row_bytes
+            while skipped:
+                part = self._file.read(min(skipped, SKIP))
+                if not part:
+                    raise ValueError(f"source: {self._path} is too short")
+                skipped -= len(part)
+            rows = _read(self._file, self._path, self._header, max(0, end - first))
         self._next = max(first, end)
         return rows
 

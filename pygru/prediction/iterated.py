@@ -109,7 +109,7 @@ class Iterated:
         if isinstance(item, Mapping):
             raise TypeError(f"source: item {number} must be a sequence or a chunk, got dict")
         array = np.asarray(item)
-        if array.dtype == object:
+        if array.dtype == object or not array.ndim:
             raise TypeError(
                 f"source: item {number} must be a sequence or a chunk, got "
                 f"{validation.type_name(item)}"

@@ -7,6 +7,8 @@ computed.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import functools
 import hashlib
 import os
@@ -86,6 +88,10 @@ class ParquetTable:
     def __init__(self, path: str, id: Any, time: Hashable, values: Any) -> None:
         self._arrow, self._parquet = import_parquet("source")
         self._path = path
+        if os.path.isdir(path):
+            raise IsADirectoryError(
+                errno.EISDIR, "source is a folder; pass each Parquet file in it", path
+            )
         try:
             with self._open() as file:
                 self._schema = file.schema_arrow
@@ -110,6 +116,16 @@ class ParquetTable:
 
     def _open(self) -> Any:
         return self._parquet.ParquetFile(self._path, buffer_size=2**20)
+
+    @contextlib.contextmanager
+    def _damage_named(self) -> Iterator[None]:
+        """A block in which pyarrow's own errors get the name of the file."""
+        try:
+            yield
+        except (self._arrow.ArrowException, OSError) as error:
+            if getattr(error, "errno", None) is not None:  # one of the system
+                raise
+            raise ValueError(f"source: {self._path} is damaged: {error}") from error
 
     # ---- columns ---------------------------------------------------------------------------
 
@@ -230,7 +246,7 @@ class ParquetTable:
         """Yield tables of consecutive rows, the first one beginning with ``row``."""
         group = int(np.searchsorted(self._group_ends, row, "right"))
         skipped = row - (int(self._group_ends[group - 1]) if group else 0)
-        with self._open() as file:
+        with self._damage_named(), self._open() as file:
             for number in range(group, file.num_row_groups):
                 # One by one: what has been read of a row group stays in memory until the last
                 # of those that are read together is done.
