@@ -403,7 +403,7 @@ def test_numbers_that_seem_to_be_months_are_told_how_to_be_written(folder, capsy
 def test_predict_names_the_output_that_cannot_be_written(trained, folder, capsys):
     """And not the temporary file that was to become it."""
     arguments = (trained / "model.safetensors", trained / "data.csv", "--output", "no/p.csv")
-    fails(capsys, 1, "pygru: no/p.csv: No such file", "predict", *arguments)
+    fails(capsys, 1, "pygru: no: there is no such folder for --output", "predict", *arguments)
 
 
 def test_a_local_time_that_the_clocks_leave_out(folder, capsys):
@@ -816,6 +816,7 @@ def test_info(capsys):
 
 @pytest.mark.parametrize("command", ["train", "predict a b"])
 def test_without_pandas(command, tmp_path):
+    pygru.save(pygru.Linear(1, 1), tmp_path / "a", metadata={"forecaster": {}})
     code = "import sys; sys.modules['pandas'] = None; from pygru.cli import main\n"
     code += f"sys.exit(main({command.split()}))"
     done = run_program(code, tmp_path)

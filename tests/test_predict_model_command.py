@@ -260,8 +260,8 @@ def test_a_missing_model_is_named_before_the_data(data, folder, capsys):
 
 def test_a_damaged_model_is_named(folder, capsys):
     (folder / "half.st").write_bytes((folder / "m.st").read_bytes()[:500])
-    for path in ("half.st", "a.npy"):
-        fails(capsys, 1, f"{path} is not a model file of pygru, or damaged", path, "a.npy")
+    fails(capsys, 1, "half.st: not a pygru model file, or a damaged one", "half.st", "a.npy")
+    fails(capsys, 1, "a.npy: not a pygru model file (looks like", "a.npy", "a.npy")
 
 
 def test_debug_may_come_after_the_command(folder):

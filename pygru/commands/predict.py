@@ -9,9 +9,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from pygru.commands.errors import CommandError, UsageError
+from pygru.commands.errors import UsageError
 from pygru.core.threads import resolve
-from pygru.errors import FormatError
 
 # What only one of both takes; the other refuses it rather than to ignore it.
 OF_FORECASTERS = ("target", "future", "time_zone", "file_column")
@@ -35,14 +34,10 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _is_forecaster(path: str) -> bool:
-    """Whether a file holds a forecaster; raise if it is there but no file of pygru."""
+    """Whether a file holds a forecaster; raise if it is missing, or no model file."""
     from pygru.io.native import read_metadata
 
-    try:
-        return "forecaster" in read_metadata(path)
-    except FormatError as error:
-        why = str(error).removeprefix(f"{path}: ")
-        raise CommandError(f"{path} is not a model file of pygru, or damaged: {why}") from error
+    return "forecaster" in read_metadata(path)
 
 
 def _refuse(options: argparse.Namespace, names: tuple[str, ...], why: str) -> None:

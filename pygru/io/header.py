@@ -91,7 +91,7 @@ def _refuse_foreign(file: BinaryIO, size: int, otherwise: str) -> NoReturn:
             f"has written it, {kind.call} reads its weights without running it"
         )
     if kind in (kinds.UNKNOWN, kinds.OWN, kinds.TENSORS):
-        raise FormatError(otherwise)
+        raise FormatError(f"not a pygru model file, or a damaged one: {otherwise}")
     reads = f"; {kind.call} reads it" if kind.call else ""
     raise FormatError(f"not a pygru model file (looks like {kind.title}){reads}")
 
