@@ -257,9 +257,6 @@ def test_bad_files():
         pygru.predict(PER_SEQUENCE, "in.parquet", id="who")
     with pytest.raises(FileNotFoundError):
         pygru.predict(PER_SEQUENCE, "other.parquet", id="who")
-    parquet(TABLE.iloc[:0])
-    with pytest.raises(ValueError, match=r"0 sample\(s\)"):
-        pygru.predict(PER_SEQUENCE, "in.parquet", **ROLES)
     named = TABLE.rename(columns={"who": "prediction"})
     with pytest.raises(
         ValueError, match="id: the column 'prediction' has the name of a column"

@@ -49,6 +49,7 @@ class Chunk(NamedTuple):
     X: Any  # an array, a list, a table, or a mapping of such
     told: Mapping[str, Any]  # those of lengths, mask and reset that were given
     keys: Keys | None = None
+    like: Any = None  # a sequence of zeros as X would have it, in a chunk without sequences
 
     @property
     def size(self) -> int:
@@ -67,7 +68,9 @@ class Chunk(NamedTuple):
         return f"source[{self.first}:{self.end}]"
 
     def head(self) -> Chunk:
-        """Return the first sequence alone."""
+        """Return the first sequence alone; one of zeros, if there is none."""
+        if not self.size:
+            return Chunk(self.first, self.like, {})
         told = {name: rows_of(values, 0, 1) for name, values in self.told.items()}
         keys = None if self.keys is None else self.keys.part(0, 1)
         return Chunk(self.first, rows_of(self.X, 0, 1), told, keys)

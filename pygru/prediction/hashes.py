@@ -31,6 +31,8 @@ def add_some(found: Any, values: Any, count: int, read: Callable[[int, int], Any
     if content is not None:
         found.update(content.encode())
         return
+    if not count:
+        return
     places = {i * (count - 1) // (LOOKED_AT - 1) for i in range(LOOKED_AT)}
     for row in sorted(places):
         add(found, read(row, row + 1))

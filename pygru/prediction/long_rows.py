@@ -32,18 +32,23 @@ def columns_of(chunk: Chunk, predictions: Predictions, outcome: Outcome) -> dict
         return _named(dict(keys.ids), _numbered(predictions))
     if isinstance(predictions, list):
         sizes = np.array([len(each) for each in predictions], np.intp)
-        values = np.concatenate(predictions)
+        values = _joined(predictions, np.zeros((0, *outcome.tail), outcome.dtype))
     else:
         sizes = np.full(len(predictions), predictions.shape[1])
         values = predictions.reshape(-1, *predictions.shape[2:])
     columns = {name: np.repeat(np.asarray(ids), sizes) for name, ids in keys.ids.items()}
     if keys.times is None:
         steps = [np.arange(size) for size in sizes.tolist()]
-        columns = _named(columns, {STEP: np.concatenate(steps)})
+        columns = _named(columns, {STEP: _joined(steps, np.arange(0))})
     else:
         name, times = keys.times
-        columns = _named(columns, {name: np.concatenate(times)})
+        columns = _named(columns, {name: _joined(times, np.empty(0, object))})
     return _named(columns, _numbered(values))
+
+
+def _joined(parts: list[NDArray[Any]], nothing: NDArray[Any]) -> NDArray[Any]:
+    """The parts one behind the other; ``nothing`` if there are none."""
+    return np.concatenate(parts) if parts else nothing
 
 
 def _numbered(values: NDArray[Any]) -> dict[str, NDArray[Any]]:

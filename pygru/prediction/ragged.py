@@ -33,23 +33,24 @@ class Ragged:
         steps = int(values.shape[0])
         sizes = validation.as_lengths(row_size, len(row_size), steps, "row_size")
         self._ends = np.cumsum(sizes)
-        if not len(sizes):
-            raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
-        if self._ends[-1] != steps:
+        if sizes.sum() != steps:
             raise ValueError(
                 f"row_size must add up to the {steps} rows of the array beside it, got "
-                f"{self._ends[-1]}"
+                f"{sizes.sum()}"
             )
         self._sizes = sizes
         self._values = values
         self.count: int | None = len(sizes)
-        self.longest: int | None = int(sizes.max())
+        self.longest: int | None = int(sizes.max(initial=0))
 
     def chunks(self, first: int, size: Size, check: Callable[[], None]) -> Iterator[Chunk]:
         """Yield chunks, each a list of sequences."""
         check()
         row = row_bytes(self._values)
         items = (Measured(int(steps), int(steps) * row) for steps in self._sizes[first:])
+        if not self.count:
+            like = np.zeros((1, *self._values.shape[1:]), self._values.dtype)
+            yield Chunk(0, [], {}, like=[like])
         for group in grouped(items, size):
             yield Chunk(first, self._read(first, first + len(group)), {})
             first += len(group)

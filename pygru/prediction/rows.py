@@ -37,8 +37,6 @@ class Rows:
                 f"source must have parts with equal numbers of samples, got {sorted(sizes)}"
             )
         self.count: int | None = int(sizes.pop())
-        if not self.count:
-            raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
         self.longest: int | None = max(map(_longest, self._parts))
         self._told = dict(told)
         self._check_told()
@@ -70,6 +68,9 @@ class Rows:
         """Yield chunks; of an array all have the same number of rows, but for the last one."""
         assert self.count is not None
         check()
+        if not self.count:
+            yield self._chunk(0, 0)._replace(like=self._zeros())
+            return
         if any(isinstance(part, list) for part in self._parts):
             lists = [part for part in self._parts if isinstance(part, list)]
             items = (_Several([part[i] for part in lists]) for i in range(first, self.count))
@@ -91,6 +92,19 @@ class Rows:
             X = read(X, first, end)
         told = {name: _told_rows(values, first, end) for name, values in self._told.items()}
         return Chunk(first, X, told)
+
+    def _zeros(self) -> Any:
+        """One sequence of zeros, like those that an array without rows would have."""
+        if any(isinstance(part, list) for part in self._parts):
+            raise ValueError(
+                "source must have at least one sequence, because an empty list does not say "
+                "what a sequence looks like"
+            )
+        parts = [
+            np.zeros((1, *part.shape[1:]), getattr(part, "dtype", None)) for part in self._parts
+        ]
+        is_mapping = isinstance(self._values, Mapping)
+        return dict(zip(self._values, parts, strict=True)) if is_mapping else parts[0]
 
     def _told_parts(self) -> list[Any]:
         """Lengths, mask and reset as arrays or lists."""

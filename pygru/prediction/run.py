@@ -57,6 +57,8 @@ def run(
             if outcome is None:
                 if predictor.may_try:
                     sample = predictor(chunk.head())
+                    if not chunk.size:
+                        predictions = sample[:0]
                 else:
                     predictions = predictor(chunk)
                     sample = predictions[:1]

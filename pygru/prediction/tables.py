@@ -54,16 +54,32 @@ class Frame(Rows):
     """
 
     def __init__(self, table: Any, id: Any, time: Hashable, values: Any) -> None:
-        X, times, ids = from_long(table, id=id, time=time, values=values, step_label=time)
+        columns = {"id": id, "time": time, "values": values, "step_label": time}
+        read = from_long(table if len(table) else _row_of_zeros(table), **columns)
+        self._first = read.X[0]
+        found: Any = read if len(table) else ([], [], [])
+        X, times, ids = found
         super().__init__(X, {})
         names = [str(name) for name in names_of("id", id)]
-        each = list(zip(*ids, strict=True)) if len(names) > 1 else [ids]
+        each = [[id[i] for id in ids] for i in range(len(names))] if len(names) > 1 else [ids]
         self._ids = {name: _objects(column) for name, column in zip(names, each, strict=True)}
         self._times = None if time is None else (str(time), list(times))
+
+    def _zeros(self) -> Any:
+        return [np.zeros_like(self._first)]
 
     def _chunk(self, first: int, end: int) -> Chunk:
         keys = Keys(self._ids, self._times).part(first, end)
         return super()._chunk(first, end)._replace(keys=keys)
+
+
+def _row_of_zeros(table: Any) -> Any:
+    """A table of one row, with the columns and the index of a table without rows."""
+    import pandas as pd
+
+    names = table.index.names
+    index = pd.MultiIndex.from_arrays([[0]] * len(names), names=names)
+    return pd.DataFrame(0, index, table.columns)
 
 
 def _objects(values: Any) -> NDArray[Any]:
@@ -112,7 +128,7 @@ class ParquetTable:
         self._choose_values(values)
         self._find_sequences()
         self.count: int | None = len(self._sizes)
-        self.longest: int | None = int(self._sizes.max())
+        self.longest: int | None = int(self._sizes.max(initial=0))
 
     def _open(self) -> Any:
         return self._parquet.ParquetFile(self._path, buffer_size=2**20)
@@ -208,11 +224,9 @@ class ParquetTable:
             frame = pd.DataFrame({i: c[found] for i, c in enumerate(columns)})
             hashes.append(pd.util.hash_pandas_object(frame, index=False).to_numpy())
             row += len(table)
-        if not row:
-            raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
-        self._starts = np.concatenate(starts)
+        self._starts = np.concatenate([*starts, np.zeros(0, np.int64)])
         self._sizes = np.diff(self._starts, append=row)
-        self._refuse_repeats(np.concatenate(hashes))
+        self._refuse_repeats(np.concatenate([*hashes, np.zeros(0, np.uint64)]))
 
     def _id_column(self, name: str, table: Any, row: int) -> NDArray[Any]:
         column = table.column(name)
@@ -265,6 +279,11 @@ class ParquetTable:
         row_bytes = self._dtype_of_all.itemsize * len(self._values)
         sizes = self._sizes[first:].tolist()
         items = (Measured(steps, steps * row_bytes) for steps in sizes)
+        if not self.count:
+            tail = () if self._is_single else (len(self._values),)
+            ids = Keys({name: _objects([]) for name in self._ids})
+            keys = ids if self._time is None else ids._replace(times=(self._time, []))
+            yield Chunk(0, [], {}, keys, [np.zeros((1, *tail), self._dtype_of_all)])
         if not sizes:
             return
         reader = _Rows(self._batches(self._columns, int(self._starts[first])))

@@ -131,7 +131,7 @@ class ZarrFile(Buffered):
 
     def _prepared(self, chunk: Chunk, predictions: Predictions) -> tuple[Any, int]:
         """Return the predictions for a chunk, after adding them to the checksums."""
-        values = np.concatenate(predictions) if self._is_ragged else predictions
+        values = np.concatenate(predictions) if self._is_ragged and chunk.size else predictions
         self.checksums.add(chunk.first, chunk.end, bytes_of(values))
         return super()._prepared(chunk, predictions)
 
