@@ -172,6 +172,11 @@ def test_zarr_holds_no_text():
         ({"chunk_size": 1.5}, TypeError, "chunk_size must be an int, got float"),
         ({"chunk_size": True}, TypeError, "chunk_size must be an int, got bool"),
         (
+            {"chunk_size": "32 KiB"},
+            ValueError,
+            "in B, kB, MB, GB or TB, such as '256 MB', got '32 KiB'",
+        ),
+        (
             {"chunk_size": "many"},
             ValueError,
             "chunk_size must be a number of sequences, or of b",
@@ -287,7 +292,7 @@ def test_a_function_whose_results_change():
         (iter([None]), TypeError, "source: item 0 must be a sequence or a chunk, got NoneType"),
         (lambda: 3, TypeError, "source must return an iterator, got int"),
         (X[..., :2], ValueError, r"x.shape\[-1\] must equal input_size=3, got 2"),
-        ([X[0], X[0, :, :2]], ValueError, r"source\[0:2\]\[1\] must have shape \(time, 3\)"),
+        ([X[0], X[0, :, :2]], ValueError, r"source\[1\] must have shape \(time, 3\)"),
     ],
 )
 def test_sources(source, error, message):

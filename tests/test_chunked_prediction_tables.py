@@ -116,6 +116,19 @@ def test_a_single_column_makes_sequences_of_tokens():
     assert np.array_equal(found[["prediction_0", "prediction_1"]].to_numpy(), tagger(X))
 
 
+def test_what_an_estimator_says_of_a_chunk_has_its_place():
+    pytest.importorskip("sklearn")
+    from pygru.sklearn import GRUClassifier
+
+    X = np.zeros((7, 3, 2))
+    labels = np.arange(7) % 2
+    model = GRUClassifier(2, random_state=0).partial_fit(X, labels, classes=[0, 1])
+    X[5, 1, 0] = np.nan
+    with pytest.raises(ValueError, match=r"X\[1, 1, 0\]") as caught:
+        pygru.predict(model, X, chunk_size=4)
+    assert caught.value.__notes__ == ["X is source[4:7]"]
+
+
 def test_labels_of_an_estimator():
     pytest.importorskip("sklearn")
     from pygru.sklearn import GRUClassifier
@@ -244,11 +257,47 @@ def test_bad_tables(change, roles, error, message):
         pygru.predict(PER_SEQUENCE, parquet(table), **{**ROLES, **roles})
 
 
-def test_a_missing_number_is_named_by_the_model():
+@pytest.mark.parametrize("kind", ["frame", "parquet"])
+def test_a_missing_number_is_named_by_sequence_id_and_column(kind):
     table = TABLE.copy()
     table.loc[5, "x"] = np.nan
-    with pytest.raises(ValueError, match=r"source\[2:4\]\[0\]\[1, 0\] = nan"):
-        pygru.predict(PER_SEQUENCE, parquet(table), chunk_size=2, **ROLES)
+    source = table if kind == "frame" else parquet(table)
+    message = r"source\[2\]\[1, 0\] = nan in column 'x' \(sample 2 with id 'b', step 1\)"
+    with pytest.raises(ValueError, match=message):
+        pygru.predict(PER_SEQUENCE, source, chunk_size=2, **ROLES)
+    with pytest.raises(ValueError, match=r"sample 2 with id \('b', 1\), step 1"):
+        pygru.predict(PER_SEQUENCE, source, chunk_size=2, **ROLES | {"id": ["who", "kind"]})
+
+
+@pytest.mark.parametrize("kind", ["frame", "parquet"])
+def test_a_wrong_number_of_columns_names_them(kind):
+    source = TABLE if kind == "frame" else parquet()
+    for values, names in ((["n"], "'n'"), (None, "'kind', 'x', 'n'")):
+        message = f"must equal input_size=2, got .; the columns of values are {names}$"
+        with pytest.raises(ValueError, match=message):
+            pygru.predict(PER_SEQUENCE, source, **ROLES | {"values": values})
+
+
+def test_tables_of_arrow():
+    import pyarrow
+
+    table = pyarrow.Table.from_pandas(TABLE)
+    expected = pygru.predict(PER_SEQUENCE, TABLE, **ROLES)
+    pd.testing.assert_frame_equal(pygru.predict(PER_SEQUENCE, table, **ROLES), expected)
+
+
+def test_a_table_needs_an_id():
+    import pyarrow
+
+    for source in (TABLE, pyarrow.Table.from_pandas(TABLE)):
+        with pytest.raises(ValueError, match=r"id must name .* long table, got (DataF|T)"):
+            pygru.predict(PER_SEQUENCE, source)
+
+
+def test_the_rows_of_a_table_may_be_tokens():
+    tagger = Sequential(Embedding(5, 3), GRU(3, 2, batch_first=True), Last(), seed=0)
+    rows = RNG.integers(0, 5, (6, 4))
+    assert np.array_equal(pygru.predict(tagger, pd.DataFrame(rows)), tagger(rows))
 
 
 def test_bad_files():

@@ -221,7 +221,7 @@ def test_the_first_error_ends_the_run_and_skipped_files_are_listed(folder, capsy
             "a.npy --output half.npy --force"),
         (2, "--future is for forecasters", "a.npy --future x"),
         (2, "--target is for forecasters", "a.npy --target x"),
-        (2, "--chunk-size: must be a number of sequences, or of bytes such as '256 MB'",
+        (2, "--chunk-size: must be a number of sequences, or of bytes in B, kB, MB, GB or TB",
             "a.npy --chunk-size 0"),
         (2, "--chunk-size: must be", "a.npy --chunk-size many"),
         (1, "missing.npy: No such file", "missing.npy --output y.npy"),
@@ -252,6 +252,17 @@ def test_a_model_that_cannot_predict_is_named(folder, capsys):
     fails(capsys, 1, message, "t.st", "a.npy", "b.npy", "--output", "out/{}.npy")
 
 
+def test_a_missing_number_is_named_by_id_and_column(folder, capsys):
+    table, _ = long_table()
+    table.loc[6, "v"] = np.nan
+    table.to_csv("d.csv", index=False)
+    message = (
+        "d.csv: the data contain NaN: source[2][1, 1] = nan in column 'v' (sample 2 with id "
+        "'02', step 1)"
+    )
+    fails(capsys, 1, message, "m.st", "d.csv", "--id", "who", "--time", "day")
+
+
 @pytest.mark.parametrize("data", ["in", "in/*.npy", "a.npy"])
 def test_a_missing_model_is_named_before_the_data(data, folder, capsys):
     message = "nope.st: No such file or directory"
@@ -272,7 +283,9 @@ def test_debug_may_come_after_the_command(folder):
 
 @pytest.mark.parametrize("option", ["--values x", "--array x", "--chunk-size 2", "--resume"])
 def test_forecasters_refuse_what_is_for_others(option, folder, capsys):
-    forecaster = pygru.forecasting.GRUForecaster(1, hidden_size=2, epochs=1, progress=False)
+    from pygru.forecasting import GRUForecaster
+
+    forecaster = GRUForecaster(1, hidden_size=2, epochs=1, progress=False)
     forecaster.fit(np.sin(np.arange(90))).save("f.st")
     message = "is for models that are no forecasters"
     fails(capsys, 2, message, "f.st", "a.csv", *option.split())

@@ -245,13 +245,13 @@ def _integer(least: int | None) -> Callable[[str], int]:
 
 
 def _chunk_size(text: str) -> int | str:
-    from pygru.prediction.chunks import check_chunk_size
+    from pygru.prediction.chunks import SIZES, check_chunk_size
 
     size: int | str = int(text) if re.fullmatch(f"[0-9]{{1,{MOST_DIGITS}}}", text) else text
     try:
         check_chunk_size(size)
     except ValueError:
-        raise _wrong("a number of sequences, or of bytes such as '256 MB'", text) from None
+        raise _wrong(SIZES, text) from None
     return size
 
 

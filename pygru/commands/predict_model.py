@@ -40,6 +40,7 @@ WORDS = (
     (r"^chunk_size(?= must\b)", "--chunk-size"),
     (r"^(--\S+) must be None\b", r"\1 must not be given"),
     (r"^source: ", ""),
+    (r"^Input source\[\d+:\d+\] contains", "the data contain"),
 )
 
 

@@ -15,7 +15,7 @@ from pygru.prediction.chunks import check_chunk_size
 from pygru.prediction.long_rows import InFrame
 from pygru.prediction.npy_file import NpyFile
 from pygru.prediction.parquet_file import ParquetFile
-from pygru.prediction.predictors import predictor_of
+from pygru.prediction.predictors import OfModel, Predictor, predictor_of
 from pygru.prediction.record import Record, folder_of
 from pygru.prediction.run import run
 from pygru.prediction.sinks import InMemory, IntoArray, Sink, ToFunction
@@ -74,8 +74,9 @@ def predict(
         * an iterator over sequences, or over chunks, which are taken as they are; or a function
           that returns one;
         * the path of an ``.npy``, ``.npz`` or ``.zarr``;
-        * a long table, with one row for each step: a DataFrame, or the path of a ``.parquet``
-          file. It needs ``id``. The rows of a sequence must stand together in the file.
+        * a long table, with one row for each step: a DataFrame, a table of pyarrow, or the path
+          of a ``.parquet`` file. It needs ``id``. The rows of a sequence must stand together in
+          the file.
     lengths, mask, reset : optional
         As for :meth:`Trainer.predict`, for all sequences of an array or a list.
     id, time, values : optional
@@ -169,7 +170,7 @@ def predict(
     told = {"lengths": lengths, "mask": mask, "reset": reset}
     given = {key: value for key, value in told.items() if value is not None}
     read: Source
-    if id is None and time is None and values is None and not _needs_id(source):
+    if id is None and time is None and values is None and not _needs_id(source, predictor):
         read = source_of(source, given, name, tokens=predictor.reads_tokens)
     else:
         read = table_of(source, given, name, id, time, values)
@@ -227,8 +228,25 @@ def source_of(
     raise ValueError(f"source must be a path that ends with one of {endings}, got {path}")
 
 
-def _needs_id(source: Any) -> bool:
-    """Whether a source is a file that holds a long table."""
+def _needs_id(source: Any, predictor: Predictor) -> bool:
+    """Whether a source can only be a long table.
+
+    The rows of a DataFrame may also be the sequences, of tokens or for an estimator.
+    """
+    if _is_table(source):
+        reads_steps = isinstance(predictor, OfModel) and not predictor.reads_tokens
+        return reads_steps or not hasattr(source, "iloc")
+    return _is_file_of_table(source)
+
+
+def _is_table(source: Any) -> bool:
+    """Whether a source is a table in memory: a DataFrame, or one of Arrow."""
+    return hasattr(source, "columns") and (
+        hasattr(source, "iloc") or hasattr(source, "to_pandas")
+    )
+
+
+def _is_file_of_table(source: Any) -> bool:
     return (files.path_of("source", source) or "").lower().endswith(TABLES)
 
 
@@ -244,19 +262,22 @@ def table_of(
     from pygru.prediction.tables import Frame, ParquetTable
 
     path = files.path_of("source", source)
-    is_frame = hasattr(source, "iloc") and hasattr(source, "columns")
-    if not (is_frame or _needs_id(source)):
+    if not (_is_table(source) or _is_file_of_table(source)):
         argument = "id" if id is not None else "time" if time is not None else "values"
         raise ValueError(
             f"{argument} must be None, unless source is a DataFrame or a Parquet file, got "
             f"{path or validation.type_name(source)}"
         )
     if id is None:
-        raise ValueError("id must name the column that says to which sequence a row belongs")
+        raise ValueError(
+            "id must name the column that says to which sequence a row belongs, because source "
+            f"is a long table, got {path or validation.type_name(source)}"
+        )
     for key in [*told, *([] if name is None else ["name"])]:
         raise ValueError(f"{key} must be None for a long table")
     if path is None:
-        return Frame(source, id, time, values)
+        frame = source if hasattr(source, "iloc") else source.to_pandas()
+        return Frame(frame, id, time, values)
     return ParquetTable(path, id, time, values)
 
 

@@ -5,7 +5,8 @@ Results do not depend on the size of chunks, except in the last bits of models t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -13,12 +14,15 @@ import numpy as np
 
 from pygru.budget import BUDGET, UNITS
 from pygru.core import validation
+from pygru.data.messages import cut, shown_names
 
 #: Bytes of a chunk if nothing else is said. The C library takes larger pieces of memory from
 #: the system each time anew, which costs more than it saves.
 DEFAULT = 32_000_000
 #: Sequences that run together; a chunk may be larger.
 BATCH = 256
+#: What messages say about a size.
+SIZES = "a number of sequences, or of bytes in B, kB, MB, GB or TB, such as '256 MB'"
 
 
 class Keys(NamedTuple):
@@ -50,6 +54,7 @@ class Chunk(NamedTuple):
     told: Mapping[str, Any]  # those of lengths, mask and reset that were given
     keys: Keys | None = None
     like: Any = None  # a sequence of zeros as X would have it, in a chunk without sequences
+    columns: tuple[Hashable, ...] = ()  # of a table, the names of the features
 
     @property
     def size(self) -> int:
@@ -70,10 +75,38 @@ class Chunk(NamedTuple):
     def head(self) -> Chunk:
         """Return the first sequence alone; one of zeros, if there is none."""
         if not self.size:
-            return Chunk(self.first, self.like, {})
+            return Chunk(self.first, self.like, {}, columns=self.columns)
         told = {name: rows_of(values, 0, 1) for name, values in self.told.items()}
         keys = None if self.keys is None else self.keys.part(0, 1)
-        return Chunk(self.first, rows_of(self.X, 0, 1), told, keys)
+        return Chunk(self.first, rows_of(self.X, 0, 1), told, keys, columns=self.columns)
+
+    def in_words_of_the_source(self, message: str) -> str:
+        """Return a message about this chunk as one about the whole source.
+
+        What reads a chunk counts its sequences, and knows neither ids nor columns.
+        """
+        place = re.escape(f"[{self.first}:{self.end}]")
+        message = re.sub(
+            rf"{place}\[(\d+)", lambda match: f"[{self.first + int(match[1])}", message
+        )
+        message = re.sub(r"\bsample (\d+)", lambda match: self._sample(int(match[1])), message)
+        if not self.columns:
+            return message
+        if "input_size=" in message:
+            message += f"; the columns of values are {shown_names(self.columns)}"
+        return re.sub(
+            r"\[\d+, (\d+)\] = \S+",
+            lambda match: f"{match[0]} in column {cut(self.columns[int(match[1])])}",
+            message,
+        )
+
+    def _sample(self, number: int) -> str:
+        """The number that a sequence has in the source, and its id."""
+        named = f"sample {self.first + number}"
+        if self.keys is None:
+            return named
+        ids = [values[number] for values in self.keys.ids.values()]
+        return f"{named} with id {cut(ids[0] if len(ids) == 1 else tuple(ids))}"
 
 
 def rows_of(values: Any, first: int, end: int) -> Any:
@@ -136,10 +169,7 @@ def check_chunk_size(chunk_size: object) -> Size:
         text = BUDGET.fullmatch(chunk_size)
         nbytes = 0 if text is None else int(Decimal(text[1]) * UNITS[text[2].lower()])
         if nbytes < 1:
-            raise ValueError(
-                "chunk_size must be a number of sequences, or of bytes such as '256 MB', got "
-                f"{validation.shown(chunk_size)}"
-            )
+            raise ValueError(f"chunk_size must be {SIZES}, got {validation.shown(chunk_size)}")
         return Size(None, nbytes)
     return Size(validation.check_int("chunk_size", chunk_size, 1), DEFAULT)
 

@@ -112,6 +112,13 @@ class OfModel:
 
     def __call__(self, chunk: Chunk) -> Predictions:
         """Return the outputs for a chunk, after checking its values."""
+        try:
+            return self._outputs(chunk)
+        except (TypeError, ValueError) as error:
+            error.args = (chunk.in_words_of_the_source(str(error)),)
+            raise
+
+    def _outputs(self, chunk: Chunk) -> Predictions:
         n_threads = threads.resolve(self._n_threads)
         with threads.single_threaded_blas(), threads.num_threads(n_threads):
             place = f"[{chunk.first}:{chunk.end}]"
@@ -183,7 +190,11 @@ class OfEstimator:
         if no_steps and np.ndim(X[0]):
             X = [*X, np.zeros((1, *np.shape(X[0])[1:]))]
         with threads.num_threads(threads.resolve(self._n_threads)):
-            found = getattr(self._estimator, self.method)(X)
+            try:
+                found = getattr(self._estimator, self.method)(X)
+            except Exception as error:
+                error.add_note(f"X is {chunk.place}")
+                raise
         return _checked(found[: chunk.size] if no_steps else found, chunk, self.method)
 
     def fingerprint(self) -> str:

@@ -64,13 +64,16 @@ class Frame(Rows):
         each = [[id[i] for id in ids] for i in range(len(names))] if len(names) > 1 else [ids]
         self._ids = {name: _objects(column) for name, column in zip(names, each, strict=True)}
         self._times = None if time is None else (str(time), list(times))
+        taken = {*names_of("id", id), time}
+        others = [name for name in table.columns if name not in taken]
+        self._columns = tuple(others if values is None else names_of("values", values))
 
     def _zeros(self) -> Any:
         return [np.zeros_like(self._first)]
 
     def _chunk(self, first: int, end: int) -> Chunk:
         keys = Keys(self._ids, self._times).part(first, end)
-        return super()._chunk(first, end)._replace(keys=keys)
+        return super()._chunk(first, end)._replace(keys=keys, columns=self._columns)
 
 
 def _row_of_zeros(table: Any) -> Any:
@@ -311,7 +314,7 @@ class ParquetTable:
             stamps = self._stamps(table.column(self._time), begins, row)
             times = (self._time, np.split(stamps, begins[1:]))
         keys = Keys({name: _objects(each) for name, each in ids.items()}, times)
-        return Chunk(first, np.split(values, begins[1:]), {}, keys)
+        return Chunk(first, np.split(values, begins[1:]), {}, keys, columns=tuple(self._values))
 
     def _numbers(self, name: str, column: Any, row: int) -> NDArray[Any]:
         if column.null_count and self._dtype_of_all.kind != "f":
