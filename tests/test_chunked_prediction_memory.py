@@ -54,8 +54,9 @@ CALLS = {
     "iterator": "pygru.predict(steps, sequences(), out=ignore, **options)",
     "zarr": "pygru.predict(steps, sequences(), out='out.zarr', **options)",
     "parquet": "pygru.predict(steps, path, out='out.parquet', **options)",
+    "table": "pygru.predict(model, 'x.parquet', id='who', out='out.npy', **options)",
 }
-NEEDS = {"zarr": ["zarr"], "parquet": ["pyarrow", "pandas"]}
+NEEDS = {"zarr": ["zarr"], "parquet": ["pyarrow", "pandas"], "table": ["pyarrow", "pandas"]}
 
 
 def peak(call, megabytes, folder):
@@ -65,6 +66,8 @@ def peak(call, megabytes, folder):
     np.lib.format.open_memmap(folder / "x.npy", "w+", np.float32, (rows, 100, 16)).flush()
     if "npz" in call:
         np.savez_compressed(folder / "x.npz", X=np.load(folder / "x.npy", mmap_mode="r"))
+    if "x.parquet" in call:
+        write_table(folder / "x.parquet", rows)
     done = subprocess.run(
         [sys.executable, "-P", "-c", textwrap.dedent(CODE.format(rows=rows, call=call))],
         check=False,
@@ -75,6 +78,24 @@ def peak(call, megabytes, folder):
     )
     assert done.returncode == 0, done.stderr
     return float(done.stdout)
+
+
+def write_table(path, sequences):
+    """Write a long table of random numbers, with row groups of 100 sequences."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rng = np.random.default_rng(0)
+    names = ["who", *(f"x{i}" for i in range(16))]
+    schema = pa.schema(
+        [(name, pa.int64() if name == "who" else pa.float32()) for name in names]
+    )
+    with pq.ParquetWriter(path, schema) as writer:
+        for first in range(0, sequences, 100):
+            end = min(first + 100, sequences)
+            columns = [np.repeat(np.arange(first, end), 100)]
+            columns += list(rng.standard_normal((16, (end - first) * 100), np.float32))
+            writer.write_table(pa.table(dict(zip(names, columns, strict=True)), schema))
 
 
 @pytest.mark.parametrize("kind", CALLS)

@@ -286,7 +286,8 @@ class ParquetTable:
             tail = () if self._is_single else (len(self._values),)
             ids = Keys({name: _objects([]) for name in self._ids})
             keys = ids if self._time is None else ids._replace(times=(self._time, []))
-            yield Chunk(0, [], {}, keys, [np.zeros((1, *tail), self._dtype_of_all)])
+            like = [np.zeros((1, *tail), self._dtype_of_all)]
+            yield Chunk(0, [], {}, keys, like, tuple(self._values))
         if not sizes:
             return
         reader = _Rows(self._batches(self._columns, int(self._starts[first])))
