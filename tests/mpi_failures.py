@@ -6,6 +6,7 @@ training that must succeed. Every rank writes what it has caught.
 
 import json
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -144,6 +145,8 @@ CASES = {
     },
     "divergence": lambda r: {"optimizer": SGD(1e300)},
     "other data": lambda r: {"X": X + (r == CULPRIT)},
+    "another sample": lambda r: {"X": X + (r == CULPRIT) * (np.arange(12) == 5)[:, None, None]},
+    "same batches": lambda r: {"X": lambda: iter([(X, Y)]), "warnings": "error"},
     "other y": lambda r: {"y": Y + (r == CULPRIT)},
     "fewer samples": lambda r: {
         "X": X[: len(X) - (r == CULPRIT)],
@@ -160,6 +163,7 @@ CASES = {
     "other loss": lambda r: {"loss": "mae" if r == CULPRIT else "mse"},
     "other clip_norm": lambda r: {"clip_norm": 1.0 if r == CULPRIT else None},
     "other optimizer": lambda r: {"optimizer": "adam" if r == CULPRIT else SGD(0.1)},
+    "other learning_rate": lambda r: {"optimizer": SGD(0.1 + (r == CULPRIT))},
     "other model": lambda r: {"hidden_size": 3 + (r == CULPRIT)},
     "other variant": lambda r: {"variant": "pytorch" if r == CULPRIT else "chung"},
     "other callbacks": lambda r: {"callbacks": [Callback()] * (r == CULPRIT)},
@@ -183,8 +187,11 @@ def train(comm, **options):
         for_fit["y"] = None
     else:
         for_fit.setdefault("batch_size", 4)
+    action = options.pop("warnings", "default")
     trainer = Trainer(model, **({"optimizer": SGD(0.1), "seed": 0} | options), comm=comm)
-    trainer.fit(for_fit.pop("X"), **for_fit)
+    with warnings.catch_warnings():
+        warnings.simplefilter(action)
+        trainer.fit(for_fit.pop("X"), **for_fit)
     return trainer
 
 

@@ -139,6 +139,8 @@ def shares_of(comm, *arrays, uneven=None):
         if comm is None:
             return slice(None)
         count, rank, size = min(8, N - first), comm.Get_rank(), comm.Get_size()
+        if uneven == "none":  # the others have batches, but of no samples
+            return slice(0, count if rank == 0 else 0)
         if uneven == "first":  # the first rank has nearly all
             end = count - size + rank + 1
             return slice(0 if rank == 0 else end - 1, end)
@@ -354,6 +356,12 @@ CASES = {
         "y": None,
         "batch_size": None,
         "bptt_steps": 3,
+    },
+    "batches of no samples": lambda comm: {
+        "X": shares_of(comm, X, Y, uneven="none"),
+        "y": None,
+        "batch_size": None,
+        "validation": shares_of(comm, X, Y, uneven="none"),
     },
     "batches, all on one rank": lambda comm: {
         "X": on_one_rank(comm, of_last=False),

@@ -36,6 +36,7 @@ ON_ALL_RANKS = {
     "weight without a number": ("DivergenceError", "loss is nan at epoch 0, batch 0, before"),
     "divergence": ("DivergenceError", "loss is (inf|nan) at epoch 0"),
     "other data": ("ValueError", OTHER_DATA),
+    "another sample": ("ValueError", OTHER_DATA),
     "other y": ("ValueError", OTHER_DATA),
     "fewer samples": ("ValueError", OTHER_DATA),
     "other validation": ("ValueError", f"{SAME}rank {CULPRIT} has other validation data"),
@@ -52,6 +53,10 @@ ON_ALL_RANKS = {
         f"{SAME}clip_norm is None on rank 0, 1.0 on rank {CULPRIT}",
     ),
     "other optimizer": ("ValueError", f"{SAME}optimizer.class is SGD on rank 0, Adam on rank"),
+    "other learning_rate": (
+        "ValueError",
+        f"{SAME}learning_rate is 0.1 on rank 0, 1.1 on rank {CULPRIT}",
+    ),
     "other model": ("ValueError", f"{SAME}parameters.0.weight_ih_l0"),
     "other variant": (
         "ValueError",
@@ -123,6 +128,15 @@ def test_ctrl_c_of_one_rank_interrupts_all(ranks, caught):
         found, message, _ = cases["interrupt"]
         assert found == "KeyboardInterrupt"
         assert rank == CULPRIT or message == f"rank {CULPRIT} was interrupted"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_the_same_batches_on_all_ranks_are_a_warning_of_the_first(ranks, caught):
+    for rank, cases in enumerate(caught(ranks)):
+        found, message, _ = cases["same batches"]
+        assert found == ("RankError" if rank else "UserWarning")
+        assert "all ranks have made the same first batch of X" in message
 
 
 @pytest.mark.slow

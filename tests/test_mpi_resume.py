@@ -41,6 +41,13 @@ def is_between_windows(path):
     return checkpoint_file.read(path, CLASSES).state["position"]["states"] is not None
 
 
+def needs_its_ranks(path):
+    """Whether only as many ranks as have made a checkpoint can continue from it."""
+    position = checkpoint_file.read(path, CLASSES).state["position"]
+    is_inside = bool(position["batch"] or position["window"])
+    return is_between_windows(path) or (is_inside and "batches" in path.name)
+
+
 def test_checkpoints_do_not_change_a_training(folder, ranks):
     for one, other in zip(
         results(folder, "stop", ranks), results(folder, "whole", ranks), strict=True
@@ -64,7 +71,7 @@ def test_the_same_number_of_ranks_goes_on_with_the_same_bits(folder, ranks):
 
 def test_another_number_of_ranks_goes_on_with_a_warning(folder, ranks):
     others = 5 - ranks
-    names = [each for each in checkpoints_in(folder) if not is_between_windows(folder / each)]
+    names = [each for each in checkpoints_in(folder) if not needs_its_ranks(folder / each)]
     run(others, "mpi_resume.py", folder, "go", *names)
     whole = results(folder, "whole", ranks)[0]
     for rank, found in enumerate(results(folder, "go", others)):
@@ -81,17 +88,18 @@ def test_another_number_of_ranks_goes_on_with_a_warning(folder, ranks):
 def test_one_process_goes_on_with_a_warning(folder, ranks):
     for name in checkpoints_in(folder):
         pygru.load(folder / name)
-        if is_between_windows(folder / name):
+        if needs_its_ranks(folder / name):
             continue
         _, messages = resumed(folder / name)
         assert len(messages) == 1, messages
         assert messages[0].startswith(OTHER_RANKS.format(ranks, 1))
 
 
-def test_states_between_windows_are_of_their_ranks(folder, ranks):
-    names = [each for each in checkpoints_in(folder) if is_between_windows(folder / each)]
-    assert {name.split(",")[0] for name in names} == {"windows", "windows of batches"}
-    name = names[0]
+@pytest.mark.parametrize("case", ["windows", "windows of batches", "batches"])
+def test_some_places_are_of_the_ranks_that_were_there(folder, ranks, case):
+    """Between windows each rank has states, and other ranks would make other batches."""
+    names = [each for each in checkpoints_in(folder) if needs_its_ranks(folder / each)]
+    name = next(each for each in names if each.split(",")[0] == case)
     with pytest.raises(ValueError, match=f"so only {ranks} ranks can continue from it, got 1"):
         resumed(folder / name)
     done = run(5 - ranks, "mpi_resume.py", folder, "go", name, code=None)

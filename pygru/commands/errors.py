@@ -14,17 +14,10 @@ class InterruptedRun(Exception):
 
 
 class FailedElsewhere(Exception):
-    """A run has ended because another process of it has failed, which says why.
+    """A run has ended because another process of it has failed.
 
-    Parameters
-    ----------
-    code : int
-        The exit code.
+    That process says why. This one exits with code 0, so that of all is the code of that one.
     """
-
-    def __init__(self, code: int) -> None:
-        super().__init__(code)
-        self.code = code
 
 
 LONGEST = 1000  # characters of an error; a table may have a million names

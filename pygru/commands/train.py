@@ -84,6 +84,8 @@ def _run(options: argparse.Namespace, ranks: Alone) -> None:
     from pygru.commands.wording import FileWords
     from pygru.forecasting.panel import read_panel
 
+    if options.data == "-":
+        world.share_standard_input(ranks)
     chosen = _data(options)
     words = FileWords(chosen.table)
     with words:
@@ -213,6 +215,9 @@ def check_outputs(folder: Path, paths: Sequence[Path], force: bool) -> None:
         raise CommandError(f"{there} is not a folder")
     if not os.access(there, os.W_OK):
         raise CommandError(f"{there} is not writable")
+    if not folder.exists():  # some places can be written to, but not hold a folder
+        folder.mkdir()
+        folder.rmdir()
     for path in paths:
         if path.is_dir():
             raise CommandError(f"{path} is a folder; use --output FOLDER")

@@ -7,11 +7,13 @@ started once never imports mpi4py.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from pygru.commands.errors import CommandError, FailedElsewhere
+from pygru.commands.errors import CommandError, FailedElsewhere, InterruptedRun
 
 if TYPE_CHECKING:
     from pygru.train.ranks import Alone
@@ -56,9 +58,19 @@ def team() -> Alone:
     return team_of(MPI.COMM_WORLD)
 
 
+def share_standard_input(ranks: Alone) -> None:
+    """Give all processes what stands on standard input, which only the first one has."""
+    if ranks.size == 1 or (ranks.is_main and sys.stdin is None):
+        return
+    text = sys.stdin.buffer.read() if ranks.is_main else b""
+    sys.stdin = io.TextIOWrapper(io.BytesIO(ranks.from_main(text, "standard input")))
+
+
 def refuse_many(name: str) -> None:
     """Raise if a command that is one process was started as several by a launcher of MPI."""
     if is_one_of_many():
+        if not is_first():
+            raise FailedElsewhere
         raise CommandError(
             f"pygru {name} is one process; start it without mpiexec (of the commands only "
             "pygru train runs as several ranks)"
@@ -92,6 +104,6 @@ def together(ranks: Alone) -> Iterator[None]:
         with quiet_unless_first(), ranks.together():
             yield
     except BaseException as error:
-        if ranks.first_failed in (None, ranks.rank):
+        if ranks.first_failed in (None, ranks.rank) or isinstance(error, InterruptedRun):
             raise
-        raise FailedElsewhere(130 if isinstance(error, KeyboardInterrupt) else 1) from None
+        raise FailedElsewhere from None

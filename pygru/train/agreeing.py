@@ -6,7 +6,6 @@ of it would contain, so it is enough if the first rank has resumed from a file.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +70,12 @@ def refuse_other_trainers(team: Alone, trainer: Trainer, plan: Mapping[str, Any]
         "model": _description_of(trainer.model),
         **plan,
     }
-    first, *others = team.gather(own, "the beginning of fit")
+    rate, resumes = trainer.optimizer.learning_rate, trainer._state.is_resumed
+    own["learning_rate"] = None if callable(rate) else rate
+    everyone, resuming = zip(*team.gather((own, resumes), "the beginning of fit"), strict=True)
+    if any(resuming):  # then the rate is that of the checkpoint
+        everyone = tuple({**each, "learning_rate": None} for each in everyone)
+    first, *others = everyone
     for rank, other in enumerate(others, 1):
         place = first_difference(first, other, where=("on rank 0", f"on rank {rank}"))
         if place is None:
@@ -116,11 +120,9 @@ def take_over(team: Alone, trainer: Trainer, position: Position) -> Position:
 
 def warn_of_other_size(team: Alone, saved: Mapping[str, Any] | None) -> None:
     """Warn if the checkpoint that training continues from is of another number of ranks."""
-    if saved is not None and saved["ranks"] != team.size and team.is_main:
-        warnings.warn(
+    if saved is not None and saved["ranks"] != team.size:
+        team.warn(
             f"the checkpoint was made by {saved['ranks']} ranks, and {team.size} continue: "
             "sums have another order, so the weights will not be bit-equal to those of "
-            "training that never stopped",
-            UserWarning,
-            stacklevel=4,
+            "training that never stopped"
         )

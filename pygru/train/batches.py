@@ -30,7 +30,7 @@ def gives_batches(X: Any, y: Any) -> bool:
     if callable(X) or isinstance(X, Iterator):
         return True
     if isinstance(X, Sequence):
-        return y is None and len(X) > 0 and all(isinstance(each, tuple) for each in X)
+        return y is None and all(isinstance(each, tuple) for each in X)
     return isinstance(X, Iterable) and not hasattr(X, "__getitem__")
 
 
@@ -63,8 +63,11 @@ class BatchStream:
                 f"{count} epochs; pass a function that returns a new iterator, or a list"
             )
 
-    def parts(self, epoch: int = 0, *, may_be_empty: bool = False) -> Iterator[Data]:
+    def parts(self, epoch: int = 0, *, may_be_empty: bool = False) -> Iterator[Data | None]:
         """Yield the data set of each batch of an epoch.
+
+        If there may be none, because other ranks make others, batches of no samples are allowed
+        too; None stands for each of these.
 
         Raises
         ------
@@ -95,7 +98,8 @@ class BatchStream:
                     f"{name} must be a tuple (X, y), (X, y, lengths) or (X, y, lengths, "
                     f"sample_weight, mask, reset), got {validation.type_name(item)}{size}"
                 )
-            yield self._read(tuple(item), name)
+            is_empty = may_be_empty and _has_no_samples(item[0])
+            yield None if is_empty else self._read(tuple(item), name)
         if number < 0 and not may_be_empty:
             raise self.no_batch(epoch)
 
@@ -105,6 +109,11 @@ class BatchStream:
             f"{self.name} has no batch in epoch {epoch}; a function must return a new "
             "iterator each time"
         )
+
+
+def _has_no_samples(X: Any) -> bool:
+    first = next(iter(X.values()), ()) if isinstance(X, Mapping) else X
+    return hasattr(first, "__len__") and np.ndim(first) > 0 and len(first) == 0
 
 
 def _takes_epoch(name: str, function: Callable[..., Any]) -> bool:

@@ -86,7 +86,8 @@ def predict_batches(
     """Yield the predictions for consecutive batches; a user's may be none if that is said."""
     if isinstance(data, BatchStream):
         for part in data.parts(may_be_empty=may_be_empty):
-            yield from predict_batches(model, part, len(part))
+            if part is not None:
+                yield from predict_batches(model, part, len(part))
         return
     for first in range(0, len(data), batch_size):
         index = np.arange(first, min(first + batch_size, len(data)))

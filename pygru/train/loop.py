@@ -8,6 +8,7 @@ how training resumes from a checkpoint. The current position is stored in a
 from __future__ import annotations
 
 import contextlib
+import enum
 import itertools
 import math
 import time
@@ -61,6 +62,15 @@ class Turn(NamedTuple):
         return self.data.largest(self.samples)
 
 
+class End(enum.Enum):
+    """What comes after the last batch of a rank."""
+
+    END = enum.auto()
+
+
+END = End.END
+
+
 class Trained(NamedTuple):
     """What a window has given, on this rank."""
 
@@ -86,8 +96,6 @@ class TrainingLoop:
         All that are called, in order.
     team : Alone
         The ranks that train together.
-    ranks_before : int
-        How many ranks trained before, if training resumes within an epoch.
     """
 
     def __init__(
@@ -98,7 +106,6 @@ class TrainingLoop:
         held_out: Data | BatchStream | None,
         callbacks: Sequence[Callback],
         team: Alone,
-        ranks_before: int,
     ) -> None:
         self.trainer = trainer
         self.state = state
@@ -106,7 +113,6 @@ class TrainingLoop:
         self.held_out = held_out
         self.callbacks = callbacks
         self.team = team
-        self.follows_same_team = ranks_before == team.size
         self.measure = Measure(trainer.loss, trainer.metrics, state.classes, team)
         assert state.settings is not None
         self.settings = state.settings
@@ -246,15 +252,21 @@ class TrainingLoop:
         )
         parts = stream.parts(position.epoch, may_be_empty=True)
         for number in itertools.count():
-            data = next(parts, None)
+            part = next(parts, END)
+            data = None if isinstance(part, End) else part
             own = own if data is None else digest_of(data, own)
             digests, has_one = zip(
-                *self.team.gather((own, data is not None), "a batch"), strict=True
+                *self.team.gather((own, part is not END), "a batch"), strict=True
             )
             if not any(has_one):
                 break
+            if number == 0 and all(has_one) and len(set(digests)) == 1 < self.team.size:
+                self.team.warn(
+                    f"all ranks have made the same first batch of {stream.name}, so each of "
+                    "its samples counts several times; a rank should make its share of a batch"
+                )
             seen = combined(digests)
-            if number == read - 1 and self.follows_same_team and seen != position.seen:
+            if number == read - 1 and seen != position.seen:
                 raise ValueError(other)
             if number >= position.batch:
                 yield Turn(data, np.arange(0 if data is None else len(data)), seen)

@@ -72,7 +72,8 @@ class Monitor:
     def value(self, record: Mapping[str, Any], callback: object) -> float:
         """Return the number in the record of an epoch."""
         if self.name not in record:
-            hint = "; pass validation= to fit" if self.name.startswith("val_") else ""
+            lacks = self.name.startswith("val_") and "val_loss" not in record
+            hint = "; pass validation= to fit" if lacks else ""
             others = ("epoch", "seconds", "sequences", "learning_rate")
             names = [name for name in record if name not in others]
             raise ValueError(

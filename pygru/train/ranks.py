@@ -15,6 +15,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import pickle
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, NamedTuple, NoReturn, TypeVar
@@ -116,6 +117,11 @@ class Alone:
     def from_main(self, value: Value, topic: str) -> Value:
         """Return the value of the first rank."""
         return value
+
+    def warn(self, text: str) -> None:
+        """Warn once, although all ranks would have reason to."""
+        if self.is_main:
+            warnings.warn(text, UserWarning, stacklevel=6)
 
     def share(self, samples: Integers) -> Integers:
         """Return the samples of a batch that are this rank's."""

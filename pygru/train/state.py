@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pygru.core.atomic import Action, assignment, attributes, commit, generator_state
+from pygru.train.batches import STREAM
 from pygru.train.callbacks import Callback
 from pygru.train.descriptions import describe_optimizer
 from pygru.train.history import History
@@ -398,12 +399,17 @@ def check_settings(saved: Mapping[str, Any] | None, own: Mapping[str, Any]) -> N
 def check_ranks(
     saved: Mapping[str, Any] | None, own: Mapping[str, Any], position: Position
 ) -> None:
-    """Raise if other ranks would need the states that each rank had within a batch."""
+    """Raise if other ranks cannot continue: within a batch, or an epoch of a user's batches."""
     before = None if saved is None else saved["ranks"]
-    if position.states is not None and before != own["ranks"]:
+    if before == own["ranks"]:
+        return
+    place = "between two windows of a batch" if position.states is not None else None
+    if own["data"] == STREAM and (position.batch or position.window):
+        place = "within an epoch of batches that each rank makes"
+    if place is not None:
         raise ValueError(
-            f"the checkpoint was made by {before} ranks between two windows of a batch, so "
-            f"only {before} ranks can continue from it, got {own['ranks']}"
+            f"the checkpoint was made by {before} ranks {place}, so only {before} ranks can "
+            f"continue from it, got {own['ranks']}"
         )
 
 

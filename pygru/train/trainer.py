@@ -396,10 +396,7 @@ class Trainer(TrainerBase):
         position = state.begin(epochs.start, settings, classes)
         warn_of_other_size(team, saved)
         position = take_over(team, self, position)
-        ranks_before = team.from_main(
-            team.size if saved is None else saved["ranks"], "the first epoch"
-        )
-        loop = TrainingLoop(self, state, data, held_out, callbacks, team, ranks_before)
+        loop = TrainingLoop(self, state, data, held_out, callbacks, team)
         loop.run(position, epochs.stop)
 
     def evaluation_weights(self) -> OtherWeights:
