@@ -285,6 +285,15 @@ def test_pairs_of_source_and_target():
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
 
 
+def test_a_wrong_token_of_a_pair_is_named_by_its_place_in_the_source():
+    model = Seq2Seq(5, 6, embedding_dim=3, hidden_size=4, seed=0)
+    source = {"source": np.ones((9, 2), int), "target": np.ones((9, 2), int)}
+    source["source"][7, 1] = 5
+    message = r"sample 7: token 5 is not in 0\.\.4 \(source\['source'\]\[7, 1\]\)"
+    with pytest.raises(ValueError, match=message):
+        pygru.predict(model, source, chunk_size=2)
+
+
 # ---- the size of chunks --------------------------------------------------------------------
 
 sizes = st.one_of(st.integers(1, 40), st.integers(1, 5000).map("{} B".format), st.none())

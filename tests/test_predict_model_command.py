@@ -349,6 +349,52 @@ def test_an_interrupted_run_over_many_files_keeps_what_is_complete(folder, capsy
         np.testing.assert_array_equal(np.load(f"out/{name}.npy"), expected)
 
 
+def age(path, seconds=100):
+    """Let a file, and all in a folder, seem to be older."""
+    for each in (pathlib.Path(path), *pathlib.Path(path).rglob("*")):
+        time = os.stat(each).st_mtime - seconds
+        os.utime(each, (time, time))
+
+
+@pytest.mark.parametrize("kind", ["npy", "csv", "zarr"])
+def test_predictions_that_are_older_than_model_or_data_are_made_again(kind, folder, capsys):
+    if kind == "zarr":
+        pytest.importorskip("zarr")
+    command = ("predict", "m.st", "a.npy", "b.npy", "--output", f"out/{{}}.{kind}")
+    assert main(*command) == 0
+    for path in ("m.st", "a.npy", "b.npy"):
+        age(path, 300)
+    age(f"out/a.{kind}", 200)
+    outputs = pathlib.Path("out")
+    before = {path: path.stat().st_mtime_ns for path in outputs.rglob("*")}
+
+    def changed():
+        return {path.parts[1] for path in before if path.stat().st_mtime_ns != before[path]}
+
+    assert main(*command, "--resume") == 0
+    assert capsys.readouterr().err == "note: 2 of 2 files were done before\n"
+    assert not changed()
+    np.save("a.npy", np.load("c.npy"))
+    assert main(*command, "--resume") == 0
+    again = "of 2 files are predicted again, because the model or the data have changed since\n"
+    assert capsys.readouterr().err == f"note: 1 of 2 files were done before\nnote: 1 {again}"
+    assert changed() == {f"a.{kind}"}
+    assert main("predict", "m.st", "c.npy", "--output", f"out/c.{kind}") == 0
+    read = {
+        "npy": np.load,
+        "csv": np.genfromtxt,
+        "zarr": lambda path: __import__("zarr").open_array(path, mode="r")[:],
+    }[kind]
+    np.testing.assert_array_equal(read(f"out/a.{kind}"), read(f"out/c.{kind}"))
+    other = Sequential(GRU(2, 4, batch_first=True), Last(), Linear(4, 3), seed=1)
+    pygru.save(other, "m.st")
+    age("out", 200)
+    assert main(*command, "--resume") == 0
+    assert capsys.readouterr().err == f"note: 2 {again}"
+    if kind == "npy":
+        np.testing.assert_array_equal(np.load("out/b.npy"), other(np.load("b.npy")))
+
+
 def test_csv_files_that_are_complete_are_kept_too(folder, capsys):
     files = ("a.npy", "missing.npy", "c.npy", "--output", "out/{}.csv")
     assert main("predict", "m.st", *files) == 1

@@ -37,6 +37,11 @@ class Output:
         """Write predictions as CSV."""
         write(self.path, frame)
 
+    def is_older_than(self, *read: str) -> bool:
+        """Whether something that it was made from has changed since."""
+        made = _changed(self.path)
+        return any(_changed(path) > made for path in read if os.path.exists(path))
+
     def is_unfinished(self) -> bool:
         """Whether a run has left what ``--resume`` continues."""
         return not self.is_text and os.path.exists(folder_of(self.path))
@@ -88,11 +93,19 @@ class Outputs:
             path: Output(pattern.replace(PLACE, _stem(path)), is_text) for path in paths
         }
         self._check_names(options.model)
-        left = [path for path, each in self._of.items() if not _is_done(each, options)]
-        if len(left) < len(paths) and sys.stderr is not None:
-            done = len(paths) - len(left)
-            print(f"note: {done} of {len(paths)} files were done before", file=sys.stderr)
-        self.left = left
+        done = [path for path, each in self._of.items() if _is_done(each, options)]
+        old = {path for path in done if self._of[path].is_older_than(path, options.model)}
+        self.left = [path for path in paths if path not in done or path in old]
+        if sys.stderr is not None:
+            if len(done) > len(old):
+                kept = len(done) - len(old)
+                print(f"note: {kept} of {len(paths)} files were done before", file=sys.stderr)
+            if old:
+                print(
+                    f"note: {len(old)} of {len(paths)} files are predicted again, because the "
+                    "model or the data have changed since",
+                    file=sys.stderr,
+                )
 
     def __getitem__(self, path: str) -> Output:
         """Return the output of a file of data."""
@@ -138,6 +151,12 @@ def _is_done(output: Output, options: argparse.Namespace) -> bool:
         return bool(options.resume)
     check_folder(path)
     return False
+
+
+def _changed(path: str) -> int:
+    """When a file has changed, or anything in the folder of a Zarr array or group."""
+    files = (os.path.join(folder, name) for folder, _, names in os.walk(path) for name in names)
+    return max(os.stat(each).st_mtime_ns for each in (path, *files))
 
 
 def _stem(path: str) -> str:

@@ -87,7 +87,9 @@ class Chunk(NamedTuple):
         """
         place = re.escape(f"[{self.first}:{self.end}]")
         message = re.sub(
-            rf"{place}\[(\d+)", lambda match: f"[{self.first + int(match[1])}", message
+            rf"{place}(\['\w+'\])?\[(\d+)",
+            lambda match: f"{match[1] or ''}[{self.first + int(match[2])}",
+            message,
         )
         message = re.sub(r"\bsample (\d+)", lambda match: self._sample(int(match[1])), message)
         if not self.columns:
