@@ -1,5 +1,6 @@
 """pygru.predict on a DataFrame and a Parquet file: the sequences are those of ``from_long``."""
 
+import re
 from decimal import Decimal
 from pathlib import Path
 
@@ -394,3 +395,22 @@ def test_a_damaged_page_and_a_folder_are_named():
     with pytest.raises(IsADirectoryError, match="source is a folder") as caught:
         pygru.predict(PER_SEQUENCE, "parts.parquet", **ROLES)
     assert caught.value.filename == "parts.parquet"
+
+
+@pytest.mark.parametrize("is_known", [False, True])
+def test_types_that_arrow_does_not_have_are_refused(is_known):
+    """Without pandas, the periods of pandas are whole numbers to Arrow."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    name = "pandas.period" if is_known else "somebody.period"
+    if is_known:
+        times = pd.period_range("2024-01", periods=len(TABLE), freq="M")
+        parquet(TABLE.assign(when=times))
+    else:
+        fields = [pa.field("who", pa.string()), pa.field("x", pa.float32())]
+        fields.append(pa.field("when", pa.int64(), metadata={"ARROW:extension:name": name}))
+        pq.write_table(pa.table([["a"], [0.0], [1]], pa.schema(fields)), "in.parquet")
+    for roles in ({"time": "when", "values": ["x"]}, {"values": ["when"]}):
+        with pytest.raises(TypeError, match=f"column 'when' .* holds {re.escape(name)}, which"):
+            pygru.predict(PER_SEQUENCE, "in.parquet", id="who", **roles)

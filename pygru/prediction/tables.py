@@ -127,7 +127,7 @@ class ParquetTable:
         times = self._names("time", time)
         self._time = times[0] if times else None
         if self._time is not None:
-            self._check_time(self._schema.field(self._time).type)
+            self._check_time(self._type("time", self._time))
         self._choose_values(values)
         self._find_sequences()
         self.count: int | None = len(self._sizes)
@@ -159,6 +159,22 @@ class ParquetTable:
                 )
         return [str(name) for name in names]
 
+    def _type(self, argument: str, name: str) -> Any:
+        """The type of a column, which must be one of Arrow itself.
+
+        The periods of pandas are not. To Arrow they are whole numbers until pandas has read or
+        written any, and then a type of their own.
+        """
+        field = self._schema.field(name)
+        named: bytes = (field.metadata or {}).get(b"ARROW:extension:name", b"")
+        foreign = named.decode() or getattr(field.type, "extension_name", "")
+        if foreign:
+            raise TypeError(
+                f"{argument}: column {cut(name)} of {self._path} holds {foreign}, which is no "
+                "type of Arrow itself; read the file as a DataFrame"
+            )
+        return field.type
+
     def _check_time(self, kind: Any) -> None:
         """Raise unless a type has an order of time."""
         types = self._arrow.types
@@ -188,7 +204,7 @@ class ParquetTable:
 
     def _dtype(self, name: str) -> np.dtype[Any]:
         """The dtype of a column of numbers."""
-        kind = self._schema.field(name).type
+        kind = self._type("values", name)
         types = self._arrow.types
         if types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind):
             dtype: np.dtype[Any] = np.dtype(kind.to_pandas_dtype())
