@@ -112,8 +112,9 @@ class BatchStream:
 
 
 def _has_no_samples(X: Any) -> bool:
-    first = next(iter(X.values()), ()) if isinstance(X, Mapping) else X
-    return hasattr(first, "__len__") and np.ndim(first) > 0 and len(first) == 0
+    first = next(iter(X.values()), None) if isinstance(X, Mapping) else X
+    shape = getattr(first, "shape", None)
+    return shape[:1] == (0,) if isinstance(shape, tuple) else first in ([], ())
 
 
 def _takes_epoch(name: str, function: Callable[..., Any]) -> bool:

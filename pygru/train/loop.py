@@ -250,7 +250,7 @@ class TrainingLoop:
             f"the checkpoint was made inside an epoch of other batches: the first {read} of "
             f"{stream.name} in epoch {position.epoch} are not those of then"
         )
-        parts = stream.parts(position.epoch, may_be_empty=True)
+        parts = stream.parts(position.epoch, may_be_empty=self.team.size > 1)
         for number in itertools.count():
             part = next(parts, END)
             data = None if isinstance(part, End) else part
