@@ -277,13 +277,17 @@ def test_another_size_of_chunks_may_go_on(monkeypatch):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model": model(seed=1)}, "had another model"),
-        ({"model": model(per_step=True)}, "had another model"),
-        ({"source": X[:-1]}, "had other data"),
-        ({"source": X[::-1]}, "had other data"),
-        ({"source": X.astype("f8")}, "had other data"),
-        ({"lengths": np.full(N, T - 1)}, "had other data"),
-        ({"model": lambda x: x[:, 0, :2]}, "had another model"),
+        ({"model": model(seed=1)}, "had another model (other weights)"),
+        ({"model": model(per_step=True)}, "had another model (other configuration)"),
+        ({"source": X[:-1]}, "had other data (number of sequences 23, now 22)"),
+        ({"source": X[:, 1:]}, "had other data (shape (23, 7, 3), now (23, 6, 3))"),
+        ({"source": X[::-1]}, "had other data (other values)"),
+        ({"source": X.astype("f8")}, "had other data (dtype float32, now float64)"),
+        ({"lengths": np.full(N, T - 1)}, "had other data (other lengths, mask or reset)"),
+        (
+            {"model": lambda x: x[:, 0, :2]},
+            "had another model (class Sequential, now function)",
+        ),
     ],
 )
 def test_another_model_or_source_is_refused(change, message, monkeypatch):
@@ -293,7 +297,7 @@ def test_another_model_or_source_is_refused(change, message, monkeypatch):
             pygru.predict(model(), X, out="out.npy", chunk_size=4)
     before = {p.name: p.read_bytes() for p in Path("out.npy.unfinished").iterdir()}
     arguments = {"model": model(), "source": X, **change}
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=re.escape(message)):
         pygru.predict(**arguments, out="out.npy", chunk_size=4, resume=True)
     assert {p.name: p.read_bytes() for p in Path("out.npy.unfinished").iterdir()} == before
     # It still goes on, and the method has the name that it has by default.
@@ -308,7 +312,7 @@ def test_another_method_is_refused(monkeypatch):
         fail_after(patch, 8)
         with pytest.raises(Failure):
             pygru.predict(trainer, X, out="out.npy", chunk_size=4)
-    with pytest.raises(ValueError, match="had another m"):
+    with pytest.raises(ValueError, match=r"had another model \(classes none, now"):
         pygru.predict(trainer, X, out="out.npy", method="predict_classes", resume=True)
 
 

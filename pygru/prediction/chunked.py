@@ -12,6 +12,7 @@ import numpy as np
 from pygru.core import validation
 from pygru.prediction import files, sources
 from pygru.prediction.chunks import check_chunk_size
+from pygru.prediction.hashes import Fingerprint
 from pygru.prediction.long_rows import InFrame
 from pygru.prediction.npy_file import NpyFile
 from pygru.prediction.parquet_file import ParquetFile
@@ -184,11 +185,11 @@ def predict(
         return result if out is None else out
     from pygru import __version__
 
-    settings = {
-        "version": __version__,
+    settings: dict[str, Fingerprint] = {
+        "version": {"version": __version__},
         "model": predictor.fingerprint(),
-        "method": predictor.method,
-        "output": sink.kind,
+        "method": {"method": predictor.method},
+        "output": {"kind": sink.kind},
     }
     record = Record(folder_of(sink.path), settings)
     record.begin(resume)

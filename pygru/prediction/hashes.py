@@ -1,14 +1,37 @@
-"""Hashes by which a run knows its data again: of all values, or of some sequences of them."""
+"""Fingerprints by which a run knows its model and its data again.
+
+A fingerprint has parts with names, so that a message can say which of them differs. A part is
+text for people, or a hash: of all values, or of some sequences of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+#: The parts by their names, the most telling one first.
+Fingerprint = Mapping[str, str]
+#: How the text of a part begins that is a hash.
+HASH = "hash "
 #: Sequences, spread over a source, whose values are in its fingerprint.
 LOOKED_AT = 16
+
+
+def text(found: Any) -> str:
+    """Return the part of a fingerprint that a hash makes."""
+    return HASH + str(found.hexdigest())
+
+
+def difference(found: Fingerprint, own: Fingerprint) -> str:
+    """Say in words in which part two fingerprints differ; nothing if they are the same."""
+    for name in (*own, *found):
+        before, now = found.get(name, "none"), own.get(name, "none")
+        if before != now:
+            is_hash = HASH in f"{before}{now}"
+            return f"other {name}" if is_hash else f"{name} {before}, now {now}"
+    return ""
 
 
 def add(found: Any, values: Any) -> None:

@@ -123,6 +123,6 @@ class Iterated:
             return as_sequences(f"source: item {number}", item)
         return validation.as_numeric(f"source: item {number}", item)
 
-    def fingerprint(self) -> str:
+    def fingerprint(self) -> hashes.Fingerprint:
         """A hash of what has been read; what follows cannot be known."""
-        return self._digest.hexdigest()
+        return {"values": hashes.text(self._digest)}

@@ -19,7 +19,9 @@ from pygru.core import threads, validation
 from pygru.data.padding import unpad_sequences
 from pygru.io.native import describe
 from pygru.nn.model import Model
+from pygru.prediction import hashes
 from pygru.prediction.chunks import BATCH, Chunk
+from pygru.prediction.hashes import Fingerprint
 from pygru.train.arguments import check_model
 from pygru.train.descriptions import describe_function
 from pygru.train.loss_kinds import kind_of
@@ -49,7 +51,7 @@ class Predictor(Protocol):
     def __call__(self, chunk: Chunk) -> Predictions:
         """Return the predictions for a chunk."""
 
-    def fingerprint(self) -> str:
+    def fingerprint(self) -> Fingerprint:
         """What tells this model from others, as far as that can be known."""
 
 
@@ -134,8 +136,8 @@ class OfModel:
             )
             return outputs_of(self._model, data, BATCH, self._change)
 
-    def fingerprint(self) -> str:
-        """A hash of the configuration and of all parameters."""
+    def fingerprint(self) -> Fingerprint:
+        """Hashes of the configuration and of all parameters."""
         return fingerprint_of_model(self._model)
 
 
@@ -154,11 +156,11 @@ class OfClassesOf(OfModel):
             )
         self._change = functools.partial(chosen_classes, kind=kind, classes=trainer.classes)
         classes = [] if trainer.classes is None else trainer.classes.tolist()
-        self._labels = f" {kind} {classes}"
+        self._labels = f"{kind} {classes}"
 
-    def fingerprint(self) -> str:
+    def fingerprint(self) -> Fingerprint:
         """The same with the labels."""
-        return super().fingerprint() + self._labels
+        return {**super().fingerprint(), "classes": self._labels}
 
 
 class OfEstimator:
@@ -197,11 +199,14 @@ class OfEstimator:
                 raise
         return _checked(found[: chunk.size] if no_steps else found, chunk, self.method)
 
-    def fingerprint(self) -> str:
+    def fingerprint(self) -> Fingerprint:
         """A hash of everything the estimator holds."""
         import joblib  # which scikit-learn needs
 
-        return f"{type(self._estimator).__qualname__} {joblib.hash(self._estimator)}"
+        return {
+            "class": type(self._estimator).__qualname__,
+            "parameters": hashes.HASH + str(joblib.hash(self._estimator)),
+        }
 
 
 class OfFunction:
@@ -222,26 +227,31 @@ class OfFunction:
         with threads.num_threads(threads.resolve(self._n_threads)):
             return _checked(self._function(chunk.X, **chunk.told), chunk, "model")
 
-    def fingerprint(self) -> str:
+    def fingerprint(self) -> Fingerprint:
         """The name of the function: what it does cannot be known."""
         function: Any = self._function
         while isinstance(function, functools.partial):
             function = function.func
         named = function if hasattr(function, "__qualname__") else type(function)
-        return f"{named.__module__}.{named.__qualname__}"
+        return {"class": "function", "name": f"{named.__module__}.{named.__qualname__}"}
 
 
-def fingerprint_of_model(model: Model) -> str:
-    """Return a hash of a model's configuration and of all its parameters."""
+def fingerprint_of_model(model: Model) -> Fingerprint:
+    """Return hashes of a model's configuration and of all its parameters."""
     try:
         text = json.dumps(describe(model), sort_keys=True)
     except (TypeError, ValueError):  # of a user's own, which cannot be saved
         text = f"{type(model).__module__}.{type(model).__qualname__} {model!r}"
-    found = hashlib.blake2b(text.encode(), digest_size=16)
+    configuration = hashlib.blake2b(text.encode(), digest_size=16)
+    found = hashlib.blake2b(digest_size=16)
     for name, values in model.parameters.items():
         found.update(f"{name} {values.dtype.str} {values.shape} ".encode())
         found.update(np.ascontiguousarray(values).tobytes())
-    return found.hexdigest()
+    return {
+        "class": type(model).__qualname__,
+        "configuration": hashes.text(configuration),
+        "weights": hashes.text(found),
+    }
 
 
 def _step_bytes(model: Model) -> int:

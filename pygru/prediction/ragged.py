@@ -60,14 +60,19 @@ class Ragged:
         rows = read(self._values, begin, int(self._ends[end - 1]))
         return np.split(rows, self._ends[first : end - 1] - begin)
 
-    def fingerprint(self) -> str:
-        """A hash, which is computed once."""
+    def fingerprint(self) -> hashes.Fingerprint:
+        """It is computed once."""
         return self._fingerprint
 
     @functools.cached_property
-    def _fingerprint(self) -> str:
-        """A hash of the lengths, and of some sequences that are spread over the source."""
+    def _fingerprint(self) -> hashes.Fingerprint:
+        """With a hash of some sequences that are spread over the source."""
         assert self.count is not None
-        found = hashlib.blake2b(np.ascontiguousarray(self._sizes).tobytes(), digest_size=16)
+        lengths = hashlib.blake2b(np.ascontiguousarray(self._sizes).tobytes(), digest_size=16)
+        found = hashlib.blake2b(digest_size=16)
         hashes.add_some(found, self._values, self.count, self._read)
-        return f"{self.count} {found.hexdigest()}"
+        return {
+            "number of sequences": str(self.count),
+            "lengths": hashes.text(lengths),
+            "values": hashes.text(found),
+        }

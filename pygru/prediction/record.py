@@ -18,6 +18,7 @@ from typing import Any
 from pygru.core import validation
 from pygru.io.files import write_atomically
 from pygru.prediction import checksums
+from pygru.prediction.hashes import Fingerprint, difference
 
 try:
     import fcntl
@@ -48,19 +49,21 @@ class Record:
     ----------
     folder : path-like
         Where the record is kept, and also what belongs to the unfinished output.
-    settings : mapping of str to str
-        The fingerprints of everything that the results depend on, by the names of
+    settings : mapping of str to Fingerprint
+        Those of everything that the results depend on, by the names of
         ``MEANINGS``. That of the source is compared by :meth:`check_source`.
     """
 
-    def __init__(self, folder: str | os.PathLike[str], settings: dict[str, str]) -> None:
+    def __init__(
+        self, folder: str | os.PathLike[str], settings: dict[str, Fingerprint]
+    ) -> None:
         self.folder = Path(folder)
         self._settings = settings
         self._lock: int | None = None
         self._began = self._saved = time.monotonic()
         self.done = 0
         self.is_complete = False
-        self.source = ""  # the fingerprint of what has been read
+        self.source: Fingerprint = {}  # the fingerprint of what has been read
         self.checksum = 0  # that of what has been written
 
     @property
@@ -92,7 +95,7 @@ class Record:
             found = json.loads(self._path.read_text("utf-8"))
             self.done = validation.check_int("done", found["done"], 0)
             self.is_complete = validation.check_bool("complete", found["complete"])
-            self.source = str(found["source"])
+            self.source = dict(found["source"])
             self.checksum = validation.check_int("checksum", found["checksum"], 0)
             for name, value in self._settings.items():
                 self._compare(name, found[name], value)
@@ -104,14 +107,15 @@ class Record:
                 f"resume: {self._path} is not valid ({error!r}); remove the folder"
             ) from None
 
-    def _compare(self, name: str, found: object, own: str) -> None:
-        if found != own:
+    def _compare(self, name: str, found: Fingerprint, own: Fingerprint) -> None:
+        differs = difference(found, own)
+        if differs:
             raise ValueError(
-                f"resume: the unfinished run in {self.folder} had {MEANINGS[name]} ({found}, "
-                f"now {own}); pass what it had, or remove the folder to begin again"
+                f"resume: the unfinished run in {self.folder} had {MEANINGS[name]} "
+                f"({differs}); pass what it had, or remove the folder to begin again"
             )
 
-    def check_source(self, fingerprint: str) -> None:
+    def check_source(self, fingerprint: Fingerprint) -> None:
         """Raise unless the run read the same data, as far as it has come."""
         if self.done:
             self._compare("source", self.source, fingerprint)
@@ -146,7 +150,9 @@ class Record:
         pause = min(LONGEST_PAUSE, max(PAUSE, SHARE * (now - self._began)))
         return now - self._saved > pause
 
-    def save(self, done: int, source: str, checksum: int, *, is_complete: bool = False) -> None:
+    def save(
+        self, done: int, source: Fingerprint, checksum: int, *, is_complete: bool = False
+    ) -> None:
         """Write that so many sequences are done, after reading and writing these data."""
         values = {
             **self._settings,

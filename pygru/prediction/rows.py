@@ -114,19 +114,28 @@ class Rows:
             parts.extend(part for part in each if part is not None)
         return parts
 
-    def fingerprint(self) -> str:
-        """A hash, which is computed once."""
+    def fingerprint(self) -> hashes.Fingerprint:
+        """It is computed once."""
         return self._fingerprint
 
     @functools.cached_property
-    def _fingerprint(self) -> str:
-        """A hash of the shapes, and of some sequences that are spread over the source."""
+    def _fingerprint(self) -> hashes.Fingerprint:
+        """With hashes of some sequences that are spread over the source."""
+        stored = [part for part in self._parts if hasattr(part, "shape")]
+        return {
+            "number of sequences": str(self.count),
+            "shape": " and ".join(str(tuple(part.shape)) for part in stored),
+            "dtype": " and ".join(str(getattr(part, "dtype", "mixed")) for part in stored),
+            "values": self._hash(self._parts),
+            "lengths, mask or reset": self._hash(self._told_parts()),
+        }
+
+    def _hash(self, parts: list[Any]) -> str:
         assert self.count is not None
         found = hashlib.blake2b(digest_size=16)
-        for part in (*self._parts, *self._told_parts()):
+        for part in parts:
             hashes.add_some(found, part, self.count, functools.partial(read, part))
-        shapes = [getattr(part, "shape", ()) for part in self._parts]
-        return f"{self.count} {shapes} {found.hexdigest()}"
+        return hashes.text(found)
 
 
 class _Several:

@@ -8,6 +8,7 @@ from typing import Any
 from pygru.prediction.checksums import Checksums
 from pygru.prediction.chunks import Size
 from pygru.prediction.display import Display
+from pygru.prediction.hashes import Fingerprint
 from pygru.prediction.predictors import Predictor
 from pygru.prediction.record import Record
 from pygru.prediction.sinks import Outcome, Sink, outcome_of
@@ -43,7 +44,7 @@ def run(
     first = 0 if record is None else record.done
     # How far it is, and what has been read until then: one object, which an interrupt cannot
     # leave half changed.
-    position = first, "" if record is None else record.source
+    position: tuple[int, Fingerprint] = first, {} if record is None else record.source
     outcome: Outcome | None = None
 
     def check() -> None:
@@ -68,7 +69,7 @@ def run(
                 predictions = predictor(chunk)
             outcome.check(chunk, predictions)
             sink.write(chunk, predictions)
-            position = chunk.end, "" if record is None else source.fingerprint()
+            position = chunk.end, {} if record is None else source.fingerprint()
             if record is not None and record.is_due:
                 sink.flush(position[0])
                 record.save(*position, sink.checksums.after(position[0]))

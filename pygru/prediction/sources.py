@@ -15,6 +15,7 @@ import numpy as np
 from pygru.core import validation
 from pygru.prediction import files
 from pygru.prediction.chunks import Chunk, Size
+from pygru.prediction.hashes import Fingerprint
 from pygru.prediction.iterated import Iterated
 from pygru.prediction.ragged import Ragged
 from pygru.prediction.rows import Rows
@@ -37,7 +38,7 @@ class Source(Protocol):
         ``check`` is called before the first one, when everything before it has been read.
         """
 
-    def fingerprint(self) -> str:
+    def fingerprint(self) -> Fingerprint:
         """What tells these data from others, after what has been read of them."""
 
 

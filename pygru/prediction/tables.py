@@ -22,6 +22,8 @@ from pygru.data.identity import names_of
 from pygru.data.long import from_long
 from pygru.data.messages import cut, shown_names
 from pygru.prediction.chunks import Chunk, Keys, Measured, Size, grouped
+from pygru.prediction.hashes import Fingerprint
+from pygru.prediction.hashes import text as hash_text
 from pygru.prediction.rows import Rows
 
 #: Rows that are read at a time.
@@ -359,22 +361,26 @@ class ParquetTable:
             )
         return stamps
 
-    def fingerprint(self) -> str:
-        """A hash, which is computed once."""
+    def fingerprint(self) -> Fingerprint:
+        """It is computed once."""
         return self._fingerprint
 
     @functools.cached_property
-    def _fingerprint(self) -> str:
-        """A hash of the end of the file, which describes all columns, and of what is read."""
+    def _fingerprint(self) -> Fingerprint:
+        """With a hash of the end of the file, which describes all columns."""
+        lengths = hashlib.blake2b(np.ascontiguousarray(self._sizes).tobytes(), digest_size=16)
         found = hashlib.blake2b(digest_size=16)
         with open(self._path, "rb") as file:
             file.seek(-8, os.SEEK_END)
             size = int.from_bytes(file.read(4), "little")
             file.seek(-8 - size, os.SEEK_END)
             found.update(file.read(size))
-        found.update(repr((self._columns, self._is_single)).encode())
-        found.update(np.ascontiguousarray(self._sizes).tobytes())
-        return f"{self.count} {found.hexdigest()}"
+        return {
+            "number of sequences": str(self.count),
+            "columns": repr((self._columns, self._is_single)),
+            "lengths": hash_text(lengths),
+            "values": hash_text(found),
+        }
 
 
 class _Rows:
