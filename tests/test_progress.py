@@ -17,8 +17,7 @@ import pytest
 from patience import PATIENCE
 
 import pygru
-from pygru import GRU, Callback, EarlyStopping, Last, Linear, Sequential, Trainer
-from pygru.train import progress
+from pygru import GRU, Callback, EarlyStopping, Last, Linear, Sequential, Trainer, screen
 
 X = np.random.default_rng(1).standard_normal((20, 6, 2)).astype(np.float32)
 y = X[:, :, :1].sum(axis=1)
@@ -214,14 +213,14 @@ def test_a_bar_is_closed_after_an_interrupt(on_a_terminal):
 
 def test_what_a_notebook_is(monkeypatch):
     monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: None))
-    assert not progress.in_kernel()
+    assert not screen.in_kernel()
     for attributes, expected in ({}, False), ({"kernel": None}, False), ({"kernel": 1}, True):
         shell = types.SimpleNamespace(**attributes)
         found = types.SimpleNamespace(get_ipython=lambda shell=shell: shell)
         monkeypatch.setitem(sys.modules, "IPython", found)
-        assert progress.in_kernel() is expected
+        assert screen.in_kernel() is expected
     monkeypatch.delitem(sys.modules, "IPython")
-    assert not progress.in_kernel()
+    assert not screen.in_kernel()
 
 
 PREPARE = """

@@ -21,11 +21,11 @@ from pygru.commands.lists import names
 from pygru.commands.predict_files import STDIN, TABLES, expand
 from pygru.commands.predict_loop import go_over
 from pygru.commands.predict_outputs import Output, Outputs
-from pygru.commands.predict_progress import on_terminal
 from pygru.commands.predict_workers import shared_threads
 from pygru.prediction.chunked import ARRAYS
 from pygru.prediction.chunked import TABLES as PARQUET
 from pygru.prediction.predictors import predictor_of
+from pygru.screen import on_terminal
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from typing import Any
 
-
-def on_terminal() -> bool:
-    """Whether somebody watches standard error."""
-    with contextlib.suppress(ValueError):  # it is closed
-        return sys.stderr is not None and sys.stderr.isatty()
-    return False
+from pygru import screen
 
 
 class Progress:
@@ -20,10 +14,8 @@ class Progress:
     def __init__(self, total: int) -> None:
         self.count = 0
         self.bar: Any = None
-        if on_terminal():
-            from tqdm import tqdm
-
-            self.bar = tqdm(total=total, unit="file", leave=False, file=sys.stderr)
+        if screen.on_terminal():
+            self.bar = screen.new_bar(total=total, unit="file", leave=False)
 
     def __enter__(self) -> Progress:
         return self
@@ -40,10 +32,9 @@ class Progress:
 
     def say(self, text: str) -> None:
         """Write a note to standard error, if anybody can read it."""
-        if not text or sys.stderr is None:
+        if not text:
             return
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):  # nobody reads it any more
             if self.bar is not None:
                 self.bar.clear()
-            sys.stderr.write(text)
-            sys.stderr.flush()
+        screen.write(text)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import sys
 import time
-import warnings
 from typing import Any
 
-from pygru.train.progress import PAUSE, in_kernel
+from pygru import screen
+from pygru.train.progress import PAUSE
 
 #: Lines that a whole run writes where there is no terminal, at most.
 LINES = 10
@@ -39,20 +39,9 @@ class Display:
         self._writes = False
         if not shown or sys.stderr is None:
             return
-        is_kernel = in_kernel()
-        if is_kernel or _is_terminal():
-            with warnings.catch_warnings():
-                # tqdm warns where there are no widgets; its text serves there.
-                warnings.simplefilter("ignore")
-                from tqdm.auto import tqdm
-
-            self._bar = tqdm(
-                total=count,
-                initial=first,
-                unit="sequence",
-                delay=QUIET,
-                mininterval=PAUSE,
-                file=sys.stdout if is_kernel else sys.stderr,
+        if screen.takes_bars():
+            self._bar = screen.new_bar(
+                total=count, initial=first, unit="sequence", delay=QUIET, mininterval=PAUSE
             )
         else:
             self._writes = True
@@ -78,23 +67,11 @@ class Display:
         rate = (self._done - self._first) / max(time.monotonic() - self._began, 1e-9)
         whole = "" if self._count is None else f"/{self._count}"
         self._told = max(1, self._done)
-        try:
-            print(
-                f"predicted {self._done}{whole} sequences, {rate:.0f} sequences/s",
-                file=sys.stderr,
-                flush=True,
-            )
-        except (OSError, ValueError):  # nobody reads it any more, or it is closed
-            self._writes = False
+        self._writes = screen.write(
+            f"predicted {self._done}{whole} sequences, {rate:.0f} sequences/s\n"
+        )
 
     def close(self) -> None:
         """Close the bar."""
         if self._bar is not None:
             self._bar.close()
-
-
-def _is_terminal() -> bool:
-    try:
-        return sys.stderr.isatty()
-    except ValueError:  # it is closed
-        return False

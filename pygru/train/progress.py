@@ -10,9 +10,9 @@ from __future__ import annotations
 import multiprocessing
 import sys
 import time
-import warnings
 from typing import TYPE_CHECKING, Any
 
+from pygru import screen
 from pygru.core import validation
 from pygru.train.callbacks import Callback
 
@@ -63,8 +63,7 @@ class ProgressBar(Callback):
             disable = multiprocessing.parent_process() is not None
         if disable or sys.stderr is None:  # as in a program without a console on Windows
             return
-        is_kernel = in_kernel()
-        self._display = _Bar(epochs, is_kernel) if is_kernel or _isatty() else _Lines(epochs)
+        self._display = _Bar(epochs) if screen.takes_bars() else _Lines(epochs)
 
     def on_batch_end(self, trainer: Trainer, loss: float, sequences: int) -> None:
         """Show how far the epoch is, a few times a second."""
@@ -85,33 +84,11 @@ class ProgressBar(Callback):
             self._display.close(trainer.stop)
 
 
-def _isatty() -> bool:
-    try:
-        return sys.stderr.isatty()
-    except ValueError:  # it is closed
-        return False
-
-
-def in_kernel() -> bool:
-    """Whether a Jupyter kernel runs this code, so that its output appears in a notebook."""
-    ipython: Any = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if hasattr(ipython, "get_ipython") else None
-    return getattr(shell, "kernel", None) is not None
-
-
 class _Bar:
-    """A bar of tqdm: a widget where the notebook has widgets, otherwise text."""
+    """A bar over the epochs."""
 
-    def __init__(self, epochs: range, is_kernel: bool) -> None:
-        # Imported here because not every user of pygru trains.
-        with warnings.catch_warnings():
-            # tqdm warns where there are no widgets; its text serves there.
-            warnings.simplefilter("ignore")
-            from tqdm.auto import tqdm
-
-        # A notebook shows standard error as if it were an error.
-        file = sys.stdout if is_kernel else sys.stderr
-        self._bar: Any = tqdm(total=len(epochs), unit="epoch", file=file)
+    def __init__(self, epochs: range) -> None:
+        self._bar = screen.new_bar(total=len(epochs), unit="epoch")
         self._first = epochs.start
         self._shown: dict[str, str] = {}
         self._steps, self._drawn = 0, time.monotonic()
@@ -154,15 +131,8 @@ class _Lines:
         if epoch == self._told:
             return
         numbers = "".join(f"{name} {value}, " for name, value in shown.items())
-        try:
-            print(
-                f"epoch {epoch + 1}/{self._stop}: {numbers}{rate} sequences/s",
-                file=sys.stderr,
-                flush=True,
-            )
-        except (OSError, ValueError):  # nobody reads it any more, or it is closed
-            return
-        self._told = epoch
+        if screen.write(f"epoch {epoch + 1}/{self._stop}: {numbers}{rate} sequences/s\n"):
+            self._told = epoch
 
     def close(self, stopped: bool) -> None:
         pass
