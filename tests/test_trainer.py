@@ -504,3 +504,11 @@ def test_trainer_refuses_what_is_not_an_optimizer():
         TypeError, match="optimizer must be a pygru optimizer or the name of one, got int"
     ):
         Trainer(model_of(), optimizer=3)
+
+
+def test_names_of_training_can_be_read_from_its_package():
+    assert pygru.train.Trainer is pygru.Trainer
+    assert pygru.train.OptunaPruning is pygru.OptunaPruning
+    for name in ("GRU", "nothing", "load"):
+        with pytest.raises(AttributeError, match=f"'pygru.train' has no attribute '{name}'"):
+            getattr(pygru.train, name)

@@ -155,6 +155,8 @@ class TrainerBase(NamedArguments):
     ) -> Floats | list[Floats]:
         """Return the model's output for all samples, without dropout.
 
+        :func:`pygru.predict` does the same for data larger than memory.
+
         Parameters
         ----------
         X, lengths, mask, reset, batch_size
