@@ -1,4 +1,4 @@
-"""For all tests: --of-each, one thread for BLAS, and less for the garbage collector to do.
+"""For all tests: --of-each, one thread for BLAS, Ctrl-C, and less garbage to collect.
 
     pytest --of-each 5
 
@@ -11,6 +11,7 @@ of their cases is a subject of its own, such as an example of the documentation.
 
 import gc
 import os
+import signal
 from collections import Counter
 
 import pytest
@@ -19,6 +20,11 @@ import pytest
 # in tests are small, and its threads would compete for the processors, most of all where
 # several processes run tests. A test that needs its threads sets their number.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+# A shell ignores SIGINT for jobs in the background, and so would every process of a test. With
+# a handler here, the processes that tests start do what SIGINT does to a program of a user.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser):
