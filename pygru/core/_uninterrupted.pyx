@@ -7,8 +7,8 @@ Python function can therefore end by KeyboardInterrupt before its first line, an
 have restored stays as it is. The functions here are compiled, so no handler runs inside them
 unless a function that they call looks for signals itself.
 
-The modules ``atomic``, ``threads`` and ``train.ranks`` explain what these functions are for;
-they also check the arguments.
+The modules ``atomic``, ``threads``, ``nn.undo`` and ``train.ranks`` explain what these functions
+are for; they also check the arguments.
 """
 
 cimport cython
@@ -39,6 +39,34 @@ def apply(tuple actions):
                     first = error
     if first is not None:
         raise first
+
+
+cdef class Undone:
+    """A context that applies ``actions``, the last one first, if its block fails.
+
+    ``entered`` is what ``with ... as`` receives. The list may grow within the block.
+    """
+
+    cdef list actions
+    cdef object entered
+
+    def __init__(self, list actions, entered=None):
+        self.actions = actions
+        self.entered = entered
+
+    def __enter__(self):
+        return self.entered
+
+    def __exit__(self, kind, error, traceback):
+        if kind is not None:
+            apply(tuple(reversed(self.actions)))
+
+
+cdef class Afterwards(Undone):
+    """The same, also if the block does not fail."""
+
+    def __exit__(self, kind, error, traceback):
+        apply(tuple(reversed(self.actions)))
 
 
 cdef class Setting:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pygru.core import threads
 from pygru.forecasting.stack import Origins
 from pygru.forecasting.windows import Windows
 from pygru.train.callbacks import Callback
@@ -79,6 +80,7 @@ def train(
         "data": data.fingerprint(),
     }
     work: Any = trainer  # it takes Data, and WindowData has what it needs of them
-    with trainer._working():
+    n_threads = threads.resolve(trainer.n_threads)
+    with threads.single_threaded_blas(), threads.num_threads(n_threads):
         work._train(data, held_out, settings, None, callbacks, range(epochs))
     return trainer.history

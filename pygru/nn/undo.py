@@ -2,18 +2,21 @@
 
 A model of several parts calls one after the other. If a later part refuses its input or finds
 no memory, the earlier ones have already drawn numbers or added gradients. The context managers
-here remember both and put them back, so that a failed call changes nothing.
+here remember both and put them back, so that a failed call changes nothing. They are compiled:
+a generator with ``contextlib`` that Ctrl-C has ended before its block began would be closed
+later, when the frames of the exception are gone, and put back what an outer block has restored.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
 
-from pygru.core.atomic import Action, assignment, commit, generator_state
+from pygru.core._uninterrupted import Undone
+from pygru.core.atomic import Action, assignment
 from pygru.typing import Floats
 
 
@@ -30,19 +33,15 @@ class Undoable:
         return [assignment(gradients, gradients.copy()) for _, gradients in self.flat_pairs]
 
 
-@contextmanager
-def draws_undone(generators: Iterable[np.random.Generator], *more: Action) -> Iterator[None]:
+def draws_undone(generators: Iterable[np.random.Generator], *more: Action) -> Undone:
     """Restore the generators, and apply the actions ``more``, if the ``with`` block fails."""
-    before = [(generator, dict(generator.bit_generator.state)) for generator in generators]
-    try:
-        yield
-    except BaseException:
-        commit([*more, *(generator_state(generator, state) for generator, state in before)])
-        raise
+    states = [
+        (setattr, bits, "state", bits.state) for bits in (g.bit_generator for g in generators)
+    ]
+    return Undone([*states, *more])
 
 
-@contextmanager
-def reseeding_undone(parts: Iterable[Any]) -> Iterator[None]:
+def reseeding_undone(parts: Iterable[Any]) -> Undone:
     """Give the parts their weights and generators back if the ``with`` block fails.
 
     A part that is reseeded gets another generator, so the old one is as it was.
@@ -56,15 +55,10 @@ def reseeding_undone(parts: Iterable[Any]) -> Iterator[None]:
         name = "_generator" if hasattr(part, "_generator") else "generator"
         if hasattr(part, name):
             before.append((object.__setattr__, part, name, getattr(part, name)))
-    try:
-        yield
-    except BaseException:
-        commit(reversed(before))  # of a part that occurs twice the first copy wins
-        raise
+    return Undone(before)  # of a part that occurs twice the first copy wins
 
 
-@contextmanager
-def gradients_undone() -> Iterator[Callable[[Undoable, Any], None]]:
+def gradients_undone() -> AbstractContextManager[Callable[[Undoable, Any], None]]:
     """Put gradients back if what happens inside the ``with`` block fails.
 
     The block receives a function that it must call with every part and its tape, just before
@@ -90,8 +84,4 @@ def gradients_undone() -> Iterator[Callable[[Undoable, Any], None]]:
     def about_to_change(part: Undoable, tape: Any) -> None:
         undo.extend(part.gradients_before(tape))
 
-    try:
-        yield about_to_change
-    except BaseException:
-        commit(reversed(undo))  # of a part that occurs twice the first copy wins
-        raise
+    return Undone(undo, about_to_change)  # of a part that occurs twice the first copy wins

@@ -17,14 +17,14 @@ import hashlib
 import pickle
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pygru.core import _uninterrupted, _weights
-from pygru.core.atomic import commit
+from pygru.core.atomic import Action
 from pygru.core.validation import type_name
 from pygru.errors import RankError
 from pygru.train.batches import BatchStream
@@ -96,10 +96,11 @@ class Alone:
         """A block that ends on all ranks if it ends by an exception on one of them."""
         return nullcontext()
 
-    @contextmanager
-    def own_noise(self, generators: Sequence[np.random.Generator]) -> Iterator[None]:
+    def own_noise(
+        self, generators: Sequence[np.random.Generator]
+    ) -> AbstractContextManager[None]:
         """A block in which each rank draws other numbers, and after which all agree again."""
-        yield
+        return nullcontext()
 
     def gather(self, value: Value, topic: str) -> list[Value]:
         """Return the values of all ranks, in their order.
@@ -271,14 +272,15 @@ class Ranks(Alone):
         """Return the states of this rank."""
         return None if states is None else states[self.rank]
 
-    @contextmanager
-    def own_noise(self, generators: Sequence[np.random.Generator]) -> Iterator[None]:
+    def own_noise(
+        self, generators: Sequence[np.random.Generator]
+    ) -> AbstractContextManager[None]:
         """A block in which each rank draws other numbers, and after which all agree again.
 
         The numbers follow from one that all ranks draw, and from the rank. So a checkpoint
         needs one state for each generator and not one for each rank.
         """
-        restoring = []
+        restoring: list[Action] = []
         # Layers may share a generator, which must not draw from a state of this rank's own.
         distinct = {id(each.bit_generator): each for each in generators}.values()
         for generator in distinct:
@@ -286,10 +288,7 @@ class Ranks(Alone):
             seed = int(generator.integers(2**64, dtype=np.uint64))
             restoring.append((setattr, bits, "state", bits.state))
             bits.state = type(bits)(np.random.SeedSequence([seed, self.rank])).state
-        try:
-            yield
-        finally:
-            commit(restoring)
+        return _uninterrupted.Afterwards(restoring)
 
     def average(self, part: Part, steps: int, pairs: Sequence[tuple[Any, Any]]) -> Part:
         """Replace the gradients by those of the whole batch; return what all have done.

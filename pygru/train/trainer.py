@@ -341,7 +341,11 @@ class Trainer(TrainerBase):
         model predicts every step, and batches of targets that the loss ignores.
         """
         # Whatever is wrong on one rank, such as an argument, has to end all of them.
-        with self._team.together(), self._working():
+        with (
+            self._team.together(),
+            threads.single_threaded_blas(),
+            threads.num_threads(threads.resolve(self.n_threads)),
+        ):
             first_epoch = check_count("initial_epoch", initial_epoch, 0)
             last_epoch = check_count("epochs", epochs, 0)
             shuffle = check_bool("shuffle", shuffle)
@@ -381,7 +385,7 @@ class Trainer(TrainerBase):
         callbacks: list[Callback],
         epochs: range,
     ) -> None:
-        """Train on data that have been read, within :meth:`_working` and ``together``."""
+        """Train on data that have been read; within ``together``, and with one BLAS thread."""
         state, team = self._state, self._team
         check_trainable(state)
         settings = settings | {"ranks": team.size}

@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, overload
 
 from numpy.typing import ArrayLike, NDArray
@@ -48,13 +47,6 @@ class TrainerBase(NamedArguments):
     def model(self) -> Any:
         """The model that is trained."""
         return self._state.model
-
-    @contextlib.contextmanager
-    def _working(self) -> Iterator[None]:
-        """A block in which the kernels have the threads of this trainer, and BLAS one."""
-        n_threads = threads.resolve(self.n_threads)
-        with threads.single_threaded_blas(), threads.num_threads(n_threads):
-            yield
 
     def _reader(self, bptt_steps: int | None = None, share: Share = WHOLE) -> Reader:
         classes = self._state.classes
@@ -126,7 +118,8 @@ class TrainerBase(NamedArguments):
         """
         return_dict = check_bool("return_dict", return_dict)
         batch_size = check_int("batch_size", batch_size, 1)
-        with self._working():
+        n_threads = threads.resolve(self.n_threads)
+        with threads.single_threaded_blas(), threads.num_threads(n_threads):
             data: Data | BatchStream
             if gives_batches(X, y):
                 data = self._reader().stream(
@@ -168,7 +161,8 @@ class TrainerBase(NamedArguments):
             One row per sample; a list if the outputs differ in length.
         """
         batch_size = check_int("batch_size", batch_size, 1)
-        with self._working():
+        n_threads = threads.resolve(self.n_threads)
+        with threads.single_threaded_blas(), threads.num_threads(n_threads):
             data = Reader(self.model, None).read(X, None, lengths, None, mask, reset)
             return outputs_of(self.model, data, batch_size)
 
@@ -220,7 +214,8 @@ class TrainerBase(NamedArguments):
                 f"{describe_function(self.loss)}"
             )
         batch_size = check_int("batch_size", batch_size, 1)
-        with self._working():
+        n_threads = threads.resolve(self.n_threads)
+        with threads.single_threaded_blas(), threads.num_threads(n_threads):
             data = Reader(self.model, None).read(X, None, lengths, None, mask, reset)
             classes = self._state.classes
             return outputs_of(
