@@ -7,8 +7,8 @@ Python function can therefore end by KeyboardInterrupt before its first line, an
 have restored stays as it is. The functions here are compiled, so no handler runs inside them
 unless a function that they call looks for signals itself.
 
-The modules ``atomic``, ``threads``, ``nn.undo`` and ``train.ranks`` explain what these functions
-are for; they also check the arguments.
+The modules ``atomic``, ``threads``, ``nn.undo`` and ``train.ranks`` explain what these
+functions are for; they also check the arguments.
 """
 
 cimport cython
