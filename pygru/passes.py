@@ -8,9 +8,7 @@ and the random generator remain as they were.
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +17,7 @@ from numpy.typing import ArrayLike
 from pygru import noise as noises
 from pygru.budget import refuse_huge
 from pygru.core import _core, threads, validation
+from pygru.core._uninterrupted import Undone
 from pygru.core.memory import POOL, allocate
 from pygru.data.padding import pad_sequences
 from pygru.inputs import Inputs
@@ -45,16 +44,10 @@ def initial_state(gru: GRUBase, inputs: Inputs) -> tuple[Floats | None, bool]:
     return h0.reshape(-1), True
 
 
-@contextlib.contextmanager
-def drawing(gru: GRUBase, draws: bool) -> Iterator[None]:
+def drawing(gru: GRUBase, draws: bool) -> Undone:
     """A block that restores the random generator if it fails and ``draws`` is true."""
-    before: Any = gru.generator.bit_generator.state if draws else None
-    try:
-        yield
-    except BaseException:
-        if draws:
-            gru.generator.bit_generator.state = before
-        raise
+    bits = gru.generator.bit_generator
+    return Undone([(setattr, bits, "state", bits.state)] if draws else [])
 
 
 # ---- forward -----------------------------------------------------------------------------
