@@ -175,6 +175,8 @@ CASES = {
     "a quota": ({"quota": 3}, [3, "quota", 3]),
     "nonsense": ({"MPI_LOCALNRANKS": "many"}, [16, "affinity", 16]),
 }
+if threads._core.openmp_version():  # OpenMP itself writes a message about such a value
+    del CASES["OpenMP's variable is no number"]
 QUICK = ("not bound", "bound to its share", "OpenMP's variable")
 
 
@@ -183,8 +185,6 @@ QUICK = ("not bound", "bound to its share", "OpenMP's variable")
 )
 def test_ranks_share_the_cpus_of_a_node(tmp_path, case):
     given, expected = CASES[case]
-    if case == "OpenMP's variable is no number" and threads._core.openmp_version():
-        pytest.skip("OpenMP itself writes a message")
     assert threads_of(tmp_path, **given) == expected
 
 
