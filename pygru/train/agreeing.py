@@ -86,7 +86,7 @@ def refuse_other_trainers(team: Alone, trainer: Trainer, plan: Mapping[str, Any]
             first["validation ends"] != other["validation ends"]
         ):
             place = OTHER_DATA.format(rank=rank, which="validation data")
-        team.fail(ValueError(f"all ranks need the same trainer and arguments: {place}"))
+        raise ValueError(f"all ranks need the same trainer and arguments: {place}")
 
 
 def _description_of(model: Any) -> dict[str, Any] | None:

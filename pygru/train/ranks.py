@@ -147,10 +147,6 @@ class Alone:
     def check_weights(self, steps: int, pairs: Sequence[tuple[Any, Any]]) -> None:
         """Raise RuntimeError on all ranks if their weights differ."""
 
-    def fail(self, error: BaseException) -> NoReturn:
-        """Raise an error that all ranks raise here."""
-        raise error
-
     def fail_of_first(self, error: Exception, *, is_reason: bool) -> NoReturn:
         """Raise on all ranks the error of the first one that is the reason for it."""
         raise error
@@ -218,20 +214,16 @@ class Ranks(Alone):
             failed = kinds.index(FAILED)
             is_interrupt, text = pickle.loads(texts[failed])
             if is_interrupt:
-                self.fail(KeyboardInterrupt(f"rank {failed} was interrupted"))
-            self.fail(RankError(f"rank {failed} has stopped: {text}"))
+                raise KeyboardInterrupt(f"rank {failed} was interrupted")
+            raise RankError(f"rank {failed} has stopped: {text}")
         if any(other != kind for other in kinds):
             what = {STEP: "makes a step", LEAVE: "has ended", TALK: "is between two steps"}
             listed = [f"rank {rank} {what[int(each)]}" for rank, each in enumerate(kinds[:8])]
-            self.fail(RuntimeError(f"ranks diverged: {', '.join(listed)}"))
+            raise RuntimeError(f"ranks diverged: {', '.join(listed)}")
 
     def _column(self, name: str) -> list[float]:
         column: list[float] = self.table[:, COLUMNS.index(name)].tolist()
         return column
-
-    def fail(self, error: BaseException) -> NoReturn:
-        """Raise an error that all ranks raise here."""
-        raise error
 
     def gather(self, value: Value, topic: str) -> list[Value]:
         """Return the values of all ranks, in their order; see :meth:`Alone.gather`."""
@@ -239,11 +231,9 @@ class Ranks(Alone):
         said = [pickle.loads(text) for text in texts]
         for rank, (other, _) in enumerate(said):
             if other != said[0][0]:
-                self.fail(
-                    RuntimeError(
-                        "ranks diverged: all ranks need the same program, data and arguments; "
-                        f"rank 0 has come to {said[0][0]}, rank {rank} to {other}"
-                    )
+                raise RuntimeError(
+                    "ranks diverged: all ranks need the same program, data and arguments; "
+                    f"rank 0 has come to {said[0][0]}, rank {rank} to {other}"
                 )
         return [each for _, each in said]
 
@@ -319,7 +309,7 @@ class Ranks(Alone):
         for name in ("steps", "weights_high", "weights_low"):
             column = self._column(name)
             if column != [column[0]] * self.size:
-                self.fail(self._divergence(name, column, steps))
+                raise self._divergence(name, column, steps)
         self._buffers.store(pairs)
         weights, losses = self._column("weight"), self._column("loss")
         weight = sum(weights)
@@ -342,7 +332,7 @@ class Ranks(Alone):
         own = _fingerprint([values for values, _ in pairs])
         found = self.gather(own, "the weights")
         if found != found[:1] * self.size:
-            self.fail(self._divergence("weights", found, steps))
+            raise self._divergence("weights", found, steps)
 
     def _divergence(self, name: str, column: Sequence[float], steps: int) -> RuntimeError:
         """The error for ranks that do not agree."""
@@ -362,7 +352,7 @@ class Ranks(Alone):
         """Raise on all ranks the error of the first one that is the reason for it."""
         errors = self.gather((is_reason, type(error), str(error)), "a loss that is not finite")
         _, kind, text = next((each for each in errors if each[0]), errors[0])
-        self.fail(kind(text))
+        raise kind(text)
 
 
 class _Buffers:
@@ -394,11 +384,6 @@ class _Buffers:
             functools.partial(np.multiply, dtype=np.float64),
             np.add,
         )
-
-    @property
-    def nbytes(self) -> int:
-        """The bytes of a gradient."""
-        return self._whole.nbytes
 
     def fit(self, pairs: Sequence[tuple[Any, Any]]) -> bool:
         """Whether the buffers are for such gradients."""
