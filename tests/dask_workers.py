@@ -1,4 +1,4 @@
-"""What the tests of Dask send to worker processes, which import it from this file."""
+"""Worker processes for the tests of Dask, and what is sent to them, imported from this file."""
 
 import os
 import signal
@@ -9,6 +9,15 @@ import numpy as np
 import pygru
 
 MARK = 1e3  # a value in the sequences at which a worker dies
+
+
+def two_workers():
+    """A cluster of two processes of one thread; the page of its scheduler gets a free port."""
+    from dask.distributed import LocalCluster
+
+    return LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
+    )
 
 
 class DiesOnce:

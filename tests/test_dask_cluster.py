@@ -15,8 +15,8 @@ pytest.importorskip("sklearn", minversion="1.6")
 import dask
 import dask.array as da
 import dask.bag
-from dask.distributed import Client, LocalCluster
-from dask_workers import MARK, CountsCopies, DiesOnce, predict_part, threads
+from dask.distributed import Client
+from dask_workers import MARK, CountsCopies, DiesOnce, predict_part, threads, two_workers
 from patience import PATIENCE
 from sequence_estimators import regressor
 
@@ -34,9 +34,7 @@ X = np.random.default_rng(0).standard_normal((N, T, F))
 
 @pytest.fixture(scope="module")
 def cluster():
-    with LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
-    ) as cluster:
+    with two_workers() as cluster:
         yield cluster
 
 

@@ -12,8 +12,8 @@ import pytest
 pytest.importorskip("distributed")
 pytest.importorskip("sklearn", minversion="1.6")
 import joblib
-from dask.distributed import Client, LocalCluster
-from dask_workers import KillsItsProcessOnce
+from dask.distributed import Client
+from dask_workers import KillsItsProcessOnce, two_workers
 from patience import PATIENCE
 from sequence_estimators import LABELS, RAGGED, X3, classifier
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
@@ -31,9 +31,7 @@ GRID = {"hidden_layer_sizes": [(4,), (6, 4)], "pooling": ["last", "mean"]}
 
 @pytest.fixture(scope="module")
 def cluster():
-    with LocalCluster(
-        n_workers=2, threads_per_worker=1, processes=True, dashboard_address=":0"
-    ) as cluster:
+    with two_workers() as cluster:
         yield cluster
 
 
