@@ -420,3 +420,10 @@ class GRUSequences(GRUBase):
     def run_backward(self, tape: Any, d_y: Any) -> Any:
         """Return the gradient of x, in the form for Sequential and Trainer."""
         return self.backward(tape, d_y)[0]
+
+    def accumulate(self, tape: Any, d_y: Any) -> None:
+        """Add to the gradients, in the form for the trainer: nobody wants that of x."""
+        if isinstance(tape, WholeTape):
+            passes.accumulate(self, tape, d_y)
+        else:
+            self.backward(tape, d_y)

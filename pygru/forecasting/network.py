@@ -213,13 +213,13 @@ class ForecastNetwork(Composite):
         output, _, tape = self._body.run(x, training=training, memory=memory)
         return self._joined(x, output), None, (tape, output.shape)
 
-    def run_backward(self, tape: Any, d_y: Any) -> Floats | None:
-        """Add to the gradients of what is trained; return that of x in the GRU."""
+    def accumulate(self, tape: Any, d_y: Any) -> None:
+        """Add to the gradients of what is trained."""
         of_body, shape = tape
         gradient = np.zeros(shape, np.float32)
         last = gradient[:, -self.shape.horizon :] if self.shape.reads_on else gradient
         last[...] = np.reshape(d_y, last.shape)
-        return self._body.run_backward(of_body, gradient)
+        self._body.accumulate(of_body, gradient)
 
     def _joined(self, x: Any, output: Floats) -> Floats:
         shape = self.shape

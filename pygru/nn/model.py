@@ -283,3 +283,10 @@ class Model(Configured, Undoable):
     def run_backward(self, tape: Any, d_y: Any) -> Floats | None:
         """Add to the gradients of the parameters; return that of x, None for integer x."""
         raise NotImplementedError
+
+    def accumulate(self, tape: Any, d_y: Any) -> None:
+        """Add to the gradients of what is trained, where nobody wants the gradient of x.
+
+        The gradients are those of :meth:`run_backward`, bit for bit.
+        """
+        self.run_backward(tape, d_y)

@@ -454,38 +454,49 @@ class Sequential(Composite):
         TypeError
             If a layer that does not read tokens returns no gradient for the layer before it.
         """
-        return self._backward(tape, d_y, 0)
+        return self._backward(tape, d_y)
 
     def run_backward(self, tape: Any, d_y: Any) -> Floats | None:
+        """Do what :meth:`backward` does."""
+        return self._backward(tape, d_y)
+
+    def accumulate(self, tape: Any, d_y: Any) -> None:
         """Add to the gradients of all layers that are trained.
 
-        Frozen layers at the beginning are left out, and there is no gradient of x then.
+        Frozen layers at the beginning are left out, and no gradient of x is computed.
         """
         trained = (
             index
             for index, layer in enumerate(self.layers)
             if layer.trainable and len(layer.parameters)
         )
-        return self._backward(tape, d_y, next(trained, 0))
+        first = next(trained, len(self.layers))
+        self._backward(tape, d_y, first)
 
-    def _backward(self, tape: list[Any], d_y: Any, first: int) -> Floats | None:
-        """Go back from the last layer to the one with the number ``first``."""
+    def _backward(self, tape: list[Any], d_y: Any, last: int | None = None) -> Floats | None:
+        """Go back from the last layer to the first one, and return the gradient of x.
+
+        If a number ``last`` is given, the way ends at that layer, whose x has no gradient.
+        """
         with gradients_undone() as about_to_change:
-            pairs = list(enumerate(zip(self.layers, tape, strict=True)))[first:]
+            pairs = list(enumerate(zip(self.layers, tape, strict=True)))[last:]
             for index, (layer, kept) in reversed(pairs):
                 about_to_change(layer, kept)
                 try:
+                    if index == last:
+                        layer.accumulate(kept, d_y)
+                        return None
                     d_y = layer.run_backward(kept, d_y)
                 except Exception as error:
                     name_in(error, index, layer)
                     raise
                 # A GRU would take None for a gradient of zero, and would not be trained.
-                if d_y is None and index > first and layer.reads != "tokens":
+                if d_y is None and index and layer.reads != "tokens":
                     raise TypeError(
                         f"layers[{index}], a {type(layer).__name__}, must return the gradient "
                         "of its input from backward(), got None"
                     )
-        d_x: Floats | None = None if first else d_y
+        d_x: Floats | None = d_y
         mask = getattr(tape, "mask", None)
         if d_x is not None and mask is not None:
             d_x = without_left_out(d_x, mask)

@@ -379,7 +379,7 @@ class TrainingLoop:
         if weight and not math.isfinite(value):
             return Trained(part, states)
         if weight:
-            model.run_backward(tape, gradient)
+            model.accumulate(tape, gradient)
         rows = None
         if self.measure.collector is not None:  # also if only others' samples count
             rows = self.measure.collector.rows(
