@@ -222,7 +222,8 @@ def go_back(
 ) -> None:
     """Go back through a tape: write d_x (T, B, I) and d_h0, flat, and add to ``grads``.
 
-    ``d_x`` is None if nobody wants it. ``d_y`` (T, B, D*H) and ``d_h_n``, flat, are the gradients of the results; None for zeros.
+    ``d_x`` is None if nobody wants it. ``d_y`` (T, B, D*H) and ``d_h_n``, flat, are the
+    gradients of the results; None for zeros.
     """
     gru._runner.backward(
         tape.plan,

@@ -2,9 +2,9 @@
 
 :class:`Sequential`, :class:`Trainer` and the model files use a GRU, a layer of pygru or of the
 user, a Sequential and a Seq2Seq only through the attributes and methods of :class:`Model`. They
-ask what a model reads and returns, and run it with ``infer``, ``run`` and ``run_backward``. The
-public methods of a class may differ, as those of a GRU do, but the methods of the protocol are
-the same for all.
+ask what a model reads and returns, and run it with ``infer``, ``run``, ``run_backward`` and, to
+train it, ``accumulate``. The public methods of a class may differ, as those of a GRU do, but
+the methods of the protocol are the same for all.
 """
 
 from __future__ import annotations
