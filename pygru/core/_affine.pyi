@@ -90,4 +90,16 @@ class AffineMap:
         y: Floats,
         workspace: NDArray[np.uint8],
     ) -> None: ...
+    def backward_workspace(self, n_threads: int) -> int: ...
+    def backward(
+        self,
+        n_threads: int,
+        on_main_thread: bool,
+        *,
+        x: Floats,
+        d_y: Floats,
+        d_x: Floats | None,
+        grads: Floats,
+        workspace: NDArray[np.uint8],
+    ) -> None: ...
     def at_once(self, x: object) -> Floats | None: ...

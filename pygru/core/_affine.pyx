@@ -236,6 +236,45 @@ cdef class AffineMap:
             status = CORE.affine(&args)
         interrupt.finish(status)
 
+    def backward_workspace(self, int n_threads):
+        """Bytes of workspace of ``backward``."""
+        cdef pygru_affine_sizes sizes
+        check(CORE.affine_sizes_of(self.packing.precision, self.packing.inputs,
+                                   self.packing.outputs, n_threads, &sizes))
+        return sizes.backward_workspace
+
+    def backward(self, int n_threads, bint on_main_thread, *, x, d_y, d_x, grads, workspace):
+        """Fill d_x (rows, inputs), which may be None, and add to the flat ``grads``.
+
+        Both x and d_y (rows, outputs) are dense. ``grads`` are like the parameters of the
+        layer; they do not change if the call fails.
+        """
+        cdef Borrowed borrowed = Borrowed()
+        cdef Interrupt interrupt = Interrupt(self.packing.kernels, n_threads, on_main_thread)
+        cdef AffinePacking p = self.packing
+        cdef const char *format = p.format()
+        cdef int64_t count = len(self.owner.array)
+        cdef pygru_affine_args args
+        cdef const void *parameters = borrowed.dense(self.owner.array, count, format, False)
+        cdef void *gradients = borrowed.dense(grads, count, format, True)
+        cdef Py_buffer *view = borrowed.add(workspace, 1, b"B", True)
+        cdef int status
+        memset(&args, 0, cython.sizeof(args))
+        args.precision = p.precision
+        args.kernels = p.kernels.kernels
+        args.rows, args.inputs, args.outputs = len(x), p.inputs, p.outputs
+        args.weight = p.at(parameters, p.weight)
+        args.x = borrowed.matrix(x, args.rows, p.inputs, format, False)
+        args.d_y = borrowed.matrix(d_y, args.rows, p.outputs, format, False)
+        args.d_x = borrowed.matrix(d_x, args.rows, p.inputs, format, True)
+        args.d_weight = <void *>p.at(gradients, p.weight)
+        args.d_bias = <void *>p.bias_in(gradients)
+        args.workspace, args.workspace_bytes = view.buf, view.len
+        args.team = &interrupt.team
+        with nogil:
+            status = CORE.affine_backward(&args)
+        interrupt.finish(status)
+
     def at_once(self, x):
         """Return the map of x (..., inputs) if that takes few microseconds, otherwise None.
 

@@ -2,7 +2,15 @@
 """Kernels on flat arrays: activations, optimisers, cross-entropy, the norm of gradients."""
 
 cimport cython
-from libc.stdint cimport int32_t, int64_t
+from cpython.buffer cimport (
+    PyBUF_C_CONTIGUOUS,
+    PyBUF_FORMAT,
+    PyBUF_STRIDES,
+    PyBuffer_Release,
+    PyObject_GetBuffer,
+)
+from libc.stdint cimport int32_t, int64_t, uintptr_t
+from libc.string cimport strcmp
 
 from pygru.core._buffers cimport Borrowed
 from pygru.core._core cimport Core, Kernels, check, core, precision_of, traits_of
@@ -20,6 +28,40 @@ cdef const Core *CORE = core()
 
 cdef enum:
     MOST_SETTINGS = 16
+
+
+def place_of(array):
+    """Where the memory of an array begins: it tells arrays that share all of it."""
+    cdef Py_buffer view
+    PyObject_GetBuffer(array, &view, PyBUF_STRIDES)
+    place = <uintptr_t>view.buf
+    PyBuffer_Release(&view)
+    return place
+
+
+def fit_together(tuple arrays):
+    """Whether the core can walk these flat arrays side by side, as they are.
+
+    They must be dense and aligned, and all of one size and one precision. Arrays that are not
+    aligned have another format.
+    """
+    cdef Py_buffer view
+    cdef Py_ssize_t size = -1
+    cdef const char *format = NULL
+    cdef bint fits = True
+    for array in arrays:
+        try:
+            PyObject_GetBuffer(array, &view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
+        except (BufferError, ValueError):
+            return False
+        if format == NULL:
+            size = view.len
+            format = b"f" if strcmp(view.format, b"f") == 0 else b"d"
+        fits = view.ndim == 1 and view.len == size and strcmp(view.format, format) == 0
+        PyBuffer_Release(&view)
+        if not fits:
+            return False
+    return True
 
 
 def activate(str name, Kernels kernels not None, values, out):
@@ -140,15 +182,22 @@ def cross_entropy(Kernels kernels not None, logits, target, share, weights, doub
     return loss
 
 
-def sum_of_squares(Kernels kernels not None, values):
-    """The sum of the squares of a flat array, in float64."""
-    cdef Borrowed borrowed = Borrowed()
-    cdef int64_t n = len(values)
-    cdef int32_t precision = precision_of(values)
-    cdef const void *x = borrowed.dense(values, n, traits_of(precision).format, False)
+def sum_of_squares(Kernels kernels not None, list arrays not None):
+    """The sum of the squares of all elements of flat arrays, in float64."""
+    cdef Borrowed borrowed
+    cdef int64_t n
+    cdef int32_t precision
+    cdef const void *x
     cdef double total = 0
+    cdef double sum_of_one
     cdef int status
-    with nogil:
-        status = CORE.sum_of_squares(precision, kernels.kernels, n, x, &total)
-    check(status)
+    for values in arrays:
+        borrowed = Borrowed()
+        n = len(values)
+        precision = precision_of(values)
+        x = borrowed.dense(values, n, traits_of(precision).format, False)
+        with nogil:
+            status = CORE.sum_of_squares(precision, kernels.kernels, n, x, &sum_of_one)
+        check(status)
+        total += sum_of_one
     return total

@@ -80,6 +80,29 @@ def apply(kept: AffineMap, x: Floats) -> Floats:
     return y
 
 
+def apply_backward(
+    kept: AffineMap, x: Floats, d_y: Floats, d_x: Floats | None, grads: Floats
+) -> None:
+    """Fill the gradient of x, and add those of the parameters.
+
+    Parameters
+    ----------
+    kept : AffineMap
+        Made by :func:`affine_map`.
+    x, d_y : ndarray of shape (rows, inputs) and (rows, outputs)
+        As in :func:`affine_backward`, whose bits this gives.
+    d_x : ndarray of shape (rows, inputs) or None
+        Dense; None if it is not wanted.
+    grads : ndarray
+        The flat gradients of the layer. They change only when the call succeeds.
+    """
+    rows, inputs, outputs = len(x), kept.inputs, kept.outputs
+    used = _threads(max(rows, outputs), inputs, 2 * rows * inputs * outputs, None)
+    workspace = _workspace(kept.backward_workspace(used))
+    on_main = threads.on_main_thread()
+    kept.backward(used, on_main, x=x, d_y=d_y, d_x=d_x, grads=grads, workspace=workspace)
+
+
 def affine(
     x: Floats,
     weight: Floats,

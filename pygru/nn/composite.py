@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from pygru.core import validation
+from pygru.core._training import place_of
 from pygru.core.fixed import FixedAttributes
 from pygru.core.parameters import load_into
 from pygru.nn.model import Model
@@ -71,8 +72,8 @@ def _each_once(
     found: dict[tuple[int, int], Entry] = {}
     for (values, _), entry in entries:
         # Arrays without elements share nothing, whatever their addresses are.
-        address = values.__array_interface__["data"][0] if values.size else -len(found) - 1
-        found.setdefault((address, values.size), entry)
+        place = place_of(values) if values.size else -len(found) - 1
+        found.setdefault((place, values.size), entry)
     return list(found.values())
 
 

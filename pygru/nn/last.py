@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,9 +17,13 @@ from pygru.nn.stream_parts import Step
 from pygru.typing import Booleans, Floats, Integers
 
 
+#: Sequences, the step that is taken of each, and features.
+Place: TypeAlias = tuple[Integers | slice, Any, slice]
+
+
 class _LastTape(NamedTuple):
     shape: tuple[int, int, int]  # of x
-    places: list[tuple[Integers, Any, slice]]  # see Last._places
+    places: list[Place]  # see Last._places
     both: Floats  # (B, F) what was taken, before the directions are merged
 
 
@@ -108,7 +112,10 @@ class Last(Layer):
             )
         B, T, F = array.shape
         both = np.zeros((B, F), array.dtype)
-        places = self._places(ragged.counted_of(lengths, mask, B, T), F)
+        if lengths is None and mask is None:
+            places = self._whole_places(T, F)
+        else:
+            places = self._places(ragged.counted_of(lengths, mask, B, T), F)
         for rows, steps, columns in places:
             both[rows, columns] = array[rows, steps, columns]
         tape = _LastTape((B, T, F), places, both)
@@ -135,7 +142,17 @@ class Last(Layer):
             d_x[rows, steps, columns] = d_both[rows, columns]
         return d_x
 
-    def _places(self, counted: Booleans, features: int) -> list[tuple[Integers, Any, slice]]:
+    def _whole_places(self, steps: int, features: int) -> list[Place]:
+        """Where the output comes from if every step counts; see :meth:`_places`."""
+        everyone, half = slice(None), features // 2 if self.bidirectional else features
+        if not steps:
+            return []
+        if self.reverse:
+            return [(everyone, 0, slice(features))]
+        last: Place = (everyone, steps - 1, slice(half))
+        return [last, (everyone, 0, slice(half, features))] if self.bidirectional else [last]
+
+    def _places(self, counted: Booleans, features: int) -> list[Place]:
         """Where the output comes from: sequences, the step that is taken of each, features.
 
         Sequences without steps are left out, because their x has no step to read.

@@ -15,8 +15,8 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from pygru.core import validation
 from pygru.core._affine import AffineMap
-from pygru.core.affine import affine_backward, affine_map, apply
-from pygru.core.atomic import assignment, commit
+from pygru.core.affine import affine_map, apply, apply_backward
+from pygru.core.memory import allocate
 from pygru.nn import ragged
 from pygru.nn.checks import gradient_like
 from pygru.nn.layer import Layer
@@ -154,16 +154,28 @@ class Linear(Layer):
 
     def backward(self, tape: _LinearTape, d_y: ArrayLike) -> Floats:
         """Return d_x = d_y W and add to the gradients."""
+        d_rows = allocate(tape.x.shape, self.dtype, "the gradient of x")
+        # All memory is found before the gradients change; here only the shape matters.
+        d_x = ragged.put(d_rows, tape.steps, tape.shape)
+        self._add_gradients(tape, d_y, d_rows)
+        if tape.steps is not None:
+            self._flat(d_x)[tape.steps] = d_rows
+        return d_x
+
+    def accumulate(self, tape: _LinearTape, d_y: ArrayLike) -> None:
+        """Add to the gradients, where nobody wants that of x."""
+        self._add_gradients(tape, d_y, None)
+
+    def _add_gradients(
+        self, tape: _LinearTape, d_y: ArrayLike, d_rows: Floats | None
+    ) -> None:
+        """Add to the gradients, and fill that of the rows of x, if it is wanted."""
         shape = (*tape.shape[:-1], self.out_features)
         rows = ragged.take(gradient_like("d_y", d_y, shape, self.dtype), tape.steps)
-        new = {name: gradient.copy() for name, gradient in self.grads.items()}
-        d_x = affine_backward(
+        apply_backward(
+            self._map,
             self._flat(tape.x),
-            self.parameters["weight"],
             self._flat(np.ascontiguousarray(rows)),
-            new["weight"],
-            new.get("bias"),
+            None if d_rows is None else self._flat(d_rows),
+            self.flat_grads,
         )
-        d_x = ragged.put(d_x.reshape(tape.x.shape), tape.steps, tape.shape)
-        commit([assignment(self.grads[name], values) for name, values in new.items()])
-        return d_x

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from pygru.core import _training, backend, validation
 from pygru.core.memory import allocate
 from pygru.nn import targets
-from pygru.nn.weighting import Mean, as_mask, class_weights, shares
+from pygru.nn.weighting import Mean, as_mask, class_weights, equal_shares, shares
 from pygru.typing import Floats, Integers
 
 #: Value and slope of each element, from prediction and target.
@@ -56,9 +56,12 @@ def _reduce(
         raise ValueError(
             f"target must have the shape of the prediction {p.shape}, got {t.shape}"
         )
-    share, total = shares(p.shape, mask, weights, p.dtype)
-    used = share > 0
-    p, t = np.where(used, p, 0), np.where(used, t, 0)
+    if mask is None and weights is None:
+        share, total = equal_shares(p.size, p.dtype)
+    else:
+        share, total = shares(p.shape, mask, weights, p.dtype)
+        used = share > 0
+        p, t = np.where(used, p, 0), np.where(used, t, 0)
     if rule is not None:
         targets.refuse_first("target", t, rule("target", t, {}, None))
     value, slope = element(p, t)

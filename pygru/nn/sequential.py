@@ -463,41 +463,50 @@ class Sequential(Composite):
     def accumulate(self, tape: Any, d_y: Any) -> None:
         """Add to the gradients of all layers that are trained.
 
-        Frozen layers at the beginning are left out, and no gradient of x is computed.
+        Frozen layers at the beginning are left out, and no gradient of x is computed. A trainer
+        has set all gradients to 0 before, so nothing is put back after an error.
         """
         trained = (
             index
             for index, layer in enumerate(self.layers)
             if layer.trainable and len(layer.parameters)
         )
-        first = next(trained, len(self.layers))
-        self._backward(tape, d_y, first)
+        first = next(trained, None)
+        if first is None:
+            return
+        for index in range(len(self.layers) - 1, first, -1):
+            d_y = self._through(index, tape[index], d_y)
+        try:
+            self.layers[first].accumulate(tape[first], d_y)
+        except Exception as error:
+            name_in(error, first, self.layers[first])
+            raise
 
-    def _backward(self, tape: list[Any], d_y: Any, last: int | None = None) -> Floats | None:
-        """Go back from the last layer to the first one, and return the gradient of x.
-
-        If a number ``last`` is given, the way ends at that layer, whose x has no gradient.
-        """
+    def _backward(self, tape: list[Any], d_y: Any) -> Floats | None:
+        """Go back from the last layer to the first one, and return the gradient of x."""
         with gradients_undone() as about_to_change:
-            pairs = list(enumerate(zip(self.layers, tape, strict=True)))[last:]
-            for index, (layer, kept) in reversed(pairs):
+            pairs = list(zip(self.layers, tape, strict=True))
+            for index, (layer, kept) in reversed(list(enumerate(pairs))):
                 about_to_change(layer, kept)
-                try:
-                    if index == last:
-                        layer.accumulate(kept, d_y)
-                        return None
-                    d_y = layer.run_backward(kept, d_y)
-                except Exception as error:
-                    name_in(error, index, layer)
-                    raise
-                # A GRU would take None for a gradient of zero, and would not be trained.
-                if d_y is None and index and layer.reads != "tokens":
-                    raise TypeError(
-                        f"layers[{index}], a {type(layer).__name__}, must return the gradient "
-                        "of its input from backward(), got None"
-                    )
+                d_y = self._through(index, kept, d_y)
         d_x: Floats | None = d_y
         mask = getattr(tape, "mask", None)
         if d_x is not None and mask is not None:
             d_x = without_left_out(d_x, mask)
+        return d_x
+
+    def _through(self, index: int, kept: Any, d_y: Any) -> Any:
+        """Go back through one layer with its tape, and return the gradient of its input."""
+        layer = self.layers[index]
+        try:
+            d_x = layer.run_backward(kept, d_y)
+        except Exception as error:
+            name_in(error, index, layer)
+            raise
+        # A GRU would take None for a gradient of zero, and would not be trained.
+        if d_x is None and index and layer.reads != "tokens":
+            raise TypeError(
+                f"layers[{index}], a {type(layer).__name__}, must return the gradient of its "
+                "input from backward(), got None"
+            )
         return d_x

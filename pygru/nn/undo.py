@@ -30,7 +30,11 @@ class Undoable:
 
     def gradients_before(self, tape: Any) -> list[Action]:
         """Return actions that undo what the backward pass of ``tape`` adds to the gradients."""
-        return [assignment(gradients, gradients.copy()) for _, gradients in self.flat_pairs]
+        return [
+            assignment(gradients, gradients.copy())
+            for _, gradients in self.flat_pairs
+            if gradients.size
+        ]
 
 
 def draws_undone(generators: Iterable[np.random.Generator], *more: Action) -> Undone:

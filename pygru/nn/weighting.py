@@ -92,6 +92,16 @@ def shares(
     return np.divide(result, total, dtype=DOUBLE).astype(dtype), total
 
 
+def equal_shares(count: int, dtype: np.dtype[Any]) -> tuple[Any, float]:
+    """Return what :func:`shares` does without mask and weights: one number for all elements."""
+    total = float(count)
+    if total == 0:
+        return dtype.type(0), total
+    if float(dtype.type(total)) == total:
+        return dtype.type(1) / dtype.type(total), total
+    return dtype.type(1 / total), total
+
+
 def _spread(name: str, array: Any, shape: tuple[int, ...]) -> Any:
     """Return an array of ``shape`` unchanged; add a last axis of 1 if that is missing."""
     if array.shape == shape:

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from pygru.core import _training, backend, validation
+from pygru.core._training import fit_together
 from pygru.train.optimizer_base import pairs_of, plain_like
 
 
@@ -47,15 +48,13 @@ def clip_grad_norm(model: Any, max_norm: float | None) -> float:
     (10.392, 1.0)
     """
     max_norm = check_norm("max_norm", max_norm)
-    pairs = pairs_of(model)
-    kernels = backend.current().kernels
-    norm = math.sqrt(
-        sum(
-            _training.sum_of_squares(kernels, plain_like("the gradients", gradients, gradients))
-            for _, gradients in pairs
-        )
-    )
+    found = [gradients for _, gradients in pairs_of(model)]
+    plain = [
+        each if fit_together((each,)) else plain_like("the gradients", each, each)
+        for each in found
+    ]
+    norm = math.sqrt(_training.sum_of_squares(backend.current().kernels, plain))
     if max_norm is not None and math.isfinite(norm) and norm > max_norm:
-        for _, gradients in pairs:
+        for gradients in found:
             gradients *= max_norm / norm
     return norm

@@ -473,6 +473,8 @@ def _stacked(name: str, arrays: Samples) -> NDArray[Any]:
 
 def _take(samples: Samples, index: Integers) -> NDArray[Any]:
     """Return the samples of ``index`` as one array, zeros after the end of the shorter ones."""
+    if type(samples) is np.ndarray and samples.flags.c_contiguous:
+        return samples.take(index, axis=0)  # faster than samples[index]
     if not isinstance(samples, list):
         return samples[index]
     # What pygru.pad_sequences checks has been checked.

@@ -322,7 +322,8 @@ class TrainingLoop:
         model, state, team = self.state.model, self.state, self.team
         made = getattr(model, "training_steps", 0)
         trained = self.gradients_of(window, position, turn)
-        whole = team.average(trained.part, state.optimizer.steps, model.flat_pairs)
+        pairs = model.flat_pairs
+        whole = team.average(trained.part, state.optimizer.steps, pairs)
         if whole.has_run and not trained.part.has_run and hasattr(model, "training_steps"):
             model.training_steps = made + 1  # as on the ranks that have run the model
         states = trained.states if whole.is_last else team.states_of_all(trained.states)
@@ -335,7 +336,7 @@ class TrainingLoop:
             commit(assignments(model, last_finite))
             error = self.divergence(whole.loss, position, turn)
             team.fail_of_first(error, is_reason=not math.isfinite(trained.part.loss))
-        for (values, _), kept in zip(model.flat_pairs, last_finite, strict=True):
+        for (values, _), kept in zip(pairs, last_finite, strict=True):
             kept[...] = values
         following = following._replace(
             total=position.total + whole.loss * whole.weight,

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from pygru.core import validation
+from pygru.core import _training, validation
 from pygru.core.atomic import Action, assignment, attributes, commit
 from pygru.core.hints import NamedArguments
 from pygru.train.descriptions import describe_function
@@ -172,18 +172,30 @@ class Optimizer(NamedArguments):
         """
         pairs = pairs_of(model)
         self._take_model(model)
-        states = self._states_for(pairs)
-        if all(_is_plain(values) for values, _ in pairs):
-            self._step(model, pairs, states)
-        else:
-            self._step_on_copies(model, pairs, states)
+        wholes = self._wholes(pairs)
+        if wholes is None:
+            states = self._states_for(pairs)
+            if not all(_is_plain(values) for values, _ in pairs):
+                self._step_on_copies(model, pairs, states)
+                return
+            wholes = [
+                (values, plain_like("the gradients", gradients, values), *row)
+                for (values, gradients), row in zip(pairs, states, strict=True)
+            ]
+        self._step(model, wholes)
 
-    def _step(self, model: Any, pairs: Pairs, states: list[list[Floats]]) -> None:
-        """Make a step in place; the arrays of values and states are dense and native."""
-        wholes = [
-            (values, plain_like("the gradients", gradients, values), *row)
-            for (values, gradients), row in zip(pairs, states, strict=True)
-        ]
+    def _wholes(self, pairs: Pairs) -> list[tuple[Floats, ...]] | None:
+        """Return values, gradients and states of each array, if C can walk them as they are.
+
+        None if there are no states yet, or an array needs a conversion or an error message.
+        """
+        if self._states is None or len(self._states) != len(pairs):
+            return None
+        wholes = [(*pair, *row) for pair, row in zip(pairs, self._states, strict=True)]
+        return wholes if all(map(_training.fit_together, wholes)) else None
+
+    def _step(self, model: Any, wholes: Sequence[tuple[Floats, ...]]) -> None:
+        """Make a step in place; values, gradients and states can be walked by C."""
         parts: list[Part]
         if self.weight_decay == 0:
             parts = [(arrays, 0.0) for arrays in wholes]
@@ -202,7 +214,11 @@ class Optimizer(NamedArguments):
         twin._states = [[state.copy() for state in row] for row in states]
         moved = [np.array(values, values.dtype.newbyteorder("=")) for values, _ in pairs]
         gradients = [gradients for _, gradients in pairs]
-        twin._step(model, list(zip(moved, gradients, strict=True)), twin._states)
+        wholes = [
+            (values, plain_like("the gradients", each, values), *row)
+            for values, each, row in zip(moved, gradients, twin._states, strict=True)
+        ]
+        twin._step(model, wholes)
         written = [
             assignment(values, new.astype(values.dtype, copy=False))
             for (values, _), new in zip(pairs, moved, strict=True)
