@@ -1,43 +1,21 @@
-"""Prints tables, draws the picture, and lists the machine and the versions."""
+"""Prints the machine, one line per row as it is measured, and the means."""
 
-import datetime
-import importlib.metadata
-import platform
-from pathlib import Path
+from benchmarks.results import SGEMM
 
-import pygru
-
-RIVALS = ("torch", "onnxruntime", "openvino", "jax")
-
-
-def machine(threads):
-    """The machine and the versions that the figures depend on, as a dict of strings."""
-    config = pygru.show_config(mode="dicts")
-    versions = {"pygru": config["pygru"], "numpy": config["numpy"], "scipy": config["scipy"]}
-    for name in RIVALS:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    blas = config["blas"]
-    return {
-        "date": datetime.date.today().isoformat(),
-        "cpu": _cpu(),
-        "threads": threads,
-        "engine": f"{config['engine']}, kernels {config['kernels']}",
-        "compiler": config["compiler"],
-        "blas": f"{blas['library']} {blas['version']}, core {blas['core']}",
-        "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
-    }
+HEADS = {
+    "calls": "run() is onnxruntime's; x stream is the time in steps of a stream",
+    "torch": "both modules are called from PyTorch",
+    "trainer": "a cell is B,T,I,H",
+    "quantized": "of the states: the largest and the RMS difference to float32",
+}
 
 
-def _cpu():
-    path = Path("/proc/cpuinfo")
-    if path.exists():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+def print_machine(machine):
+    """Print what the figures depend on."""
+    for key, value in machine.items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{name} {version}" for name, version in value.items())
+        print(f"{key:<12} {value}")
 
 
 def print_limits(bounds):
@@ -52,41 +30,74 @@ def print_limits(bounds):
     return {"peak_gflops": peak, "read_gb_per_s": read}
 
 
-def print_rows(kind, rows, options, results):
-    """Print one line per cell as it is measured, and keep the rows."""
-    print(f"\n{kind}, {options.dtype}, {options.threads} thread(s); microseconds per call")
-    names = None
-    for row in rows:
-        if names is None:
-            names = list(row["seconds"])
-            print("B,T,H".ljust(12) + "".join(name.rjust(14) for name in names), end="")
-            print("  rival/pygru  GFLOP/s  of limit")
-        cell = ",".join(map(str, row["cell"]))
-        times = "".join(f"{row['seconds'][name] * 1e6:14.1f}" for name in names)
-        ratio = "-" if row["ratio"] is None else f"{row['ratio']:.2f}"
-        share = "-" if row["of_limit"] is None else f"{row['of_limit'] * 100:.0f} %"
-        rate = f"{row['operations_per_second'] / 1e9:.1f}"
-        print(f"{cell:<12}{times}{ratio:>13}{rate:>9}{share:>10}", flush=True)
-        results.append(row)
+def print_head(kind, options):
+    """Print the line above the rows of a kind."""
+    note = f"; {HEADS[kind]}" if kind in HEADS else ""
+    clock = "CPU time" if options.threads == 1 else "clock"
+    print(f"\n{kind}, {options.dtype}, {options.threads} thread(s), {clock}{note}")
+    print("microseconds per call; +- is the distance of the quartiles of pygru's samples")
 
 
-def draw(results, machine_info, path):
-    """Bars of best rival / pygru, one per cell."""
-    import matplotlib
+def cell_text(cell):
+    """B,T,H, or B,T,I,H if I is not H."""
+    B, T, I, H = cell
+    return ",".join(map(str, (B, T, H) if I == H else cell))
 
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
 
-    shown = [row for row in results if row["ratio"] is not None]
-    labels = [f"{row['kind']} {','.join(map(str, row['cell']))}" for row in shown]
-    figure, axes = plt.subplots(figsize=(7, 0.3 * len(shown) + 1.4), layout="constrained")
-    bars = axes.barh(labels, [row["ratio"] for row in shown], color="#4878a8")
-    axes.bar_label(bars, [f"{row['ratio']:.1f}" for row in shown], padding=3)
-    axes.axvline(1, color="black", linewidth=0.8)
-    axes.set_xscale("log")
-    axes.margins(x=0.15)
-    axes.invert_yaxis()
-    axes.set_xlabel("time of the fastest rival / time of pygru")
-    threads = machine_info["threads"]
-    axes.set_title(f"{machine_info['cpu']}, {threads} thread(s), {machine_info['date']}")
-    figure.savefig(path, dpi=150)
+def _number(value, form):
+    return "-" if value is None else format(value, form)
+
+
+def columns(row):
+    """The cells of a printed line, by the heads of their columns."""
+    found = {"cell": cell_text(row.cell)}
+    if row.call is not None:
+        found["call"] = row.call
+    found |= {name: f"{s * 1e6:.1f}" for name, s in row.seconds.items() if name != SGEMM}
+    found["+-"] = f"{row.spread[row.best]:.0%}"
+    found["rival/pygru"] = _number(row.ratio, ".2f")
+    if row.kind == "calls":
+        found["run()/pygru"] = _number(row.ratios.get("onnxruntime"), ".2f")
+        found["x stream"] = f"{row.stream_steps:.1f}"
+    if row.operations_per_second is not None:
+        found["GFLOP/s"] = f"{row.operations_per_second / 1e9:.1f}"
+    if row.kind in ("step", "inference", "training"):
+        found["of limit"] = _number(row.of_limit, ".0%")
+        found["of sgemm"] = _number(row.of_sgemm, ".0%")
+    found |= {f"{name}/pytorch": f"{ratio:.2f}" for name, ratio in row.of_variants.items()}
+    for name, difference in row.differences.items():
+        found[f"{name}: differs"] = f"{difference['largest']:.1g}, {difference['rms']:.1g}"
+    return found
+
+
+class Table:
+    """Lines whose columns are those of the first row; later rows may lack some of them."""
+
+    def __init__(self):
+        self.widths = {}
+
+    def print(self, row):
+        """Print one row, below the heads if it is the first."""
+        found = columns(row)
+        if not self.widths:
+            least = {"cell": 13, "call": 32}
+            self.widths = {
+                head: least.get(head, max(len(head), 8) + 2)
+                for head in [*found, *row.failed]  # a rival that failed may do so only here
+            }
+            print("".join(self._padded(head, head) for head in self.widths))
+        print("".join(self._padded(h, found.get(h, "-")) for h in self.widths), flush=True)
+        for name, why in row.failed.items():
+            print(f"    {name} is left out: {why}")
+
+    def _padded(self, head, text):
+        width = self.widths[head]
+        return text.ljust(width) if head in ("cell", "call") else text.rjust(width)
+
+
+def print_means(means):
+    """Print the geometric means of fastest rival / pygru by kind."""
+    if means:
+        print("\ntime of the fastest rival / time of pygru, geometric means:")
+    for kind, found in means.items():
+        print(f"  {kind:<12}{found['mean']:6.2f}   over {found['cells']} rows")

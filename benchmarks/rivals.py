@@ -1,42 +1,19 @@
 """The same GRU layer in pygru and in each rival that is installed.
 
-A runner has a ``name``. From one set of weights (PyTorch's names, variant "pytorch") it builds
-a function of no arguments, which runs the layer over ``x`` (T, B, I) once and returns its
-output. If a rival cannot do something (float64, training), its runner returns None instead of a
+A runner has a ``name``. From a problem it builds a function of no arguments, which runs the
+layer over ``x`` (T, B, I) once and returns its output; from ``h0`` (1, B, H) if that is given.
+If a rival cannot do something (float64, training), its runner returns None instead of a
 function.
 """
 
 import importlib.util
 import os
-from dataclasses import dataclass
 
 import numpy as np
 
 import pygru
-
-
-@dataclass
-class Problem:
-    """One cell of the grid: shapes, dtype, weights and data."""
-
-    B: int
-    T: int
-    H: int
-    dtype: str = "float32"
-    variant: str = "pytorch"
-
-    def __post_init__(self):
-        generator = np.random.default_rng(0)
-        self.I = self.H
-        self.x = generator.standard_normal((self.T, self.B, self.I)).astype(self.dtype)
-        self.d_y = generator.standard_normal((self.T, self.B, self.H)).astype(self.dtype)
-        gru = pygru.GRU(self.I, self.H, variant=self.variant, dtype=self.dtype, seed=0)
-        self.weights = gru.state_dict()
-
-    @property
-    def operations(self):
-        """Multiply-adds of the forward pass, counted as two operations each."""
-        return 6 * self.T * self.B * self.H * (self.I + self.H)
+from benchmarks.problem import onnx_model
+from benchmarks.timing import fastest
 
 
 class Pygru:
@@ -45,17 +22,12 @@ class Pygru:
     def __init__(self, n_threads):
         pygru.set_num_threads(n_threads)
 
-    def _gru(self, p):
-        gru = pygru.GRU(p.I, p.H, variant=p.variant, dtype=p.dtype)
-        gru.load_state_dict(p.weights)
-        return gru
-
-    def inference(self, p):
-        gru = self._gru(p)
-        return lambda: gru(p.x)[0]
+    def inference(self, p, h0=None):
+        gru = p.gru()
+        return lambda: gru(p.x, h0)[0]
 
     def training(self, p):
-        gru = self._gru(p)
+        gru = p.gru()
 
         def run():
             gru.zero_grad()
@@ -66,7 +38,7 @@ class Pygru:
         return run
 
     def step(self, p):
-        stream = self._gru(p).stream()
+        stream = p.gru().stream()
         x = p.x[0, 0]
         return lambda: stream(x)
 
@@ -80,22 +52,26 @@ class Torch:
         self.torch = torch
         torch.set_num_threads(n_threads)
 
-    def _gru(self, p):
+    def gru(self, p):
         gru = self.torch.nn.GRU(p.I, p.H, dtype=getattr(self.torch, p.dtype))
         gru.load_state_dict({n: self.torch.from_numpy(w) for n, w in p.weights.items()})
         return gru
 
-    def inference(self, p):
-        gru, x = self._gru(p), self.torch.from_numpy(p.x)
+    def inference(self, p, h0=None):
+        return self.run_of(self.gru(p), p, h0)
+
+    def run_of(self, module, p, h0=None):
+        """A function that runs a module in inference."""
+        inputs = [self.torch.from_numpy(array) for array in (p.x, h0) if array is not None]
 
         def run():
             with self.torch.inference_mode():
-                return gru(x)[0].numpy()
+                return module(*inputs)[0].numpy()
 
         return run
 
     def training(self, p):
-        gru, x = self._gru(p), self.torch.from_numpy(p.x).requires_grad_(True)
+        gru, x = self.gru(p), self.torch.from_numpy(p.x).requires_grad_(True)
         d_y = self.torch.from_numpy(p.d_y)
 
         def run():
@@ -108,38 +84,7 @@ class Torch:
         return run
 
     def step(self, p):
-        return self.inference(p)
-
-
-def onnx_model(p):
-    """The layer as an ONNX model: gate order z, r, h and linear_before_reset."""
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-
-    def reordered(array):
-        r, z, n = np.split(array, 3)
-        return np.concatenate([z, r, n])[None]
-
-    biases = [reordered(p.weights[name])[0] for name in ("bias_ih_l0", "bias_hh_l0")]
-    initializers = {
-        "W": reordered(p.weights["weight_ih_l0"]),
-        "R": reordered(p.weights["weight_hh_l0"]),
-        "B": np.concatenate(biases)[None],
-    }
-    node = helper.make_node(
-        "GRU", ["X", "W", "R", "B"], ["Y"], hidden_size=p.H, linear_before_reset=1
-    )
-    graph = helper.make_graph(
-        [node],
-        "gru",
-        [helper.make_tensor_value_info("X", TensorProto.FLOAT, [p.T, p.B, p.I])],
-        [helper.make_tensor_value_info("Y", TensorProto.FLOAT, [p.T, 1, p.B, p.H])],
-        [numpy_helper.from_array(array, name) for name, array in initializers.items()],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)])
-    model.ir_version = 8
-    onnx.checker.check_model(model)
-    return model.SerializeToString()
+        return self.inference(p, p.h0)
 
 
 class OnnxRuntime:
@@ -153,20 +98,39 @@ class OnnxRuntime:
         self.options.intra_op_num_threads = n_threads
         self.options.inter_op_num_threads = 1
 
-    def inference(self, p):
+    def inference(self, p, h0=None):
+        """The faster one of its two ways."""
+        ways = self.ways(p, h0)
+        return fastest(list(ways.values())) if ways else None
+
+    def ways(self, p, h0=None):
+        """Its two ways by name: arrays as arguments, and memory that was bound before."""
         if p.dtype != "float32":
-            return None
+            return {}
         session = self.runtime.InferenceSession(
-            onnx_model(p), self.options, providers=["CPUExecutionProvider"]
+            onnx_model(p, h0 is not None), self.options, providers=["CPUExecutionProvider"]
         )
-        inputs = {"X": p.x}
-        return lambda: session.run(None, inputs)[0][:, 0]
+        feeds = {"X": p.x} if h0 is None else {"X": p.x, "initial_h": h0}
+        y = np.empty((p.T, 1, p.B, p.H), np.float32)
+        binding = session.io_binding()
+        for name, array in feeds.items():
+            binding.bind_cpu_input(name, array)
+        binding.bind_output("Y", "cpu", 0, np.float32, y.shape, y.ctypes.data)
+
+        def run():
+            return session.run(None, feeds)[0][:, 0]
+
+        def run_bound():
+            session.run_with_iobinding(binding)
+            return y[:, 0]
+
+        return {self.name: run, f"{self.name} bound": run_bound}
 
     def training(self, p):
         return None
 
     def step(self, p):
-        return self.inference(p)
+        return self.inference(p, p.h0)
 
 
 class OpenVino:
@@ -178,11 +142,11 @@ class OpenVino:
         self.openvino = openvino
         self.n_threads = n_threads
 
-    def inference(self, p):
+    def inference(self, p, h0=None):
         if p.dtype != "float32":
             return None
         core = self.openvino.Core()
-        model = core.read_model(model=onnx_model(p), weights=b"")
+        model = core.read_model(model=onnx_model(p, h0 is not None), weights=b"")
         options = {
             "INFERENCE_PRECISION_HINT": "f32",
             "INFERENCE_NUM_THREADS": self.n_threads,
@@ -190,8 +154,9 @@ class OpenVino:
             "NUM_STREAMS": 1,
         }
         request = core.compile_model(model, "CPU", options).create_infer_request()
-        tensor = self.openvino.Tensor(p.x, shared_memory=True)
-        request.set_input_tensor(tensor)
+        for name, array in {"X": p.x, "initial_h": h0}.items():
+            if array is not None:
+                request.set_tensor(name, self.openvino.Tensor(array, shared_memory=True))
 
         def run():
             request.infer()
@@ -203,7 +168,7 @@ class OpenVino:
         return None
 
     def step(self, p):
-        return self.inference(p)
+        return self.inference(p, p.h0)
 
 
 class Jax:
@@ -219,43 +184,44 @@ class Jax:
         jax.config.update("jax_enable_x64", True)
         self.jax = jax
 
-    def _layer(self, p):
+    def _layer(self, weights, x, h0=None):
         jax, jnp = self.jax, self.jax.numpy
+        w, u = weights["weight_ih_l0"], weights["weight_hh_l0"]
+        b, c = weights["bias_ih_l0"], weights["bias_hh_l0"]
+        projected = x @ w.T + b
 
-        def layer(weights, x):
-            w, u = weights["weight_ih_l0"], weights["weight_hh_l0"]
-            b, c = weights["bias_ih_l0"], weights["bias_hh_l0"]
-            projected = x @ w.T + b
+        def step(h, gx):
+            gh = h @ u.T + c
+            xr, xz, xn = jnp.split(gx, 3, axis=-1)
+            hr, hz, hn = jnp.split(gh, 3, axis=-1)
+            r, z = jax.nn.sigmoid(xr + hr), jax.nn.sigmoid(xz + hz)
+            n = jnp.tanh(xn + r * hn)
+            h = n + z * (h - n)
+            return h, h
 
-            def step(h, gx):
-                gh = h @ u.T + c
-                xr, xz, xn = jnp.split(gx, 3, axis=-1)
-                hr, hz, hn = jnp.split(gh, 3, axis=-1)
-                r, z = jax.nn.sigmoid(xr + hr), jax.nn.sigmoid(xz + hz)
-                n = jnp.tanh(xn + r * hn)
-                h = n + z * (h - n)
-                return h, h
+        if h0 is None:
+            h0 = jnp.zeros((x.shape[1], u.shape[1]), x.dtype)
+        return jax.lax.scan(step, h0, projected)[1]
 
-            start = jnp.zeros((p.B, p.H), x.dtype)
-            return jax.lax.scan(step, start, projected)[1]
+    def _arrays(self, p, h0):
+        jnp = self.jax.numpy
+        weights = {name: jnp.asarray(w) for name, w in p.weights.items()}
+        arrays = [weights, jnp.asarray(p.x)]
+        return arrays if h0 is None else [*arrays, jnp.asarray(h0[0])]
 
-        return layer
-
-    def inference(self, p):
-        layer = self.jax.jit(self._layer(p))
-        weights = {name: self.jax.numpy.asarray(w) for name, w in p.weights.items()}
-        x = self.jax.numpy.asarray(p.x)
-        return lambda: np.asarray(layer(weights, x).block_until_ready())
+    def inference(self, p, h0=None):
+        layer = self.jax.jit(self._layer)
+        arrays = self._arrays(p, h0)
+        return lambda: np.asarray(layer(*arrays).block_until_ready())
 
     def training(self, p):
         jax = self.jax
-        layer = self._layer(p)
-        weights = {name: jax.numpy.asarray(w) for name, w in p.weights.items()}
-        x, d_y = jax.numpy.asarray(p.x), jax.numpy.asarray(p.d_y)
+        weights, x = self._arrays(p, None)
+        d_y = jax.numpy.asarray(p.d_y)
 
         @jax.jit
         def gradients(weights, x):
-            output, back = jax.vjp(layer, weights, x)
+            output, back = jax.vjp(self._layer, weights, x)
             return output, back(d_y)
 
         def run():
@@ -266,64 +232,20 @@ class Jax:
         return run
 
     def step(self, p):
-        return self.inference(p)
+        return self.inference(p, p.h0)
 
 
-def installed(n_threads, wanted=None):
-    """The runners of pygru and of every rival that is installed, or of those in ``wanted``."""
-    modules = {"torch": Torch, "onnxruntime": OnnxRuntime, "openvino": OpenVino, "jax": Jax}
-    names = [name for name in modules if importlib.util.find_spec(name) is not None]
-    if wanted is not None:
-        names = [name for name in names if name in wanted]
-    return [Pygru(n_threads), *(modules[name](n_threads) for name in names)]
+RIVALS = {"torch": Torch, "onnxruntime": OnnxRuntime, "openvino": OpenVino, "jax": Jax}
+NEEDED = {"onnxruntime": ["onnx"], "openvino": ["onnx"]}  # to make the model they run
 
 
-# ---- a whole training step ---------------------------------------------------------------
-
-TRAINER_STEPS = 20  # of one call
-RATE, CLIP = 1e-3, 1.0
-
-
-def _regression(B, T, I):
-    generator = np.random.default_rng(0)
-    X = generator.standard_normal((TRAINER_STEPS * B, T, I)).astype(np.float32)
-    return X, 0.05 * X.sum(axis=(1, 2))[:, None]
+def missing(name):
+    """The packages that a rival needs and that are not installed."""
+    packages = [name, *NEEDED.get(name, [])]
+    return [package for package in packages if importlib.util.find_spec(package) is None]
 
 
-def pygru_trainer(B, T, I, H, n_threads):
-    """A function that trains one epoch of TRAINER_STEPS steps: GRU, last step, Linear, Adam."""
-    X, y = _regression(B, T, I)
-    gru = pygru.GRU(I, H, batch_first=True, variant="pytorch", seed=0)
-    model = pygru.Sequential(gru, pygru.Last(), pygru.Linear(H, 1, seed=1))
-    optimizer = pygru.Adam(RATE)
-    trainer = pygru.Trainer(
-        model, loss="mse", optimizer=optimizer, clip_norm=CLIP, seed=0, n_threads=n_threads
-    )
-    return lambda: trainer.fit(X, y, epochs=1, batch_size=B, progress=False)
-
-
-def torch_trainer(B, T, I, H, n_threads):
-    """The same in PyTorch, or None if it is not installed."""
-    if importlib.util.find_spec("torch") is None:
-        return None
-    import torch
-
-    torch.set_num_threads(n_threads)
-    X, y = map(torch.from_numpy, _regression(B, T, I))
-    gru, head = torch.nn.GRU(I, H, batch_first=True), torch.nn.Linear(H, 1)
-    parameters = [*gru.parameters(), *head.parameters()]
-    optimizer = torch.optim.Adam(parameters, RATE)
-
-    def epoch():
-        order = torch.randperm(len(X))
-        for first in range(0, len(X), B):
-            index = order[first : first + B]
-            optimizer.zero_grad()
-            output, _ = gru(X[index])
-            loss = torch.nn.functional.mse_loss(head(output[:, -1]), y[index])
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(parameters, CLIP)
-            optimizer.step()
-            loss.item()
-
-    return epoch
+def installed(n_threads, names):
+    """The runners of pygru and of those rivals in ``names`` that are installed."""
+    usable = [name for name in RIVALS if name in names and not missing(name)]
+    return [Pygru(n_threads), *(RIVALS[name](n_threads) for name in usable)]

@@ -1,5 +1,6 @@
 """Times of pygru on this machine, for ``pygru bench``; the timer that ``benchmarks/`` uses."""
 
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
@@ -13,14 +14,16 @@ from pygru.gru import GRU
 
 CELLS = [(1, 100, 64), (8, 100, 128), (32, 100, 128), (64, 100, 256)]  # batch, steps, size
 LEAST_SECONDS = 2e-3  # of one sample: below that, reading the clock takes part of the time
+LEAST_SAMPLES = 3
 
 
-def medians(
+def samples(
     functions: Mapping[str, Callable[[], object]],
     repeats: int = 9,
     clock: Callable[[], float] = time.perf_counter,
-) -> dict[str, float]:
-    """Return the median seconds of one call of each function; the functions take turns.
+    budget: float = math.inf,
+) -> dict[str, list[float]]:
+    """Return samples of the seconds of one call of each function; the functions take turns.
 
     Parameters
     ----------
@@ -28,17 +31,19 @@ def medians(
     repeats : int
         Samples of each.
     clock : callable
-        A function that returns seconds, such as ``time.thread_time`` for CPU time.
+        A function that returns seconds, such as ``time.process_time`` for CPU time.
+    budget : float
+        Seconds after which no further sample is begun, if there are three of each.
 
     Returns
     -------
-    dict of str to float
+    dict of str to list of float
 
     Examples
     --------
-    >>> from pygru.bench import medians
-    >>> 0 < medians({"nothing": lambda: None}, repeats=3)["nothing"] < 1e-3
-    True
+    >>> from pygru.bench import samples
+    >>> len(samples({"nothing": lambda: None}, repeats=5)["nothing"])
+    5
     """
     loops = {}
     for name, function in functions.items():
@@ -46,14 +51,34 @@ def medians(
         begin = clock()
         function()
         loops[name] = 1 + int(LEAST_SECONDS / max(clock() - begin, 1e-9))
-    samples: dict[str, list[float]] = {name: [] for name in functions}
-    for _ in range(repeats):
+    taken: dict[str, list[float]] = {name: [] for name in functions}
+    first = clock()
+    for repeat in range(repeats):
+        if repeat >= LEAST_SAMPLES and clock() - first > budget:
+            break
         for name, function in functions.items():
             begin = clock()
             for _ in range(loops[name]):
                 function()
-            samples[name].append((clock() - begin) / loops[name])
-    return {name: median(values) for name, values in samples.items()}
+            taken[name].append((clock() - begin) / loops[name])
+    return taken
+
+
+def medians(
+    functions: Mapping[str, Callable[[], object]],
+    repeats: int = 9,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, float]:
+    """Return the median seconds of one call of each function; see :func:`samples`.
+
+    Examples
+    --------
+    >>> from pygru.bench import medians
+    >>> 0 < medians({"nothing": lambda: None}, repeats=3)["nothing"] < 1e-3
+    True
+    """
+    taken = samples(functions, repeats, clock)
+    return {name: median(values) for name, values in taken.items()}
 
 
 def _train(gru: GRU, x: NDArray[Any], d_y: NDArray[Any], n_threads: int | None) -> None:
