@@ -16,7 +16,6 @@ from pygru.nn.model import Model
 from pygru.nn.stream_parts import Step
 from pygru.typing import Booleans, Floats, Integers
 
-
 #: Sequences, the step that is taken of each, and features.
 Place: TypeAlias = tuple[Integers | slice, Any, slice]
 

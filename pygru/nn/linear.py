@@ -166,9 +166,7 @@ class Linear(Layer):
         """Add to the gradients, where nobody wants that of x."""
         self._add_gradients(tape, d_y, None)
 
-    def _add_gradients(
-        self, tape: _LinearTape, d_y: ArrayLike, d_rows: Floats | None
-    ) -> None:
+    def _add_gradients(self, tape: _LinearTape, d_y: ArrayLike, d_rows: Floats | None) -> None:
         """Add to the gradients, and fill that of the rows of x, if it is wanted."""
         shape = (*tape.shape[:-1], self.out_features)
         rows = ragged.take(gradient_like("d_y", d_y, shape, self.dtype), tape.steps)
