@@ -215,10 +215,75 @@ static void NAME(product)(const NAME(pygru_product) *p) {
 
 /* ---- packing ---------------------------------------------------------------------------- */
 
+/* A vector from two: the lower halves of both, element by element in turns, or the upper ones. */
+#define LANE_COUNT (VECTOR_BYTES * 8 / REAL_BITS)
+#if LANE_COUNT == 2
+#define LOWER_HALVES 0, 2
+#define UPPER_HALVES 1, 3
+#elif LANE_COUNT == 4
+#define LOWER_HALVES 0, 4, 1, 5
+#define UPPER_HALVES 2, 6, 3, 7
+#elif LANE_COUNT == 8
+#define LOWER_HALVES 0, 8, 1, 9, 2, 10, 3, 11
+#define UPPER_HALVES 4, 12, 5, 13, 6, 14, 7, 15
+#else
+#define LOWER_HALVES 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define UPPER_HALVES 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+#endif
+#if defined(__clang__)
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#if REAL_BITS == 32
+typedef int32_t NAME(lane_numbers) __attribute__((vector_size(VECTOR_BYTES)));
+#else
+typedef int64_t NAME(lane_numbers) __attribute__((vector_size(VECTOR_BYTES)));
+#endif
+#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (NAME(lane_numbers)){__VA_ARGS__})
+#endif
+
+/* Stores a block of LANES units and as many k, whose units are `unit` apart, transposed: k by
+ * k, `distance` apart. In every round the first and the second half of the rows are mixed,
+ * element by element. After log2(LANES) rounds they are transposed. */
+ALWAYS_INLINE void NAME(pack_block)(const REAL *from, ptrdiff_t unit, REAL *to,
+                                    ptrdiff_t distance) {
+    VECTOR rows[LANE_COUNT], mixed[LANE_COUNT];
+    int i, round;
+    UNROLL for (i = 0; i < LANE_COUNT; i++) { rows[i] = NAME(load)(from + i * unit); }
+    UNROLL for (round = 1; round < LANE_COUNT; round *= 2) {
+        UNROLL for (i = 0; i < LANE_COUNT / 2; i++) {
+            const VECTOR a = rows[i], b = rows[i + LANE_COUNT / 2];
+            mixed[2 * i] = SHUFFLE(a, b, LOWER_HALVES);
+            mixed[2 * i + 1] = SHUFFLE(a, b, UPPER_HALVES);
+        }
+        UNROLL for (i = 0; i < LANE_COUNT; i++) { rows[i] = mixed[i]; }
+    }
+    UNROLL for (i = 0; i < LANE_COUNT; i++) { NAME(store)(to + i * distance, rows[i]); }
+}
+
+/* One block of columns: the numbers of `units` units, k by k. */
+static void NAME(pack_column)(int64_t units, int64_t K, const REAL *from, ptrdiff_t unit,
+                              ptrdiff_t step, WEIGHT *to, ptrdiff_t distance) {
+    int64_t k = 0, j;
+    if (units == LANES && unit == 1) {
+        for (; k < K; k++) {
+            NAME(store)(to + k * distance, NAME(load)(from + k * step));
+        }
+    } else if (units == LANES && step == 1) {
+        for (; k + LANES <= K; k += LANES) {
+            NAME(pack_block)(from + k, unit, to + k * distance, distance);
+        }
+    }
+    for (; k < K; k++) {
+        for (j = 0; j < units; j++) {
+            to[k * distance + j] = from[j * unit + k * step];
+        }
+    }
+}
+
 static void NAME(pack)(int NV, int64_t H, int64_t K, const REAL *const *w, ptrdiff_t unit,
                        ptrdiff_t step, void *to_packed) {
     WEIGHT *packed = to_packed;
-    int64_t first, j, k;
+    int64_t first;
     int v;
     for (first = 0; first < H; first += LANES, packed += K * NV * LANES) {
         const int64_t units = H - first < LANES ? H - first : LANES;
@@ -226,22 +291,16 @@ static void NAME(pack)(int NV, int64_t H, int64_t K, const REAL *const *w, ptrdi
             memset(packed, 0, (size_t)(K * NV * LANES) * sizeof(WEIGHT));
         }
         for (v = 0; v < NV; v++) {
-            const REAL *from = w[v] + first * unit;
-            WEIGHT *to = packed + v * LANES;
-            if (unit == 1) {
-                for (k = 0; k < K; k++) {
-                    memcpy(to + k * NV * LANES, from + k * step, (size_t)units * sizeof(REAL));
-                }
-                continue;
-            }
-            for (k = 0; k < K; k++) {
-                for (j = 0; j < units; j++) {
-                    to[k * NV * LANES + j] = from[j * unit + k * step];
-                }
-            }
+            NAME(pack_column)
+            (units, K, w[v] + first * unit, unit, step, packed + v * LANES, NV * LANES);
         }
     }
 }
+
+#undef LANE_COUNT
+#undef LOWER_HALVES
+#undef UPPER_HALVES
+#undef SHUFFLE
 
 /* ---- sums over rows --------------------------------------------------------------------- */
 
