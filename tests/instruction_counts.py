@@ -5,18 +5,17 @@
 This finds code that has become slower without measuring time, so other work on the machine does
 not matter. The counts belong to one compiler. With another compiler the program prints its
 counts and compares nothing. The exit status is 1 if a call takes more instructions than stored,
-beyond the tolerance.
+beyond the tolerance. ``call_counts.py`` does the same for whole calls from Python.
 """
 
-import argparse
-import json
 import os
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
+
+import stored_counts
 
 ROOT = Path(__file__).parent.parent
 STORED = Path(__file__).parent / "data" / "instruction_counts.json"
@@ -28,13 +27,12 @@ CASES = {
     "step": "pygru_step",
 }
 KERNELS = "avx2"  # valgrind does not support AVX-512
-TOLERANCE = 1.03
 # The product's flags, from setup.py.
 FLAGS = ["-std=c11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"]
 
 
 def build(folder):
-    """Compile the core with count.c and return the program and the compiler's name."""
+    """Compile the core with count.c and return the program."""
     compiler = os.environ.get("CC", "cc")
     core = ROOT / "src_c"
     sources = [*core.glob("*.c"), *(core / "kernels").glob("*.c")]
@@ -43,10 +41,7 @@ def build(folder):
     count = str(ROOT / "tests" / "core" / "count.c")
     command = [compiler, *FLAGS, f"-I{core}", count, *sources, "-lm", "-lpthread"]
     subprocess.run([*command, "-o", program], check=True)
-    version = subprocess.run(
-        [compiler, "--version"], capture_output=True, text=True, check=True
-    )
-    return program, version.stdout.splitlines()[0]
+    return program
 
 
 def instructions(program, case, folder):
@@ -62,35 +57,17 @@ def instructions(program, case, folder):
     return int(re.search(r"Collected : (\d+)", result.stderr).group(1))
 
 
-def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--write", action="store_true", help="store the counts of today")
-    options = parser.parse_args(arguments)
+def count():
+    """Return the compiler and the counts, or why there are none."""
     if shutil.which("valgrind") is None:
-        print("instruction counts: valgrind not found, skipped")
-        return 0
+        return "valgrind not found"
     with tempfile.TemporaryDirectory() as folder:
-        program, compiler = build(folder)
+        program = build(folder)
         counts = {case: instructions(program, case, folder) for case in CASES}
     if None in counts.values():
-        print(f"instruction counts: this CPU has no {KERNELS} kernels, skipped")
-        return 0
-    if options.write:
-        STORED.write_text(json.dumps({"compiler": compiler, "counts": counts}, indent=1) + "\n")
-    stored = json.loads(STORED.read_text())
-    same = stored["compiler"] == compiler
-    worse = []
-    for case, count in counts.items():
-        ratio = count / stored["counts"][case]
-        print(f"{case:<14} {count:>10} instructions, {ratio:.3f} of the stored count")
-        if same and ratio > TOLERANCE:
-            worse.append(case)
-    if not same:
-        print(f"not compared: stored for {stored['compiler']}, this is {compiler}")
-    if worse:
-        print(f"more instructions than stored: {', '.join(worse)}")
-    return len(worse) > 0
+        return f"this CPU has no {KERNELS} kernels"
+    return {"compiler": stored_counts.compiler()}, counts
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    stored_counts.main(__doc__, STORED, count)
