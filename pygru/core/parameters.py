@@ -216,7 +216,9 @@ class Parameters(FixedAttributes):
     @property
     def flat_pairs(self) -> list[tuple[Floats, Floats]]:
         """List of (values, gradients) that an optimiser updates: none of a frozen layer."""
-        return [(self.flat_parameters, self.flat_grads)] if self._trainable else []
+        if not self._trainable:
+            return []
+        return [(self._parameters_owner.view(), self._grads_owner.view())]
 
     def _stored(self) -> list[Floats]:
         """The arrays that hold the parameters, of which there is one."""
@@ -230,11 +232,12 @@ class Parameters(FixedAttributes):
     @property
     def generators(self) -> list[np.random.Generator]:
         """List of the random generators that training uses."""
-        return [self.generator] if hasattr(self, "generator") else []
+        generator = getattr(self, "generator", None)
+        return [] if generator is None else [generator]
 
     def zero_grad(self) -> None:
         """Set every gradient to zero."""
-        self.flat_grads.fill(0)
+        self._grads_owner.view().fill(0)
 
     def state_dict(self) -> dict[str, Floats]:
         """Return a dict from parameter names to copies of the parameters."""

@@ -152,6 +152,8 @@ def is_torch(value: object) -> bool:
 
 def refuse_foreign(name: str, value: Any) -> None:
     """Raise for containers that NumPy would convert wrongly or with an obscure message."""
+    if type(value) is np.ndarray:
+        return
     if value is None:
         raise TypeError(f"{name} must be array-like of numbers, got NoneType")
     if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
@@ -209,6 +211,8 @@ def as_real(name: str, value: ArrayLike, dtype: DTypeLike) -> Floats:
     Integers, booleans and other float types are converted; float64 beyond the range of
     float32 becomes infinite. Integers that float64 cannot hold are refused.
     """
+    if type(value) is np.ndarray and value.dtype == dtype and value.flags.aligned:
+        return value
     array = as_numeric(name, value)
     if array.dtype.kind in "iu" and array.dtype.itemsize == 8 and array.size:
         largest = max(int(array.max()), -int(array.min()))

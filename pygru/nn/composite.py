@@ -72,8 +72,10 @@ def _each_once(
     found: dict[tuple[int, int], Entry] = {}
     for (values, _), entry in entries:
         # Arrays without elements share nothing, whatever their addresses are.
-        place = place_of(values) if values.size else -len(found) - 1
-        found.setdefault((place, values.size), entry)
+        size = values.size
+        key = (place_of(values) if size else -len(found) - 1, size)
+        if key not in found:
+            found[key] = entry
     return list(found.values())
 
 
@@ -132,7 +134,7 @@ class Composite(FixedAttributes, Model):
         ``gru.replace(share_weights=True)``, occur once. Otherwise an optimiser would apply the
         same gradients several times.
         """
-        return _each_once((pair, pair) for part in self._unique for pair in part.flat_pairs)
+        return _each_once([(pair, pair) for part in self._unique for pair in part.flat_pairs])
 
     def _stored(self) -> list[Floats]:
         """The arrays that hold the parameters, each one once."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from pygru.core import _training, backend, validation
 from pygru.core._training import fit_together
-from pygru.train.optimizer_base import pairs_of, plain_like
+from pygru.train.optimizer_base import Pairs, pairs_of, plain_like
 
 
 def check_norm(name: str, value: float | None) -> float | None:
@@ -47,8 +47,12 @@ def clip_grad_norm(model: Any, max_norm: float | None) -> float:
     >>> round(pygru.clip_grad_norm(gru, 1.0), 3), round(pygru.clip_grad_norm(gru, None), 3)
     (10.392, 1.0)
     """
-    max_norm = check_norm("max_norm", max_norm)
-    found = [gradients for _, gradients in pairs_of(model)]
+    return clip_pairs(pairs_of(model), check_norm("max_norm", max_norm))
+
+
+def clip_pairs(pairs: Pairs, max_norm: float | None) -> float:
+    """Do what :func:`clip_grad_norm` does with the ``flat_pairs`` of a model."""
+    found = [gradients for _, gradients in pairs]
     plain = [
         each if fit_together((each,)) else plain_like("the gradients", each, each)
         for each in found

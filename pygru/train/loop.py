@@ -21,7 +21,7 @@ from pygru.core.atomic import commit
 from pygru.errors import DivergenceError
 from pygru.train.batches import BatchStream, digest_of
 from pygru.train.callbacks import Callback
-from pygru.train.clipping import clip_grad_norm
+from pygru.train.clipping import check_norm, clip_pairs
 from pygru.train.datasets import Data
 from pygru.train.evaluation import evaluate_loss, mean
 from pygru.train.history import check_record
@@ -331,8 +331,8 @@ class TrainingLoop:
         if whole.weight == 0:
             state.move(following)
             return following
-        is_finite = math.isfinite(whole.loss)
-        if not is_finite or not math.isfinite(clip_grad_norm(model, self.trainer.clip_norm)):
+        largest = check_norm("clip_norm", self.trainer.clip_norm)  # a callback may change it
+        if not (math.isfinite(whole.loss) and math.isfinite(clip_pairs(pairs, largest))):
             commit(assignments(model, last_finite))
             error = self.divergence(whole.loss, position, turn)
             team.fail_of_first(error, is_reason=not math.isfinite(trained.part.loss))
