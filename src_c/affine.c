@@ -46,8 +46,8 @@ static int64_t workspace_for(int32_t precision, int64_t inputs, int64_t outputs,
 
 pygru_status pygru_affine_sizes_of(int32_t precision, int64_t inputs, int64_t outputs,
                                    int32_t n_threads, pygru_affine_sizes *sizes) {
-    if (pygru_traits_of(precision) == NULL || inputs < 1 || outputs < 1 || n_threads < 1 ||
-        !pygru_points(sizes)) {
+    if (pygru_traits_of(precision) == NULL || precision == PYGRU_INT8 || inputs < 1 ||
+        outputs < 1 || n_threads < 1 || !pygru_points(sizes)) {
         return PYGRU_BAD_ARGUMENT;
     }
     sizes->packed =

@@ -134,6 +134,9 @@ static int NAME(packed_fits)(const pygru_kernels *kernels, int32_t precision,
 static pygru_status NAME(check_engine)(int32_t engine, const pygru_config *c,
                                        const pygru_blas *blas, const pygru_kernels *kernels,
                                        const void *packed) {
+    if (engine == PYGRU_ENGINE_BLAS && pygru_is_quantized(c)) {
+        return PYGRU_BAD_CONFIG;
+    }
     if (engine == PYGRU_ENGINE_SIMD) {
         return NAME(packed_fits)(kernels, c->precision, packed) ? PYGRU_OK : PYGRU_BAD_ARGUMENT;
     }
@@ -167,10 +170,10 @@ static pygru_status NAME(read_forward)(const pygru_forward_args *given,
     const int64_t width = c->num_directions * c->hidden_size;
     const NAME(input) x = {given->x.data, given->x.step, given->x.sequence};
     const NAME(output) y = {given->y.data, given->y.step, given->y.sequence};
-    if (!NAME(team_fits)(given->team) || !NAME(fits)(given->parameters) ||
-        !NAME(fits)(given->x.data) || !NAME(fits_or_null)(given->h0) ||
-        !NAME(fits)(given->y.data) || !NAME(fits)(given->h_n) ||
-        !NAME(fits_or_null)(given->tape) ||
+    if (!NAME(team_fits)(given->team) || !NAME(fits_or_null)(given->parameters) ||
+        (given->parameters == NULL && !pygru_is_quantized(c)) || !NAME(fits)(given->x.data) ||
+        !NAME(fits_or_null)(given->h0) || !NAME(fits)(given->y.data) ||
+        !NAME(fits)(given->h_n) || !NAME(fits_or_null)(given->tape) ||
         !NAME(strides_fit)(plan, x.step, x.sequence, c->input_size, 0) ||
         !NAME(strides_fit)(plan, y.step, y.sequence, width, 1) ||
         (plan->keep != PYGRU_KEEP_NOTHING && given->tape == NULL) ||

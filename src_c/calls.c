@@ -73,6 +73,20 @@ pygru_status pygru_pack(const pygru_config *config, const pygru_kernels *kernels
     return functions_of(config->precision)->pack(config, kernels, parameters, packed);
 }
 
+pygru_status pygru_pack_integers(const pygru_config *config, const pygru_kernels *kernels,
+                                 const int8_t *integers, const float *scales,
+                                 const float *vectors, void *packed) {
+    int64_t bytes;
+    const pygru_status status = pygru_packed_size(config, &bytes);
+    if (status != PYGRU_OK) {
+        return status;
+    }
+    return pygru_is_quantized(config)
+               ? functions_of(config->precision)
+                     ->pack_integers(config, kernels, integers, scales, vectors, packed)
+               : PYGRU_BAD_CONFIG;
+}
+
 pygru_status pygru_forward(const pygru_forward_args *args) {
     if (!pygru_points(args) || !pygru_is_plan(args->plan)) {
         return PYGRU_BAD_ARGUMENT;
@@ -129,6 +143,11 @@ pygru_status pygru_sum_of_squares(int32_t precision, const pygru_kernels *kernel
                              : functions->sum_of_squares(precision, kernels, n, x, sum);
 }
 
+/* The functions of a precision that affine maps have, or NULL. */
+static const pygru_functions *affine_functions_of(int32_t precision) {
+    return precision == PYGRU_INT8 ? NULL : functions_of(precision);
+}
+
 pygru_status pygru_affine_pack(int32_t precision, const pygru_kernels *kernels, int64_t inputs,
                                int64_t outputs, const void *weight, const void *bias,
                                void *packed) {
@@ -143,12 +162,12 @@ pygru_status pygru_affine_pack(int32_t precision, const pygru_kernels *kernels, 
 
 pygru_status pygru_affine(const pygru_affine_args *args) {
     const pygru_functions *functions =
-        pygru_points(args) ? functions_of(args->precision) : NULL;
+        pygru_points(args) ? affine_functions_of(args->precision) : NULL;
     return functions == NULL ? PYGRU_BAD_ARGUMENT : functions->affine(args);
 }
 
 pygru_status pygru_affine_backward(const pygru_affine_args *args) {
     const pygru_functions *functions =
-        pygru_points(args) ? functions_of(args->precision) : NULL;
+        pygru_points(args) ? affine_functions_of(args->precision) : NULL;
     return functions == NULL ? PYGRU_BAD_ARGUMENT : functions->affine_backward(args);
 }

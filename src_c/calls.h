@@ -11,6 +11,8 @@
 
 typedef struct pygru_functions {
     pygru_status (*pack)(const pygru_config *, const pygru_kernels *, const void *, void *);
+    pygru_status (*pack_integers)(const pygru_config *, const pygru_kernels *, const int8_t *,
+                                  const float *, const float *, void *);
     pygru_status (*forward)(const pygru_forward_args *);
     pygru_status (*backward)(const pygru_backward_args *);
     pygru_status (*step)(const pygru_step_args *);

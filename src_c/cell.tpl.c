@@ -29,7 +29,10 @@ typedef struct NAME(cell) {
     const void *packed_u;  /* (H, 3H) panels of r, z, n, or of r, z and then of n */
     const void *packed_ut; /* (3H, H) panels of one block, for backward */
     const void *packed_wt; /* (3H, I) the same of the input weights */
+    int64_t depth_w;       /* of a column of packed_w, see pygru_packed_depth */
+    int64_t depth_u;       /* the same of packed_u */
     REAL *sums;            /* PYGRU_SUMS, scratch */
+    REAL *rounded;         /* with 8-bit weights: scratch for the rows of a product */
 } NAME(cell);
 
 static unit_range NAME(all_units)(const NAME(cell) *cell) {

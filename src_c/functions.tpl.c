@@ -3,6 +3,7 @@
 extern const pygru_functions NAME(pygru_functions);
 const pygru_functions NAME(pygru_functions) = {
     .pack = NAME(pack_parameters),
+    .pack_integers = NAME(pack_integers),
     .forward = NAME(forward),
     .backward = NAME(backward),
     .step = NAME(step),

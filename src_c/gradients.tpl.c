@@ -86,8 +86,9 @@ static NAME(cell) NAME(backward_cell)(const NAME(backward_call) *call, int64_t l
     const int simd = plan->engine == PYGRU_ENGINE_SIMD;
     const NAME(backward_own) own = NAME(own_buffers)(call, slot);
     NAME(cell)
-    cell = NAME(cell_at)(&plan->config, args->kernels, args->blas, args->parameters,
-                         args->packed, layer, direction, own.bias, own.sums, own.products);
+    cell =
+        NAME(cell_at)(&plan->config, args->kernels, args->blas, args->parameters, args->packed,
+                      layer, direction, own.bias, own.sums, own.products, NULL);
     if (simd) {
         const int64_t index = layer * plan->config.num_directions + direction;
         cell.packed_ut = NAME(packed_ut)(call, index);

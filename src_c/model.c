@@ -20,6 +20,12 @@ static int is_valid_activation(const pygru_activation *f) {
              f->beta <= MOST_FACTOR));
 }
 
+/* The most terms of a product of any layer. */
+static int64_t pygru_widest_row(const pygru_config *c) {
+    const int64_t widest = pygru_widest_input(c);
+    return widest < 0 ? INT64_MAX : pygru_at_least(widest, c->hidden_size);
+}
+
 int pygru_config_is_valid(const pygru_config *c) {
     return c->precision >= 0 && c->precision < PYGRU_PRECISIONS_END_ && c->input_size >= 1 &&
            c->hidden_size >= 1 && c->num_layers >= 1 &&
@@ -29,7 +35,8 @@ int pygru_config_is_valid(const pygru_config *c) {
            (c->clip == 0 || (c->clip >= LEAST_FACTOR && c->clip <= MOST_FACTOR)) &&
            is_valid_activation(&c->activation) &&
            is_valid_activation(&c->recurrent_activation) && (c->reverse >> 1) == 0 &&
-           (c->reverse == 0 || c->num_directions == 1);
+           (c->reverse == 0 || c->num_directions == 1) &&
+           (!pygru_is_quantized(c) || pygru_widest_row(c) <= PYGRU_MOST_TERMS);
 }
 
 static int64_t cell_size(const pygru_config *c, int64_t input_size) {
@@ -102,8 +109,10 @@ static pygru_packed_cell packed_cell_from(const pygru_config *c, int64_t inputs,
         a.bias, aligned_bytes(pygru_plus(pygru_times(COLUMNS, H), PYGRU_SLACK), values));
     a.w = pygru_plus(
         a.norm, aligned_bytes(pygru_normalises(c) ? pygru_times(PYGRU_NORM, H) : 0, values));
-    a.u = pygru_plus(a.w, aligned_bytes(pygru_times(columns, inputs), weights));
-    a.end = pygru_plus(a.u, aligned_bytes(pygru_times(columns, H), weights));
+    a.u = pygru_plus(
+        a.w, aligned_bytes(pygru_times(columns, pygru_packed_depth(c, inputs)), weights));
+    a.end =
+        pygru_plus(a.u, aligned_bytes(pygru_times(columns, pygru_packed_depth(c, H)), weights));
     return a;
 }
 

@@ -6,6 +6,7 @@
 #include "calls.h"
 #include "checked.h"
 #include "gate_order.h"
+#include "quantized.h"
 #include "vectors.h"
 
 /* Whether every member is in its range. */
@@ -27,6 +28,16 @@ static inline int64_t pygru_value_bytes(const pygru_config *config) {
 
 static inline int64_t pygru_weight_bytes(const pygru_config *config) {
     return pygru_calls_of(config->precision)->traits.weight_bytes;
+}
+
+/* Whether its weights are 8-bit integers. */
+static inline int pygru_is_quantized(const pygru_config *config) {
+    return config->precision == PYGRU_INT8;
+}
+
+/* The packed weights of a column whose product has K terms. */
+static inline int64_t pygru_packed_depth(const pygru_config *config, int64_t K) {
+    return pygru_is_quantized(config) ? pygru_quantized_depth(K) : K;
 }
 
 /* The elements after the end of an array that is read in whole vectors. */

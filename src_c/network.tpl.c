@@ -114,8 +114,9 @@ static NAME(forward_sweep)
     s.walk.plan = plan;
     s.walk.chunk = chunk_of(plan, chunk);
     s.walk.direction = direction;
-    s.walk.cell = NAME(cell_at)(c, args->kernels, args->blas, args->parameters, args->packed,
-                                layer, direction, s.own.bias, s.own.sums, s.own.products);
+    s.walk.cell =
+        NAME(cell_at)(c, args->kernels, args->blas, args->parameters, args->packed, layer,
+                      direction, s.own.bias, s.own.sums, s.own.products, s.own.rounded);
     if (plan->engine == PYGRU_ENGINE_BLAS) {
         s.walk.cell.ut = NAME(transposed_weights)(call, index);
     }
@@ -377,7 +378,7 @@ static pygru_status NAME(step)(const pygru_step_args *given) {
     for (layer = 0; layer < c->num_layers; layer++) {
         const NAME(cell) cell =
             NAME(cell_at)(c, args.kernels, args.blas, args.parameters, args.packed, layer, 0,
-                          own.bias, own.sums, own.products);
+                          own.bias, own.sums, own.products, own.rounded);
         const REAL *x = layer == 0 ? args.x : args.h_next + (layer - 1) * states;
         /* h_next may be h, and a step reads all of the old state until its end */
         memcpy(own.h, args.h + layer * states, (size_t)states * sizeof(REAL));

@@ -55,7 +55,8 @@ pygru_status pygru_plan_size(const pygru_config *config, int32_t engine, int64_t
         return PYGRU_BAD_ARGUMENT;
     }
     if (!pygru_config_is_valid(config) || (engine >> 1) != 0 ||
-        (engine == PYGRU_ENGINE_SIMD && !pygru_has_simd_engine())) {
+        (engine == PYGRU_ENGINE_SIMD && !pygru_has_simd_engine()) ||
+        (engine == PYGRU_ENGINE_BLAS && pygru_is_quantized(config))) {
         return PYGRU_BAD_CONFIG;
     }
     if (config->num_layers > INT32_MAX / 2 - 1) { /* phases are counted in 32 bits */
@@ -140,7 +141,8 @@ pygru_status pygru_plan_init(const pygru_config *config, int32_t engine, int64_t
     if (status != PYGRU_OK) {
         return status;
     }
-    if (keep < PYGRU_KEEP_NOTHING || keep > PYGRU_KEEP_GATES) {
+    if (keep < PYGRU_KEEP_NOTHING || keep > PYGRU_KEEP_GATES ||
+        (keep != PYGRU_KEEP_NOTHING && pygru_is_quantized(config))) {
         return PYGRU_BAD_CONFIG;
     }
     if (!pygru_points(memory) || bytes < needed) {
@@ -212,7 +214,7 @@ int pygru_plan_splits(const pygru_plan *plan) {
     return plan->engine == PYGRU_ENGINE_SIMD && plan->n_chunks == 1 &&
            plan->config.num_directions == 1 && !pygru_normalises(&plan->config) &&
            pygru_times(pygru_times(GATES, pygru_times(H, H)),
-                       pygru_value_bytes(&plan->config)) > SPLIT_BYTES;
+                       pygru_weight_bytes(&plan->config)) > SPLIT_BYTES;
 }
 
 int64_t pygru_most_parts(const pygru_plan *plan, int64_t lanes) {

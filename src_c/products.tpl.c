@@ -14,9 +14,22 @@ static int64_t NAME(panels_of)(const NAME(cell) *cell, int64_t units) {
 /* The beginning of the panels of a run of gates in packed_u. */
 static const void *NAME(panels_of_run)(const NAME(cell) *cell, gate_run run) {
     const int64_t panels_of_gate =
-        NAME(panels_of)(cell, cell->H) * cell->kernels->lanes * cell->H;
+        NAME(panels_of)(cell, cell->H) * cell->kernels->lanes * cell->depth_u;
     return NAME(pygru_weights_at)(cell->kernels, cell->packed_u,
                                   at_gate(panels_of_gate, run.first));
+}
+
+/* Sets A, (rows, K). For 8-bit weights its rows become integers, once for all panels. */
+static void NAME(set_rows)(const NAME(cell) *cell, NAME(pygru_product) *p, int64_t rows,
+                           NAME(matrix) a) {
+    p->m = rows;
+    p->a = a.data;
+    p->lda = a.ld;
+    if (cell->kernels->round_rows != NULL) {
+        cell->kernels->round_rows(rows, p->K, a.data, a.ld, cell->rounded);
+        p->a = cell->rounded;
+        p->lda = pygru_rounded_row(p->K);
+    }
 }
 
 /* A product whose last block of columns may be partly beyond n. This block is computed in
@@ -63,13 +76,13 @@ static void NAME(simd_multiply_inputs)(const NAME(cell) *cell, unit_range range,
     const int64_t H = cell->H, I = cell->I, lanes = cell->kernels->lanes;
     enum gate gate;
     NAME(pygru_product)
-    p = {.m = rows,
-         .NV = GATES,
+    p = {.NV = GATES,
          .K = I,
-         .a = x,
-         .lda = I,
-         .w = NAME(pygru_weights_at)(cell->kernels, cell->packed_w, range.first * all_gates(I)),
-         .panel = all_gates(I) * lanes};
+         .w = NAME(pygru_weights_at)(cell->kernels, cell->packed_w,
+                                     range.first * all_gates(cell->depth_w)),
+         .panel = all_gates(cell->depth_w) * lanes};
+    const NAME(matrix) inputs = {x, I};
+    NAME(set_rows)(cell, &p, rows, inputs);
     for (gate = GATE_R; gate < GATES; gate++) {
         const int64_t at = at_column(H, column_of(gate)) + range.first;
         p.from.at[gate] = (REAL *)cell->bias + at; /* only read */
@@ -127,13 +140,11 @@ static void NAME(multiply_states)(const NAME(cell) *cell, int64_t rows, gate_run
     if (cell->packed_u != NULL) {
         int v;
         NAME(pygru_product)
-        p = {.m = rows,
-             .NV = run.count,
+        p = {.NV = run.count,
              .K = H,
-             .a = a.data,
-             .lda = a.ld,
              .w = NAME(panels_of_run)(cell, run),
-             .panel = n * cell->kernels->lanes};
+             .panel = run.count * cell->depth_u * cell->kernels->lanes};
+        NAME(set_rows)(cell, &p, rows, a);
         for (v = 0; v < run.count; v++) {
             p.out.at[v] = out + v * H;
             p.out.row[v] = row;

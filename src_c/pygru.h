@@ -40,7 +40,7 @@ extern "C" {
 #define PYGRU_API __attribute__((visibility("default")))
 #endif
 
-#define PYGRU_ABI_VERSION 7
+#define PYGRU_ABI_VERSION 8
 
 /* ---- status ---------------------------------------------------------------------- */
 
@@ -59,6 +59,11 @@ PYGRU_API const char *pygru_status_exception(int status);
 
 /* ---- precision ------------------------------------------------------------------- */
 
+/* With INT8 the weights are 8-bit integers, and all else is float32. It is for inference on the
+ * SIMD engine: a plan of another engine, or one that keeps anything, is BAD_CONFIG. Every input
+ * and state is rounded to an integer in [-127, 127] times a scale of its row. Products have at
+ * most 2^17 terms: I and D*H (H with one layer) must not be larger, else BAD_CONFIG. Affine maps
+ * have no such weights: BAD_ARGUMENT. */
 typedef enum pygru_precision {
 #define PYGRU_PRECISION(code, name, ...) PYGRU_##name = code,
 #include "precisions.def"
@@ -292,10 +297,22 @@ typedef struct pygru_output {
 
 /* Packs the parameters for the SIMD engine with these kernels (NULL: the best for this CPU):
  * pygru_packed_size bytes, 64-byte aligned. The caller must pack again when a parameter has
- * changed. Errors: BAD_CONFIG (also for kernels without that engine),
- * SIZE_OVERFLOW. */
+ * changed. With INT8 each row of the weights is rounded to integers in [-127, 127]:
+ * w = scale * rint(w / scale) with scale = max |w| / 127. Errors: BAD_CONFIG (also for kernels
+ * without that engine), SIZE_OVERFLOW. */
 PYGRU_API pygru_status pygru_pack(const pygru_config *config, const pygru_kernels *kernels,
                                   const void *parameters, void *packed);
+
+/* Packs weights that are integers already, of a configuration whose precision is INT8; else as
+ * pygru_pack. The cells follow one another in the order of pygru_cell_of. Of each cell,
+ * integers has weight_ih (3H, input_size) and weight_hh (3H, H), in [-127, 127]; scales (6H) has
+ * what the rows of the one and of the other are multiplied by; and vectors has bias_ih, bias_hh,
+ * gain_ih and gain_hh (3H each), as far as the configuration has them. vectors may be NULL if it
+ * has none. Errors: BAD_CONFIG (also for another precision), SIZE_OVERFLOW. */
+PYGRU_API pygru_status pygru_pack_integers(const pygru_config *config,
+                                           const pygru_kernels *kernels, const int8_t *integers,
+                                           const float *scales, const float *vectors,
+                                           void *packed);
 
 /* ---- forward, backward and single steps ------------------------------------------ */
 
@@ -314,7 +331,7 @@ typedef struct pygru_noise {
 
 typedef struct pygru_forward_args {
     const pygru_plan *plan;
-    const void *parameters; /* flat, see pygru_cell_of; not modified */
+    const void *parameters; /* flat, see pygru_cell_of; not modified; with INT8 also NULL */
     const void *packed;     /* made by pygru_pack; only the SIMD engine reads it */
     pygru_input x;          /* (T, B, I); only valid steps are read */
     const void *h0;         /* (L*D, B, H); NULL is zeros */
@@ -376,7 +393,8 @@ typedef struct pygru_step_args {
 } pygru_step_args;
 
 /* One time step of all layers on the calling thread; the output is h_next of the top layer. x
- * must not overlap h_next. Errors: BAD_CONFIG (also for B < 0), SIZE_OVERFLOW, BLAS_LIMIT. */
+ * must not overlap h_next. Errors: BAD_CONFIG (also for B < 0, and for INT8 without packed
+ * parameters), SIZE_OVERFLOW, BLAS_LIMIT. */
 PYGRU_API pygru_status pygru_step(const pygru_step_args *args);
 
 /* ---- activations, optimisers and losses ------------------------------------------ */

@@ -99,6 +99,7 @@ typedef struct pygru_extents {
     int64_t padded_widest;
     int64_t vectors;      /* of a cell, see pygru_vectors_of_cell */
     int64_t norm_vectors; /* PYGRU_NORM of H */
+    int64_t rounded_row;  /* of the widest product, as integers */
     int64_t parameters;
     int64_t D;
     int64_t cells; /* L*D */
@@ -113,6 +114,7 @@ typedef struct pygru_extents {
     int64_t blas;
     int64_t simd;
     int64_t norm;
+    int64_t quantized;
     int64_t drops;
     int64_t splits;
     int64_t gathers; /* inputs in another order than that of the tape */
@@ -127,6 +129,9 @@ static pygru_extents extents_of_config(const pygru_config *c) {
     e.columns = pygru_times(COLUMNS, H);
     e.vectors = pygru_vectors_of_cell(c);
     e.norm = pygru_normalises(c);
+    e.quantized = pygru_is_quantized(c);
+    e.rounded_row =
+        e.quantized ? pygru_rounded_row(pygru_at_least(pygru_widest_input(c), H)) : 0;
     e.drops = c->drops_states;
     return e;
 }

@@ -64,12 +64,13 @@ static void NAME(fused_groups)(const NAME(cell) *cell, int64_t n, NAME(pygru_pro
 static void NAME(fused_pass)(const NAME(cell) *cell, unit_range range,
                              const NAME(step_arrays) *s, gate_run run, NAME(matrix) a,
                              const REAL *h, NAME(pass) pass) {
-    const int64_t H = cell->H, panel = run.count * H * cell->kernels->lanes;
+    const int64_t H = cell->H, panel = run.count * cell->depth_u * cell->kernels->lanes;
     int64_t row;
     int v;
     for (row = 0; row < s->rows; row += PYGRU_SLAB) {
         const int64_t rows = s->rows - row < PYGRU_SLAB ? s->rows - row : PYGRU_SLAB;
         REAL *gates = s->gates + at_row(H, row) + range.first;
+        const NAME(matrix) slab = {a.data + row * a.ld, a.ld};
         NAME(pygru_units) units;
         NAME(pygru_product) p;
         units.rows = rows;
@@ -79,13 +80,11 @@ static void NAME(fused_pass)(const NAME(cell) *cell, unit_range range,
         units.h_next = s->h_next + row * H + range.first;
         units.equations = &cell->equations;
         units.stores = s->stores;
-        p.m = rows;
         p.NV = run.count;
         p.K = H;
-        p.a = a.data + row * a.ld;
-        p.lda = a.ld;
+        NAME(set_rows)(cell, &p, rows, slab);
         p.w = NAME(pygru_weights_at)(cell->kernels, NAME(panels_of_run)(cell, run),
-                                     range.first * run.count * H);
+                                     range.first * run.count * cell->depth_u);
         p.panel = panel;
         for (v = 0; v < run.count; v++) {
             p.from.at[v] = gates + at_run(H, run) + v * H;

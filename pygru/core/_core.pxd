@@ -1,6 +1,6 @@
 # The parts of _core that the other compiled modules use: errors, precisions, kernels, BLAS
 # functions, and the calls of the C core itself, which only _core contains.
-from libc.stdint cimport int32_t, int64_t, uint64_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint64_t
 
 from pygru.core.cpygru cimport (
     pygru_activation,
@@ -61,6 +61,8 @@ cdef struct Core:
     int (*packed_size)(const pygru_config *, int64_t *) noexcept nogil
     int (*pack)(const pygru_config *, const pygru_kernels *, const void *,
                 void *) noexcept nogil
+    int (*pack_integers)(const pygru_config *, const pygru_kernels *, const int8_t *,
+                         const float *, const float *, void *) noexcept nogil
     int (*fingerprint)(const void *, int64_t, uint64_t *) noexcept nogil
     int (*forward)(const pygru_forward_args *) noexcept nogil
     int (*backward)(const pygru_backward_args *) noexcept nogil

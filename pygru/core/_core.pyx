@@ -2,9 +2,9 @@
 """The compiled module that contains the C core; the other ones use it through this one.
 
 Here is what belongs to the core as a whole: errors, precisions, kernels, BLAS functions, facts
-about the build. ``_buffers``, ``_plans``, ``_weights``, ``_calls``, ``_affine``, ``_stepper``
-and ``_training`` have the rest. None of them contains an algorithm: they borrow NumPy's memory,
-call the core, and turn its codes into exceptions.
+about the build. ``_buffers``, ``_plans``, ``_weights``, ``_quantized``, ``_calls``,
+``_affine``, ``_stepper`` and ``_training`` have the rest. None of them contains an algorithm:
+they borrow NumPy's memory, call the core, and turn its codes into exceptions.
 """
 
 cimport cython
@@ -207,6 +207,7 @@ CORE.tape_view_of = cpygru.pygru_tape_view_of
 CORE.step_workspace = cpygru.pygru_step_workspace
 CORE.packed_size = cpygru.pygru_packed_size
 CORE.pack = cpygru.pygru_pack
+CORE.pack_integers = cpygru.pygru_pack_integers
 CORE.fingerprint = cpygru.pygru_fingerprint
 CORE.forward = cpygru.pygru_forward
 CORE.backward = cpygru.pygru_backward

@@ -1,6 +1,6 @@
 # The declarations of src_c/pygru.h that Python needs.
 from libc.stddef cimport ptrdiff_t
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
+from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint64_t
 
 cdef extern from "pygru.h" nogil:
     const char *pygru_status_text(int status)
@@ -134,6 +134,9 @@ cdef extern from "pygru.h" nogil:
 
     int pygru_pack(const pygru_config *, const pygru_kernels *, const void *parameters,
                    void *packed)
+
+    int pygru_pack_integers(const pygru_config *, const pygru_kernels *, const int8_t *integers,
+                            const float *scales, const float *vectors, void *packed)
 
     ctypedef struct pygru_noise:
         const uint8_t *dropout

@@ -28,6 +28,25 @@ ALWAYS_INLINE __m256d multiply_add_f64(__m256d a, __m256d b, __m256d c) {
     return _mm256_fmadd_pd(a, b, c);
 }
 
+/* Two products of 16-bit integers a lane. */
+#define TERMS 2
+#define ELEMENT int16_t
+#define ELEMENT_OFFSET 0
+typedef __m256i weights_i8;
+typedef int32_t lanes_i8 __attribute__((vector_size(VECTOR_BYTES)));
+
+ALWAYS_INLINE weights_i8 load_weights_i8(const int8_t *w) {
+    return _mm256_cvtepi8_epi16(_mm_load_si128((const __m128i *)w));
+}
+
+ALWAYS_INLINE weights_i8 broadcast_i8(const float *a) {
+    return _mm256_castps_si256(_mm256_broadcast_ss(a));
+}
+
+ALWAYS_INLINE lanes_i8 dot_i8(lanes_i8 sum, weights_i8 a, weights_i8 w) {
+    return (lanes_i8)_mm256_add_epi32((__m256i)sum, _mm256_madd_epi16(a, w));
+}
+
 #define KERNELS pygru_kernels_avx2
 #include "both_precisions.h"
 

@@ -44,5 +44,51 @@ ALWAYS_INLINE vector2 multiply_add_f64(vector2 a, vector2 b, vector2 c) { return
 #endif
 #endif
 
+#if !PYGRU_PACKED_PRODUCTS
+#elif defined(__aarch64__)
+/* Four products a lane. */
+#define TERMS 4
+#define ELEMENT int8_t
+#define ELEMENT_OFFSET 0
+typedef int8x16_t weights_i8;
+typedef int32_t lanes_i8 __attribute__((vector_size(VECTOR_BYTES)));
+
+ALWAYS_INLINE weights_i8 load_weights_i8(const int8_t *w) { return vld1q_s8(w); }
+
+ALWAYS_INLINE weights_i8 broadcast_i8(const float *a) {
+    return vreinterpretq_s8_f32(vld1q_dup_f32(a));
+}
+
+/* Two products of each half fit into 16 bits: 2 * 127 * 127 is less than 2^15. */
+ALWAYS_INLINE lanes_i8 dot_i8(lanes_i8 sum, weights_i8 a, weights_i8 w) {
+    const int16x8_t low = vmull_s8(vget_low_s8(a), vget_low_s8(w));
+    const int16x8_t high = vmull_high_s8(a, w);
+    return (lanes_i8)vpadalq_s16((int32x4_t)sum, vpaddq_s16(low, high));
+}
+#elif defined(__SSE2__)
+/* Two products of 16-bit integers a lane. */
+#include <emmintrin.h>
+#define TERMS 2
+#define ELEMENT int16_t
+#define ELEMENT_OFFSET 0
+typedef __m128i weights_i8;
+typedef int32_t lanes_i8 __attribute__((vector_size(VECTOR_BYTES)));
+
+ALWAYS_INLINE weights_i8 load_weights_i8(const int8_t *w) {
+    const __m128i v = _mm_loadl_epi64((const __m128i *)w);
+    return _mm_srai_epi16(_mm_unpacklo_epi8(v, v), 8);
+}
+
+ALWAYS_INLINE weights_i8 broadcast_i8(const float *a) {
+    return _mm_castps_si128(_mm_set1_ps(*a));
+}
+
+ALWAYS_INLINE lanes_i8 dot_i8(lanes_i8 sum, weights_i8 a, weights_i8 w) {
+    return (lanes_i8)_mm_add_epi32((__m128i)sum, _mm_madd_epi16(a, w));
+}
+#else
+#include "plain_integers.h"
+#endif
+
 #define KERNELS pygru_kernels_baseline
 #include "both_precisions.h"

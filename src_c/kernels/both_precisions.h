@@ -1,5 +1,5 @@
-/* both_precisions.h - compiles the kernel templates for float and double, for the target that
- * the including file has set, as the table KERNELS. That file defines
+/* both_precisions.h - compiles the kernel templates for float, double and 8-bit weights, for the
+ * target that the including file has set, as the table KERNELS. That file defines
  *
  *   VECTOR_BYTES   the bytes of a vector register
  *   MOST_SUMS      how many sums of a tile fit into the registers beside its operands:
@@ -7,7 +7,8 @@
  *   FUSED          1 if there is a fused multiply-add, also for single numbers
  *   broadcast_f32, broadcast_f64          one number in every lane of a vector
  *   multiply_add_f32, multiply_add_f64    a b + c on vectors
- */
+ *
+ * and for 8-bit weights what quantized.tpl.c says, with names that end in _i8. */
 #ifndef KERNELS
 #error "define KERNELS, the name of the table, before including both_precisions.h"
 #endif
@@ -21,6 +22,12 @@
 
 #define REAL_BITS 64
 #include "precision.tpl.c"
+#undef REAL_BITS
+
+#define REAL_BITS 32
+#include "../template.h"
+#define INTEGER(name) name##_i8
+#include "quantized.tpl.c"
 #undef REAL_BITS
 
 const pygru_kernels KERNELS = {{

@@ -9,32 +9,36 @@
 #define BASELINE "baseline"
 #endif
 
-/* Whether this CPU can run a set. __builtin_cpu_supports also checks that the operating system
- * saves the registers. */
-static int always(void) { return 1; }
+/* Each set, or NULL if this CPU cannot run it. __builtin_cpu_supports also checks that the
+ * operating system saves the registers. */
+static const pygru_kernels *baseline(void) { return &pygru_kernels_baseline; }
 
 #if PYGRU_X86_KERNELS
-static int has_avx2(void) {
+static const pygru_kernels *avx2(void) {
     __builtin_cpu_init();
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? &pygru_kernels_avx2
+                                                                           : NULL;
 }
 
-static int has_avx512(void) {
+static const pygru_kernels *avx512(void) {
     __builtin_cpu_init();
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
+    if (!(__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
+          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw"))) {
+        return NULL;
+    }
+    return __builtin_cpu_supports("avx512vnni") ? &pygru_kernels_avx512vnni
+                                                : &pygru_kernels_avx512;
 }
 #endif
 
 static const struct {
     const char *name;
-    const pygru_kernels *kernels;
-    int (*runs_here)(void);
+    const pygru_kernels *(*if_runs_here)(void);
 } SETS[] = {
-    {BASELINE, &pygru_kernels_baseline, always},
+    {BASELINE, baseline},
 #if PYGRU_X86_KERNELS
-    {"avx2", &pygru_kernels_avx2, has_avx2},
-    {"avx512", &pygru_kernels_avx512, has_avx512},
+    {"avx2", avx2},
+    {"avx512", avx512},
 #endif
 };
 
@@ -47,7 +51,7 @@ const char *pygru_kernels_name(int32_t index) {
 }
 
 const pygru_kernels *pygru_kernels_at(int32_t index) {
-    return index >= 0 && index < COUNT && SETS[index].runs_here() ? SETS[index].kernels : NULL;
+    return index >= 0 && index < COUNT ? SETS[index].if_runs_here() : NULL;
 }
 
 int32_t pygru_has_simd_engine(void) { return PYGRU_PACKED_PRODUCTS; }

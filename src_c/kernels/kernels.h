@@ -12,6 +12,7 @@
 
 #include "../gate_order.h"
 #include "../pygru.h"
+#include "../quantized.h"
 #include "../vectors.h"
 
 /* The tiles and their packed weights are written with the vector types of gcc and clang. */
@@ -31,7 +32,7 @@ enum {
 _Static_assert(PYGRU_SUM_COLUMNS % (3 * PYGRU_MOST_LANES) == 0, "whole tiles of three vectors");
 
 struct pygru_kernels {
-    const void *tables[PYGRU_PRECISIONS_END_]; /* pygru_table_f32 or pygru_table_f64 */
+    const void *tables[PYGRU_PRECISIONS_END_]; /* of the core that computes */
 };
 
 /* `kernels`, or if that is NULL the best that this CPU has. */
@@ -59,6 +60,7 @@ extern const pygru_kernels pygru_kernels_baseline;
 #if PYGRU_X86_KERNELS
 extern const pygru_kernels pygru_kernels_avx2;
 extern const pygru_kernels pygru_kernels_avx512;
+extern const pygru_kernels pygru_kernels_avx512vnni; /* the same with VNNI for 8-bit weights */
 #endif
 
 #endif

@@ -7,7 +7,8 @@ typedef struct NAME(pygru_place) {
     ptrdiff_t row[3];
 } NAME(pygru_place);
 
-/* out (m, panels*NV*lanes) = from + A (m, K) W with packed W. */
+/* out (m, panels*NV*lanes) = from + A (m, K) W with packed W. With 8-bit weights A has the rows
+ * that `round_rows` has made. */
 typedef struct NAME(pygru_product) {
     int64_t m;
     int64_t panels;
@@ -144,6 +145,13 @@ typedef struct NAME(pygru_table) {
     int lanes;        /* of a vector; 0 without packed products */
     int weight_bytes; /* of a packed weight */
     void (*product)(const NAME(pygru_product) *);
+    /* Makes integers of rows of K values, in rows of pygru_rounded_row(K) values, for kernels of
+     * 8-bit weights; NULL for others. */
+    void (*round_rows)(int64_t rows, int64_t K, const REAL *a, ptrdiff_t lda, REAL *rounded);
+    /* Packs columns [0, H) of NV matrices of integers, element k of unit j of matrix v is
+     * w[v][j*K + k], and their scales (H) each; NULL for other weights. */
+    void (*pack_integers)(int NV, int64_t H, int64_t K, const int8_t *const *w,
+                          const REAL *const *scales, void *packed);
     /* Packs columns [0, H) of NV matrices: element k of unit j of matrix v is
      * w[v][j*unit + k*step]. */
     void (*pack)(int NV, int64_t H, int64_t K, const REAL *const *w, ptrdiff_t unit,

@@ -297,6 +297,66 @@ static void try_affine_pack(int32_t code) {
     buffer_free(&m.memory);
 }
 
+/* ---- 8-bit weights --------------------------------------------------------------------- */
+
+static void try_quantized_calls(void) {
+    tiny_model m = tiny_new(PYGRU_FLOAT32, PYGRU_ENGINE_BLAS);
+    char *packed = tiny_array(&m), *scales = tiny_array(&m), *vectors = tiny_array(&m);
+    const int8_t *integers = tiny_array(&m);
+    pygru_plan *plan = tiny_array(&m);
+    pygru_affine_sizes affine;
+    int64_t bytes;
+    const int32_t engine = PYGRU_ENGINE_SIMD;
+    set_case("8-bit weights");
+    CHECK_INT(pygru_pack_integers(&m.config, NULL, integers, (float *)(void *)scales,
+                                  (float *)(void *)vectors, packed),
+              PYGRU_BAD_CONFIG);
+    m.config.precision = PYGRU_INT8;
+    CHECK_INT(pygru_plan_size(&m.config, PYGRU_ENGINE_BLAS, 2, 2, NULL, &bytes),
+              PYGRU_BAD_CONFIG);
+    CHECK_INT(pygru_affine_sizes_of(PYGRU_INT8, 3, 2, 1, &affine), PYGRU_BAD_ARGUMENT);
+    CHECK_INT(pygru_affine_pack(PYGRU_INT8, NULL, 3, 2, scales, NULL, packed),
+              PYGRU_BAD_ARGUMENT);
+    if (pygru_has_simd_engine()) {
+#define TRY(config, integers, scales, vectors, packed)                                         \
+    pygru_pack_integers(config, NULL, integers, (const float *)(const void *)(scales),         \
+                        (const float *)(const void *)(vectors), packed)
+        CHECK_INT(TRY(&m.config, integers, scales, vectors, packed), PYGRU_OK);
+        CHECK_INT(TRY(NULL, integers, scales, vectors, packed), PYGRU_BAD_ARGUMENT);
+        CHECK_INT(TRY(&m.config, NULL, scales, vectors, packed), PYGRU_BAD_ARGUMENT);
+        CHECK_INT(TRY(&m.config, integers, NULL, vectors, packed), PYGRU_BAD_ARGUMENT);
+        CHECK_INT(TRY(&m.config, integers, scales + 1, vectors, packed), PYGRU_BAD_ARGUMENT);
+        CHECK_INT(TRY(&m.config, integers, scales, NULL, packed), PYGRU_BAD_ARGUMENT);
+        CHECK_INT(TRY(&m.config, integers, scales, vectors + 1, packed), PYGRU_BAD_ARGUMENT);
+        CHECK_INT(TRY(&m.config, integers, scales, vectors, NULL), PYGRU_BAD_ARGUMENT);
+        CHECK_INT(TRY(&m.config, integers, scales, vectors, packed + 32), PYGRU_BAD_ARGUMENT);
+#undef TRY
+        CHECK_INT(pygru_plan_init(&m.config, engine, 2, 2, NULL, PYGRU_KEEP_OUTPUTS, plan,
+                                  TINY_BYTES),
+                  PYGRU_BAD_CONFIG);
+        CHECK_INT(
+            pygru_plan_init(&m.config, engine, 2, 2, NULL, PYGRU_KEEP_GATES, plan, TINY_BYTES),
+            PYGRU_BAD_CONFIG);
+        CHECK_INT(pygru_plan_init(&m.config, engine, 2, 2, NULL, PYGRU_KEEP_NOTHING, plan,
+                                  TINY_BYTES),
+                  PYGRU_OK);
+        tiny_calls(&m);
+        m.forward.plan = m.backward.plan = plan;
+        m.forward.packed = packed;
+        CHECK_INT(pygru_forward(&m.forward), PYGRU_OK);
+        m.forward.parameters = NULL; /* nobody needs them */
+        CHECK_INT(pygru_forward(&m.forward), PYGRU_OK);
+        CHECK_INT(pygru_backward(&m.backward), PYGRU_BAD_ARGUMENT);
+        CHECK_INT(pygru_step(&m.step), PYGRU_BAD_CONFIG);
+        m.step.packed = packed;
+        m.step.parameters = NULL;
+        CHECK_INT(pygru_step(&m.step), PYGRU_OK);
+        m.config.hidden_size = (1 << 17) + 1;
+        CHECK_INT(pygru_packed_size(&m.config, &bytes), PYGRU_BAD_CONFIG);
+    }
+    buffer_free(&m.memory);
+}
+
 /* ---- all of them ------------------------------------------------------------------------*/
 
 /* call, and the function above that tries it */
@@ -320,6 +380,7 @@ static void try_affine_pack(int32_t code) {
     X(pygru_openmp_version, try_texts)                                                         \
     X(pygru_optimizer_of, try_texts)                                                           \
     X(pygru_pack, try_pack)                                                                    \
+    X(pygru_pack_integers, try_quantized_calls)                                                \
     X(pygru_packed_size, try_sizes)                                                            \
     X(pygru_plan_init, try_plans)                                                              \
     X(pygru_plan_rows, try_plans)                                                              \
@@ -349,7 +410,7 @@ static void check_every_call(void) {
     try_fingerprint();
     try_sizes();
     try_plans();
-    for (code = 0; code < PYGRU_PRECISIONS_END_; code++) {
+    for (code = 0; code < N_PRECISIONS; code++) {
         for (engine = 0; engine <= pygru_has_simd_engine(); engine++) {
             try_forward(code, engine);
             try_backward(code, engine);
@@ -364,6 +425,7 @@ static void check_every_call(void) {
         try_affine(code);
         try_affine_pack(code);
     }
+    try_quantized_calls();
 }
 
 #endif

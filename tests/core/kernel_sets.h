@@ -38,6 +38,11 @@ static void find_kernel_sets(void) {
         const char *name = pygru_kernels_name(i);
         add_kernel_set(name, pygru_kernels_at(i), strcmp(name, "baseline") != 0);
     }
+#if PYGRU_X86_KERNELS
+    if (pygru_kernels_at(pygru_kernels_count() - 1) == &pygru_kernels_avx512vnni) {
+        add_kernel_set("avx512 without VNNI", &pygru_kernels_avx512, 1);
+    }
+#endif
     add_kernel_set("plain 64 bytes", &wide_kernels, 0);
     add_kernel_set("plain 16 bytes", &narrow_kernels, 0);
 }

@@ -31,4 +31,6 @@ ALWAYS_INLINE vector_f64 multiply_add_f64(vector_f64 a, vector_f64 b, vector_f64
     return a * b + c;
 }
 
+#include "kernels/plain_integers.h"
+
 #include "kernels/both_precisions.h"

@@ -58,6 +58,17 @@ static long double true_sigmoid(long double x) {
 #undef PRECISION
 #undef NAME
 
+/* 8-bit weights: the runs only, see quantized_checks.h. */
+#define REAL float
+#define REAL_BITS 32
+#define PRECISION PYGRU_INT8
+#define NAME(x) x##_i8
+#include "run_core.tpl.h"
+#undef REAL
+#undef REAL_BITS
+#undef PRECISION
+#undef NAME
+
 typedef struct precision {
     const char *name;
     int32_t precision;

@@ -231,7 +231,7 @@ static void check_huge_models(void) {
                                             PYGRU_RESET_AFTER,
                                             PYGRU_UPDATE_KEEPS,
                                             0,
-                                            (i + h + l) % PYGRU_PRECISIONS_END_,
+                                            (i + h + l) % N_PRECISIONS,
                                             .norm_eps = n >> 2 ? 1e-5 : 0};
                     pygru_cell last = {0};
                     pygru_status status =
@@ -346,7 +346,8 @@ static void check_bad_configs(void) {
         c = good, c.num_layers = bad_sizes[i], check_bad_config(&c);
         c = good, c.has_bias = bad_flags[i], check_bad_config(&c);
         c = good, c.reset = bad_flags[i], check_bad_config(&c);
-        c = good, c.precision = bad_flags[i], check_bad_config(&c);
+        c = good, c.precision = bad_flags[i] < 0 ? bad_flags[i] : PYGRU_PRECISIONS_END_ + i,
+        check_bad_config(&c);
         c = good, c.update = bad_flags[i], check_bad_config(&c);
     }
     for (i = 0; i < 5; i++) {

@@ -20,6 +20,7 @@
 #include "float_checks.h"
 #include "network_checks.h"
 #include "pool_checks.h"
+#include "quantized_checks.h"
 #include "same_bits.h"
 #include "scratch_checks.h"
 #include "shape_checks.h"
@@ -120,6 +121,7 @@ int main(int argc, char **argv) {
     RUN(check_batches(quick));
     RUN(check_split(quick));
     RUN(check_all_combinations(quick));
+    RUN(check_quantized(quick));
     RUN(check_noise(quick));
     RUN(check_norm(quick));
     RUN(check_other_cells(quick));
