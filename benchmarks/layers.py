@@ -6,6 +6,7 @@ from benchmarks.problem import Problem
 from benchmarks.results import SGEMM, Row
 from benchmarks.timing import take
 
+ONE_THREAD = "pygru 1 thread"
 VARIANTS = ("chung", "cho")  # beside "pytorch", which the rivals compute
 
 
@@ -23,6 +24,8 @@ def row(kind, cell, options, runners, bounds):
     alone = options.threads == 1
     if alone:
         functions[SGEMM] = sgemm.large_product(options.dtype)
+    elif kind != "step":
+        functions[ONE_THREAD] = getattr(runners[0], kind)(p, n_threads=1)
     seconds, spread = take(functions, options.repeats, options.threads)
     factor = 3 if kind == "training" else 1
     result = Row(kind, cell, options.dtype, options.threads, seconds, spread)
@@ -30,6 +33,8 @@ def row(kind, cell, options, runners, bounds):
     result.failed = failed
     for variant in VARIANTS:
         result.of_variants[variant] = seconds[f"pygru {variant}"] / seconds["pygru"]
+    if ONE_THREAD in seconds:
+        result.speed_up = seconds[ONE_THREAD] / seconds["pygru"]
     if alone:
         rate = sgemm.OPERATIONS / seconds[SGEMM]
         result.of_sgemm = result.operations_per_second / rate

@@ -64,6 +64,8 @@ def columns(row):
     if row.kind in ("step", "inference", "training"):
         found["of limit"] = _number(row.of_limit, ".0%")
         found["of sgemm"] = _number(row.of_sgemm, ".0%")
+    if row.speed_up is not None:
+        found["speed-up"] = f"{row.speed_up:.2f}"
     found |= {f"{name}/pytorch": f"{ratio:.2f}" for name, ratio in row.of_variants.items()}
     for name, difference in row.differences.items():
         found[f"{name}: differs"] = f"{difference['largest']:.1g}, {difference['rms']:.1g}"

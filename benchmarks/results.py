@@ -25,6 +25,7 @@ class Row:
     stream_steps: float | None = None  # the time of a call, in steps of a stream
     of_limit: float | None = None
     of_sgemm: float | None = None
+    speed_up: float | None = None  # of several threads over one
     of_variants: dict = dataclasses.field(default_factory=dict)  # time / that of "pytorch"
     differences: dict = dataclasses.field(default_factory=dict)  # largest and RMS, of states
     failed: dict = dataclasses.field(default_factory=dict)  # name -> message

@@ -22,16 +22,16 @@ class Pygru:
     def __init__(self, n_threads):
         pygru.set_num_threads(n_threads)
 
-    def inference(self, p, h0=None):
+    def inference(self, p, n_threads=None):
         gru = p.gru()
-        return lambda: gru(p.x, h0)[0]
+        return lambda: gru(p.x, n_threads=n_threads)[0]
 
-    def training(self, p):
+    def training(self, p, n_threads=None):
         gru = p.gru()
 
         def run():
             gru.zero_grad()
-            output, _, tape = gru.forward(p.x)
+            output, _, tape = gru.forward(p.x, n_threads=n_threads)
             gru.backward(tape, p.d_y)
             return output
 

@@ -65,23 +65,3 @@ def test_the_overview_of_the_reference_has_every_name(tmp_path):
     assert left == ["pygru.GRU.rst"]
     copied = (tmp_path / "reference" / "changelog.md").read_text()
     assert copied == (ROOT / "CHANGELOG.md").read_text()
-
-
-def test_the_picture_of_speed_shows_the_table():
-    picture = load("speed_picture")
-    page = (DOCS / "speed.md").read_text(encoding="utf-8")
-    found = picture.times(page)
-    assert list(found) == list(picture.CELLS)
-    rows = [line.split(" | ") for line in page.splitlines()]
-    for (kind, shape), each in found.items():
-        row = next(row for row in rows if row[:2] == [f"| {kind}", shape])  # of the first table
-        shown = row[2 : 2 + 5]
-        texts = [text for text in shown if text != "-"]
-        for text, milliseconds in zip(texts, each.values(), strict=True):
-            number, unit = text.split()
-            assert milliseconds == pytest.approx(float(number) / {"us": 1000, "ms": 1}[unit])
-    assert list(found["training", "32, 100, 128"]) == ["pygru", "PyTorch", "JAX"]
-    with pytest.raises(KeyError, match="inference"):
-        picture.times(
-            page.replace("| inference | 32, 100, 128 |", "| inference | 33, 100, 128 |")
-        )
