@@ -74,6 +74,7 @@ typedef struct NAME(step_arrays) {
     const REAL *h_in; /* (rows, H) the state in the products and in r*h: h itself, except with
                          recurrent dropout */
     REAL *h_next;     /* (rows, H) out: the state after the step; not h or h_in */
+    REAL *rh;         /* (rows, H) scratch with the reset before: r*h_in */
     int stores;
     NAME(norm_record) record;
     const NAME(cell_noise) *noise; /* of zoneout; may be NULL */

@@ -139,6 +139,7 @@ static NAME(forward_sweep)
         s.y = NAME(caller_rows)(args->y.data, args->y.step, args->y.sequence);
     }
     s.gates = s.own.gates;
+    s.rh = s.own.rh;
     NAME(set_states)(&s, s.own.h, s.own.h_in);
     return s;
 }
@@ -151,6 +152,7 @@ static NAME(split) NAME(forward_split)(const NAME(forward_call) *call, int64_t l
     split = {.sweep = NAME(make_forward_sweep)(call, layer, 0, 0, slot, run),
              .parts = call->parts};
     split.sweep.gates = call->shared.split_gates;
+    split.sweep.rh = call->shared.split_rh;
     NAME(set_states)(&split.sweep, call->shared.split_h, call->shared.split_h_in);
     split.block_steps = plan->block_rows / plan->chunk_rows;
     return split;
@@ -373,6 +375,7 @@ static pygru_status NAME(step)(const pygru_step_args *given) {
     arrays.rows = args.B;
     arrays.gates = own.gates;
     arrays.h = arrays.h_in = own.h;
+    arrays.rh = own.rh;
     arrays.noise = &noise;
     float_state = pygru_enter_float_state();
     for (layer = 0; layer < c->num_layers; layer++) {

@@ -116,6 +116,7 @@ typedef struct pygru_extents {
     int64_t norm;
     int64_t quantized;
     int64_t drops;
+    int64_t before; /* the reset is before the product */
     int64_t splits;
     int64_t gathers; /* inputs in another order than that of the tape */
 } pygru_extents;
@@ -133,6 +134,7 @@ static pygru_extents extents_of_config(const pygru_config *c) {
     e.rounded_row =
         e.quantized ? pygru_rounded_row(pygru_at_least(pygru_widest_input(c), H)) : 0;
     e.drops = c->drops_states;
+    e.before = c->reset == PYGRU_RESET_BEFORE;
     return e;
 }
 

@@ -50,7 +50,7 @@ static void NAME(fused_groups)(const NAME(cell) *cell, int64_t n, NAME(pygru_pro
             }
             units->gates += group * lanes;
             units->h += group * lanes;
-            units->h_next += group * lanes;
+            units->out += group * lanes;
         }
         p->panels = panels - done < group ? panels - done : group;
         units->sums_units = p->panels * lanes;
@@ -63,7 +63,7 @@ static void NAME(fused_groups)(const NAME(cell) *cell, int64_t n, NAME(pygru_pro
 /* The same for all rows of a step, PYGRU_SLAB at a time. */
 static void NAME(fused_pass)(const NAME(cell) *cell, unit_range range,
                              const NAME(step_arrays) *s, gate_run run, NAME(matrix) a,
-                             const REAL *h, NAME(pass) pass) {
+                             const REAL *h, REAL *out, NAME(pass) pass) {
     const int64_t H = cell->H, panel = run.count * cell->depth_u * cell->kernels->lanes;
     int64_t row;
     int v;
@@ -77,7 +77,7 @@ static void NAME(fused_pass)(const NAME(cell) *cell, unit_range range,
         units.H = H;
         units.gates = gates;
         units.h = h + row * H + range.first;
-        units.h_next = s->h_next + row * H + range.first;
+        units.out = out + row * H + range.first;
         units.equations = &cell->equations;
         units.stores = s->stores;
         p.NV = run.count;
@@ -99,7 +99,8 @@ static void NAME(fused_pass)(const NAME(cell) *cell, unit_range range,
 }
 
 static void NAME(separate_pass)(const NAME(cell) *cell, const NAME(step_arrays) *s,
-                                gate_run run, NAME(matrix) a, const REAL *h, NAME(pass) pass) {
+                                gate_run run, NAME(matrix) a, const REAL *h, REAL *out,
+                                NAME(pass) pass) {
     const int64_t H = cell->H;
     const int normalises = cell->norm != NULL;
     const int64_t row = normalises ? all_gates(H) : all_columns(H);
@@ -115,7 +116,7 @@ static void NAME(separate_pass)(const NAME(cell) *cell, const NAME(step_arrays) 
                                      .gate = H,
                                      .gates = s->gates,
                                      .h = h,
-                                     .h_next = s->h_next,
+                                     .out = out,
                                      .equations = &cell->equations,
                                      .stores = s->stores};
     NAME(multiply_states)(cell, s->rows, run, a, !normalises, sums, row);
@@ -126,14 +127,15 @@ static void NAME(separate_pass)(const NAME(cell) *cell, const NAME(step_arrays) 
 }
 
 /* The product of a run of gates with the rows of A, and the elementwise pass over its sums,
- * which takes h for the state before the step. */
+ * which takes h for the state before the step and writes to `out`. */
 ALWAYS_INLINE void NAME(multiply_and_pass)(const NAME(cell) *cell, unit_range range,
                                            const NAME(step_arrays) *s, gate_run run,
-                                           NAME(matrix) a, const REAL *h, NAME(pass) pass) {
+                                           NAME(matrix) a, const REAL *h, REAL *out,
+                                           NAME(pass) pass) {
     if (cell->packed_u != NULL && cell->norm == NULL) {
-        NAME(fused_pass)(cell, range, s, run, a, h, pass);
+        NAME(fused_pass)(cell, range, s, run, a, h, out, pass);
     } else {
-        NAME(separate_pass)(cell, s, run, a, h, pass);
+        NAME(separate_pass)(cell, s, run, a, h, out, pass);
     }
 }
 
@@ -142,10 +144,10 @@ static void NAME(step_begin)(const NAME(cell) *cell, unit_range range,
                              const NAME(step_arrays) *s) {
     const NAME(matrix) states = {s->h_in, cell->H};
     if (cell->after) {
-        NAME(multiply_and_pass)(cell, range, s, R_Z_N, states, s->h,
+        NAME(multiply_and_pass)(cell, range, s, R_Z_N, states, s->h, s->h_next,
                                 cell->gates->after_forward);
     } else {
-        NAME(multiply_and_pass)(cell, range, s, R_Z, states, s->h_in,
+        NAME(multiply_and_pass)(cell, range, s, R_Z, states, s->h_in, s->rh,
                                 cell->gates->before_reset);
     }
 }
@@ -156,8 +158,8 @@ static void NAME(step_end)(const NAME(cell) *cell, unit_range range,
                            const NAME(step_arrays) *s) {
     const int64_t H = cell->H;
     if (!cell->after) {
-        const NAME(matrix) rh = {s->gates + at_column(H, COLUMN_HN), all_columns(H)};
-        NAME(multiply_and_pass)(cell, range, s, ONLY_N, rh, s->h,
+        const NAME(matrix) rh = {s->rh, H};
+        NAME(multiply_and_pass)(cell, range, s, ONLY_N, rh, s->h, s->h_next,
                                 cell->gates->before_candidate);
     }
     if (s->noise != NULL && NAME(zones_out)(s->noise)) {
@@ -182,15 +184,15 @@ static void NAME(candidate_backward)(const NAME(cell) *cell, const NAME(step_gra
                                  &cell->equations);
     if (cell->norm != NULL) {
         NAME(normalise_states_backward)(cell, s, ONLY_N);
-        for (i = 0; i < s->rows; i++) { /* r*h, for the gradient of U_n */
-            memcpy(s->d_products + at_row(H, i) + rh, s->d_gates + at_row(H, i) + rh,
-                   (size_t)H * sizeof(REAL));
-        }
     }
     memset(s->d_rh, 0, (size_t)(s->rows * H) * sizeof(REAL));
     NAME(back_product)(cell, s->rows, ONLY_N, s->d_products, s->d_rh);
     cell->gates->reset_backward(s->rows, H, s->gates, s->h_in, s->d_rh, d_h_in, s->d_gates,
                                 &cell->equations);
+    for (i = 0; cell->norm != NULL && i < s->rows; i++) { /* for the gradient of U_n */
+        memcpy(s->d_products + at_row(H, i) + rh, s->d_gates + at_row(H, i) + rh,
+               (size_t)H * sizeof(REAL));
+    }
 }
 
 /* d_h is the gradient of the state after the step, and becomes that of the state before it,

@@ -27,7 +27,8 @@ typedef struct NAME(forward_sweep) {
 
     NAME(forward_own) own;
     REAL *gates;           /* of this thread, or shared by the threads of a split call; */
-    NAME(state) states[2]; /* so are these: step t reads states[t % 2], writes the other */
+    NAME(state) states[2]; /* so are these: step t reads states[t % 2], writes the other; */
+    REAL *rh;              /* and this, see step_arrays */
 } NAME(forward_sweep);
 
 /* Called when some units of the states before step t are complete: keeps them if necessary, and
@@ -141,6 +142,7 @@ static NAME(step_arrays)
                                     .h = before->h,
                                     .h_in = before->h_in,
                                     .h_next = after->h,
+                                    .rh = s->rh,
                                     .stores = s->tape_gates != NULL,
                                     .record = NAME(record_at)(&block->record, H, at),
                                     .noise = &w->noise,
@@ -207,6 +209,7 @@ static NAME(block) NAME(block_of)(const NAME(backward_sweep) *s, int64_t t0, int
                                         .h = s->h_prev + first * H,
                                         .h_in = NAME(states_from)(s, first),
                                         .h_next = s->own.h_next,
+                                        .rh = s->own.rh,
                                         .stores = 1,
                                         .record = s->record};
         NAME(project_input)(&w->cell, NAME(all_units)(&w->cell), step.rows,

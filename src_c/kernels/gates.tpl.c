@@ -1,10 +1,9 @@
 /* gates.tpl.c - the elementwise part of a step and of its derivative, on a block of rows.
  *
  * These are plain loops, which the compiler vectorises. Each file of an instruction set
- * includes them once per precision. A row of `gates` has the columns of gate_order.h; the last
- * one is hn (reset after the product) or r*h (before). Before the step, the columns n, r and z
- * contain what the input contributes, and `sums` contains the rest, see pygru_units in
- * kernels.h. No function here is inlined into a product, because the constants of the
+ * includes them once per precision. A row of `gates` has the columns of gate_order.h. Before the
+ * step, the columns n, r and z contain what the input contributes, and `sums` contains the rest,
+ * see pygru_units in table.tpl.h. No function here is inlined into a product, because the constants of the
  * activations would take the registers of the sums. */
 
 /* ---- forward ------------------------------------------------------------------------ */
@@ -37,7 +36,7 @@ typedef struct NAME(unit_arrays) {
     const REAL *in_z;
     const REAL *h;
     REAL *gates[COLUMNS];
-    REAL *h_next;
+    REAL *out; /* the new state, or r*h */
 } NAME(unit_arrays);
 
 /* Reset after the product: r and z are in the places of their sums, the third sum is hn. */
@@ -47,7 +46,7 @@ ALWAYS_INLINE void NAME(units_after)(int count, const NAME(unit_arrays) *u, int 
     const REAL *in_n = u->in_n, *h = u->h;
     REAL *to_n = u->gates[COLUMN_N], *to_r = u->gates[COLUMN_R];
     REAL *to_z = u->gates[COLUMN_Z], *to_hn = u->gates[COLUMN_HN];
-    REAL *h_next = u->h_next;
+    REAL *h_next = u->out;
     int j;
     INDEPENDENT
     for (j = 0; j < count; j++) {
@@ -65,29 +64,39 @@ ALWAYS_INLINE void NAME(units_after)(int count, const NAME(unit_arrays) *u, int 
 }
 
 /* Reset before: first r, z and r*h, */
-ALWAYS_INLINE void NAME(units_before_reset)(int count, const NAME(unit_arrays) *u) {
-    const REAL *r = u->sums[GATE_R], *z = u->sums[GATE_Z], *h = u->h;
-    REAL *to_r = u->gates[COLUMN_R], *to_z = u->gates[COLUMN_Z], *rh = u->gates[COLUMN_HN];
+ALWAYS_INLINE void NAME(units_before_reset)(int count, const NAME(unit_arrays) *u, int stores) {
+    const REAL *sum_r = u->sums[GATE_R], *sum_z = u->sums[GATE_Z], *h = u->h;
+    REAL *to_r = u->gates[COLUMN_R], *to_z = u->gates[COLUMN_Z], *rh = u->out;
+    REAL *to_rh = u->gates[COLUMN_HN];
     int j;
     INDEPENDENT
     for (j = 0; j < count; j++) {
-        const REAL r_j = r[j];
-        to_r[j] = r_j;
-        to_z[j] = z[j];
-        rh[j] = r_j * h[j];
+        const REAL r_j = NAME(sigmoid)(sum_r[j]);
+        const REAL rh_j = r_j * h[j];
+        if (stores) {
+            to_r[j] = r_j;
+            to_rh[j] = rh_j;
+        }
+        rh[j] = rh_j;
+    }
+    INDEPENDENT
+    for (j = 0; j < count; j++) {
+        to_z[j] = NAME(sigmoid)(sum_z[j]);
     }
 }
 
 /* then n, whose sums are the only ones, and the new state. */
 ALWAYS_INLINE void NAME(units_before_candidate)(int count, const NAME(unit_arrays) *u,
-                                                int keeps) {
+                                                int keeps, int stores) {
     const REAL *sum_n = u->sums[0], *z = u->in_z, *h = u->h;
-    REAL *n = u->gates[COLUMN_N], *h_next = u->h_next;
+    REAL *n = u->gates[COLUMN_N], *h_next = u->out;
     int j;
     INDEPENDENT
     for (j = 0; j < count; j++) {
         const REAL n_j = NAME(hyperbolic_tangent)(sum_n[j]);
-        n[j] = n_j;
+        if (stores) {
+            n[j] = n_j;
+        }
         h_next[j] = NAME(blend)(z[j], n_j, h[j], keeps);
     }
 }
@@ -105,7 +114,7 @@ ALWAYS_INLINE NAME(unit_arrays)
         .in_z = z,
         .h = p->h + row * p->H + at,
         .gates = {[COLUMN_N] = n, [COLUMN_R] = r, [COLUMN_Z] = z, [COLUMN_HN] = hn},
-        .h_next = p->h_next + row * p->H + at};
+        .out = p->out + row * p->H + at};
     return u;
 }
 
@@ -126,19 +135,21 @@ ALWAYS_INLINE void NAME(pass_units)(enum pass pass, int count, const NAME(unit_a
         NAME(units_after)(count, u, keeps, stores);
         break;
     case BEFORE_RESET:
-        NAME(units_before_reset)(count, u);
+        NAME(units_before_reset)(count, u, stores);
         break;
     default:
-        NAME(units_before_candidate)(count, u, keeps);
+        NAME(units_before_candidate)(count, u, keeps, stores);
     }
 }
 
 /* The last units of a row, if they do not fill a vector: copies whose other lanes are 0. */
 ALWAYS_INLINE void NAME(pass_last_units)(enum pass pass, int64_t count,
                                          const NAME(unit_arrays) *row, int keeps, int stores) {
-    /* The columns that the pass writes, and the number of gates that have sums. */
-    const int first = pass == BEFORE_RESET ? COLUMN_R : COLUMN_N;
-    const int last = pass == BEFORE_CANDIDATE ? COLUMN_N : COLUMN_HN;
+    /* The columns that the pass may write, and the number of gates that have sums. */
+    const int first = pass != BEFORE_RESET ? COLUMN_N : stores ? COLUMN_R : COLUMN_Z;
+    const int last = pass == BEFORE_CANDIDATE          ? COLUMN_N
+                     : pass == BEFORE_RESET && !stores ? COLUMN_Z
+                                                       : COLUMN_HN;
     const int n_sums = pass == AFTER ? 3 : pass == BEFORE_RESET ? 2 : 1;
     REAL copy[GATES + 3 + COLUMNS + 1][LANES] = {{0}};
     const NAME(unit_arrays) u = {
@@ -152,12 +163,10 @@ ALWAYS_INLINE void NAME(pass_last_units)(enum pass pass, int64_t count,
     NAME(copy_units)(count, row->in_z, copy[4]);
     NAME(copy_units)(count, row->h, copy[5]);
     NAME(pass_units)(pass, LANES, &u, keeps, stores);
-    for (i = first; stores && i <= last; i++) {
+    for (i = first; (stores || pass == BEFORE_RESET) && i <= last; i++) {
         NAME(copy_units)(count, u.gates[i], row->gates[i]);
     }
-    if (pass != BEFORE_RESET) {
-        NAME(copy_units)(count, u.h_next, row->h_next);
-    }
+    NAME(copy_units)(count, u.out, row->out);
 }
 
 ALWAYS_INLINE void NAME(pass_rows)(enum pass pass, const NAME(pygru_units) *p, int keeps,
@@ -191,15 +200,24 @@ static void NAME(after_forward)(const NAME(pygru_units) *p) {
 }
 
 static void NAME(before_reset)(const NAME(pygru_units) *p) {
-    NAME(activate_r_and_z)(p);
-    NAME(pass_rows)(BEFORE_RESET, p, 0, 1);
+    if (p->stores) {
+        NAME(pass_rows)(BEFORE_RESET, p, 0, 1);
+    } else {
+        NAME(pass_rows)(BEFORE_RESET, p, 0, 0);
+    }
 }
 
 static void NAME(before_candidate)(const NAME(pygru_units) *p) {
-    if (p->equations->keeps) {
-        NAME(pass_rows)(BEFORE_CANDIDATE, p, 1, 1);
+    if (p->stores) {
+        if (p->equations->keeps) {
+            NAME(pass_rows)(BEFORE_CANDIDATE, p, 1, 1);
+        } else {
+            NAME(pass_rows)(BEFORE_CANDIDATE, p, 0, 1);
+        }
+    } else if (p->equations->keeps) {
+        NAME(pass_rows)(BEFORE_CANDIDATE, p, 1, 0);
     } else {
-        NAME(pass_rows)(BEFORE_CANDIDATE, p, 0, 1);
+        NAME(pass_rows)(BEFORE_CANDIDATE, p, 0, 0);
     }
 }
 
@@ -259,12 +277,10 @@ ALWAYS_INLINE void NAME(row_after_backward)(int64_t H, const REAL *gates, const 
     }
 }
 
-/* One row, reset before, first half: everything except the reset gate. The fourth column keeps
- * r*h, because the gradient of U_n needs it. */
+/* One row, reset before, first half: everything except the reset gate. */
 ALWAYS_INLINE void NAME(row_before_backward)(int64_t H, const REAL *gates, const REAL *h,
                                              REAL *d_h, REAL *d_gates, int keeps, int usual) {
     const REAL *n = gates + at_column(H, COLUMN_N), *z = gates + at_column(H, COLUMN_Z);
-    const REAL *rh = gates + at_column(H, COLUMN_HN);
     REAL *da_n = d_gates + at_column(H, COLUMN_N), *da_z = d_gates + at_column(H, COLUMN_Z);
     int64_t j;
     INDEPENDENT
@@ -274,20 +290,21 @@ ALWAYS_INLINE void NAME(row_before_backward)(int64_t H, const REAL *gates, const
             NAME(sigmoid_slope)(z[j], da_z[j], usual), keeps);
         da_n[j] = g.da_n;
         da_z[j] = g.da_z;
-        d_gates[at_column(H, COLUMN_HN) + j] = rh[j];
         d_h[j] = g.straight;
     }
 }
 
-/* Second half, from d_rh = da_n U_n:  da_r = d_rh h r (1-r);  d_h += d_rh r. */
+/* Second half, from d_rh = da_n U_n:  da_r = d_rh h r (1-r);  d_h += d_rh r. The fourth column
+ * gets r*h, because the gradient of U_n needs it. */
 ALWAYS_INLINE void NAME(row_reset_backward)(int64_t H, const REAL *gates, const REAL *h,
                                             const REAL *d_rh, REAL *d_h, REAL *d_gates,
                                             int usual) {
     const REAL *r = gates + at_column(H, COLUMN_R);
-    REAL *da_r = d_gates + at_column(H, COLUMN_R);
+    REAL *da_r = d_gates + at_column(H, COLUMN_R), *rh = d_gates + at_column(H, COLUMN_HN);
     int64_t j;
     INDEPENDENT
     for (j = 0; j < H; j++) {
+        rh[j] = r[j] * h[j];
         da_r[j] = d_rh[j] * h[j] * NAME(sigmoid_slope)(r[j], da_r[j], usual);
         d_h[j] += d_rh[j] * r[j];
     }

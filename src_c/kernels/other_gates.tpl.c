@@ -124,7 +124,7 @@ static NOINLINE void NAME(blend_units)(const NAME(pygru_units) *p, const NAME(un
                                        const REAL *z, const REAL *n) {
     const int keeps = p->equations->keeps;
     const REAL *h = u->h;
-    REAL *to_n = u->gates[COLUMN_N], *h_next = u->h_next;
+    REAL *to_n = u->gates[COLUMN_N], *h_next = u->out;
     int64_t j;
     INDEPENDENT
     for (j = 0; j < p->units; j++) {
@@ -149,12 +149,34 @@ static void NAME(other_after_forward)(const NAME(pygru_units) *p) {
     }
 }
 
+/* r*h, and the places of r and z. */
+ALWAYS_INLINE void NAME(reset_units)(int64_t n, const NAME(unit_arrays) *u, int stores) {
+    const REAL *r = u->sums[GATE_R], *z = u->sums[GATE_Z], *h = u->h;
+    REAL *to_r = u->gates[COLUMN_R], *to_z = u->gates[COLUMN_Z], *rh = u->out;
+    REAL *to_rh = u->gates[COLUMN_HN];
+    int64_t j;
+    INDEPENDENT
+    for (j = 0; j < n; j++) {
+        const REAL r_j = r[j], z_j = z[j], rh_j = r_j * h[j];
+        to_z[j] = z_j;
+        if (stores) {
+            to_r[j] = r_j;
+            to_rh[j] = rh_j;
+        }
+        rh[j] = rh_j;
+    }
+}
+
 static void NAME(other_before_reset)(const NAME(pygru_units) *p) {
     int64_t row;
     for (row = 0; row < p->rows; row++) {
         const NAME(unit_arrays) u = NAME(arrays_of)(p, row, 0);
         NAME(other_r_and_z)(p, row);
-        NAME(units_before_reset)((int)p->units, &u);
+        if (p->stores) {
+            NAME(reset_units)(p->units, &u, 1);
+        } else {
+            NAME(reset_units)(p->units, &u, 0);
+        }
     }
 }
 

@@ -54,9 +54,9 @@ typedef struct NAME(pygru_units) {
     ptrdiff_t gate;
     REAL *gates;
     const REAL *h; /* rows of H */
-    REAL *h_next;  /* rows of H; may be h */
+    REAL *out;     /* rows of H: the new state, or r*h (before, first half); may be h */
     const NAME(pygru_equations) *equations;
-    int stores; /* whether the gates are kept (reset after; before always does) */
+    int stores; /* whether the gates are kept; the first half (before) always leaves z */
 } NAME(pygru_units);
 
 /* The sums of one gate in `rows` rows, to be normalised: out = gain * standardised + add, where
