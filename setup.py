@@ -98,6 +98,7 @@ TEMPLATES = [
         "kernels/precision",
         "kernels/product",
         "kernels/quantized",
+        "kernels/row_sums",
         "kernels/standardise",
         "layer_norm",
         "network",
@@ -110,6 +111,7 @@ TEMPLATES = [
         "step",
         "sweep",
         "training",
+        "weight_sums",
     )
 ]
 

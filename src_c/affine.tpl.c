@@ -295,8 +295,9 @@ static void NAME(d_weight_tile)(const NAME(affine_call) *call, int64_t tile, int
         const int64_t rows = call->rows - row < AT_A_TIME ? call->rows - row : AT_A_TIME;
         const REAL *d_y = call->d_y + row * call->outputs + first, *x = call->x + row * n;
         if (call->table->lanes > 0) {
-            call->table->sum_over_rows(m, n, rows, d_y, call->outputs, x, n, d_weight, n,
-                                       NAME(affine_sums)(call, slot));
+            const NAME(matrix) of_y = {d_y, call->outputs}, of_x = {x, n};
+            NAME(sum_over_rows)
+            (call->table, m, n, rows, of_y, of_x, d_weight, n, NAME(affine_sums)(call, slot));
             continue;
         }
         for (k = 0; k < rows; k++) {

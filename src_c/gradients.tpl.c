@@ -15,6 +15,8 @@ typedef struct NAME(backward_call) {
     pygru_backward_layout layout;
     REAL *memory; /* the workspace, aligned */
     NAME(backward_shared) shared;
+    REAL *d_parameters; /* where the gradients go: */
+    int adds;           /* they are added to what is there; otherwise they replace it */
 } NAME(backward_call);
 
 static NAME(backward_own) NAME(own_buffers)(const NAME(backward_call) *call, int32_t slot) {
@@ -193,28 +195,76 @@ static void NAME(d_x_task)(const NAME(backward_call) *call, int64_t layer, int64
 
 /* ---- parameters ----------------------------------------------------------------------- */
 
+/* Stores or adds n gradients, from parameter `at` on. */
+static void NAME(give_gradients)(const NAME(backward_call) *call, int64_t n, const REAL *from,
+                                 int64_t at) {
+    REAL *to = call->d_parameters + at;
+    int64_t j;
+    if (!call->adds) {
+        NAME(copy_row)(n, from, to);
+        return;
+    }
+    for (j = 0; j < n; j++) {
+        to[j] += from[j];
+    }
+}
+
+/* From the sums of the columns n | r | z | hn to the gradients of the two biases, for some
+ * units. */
+static void NAME(give_bias_gradients)(const NAME(backward_call) *call, const pygru_cell *at,
+                                      unit_range range, const REAL *sums) {
+    const pygru_config *c = &call->args->plan->config;
+    const int64_t H = c->hidden_size;
+    enum gate gate;
+    for (gate = GATE_R; gate < GATES; gate++) {
+        const enum column of_state = state_column_of(gate, c->reset == PYGRU_RESET_AFTER);
+        const int64_t first = at_gate(H, gate) + range.first;
+        NAME(give_gradients)
+        (call, range.n, sums + at_column(H, column_of(gate)) + range.first,
+         at->bias_ih + first);
+        NAME(give_gradients)
+        (call, range.n, sums + at_column(H, of_state) + range.first, at->bias_hh + first);
+    }
+}
+
+/* The inputs (rows, I) and the states (rows, H) in the products of a layer, in sweep order. */
+static NAME(matrix)
+    NAME(inputs_of)(const NAME(backward_call) *call, int64_t layer, int32_t direction) {
+    const REAL *gathered = NAME(gathered_inputs)(call, layer, direction);
+    const NAME(matrix) x = {gathered != NULL ? gathered : call->args->tape + call->tape.x,
+                            pygru_inputs_of_layer(&call->args->plan->config, layer)};
+    return x;
+}
+
+static NAME(matrix) NAME(states_in_products)(const NAME(backward_call) *call, int64_t layer,
+                                             int32_t direction) {
+    const pygru_plan *plan = call->args->plan;
+    const REAL *dropped = NAME(dropped_states)(call, direction);
+    NAME(matrix) h = {dropped, plan->config.hidden_size};
+    pygru_tape_view view;
+    pygru_tape_view_of(plan, layer, direction, &view);
+    if (dropped == NULL) {
+        h.data = call->args->tape + view.h_prev;
+    }
+    return h;
+}
+
+/* ---- by BLAS -------------------------------------------------------------------------- */
+
 /* d_out (m,n) = A^T B over all rows of the batch, in fixed order. */
 static void NAME(product_over_rows)(const NAME(backward_call) *call, int64_t m, int64_t n,
                                     NAME(matrix) a, NAME(matrix) b, REAL *out, int32_t slot,
                                     pygru_run *run) {
-    const NAME(pygru_table) *table = NAME(table_of_call)(call->args->plan, call->args->kernels);
     const pygru_blas *blas = call->args->blas;
-    const int simd = call->args->plan->engine == PYGRU_ENGINE_SIMD;
     const int64_t rows = call->args->plan->rows;
-    const int64_t inner = simd || NAME(INNER) < blas->max_int ? NAME(INNER) : blas->max_int;
-    REAL *scratch = NAME(own_buffers)(call, slot).sum;
+    const int64_t inner = NAME(INNER) < blas->max_int ? NAME(INNER) : blas->max_int;
     int64_t row;
     memset(out, 0, (size_t)(m * n) * sizeof(REAL));
     for (row = 0; row < rows && !pygru_should_stop(run, slot); row += inner) {
         const NAME(matrix) a_rows = {a.data + row * a.ld, a.ld};
         const NAME(matrix) b_rows = {b.data + row * b.ld, b.ld};
         const int64_t k = rows - row < inner ? rows - row : inner;
-        if (simd) {
-            table->sum_over_rows(m, n, k, a_rows.data, a.ld, b_rows.data, b.ld, out, n,
-                                 scratch);
-        } else {
-            NAME(multiply_tn)(blas, m, n, k, a_rows, b_rows, 1, out, n);
-        }
+        NAME(multiply_tn)(blas, m, n, k, a_rows, b_rows, 1, out, n);
     }
 }
 
@@ -234,26 +284,16 @@ static void NAME(weight_tile_task)(const NAME(backward_call) *call, int64_t laye
     const REAL *d_gates = recurrent ? NAME(product_gradients)(call, direction)
                                     : NAME(gate_gradients)(call, direction);
     NAME(matrix) a, b;
-    REAL *out = call->shared.d_parameters;
+    REAL *out = call->d_parameters;
     pygru_cell at;
-    pygru_tape_view view;
     int64_t n;
     (void)pygru_cell_of(&plan->config, layer, direction, &at);
-    pygru_tape_view_of(plan, layer, direction, &view);
     a.data = d_gates + at_run(H, is_n ? ONLY_N : R_Z) + first;
     a.ld = all_columns(H);
-    if (!recurrent) {
-        const REAL *gathered = NAME(gathered_inputs)(call, layer, direction);
-        n = at.input_size;
-        b.data = gathered != NULL ? gathered : args->tape + call->tape.x;
-        out += at.weight_ih;
-    } else {
-        const REAL *dropped = NAME(dropped_states)(call, direction);
-        n = H;
-        b.data = dropped != NULL ? dropped : args->tape + view.h_prev;
-        out += at.weight_hh;
-    }
-    b.ld = n;
+    b = recurrent ? NAME(states_in_products)(call, layer, direction)
+                  : NAME(inputs_of)(call, layer, direction);
+    n = b.ld;
+    out += recurrent ? at.weight_hh : at.weight_ih;
     if (recurrent && is_n && plan->config.reset == PYGRU_RESET_AFTER) {
         a.data = d_gates + at_column(H, COLUMN_HN) + first; /* da_hn */
     } else if (recurrent && is_n) {
@@ -269,21 +309,6 @@ static int NAME(has_vectors)(const pygru_config *c) {
     return c->has_bias || pygru_normalises(c);
 }
 
-/* From the sums of the columns n | r | z | hn to the gradients of the two biases. */
-static void NAME(store_bias_gradients)(const pygru_config *c, const pygru_cell *at,
-                                       const REAL *sums, REAL *d_parameters) {
-    const int64_t H = c->hidden_size;
-    const enum column of_n = c->reset == PYGRU_RESET_AFTER ? COLUMN_HN : COLUMN_N;
-    REAL *d_ih = d_parameters + at->bias_ih, *d_hh = d_parameters + at->bias_hh;
-    enum gate gate;
-    for (gate = GATE_R; gate < GATES; gate++) {
-        const enum column column = column_of(gate);
-        const enum column of_state = gate == GATE_N ? of_n : column;
-        NAME(copy_row)(H, sums + at_column(H, column), d_ih + at_gate(H, gate));
-        NAME(copy_row)(H, sums + at_column(H, of_state), d_hh + at_gate(H, gate));
-    }
-}
-
 /* Bias gradients: column sums of the gate gradients, in blocks so that the error of a long
  * float32 sum grows with the number of blocks, not of rows. */
 static void NAME(bias_task)(const NAME(backward_call) *call, int64_t layer, int32_t direction,
@@ -294,7 +319,7 @@ static void NAME(bias_task)(const NAME(backward_call) *call, int64_t layer, int3
     const REAL *d_gates = NAME(gate_gradients)(call, direction);
     REAL *total = NAME(own_buffers)(call, slot).d_bias;
     REAL *partial = total + columns;
-    REAL *d_parameters = call->shared.d_parameters;
+    const unit_range all = {0, H};
     pygru_cell at;
     int64_t row, j;
     (void)pygru_cell_of(&plan->config, layer, direction, &at);
@@ -315,7 +340,7 @@ static void NAME(bias_task)(const NAME(backward_call) *call, int64_t layer, int3
             }
         }
     }
-    NAME(store_bias_gradients)(&plan->config, &at, total, d_parameters);
+    NAME(give_bias_gradients)(call, &at, all, total);
 }
 
 /* The gradients of gains and biases with layer normalisation: the sums of the chunks'. */
@@ -325,7 +350,7 @@ static void NAME(norm_task)(const NAME(backward_call) *call, int64_t layer, int3
     const pygru_config *c = &plan->config;
     const int64_t H = c->hidden_size, size = PYGRU_NORM * H;
     REAL *total = NAME(own_buffers)(call, slot).d_norm_block;
-    REAL *d_parameters = call->shared.d_parameters;
+    const unit_range all = {0, H};
     pygru_cell at;
     int64_t chunk, j;
     (void)pygru_cell_of(c, layer, direction, &at);
@@ -336,9 +361,9 @@ static void NAME(norm_task)(const NAME(backward_call) *call, int64_t layer, int3
             total[j] += of_chunk[j];
         }
     }
-    NAME(copy_row)(all_gates(H), total + PYGRU_X_GAINS * H, d_parameters + at.gain_ih);
-    NAME(copy_row)(all_gates(H), total + PYGRU_H_GAINS * H, d_parameters + at.gain_hh);
+    NAME(give_gradients)(call, all_gates(H), total + PYGRU_X_GAINS * H, at.gain_ih);
+    NAME(give_gradients)(call, all_gates(H), total + PYGRU_H_GAINS * H, at.gain_hh);
     if (c->has_bias) {
-        NAME(store_bias_gradients)(c, &at, total + PYGRU_NORM_BIAS * H, d_parameters);
+        NAME(give_bias_gradients)(call, &at, all, total + PYGRU_NORM_BIAS * H);
     }
 }

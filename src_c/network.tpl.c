@@ -213,6 +213,36 @@ static int64_t NAME(layer_of_phase)(const NAME(backward_call) *call, int32_t pha
     return call->args->plan->config.num_layers - 1 - (phase - 1) / 2;
 }
 
+/* The tasks of a direction that compute gradients of parameters. On the SIMD engine: parts of
+ * the weights and of the biases, and layer normalisation. With BLAS: tiles of W, tiles of U, and
+ * everything else. */
+static int64_t NAME(parameter_tasks)(const NAME(backward_call) *call) {
+    const pygru_plan *plan = call->args->plan;
+    const pygru_config *c = &plan->config;
+    if (plan->engine == PYGRU_ENGINE_SIMD) {
+        return NAME(weight_parts)(plan, call->args->team) + pygru_normalises(c);
+    }
+    return 2 * pygru_tiles_of_matrix(c->hidden_size) + NAME(has_vectors)(c);
+}
+
+static void NAME(parameter_task)(const NAME(backward_call) *call, int64_t layer,
+                                 int32_t direction, int64_t task, int32_t slot,
+                                 pygru_run *run) {
+    const pygru_plan *plan = call->args->plan;
+    const int simd = plan->engine == PYGRU_ENGINE_SIMD;
+    const int64_t tiles = pygru_tiles_of_matrix(plan->config.hidden_size);
+    const int64_t of_weights = simd ? NAME(weight_parts)(plan, call->args->team) : 2 * tiles;
+    if (task < of_weights && simd) {
+        NAME(weight_part_task)(call, layer, direction, task, slot, run);
+    } else if (task < of_weights) {
+        NAME(weight_tile_task)(call, layer, direction, task >= tiles, task % tiles, slot, run);
+    } else if (pygru_normalises(&plan->config)) {
+        NAME(norm_task)(call, layer, direction, slot);
+    } else {
+        NAME(bias_task)(call, layer, direction, slot, run);
+    }
+}
+
 static int64_t NAME(backward_count)(int32_t phase, void *context) {
     const NAME(backward_call) *call = context;
     const pygru_plan *plan = call->args->plan;
@@ -225,8 +255,7 @@ static int64_t NAME(backward_count)(int32_t phase, void *context) {
         return plan->n_chunks * c->num_directions;
     }
     return (NAME(wants_d_x)(call, layer) ? plan->n_chunks : 0) +
-           c->num_directions *
-               (2 * pygru_tiles_of_matrix(c->hidden_size) + NAME(has_vectors)(c));
+           c->num_directions * NAME(parameter_tasks)(call);
 }
 
 static void NAME(pack_task)(const NAME(backward_call) *call, int64_t task) {
@@ -293,31 +322,27 @@ static void NAME(backward_task)(int32_t phase, int64_t task, int32_t slot, pygru
     const NAME(backward_call) *call = context;
     const pygru_plan *plan = call->args->plan;
     const int64_t layer = NAME(layer_of_phase)(call, phase);
-    const int64_t tiles = pygru_tiles_of_matrix(plan->config.hidden_size);
     const int64_t chunks = NAME(wants_d_x)(call, layer) ? plan->n_chunks : 0;
-    const int64_t per_direction = 2 * tiles + NAME(has_vectors)(&plan->config);
-    int32_t direction;
+    const int64_t per_direction = NAME(parameter_tasks)(call);
     if (phase == 0) {
         NAME(pack_task)(call, task);
-        return;
-    }
-    if (phase % 2 == 1) {
+    } else if (phase % 2 == 1) {
         NAME(backward_sweep_task)(call, layer, task, slot, run);
-        return;
-    }
-    if (task < chunks) {
+    } else if (task < chunks) {
         NAME(d_x_task)(call, layer, task, slot, run);
-        return;
-    }
-    direction = (int32_t)((task - chunks) / per_direction);
-    task = (task - chunks) % per_direction;
-    if (task < 2 * tiles) {
-        NAME(weight_tile_task)(call, layer, direction, task >= tiles, task % tiles, slot, run);
-    } else if (pygru_normalises(&plan->config)) {
-        NAME(norm_task)(call, layer, direction, slot);
     } else {
-        NAME(bias_task)(call, layer, direction, slot, run);
+        NAME(parameter_task)
+        (call, layer, (int32_t)((task - chunks) / per_direction),
+         (task - chunks) % per_direction, slot, run);
     }
+}
+
+/* A call with so little work that nothing needs to stop it, on the SIMD engine. It has a single
+ * block of rows, so its gradients can be added to the caller's as they are computed. */
+static int NAME(is_short)(const pygru_plan *plan, int64_t parameters) {
+    enum { MOST_PRODUCTS = 1 << 24 };
+    return plan->engine == PYGRU_ENGINE_SIMD && plan->rows <= PYGRU_SUM_ROWS &&
+           parameters <= MOST_PRODUCTS / pygru_at_least(1, plan->rows);
 }
 
 static pygru_status NAME(backward)(const pygru_backward_args *given) {
@@ -326,6 +351,7 @@ static pygru_status NAME(backward)(const pygru_backward_args *given) {
     NAME(backward_args) args;
     NAME(backward_call) call;
     const pygru_work work = {phases, NAME(backward_count), NAME(backward_task), &call, 0};
+    pygru_team team;
     pygru_status status;
     pygru_cell last;
     uint64_t float_state;
@@ -335,20 +361,27 @@ static pygru_status NAME(backward)(const pygru_backward_args *given) {
     if (status != PYGRU_OK) {
         return status;
     }
+    (void)pygru_cell_of(&plan->config, plan->config.num_layers - 1,
+                        plan->config.num_directions - 1, &last);
     call.args = &args;
     call.tape = pygru_layout_tape(plan);
     call.memory = (REAL *)NAME(align)(args.workspace);
     call.shared = NAME(backward_shared_at)(&call.layout, call.memory);
-    status = pygru_parallel_run(args.team, &work);
-    if (status != PYGRU_OK) {
+    call.adds = NAME(is_short)(plan, last.end);
+    call.d_parameters = call.adds ? args.grads : call.shared.d_parameters;
+    team = *args.team;
+    if (call.adds) {
+        team.poll = NULL;
+    }
+    status = pygru_parallel_run(&team, &work);
+    if (status != PYGRU_OK || call.adds) {
         return status;
     }
     /* The caller gets a complete gradient or none. */
-    (void)pygru_cell_of(&plan->config, plan->config.num_layers - 1,
-                        plan->config.num_directions - 1, &last);
     float_state = pygru_enter_float_state();
+    INDEPENDENT
     for (j = 0; j < last.end; j++) {
-        args.grads[j] += call.shared.d_parameters[j];
+        args.grads[j] += call.d_parameters[j];
     }
     pygru_leave_float_state(float_state);
     return PYGRU_OK;

@@ -211,3 +211,36 @@ static void NAME(input_gradient)(const NAME(cell) *cell, int64_t rows, const REA
     NAME(multiply_nn)(cell->blas, rows, I, R_Z.count * H, da_rz, w_rz, 0, d_x, I);
     NAME(multiply_nn)(cell->blas, rows, I, H, da_n, w_n, 1, d_x, I);
 }
+
+/* ---- sums over rows ----------------------------------------------------------------- */
+
+/* out (m, n) += A^T B over any number of rows, A (rows, m), B (rows, n), with SIMD kernels.
+ * Blocks of PYGRU_SUM_ROWS are summed from zero, and their sums are added in their order. So the
+ * rounding error of a long sum grows with the number of blocks, not of rows. scratch:
+ * PYGRU_SUM_SCRATCH, aligned. */
+static void NAME(sum_over_rows)(const NAME(pygru_table) *table, int64_t m, int64_t n,
+                                int64_t rows, NAME(matrix) a, NAME(matrix) b, REAL *out,
+                                int64_t ld_out, REAL *scratch) {
+    REAL *packed = scratch + PYGRU_SUM_TILES;
+    int64_t row, j;
+    for (row = 0; row < rows; row += PYGRU_SUM_ROWS) {
+        const int64_t left = rows - row;
+        NAME(pygru_row_sums)
+        sums = {.rows = left < PYGRU_SUM_ROWS ? left : PYGRU_SUM_ROWS,
+                .m = m,
+                .a = a.data + row * a.ld,
+                .lda = a.ld,
+                .n_right = 1,
+                .adds = 1,
+                .scratch = scratch};
+        for (j = 0; j < n; j += PYGRU_SUM_COLUMNS) {
+            const int64_t columns = n - j < PYGRU_SUM_COLUMNS ? n - j : PYGRU_SUM_COLUMNS;
+            table->pack_rows(sums.rows, columns, b.data + row * b.ld + j, b.ld, packed);
+            sums.right[0].packed = packed;
+            sums.right[0].n = columns;
+            sums.right[0].out = out + j;
+            sums.right[0].ld_out = ld_out;
+            table->sum_rows(&sums);
+        }
+    }
+}

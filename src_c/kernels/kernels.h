@@ -22,14 +22,18 @@
 #define PYGRU_PACKED_PRODUCTS 0
 #endif
 
-/* A sum over rows takes so many rows, and so many columns of its right side, at a time. So the
- * packed part of the right side stays in the second-level cache. */
+/* A sum over rows takes so many rows at a time, and so many columns of each of its right sides.
+ * So the packed right sides stay in the second-level cache. Of the left side it takes a group of
+ * columns at a time, which tiles of 4, 6 and 8 divide. */
 enum {
     PYGRU_SUM_ROWS = 256,
-    PYGRU_SUM_COLUMNS = 288, /* a multiple of three vectors of any length */
-    PYGRU_SUM_SCRATCH = PYGRU_SUM_ROWS * (PYGRU_SUM_COLUMNS + 4 * 8) + 8 * 3 * PYGRU_MOST_LANES
+    PYGRU_SUM_COLUMNS = 192,
+    PYGRU_SUM_GROUP = 24,
+    PYGRU_SUM_TILES = PYGRU_SUM_ROWS * PYGRU_SUM_GROUP + 24 * PYGRU_MOST_LANES,
+    PYGRU_SUM_PACKED = PYGRU_SUM_ROWS * PYGRU_SUM_COLUMNS,
+    PYGRU_SUM_SCRATCH = PYGRU_SUM_TILES + 2 * PYGRU_SUM_PACKED /* both right sides */
 };
-_Static_assert(PYGRU_SUM_COLUMNS % (3 * PYGRU_MOST_LANES) == 0, "whole tiles of three vectors");
+_Static_assert(PYGRU_SUM_COLUMNS % PYGRU_MOST_LANES == 0, "whole vectors");
 
 struct pygru_kernels {
     const void *tables[PYGRU_PRECISIONS_END_]; /* of the core that computes */

@@ -25,6 +25,7 @@ _Static_assert(VECTOR_BYTES / sizeof(REAL) <= PYGRU_MOST_LANES, "see vectors.h")
 #include "losses.tpl.c"
 #if PYGRU_PACKED_PRODUCTS
 #include "product.tpl.c"
+#include "row_sums.tpl.c"
 #endif
 
 static const NAME(pygru_table) NAME(table) = {
@@ -34,7 +35,8 @@ static const NAME(pygru_table) NAME(table) = {
     .weight_bytes = sizeof(WEIGHT),
     .product = NAME(product),
     .pack = NAME(pack),
-    .sum_over_rows = NAME(sum_over_rows),
+    .pack_rows = NAME(pack_rows),
+    .sum_rows = NAME(sum_rows),
 #endif
 };
 

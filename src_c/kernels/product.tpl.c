@@ -23,6 +23,7 @@ typedef struct NAME(pygru_walk) {
     ptrdiff_t step;
     const WEIGHT *w;
     ptrdiff_t panel;
+    ptrdiff_t w_step; /* from one k to the next */
 } NAME(pygru_walk);
 
 /* ---- one tile --------------------------------------------------------------------------- */
@@ -46,7 +47,8 @@ ALWAYS_INLINE void NAME(tile)(const int MR, const int NV, const int P, int64_t b
                               const NAME(pygru_walk) *walk, const PLACE *from_place,
                               const PLACE *to_place) {
     const int NP = NV * P;
-    const ptrdiff_t lda = walk->lda, step = walk->step, panel = walk->panel;
+    const ptrdiff_t lda = walk->lda, step = walk->step;
+    const ptrdiff_t panel = walk->panel, w_step = walk->w_step;
     PLACE from = *from_place, to = *to_place;
     const REAL *rows = walk->a;
     int i, v;
@@ -85,7 +87,7 @@ ALWAYS_INLINE void NAME(tile)(const int MR, const int NV, const int P, int64_t b
                 }
             }
             a += step;
-            w += NV * LANES;
+            w += w_step;
         } while (--k > 0);
         UNROLL for (i = 0; i < MR; i++) {
             UNROLL for (v = 0; v < NP; v++) {
@@ -116,7 +118,7 @@ typedef void NAME(tile_function)(int64_t blocks, const NAME(pygru_walk) *walk,
     X(2, 4, 1) X(2, 5, 1) X(2, 6, 1)                                                           \
     X(1, 1, 1) X(1, 1, 2) X(1, 1, 4) X(1, 1, 8) X(1, 2, 1) X(1, 2, 2) X(1, 2, 4) X(1, 3, 1)    \
     X(1, 3, 2) X(1, 3, 3) X(1, 4, 1) X(1, 4, 2) X(1, 4, 3)
-static const int NAME(MOST_ROWS)[4] = {0, 4, 6, 4};
+static const int NAME(MOST_ROWS)[5] = {0, 4, 6, 4, 0};
 #else /* 32 registers */
 #define SHAPES(X)                                                                              \
     X(3, 1, 1) X(3, 1, 2) X(3, 1, 4) X(3, 2, 1) X(3, 2, 2) X(3, 2, 4) X(3, 3, 1) X(3, 3, 2)    \
@@ -125,9 +127,9 @@ static const int NAME(MOST_ROWS)[4] = {0, 4, 6, 4};
     X(2, 4, 3) X(2, 5, 1) X(2, 5, 2) X(2, 6, 1) X(2, 6, 2) X(2, 7, 1) X(2, 8, 1)               \
     X(1, 1, 1) X(1, 1, 2) X(1, 1, 4) X(1, 1, 8) X(1, 2, 1) X(1, 2, 2) X(1, 2, 4) X(1, 2, 8)    \
     X(1, 3, 1) X(1, 3, 2) X(1, 3, 4) X(1, 4, 1) X(1, 4, 2) X(1, 4, 4) X(1, 5, 1) X(1, 5, 2)    \
-    X(1, 5, 3) X(1, 6, 1) X(1, 6, 2) X(1, 6, 3) X(1, 7, 1) X(1, 7, 2) X(1, 7, 3) X(1, 8, 1)    \
-    X(1, 8, 2) X(1, 8, 3)
-static const int NAME(MOST_ROWS)[4] = {0, 8, 8, 8};
+    X(1, 5, 3) X(1, 5, 4) X(1, 6, 1) X(1, 6, 2) X(1, 6, 3) X(1, 6, 4) X(1, 7, 1) X(1, 7, 2)    \
+    X(1, 7, 3) X(1, 8, 1) X(1, 8, 2) X(1, 8, 3)
+static const int NAME(MOST_ROWS)[5] = {0, 8, 8, 8, 6};
 #endif
 /* clang-format on */
 
@@ -183,7 +185,8 @@ static void NAME(all_rows)(const NAME(pygru_product) *p, int P, const WEIGHT *w,
                 p->lda,
                 1,
                 w + k * p->NV * LANES,
-                p->panel};
+                p->panel,
+                p->NV * LANES};
         PLACE first = k == 0 ? *from : *out, to = *out;
         if (more > 0) {
             NAME(tiles)[p->NV][few + 1][P](more, &walk, &first, &to);
@@ -301,105 +304,3 @@ static void NAME(pack)(int NV, int64_t H, int64_t K, const REAL *const *w, ptrdi
 #undef LOWER_HALVES
 #undef UPPER_HALVES
 #undef SHUFFLE
-
-/* ---- sums over rows --------------------------------------------------------------------- */
-
-/* Packs the columns of A for GROUPS tiles, for each tile k by k. So a tile reads one stream,
- * and a row of A is read in whole cache lines. */
-enum { NAME(GROUPS) = 4 };
-
-static void NAME(pack_columns)(int64_t K, int64_t columns, const REAL *a, ptrdiff_t lda,
-                               REAL *packed) {
-    const int MR = NAME(MOST_ROWS)[3];
-    int64_t k, i, first;
-    for (first = 0; first < columns; first += MR) {
-        const int64_t rest = columns - first;
-        for (k = 0; rest < MR && k < K; k++) { /* the last tile has fewer rows */
-            for (i = 0; i < rest; i++) {
-                packed[first * K + k * rest + i] = a[k * lda + first + i];
-            }
-        }
-    }
-    for (k = 0; k < K; k++) {
-        for (first = 0; first + MR <= columns; first += MR) {
-            memcpy(packed + first * K + k * MR, a + k * lda + first, (size_t)MR * sizeof(REAL));
-        }
-    }
-}
-
-/* Packs the columns of B for one tile, with zeros after the last one. */
-static void NAME(pack_rows)(int64_t K, int64_t columns, const REAL *b, ptrdiff_t ldb,
-                            REAL *packed) {
-    int64_t k;
-    if (columns == 3 * LANES) {
-        for (k = 0; k < K; k++, b += ldb, packed += 3 * LANES) {
-            memcpy(packed, b, 3 * LANES * sizeof(REAL));
-        }
-        return;
-    }
-    memset(packed, 0, (size_t)(K * 3 * LANES) * sizeof(REAL));
-    for (k = 0; k < K; k++, b += ldb, packed += 3 * LANES) {
-        memcpy(packed, b, (size_t)columns * sizeof(REAL));
-    }
-}
-
-/* One tile of out (MR, columns) += A^T B. The rows of a block are summed from zero, and the
- * sum is added to `out`. So the error of a long sum grows with the number of blocks, not of
- * rows. */
-static void NAME(sum_tile)(int MR, int64_t K, const REAL *a, const REAL *w, int64_t columns,
-                           REAL *out, int64_t ld_out, REAL *sums) {
-    static REAL zeros[3 * LANES]; /* only read */
-    const PLACE from = {{zeros, zeros + LANES, zeros + 2 * LANES}, {0, 0, 0}};
-    const PLACE to = {{sums, sums + LANES, sums + 2 * LANES},
-                      {3 * LANES, 3 * LANES, 3 * LANES}};
-    const int64_t inside = columns < 3 * LANES ? columns : 3 * LANES;
-    int64_t j;
-    int i;
-    const NAME(pygru_walk) walk = {K, a, 1, MR, w, 0};
-    NAME(tiles)[3][MR][1](1, &walk, &from, &to);
-    for (i = 0; i < MR; i++) {
-        INDEPENDENT
-        for (j = 0; j < inside; j++) {
-            out[i * ld_out + j] += sums[i * 3 * LANES + j];
-        }
-    }
-}
-
-/* out (m, n) += A^T B, A (K, m), B (K, n): a weight gradient, where K is all rows of a batch.
- * They are added in their order. scratch: PYGRU_SUM_SCRATCH elements, 64-byte aligned. */
-static void NAME(sum_over_rows)(int64_t m, int64_t n, int64_t K, const REAL *a, int64_t lda,
-                                const REAL *b, int64_t ldb, REAL *out, int64_t ld_out,
-                                REAL *scratch) {
-    const int most = NAME(MOST_ROWS)[3];
-    REAL *columns = scratch + PYGRU_SUM_ROWS * PYGRU_SUM_COLUMNS;
-    REAL *sums = columns + PYGRU_SUM_ROWS * NAME(GROUPS) * 8;
-    int64_t k, j, i, first, at;
-    for (j = 0; j < n; j += PYGRU_SUM_COLUMNS) {
-        const int64_t width = n - j < PYGRU_SUM_COLUMNS ? n - j : PYGRU_SUM_COLUMNS;
-        for (k = 0; k < K; k += PYGRU_SUM_ROWS) {
-            const int64_t rows = K - k < PYGRU_SUM_ROWS ? K - k : PYGRU_SUM_ROWS;
-            for (at = 0; at < width; at += 3 * LANES) {
-                const int64_t rest = width - at;
-                const REAL *from = b + k * ldb + j + at;
-                NAME(pack_rows)
-                (rows, rest < 3 * LANES ? rest : 3 * LANES, from, ldb, scratch + at * rows);
-            }
-            for (i = 0; i < m; i += NAME(GROUPS) *most) {
-                const int64_t left = m - i;
-                const int64_t some = left < NAME(GROUPS) *most ? left : NAME(GROUPS) *most;
-                NAME(pack_columns)(rows, some, a + k * lda + i, lda, columns);
-                for (first = 0; first < some; first += most) {
-                    const int MR = (int)(some - first < most ? some - first : most);
-                    for (at = 0; at < width; at += 3 * LANES) {
-                        NAME(sum_tile)
-                        (MR, rows, columns + first * rows, scratch + at * rows, width - at,
-                         out + (i + first) * ld_out + j + at, ld_out, sums);
-                    }
-                }
-            }
-        }
-    }
-}
-
-#undef VECTOR
-#undef PLACE

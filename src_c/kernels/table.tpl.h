@@ -22,6 +22,30 @@ typedef struct NAME(pygru_product) {
     NAME(pygru_place) out; /* whole vectors are written */
 } NAME(pygru_product);
 
+/* The packed rows of B (rows, n), and where A^T B (m, n) goes. */
+typedef struct NAME(pygru_right_side) {
+    const REAL *packed;
+    int64_t n;
+    REAL *out;
+    int64_t ld_out;
+} NAME(pygru_right_side);
+
+/* out = A^T B, or with `adds` out += A^T B, for a block of at most PYGRU_SUM_ROWS rows of A
+ * (rows, m), and one or two right sides. Also the sums of the columns of A, if column_sums is
+ * not NULL. */
+typedef struct NAME(pygru_row_sums) {
+    int64_t rows;
+    int64_t m;
+    const REAL *a;
+    int64_t lda;
+    NAME(pygru_right_side) right[2];
+    int n_right;
+    int adds;
+    REAL *column_sums; /* (m) */
+    int adds_columns;
+    REAL *scratch; /* PYGRU_SUM_TILES, aligned */
+} NAME(pygru_row_sums);
+
 /* One of activations.def, never the usual one. alpha and beta are those of hard_sigmoid. If clip
  * is above 0, the sums are limited to [-clip, clip] first, and the activations are then between
  * `least` and `most`. */
@@ -156,9 +180,10 @@ typedef struct NAME(pygru_table) {
      * w[v][j*unit + k*step]. */
     void (*pack)(int NV, int64_t H, int64_t K, const REAL *const *w, ptrdiff_t unit,
                  ptrdiff_t step, void *packed);
-    /* out (m, n) += A^T B, A (K, m), B (K, n); scratch: PYGRU_SUM_SCRATCH, aligned. */
-    void (*sum_over_rows)(int64_t m, int64_t n, int64_t K, const REAL *a, int64_t lda,
-                          const REAL *b, int64_t ldb, REAL *out, int64_t ld_out, REAL *scratch);
+    /* Packs at most PYGRU_SUM_ROWS rows of the right side of a sum over rows (rows, n);
+     * packed: as many rows of n, rounded up to whole vectors, aligned. */
+    void (*pack_rows)(int64_t rows, int64_t n, const REAL *b, int64_t ldb, REAL *packed);
+    void (*sum_rows)(const NAME(pygru_row_sums) *);
 } NAME(pygru_table);
 
 /* The kernels of a set for a precision with these values. */

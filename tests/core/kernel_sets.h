@@ -77,19 +77,16 @@ static const kernel_set *set_of(const pygru_kernels *kernels) {
         pygru_table_of_##SUFFIX(&pygru_kernels_baseline, PRECISION)->product(p);               \
     }                                                                                          \
                                                                                                \
-    static void napping_sum_##SUFFIX(int64_t m, int64_t n, int64_t K, const REAL *a,           \
-                                     int64_t lda, const REAL *b, int64_t ldb, REAL *out,       \
-                                     int64_t ld_out, REAL *scratch) {                          \
+    static void napping_sums_##SUFFIX(const pygru_row_sums_##SUFFIX *p) {                      \
         blas_nap();                                                                            \
-        pygru_table_of_##SUFFIX(&pygru_kernels_baseline, PRECISION)                            \
-            ->sum_over_rows(m, n, K, a, lda, b, ldb, out, ld_out, scratch);                    \
+        pygru_table_of_##SUFFIX(&pygru_kernels_baseline, PRECISION)->sum_rows(p);              \
     }                                                                                          \
                                                                                                \
     static const pygru_table_##SUFFIX *napping_table_##SUFFIX(void) {                          \
         static pygru_table_##SUFFIX table;                                                     \
         table = *pygru_table_of_##SUFFIX(&pygru_kernels_baseline, PRECISION);                  \
         table.product = napping_product_##SUFFIX;                                              \
-        table.sum_over_rows = napping_sum_##SUFFIX;                                            \
+        table.sum_rows = napping_sums_##SUFFIX;                                                \
         return &table;                                                                         \
     }
 

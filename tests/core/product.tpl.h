@@ -1,5 +1,5 @@
-/* product.tpl.h - the `product`, `pack` and `sum_over_rows` entries of a table of kernels
- * against plain loops. Included by precisions.h, once per precision. Every sum is one chain of
+/* product.tpl.h - the `product`, `pack`, `pack_rows` and `sum_rows` entries of a table of
+ * kernels against plain loops. Included by precisions.h, once per precision. Every sum is one chain of
  * multiply-adds in the order of k that begins at `from`, whatever the tile it is in. */
 
 enum { NAME(MOST_M) = 20, NAME(MOST_PRODUCT_PANELS) = 9 };
@@ -258,68 +258,107 @@ static void NAME(check_packing)(const kernel_set *set, int quick) {
 
 /* ---- sums over rows --------------------------------------------------------------------- */
 
-/* out (m, n) += A^T B: each block of rows is summed from zero, and the sum is added. */
-static REAL NAME(summed)(const kernel_set *set, int64_t K, const REAL *a, int64_t lda,
-                         const REAL *b, int64_t ldb, REAL out) {
-    int64_t k, first;
-    for (first = 0; first < K; first += PYGRU_SUM_ROWS) {
-        REAL sum = 0;
-        for (k = first; k < K && k < first + PYGRU_SUM_ROWS; k++) {
-            sum = set->fused ? FUSED_MULTIPLY_ADD(a[k * lda], b[k * ldb], sum)
-                             : a[k * lda] * b[k * ldb] + sum;
-        }
-        out += sum;
+/* out (m, n) = A^T B for a block of rows: each sum is a chain from zero. */
+static REAL NAME(summed)(const kernel_set *set, int64_t rows, const REAL *a, int64_t lda,
+                         const REAL *b, int64_t ldb) {
+    REAL sum = 0;
+    int64_t k;
+    for (k = 0; k < rows; k++) {
+        sum = set->fused ? FUSED_MULTIPLY_ADD(a[k * lda], b[k * ldb], sum)
+                         : a[k * lda] * b[k * ldb] + sum;
     }
-    return out;
+    return sum;
 }
 
-static void NAME(try_sum)(const kernel_set *set, int64_t m, int64_t n, int64_t K) {
-    const int64_t lda = m + 3, ldb = n + 2, ld_out = n + 1;
-    const int64_t sizes[3] = {(K - 1) * lda + m, (K - 1) * ldb + n, (m - 1) * ld_out + n};
-    buffer arrays[3], scratch = buffer_aligned(PYGRU_SUM_SCRATCH * (int64_t)sizeof(REAL), 64);
-    REAL *expected = NULL;
-    int64_t i, j;
-    for (i = 0; i < 3; i++) {
-        REAL *values = NAME(random_reals)(sizes[i]);
-        arrays[i] = buffer_new(sizes[i] * (int64_t)sizeof(REAL));
-        memcpy(arrays[i].data, values, arrays[i].bytes);
-        if (i < 2) {
-            buffer_read_only(&arrays[i]);
-            free(values);
-        } else {
-            expected = values;
+/* The arrays of one case: A, the column sums, and two right sides with their results. */
+#ifndef SUM_ARRAYS
+#define SUM_ARRAYS 6
+enum { SUM_A, SUM_COLUMNS, SUM_RIGHT, SUM_OUT = SUM_RIGHT + 2 };
+#endif
+
+static void NAME(try_sums)(const kernel_set *set, int64_t m, const int64_t *n, int n_right,
+                           int64_t rows, int adds) {
+    const NAME(pygru_table) *table = NAME(table_of_set)(set);
+    const int64_t lda = m + 3, size = (int64_t)sizeof(REAL);
+    NAME(pygru_row_sums)
+    sums = {.rows = rows, .m = m, .lda = lda, .adds = adds, .n_right = n_right};
+    int64_t counts[SUM_ARRAYS] = {(rows - 1) * lda + m, m};
+    buffer arrays[SUM_ARRAYS], packed[2], scratch = buffer_aligned(PYGRU_SUM_TILES * size, 64);
+    REAL *expected[SUM_ARRAYS];
+    int64_t i, j, k;
+    int side;
+    for (side = 0; side < n_right; side++) {
+        counts[SUM_RIGHT + side] = (rows - 1) * (n[side] + 2) + n[side];
+        counts[SUM_OUT + side] = (m - 1) * (n[side] + 1) + n[side];
+    }
+    for (i = 0; i < SUM_ARRAYS; i++) {
+        if (counts[i] > 0) {
+            expected[i] = NAME(random_reals)(counts[i]);
+            arrays[i] = buffer_new(counts[i] * size);
+            memcpy(arrays[i].data, expected[i], arrays[i].bytes);
         }
     }
-    for (i = 0; i < m; i++) {
-        for (j = 0; j < n; j++) {
-            REAL *out = expected + i * ld_out + j;
-            *out = NAME(summed)(set, K, (const REAL *)arrays[0].data + i, lda,
-                                (const REAL *)arrays[1].data + j, ldb, *out);
+    buffer_read_only(&arrays[SUM_A]);
+    sums.a = arrays[SUM_A].data;
+    sums.column_sums = arrays[SUM_COLUMNS].data;
+    sums.adds_columns = !adds;
+    sums.scratch = scratch.data;
+    for (j = 0; j < m; j++) {
+        REAL sum = 0;
+        for (k = 0; k < rows; k++) {
+            sum += sums.a[k * lda + j];
+        }
+        expected[SUM_COLUMNS][j] = adds ? sum : expected[SUM_COLUMNS][j] + sum;
+    }
+    for (side = 0; side < n_right; side++) {
+        const int64_t vectors = (n[side] + table->lanes - 1) / table->lanes;
+        const REAL *b = arrays[SUM_RIGHT + side].data;
+        NAME(pygru_right_side) *right = &sums.right[side];
+        buffer_read_only(&arrays[SUM_RIGHT + side]);
+        packed[side] = buffer_aligned(rows * vectors * table->lanes * size,
+                                      (size_t)table->lanes * sizeof(REAL));
+        table->pack_rows(rows, n[side], b, n[side] + 2, packed[side].data);
+        buffer_read_only(&packed[side]);
+        right->packed = packed[side].data;
+        right->n = n[side];
+        right->out = arrays[SUM_OUT + side].data;
+        right->ld_out = n[side] + 1;
+        for (i = 0; i < m; i++) {
+            for (j = 0; j < n[side]; j++) {
+                REAL *out = expected[SUM_OUT + side] + i * right->ld_out + j;
+                const REAL sum = NAME(summed)(set, rows, sums.a + i, lda, b + j, n[side] + 2);
+                *out = adds ? *out + sum : sum;
+            }
         }
     }
-    set_case("sum over rows, %s, f%d, m=%d n=%d K=%d", set->name, REAL_BITS, (int)m, (int)n,
-             (int)K);
-    NAME(table_of_set)(set)->sum_over_rows(m, n, K, arrays[0].data, lda, arrays[1].data, ldb,
-                                           arrays[2].data, ld_out, scratch.data);
-    CHECK(memcmp(arrays[2].data, expected, arrays[2].bytes) == 0);
-    free(expected);
-    buffer_free(&arrays[0]);
-    buffer_free(&arrays[1]);
-    buffer_free(&arrays[2]);
+    set_case("sum of rows, %s, f%d, m=%d n=%d right sides=%d rows=%d adds=%d", set->name,
+             REAL_BITS, (int)m, (int)n[0], n_right, (int)rows, adds);
+    table->sum_rows(&sums);
+    for (i = 0; i < SUM_ARRAYS; i++) { /* what is between the rows is unchanged too */
+        if (counts[i] > 0) {
+            CHECK(memcmp(arrays[i].data, expected[i], arrays[i].bytes) == 0);
+            free(expected[i]);
+            buffer_free(&arrays[i]);
+        }
+    }
+    for (side = 0; side < n_right; side++) {
+        buffer_free(&packed[side]);
+    }
     buffer_free(&scratch);
 }
 
 static void NAME(check_sums)(const kernel_set *set, int quick) {
-    static const int64_t rows[] = {1, 5, PYGRU_SUM_ROWS, PYGRU_SUM_ROWS + 1,
-                                   2 * PYGRU_SUM_ROWS + 3};
-    static const int64_t columns[] = {
-        1, 7, 24, 48, 49, PYGRU_SUM_COLUMNS, PYGRU_SUM_COLUMNS + 5};
-    int64_t m;
-    int i, j;
-    for (i = 0; i < (quick ? 2 : 5); i++) {
-        for (j = 0; j < (quick ? 3 : 7); j++) {
-            for (m = 1 + (i + j) % 3; m <= 36; m += quick ? 11 : 3 * every) {
-                NAME(try_sum)(set, m, columns[j], rows[i]);
+    static const int64_t rows[] = {1, 5, 33, PYGRU_SUM_ROWS};
+    const int64_t lanes = NAME(table_of_set)(set)->lanes;
+    int64_t m, vectors;
+    int i;
+    /* Every number of vectors from 1 to that of the widest, with a last one that is full or not. */
+    for (vectors = 1; vectors * lanes <= PYGRU_SUM_COLUMNS; vectors += vectors < 9 ? 1 : 7) {
+        const int64_t n[2] = {vectors * lanes - vectors % 3 % lanes, 1 + vectors * 5 % 29};
+        for (i = 0; i < (quick ? 2 : 4); i++) {
+            for (m = 1 + vectors % 5; m <= 2 * PYGRU_SUM_GROUP + 8;
+                 m += quick ? 23 : 5 * every) {
+                NAME(try_sums)(set, m, n, 1 + (int)(m % 2), rows[i], (int)(m / 2 % 2));
             }
         }
     }
