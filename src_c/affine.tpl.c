@@ -94,6 +94,7 @@ static void NAME(affine_multiply)(const NAME(affine_call) *call, const NAME(affi
                .lda = p->K,
                .w = call->packed + first * p->K * call->table->weight_bytes,
                .panel = p->K * lanes,
+               .w_step = lanes,
                .from = {{from}, {0}},
                .out = {{out}, {p->n}}};
     int64_t i;

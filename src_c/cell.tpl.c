@@ -4,6 +4,13 @@
  * in layer_norm.tpl.c, recurrent dropout and zoneout in noise.tpl.c, and the step that uses
  * them in step.tpl.c. */
 
+/* A weight matrix (3H, columns) in panels of one vector of columns: packed, or in place. */
+typedef struct NAME(back_weights) {
+    const REAL *data;
+    ptrdiff_t panel; /* from one panel to the next */
+    ptrdiff_t step;  /* from one row to the next */
+} NAME(back_weights);
+
 typedef struct NAME(cell) {
     int64_t I;
     int64_t H;
@@ -25,14 +32,14 @@ typedef struct NAME(cell) {
     const REAL *ut; /* (H, 3H) its transpose, for few rows and many steps; may be NULL */
 
     /* SIMD engine; NULL on the BLAS engine, and if a call does not need them */
-    const void *packed_w;  /* (I, 3H) panels of r, z, n */
-    const void *packed_u;  /* (H, 3H) panels of r, z, n, or of r, z and then of n */
-    const void *packed_ut; /* (3H, H) panels of one block, for backward */
-    const void *packed_wt; /* (3H, I) the same of the input weights */
-    int64_t depth_w;       /* of a column of packed_w, see pygru_packed_depth */
-    int64_t depth_u;       /* the same of packed_u */
-    REAL *sums;            /* PYGRU_SUMS, scratch */
-    REAL *rounded;         /* with 8-bit weights: scratch for the rows of a product */
+    const void *packed_w;      /* (I, 3H) panels of r, z, n */
+    const void *packed_u;      /* (H, 3H) panels of r, z, n, or of r, z and then of n */
+    NAME(back_weights) back_u; /* (3H, H) for backward */
+    NAME(back_weights) back_w; /* (3H, I) */
+    int64_t depth_w;           /* of a column of packed_w, see pygru_packed_depth */
+    int64_t depth_u;           /* the same of packed_u */
+    REAL *sums;                /* PYGRU_SUMS, scratch */
+    REAL *rounded;             /* with 8-bit weights: scratch for the rows of a product */
 } NAME(cell);
 
 static unit_range NAME(all_units)(const NAME(cell) *cell) {

@@ -93,8 +93,14 @@ static NAME(cell) NAME(backward_cell)(const NAME(backward_call) *call, int64_t l
                       layer, direction, own.bias, own.sums, own.products, NULL);
     if (simd) {
         const int64_t index = layer * plan->config.num_directions + direction;
-        cell.packed_ut = NAME(packed_ut)(call, index);
-        cell.packed_wt = NAME(packed_wt)(call, index);
+        pygru_cell at;
+        (void)pygru_cell_of(&plan->config, layer, direction, &at);
+        cell.back_u =
+            NAME(back_weights_of)(plan, cell.kernels, cell.H, args->parameters + at.weight_hh,
+                                  NAME(packed_ut)(call, index));
+        cell.back_w =
+            NAME(back_weights_of)(plan, cell.kernels, cell.I, args->parameters + at.weight_ih,
+                                  NAME(packed_wt)(call, index));
     }
     return cell;
 }

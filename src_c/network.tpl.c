@@ -265,10 +265,10 @@ static void NAME(pack_task)(const NAME(backward_call) *call, int64_t task) {
     const NAME(pygru_table) *table = NAME(table_of_call)(args->plan, args->kernels);
     pygru_cell at;
     (void)pygru_cell_of(c, task / D, (int32_t)(task % D), &at);
-    NAME(pack_back)(table, c->hidden_size, c->hidden_size, args->parameters + at.weight_hh,
+    NAME(pack_back)(args->plan, table, c->hidden_size, args->parameters + at.weight_hh,
                     NAME(packed_ut)(call, task));
     if (NAME(wants_d_x)(call, task / D)) {
-        NAME(pack_back)(table, c->hidden_size, at.input_size, args->parameters + at.weight_ih,
+        NAME(pack_back)(args->plan, table, at.input_size, args->parameters + at.weight_ih,
                         NAME(packed_wt)(call, task));
     }
 }

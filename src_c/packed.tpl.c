@@ -256,10 +256,31 @@ static pygru_status NAME(pack_integers)(const pygru_config *c, const pygru_kerne
     return PYGRU_OK;
 }
 
-/* W or U for backward: packed (3H, columns), its rows in the order r, z, n. */
-static void NAME(pack_back)(const NAME(pygru_table) *table, int64_t H, int64_t columns,
-                            const REAL *weights, void *packed) {
-    table->pack(1, columns, all_gates(H), &weights, 1, columns, packed);
+/* Whether backward reads a weight matrix with so many columns in place. Packing it is worth the
+ * time only if it is read a few times. */
+static int NAME(reads_in_place)(const pygru_plan *plan, const NAME(pygru_table) *table,
+                                int64_t columns) {
+    enum { FEW_READS = 4 };
+    return columns % table->lanes == 0 && plan->n_chunks * plan->T <= FEW_READS;
+}
+
+/* W or U for backward, (3H, columns) with the rows of r, z and n: `weights` itself, or what
+ * pack_back() has made of it. */
+static NAME(back_weights)
+    NAME(back_weights_of)(const pygru_plan *plan, const NAME(pygru_table) *table,
+                          int64_t columns, const REAL *weights, const REAL *packed) {
+    const NAME(back_weights) in_place = {weights, table->lanes, columns};
+    const NAME(back_weights) panels = {
+        packed, all_gates(plan->config.hidden_size) * table->lanes, table->lanes};
+    return NAME(reads_in_place)(plan, table, columns) ? in_place : panels;
+}
+
+static void NAME(pack_back)(const pygru_plan *plan, const NAME(pygru_table) *table,
+                            int64_t columns, const REAL *weights, REAL *packed) {
+    if (!NAME(reads_in_place)(plan, table, columns)) {
+        table->pack(1, columns, all_gates(plan->config.hidden_size), &weights, 1, columns,
+                    packed);
+    }
 }
 
 /* The kernels of a call, for the precision of its plan. */

@@ -80,7 +80,8 @@ static void NAME(simd_multiply_inputs)(const NAME(cell) *cell, unit_range range,
          .K = I,
          .w = NAME(pygru_weights_at)(cell->kernels, cell->packed_w,
                                      range.first * all_gates(cell->depth_w)),
-         .panel = all_gates(cell->depth_w) * lanes};
+         .panel = all_gates(cell->depth_w) * lanes,
+         .w_step = GATES * lanes};
     const NAME(matrix) inputs = {x, I};
     NAME(set_rows)(cell, &p, rows, inputs);
     for (gate = GATE_R; gate < GATES; gate++) {
@@ -143,7 +144,8 @@ static void NAME(multiply_states)(const NAME(cell) *cell, int64_t rows, gate_run
         p = {.NV = run.count,
              .K = H,
              .w = NAME(panels_of_run)(cell, run),
-             .panel = run.count * cell->depth_u * cell->kernels->lanes};
+             .panel = run.count * cell->depth_u * cell->kernels->lanes,
+             .w_step = run.count * cell->kernels->lanes};
         NAME(set_rows)(cell, &p, rows, a);
         for (v = 0; v < run.count; v++) {
             p.out.at[v] = out + v * H;
@@ -164,18 +166,20 @@ static void NAME(multiply_states)(const NAME(cell) *cell, int64_t rows, gate_run
 /* ---- the way back ------------------------------------------------------------------- */
 
 /* d (rows, columns) += A M_g for a run of gates: A is the run in rows of gates, and M (3H,
- * columns) the packed rows of W or U. */
-static void NAME(simd_back_product)(const NAME(cell) *cell, const void *packed, int64_t columns,
-                                    int64_t rows, gate_run run, const REAL *gates, REAL *d) {
-    const int64_t H = cell->H, lanes = cell->kernels->lanes;
+ * columns) is W or U. */
+static void NAME(simd_back_product)(const NAME(cell) *cell, const NAME(back_weights) *weights,
+                                    int64_t columns, int64_t rows, gate_run run,
+                                    const REAL *gates, REAL *d) {
+    const int64_t H = cell->H;
     NAME(pygru_product)
     p = {.m = rows,
          .NV = 1,
          .K = run.count * H,
          .a = gates + at_run(H, run),
          .lda = all_columns(H),
-         .w = NAME(pygru_weights_at)(cell->kernels, packed, at_gate(H, run.first) * lanes),
-         .panel = all_gates(H) * lanes,
+         .w = weights->data + at_gate(H, run.first) * weights->step,
+         .panel = weights->panel,
+         .w_step = weights->step,
          .from = {{d}, {columns}},
          .out = {{d}, {columns}}};
     NAME(product_within)(cell, columns, &p);
@@ -185,8 +189,8 @@ static void NAME(simd_back_product)(const NAME(cell) *cell, const void *packed, 
 static void NAME(back_product)(const NAME(cell) *cell, int64_t rows, gate_run run,
                                const REAL *gates, REAL *d) {
     const int64_t H = cell->H;
-    if (cell->packed_ut != NULL) {
-        NAME(simd_back_product)(cell, cell->packed_ut, H, rows, run, gates, d);
+    if (cell->back_u.data != NULL) {
+        NAME(simd_back_product)(cell, &cell->back_u, H, rows, run, gates, d);
     } else {
         const NAME(matrix) gradients = {gates + at_run(H, run), all_columns(H)};
         const NAME(matrix) u = {cell->u + at_gate(H, run.first) * H, H};
@@ -202,10 +206,10 @@ static void NAME(input_gradient)(const NAME(cell) *cell, int64_t rows, const REA
     const NAME(matrix) da_rz = {d_gates + at_run(H, R_Z), all_columns(H)};
     const NAME(matrix) w_rz = {cell->w, I};
     const NAME(matrix) w_n = {cell->w + at_gate(H, GATE_N) * I, I};
-    if (cell->packed_wt != NULL) {
+    if (cell->back_w.data != NULL) {
         memset(d_x, 0, (size_t)(rows * I) * sizeof(REAL));
-        NAME(simd_back_product)(cell, cell->packed_wt, I, rows, R_Z, d_gates, d_x);
-        NAME(simd_back_product)(cell, cell->packed_wt, I, rows, ONLY_N, d_gates, d_x);
+        NAME(simd_back_product)(cell, &cell->back_w, I, rows, R_Z, d_gates, d_x);
+        NAME(simd_back_product)(cell, &cell->back_w, I, rows, ONLY_N, d_gates, d_x);
         return;
     }
     NAME(multiply_nn)(cell->blas, rows, I, R_Z.count * H, da_rz, w_rz, 0, d_x, I);

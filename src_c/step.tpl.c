@@ -86,6 +86,7 @@ static void NAME(fused_pass)(const NAME(cell) *cell, unit_range range,
         p.w = NAME(pygru_weights_at)(cell->kernels, NAME(panels_of_run)(cell, run),
                                      range.first * run.count * cell->depth_u);
         p.panel = panel;
+        p.w_step = run.count * cell->kernels->lanes;
         for (v = 0; v < run.count; v++) {
             p.from.at[v] = gates + at_run(H, run) + v * H;
             p.from.row[v] = all_columns(H);

@@ -5,7 +5,8 @@
  *
  *     k=0: LANES of block 0 | .. | LANES of block NV-1,  k=1: ..,  k=K-1   the next panel ..
  *
- * Columns after the last one are zeros. A tile of MR rows and P panels keeps MR*NV*P sums in
+ * Columns after the last one are zeros. A matrix (K, n) whose n is a multiple of LANES can be
+ * read in place: its panels of one block are LANES apart, and its k are n apart. A tile of MR rows and P panels keeps MR*NV*P sums in
  * registers and walks over k once. Each sum is one chain of multiply-adds in the order of k
  * that begins at `from`. So its bits do not depend on MR, P, the number of rows, or on where
  * the walk is interrupted. Therefore the result of a sequence does not depend on the batch it
@@ -34,8 +35,8 @@ ALWAYS_INLINE VECTOR NAME(load)(const REAL *from) {
     return v;
 }
 
-/* The next LANES packed weights of a panel, which is aligned to a vector. */
-ALWAYS_INLINE VECTOR NAME(load_weights)(const WEIGHT *from) { return *(const VECTOR *)from; }
+/* The next LANES weights of a panel. */
+ALWAYS_INLINE VECTOR NAME(load_weights)(const WEIGHT *from) { return NAME(load)(from); }
 
 ALWAYS_INLINE void NAME(store)(REAL *to, VECTOR v) { memcpy(to, &v, sizeof v); }
 
@@ -184,9 +185,9 @@ static void NAME(all_rows)(const NAME(pygru_product) *p, int P, const WEIGHT *w,
                 p->a + k,
                 p->lda,
                 1,
-                w + k * p->NV * LANES,
+                w + k * p->w_step,
                 p->panel,
-                p->NV * LANES};
+                p->w_step};
         PLACE first = k == 0 ? *from : *out, to = *out;
         if (more > 0) {
             NAME(tiles)[p->NV][few + 1][P](more, &walk, &first, &to);

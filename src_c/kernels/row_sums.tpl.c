@@ -98,13 +98,12 @@ static void NAME(give_sums)(int64_t rows, int64_t columns, const REAL *sums, int
                             int adds, REAL *out, int64_t ld_out) {
     int64_t i, j;
     for (i = 0; i < rows; i++, sums += ld_sums, out += ld_out) {
-        if (!adds) {
-            memcpy(out, sums, (size_t)columns * sizeof(REAL));
-            continue;
+        for (j = 0; j + LANES <= columns; j += LANES) {
+            const VECTOR sum = NAME(load)(sums + j);
+            NAME(store)(out + j, adds ? NAME(load)(out + j) + sum : sum);
         }
-        INDEPENDENT
-        for (j = 0; j < columns; j++) {
-            out[j] += sums[j];
+        for (; j < columns; j++) {
+            out[j] = adds ? out[j] + sums[j] : sums[j];
         }
     }
 }
@@ -148,20 +147,83 @@ static void NAME(sum_group)(const NAME(pygru_row_sums) *p, const NAME(pygru_righ
     }
 }
 
+/* The column sums of a group, computed where it is packed. */
+static void NAME(give_column_sums)(const NAME(pygru_row_sums) *p, int64_t first,
+                                   int64_t columns, const REAL *column_sums) {
+    if (p->column_sums != NULL) {
+        NAME(give_sums)
+        (1, columns, column_sums, 0, p->adds_columns, p->column_sums + first, 0);
+    }
+}
+
+/* ---- few rows --------------------------------------------------------------------------- */
+
+/* With so few rows the results cost more than the products, so they are written row by row, as
+ * one stream, and the columns of A are not packed. */
+enum { NAME(FEW_ROWS) = 3 };
+
+/* One row of the results of a right side: the same chains as those of a tile. */
+ALWAYS_INLINE void NAME(sum_row)(const NAME(pygru_row_sums) *p,
+                                 const NAME(pygru_right_side) *right, int64_t row, int adds) {
+    const REAL *w = right->packed;
+    REAL *out = right->out + row * right->ld_out;
+    int64_t left = (right->n + LANES - 1) / LANES, rest = right->n, k;
+    for (; left > 0;) {
+        const int width = NAME(width_of_panel)(left);
+        int v;
+        for (v = 0; v < width; v++, out += LANES, rest -= LANES) {
+            const REAL *a = p->a + row, *b = w + v * LANES;
+            VECTOR sum = {0};
+            for (k = 0; k < p->rows; k++, a += p->lda, b += width * LANES) {
+                sum = NAME(multiply_add)(NAME(broadcast)(a), NAME(load)(b), sum);
+            }
+            if (rest >= LANES) {
+                NAME(store)(out, adds ? NAME(load)(out) + sum : sum);
+            } else {
+                REAL last[LANES];
+                NAME(store)(last, sum);
+                NAME(give_sums)(1, rest, last, 0, adds, out, 0);
+            }
+        }
+        w += p->rows * width * LANES;
+        left -= width;
+    }
+}
+
+static void NAME(sum_few_rows)(const NAME(pygru_row_sums) *p) {
+    int64_t row, first, k;
+    int i;
+    for (i = 0; i < p->n_right; i++) {
+        for (row = 0; row < p->m; row++) {
+            NAME(sum_row)(p, &p->right[i], row, p->adds);
+        }
+    }
+    for (first = 0; p->column_sums != NULL && first < p->m; first++) {
+        REAL sum = 0;
+        for (k = 0; k < p->rows; k++) {
+            sum += p->a[k * p->lda + first];
+        }
+        NAME(give_column_sums)(p, first, 1, &sum);
+    }
+}
+
+/* ---- any number of rows ----------------------------------------------------------------- */
+
 static void NAME(sum_rows)(const NAME(pygru_row_sums) *p) {
     REAL *group = p->scratch;
     REAL *sums = group + PYGRU_SUM_ROWS * PYGRU_SUM_GROUP;
     REAL column_sums[PYGRU_SUM_GROUP];
     int64_t first;
     int i;
+    if (p->rows <= NAME(FEW_ROWS)) {
+        NAME(sum_few_rows)(p);
+        return;
+    }
     for (first = 0; first < p->m; first += PYGRU_SUM_GROUP) {
         const int64_t left = p->m - first;
         const int64_t columns = left < PYGRU_SUM_GROUP ? left : PYGRU_SUM_GROUP;
         NAME(pack_group)(p->rows, columns, p->a + first, p->lda, group, column_sums);
-        if (p->column_sums != NULL) {
-            NAME(give_sums)
-            (1, columns, column_sums, 0, p->adds_columns, p->column_sums + first, 0);
-        }
+        NAME(give_column_sums)(p, first, columns, column_sums);
         for (i = 0; i < p->n_right; i++) {
             NAME(sum_group)(p, &p->right[i], first, columns, group, sums);
         }

@@ -134,6 +134,7 @@ static void NAME(try_product)(const NAME(product_case) *c, const NAME(product_wa
     p.lda = (ptrdiff_t)lda;
     p.w = w.data;
     p.panel = (ptrdiff_t)(c->K * c->NV * table->lanes + way->gap);
+    p.w_step = c->NV * table->lanes;
     if (way->in_place) {
         p.out = p.from;
     } else {
