@@ -77,6 +77,7 @@ typedef struct NAME(product_way) {
     int repeats;   /* `from` is one row */
     int in_place;  /* `from` is `out` */
     int64_t apart; /* unused columns between the blocks, at the ends of rows of A too */
+    int unpacked;  /* the matrix itself is read */
 } NAME(product_way);
 
 /* The columns [0, panels*lanes) of block v, as block v of an array of rows: block after block,
@@ -135,15 +136,21 @@ static void NAME(try_product)(const NAME(product_case) *c, const NAME(product_wa
     p.w = w.data;
     p.panel = (ptrdiff_t)(c->K * c->NV * table->lanes + way->gap);
     p.w_step = c->NV * table->lanes;
+    if (way->unpacked) {
+        p.w = c->w;
+        p.panel = table->lanes;
+        p.w_step = (ptrdiff_t)c->columns;
+    }
     if (way->in_place) {
         p.out = p.from;
     } else {
         buffer_read_only(&from);
     }
     buffer_read_only(&a);
-    set_case("product, %s, f%d, m=%d NV=%d panels=%d K=%d repeats=%d in place=%d apart=%d",
+    set_case("product, %s, f%d, m=%d NV=%d panels=%d K=%d repeats=%d in place=%d apart=%d "
+             "unpacked=%d",
              c->set->name, REAL_BITS, (int)way->m, c->NV, (int)way->panels, (int)c->K,
-             way->repeats, way->in_place, (int)way->apart);
+             way->repeats, way->in_place, (int)way->apart, way->unpacked);
     table->product(&p);
     /* The gaps between the blocks are compared too: they are unchanged. */
     CHECK(memcmp(way->in_place ? from.data : out.data, expected.data, expected.bytes) == 0);
@@ -175,7 +182,9 @@ static void NAME(check_products_of)(const kernel_set *set, int NV, int64_t K, in
             way.apart = number % 4 * 5;
             way.repeats = 0;
             way.in_place = number % 2 == 0;
+            way.unpacked = 0;
             NAME(try_product)(&c, &way);
+            way.unpacked = NV == 1;
             way.repeats = 1;
             way.in_place = 0;
             NAME(try_product)(&c, &way);
