@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import re
-import sys
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -66,6 +65,20 @@ def check_memory(memory: object) -> int | None:
     )
 
 
+def whole(memory: object) -> int | None:
+    """Return what the tape of a whole batch keeps, if ``memory`` says it without its sizes.
+
+    Raises
+    ------
+    ValueError
+        If it is neither a policy nor a budget.
+    """
+    keep = POLICIES.get(memory) if isinstance(memory, str) else None
+    if keep is None:
+        check_memory(memory)
+    return keep
+
+
 def share(memory: Any, part: int, whole: int) -> Any:
     """Return what ``memory`` allows for ``part`` of ``whole`` steps; a policy stays."""
     budget = check_memory(memory)
@@ -89,7 +102,7 @@ def choose(
         return Choice(_core.KEEP_GATES, max(1, math.isqrt(inputs.T)))
     if budget is None:
         return Choice(POLICIES[str(memory)])
-    refuse_huge(gru, inputs)
+    inputs.refuse_huge()
     needs = []
     for keep in POLICIES.values():
         needs.append(_bytes_of_whole(gru, inputs, keep, training, n_threads))
@@ -106,13 +119,6 @@ def choose(
         f"least {min(needs)} bytes for the tape and for backward"
         + ("; " + ONE_DIRECTION.format("less") if gru.bidirectional else "")
     )
-
-
-def refuse_huge(gru: GRUBase, inputs: Inputs) -> None:
-    """Raise if the output of a batch cannot be addressed."""
-    width = inputs.output_size
-    if inputs.T * inputs.B * width * gru.dtype.itemsize > sys.maxsize:
-        raise ValueError(f"output of shape {inputs.shape_of(width)} is too big")
 
 
 def _sizes(planned: Planned, n_threads: int | None) -> dict[str, int]:

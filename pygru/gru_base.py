@@ -82,7 +82,7 @@ class GRUBase(Parameters, Model):
             self._create_parameters(options.parameter_shapes(), self.dtype)
         else:
             self._share_parameters(shared)
-        self._runner = Runner(options, self._parameters_owner)
+        self._runner = Runner(options, self._parameters_owner, self._grads_owner)
 
     @classmethod
     def from_options(cls, options: GRUOptions, *, seed: Seed = None) -> Self:

@@ -139,13 +139,10 @@ class GRUSequences(GRUBase):
         >>> [output.shape for output in outputs]
         [(4, 3), (2, 3)]
         """
-        is_plain = mask is None and reset is None and lengths is None
-        if is_plain and h0 is None and out is None and n_threads is None:
-            result = passes.run_short(self, x)
-            if result is not None:
-                return result
-        inputs = Inputs(self, x, h0, lengths)
-        request = masking.request_of(self, inputs, mask, reset, reset_to)
+        inputs = self._runner.sequences.accept(x, h0, lengths) or Inputs(self, x, h0, lengths)
+        request = None
+        if mask is not None or reset is not None or reset_to != "initial":
+            request = masking.request_of(self, inputs, mask, reset, reset_to)
         if request is not None or self.merge != "concat":
 
             def run(part: Inputs) -> tuple[Any, Floats, Tape | None]:
@@ -153,8 +150,7 @@ class GRUSequences(GRUBase):
 
             output, h_n, _ = masking.forward(self, inputs, request, run, out)
             return output, h_n
-        output, h_n, _ = passes.forward(self, inputs, _core.KEEP_NOTHING, False, out, n_threads)
-        return output, h_n
+        return passes.forward(self, inputs, _core.KEEP_NOTHING, False, out, n_threads)[:2]
 
     @overload
     def forward(
@@ -262,9 +258,13 @@ class GRUSequences(GRUBase):
         ((4, 1, 2), (1, 1, 3), True)
         """
         training = validation.check_bool("training", training)
-        budget.check_memory(memory)
-        inputs = Inputs(self, x, h0, lengths)
-        request = masking.request_of(self, inputs, mask, reset, reset_to)
+        keep = budget.whole(memory)
+        inputs = self._runner.sequences.accept(x, h0, lengths) or Inputs(self, x, h0, lengths)
+        request = None
+        if mask is not None or reset is not None or reset_to != "initial":
+            request = masking.request_of(self, inputs, mask, reset, reset_to)
+        if keep is not None and request is None and self.merge == "concat":
+            return passes.forward(self, inputs, keep, training, None, n_threads)
 
         def run(part: Inputs, memory: Any = memory) -> tuple[Any, Floats, Tape | None]:
             keep, segment = budget.choose(self, part, memory, training, n_threads)

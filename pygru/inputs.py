@@ -6,12 +6,14 @@ Here a batch is the input of one call of a GRU. The mini-batches of a training r
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pygru.core import validation
+from pygru.core._sequences import Batch
 from pygru.data.padding import pad_sequences, padded_flags
 from pygru.typing import Booleans, Floats
 
@@ -19,15 +21,20 @@ if TYPE_CHECKING:
     from pygru.gru_base import GRUBase
 
 
-class Inputs:
+class Inputs(Batch):
     """The input of one call as (T, B, I), and the conversion back to the caller's layout.
+
+    The constructor converts arguments, or raises with a text that explains. Arguments that need
+    no conversion do not come here: ``_sequences`` makes such an object of them.
 
     Attributes
     ----------
-    x : ndarray
-        (T, B, I), with a dense last axis; may be the caller's own memory.
+    options : GRUOptions
+        Of the GRU.
+    given : ndarray
+        x in the caller's layout, with a dense last axis; may be the caller's own memory.
     h0 : ndarray or None
-        The initial states, flat.
+        The initial states in the caller's shape, contiguous.
     lengths : ndarray of int64 or None
         (B,) a copy that nobody else can change: the core uses lengths as indices.
     T, B : int
@@ -43,10 +50,9 @@ class Inputs:
     def __init__(
         self, gru: GRUBase, x: ArrayLike, h0: ArrayLike | None, lengths: ArrayLike | None
     ) -> None:
-        self.gru = gru
+        self.options = gru.options
         self.batch_first = gru.batch_first
         self.output_size = gru.output_size
-        self.is_list = False
         if _is_list_of_sequences(x):
             self.is_list = True
             if lengths is not None:
@@ -63,9 +69,8 @@ class Inputs:
                 f"x.shape[-1] must equal input_size={gru.input_size}, got {array.shape[-1]}"
             )
         self.is_single = array.ndim == 2
-        self.x: Floats = validation.dense_last_axis(self.time_major(array))
+        self.given = validation.dense_last_axis(array)
         self.T, self.B = self.x.shape[:2]
-        self.lengths: NDArray[np.int64] | None = None
         if lengths is not None:
             of_each: Any = [lengths] if self.is_single and np.ndim(lengths) == 0 else lengths
             self.lengths = validation.as_lengths(of_each, self.B, self.T)
@@ -81,16 +86,20 @@ class Inputs:
         features of all directions. Nothing is checked.
         """
         self = cls.__new__(cls)
-        self.gru = gru
-        self.batch_first = self.is_single = self.is_list = False
+        self.options = gru.options
         self.output_size = gru.options.states_size
-        self.x, self.h0, self.lengths = validation.dense_last_axis(x), h0, lengths
+        self.given, self.h0, self.lengths = validation.dense_last_axis(x), h0, lengths
         self.T, self.B = x.shape[:2]
         return self
 
+    @property
+    def x(self) -> Floats:
+        """The input as (T, B, I), a view."""
+        return self.time_major(self.given)
+
     def release(self) -> None:
         """Drop the caller's arrays, because the tape has its own copies."""
-        del self.x, self.h0
+        self.given = self.h0 = None
 
     def time_major(self, array: NDArray[Any]) -> NDArray[Any]:
         """Return a (T, B, n) view of an array in the caller's layout."""
@@ -106,24 +115,28 @@ class Inputs:
 
     def state_shape(self) -> tuple[int, ...]:
         """Return the caller's shape of a state: (L*D, B, H), or (L*D, H) of one sequence."""
-        options = self.gru.options
+        options = self.options
         if self.is_single:
             return (options.num_states, options.hidden_size)
         return (options.num_states, self.B, options.hidden_size)
 
     def state(self, name: str, value: ArrayLike | None) -> Floats | None:
-        """Check a state (h0, d_h_n) and return it flat, or None."""
+        """Check a state (h0, d_h_n) and return it contiguous, in its own shape, or None."""
         if value is None:
             return None
-        options = self.gru.options
+        options = self.options
         meaning = (
             f"(num_layers*num_directions={options.num_states}, "
             + ("" if self.is_single else f"batch={self.B}, ")
             + f"hidden_size={options.hidden_size})"
         )
-        state = validation.as_state(name, value, options.dtype, self.state_shape(), meaning)
-        assert state is not None
-        return state.reshape(-1)
+        return validation.as_state(name, value, options.dtype, self.state_shape(), meaning)
+
+    def refuse_huge(self) -> None:
+        """Raise if the output cannot be addressed."""
+        width = self.output_size
+        if self.T * self.B * width * self.options.dtype.itemsize > sys.maxsize:
+            raise ValueError(f"output of shape {self.shape_of(width)} is too big")
 
     def step_flags(self, name: str, value: Any) -> Booleans | None:
         """Check one bool per step (mask, reset) and return a copy (B, T), or None.

@@ -257,7 +257,9 @@ def backward(
     packed = passes.check_tape(gru, tape)
     inputs, request = tape.inputs, tape.request
     d_y = passes.output_gradient(gru, inputs, d_output)
-    d_last = inputs.state("d_h_n", d_h_n)
+    if d_y is not None:
+        d_y = inputs.time_major(d_y)
+    d_last = passes.flat_state(inputs, "d_h_n", d_h_n)
     if d_y is not None and gru.merge != "concat":
         d_both = allocate((*d_y.shape[:2], gru.options.states_size), gru.dtype, "d_output")
         merging.merge_backward(gru.merge, tape.both, d_y, d_both)

@@ -18,6 +18,7 @@ from pygru.core.memory import allocate
 if TYPE_CHECKING:
     from pygru.gru_base import GRUBase
     from pygru.inputs import Inputs
+    from pygru.options import GRUOptions
 
 # So many random numbers are made at a time, so that they stay in the cache.
 BLOCK = 1 << 14
@@ -101,9 +102,9 @@ def draw(gru: GRUBase, noise: Noise | None, generator: np.random.Generator) -> N
         _fill(noise.zoneout, np.less, gru.zoneout, generator)
 
 
-def expected(gru: GRUBase) -> Noise | None:
+def expected(options: GRUOptions) -> Noise | None:
     """Return the noise of inference: the mean effect of zoneout."""
-    return Noise(zoneout_rate=gru.zoneout) if gru.zoneout else None
+    return Noise(zoneout_rate=options.zoneout) if options.zoneout else None
 
 
 def _scale(rate: float) -> float:

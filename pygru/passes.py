@@ -1,24 +1,22 @@
 """Forward and backward of one batch: everything is allocated, then the core runs once.
 
-Flow of a call: ``Inputs`` has converted the arguments to arrays that the core can read. A plan
-divides the work of the batch, all memory is allocated, and then the ``Runner`` calls the core.
-Errors occur before the core runs, or the core itself changes nothing. In both cases gradients
-and the random generator remain as they were.
+The compiled ``Sequences`` does this for arguments that fit. Here is what stands around it: the
+masks of training, and arguments that need a conversion or an explanation. Errors occur before
+the core runs, or the core itself changes nothing. In both cases gradients and the random
+generator remain as they were.
 """
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from pygru import noise as noises
-from pygru.budget import refuse_huge
-from pygru.core import _core, threads, validation
+from pygru.core import threads, validation
 from pygru.core._uninterrupted import Undone
-from pygru.core.memory import POOL, allocate
+from pygru.core.memory import allocate
 from pygru.data.padding import pad_sequences
 from pygru.inputs import Inputs
 from pygru.noise import Bytes
@@ -27,10 +25,6 @@ from pygru.typing import Floats
 
 if TYPE_CHECKING:
     from pygru.gru_base import GRUBase
-
-# Multiply-adds of a call that ends within about a millisecond.
-SHORT = 20_000_000
-
 
 # ---- what both passes use ----------------------------------------------------------------
 
@@ -62,86 +56,35 @@ def forward(
     n_threads: int | None,
 ) -> tuple[Floats | list[Floats], Floats, WholeTape | None]:
     """Run a batch; return output, h_n and, if something is kept, a tape."""
-    threads.resolve(n_threads)  # refuse a bad argument before anything is allocated
-    refuse_huge(gru, inputs)
-    runner = gru._runner
-    plan, sizes = runner.plan(inputs.T, inputs.B, inputs.lengths, keep)
-    n_used = threads.threads_for(n_threads, sizes)
-    if n_used > 1:
-        sizes = plan.sizes(n_used)
-    output = new_output(gru, inputs, out)
-    target = output if out is None else _writable(gru, out, inputs)
-    h_n = allocate(math.prod(inputs.state_shape()), gru.dtype, "h_n")
-    memory = POOL.take(sizes["tape"], gru.dtype, f"the tape of {inputs.T} steps")
-    h0, learned = initial_state(gru, inputs)
-    noise = noises.allocate_noise(gru, sizes) if training else noises.expected(gru)
-    tape = None
-    if keep == _core.KEEP_NOTHING:
-        packed = runner.packed_weights()
-    else:
-        packed, fingerprint = runner.packed_weights_and_fingerprint()
-        tape = WholeTape(gru, inputs, plan, memory, noise, n_threads, fingerprint, learned)
-    result = inputs.sequences(output), h_n.reshape(inputs.state_shape()), tape
-    with drawing(gru, training and noise is not None):
-        if training:
-            noises.draw(gru, noise, gru.generator)
-        runner.forward(
-            plan,
-            sizes,
-            n_used,
-            x=inputs.x,
-            h0=h0,
-            y=inputs.time_major(target),
-            h_n=h_n,
-            tape=memory,
-            noise=noise,
-            packed=packed,
-        )
-        if target is not output:
-            output[...] = target
-    inputs.release()
+    if training and gru._runner.is_noisy:
+        return _noisy_forward(gru, inputs, keep, n_threads)
+    noise = None if training else gru._runner.expected_noise
+    run = gru._runner.sequences.forward
+    result = run(gru, inputs, keep, noise, out, n_threads)
+    if result is None:  # the core cannot write to ``out`` while it reads
+        output = new_output(gru, inputs, out)
+        result = run(gru, inputs, keep, noise, None, n_threads)
+        output[...] = result[0]
+        return output, *result[1:]
+    if inputs.is_list:
+        return inputs.sequences(result[0]), *result[1:]
     return result
 
 
-def run_short(gru: GRUBase, x: Any) -> tuple[Floats, Floats] | None:
-    """Do what :func:`forward` does for a short call like an earlier one; None for others.
-
-    It accepts an array that needs no conversion, and work for one thread that ends within a
-    millisecond. Checking every argument would be a large part of such a call's time.
-    """
-    if type(x) is not np.ndarray or x.ndim != 3:
-        return None
-    if not (x.flags.c_contiguous and x.flags.aligned):
-        return None
-    if gru.batch_first:
-        x = x.swapaxes(0, 1)
-    T, B, I = x.shape
-    runner = gru._runner
-    planned = runner.known_plan(T, B, _core.KEEP_NOTHING)
-    if planned is None or gru.input_size != I or x.dtype != gru.dtype or gru.learn_h0:
-        return None
-    plan, sizes = planned
-    alone = sizes["max_threads"] == 1 or sizes["operations"] < threads.SERIAL_OPERATIONS
-    if not alone or sizes["operations"] > SHORT or not runner.is_simd:
-        return None
-    count, H = gru.num_layers * gru.num_directions, gru.hidden_size
-    width = gru.num_directions * H
-    shape = (B, T, width) if gru.batch_first else (T, B, width)
-    output = allocate(shape, gru.dtype, "the output")
-    h_n = allocate((count, B, H), gru.dtype, "h_n")
-    runner.forward(
-        plan,
-        sizes,
-        1,
-        x=x,
-        h0=None,
-        y=output.swapaxes(0, 1) if gru.batch_first else output,
-        h_n=h_n.reshape(-1),
-        tape=None,
-        noise=noises.expected(gru),
-        packed=runner.packed_weights(),
-    )
-    return output, h_n
+def _noisy_forward(
+    gru: GRUBase, inputs: Inputs, keep: int, n_threads: int | None
+) -> tuple[Floats | list[Floats], Floats, WholeTape | None]:
+    """Run a batch with masks that are drawn now, and are drawn again if the call fails."""
+    threads.resolve(n_threads)  # refuse a bad argument before anything is allocated
+    inputs.refuse_huge()
+    planned = gru._runner.plan(inputs.T, inputs.B, inputs.lengths, keep)
+    noise = noises.allocate_noise(gru, planned.sizes)
+    with drawing(gru, noise is not None):
+        noises.draw(gru, noise, gru.generator)
+        output, h_n, tape = gru._runner.sequences.forward(
+            gru, inputs, keep, noise, None, n_threads
+        )
+        return inputs.sequences(output), h_n, tape
 
 
 def new_output(gru: GRUBase, inputs: Inputs, out: Floats | None) -> Floats:
@@ -155,19 +98,6 @@ def new_output(gru: GRUBase, inputs: Inputs, out: Floats | None) -> Floats:
     return out
 
 
-def _writable(gru: GRUBase, out: Floats, inputs: Inputs) -> Floats:
-    """Return ``out`` if the core can write it while it reads x and h0, or another array."""
-    read = [array for array in (inputs.x, inputs.h0) if array is not None]
-    read.append(gru._parameters_owner.borrow())
-    if (
-        validation.dense_last_axis(out) is not out
-        or not out.flags.aligned
-        or any(np.may_share_memory(out, array) for array in read)
-    ):
-        return allocate(out.shape, gru.dtype, "the output")
-    return out
-
-
 # ---- backward ----------------------------------------------------------------------------
 
 
@@ -175,38 +105,37 @@ def backward(
     gru: GRUBase, tape: WholeTape, d_output: ArrayLike | None, d_h_n: ArrayLike | None
 ) -> tuple[Floats | list[Floats], Floats]:
     """Add the gradients of a tape to ``gru.grads``; return d_x and d_h0."""
-    packed = check_tape(gru, tape)
-    inputs = tape.inputs
-    d_x = allocate(inputs.shape_of(gru.input_size), gru.dtype, "d_x")
-    of_x = inputs.sequences(d_x)
-    return of_x, _go_back_into(gru, tape, packed, d_output, d_h_n, inputs.time_major(d_x))
+    d_x, d_h0 = _go_back_into(gru, tape, d_output, d_h_n, True)
+    return tape.inputs.sequences(d_x) if tape.inputs.is_list else d_x, d_h0
 
 
 def accumulate(gru: GRUBase, tape: WholeTape, d_output: ArrayLike | None) -> None:
     """Do what :func:`backward` does without d_x, which takes a tenth of its time or more."""
-    _go_back_into(gru, tape, check_tape(gru, tape), d_output, None, None)
+    _go_back_into(gru, tape, d_output, None, False)
 
 
 def _go_back_into(
     gru: GRUBase,
     tape: WholeTape,
-    packed: Bytes | None,
     d_output: ArrayLike | None,
     d_h_n: ArrayLike | None,
-    d_x: Floats | None,
-) -> Floats:
-    """Add the gradients of a tape to ``gru.grads``, write d_x (T, B, I), and return d_h0."""
-    inputs = tape.inputs
-    d_y = output_gradient(gru, inputs, d_output)
-    d_h = inputs.state("d_h_n", d_h_n)
-    d_h0 = allocate(math.prod(inputs.state_shape()), gru.dtype, "d_h0")
-    grads = gru.flat_grads
+    wants_d_x: bool,
+) -> tuple[Any, Floats]:
+    """Add the gradients of a tape to ``gru.grads``; return d_x, which may be None, and d_h0."""
+    if tape.gru is not gru:
+        raise _of_another_gru()
     # The gradient of a learned h0 comes after that of the weights; both are added in one step.
     aside = zeros_like_grads(gru) if tape.learned_h0 else None
-    result = d_h0.reshape(inputs.state_shape())
-    go_back(gru, tape, packed, d_y, d_h, d_x, d_h0, grads if aside is None else aside)
+    run = gru._runner.sequences.backward
+    result = run(tape, d_output, d_h_n, wants_d_x, aside)
+    if result is None:
+        check_tape(gru, tape)
+        d_y = output_gradient(gru, tape.inputs, d_output)
+        result = run(tape, d_y, tape.inputs.state("d_h_n", d_h_n), wants_d_x, aside)
+        if result is None:
+            raise _of_other_weights()
     if aside is not None:
-        add_gradients(gru, tape, aside, d_h0)
+        add_gradients(gru, tape, aside, result[1])
     return result
 
 
@@ -242,11 +171,25 @@ def go_back(
 def check_tape(gru: GRUBase, tape: Tape) -> Bytes | None:
     """Raise if a tape belongs to other weights or another GRU; return the packed weights."""
     if tape.gru is not gru:
-        raise ValueError("tape belongs to another GRU")
+        raise _of_another_gru()
     packed, fingerprint = gru._runner.packed_weights_and_fingerprint()
     if tape.fingerprint != fingerprint:
-        raise RuntimeError("weights changed since forward: the tape no longer fits them")
+        raise _of_other_weights()
     return packed
+
+
+def _of_another_gru() -> ValueError:
+    return ValueError("tape belongs to another GRU")
+
+
+def _of_other_weights() -> RuntimeError:
+    return RuntimeError("weights changed since forward: the tape no longer fits them")
+
+
+def flat_state(inputs: Inputs, name: str, value: ArrayLike | None) -> Floats | None:
+    """Check a state and return it flat, as the core reads it, or None."""
+    state = inputs.state(name, value)
+    return None if state is None else state.reshape(-1)
 
 
 def zeros_like_grads(gru: GRUBase) -> Floats:
@@ -270,7 +213,7 @@ def add_gradients(gru: GRUBase, tape: Tape, aside: Floats, d_h0: Floats) -> None
 
 
 def output_gradient(gru: GRUBase, inputs: Inputs, d_output: ArrayLike | None) -> Floats | None:
-    """Return ``d_output`` as a (T, B, D*H) array that the core can read, or None."""
+    """Return ``d_output`` as an array that the core can read, in the caller's layout."""
     if d_output is None:
         return None
     if inputs.is_list and isinstance(d_output, (list, tuple)):
@@ -289,4 +232,4 @@ def output_gradient(gru: GRUBase, inputs: Inputs, d_output: ArrayLike | None) ->
     if gru.batch_first and not inputs.is_single:
         axes = "batch, time"
     validation.check_shape("d_output", array, shape, f"({axes}, {width}) = {shape}")
-    return validation.dense_last_axis(inputs.time_major(array))
+    return validation.dense_last_axis(array)

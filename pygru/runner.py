@@ -10,14 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pygru.core import _calls, _core, _plans, _stepper, _weights, backend, threads
+from pygru import noise as noises
+from pygru.core import _calls, _core, _plans, _sequences, _stepper, _weights, backend, threads
 from pygru.core.memory import POOL, allocate
+from pygru.inputs import Inputs
 from pygru.noise import Bytes, Noise
 from pygru.options import GRUOptions
+from pygru.tape import WholeTape
 from pygru.typing import Floats, Integers
-
-# The number of shapes of batches whose plans are kept.
-MOST_PLANS = 16
 
 NO_LIMIT = contextlib.nullcontext()
 
@@ -38,9 +38,25 @@ class Runner:
         The options of the GRU.
     parameters : Owner
         Its flat parameters. They may change at any time; every call uses the present ones.
+    grads : Owner, optional
+        Its flat gradients, to which :meth:`Sequences.backward` adds.
+
+    Attributes
+    ----------
+    sequences : Sequences
+        The compiled calls over whole sequences.
+    is_noisy : bool
+        Whether a call for training draws random masks.
+    expected_noise : Noise or None
+        The noise of inference.
     """
 
-    def __init__(self, options: GRUOptions, parameters: _weights.Owner) -> None:
+    def __init__(
+        self,
+        options: GRUOptions,
+        parameters: _weights.Owner,
+        grads: _weights.Owner | None = None,
+    ) -> None:
         self.backend = backend.current()
         self.is_simd = self.backend.is_simd
         self.config = _plans.Config(
@@ -63,30 +79,33 @@ class Runner:
         packing = _weights.CellsPacking(self.config, self.backend.kernels)
         self._packed = _weights.Packed(packing, parameters)
         self._zoneout = options.zoneout
-        self._plans: dict[tuple[int, int, int], Planned] = {}
+        rates = (options.dropout, options.recurrent_dropout, options.zoneout)
+        self.is_noisy = any(rate > 0 for rate in rates)
+        self.expected_noise = noises.expected(options)
+        self._options, self._grads = options, grads
+        self.sequences = self.new_sequences()
         self.of_thread = threading.local()  # the memory for steps of each Python thread
+
+    def new_sequences(self) -> _sequences.Sequences:
+        """Return the compiled calls for this runner's backend."""
+        return _sequences.Sequences(
+            self._options,
+            self.config,
+            self.backend.kernels,
+            self.backend.blas,
+            self._parameters,
+            self._grads,
+            self._packed if self.is_simd else None,
+            Inputs,
+            WholeTape,
+        )
 
     # ---- plans and weights ------------------------------------------------------------------
 
-    def known_plan(self, T: int, B: int, keep: int) -> Planned | None:
-        """Return the plan of a batch without lengths if an earlier call has made it."""
-        return self._plans.get((T, B, keep))
-
     def plan(self, T: int, B: int, lengths: Integers | None, keep: int) -> Planned:
         """Return the plan of a batch; batches of one shape and without lengths share it."""
-        made = self.known_plan(T, B, keep) if lengths is None else None
-        if made is not None:
-            return made
-        plan = self._new_plan(T, B, lengths, keep)
-        made = Planned(plan, plan.sizes(1))
-        if lengths is None:
-            if len(self._plans) >= MOST_PLANS:
-                self._plans.clear()
-            self._plans[T, B, keep] = made
-        return made
-
-    def _new_plan(self, T: int, B: int, lengths: Integers | None, keep: int) -> _plans.Plan:
-        return _plans.Plan(self.config, self.backend.kernels.engine, T, B, lengths, keep)
+        plan = self.sequences.plan(T, B, lengths, keep)
+        return Planned(plan, plan.sizes_of_one)
 
     def chunk_rows(self, B: int) -> int:
         """Return how many of ``B`` sequences are a chunk.
@@ -96,7 +115,7 @@ class Runner:
         """
         if B == 0:
             return 1
-        plan = self._new_plan(2, B, None, _core.KEEP_NOTHING)
+        plan = self.sequences.plan(2, B, None, _core.KEEP_NOTHING)
         step, sequence = np.empty(2 * B, np.int64), np.empty(2 * B, np.int64)
         plan.rows(step, sequence)
         return int(np.argmax(step))

@@ -17,9 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pygru import noise as noises
 from pygru import passes
-from pygru.budget import refuse_huge
 from pygru.core import _core, _plans, threads
 from pygru.core.memory import POOL, allocate
 from pygru.inputs import Inputs
@@ -69,7 +67,7 @@ class _Plan(NamedTuple):
     def noise(self, masks: PackedNoise | None, gru: GRUBase, segment: Segment) -> Noise | None:
         """Return the noise of a segment; without masks, that of inference."""
         if masks is None:
-            return noises.expected(gru)
+            return gru._runner.expected_noise
         if not masks.nbytes:
             return None
         rows = self.sizes["rows"]
@@ -147,7 +145,7 @@ def forward(
 ) -> tuple[Floats | list[Floats], Floats, Tape]:
     """Run a batch in segments of ``size`` steps; return output, h_n and a tape."""
     threads.resolve(n_threads)  # refuse a bad argument before anything is allocated
-    refuse_huge(gru, inputs)
+    inputs.refuse_huge()
     segments = _segments(gru, inputs, size)
     output = passes.new_output(gru, inputs, None)
     memory = POOL.take(inputs.x.size, gru.dtype, "the tape's copy of x")
@@ -158,7 +156,7 @@ def forward(
     states = allocate(shape, gru.dtype, "the states between segments")
     packed, fingerprint = gru._runner.packed_weights_and_fingerprint()
     h0, learned = passes.initial_state(gru, inputs)
-    states[0] = 0 if h0 is None else h0
+    states[0] = 0 if h0 is None else h0.reshape(-1)
     y = inputs.time_major(output)
     noise = PackedNoise(gru, inputs, gru._runner.chunk_rows(inputs.B)) if training else None
     tape = SegmentTape(
@@ -197,7 +195,9 @@ def backward(
     packed = passes.check_tape(gru, tape)
     inputs = tape.inputs
     d_y = passes.output_gradient(gru, inputs, d_output)
-    given = inputs.state("d_h_n", d_h_n)
+    if d_y is not None:
+        d_y = inputs.time_major(d_y)
+    given = passes.flat_state(inputs, "d_h_n", d_h_n)
     d_h0 = allocate(math.prod(inputs.state_shape()), gru.dtype, "d_h0")
     d_x = allocate(inputs.shape_of(gru.input_size), gru.dtype, "d_x")
     # Only the complete gradient of the call is added to that of the caller.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NoReturn, Self
 
 from pygru.core import _plans
+from pygru.core._sequences import Record
 from pygru.core.fixed import FixedAttributes
 from pygru.noise import Noise, PackedNoise
 from pygru.typing import Floats
@@ -62,30 +63,24 @@ class Tape(FixedAttributes):
         return self.memory.nbytes + (0 if self.noise is None else self.noise.nbytes)
 
 
-class WholeTape(Tape):
-    """The tape of one call of the core for a whole batch: states, and perhaps gates."""
+class WholeTape(Tape, Record):
+    """The tape of one call of the core for a whole batch: states, and perhaps gates.
+
+    The compiled :class:`Sequences` makes it.
+    """
 
     plan: _plans.Plan
     noise: Noise | None
 
-    def __init__(
-        self,
-        gru: GRUBase,
-        inputs: Inputs,
-        plan: _plans.Plan,
-        memory: Floats,
-        noise: Noise | None,
-        n_threads: int | None,
-        fingerprint: int,
-        learned_h0: bool,
-    ) -> None:
-        self._fix(
-            gru=gru,
-            inputs=inputs,
-            plan=plan,
-            memory=memory,
-            noise=noise,
-            n_threads=n_threads,
-            fingerprint=fingerprint,
-            learned_h0=learned_h0,
+    _fixed = frozenset(
+        (
+            "gru",
+            "inputs",
+            "plan",
+            "memory",
+            "noise",
+            "n_threads",
+            "fingerprint",
+            "learned_h0",
         )
+    )

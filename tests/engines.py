@@ -38,6 +38,7 @@ def use_blas_for(monkeypatch, gru, blas):
     """Compute with another BLAS in a GRU that exists already."""
     runner = gru._runner
     monkeypatch.setattr(runner, "backend", runner.backend._replace(blas=blas))
+    monkeypatch.setattr(runner, "sequences", runner.new_sequences())
 
 
 def use_engine(monkeypatch, engine, kernels=CHOSEN):

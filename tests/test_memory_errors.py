@@ -16,7 +16,7 @@ import pytest
 from patience import PATIENCE
 
 from pygru import GRU
-from pygru.core import backend, memory
+from pygru.core import _testing, backend, memory
 
 MESSAGE = r"pygru: cannot allocate \d+ bytes for \w+"
 
@@ -42,7 +42,9 @@ class FailingNumpy:
 def numpy(monkeypatch):
     failing = FailingNumpy()
     monkeypatch.setattr(memory, "np", failing)
-    return failing
+    _testing.make_arrays_with(failing.empty)
+    yield failing
+    _testing.make_arrays_with(None)
 
 
 @pytest.fixture

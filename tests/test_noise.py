@@ -14,6 +14,7 @@ from engines import ENGINES, use_engine
 from quick import quick_and_slow
 
 from pygru import GRU, Variant
+from pygru.core import _testing
 
 STEP = 1e-30
 T, B, I, H = 6, 4, 2, 5
@@ -344,14 +345,22 @@ def test_configuration_of_a_version_without_these_options():
     assert list(GRU.from_config(config).parameters) == list(GRU.parameter_shapes(config))
 
 
-def test_call_that_fails_has_drawn_nothing(monkeypatch):
-    gru = GRU(2, 3, recurrent_dropout=0.5, zoneout=0.5, seed=0)
-    before = gru.generator.bit_generator.state
+@pytest.fixture
+def failing_core(monkeypatch):
+    """Every call of the core ends with KeyboardInterrupt."""
 
     def fail(*arguments, **names):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("pygru.core._calls.forward", fail)
+    monkeypatch.setattr("pygru.core._calls.forward", fail)  # of segments
+    _testing.watch_calls_with(fail)
+    yield
+    _testing.watch_calls_with(None)
+
+
+def test_call_that_fails_has_drawn_nothing(failing_core):
+    gru = GRU(2, 3, recurrent_dropout=0.5, zoneout=0.5, seed=0)
+    before = gru.generator.bit_generator.state
     for memory in ("gates", "sqrt"):
         with pytest.raises(KeyboardInterrupt):
             gru.forward(np.ones((4, 1, 2)), memory=memory)

@@ -17,7 +17,7 @@ from patience import PATIENCE
 from quick import quick_and_slow
 
 from pygru import GRU
-from pygru.core import memory
+from pygru.core import _testing, memory
 from pygru.core.memory import POOL, Pool
 
 MEGABYTE = 2**20
@@ -205,16 +205,18 @@ def test_a_weak_reference_keeps_no_memory_and_frees_none():
     assert poison() == free + 1
 
 
-def test_a_workspace_is_free_after_a_call_that_failed(monkeypatch):
+def test_a_workspace_is_free_after_a_call_that_failed():
     gru, x = model()
 
     def fail(*arguments, **arrays):
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch:
-        patch.setattr("pygru.core._calls.forward", fail)
+    _testing.watch_calls_with(fail)
+    try:
         with pytest.raises(KeyboardInterrupt):
             gru.forward(x)
+    finally:
+        _testing.watch_calls_with(None)
     gc.collect()
     assert poison() == len(POOL._remembered) >= 1
 

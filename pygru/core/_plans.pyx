@@ -20,9 +20,15 @@ from pygru.core.cpygru cimport (
     pygru_tape_view,
 )
 
+from pygru.core import threads
 from pygru.core.memory import allocate
 
 cdef const Core *CORE = core()
+
+cdef enum:
+    # A step of a chunk takes about as long as so many multiply-adds, however small it is.
+    COST_OF_A_STEP = 4_000
+    COST_OF_A_ROW = 100
 
 
 @cython.final
@@ -94,6 +100,15 @@ cdef class Plan:
         self.T, self.B, self.keep = T, B, keep
         self.config = config.config
         self.format = config.format()
+
+    cdef int measure(self) except -1:
+        """Find what a call needs to know of the plan each time."""
+        check(CORE.plan_sizes(self.plan, 1, &self.serial))
+        self.sizes_of_one = self.serial
+        self.is_serial = threads.is_serial(self.sizes_of_one)
+        self.cost = <double>self.serial.operations + <double>self.config.num_layers * (
+            <double>COST_OF_A_STEP * self.T + <double>COST_OF_A_ROW * self.serial.rows)
+        return 0
 
     def sizes(self, int n_threads):
         """The sizes that follow; see ``pygru_sizes`` in pygru.h."""

@@ -39,5 +39,9 @@ cdef class Packed:
     cdef bint is_packed
 
     cdef Room now(self)
+    cdef Room fingerprinted(self, uint64_t *fingerprint)
     cdef int look(self) except -1
     cdef int pack(self, const void *source, int64_t size) except -1
+
+
+cdef uint64_t fingerprint_of(const void *data, int64_t size) except? 0

@@ -130,6 +130,14 @@ cdef class Packed:
             self.look()
             return self.room
 
+    cdef Room fingerprinted(self, uint64_t *fingerprint):
+        """The same, and the fingerprint of the parameters that it was packed from."""
+        cdef Room room
+        with cython.critical_section(self):
+            room = self.now()
+            fingerprint[0] = self.fingerprint
+        return room
+
     cdef int look(self) except -1:
         cdef Borrowed borrowed = Borrowed()
         # Views given out while the GIL is released count as given out after this check.

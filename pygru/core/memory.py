@@ -21,7 +21,12 @@ def allocate(shape: int | tuple[int, ...], dtype: DTypeLike, purpose: str) -> ND
     try:
         return np.empty(shape, dtype)
     except MemoryError:
-        raise MemoryError(f"pygru: cannot allocate {size} bytes for {purpose}") from None
+        raise no_memory(size, purpose) from None
+
+
+def no_memory(size: int, purpose: str) -> MemoryError:
+    """Return the error of an allocation that failed."""
+    return MemoryError(f"pygru: cannot allocate {size} bytes for {purpose}")
 
 
 def _references(buffer: NDArray[Any]) -> int:

@@ -231,6 +231,11 @@ def threads_for(n_threads: SupportsIndex | None, sizes: Mapping[str, int]) -> in
     return min(resolve(n_threads), sizes["max_threads"])
 
 
+def is_serial(sizes: Mapping[str, int]) -> bool:
+    """Return whether a planned call gets one thread, however many are allowed."""
+    return sizes["max_threads"] == 1 or sizes["operations"] < SERIAL_OPERATIONS
+
+
 def on_main_thread() -> bool:
     """Whether Python handles signals in the calling thread."""
     return threading.current_thread() is threading.main_thread()
