@@ -23,7 +23,12 @@ CASES = {
     "inference": "pygru_forward",
     "one_row": "pygru_forward",
     "training": "pygru_*ward",
+    "training_of_many": "pygru_*ward",
+    "training_of_one_row": "pygru_*ward",
+    "training_of_one_step": "pygru_*ward",
     "inference_f64": "pygru_forward",
+    "inference_8_bits": "pygru_forward",
+    "one_row_8_bits": "pygru_forward",
     "step": "pygru_step",
 }
 KERNELS = "avx2"  # valgrind does not support AVX-512

@@ -1,7 +1,6 @@
 /* count.c - fixed calls of the core, for tests/instruction_counts.py to count under callgrind.
  *
- * Usage: count CASE KERNELS
- * Cases: inference, one_row, training, inference_f64, step */
+ * Usage: count CASE KERNELS, where CASE is a name in the table of cases below, or "step" */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -99,6 +98,7 @@ static const pygru_kernels *kernels_named(const char *name) {
 
 DEFINE_RUN(float, f32, PYGRU_FLOAT32)
 DEFINE_RUN(double, f64, PYGRU_FLOAT64)
+DEFINE_RUN(float, i8, PYGRU_INT8)
 
 static int run_step(const pygru_kernels *kernels, int64_t H) {
     const pygru_config config = {H, H, 1, 1, 1, PYGRU_RESET_BEFORE, PYGRU_UPDATE_REPLACES,
@@ -126,23 +126,36 @@ static int run_step(const pygru_kernels *kernels, int64_t H) {
     return pygru_step(&args) != PYGRU_OK;
 }
 
+typedef int run(const pygru_kernels *kernels, int64_t T, int64_t B, int64_t H, int32_t keep);
+
+static const struct {
+    const char *name;
+    run *run;
+    int64_t T, B, H;
+    int32_t keep;
+} cases[] = {
+    {"inference", run_f32, 20, 8, 64, PYGRU_KEEP_NOTHING},
+    {"one_row", run_f32, 20, 1, 64, PYGRU_KEEP_NOTHING},
+    {"training", run_f32, 20, 8, 64, PYGRU_KEEP_GATES},
+    {"training_of_many", run_f32, 5, 32, 64, PYGRU_KEEP_GATES},
+    {"training_of_one_row", run_f32, 20, 1, 64, PYGRU_KEEP_GATES},
+    {"training_of_one_step", run_f32, 1, 1, 64, PYGRU_KEEP_GATES},
+    {"inference_f64", run_f64, 20, 8, 64, PYGRU_KEEP_NOTHING},
+    {"inference_8_bits", run_i8, 20, 8, 64, PYGRU_KEEP_NOTHING},
+    {"one_row_8_bits", run_i8, 20, 1, 64, PYGRU_KEEP_NOTHING},
+};
+
 int main(int argc, char **argv) {
     const pygru_kernels *kernels = argc == 3 ? kernels_named(argv[2]) : NULL;
+    size_t i;
     if (kernels == NULL) {
         fprintf(stderr, "usage: count CASE KERNELS, of kernels that this CPU has\n");
         return 2;
     }
-    if (strcmp(argv[1], "inference") == 0) {
-        return run_f32(kernels, 20, 8, 64, PYGRU_KEEP_NOTHING);
-    }
-    if (strcmp(argv[1], "one_row") == 0) {
-        return run_f32(kernels, 20, 1, 64, PYGRU_KEEP_NOTHING);
-    }
-    if (strcmp(argv[1], "training") == 0) {
-        return run_f32(kernels, 20, 8, 64, PYGRU_KEEP_GATES);
-    }
-    if (strcmp(argv[1], "inference_f64") == 0) {
-        return run_f64(kernels, 20, 8, 64, PYGRU_KEEP_NOTHING);
+    for (i = 0; i < sizeof cases / sizeof *cases; i++) {
+        if (strcmp(argv[1], cases[i].name) == 0) {
+            return cases[i].run(kernels, cases[i].T, cases[i].B, cases[i].H, cases[i].keep);
+        }
     }
     return strcmp(argv[1], "step") == 0 ? run_step(kernels, 64) : 2;
 }
