@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import reference
 
-from pygru import GRU
+from pygru import GRU, Last, Linear, Sequential
 
 T, B, I, H = 6, 3, 4, 5
 LENGTHS = np.array([6, 0, 4])
@@ -143,6 +143,20 @@ def test_lengths_that_do_not_fit_are_explained(lengths):
         model()(numbers(T, B, I), lengths=lengths)
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_model_predicts_what_its_training_pass_returns(reverse):
+    model = Sequential(
+        GRU(I, H, batch_first=True, reverse=reverse),
+        Last(reverse=reverse),
+        Linear(H, 2),
+        seed=0,
+    )
+    x = numbers(B, T, I)
+    for given in (x, converted(x), [x[0], x[1, :2]]):
+        expected = model.forward(given, training=False)[0]
+        np.testing.assert_array_equal(model(given), expected)
+
+
 # ---- how much Python runs ----------------------------------------------------------------
 
 
@@ -169,6 +183,7 @@ def short_calls():
     x, h0, lengths = numbers(1, 1, I), numbers(1, 1, H), np.array([1])
     out = np.empty((1, 1, H), np.float32)
     output, h_n, tape = gru.forward(x, h0)
+    whole = Sequential(first, Last(), Linear(H, 2, seed=0))
     return {
         "x": (lambda: gru(x), 2),
         "h0": (lambda: gru(x, h0), 2),
@@ -181,6 +196,7 @@ def short_calls():
         "list": (lambda: gru([x[0]]), 5),
         "forward": (lambda: gru.forward(x, h0, lengths=lengths), 4),
         "backward": (lambda: gru.backward(tape, output, h_n), 3),
+        "model": (lambda: whole(x), 19),
     }
 
 

@@ -5,15 +5,20 @@ A long call releases the GIL, and a Python signal handler can end it.
 """
 
 cimport cython
-from cpython.buffer cimport (
-    PyBUF_C_CONTIGUOUS,
-    PyBUF_FORMAT,
-    PyBuffer_Release,
-    PyObject_GetBuffer,
-)
 from libc.stdint cimport int32_t, int64_t
-from libc.string cimport memset, strcmp
+from libc.string cimport memset
 
+from pygru.core._arrays cimport (
+    MOST_AXES,
+    axes_of,
+    data_of,
+    is_contiguous,
+    is_readable,
+    new_array,
+    number_of,
+    size_of,
+    take,
+)
 from pygru.core._buffers cimport Borrowed
 from pygru.core._calls cimport Interrupt
 from pygru.core._core cimport (
@@ -29,13 +34,12 @@ from pygru.core._core cimport (
 from pygru.core._weights cimport Owner, Packed, Packing
 from pygru.core.cpygru cimport pygru_affine_args, pygru_affine_sizes, pygru_team
 
-from numpy import ndarray
-
 from pygru.core._core import has_simd_engine
-from pygru.core.memory import allocate
 from pygru.errors import InternalError
 
 cdef const Core *CORE = core()
+
+cdef int BYTES = number_of(b"B")
 
 
 # ---- single calls ----------------------------------------------------------------------
@@ -123,11 +127,13 @@ cdef class AffinePacking(Packing):
     cdef int64_t weight
     cdef int64_t bias
     cdef pygru_affine_sizes sizes  # of one thread
+    cdef int number                # NumPy's number of the dtype
 
     def __cinit__(self, Kernels kernels not None, str precision, int64_t inputs,
                   int64_t outputs, int64_t weight, int64_t bias, int64_t count):
         self.kernels = kernels
         self.precision = precision_named(precision)
+        self.number = number_of(traits_of(self.precision).format)
         self.inputs, self.outputs = inputs, outputs
         self.weight, self.bias = weight, bias
         check(CORE.affine_sizes_of(self.precision, inputs, outputs, 1, &self.sizes))
@@ -279,33 +285,26 @@ cdef class AffineMap:
         """Return the map of x (..., inputs) if that takes few microseconds, otherwise None.
 
         It keeps the GIL and needs no thread. x must be a dense NumPy array of the right dtype;
-        for anything else this returns None too, and the caller converts it. Floats that are not
-        aligned are among the rest, because NumPy gives them another format.
+        for anything else this returns None too, and the caller converts it.
         """
         cdef AffinePacking p = self.packing
-        cdef Py_buffer view
-        cdef int64_t rows
-        if type(x) is not ndarray:
+        cdef int64_t shape[MOST_AXES]
+        cdef int64_t rows = 1
+        cdef int axis, last
+        if not is_readable(x, p.number) or not is_contiguous(x):
             return None
-        try:
-            PyObject_GetBuffer(x, &view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
-        except (BufferError, ValueError):
+        last = axes_of(x) - 1
+        if last < 0 or size_of(x, last) != p.inputs:
             return None
-        try:
-            if (
-                view.ndim == 0
-                or view.shape[view.ndim - 1] != p.inputs
-                or strcmp(view.format, p.format()) != 0
-            ):
-                return None
-            rows = view.len // (p.inputs * view.itemsize)
-            if rows * p.inputs > LONG_STEP // p.outputs:
-                return None
-            return self.short_run(&view, rows, x.shape[:-1] + (p.outputs,))
-        finally:
-            PyBuffer_Release(&view)
+        for axis in range(last):
+            shape[axis] = size_of(x, axis)
+            rows *= shape[axis]
+        if rows * p.inputs > LONG_STEP // p.outputs:
+            return None
+        shape[last] = p.outputs
+        return self.short_run(x, rows, last + 1, shape)
 
-    cdef short_run(self, Py_buffer *x, int64_t rows, tuple shape):
+    cdef short_run(self, object x, int64_t rows, int ndim, const int64_t *shape):
         cdef AffinePacking p = self.packing
         cdef Borrowed borrowed = Borrowed()
         cdef pygru_affine_args args
@@ -314,12 +313,12 @@ cdef class AffineMap:
         if self.packed is None:
             size = p.sizes.forward_workspace
         self.fill(&args, borrowed)
-        workspace = allocate(size, "uint8", "the workspace of an affine map")
-        y = allocate(shape, self.dtype, "the output of an affine map")
+        workspace = take(BYTES, 1, size, "the workspace of an affine map")
+        y = new_array(p.number, ndim, shape, "the output of an affine map")
         args.rows = rows
-        args.x = x.buf
-        args.y = borrowed.dense(y.reshape(-1), rows * p.outputs, p.format(), True)
-        args.workspace = borrowed.dense(workspace, size, b"B", True)
+        args.x = data_of(x)
+        args.y = data_of(y)
+        args.workspace = data_of(workspace)
         args.workspace_bytes = size
         team.n_threads, team.poll, team.poll_context = 1, NULL, NULL
         team.threading, team.adaptive = p.kernels.threading, 0

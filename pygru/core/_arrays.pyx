@@ -120,13 +120,17 @@ cdef ptrdiff_t stride_of(object array, int axis) noexcept:
     return np.PyArray_STRIDE(<np.ndarray>array, axis) // np.PyArray_ITEMSIZE(<np.ndarray>array)
 
 
+cdef bint is_contiguous(object array) noexcept:
+    return np.PyArray_IS_C_CONTIGUOUS(<np.ndarray>array)
+
+
 cdef bint is_writeable(object array) noexcept:
     return np.PyArray_ISWRITEABLE(<np.ndarray>array)
 
 
 cdef object new_array(int number, int ndim, const int64_t *shape, str purpose):
     """An uninitialised array, as ``memory.allocate`` returns it, with the same error."""
-    cdef np.npy_intp sizes[3]
+    cdef np.npy_intp sizes[MOST_AXES]
     cdef int axis
     for axis in range(ndim):
         sizes[axis] = shape[axis]

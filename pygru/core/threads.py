@@ -187,16 +187,14 @@ def available() -> int:
 
 def _wanted(n_threads: SupportsIndex | None) -> tuple[SupportsIndex | None, str]:
     """The setting that counts, and its name; None if there is none."""
-    settings = {
-        "n_threads": n_threads,
-        "pygru.num_threads": _in_block.get(),
-        "pygru.set_num_threads": _process_wide,
-        "PYGRU_NUM_THREADS": _ENVIRONMENT,
-    }
-    for name, wanted in settings.items():
-        if wanted is not None:
-            return wanted, name
-    return None, ""
+    if n_threads is not None:
+        return n_threads, "n_threads"
+    in_block = _in_block.get()
+    if in_block is not None:
+        return in_block, "pygru.num_threads"
+    if _process_wide is not None:
+        return _process_wide, "pygru.set_num_threads"
+    return _ENVIRONMENT, "PYGRU_NUM_THREADS" if _ENVIRONMENT is not None else ""
 
 
 def resolve(n_threads: SupportsIndex | None) -> int:

@@ -19,7 +19,7 @@ from pygru.nn.model import Model
 from pygru.nn.seeds import spawn
 from pygru.nn.sequential_stream import SequentialStream
 from pygru.nn.shapes import Shape, name_in, shapes_of
-from pygru.nn.step_flags import StepFlags, checked, without_left_out
+from pygru.nn.step_flags import NO_FLAGS, StepFlags, checked, without_left_out
 from pygru.nn.undo import draws_undone, gradients_undone, reseeding_undone
 from pygru.typing import Booleans, Floats, Seed
 
@@ -212,9 +212,11 @@ class Sequential(Composite):
         ndarray or list of ndarray
             A list if x is a list of sequences and there is an output for every step.
         """
-        was_list = lengths is None and self._is_list(x)
+        has_lengths = lengths is not None
         y, lengths, _ = self._infer(x, lengths, mask, reset)
-        return unpad_sequences(y, lengths) if was_list and self.predicts_steps else y
+        if has_lengths or lengths is None or not self.predicts_steps:
+            return y
+        return unpad_sequences(y, lengths)  # x was a list
 
     def infer(self, x: Any, *, lengths: Any = None, mask: Any = None, reset: Any = None) -> Any:
         """Return the output for inference, in the form for the trainer."""
@@ -257,7 +259,7 @@ class Sequential(Composite):
             if reset is not None:
                 reset = padded_flags("reset", reset, lengths.tolist())
         if mask is None and reset is None:
-            return x, lengths, StepFlags()
+            return x, lengths, NO_FLAGS
         shape = np.shape(x)
         flags = StepFlags(checked("mask", mask, shape), checked("reset", reset, shape))
         if flags.mask is not None and self.layers and not self.layers[0].takes_mask:

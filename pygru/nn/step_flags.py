@@ -36,6 +36,8 @@ class StepFlags(NamedTuple):
             If the layer would need to know what it does not take.
         """
         arguments: dict[str, Any] = {}
+        if self is NO_FLAGS:
+            return arguments
         if self.mask is not None:
             if layer.takes_mask:
                 arguments["mask"] = self.mask
@@ -51,8 +53,13 @@ class StepFlags(NamedTuple):
     def after(self, layer: Model, x: Any) -> StepFlags:
         """Return the flags of the output of a layer whose input was ``x``."""
         if not layer.predicts_steps:
-            return StepFlags()
-        return StepFlags(layer.mask_after(x, self.mask), self.reset)
+            return NO_FLAGS
+        mask = layer.mask_after(x, self.mask)
+        return self if mask is self.mask else StepFlags(mask, self.reset)
+
+
+#: Every step counts, and no episode begins: this one object, so that it is known at a glance.
+NO_FLAGS = StepFlags()
 
 
 def _not_taken(layer: Model, name: str, what: str) -> str:
