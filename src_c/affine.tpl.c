@@ -54,6 +54,12 @@ static NAME(affine_product) NAME(affine_backward_product)(const NAME(affine_call
     return p;
 }
 
+/* The multiply-adds of a forward call; INT64_MAX if they are too many to count. */
+static int64_t NAME(affine_operations)(const NAME(affine_call) *call) {
+    const int64_t n = pygru_times(call->rows, pygru_times(call->inputs, call->outputs));
+    return n < 0 ? INT64_MAX : n;
+}
+
 static int64_t NAME(column_tiles)(const NAME(affine_product) *p) {
     return pygru_tiles_of(p->n, PYGRU_AFFINE_COLUMNS);
 }
@@ -221,7 +227,10 @@ static pygru_status NAME(affine_begin)(const pygru_affine_args *args, pygru_affi
 
 static pygru_status NAME(affine)(const pygru_affine_args *args) {
     NAME(affine_call) call;
-    const pygru_work work = {2, NAME(affine_count), NAME(affine_task), &call, 0};
+    pygru_work work = {.n_phases = 2,
+                       .count = NAME(affine_count),
+                       .task = NAME(affine_task),
+                       .context = &call};
     const pygru_affine_use use =
         args->packed != NULL ? PYGRU_AFFINE_KEPT : PYGRU_AFFINE_FORWARD;
     pygru_status status;
@@ -233,6 +242,7 @@ static pygru_status NAME(affine)(const pygru_affine_args *args) {
     if (status != PYGRU_OK) {
         return status;
     }
+    work.operations = NAME(affine_operations)(&call);
     return args->y == NULL ? PYGRU_BAD_ARGUMENT : pygru_parallel_run(args->team, &work);
 }
 
@@ -363,8 +373,10 @@ static void NAME(add_to)(int64_t n, const REAL *from, REAL *to) {
 
 static pygru_status NAME(affine_backward)(const pygru_affine_args *args) {
     NAME(affine_call) call;
-    const pygru_work work = {2, NAME(affine_backward_count), NAME(affine_backward_task), &call,
-                             0};
+    pygru_work work = {.n_phases = 2,
+                       .count = NAME(affine_backward_count),
+                       .task = NAME(affine_backward_task),
+                       .context = &call};
     pygru_status status = NAME(affine_begin)(args, PYGRU_AFFINE_BACKWARD, &call);
     uint64_t float_state;
     if (status != PYGRU_OK) {
@@ -373,6 +385,7 @@ static pygru_status NAME(affine_backward)(const pygru_affine_args *args) {
     if (args->d_y == NULL || args->d_weight == NULL) {
         return PYGRU_BAD_ARGUMENT;
     }
+    work.operations = NAME(affine_operations)(&call);
     status = pygru_parallel_run(args->team, &work);
     if (status != PYGRU_OK) {
         return status;

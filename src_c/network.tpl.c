@@ -185,8 +185,11 @@ static pygru_status NAME(forward)(const pygru_forward_args *given) {
     const pygru_plan *plan = given->plan;
     NAME(forward_args) args;
     NAME(forward_call) call;
-    pygru_work work = {(int32_t)plan->config.num_layers + 1, NAME(forward_count),
-                       NAME(forward_task), &call, 0};
+    pygru_work work = {.n_phases = (int32_t)plan->config.num_layers + 1,
+                       .count = NAME(forward_count),
+                       .task = NAME(forward_task),
+                       .context = &call,
+                       .operations = pygru_operations(plan)};
     pygru_status status;
     call.layout = pygru_layout_forward(plan);
     status = NAME(read_forward)(given, &call.layout, &args);
@@ -322,18 +325,17 @@ static void NAME(backward_task)(int32_t phase, int64_t task, int32_t slot, pygru
     const NAME(backward_call) *call = context;
     const pygru_plan *plan = call->args->plan;
     const int64_t layer = NAME(layer_of_phase)(call, phase);
-    const int64_t chunks = NAME(wants_d_x)(call, layer) ? plan->n_chunks : 0;
     const int64_t per_direction = NAME(parameter_tasks)(call);
+    const int64_t of_parameters = per_direction * plan->config.num_directions;
     if (phase == 0) {
         NAME(pack_task)(call, task);
     } else if (phase % 2 == 1) {
         NAME(backward_sweep_task)(call, layer, task, slot, run);
-    } else if (task < chunks) {
-        NAME(d_x_task)(call, layer, task, slot, run);
-    } else {
+    } else if (task < of_parameters) { /* first, because they take longest */
         NAME(parameter_task)
-        (call, layer, (int32_t)((task - chunks) / per_direction),
-         (task - chunks) % per_direction, slot, run);
+        (call, layer, (int32_t)(task / per_direction), task % per_direction, slot, run);
+    } else {
+        NAME(d_x_task)(call, layer, task - of_parameters, slot, run);
     }
 }
 
@@ -350,7 +352,11 @@ static pygru_status NAME(backward)(const pygru_backward_args *given) {
     const int32_t phases = 1 + 2 * (int32_t)plan->config.num_layers;
     NAME(backward_args) args;
     NAME(backward_call) call;
-    const pygru_work work = {phases, NAME(backward_count), NAME(backward_task), &call, 0};
+    const pygru_work work = {.n_phases = phases,
+                             .count = NAME(backward_count),
+                             .task = NAME(backward_task),
+                             .context = &call,
+                             .operations = pygru_operations(plan)};
     pygru_team team;
     pygru_status status;
     pygru_cell last;

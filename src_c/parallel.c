@@ -43,6 +43,8 @@ struct pygru_run {
     int32_t stop;         /* atomic flag */
     int32_t alone;        /* atomic flag: only the calling thread takes tasks from now on */
     int64_t last_poll_ns; /* used by the calling thread only */
+    int64_t others_ns;    /* atomic: processor time of the tasks of the other threads */
+    int32_t measures;     /* whether others_ns is measured */
     pygru_effort effort;  /* of the calling thread; who opens a phase adds to all_tasks */
     uint64_t float_state; /* the state of the caller, for the poll */
 };
@@ -135,13 +137,14 @@ static void wait_for_next_phase(pygru_run *run, int32_t phase, int32_t slot, int
  * thread that is interrupted within a task does. */
 static void take_tasks(pygru_run *run, int32_t slot) {
     const pygru_work *work = run->work;
+    const int measures = slot != 0 && run->measures;
     int64_t task_ns = 0;
     while (!pygru_should_stop(run, slot) && (slot == 0 || !LOAD32(&run->alone))) {
         const int64_t begin = work->meets_often ? pygru_now_ns() : 0;
         const int64_t ticket = ADD64(&run->ticket, 1);
         const int32_t phase = (int32_t)(ticket >> PHASE_SHIFT);
         const int64_t task = ticket & INDEX_MASK;
-        int64_t count;
+        int64_t count, before;
         if (phase >= work->n_phases) {
             return;
         }
@@ -154,7 +157,11 @@ static void take_tasks(pygru_run *run, int32_t slot) {
             }
             continue;
         }
+        before = measures ? pygru_thread_ns() : 0;
         work->task(phase, task, slot, run, work->context);
+        if (measures) {
+            (void)ADD64(&run->others_ns, pygru_thread_ns() - before);
+        }
         task_ns = work->meets_often ? pygru_now_ns() - begin : 0;
         if (slot == 0) {
             run->effort.own_tasks++;
@@ -167,21 +174,24 @@ static void take_tasks(pygru_run *run, int32_t slot) {
 
 static void work_through(void *context, int32_t slot) {
     pygru_run *run = context;
+    const int times = slot == 0 && run->team->n_threads > 1;
     const uint64_t float_state = pygru_enter_float_state();
     if (slot == 0) {
         run->float_state = float_state;
     }
+    if (times) {
+        run->effort.joined_ns = pygru_now_ns();
+    }
     take_tasks(run, slot);
-    if (slot == 0 && run->team->n_threads > 1) {
+    if (times) {
         run->effort.done_ns = pygru_now_ns();
     }
     pygru_leave_float_state(slot == 0 ? run->float_state : float_state);
 }
 
-/* Runs it on several threads. A build that lacks the threads that the team asks for uses the
- * others, and if it has neither, the calling thread. */
-static void work_together(pygru_run *run) {
-    const int32_t n_threads = run->team->n_threads;
+/* Runs it on n_threads. A build that lacks the threads that the team asks for uses the others,
+ * and if it has neither, the calling thread. */
+static void work_together(pygru_run *run, int32_t n_threads) {
 #ifdef _OPENMP
     if (!PYGRU_HAS_POOL || run->team->threading == PYGRU_OPENMP) {
 #pragma omp parallel num_threads(n_threads)
@@ -197,16 +207,36 @@ static void work_together(pygru_run *run) {
 #endif
 }
 
-/* The same, but on the calling thread alone where several threads were slower lately. */
+/* When the last call ended that could use threads. */
+static int64_t last_end_ns; /* atomic */
+
+/* The same, but, if the team is adaptive, on as many threads as are worth it. */
 static void work_where_it_pays(pygru_run *run) {
-    const int32_t kind = pygru_kind_of_work((uintptr_t)run->work->task, run->effort.all_tasks,
-                                            run->work->n_phases);
-    if (run->team->adaptive && !pygru_threads_are_worth_it(kind)) {
-        work_through(run, 0);
-        return;
+    const pygru_work *work = run->work;
+    const pygru_team *team = run->team;
+    pygru_effort *effort = &run->effort;
+    const int32_t kind =
+        pygru_kind_of_work((uintptr_t)work->task, work->operations, effort->all_tasks);
+    int32_t n_threads = team->n_threads;
+    if (team->adaptive) {
+        n_threads = pygru_threads_for_size(n_threads, work->operations,
+                                           effort->begin_ns - LOAD64(&last_end_ns));
+        if (n_threads > 1 && !pygru_threads_are_worth_it(kind)) {
+            n_threads = 1;
+        }
     }
-    work_together(run);
-    pygru_remember_effort(kind, &run->effort, pygru_now_ns());
+    if (n_threads > 1) {
+        run->measures = !work->meets_often && pygru_thread_ns() >= 0;
+        work_together(run, n_threads);
+    } else {
+        work_through(run, 0);
+    }
+    effort->end_ns = pygru_now_ns();
+    STORE64(&last_end_ns, effort->end_ns);
+    if (n_threads > 1) {
+        effort->others_ns = run->measures ? run->others_ns : -1;
+        pygru_remember_effort(kind, effort);
+    }
 }
 
 pygru_status pygru_parallel_run(const pygru_team *team, const pygru_work *work) {

@@ -21,6 +21,7 @@ typedef struct pygru_work {
      * result is not 0. */
     void (*task)(int32_t phase, int64_t task, int32_t slot, pygru_run *run, void *context);
     void *context;
+    int64_t operations; /* multiply-adds of all phases, about; they tell how many threads pay */
     int32_t meets_often; /* 1: phases take microseconds. If other work on its processor delays
                             a thread for much longer than that, the calling thread continues
                             alone. */

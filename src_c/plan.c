@@ -8,16 +8,20 @@
 
 #include <string.h>
 
-/* How the work is cut depends on shapes only. A chunk should be large, because a product of few
- * rows spends its time on moving the weights, and more so if there are many weights. But it
- * should not have more than MAX_CHUNK sequences, because its state should stay in the cache. If
- * the batch is large enough, it is cut into about TARGET_CHUNKS chunks. With packed weights,
- * chunks may be smaller. docs/decisions/0003-chunks-by-shape.md has the measurements. */
-enum { MAX_CHUNK = 64, TARGET_CHUNKS = 16 };
+/* How the work is cut depends on shapes only. With few rows a product spends its time on moving
+ * the weights, the more so the more weights there are, and a step its time on everything that is
+ * done once per step. So a chunk has so many sequences at least that this does not matter. It
+ * has not more than MAX_CHUNK, because its state should stay in the cache. The number of chunks
+ * is a power of two, or a multiple of MOST_CHUNKS, and they are nearly equally large, so that 2,
+ * 4, 8 or 16 threads get equally much. docs/decisions/0041-tasks-of-equal-size.md has the
+ * measurements. */
+enum { MAX_CHUNK = 64, MOST_CHUNKS = 32 };
 static const struct {
-    int64_t least;         /* sequences of a chunk */
-    int64_t units_per_row; /* with more hidden units than `least` times this, more */
-} CHUNK[] = {[PYGRU_ENGINE_BLAS] = {16, 8}, [PYGRU_ENGINE_SIMD] = {8, 16}};
+    int64_t least;          /* sequences of a chunk, */
+    int64_t units;          /* more with fewer units than this divided by `least`, */
+    int64_t most_for_units; /* but for that reason not more than this; */
+    int64_t units_per_row;  /* more with more than `least` times as many units */
+} CHUNK[] = {[PYGRU_ENGINE_BLAS] = {16, 0, 16, 8}, [PYGRU_ENGINE_SIMD] = {4, 512, 8, 32}};
 
 /* If there is only one chunk, recurrent weights of more bytes than this are divided among
  * threads, into parts of at least so many vectors of units. */
@@ -28,11 +32,24 @@ enum { BLOCK_BYTES = 128 * 1024 };
 
 /* ---- the plan ----------------------------------------------------------------------- */
 
+/* The least number of sequences with which a chunk is efficient. */
+static int64_t efficient_rows(int64_t H, int32_t engine) {
+    const int64_t for_steps =
+        pygru_at_most(CHUNK[engine].units / H, CHUNK[engine].most_for_units);
+    const int64_t for_weights = pygru_at_most(H / CHUNK[engine].units_per_row, MAX_CHUNK);
+    return pygru_at_least(CHUNK[engine].least, pygru_at_least(for_steps, for_weights));
+}
+
 static int64_t chunk_rows_for(const pygru_config *c, int32_t engine, int64_t B) {
-    const int64_t efficient =
-        pygru_at_least(CHUNK[engine].least, c->hidden_size / CHUNK[engine].units_per_row);
-    const int64_t wanted = pygru_at_least(efficient, (B - 1) / TARGET_CHUNKS + 1);
-    return pygru_at_most(B, pygru_at_most(wanted, MAX_CHUNK));
+    const int64_t rows = efficient_rows(c->hidden_size, engine);
+    int64_t chunks = 1;
+    while (chunks < MOST_CHUNKS && B / (2 * chunks) >= rows) {
+        chunks *= 2;
+    }
+    if ((B - 1) / chunks >= MAX_CHUNK) {
+        chunks = ((B - 1) / (MAX_CHUNK * MOST_CHUNKS) + 1) * MOST_CHUNKS;
+    }
+    return B == 0 ? 0 : (B - 1) / chunks + 1;
 }
 
 static int64_t count_chunks(const pygru_config *c, int32_t engine, int64_t B) {
@@ -59,7 +76,7 @@ pygru_status pygru_plan_size(const pygru_config *config, int32_t engine, int64_t
         (engine == PYGRU_ENGINE_BLAS && pygru_is_quantized(config))) {
         return PYGRU_BAD_CONFIG;
     }
-    if (config->num_layers > INT32_MAX / 2 - 1) { /* phases are counted in 32 bits */
+    if (config->num_layers > INT32_MAX / 2) { /* phases are counted in 32 bits */
         return PYGRU_SIZE_OVERFLOW;
     }
     if (T < 0 || B < 0) {
@@ -155,7 +172,7 @@ pygru_status pygru_plan_init(const pygru_config *config, int32_t engine, int64_t
     plan->T = T;
     plan->B = B;
     plan->n_chunks = count_chunks(config, engine, B);
-    plan->chunk_rows = B == 0 ? 0 : step;
+    plan->chunk_rows = step;
     plan->engine = engine;
     plan->keep = keep;
     plan->order = (int64_t)sizeof *plan;
@@ -205,6 +222,15 @@ pygru_status pygru_plan_rows(const pygru_plan *plan, int64_t *step, int64_t *seq
         }
     }
     return PYGRU_OK;
+}
+
+int64_t pygru_operations(const pygru_plan *plan) {
+    const pygru_config *c = &plan->config;
+    pygru_cell last = {0};
+    int64_t operations;
+    (void)pygru_cell_of(c, c->num_layers - 1, c->num_directions - 1, &last);
+    operations = pygru_times(plan->rows, last.end);
+    return operations < 0 ? INT64_MAX : operations;
 }
 
 /* ---- split units --------------------------------------------------------------------- */

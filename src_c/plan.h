@@ -55,6 +55,9 @@ static inline int64_t pygru_tiles_of_matrix(int64_t H) {
     return pygru_tiles(at_gate(H, GATE_N)) + pygru_tiles(H);
 }
 
+/* The multiply-adds of a forward pass, about; INT64_MAX if they are too many to count. */
+int64_t pygru_operations(const pygru_plan *plan);
+
 /* Some units of a cell. On the SIMD engine the first one begins a panel, and the last one ends
  * a panel or is the last of the cell. On the BLAS engine, and with layer normalisation, the
  * only range is that of all units. */

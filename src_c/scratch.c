@@ -292,7 +292,7 @@ pygru_status pygru_plan_sizes(const pygru_plan *plan, int32_t n_threads, pygru_s
     sizes->largest_product =
         pygru_times(plan->keep == PYGRU_KEEP_NOTHING ? plan->block_rows : plan->rows,
                     pygru_times(pygru_times(GATES, H), widest));
-    sizes->operations = pygru_times(plan->rows, last.end);
+    sizes->operations = pygru_operations(plan);
     sizes->max_threads = plan->n_chunks * c->num_directions;
     if (plan->keep != PYGRU_KEEP_NOTHING) {
         sizes->max_threads += 2 * c->num_directions * pygru_tiles_of_matrix(H);
@@ -306,9 +306,6 @@ pygru_status pygru_plan_sizes(const pygru_plan *plan, int32_t n_threads, pygru_s
         pygru_times(sizes->tape, pygru_value_bytes(&plan->config)) < 0 ||
         sizes->forward_workspace < 0 || sizes->backward_workspace < 0) {
         return PYGRU_SIZE_OVERFLOW;
-    }
-    if (sizes->operations < 0) {
-        sizes->operations = INT64_MAX;
     }
     if (sizes->largest_product < 0) {
         sizes->largest_product = INT64_MAX;

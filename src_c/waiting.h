@@ -15,6 +15,18 @@ static inline int64_t pygru_now_ns(void) {
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+/* The processor time of the calling thread; -1 where the system does not tell it. */
+static inline int64_t pygru_thread_ns(void) {
+#if defined(CLOCK_THREAD_CPUTIME_ID)
+    struct timespec now;
+    return clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now) == 0
+               ? (int64_t)now.tv_sec * 1000000000 + now.tv_nsec
+               : -1;
+#else
+    return -1;
+#endif
+}
+
 /* Tells the CPU that the thread is waiting in a loop. */
 static inline void pygru_relax(void) {
 #if defined(__x86_64__) || defined(__i386__)

@@ -1,21 +1,50 @@
-/* worth.c - the memory of worth.h: two small numbers for each kind of work. */
+/* worth.c - the cost model of worth.h, and its memory: two numbers for each kind of work. */
 #include "worth.h"
 
 #include "atomics.h"
 #include "checked.h"
 
-enum { KINDS = 256, MOST_ALONE = 32 };
+/* Each thread should have work for some 10 us at least. A call is brief if one thread needs no
+ * longer than twice the time in which a sleeping thread wakes up. The workers of pool.c stay
+ * awake as long as SUCCESSION_NS. */
+enum { LEAST_SHARE = 500000, BRIEF = 4000000, SUCCESSION_NS = 150000 };
+
+/* The calls that run alone after a loss take PAYBACK times as long as it: it costs 2 % of their
+ * time. */
+enum { KINDS = 256, PAYBACK = 50, MOST_ALONE = 1000000 };
 
 /* Threads may read and write these at the same time. What is lost then does no harm. */
 static struct {
+    int64_t credit_ns;    /* atomic: what threads have gained, at most one call's time */
     int32_t to_run_alone; /* atomic: how many of the next calls */
-    int32_t penalty;      /* atomic: how many it will be after the next loss; 0 counts as 1 */
 } memory[KINDS];
 
-int32_t pygru_kind_of_work(uintptr_t function, int64_t first_tasks, int32_t n_phases) {
+int32_t pygru_threads_for_size(int32_t n_threads, int64_t operations, int64_t since_last_ns) {
+    const int64_t most = pygru_at_least(1, operations / LEAST_SHARE);
+    /* If the clock was set, since_last_ns may be negative. */
+    if (operations < BRIEF && (since_last_ns < 0 || since_last_ns > SUCCESSION_NS)) {
+        return 1;
+    }
+    return (int32_t)pygru_at_most(n_threads, most);
+}
+
+int64_t pygru_time_alone(const pygru_effort *effort) {
+    const int64_t busy_ns = effort->done_ns - effort->joined_ns - effort->waited_ns;
+    if (busy_ns <= 0) { /* a clock that was set, or a call that was stopped */
+        return -1;
+    }
+    if (effort->others_ns >= 0) {
+        return busy_ns + effort->others_ns;
+    }
+    /* In integers, because floating-point operations would raise flags of the caller. */
+    return effort->own_tasks > 0 ? pygru_times(busy_ns / effort->own_tasks, effort->all_tasks)
+                                 : -1;
+}
+
+int32_t pygru_kind_of_work(uintptr_t function, int64_t operations, int64_t first_tasks) {
     uint64_t mixed = (uint64_t)function;
-    mixed = (mixed ^ (uint64_t)first_tasks) * UINT64_C(0x9E3779B97F4A7C15);
-    mixed = (mixed ^ (mixed >> 32) ^ (uint64_t)n_phases) * UINT64_C(0x9E3779B97F4A7C15);
+    mixed = (mixed ^ (uint64_t)operations) * UINT64_C(0x9E3779B97F4A7C15);
+    mixed = (mixed ^ (mixed >> 32) ^ (uint64_t)first_tasks) * UINT64_C(0x9E3779B97F4A7C15);
     return (int32_t)(mixed >> 56);
 }
 
@@ -27,22 +56,18 @@ int pygru_threads_are_worth_it(int32_t kind) {
     return alone <= 0;
 }
 
-void pygru_remember_effort(int32_t kind, const pygru_effort *effort, int64_t end_ns) {
-    const int64_t busy_ns = effort->done_ns - effort->begin_ns - effort->waited_ns;
-    int32_t penalty = LOAD32(&memory[kind].penalty);
-    int64_t alone_ns;
-    /* A clock that was set, or a call that was stopped, teaches nothing. */
-    if (effort->own_tasks <= 0 || busy_ns <= 0 || end_ns <= effort->begin_ns) {
+void pygru_remember_effort(int32_t kind, const pygru_effort *effort) {
+    const int64_t alone_ns = pygru_time_alone(effort);
+    const int64_t all_ns = effort->end_ns - effort->begin_ns;
+    int64_t credit_ns;
+    if (alone_ns <= 0 || all_ns <= 0) {
         return;
     }
-    /* In integers, because floating-point operations would raise flags of the caller. */
-    alone_ns = pygru_times(busy_ns / effort->own_tasks, effort->all_tasks);
-    if (alone_ns < 0 || end_ns - effort->begin_ns <= alone_ns) {
-        penalty /= 2;
-    } else {
-        penalty = penalty > 0 ? penalty : 1;
-        STORE32(&memory[kind].to_run_alone, penalty);
-        penalty = 2 * penalty < MOST_ALONE ? 2 * penalty : MOST_ALONE;
+    credit_ns = pygru_at_most(LOAD64(&memory[kind].credit_ns) + alone_ns - all_ns, alone_ns);
+    if (credit_ns < 0) {
+        const int64_t calls = pygru_times(PAYBACK, -credit_ns) / alone_ns + 1;
+        STORE32(&memory[kind].to_run_alone, (int32_t)pygru_at_most(calls, MOST_ALONE));
+        credit_ns = 0;
     }
-    STORE32(&memory[kind].penalty, penalty);
+    STORE64(&memory[kind].credit_ns, credit_ns);
 }

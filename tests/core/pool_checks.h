@@ -108,6 +108,60 @@ static void check_pool(void) {
 
 /* ---- whether threads are worth it --------------------------------------------------- */
 
+/* How many threads of four a call uses. */
+static void check_threads_for_size(void) {
+    static const struct {
+        int64_t operations, since_last_ns;
+        int32_t expected;
+    } calls[] = {{0, 0, 1},
+                 {999999, 0, 1}, /* less than two shares */
+                 {1000000, 0, 2},
+                 {1000000, 150000, 2},
+                 {1000000, 150001, 1}, /* the others sleep */
+                 {1999999, 0, 3},
+                 {2000000, 0, 4},
+                 {3999999, 0, 4},
+                 {3999999, 150001, 1},
+                 {4000000, 150001, 4}, /* long enough to wake them */
+                 {INT64_MAX, INT64_MAX, 4},
+                 {3999999, -1, 1}}; /* the clock was set */
+    size_t i;
+    set_case("how many threads are worth it");
+    for (i = 0; i < sizeof calls / sizeof calls[0]; i++) {
+        CHECK_INT(pygru_threads_for_size(4, calls[i].operations, calls[i].since_last_ns),
+                  calls[i].expected);
+    }
+}
+
+/* A call that begins at 1000 and ends after all_ns. Its thread has waited for a fifth of its 100
+ * ns, and has finished a quarter of the tasks. */
+static pygru_effort effort_of(int64_t all_ns, int64_t others_ns) {
+    const pygru_effort effort = {.begin_ns = 1000,
+                                 .joined_ns = 1010,
+                                 .done_ns = 1110,
+                                 .end_ns = 1000 + all_ns,
+                                 .waited_ns = 20,
+                                 .others_ns = others_ns,
+                                 .own_tasks = 3,
+                                 .all_tasks = 12};
+    return effort;
+}
+
+static void check_time_alone(void) {
+    pygru_effort effort = effort_of(120, 60);
+    set_case("the time that one thread would have needed");
+    CHECK_INT(pygru_time_alone(&effort), 80 + 60);
+    effort.own_tasks = 0; /* the other threads have done everything */
+    CHECK_INT(pygru_time_alone(&effort), 80 + 60);
+    effort = effort_of(120, -1);
+    CHECK_INT(pygru_time_alone(&effort), 80 / 3 * 12);
+    effort.own_tasks = 0;
+    CHECK_INT(pygru_time_alone(&effort), -1);
+    effort = effort_of(120, 60);
+    effort.done_ns = 900; /* the clock was set */
+    CHECK_INT(pygru_time_alone(&effort), -1);
+}
+
 /* Calls that run alone before threads are tried again. */
 static int calls_alone(int32_t kind) {
     int n = 0;
@@ -117,32 +171,43 @@ static int calls_alone(int32_t kind) {
     return n;
 }
 
+/* What the calls after one on several threads do, which took all_ns instead of 140 alone. */
+static int alone_after(int32_t kind, int64_t all_ns) {
+    const pygru_effort effort = effort_of(all_ns, 60);
+    pygru_remember_effort(kind, &effort);
+    return calls_alone(kind);
+}
+
+/* A loss may cost 2 % of the time of the calls after it, and less if there were gains. */
 static void check_worth(void) {
-    /* The caller has done half of the tasks in 60 of 100 ns, and has waited for 40. */
-    const pygru_effort half = {1000, 40, 1100, 5, 10};
-    const pygru_effort stopped = {1000, 0, 1100, 0, 10}, set_back = {1000, 0, 900, 5, 10};
-    static const int expected[] = {1, 2, 4, 8, 16, 32, 32, 32};
-    const int32_t kind = pygru_kind_of_work(12345, 7, 3);
+    const int32_t kind = pygru_kind_of_work(12345, 7000000, 3);
+    pygru_effort stopped = effort_of(9999, 60);
     int i;
+    check_threads_for_size();
+    check_time_alone();
     set_case("whether threads are worth it");
     CHECK(kind >= 0 && kind < 256);
-    CHECK_INT(pygru_kind_of_work(12345, 7, 3), kind);
+    CHECK_INT(pygru_kind_of_work(12345, 7000000, 3), kind);
     CHECK_INT(calls_alone(kind), 0);
-    pygru_remember_effort(kind, &half, 1120); /* alone it takes 120 */
-    CHECK_INT(calls_alone(kind), 0);
-    for (i = 0; i < 8; i++) {
-        pygru_remember_effort(kind, &half, 1121);
-        CHECK_INT(calls_alone(kind), expected[i]);
+    CHECK_INT(alone_after(kind, 140), 0); /* nothing gained, nothing lost */
+    CHECK_INT(alone_after(kind, 141), 1); /* 0.7 % lost */
+    CHECK_INT(alone_after(kind, 147), 7 * 50 / 140 + 1);
+    CHECK_INT(alone_after(kind, 147), 7 * 50 / 140 + 1); /* the debt was paid back */
+    CHECK_INT(alone_after(kind, 140 + 4000),
+              1000); /* a time slice lost: 1429, here at most 1000 */
+    (void)calls_alone(kind);
+    CHECK_INT(alone_after(kind, 80), 0);             /* 60 gained */
+    CHECK_INT(alone_after(kind, 160), 0);            /* 20 of them lost again */
+    CHECK_INT(alone_after(kind, 181), 50 / 140 + 1); /* 41, of 40 that were left */
+    for (i = 0; i < 100; i++) {
+        CHECK_INT(alone_after(kind, 70), 0);
     }
-    pygru_remember_effort(kind, &half, 1050); /* four gains make up for four losses */
-    pygru_remember_effort(kind, &half, 1050);
-    pygru_remember_effort(kind, &half, 1050);
-    pygru_remember_effort(kind, &half, 1050);
-    CHECK_INT(calls_alone(kind), 0);
-    pygru_remember_effort(kind, &half, 1121);
-    CHECK_INT(calls_alone(kind), 2);
-    pygru_remember_effort(kind, &stopped, 9999);
-    pygru_remember_effort(kind, &set_back, 9999);
+    CHECK_INT(alone_after(kind, 280), 0); /* at most one call's time is saved up */
+    CHECK_INT(alone_after(kind, 141), 1);
+    stopped.done_ns = 900;
+    pygru_remember_effort(kind, &stopped);
+    stopped = effort_of(-1, 60);
+    pygru_remember_effort(kind, &stopped);
     CHECK_INT(calls_alone(kind), 0);
 }
 
@@ -171,7 +236,7 @@ static void hold_up(int32_t phase, int64_t task, int32_t slot, pygru_run *run, v
             pygru_yield();
         }
         while (pygru_now_ns() - begin < 5 * LOAD64(&h->busy_ns) + 1000000) {
-            pygru_yield();
+            pygru_nap(100000); /* as a thread that the system has interrupted */
         }
     } else if (LOAD64(&h->busy_ns) == 0) {
         while (LOAD32(&h->others) == 0) {
@@ -185,7 +250,11 @@ static void hold_up(int32_t phase, int64_t task, int32_t slot, pygru_run *run, v
 static int others_worked(int32_t adaptive, int32_t threading) {
     pygru_team team = {2, NULL, NULL, 0, 0};
     held_up h = {0, 0};
-    const pygru_work work = {1, two_tasks, hold_up, &h, 0};
+    const pygru_work work = {.n_phases = 1,
+                             .count = two_tasks,
+                             .task = hold_up,
+                             .context = &h,
+                             .operations = INT64_MAX};
     team.adaptive = adaptive;
     team.threading = threading;
     if (adaptive) {
