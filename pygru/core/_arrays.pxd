@@ -12,6 +12,7 @@ cdef bint overlap(object one, object other)
 cdef void *data_of(object array) noexcept
 cdef int axes_of(object array) noexcept
 cdef int64_t size_of(object array, int axis) noexcept
+cdef int64_t bytes_of(object array) noexcept
 cdef ptrdiff_t stride_of(object array, int axis) noexcept
 cdef bint is_contiguous(object array) noexcept
 cdef bint is_writeable(object array) noexcept

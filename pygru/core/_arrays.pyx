@@ -124,6 +124,10 @@ cdef bint is_contiguous(object array) noexcept:
     return np.PyArray_IS_C_CONTIGUOUS(<np.ndarray>array)
 
 
+cdef int64_t bytes_of(object array) noexcept:
+    return np.PyArray_NBYTES(<np.ndarray>array)
+
+
 cdef bint is_writeable(object array) noexcept:
     return np.PyArray_ISWRITEABLE(<np.ndarray>array)
 

@@ -19,6 +19,7 @@ from libc.string cimport memcpy, memset
 
 from pygru.core._arrays cimport (
     axes_of,
+    bytes_of,
     data_of,
     has_rows,
     is_dense,
@@ -424,8 +425,8 @@ cdef class Sequences:
         cdef int64_t _cell, _row
         h0 = self.new_states(batch, "h0")
         to = <char *>data_of(h0)
-        # It is the last parameter, (L*D, H).
-        source += size_of(self.parameters.array, 0) * self.item - self.states_of_row * self.item
+        # It is the last parameter, (L*D, H). The array may be one of bytes.
+        source += bytes_of(self.parameters.array) - self.states_of_row * self.item
         for _cell in range(c.num_layers * c.num_directions):
             for _row in range(batch.B):
                 memcpy(to, source, bytes_of_state)
