@@ -30,6 +30,7 @@ PACKAGES = [
     "pygru.nn",
     "pygru.plot",
     "pygru.prediction",
+    "pygru.quantized",
     "pygru.sklearn",
     "pygru.torch",
     "pygru.train",

@@ -40,6 +40,7 @@ GROUPS = {
             "pygru.stream",
             "pygru.tape",
             "pygru.concatenated",
+            "pygru.quantized",
             "pygru.nn",
             "pygru.torch",
         ),

@@ -49,6 +49,8 @@ from pygru.nn.sequential import Sequential
 from pygru.nn.sequential_stream import SequentialStream
 from pygru.nn.summary import Summary
 from pygru.options import GRUOptions
+from pygru.quantized.gru import QuantizedGRU
+from pygru.quantized.report import QuantizationReport
 from pygru.stream import Stream
 from pygru.tape import Tape
 from pygru.train import schedules
@@ -121,6 +123,8 @@ __all__ = [
     "ModelCheckpoint",
     "OptunaPruning",
     "ProgressBar",
+    "QuantizationReport",
+    "QuantizedGRU",
     "RMSprop",
     "RankError",
     "RecurrentLayer",

@@ -1,13 +1,14 @@
 """The GRU layer: PyTorch's interface over NumPy arrays, in any of the variants.
 
-The class here has the public constructor and the single steps, which ``stream.py`` runs. Its
-options and weights are in ``gru_base.py``, and its calls over whole sequences are in
+The class here has the public constructor. Its options and weights are in ``gru_base.py``, its
+calls and single steps for inference in ``gru_inference.py``, and its calls for training in
 ``gru_sequences.py``.
 """
 
 from __future__ import annotations
 
 import warnings
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -15,9 +16,11 @@ from numpy.typing import ArrayLike, DTypeLike
 from pygru.gru_sequences import GRUSequences
 from pygru.nn.initializers import INITIALIZERS
 from pygru.options import GRUOptions
-from pygru.stream import Stream, StreamPart, one_step
-from pygru.typing import CellActivation, Floats, Seed
+from pygru.typing import CellActivation, Seed
 from pygru.variant import Variant
+
+if TYPE_CHECKING:
+    from pygru.quantized.gru import QuantizedGRU
 
 
 class GRU(GRUSequences):
@@ -201,73 +204,53 @@ class GRU(GRUSequences):
         self._set_up(options, np.random.default_rng(seed))
         INITIALIZERS[options.init](self)
 
-    # ---- single steps -----------------------------------------------------------------------
+    # ---- for inference with less memory -----------------------------------------------------
 
-    def step(self, x_t: ArrayLike, h: ArrayLike, *, out: Floats | None = None) -> Floats:
-        """Return the state that follows from a state and the input of one time step.
+    def quantized(
+        self, bits: int = 8, data: Any = None, *, lengths: ArrayLike | None = None
+    ) -> QuantizedGRU:
+        """Return a GRU with weights of 8 bits, for inference.
+
+        Its weights take a quarter of the memory, and a large GRU is faster with them. They are
+        a copy: later changes of this GRU do not reach it.
 
         Parameters
         ----------
-        x_t : array_like
-            (B, I) or (I,) the input of this step.
-        h : array_like
-            (L, B, H) or (L, H) the state of every layer.
-        out : ndarray, optional
-            Where to put the new state; may be ``h`` itself.
+        bits : int
+            The bits of a weight; only 8 are possible.
+        data : array_like or list of array_like, optional
+            Inputs in the form of a call, such as some of the validation data. If they are
+            given, the states of both GRUs are compared: the attribute ``report`` of the result
+            holds the largest and the root mean squared difference of each layer, and ``print``
+            shows it. Without data nothing is compared, and ``report`` is None.
+        lengths : array_like of int, optional
+            (B,) the valid steps of each sequence of ``data``.
 
         Returns
         -------
-        h : ndarray
-            The new state of every layer; ``h[-1]`` is the output.
+        QuantizedGRU
+            It is called like this GRU, and can be saved, copied and put into a Sequential.
 
         Raises
         ------
         TypeError
-            If an argument is not an array of numbers.
+            If ``bits`` is not an integer.
         ValueError
-            If the GRU is bidirectional or reads in reverse, or a shape does not fit.
+            If ``bits`` is not 8, this GRU is not float32, a parameter is not finite, or the
+            data do not fit.
 
         Examples
         --------
         >>> import numpy as np
         >>> from pygru import GRU
-        >>> gru = GRU(2, 3, seed=0)
-        >>> h = np.zeros((1, 3))
-        >>> for x_t in np.ones((5, 2)):
-        ...     h = gru.step(x_t, h)
-        >>> bool(np.allclose(h, gru(np.ones((5, 2)))[1]))
+        >>> gru = GRU(8, 128, seed=0)
+        >>> x = np.random.default_rng(0).standard_normal((30, 2, 8))
+        >>> quantized = gru.quantized(data=x)
+        >>> quantized.report.cells[0].rms < 0.02
         True
+        >>> round(gru.nbytes / quantized.nbytes, 1)
+        3.6
         """
-        return one_step(self, x_t, h, out)
+        from pygru.quantized.gru import QuantizedGRU  # which needs this class
 
-    def stream(self, batch: int | None = None) -> Stream:
-        """Return a :class:`Stream`, which runs single steps and keeps the state and its
-        buffers.
-
-        Parameters
-        ----------
-        batch : int, optional
-            Number of independent streams, B. None means a single one without a batch axis.
-
-        Raises
-        ------
-        ValueError
-            If the GRU is bidirectional or reads in reverse, which needs the future.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from pygru import GRU
-        >>> stream = GRU(2, 3, seed=0).stream()
-        >>> for x_t in np.ones((5, 2)):
-        ...     y_t = stream(x_t)
-        >>> y_t.shape
-        (3,)
-        """
-        return Stream(self, batch)
-
-    def begin_stream(self, batch: int | None) -> StreamPart:
-        """Return the single steps of this GRU, for the stream of a whole model."""
-        if self.needs_whole_sequences:
-            raise ValueError("its reverse direction begins at the end of a sequence")
-        return StreamPart(self.stream(batch))
+        return QuantizedGRU(self, bits, data, lengths)

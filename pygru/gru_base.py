@@ -1,7 +1,7 @@
 """A GRU without its calls: options, parameters, copies, and other forms of the weights.
 
-Calls over whole sequences are in ``gru_sequences.py``, and single steps in ``gru.py``, whose
-class is the public one.
+Calls and single steps for inference are in ``gru_inference.py``, the calls of training in
+``gru_sequences.py``, and the public class in ``gru.py``.
 """
 
 from __future__ import annotations
@@ -16,13 +16,12 @@ from pygru import concatenated
 from pygru.concatenated import ConcatenatedWeights
 from pygru.core import validation
 from pygru.core.parameters import Parameters, full_prefix, load_into
+from pygru.gru_inference import GRUInference
 from pygru.nn.initializers import INITIALIZERS
-from pygru.nn.model import Model
 from pygru.nn.undo import reseeding_undone
 from pygru.options import GRUOptions
 from pygru.runner import Runner
-from pygru.typing import CellActivation, Seed
-from pygru.variant import Variant
+from pygru.typing import Seed
 
 # Options that change neither the equations nor the shapes of the weights, so that a GRU with
 # another value of them can have the same weights.
@@ -38,45 +37,14 @@ REPLACEABLE = (
 )
 
 
-class GRUBase(Parameters, Model):
+class GRUBase(GRUInference, Parameters):
     """The options and weights of a GRU; see :class:`GRU`."""
-
-    # The options, as :class:`GRUOptions` has checked them; none can be assigned.
-    options: GRUOptions
-    input_size: int
-    hidden_size: int
-    num_layers: int
-    bias: bool
-    batch_first: bool
-    dropout: float
-    bidirectional: bool
-    variant: Variant
-    dtype: np.dtype[Any]
-    init: str
-    recurrent_dropout: float
-    zoneout: float
-    learn_h0: bool
-    layer_norm: bool
-    layer_norm_eps: float
-    zero_output_for_mask: bool
-    merge: str
-    activation: CellActivation
-    recurrent_activation: CellActivation
-    clip: float | None
-    reverse: bool
-    num_directions: int
-    output_size: int
 
     def _set_up(
         self, options: GRUOptions, generator: np.random.Generator, shared: GRUBase | None = None
     ) -> None:
         """Make everything except the values of the weights: zeros, or those of ``shared``."""
-        self._fix(
-            options=options,
-            num_directions=options.num_directions,
-            output_size=options.output_size,
-            **vars(options),
-        )
+        self._fix_options(options)
         self.generator = generator
         if shared is None:
             self._create_parameters(options.parameter_shapes(), self.dtype)
@@ -138,11 +106,6 @@ class GRUBase(Parameters, Model):
         with reseeding_undone([self]):
             self.generator = np.random.default_rng(seed)
             INITIALIZERS[self.init](self)
-
-    @property
-    def needs_whole_sequences(self) -> bool:
-        """Whether it reads a sequence from its end, so that it cannot run piece by piece."""
-        return any(self.options.reads_backwards)
 
     # ---- options ----------------------------------------------------------------------------
 

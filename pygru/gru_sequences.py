@@ -1,8 +1,8 @@
-"""The calls of a GRU over whole sequences, for inference and for training.
+"""The calls of a GRU over whole sequences for training, and its gates.
 
 ``inputs.py`` makes arrays of the arguments, ``passes.py`` runs forward and backward,
 ``segments.py`` does the same in segments, for long sequences, and ``runner.py`` calls the core.
-Single steps are in ``gru.py``, whose class is the public one.
+The calls for inference are in ``gru_inference.py``, and the public class in ``gru.py``.
 """
 
 from __future__ import annotations
@@ -25,132 +25,6 @@ from pygru.typing import Floats, StepFlags
 
 class GRUSequences(GRUBase):
     """The calls of a GRU over whole sequences; see :class:`GRU`."""
-
-    @overload
-    def __call__(
-        self,
-        x: NDArray[Any],
-        h0: ArrayLike | None = ...,
-        *,
-        lengths: ArrayLike | None = ...,
-        mask: StepFlags = ...,
-        reset: StepFlags = ...,
-        reset_to: str = ...,
-        out: Floats | None = ...,
-        n_threads: int | None = ...,
-    ) -> tuple[Floats, Floats]: ...
-
-    @overload
-    def __call__(
-        self,
-        x: Sequence[NDArray[Any]],
-        h0: ArrayLike | None = ...,
-        *,
-        lengths: ArrayLike | None = ...,
-        mask: StepFlags = ...,
-        reset: StepFlags = ...,
-        reset_to: str = ...,
-        out: Floats | None = ...,
-        n_threads: int | None = ...,
-    ) -> tuple[list[Floats], Floats]: ...
-
-    @overload
-    def __call__(
-        self,
-        x: ArrayLike,
-        h0: ArrayLike | None = ...,
-        *,
-        lengths: ArrayLike | None = ...,
-        mask: StepFlags = ...,
-        reset: StepFlags = ...,
-        reset_to: str = ...,
-        out: Floats | None = ...,
-        n_threads: int | None = ...,
-    ) -> tuple[Floats | list[Floats], Floats]: ...
-
-    def __call__(
-        self,
-        x: ArrayLike | Sequence[NDArray[Any]],
-        h0: ArrayLike | None = None,
-        *,
-        lengths: ArrayLike | None = None,
-        mask: StepFlags = None,
-        reset: StepFlags = None,
-        reset_to: str = "initial",
-        out: Floats | None = None,
-        n_threads: int | None = None,
-    ) -> tuple[Floats | list[Floats], Floats]:
-        """Run the GRU over whole sequences for inference, without a tape and without noise.
-
-        Parameters
-        ----------
-        x : array_like or list of array_like
-            (T, B, I), or (B, T, I) with ``batch_first``, or (T, I) for one sequence; or a
-            list of (T_i, I) arrays. Any numeric dtype and memory layout.
-        h0 : array_like, optional
-            Initial states (L*D, B, H), or (L*D, H) for one sequence; zeros by default, or
-            the parameter ``h0`` with ``learn_h0``.
-        lengths : array_like of int, optional
-            (B,) the valid steps of each sequence, from 0 to T and in any order. Later steps are
-            not read, and their output is 0. The lengths are copied first.
-        mask : array_like of bool or list of array_like, optional
-            Which steps count, in the shape of x without its features; a list of (T_i,) if x is
-            a list. A step that does not count is not read, leaves every state as it is and
-            takes no time. The output there is that of the step which is read before it, or
-            the last layer's h0 at the beginning; with ``zero_output_for_mask`` it is 0.
-        reset : array_like of bool or list of array_like, optional
-            Before which steps a new episode begins, in the shape of ``mask``. Nothing is
-            carried from an episode into another one, in either direction. A reset at a step
-            that does not count acts too.
-        reset_to : {"initial", "h0"}
-            What the states are at the beginning of an episode: zeros, or the parameter ``h0``
-            with ``learn_h0``; or the given ``h0`` again.
-        out : ndarray, optional
-            Where to put the output: an array of its shape and dtype. After an exception its
-            contents are undefined.
-        n_threads : int, optional
-            Threads for this call; see :func:`pygru.set_num_threads`. The number of threads
-            never changes a result.
-
-        Returns
-        -------
-        output : ndarray or list of ndarray
-            States of the last layer at every step, shaped like x but with D*H features: those
-            of the forward direction come first. A list if x is one.
-        h_n : ndarray
-            Last state of each layer and direction, (L*D, B, H) or (L*D, H). The reverse
-            direction ends at the first step of a sequence. With ``reset`` the forward
-            direction ends in the last episode of a sequence and the reverse direction in the
-            first one; h0 enters where each direction begins to read.
-
-        Raises
-        ------
-        TypeError, ValueError
-            If an argument does not fit; the message says what was expected.
-        MemoryError
-            If the result or the workspace cannot be allocated.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> from pygru import GRU
-        >>> gru = GRU(2, 3, seed=0)
-        >>> outputs, h_n = gru([np.ones((4, 2)), np.ones((2, 2))])
-        >>> [output.shape for output in outputs]
-        [(4, 3), (2, 3)]
-        """
-        inputs = self._runner.sequences.accept(x, h0, lengths) or Inputs(self, x, h0, lengths)
-        request = None
-        if mask is not None or reset is not None or reset_to != "initial":
-            request = masking.request_of(self, inputs, mask, reset, reset_to)
-        if request is not None or self.merge != "concat":
-
-            def run(part: Inputs) -> tuple[Any, Floats, Tape | None]:
-                return passes.forward(self, part, _core.KEEP_NOTHING, False, None, n_threads)
-
-            output, h_n, _ = masking.forward(self, inputs, request, run, out)
-            return output, h_n
-        return passes.forward(self, inputs, _core.KEEP_NOTHING, False, out, n_threads)[:2]
 
     @overload
     def forward(
@@ -378,22 +252,9 @@ class GRUSequences(GRUBase):
 
     # ---- as a layer of a model ---------------------------------------------------------------
 
-    is_recurrent = True
-    takes_mask = True
-    takes_reset = True
-
-    @property
-    def has_reverse_half(self) -> bool:
-        """Whether the second half of the output's features is that of the reverse direction."""
-        return self.bidirectional and self.merge == "concat"
-
     def check_memory(self, memory: object) -> None:
         """Raise unless a tape can keep ``memory``."""
         budget.check_memory(memory)
-
-    def infer(self, x: Any, *, lengths: Any = None, mask: Any = None, reset: Any = None) -> Any:
-        """Return the output for inference, in the form for Sequential and Trainer."""
-        return self(x, lengths=lengths, mask=mask, reset=reset)[0]
 
     def run(
         self,

@@ -18,7 +18,7 @@ from pygru.data.padding import pad_sequences, padded_flags
 from pygru.typing import Booleans, Floats
 
 if TYPE_CHECKING:
-    from pygru.gru_base import GRUBase
+    from pygru.gru_inference import GRUInference
 
 
 class Inputs(Batch):
@@ -48,7 +48,7 @@ class Inputs(Batch):
     """
 
     def __init__(
-        self, gru: GRUBase, x: ArrayLike, h0: ArrayLike | None, lengths: ArrayLike | None
+        self, gru: GRUInference, x: ArrayLike, h0: ArrayLike | None, lengths: ArrayLike | None
     ) -> None:
         self.options = gru.options
         self.batch_first = gru.batch_first
@@ -78,7 +78,7 @@ class Inputs(Batch):
 
     @classmethod
     def of_core(
-        cls, gru: GRUBase, x: Floats, h0: Floats | None, lengths: NDArray[np.int64] | None
+        cls, gru: GRUInference, x: Floats, h0: Floats | None, lengths: NDArray[np.int64] | None
     ) -> Inputs:
         """Return the input of a call inside of another one, in the form of the core.
 

@@ -14,7 +14,7 @@ with h0 too if ``reset_to="h0"``.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -32,6 +32,7 @@ from pygru.typing import Floats, Integers
 
 if TYPE_CHECKING:
     from pygru.gru_base import GRUBase
+    from pygru.gru_inference import GRUInference
 
 #: What ``reset_to`` may be: the initial state of a call without h0, or the h0 of the call.
 RESETS = ("initial", "h0")
@@ -89,7 +90,7 @@ class PartsTape(Tape):
 
 
 def request_of(
-    gru: GRUBase, inputs: Inputs, mask: Any, reset: Any, reset_to: str
+    gru: GRUInference, inputs: Inputs, mask: Any, reset: Any, reset_to: str
 ) -> Request | None:
     """Return the pieces of a batch; None if every valid step counts and nothing is reset.
 
@@ -125,7 +126,7 @@ def _left(pieces: Pieces, backwards: bool) -> Integers:
     return pieces.first if backwards else pieces.last
 
 
-def _initial_states(gru: GRUBase, inputs: Inputs, request: Request) -> Floats | None:
+def _initial_states(gru: GRUInference, inputs: Inputs, request: Request) -> Floats | None:
     """Return the state before every piece (L*D, P, H); None for zeros."""
     if inputs.h0 is None and not gru.learn_h0:
         return None
@@ -172,7 +173,11 @@ def _gradients_of_initial(
 
 
 def forward(
-    gru: GRUBase, inputs: Inputs, request: Request | None, run: Run, out: Floats | None = None
+    gru: GRUInference,
+    inputs: Inputs,
+    request: Request | None,
+    run: Run,
+    out: Floats | None = None,
 ) -> tuple[Floats | list[Floats], Floats, PartsTape | None]:
     """Run a batch by calls of ``run``; return output, h_n and a tape, if they keep one."""
     output = passes.new_output(gru, inputs, out)
@@ -194,13 +199,15 @@ def forward(
     tapes = [Part(group, tape) for group, tape in parts if tape is not None]
     result = None
     if tapes:
-        result = PartsTape(gru, inputs, tapes, request, inputs.h0 is not None, kept)
+        result = PartsTape(
+            cast("GRUBase", gru), inputs, tapes, request, inputs.h0 is not None, kept
+        )
     inputs.release()
     return inputs.sequences(output), h_n, result
 
 
 def _run_pieces(
-    gru: GRUBase,
+    gru: GRUInference,
     inputs: Inputs,
     request: Request,
     run: Run,
@@ -231,7 +238,7 @@ def _run_pieces(
 
 
 def _put_back(
-    gru: GRUBase, request: Request, y: Floats, initial: Floats | None, both: Floats
+    gru: GRUInference, request: Request, y: Floats, initial: Floats | None, both: Floats
 ) -> None:
     """Write the counted steps of the output, and what stands at the others, into ``both``."""
     pieces, H = request.pieces, gru.hidden_size

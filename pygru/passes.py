@@ -8,7 +8,7 @@ generator remain as they were.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -25,11 +25,12 @@ from pygru.typing import Floats
 
 if TYPE_CHECKING:
     from pygru.gru_base import GRUBase
+    from pygru.gru_inference import GRUInference
 
 # ---- what both passes use ----------------------------------------------------------------
 
 
-def initial_state(gru: GRUBase, inputs: Inputs) -> tuple[Floats | None, bool]:
+def initial_state(gru: GRUInference, inputs: Inputs) -> tuple[Floats | None, bool]:
     """Return the flat h0 of a batch (None for zeros), and whether it is the GRU's parameter."""
     if inputs.h0 is not None or not gru.learn_h0:
         return inputs.h0, False
@@ -48,7 +49,7 @@ def drawing(gru: GRUBase, draws: bool) -> Undone:
 
 
 def forward(
-    gru: GRUBase,
+    gru: GRUInference,
     inputs: Inputs,
     keep: int,
     training: bool,
@@ -57,7 +58,7 @@ def forward(
 ) -> tuple[Floats | list[Floats], Floats, WholeTape | None]:
     """Run a batch; return output, h_n and, if something is kept, a tape."""
     if training and gru._runner.is_noisy:
-        return _noisy_forward(gru, inputs, keep, n_threads)
+        return _noisy_forward(cast("GRUBase", gru), inputs, keep, n_threads)
     noise = None if training else gru._runner.expected_noise
     run = gru._runner.sequences.forward
     result = run(gru, inputs, keep, noise, out, n_threads)
@@ -87,7 +88,7 @@ def _noisy_forward(
         return inputs.sequences(output), h_n, tape
 
 
-def new_output(gru: GRUBase, inputs: Inputs, out: Floats | None) -> Floats:
+def new_output(gru: GRUInference, inputs: Inputs, out: Floats | None) -> Floats:
     """Return the array for the output: ``out`` if it fits, or a new one."""
     shape = inputs.shape_of(inputs.output_size)
     if out is None:

@@ -57,7 +57,7 @@ class Runner:
         parameters: _weights.Owner,
         grads: _weights.Owner | None = None,
     ) -> None:
-        self.backend = backend.current()
+        self.backend = self.new_backend()
         self.is_simd = self.backend.is_simd
         self.config = _plans.Config(
             options.input_size,
@@ -69,15 +69,14 @@ class Runner:
             options.variant.update == "keep",
             options.recurrent_dropout > 0,
             options.layer_norm_eps if options.layer_norm else 0.0,
-            options.dtype.name,
+            self.precision(options),
             clip=options.clip or 0.0,
             activation=options.activation,
             recurrent_activation=options.recurrent_activation,
             reverse=options.reverse,
         )
         self._parameters = parameters
-        packing = _weights.CellsPacking(self.config, self.backend.kernels)
-        self._packed = _weights.Packed(packing, parameters)
+        self._packed = _weights.Packed(self.new_packing(), parameters)
         self._zoneout = options.zoneout
         rates = (options.dropout, options.recurrent_dropout, options.zoneout)
         self.is_noisy = any(rate > 0 for rate in rates)
@@ -85,6 +84,22 @@ class Runner:
         self._options, self._grads = options, grads
         self.sequences = self.new_sequences()
         self.of_thread = threading.local()  # the memory for steps of each Python thread
+
+    # ---- what depends on how the weights are stored -----------------------------------------
+
+    def new_backend(self) -> backend.Backend:
+        """Return the kernels and the BLAS functions to compute with."""
+        return backend.current()
+
+    def precision(self, options: GRUOptions) -> str:
+        """Return the name of the precision of the core."""
+        return options.dtype.name
+
+    def new_packing(self) -> _weights.Packing:
+        """Return how the parameters are packed."""
+        return _weights.CellsPacking(self.config, self.backend.kernels)
+
+    # ---- plans and weights ------------------------------------------------------------------
 
     def new_sequences(self) -> _sequences.Sequences:
         """Return the compiled calls for this runner's backend."""
@@ -99,8 +114,6 @@ class Runner:
             Inputs,
             WholeTape,
         )
-
-    # ---- plans and weights ------------------------------------------------------------------
 
     def plan(self, T: int, B: int, lengths: Integers | None, keep: int) -> Planned:
         """Return the plan of a batch; batches of one shape and without lengths share it."""

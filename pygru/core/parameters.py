@@ -32,7 +32,7 @@ from pygru.typing import Floats
 class Views(Protocol):
     """Base class of the parameters of one layer, and of those of a model of several layers."""
 
-    def place_of(self, name: str) -> tuple["NamedViews", str]:
+    def place_of(self, name: str) -> tuple[Any, str]:
         """Return the mapping of the layer that has a parameter, and its name there."""
 
     def __iter__(self) -> Iterator[str]: ...

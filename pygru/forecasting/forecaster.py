@@ -10,6 +10,7 @@ files.py saves.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -280,6 +281,39 @@ class GRUForecaster(FixedAttributes):
     def model_(self) -> Any:
         """The trained network."""
         return self._found().model
+
+    def quantized(self, bits: int = 8) -> Self:
+        """Return a forecaster whose GRU has weights of 8 bits: it forecasts and is not trained.
+
+        Its ``backtest`` says what this costs. :meth:`fit` would make a new network of floats.
+
+        Parameters
+        ----------
+        bits : int
+            The bits of a weight; only 8 are possible.
+
+        Raises
+        ------
+        RuntimeError
+            If the forecaster has not been fitted.
+        ValueError
+            If ``bits`` is not 8, or the weights are integers already.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from pygru.forecasting import GRUForecaster
+        >>> y = np.sin(np.arange(200) / 5)
+        >>> forecaster = GRUForecaster(horizon=4, hidden_size=32, epochs=1, progress=False)
+        >>> quantized = forecaster.fit(y).quantized()
+        >>> bool(np.abs(quantized.predict(y) - forecaster.predict(y)).to_numpy().max() < 0.01)
+        True
+        """
+        fitted = self._found()
+        model = fitted.model.quantized(bits)
+        other = type(self)(**self.get_params())
+        commit([attributes(other, _fitted=replace(fitted, model=model), _data=self._data)])
+        return other
 
     # ---- forecasts -------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ from pygru.nn.dropout import Dropout
 from pygru.nn.last import Last
 from pygru.nn.linear import Linear
 from pygru.nn.sequential import Sequential
+from pygru.quantized.gru import QuantizedGRU
 from pygru.typing import Floats, Seed
 
 #: The largest sizes of a network. A damaged file may name any, and some are counted out.
@@ -89,6 +90,8 @@ class ForecastNetwork(Composite):
         The fields of :class:`Shape`.
     hidden_size, num_layers, variant, dropout, seed
         As for :class:`pygru.GRU` and :class:`pygru.Dropout`.
+    bits : int, optional
+        The bits of the GRU's weights if they are integers; see :meth:`quantized`.
     """
 
     predicts_steps = False
@@ -108,11 +111,13 @@ class ForecastNetwork(Composite):
         variant: str,
         dropout: float,
         seed: Seed = None,
+        bits: int | None = None,
     ) -> None:
         shape = Shape(features, window, horizon, targets, levels, order, reads_on)
-        gru = GRU(
+        floats = GRU(
             features, hidden_size, num_layers, batch_first=True, variant=variant, seed=seed
         )
+        gru = floats if bits is None else QuantizedGRU(floats, bits)
         last = () if reads_on else (Last(),)
         linear = Linear(hidden_size, shape.outputs, seed=seed)
         dropped = Dropout(dropout, seed=seed)
@@ -132,7 +137,7 @@ class ForecastNetwork(Composite):
         self._create_parts({"gru": gru, "dropout": dropped, "linear": linear, **lines})
 
     shape: Shape
-    gru: GRU
+    gru: GRU | QuantizedGRU
     linear: Linear
     autoregression: tuple[Linear, ...]
     _dropout: float
@@ -147,7 +152,20 @@ class ForecastNetwork(Composite):
             "num_layers": config["num_layers"],
             "variant": config["variant"],
             "dropout": self._dropout,
+            **({"bits": config["bits"]} if "bits" in config else {}),
         }
+
+    def quantized(self, bits: int = 8) -> ForecastNetwork:
+        """Return this network with weights of 8 bits in its GRU; all others are copied."""
+        if isinstance(self.gru, QuantizedGRU):
+            raise ValueError("the weights of the GRU are integers already")
+        other = ForecastNetwork(**self.get_config(), bits=bits)
+        for name, values in self.gru.quantized(bits).parameters.items():
+            other.gru.parameters[name] = values
+        for name, values in self.parameters.items():
+            if not name.startswith("gru."):
+                other.parameters[name] = values
+        return other
 
     def named_parts(self) -> list[tuple[str, Any, str]]:
         """Return name, layer and shape of the output of each part that has parameters."""
@@ -168,19 +186,13 @@ class ForecastNetwork(Composite):
         validation.check_int("hidden_size", config["hidden_size"], 1)
         if validation.check_int("num_layers", config["num_layers"], 1) > MOST_LAYERS:
             raise ValueError(f"num_layers must be at most {MOST_LAYERS}")
-        gru = {
-            "input_size": shape.features,
-            "hidden_size": config["hidden_size"],
-            "num_layers": config["num_layers"],
-            "variant": config["variant"],
-        }
         linear = {
             "in_features": config["hidden_size"],
             "out_features": shape.outputs,
             "bias": True,
         }
         parts: dict[str, Any] = {
-            "gru": GRU.parameter_shapes(gru),
+            "gru": _class_of_gru(config).parameter_shapes(_config_of_gru(config)),
             "linear": Linear.parameter_shapes(linear),
         }
         line = {"in_features": shape.order, "out_features": shape.horizon, "bias": True}
@@ -189,6 +201,12 @@ class ForecastNetwork(Composite):
         return {
             f"{part}.{name}": size for part, of in parts.items() for name, size in of.items()
         }
+
+    @staticmethod
+    def parameter_dtypes(config: Mapping[str, Any]) -> dict[str, str]:
+        """Return the dtype of each parameter that is not float32."""
+        dtypes = _class_of_gru(config).parameter_dtypes(_config_of_gru(config))
+        return {f"gru.{name}": dtype for name, dtype in dtypes.items()}
 
     def reseed(self, seed: Seed) -> None:
         """Draw the initial parameters of what is trained anew."""
@@ -229,6 +247,17 @@ class ForecastNetwork(Composite):
         read = x[:, : shape.window, : shape.targets]
         result: Floats = grid + autoregress(self.autoregression, read)[..., np.newaxis]
         return result
+
+
+def _class_of_gru(config: Mapping[str, Any]) -> type[GRU] | type[QuantizedGRU]:
+    return GRU if config.get("bits") is None else QuantizedGRU
+
+
+def _config_of_gru(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of the GRU of a network, from which its parameters follow."""
+    names = ("hidden_size", "num_layers", "variant", "bits")
+    options = {name: config[name] for name in names if config.get(name) is not None}
+    return {"input_size": config["features"], **options}
 
 
 def loss_for(levels: Sequence[float]) -> Callable[..., Any]:

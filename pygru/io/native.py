@@ -42,6 +42,7 @@ from pygru.nn.model import Model
 from pygru.nn.pooling import MaxOverTime, MeanOverTime
 from pygru.nn.seq2seq import Seq2Seq
 from pygru.nn.sequential import Sequential
+from pygru.quantized.gru import QuantizedGRU
 from pygru.typing import Path
 
 #: What the description of a model in a file may name, and what each name means.
@@ -56,6 +57,7 @@ CLASSES: Classes = {
     cls.__name__: cls
     for cls in (
         GRU,
+        QuantizedGRU,
         Embedding,
         Masking,
         Linear,
@@ -218,8 +220,12 @@ def load_with_metadata(
         model = _build(description, classes)
         if list(model.parameters) != list(shapes):
             raise ValueError(f"it makes other parameters than {description['class']} has")
-    for name in shapes:
-        model.parameters[name] = arrays.pop(name)
+    with named_in_errors(path):
+        for name in shapes:
+            try:
+                model.parameters[name] = arrays.pop(name)
+            except ValueError as error:  # an integer or a scale that no weight has
+                raise FormatError(str(error)) from None
     return model, metadata
 
 
@@ -460,7 +466,8 @@ def _shapes(
     if cls.__name__ in CLASSES and config.get("num_layers", 0) > at_most:
         raise ValueError(f"num_layers={config['num_layers']} with {at_most} tensors")
     dtype = validation.check_dtype(config.get("dtype", "float32")).name
+    others = cls.parameter_dtypes(config)
     return {
-        prefix + name: (dtype, tuple(shape))
+        prefix + name: (others.get(name, dtype), tuple(shape))
         for name, shape in cls.parameter_shapes(config).items()
     }

@@ -14,6 +14,7 @@ from pygru.options import GRUOptions
 from pygru.typing import Path
 
 FORMAT = "pygru"
+QUANTIZED = "its weights have 8 bits, from which no GRU is made; pygru.load(path) reads it"
 
 
 def arrays(path: Path) -> dict[str, NDArray[Any]]:
@@ -44,9 +45,14 @@ def grus_in(description: Any, arrays: Mapping[str, NDArray[Any]], kind: str) -> 
             for prefix, layer in zip(prefixes, layers, strict=True)
             if layer["class"] == "GRU"
         ]
+        refused = {
+            prefix.rstrip(".") or "gru": QUANTIZED
+            for prefix, layer in zip(prefixes, layers, strict=True)
+            if layer["class"] == "QuantizedGRU"
+        }
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise FormatError(f"the description is not valid: {str(error)[:200]}") from None
-    return Contents(grus, {})
+    return Contents(grus, refused)
 
 
 def _found(

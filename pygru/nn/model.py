@@ -34,6 +34,11 @@ class Configured:
         """Return a new one with the arguments that ``get_config`` returned."""
         return cls(**config)
 
+    @staticmethod
+    def parameter_dtypes(config: Mapping[str, Any]) -> dict[str, str]:
+        """Return the dtype of each parameter that has another one than ``config`` says."""
+        return {}
+
     def __repr__(self) -> str:
         options = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())
         return f"{type(self).__name__}({options})"

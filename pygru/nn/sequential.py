@@ -7,7 +7,7 @@ classes are.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from pygru.nn.shapes import Shape, name_in, shapes_of
 from pygru.nn.step_flags import NO_FLAGS, StepFlags, checked, without_left_out
 from pygru.nn.undo import draws_undone, gradients_undone, reseeding_undone
 from pygru.typing import Booleans, Floats, Seed
+
+if TYPE_CHECKING:
+    from pygru.quantized.report import QuantizationReport
 
 
 class SequentialTape(list[Any]):
@@ -59,6 +62,8 @@ class Sequential(Composite):
         ``features``, or None if the layer does not say how many there are.
     parameters, grads : mapping of str to ndarray
         Views of all layers' parameters and gradients, named ``"<index>.<name>"``.
+    report : QuantizationReport or None
+        What weights of 8 bits cost, if :meth:`quantized` has made the model and was given data.
 
     Raises
     ------
@@ -91,6 +96,7 @@ class Sequential(Composite):
 
     takes_mask = True
     takes_reset = True
+    report: QuantizationReport | None = None
 
     layers: tuple[Model, ...]
     layer_shapes: tuple[Shape, ...]
@@ -187,6 +193,53 @@ class Sequential(Composite):
         check_memory(memory)
         for layer in self._recurrent:
             layer.check_memory(memory)
+
+    def quantized(
+        self,
+        bits: int = 8,
+        data: Any = None,
+        *,
+        lengths: Any = None,
+        mask: Any = None,
+        reset: Any = None,
+    ) -> Sequential:
+        """Return a copy of this model whose GRUs have weights of 8 bits, for inference.
+
+        Every :class:`GRU` becomes a :class:`QuantizedGRU`, and all other layers are copied. So
+        later changes of this model do not reach the copy.
+
+        Parameters
+        ----------
+        bits : int
+            The bits of a weight; only 8 are possible.
+        data : array_like or list of array_like, optional
+            Inputs in the form of a call. If they are given, both models run over them: the
+            attribute ``report`` of the result says how far the states of each GRU and the
+            output are from those of this model. Without data it is None.
+        lengths, mask, reset
+            Of the sequences of ``data``, as for calling the model.
+
+        Raises
+        ------
+        ValueError
+            If ``bits`` is not 8, there is no GRU, a GRU is not float32 or has a parameter that
+            is not finite, or the data do not fit; the text names the layer.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from pygru import GRU, Last, Linear, Sequential
+        >>> model = Sequential(GRU(3, 32, batch_first=True), Last(), Linear(32, 2), seed=0)
+        >>> x = np.random.default_rng(0).standard_normal((10, 20, 3))
+        >>> quantized = model.quantized(data=x)
+        >>> quantized.layers[0]
+        QuantizedGRU(3, 32, batch_first=True, variant='chung', dtype='float32', bits=8)
+        >>> quantized.report.output.largest < 0.02
+        True
+        """
+        from pygru.quantized.sequential import quantized_model  # which needs this class
+
+        return quantized_model(self, bits, data, lengths, mask, reset)
 
     # ---- forward and backward --------------------------------------------------------------
 
