@@ -13,6 +13,7 @@ import sys
 import numpy as np
 import pytest
 import reference
+from engines import ENGINES, use_engine
 
 from pygru import GRU, Last, Linear, Sequential
 
@@ -116,22 +117,34 @@ def test_arguments_that_fit_give_the_result_of_the_reference():
     np.testing.assert_allclose(h_n, expected_h, atol=2e-6)
 
 
+def test_learned_h0_is_that_of_every_sequence():
+    gru = model(learn_h0=True)
+    learned, x = numbers(2, H), numbers(T, B, I)
+    gru.parameters["h0"] = learned
+    h0 = np.repeat(learned[:, np.newaxis], B, axis=1)
+    np.testing.assert_array_equal(gru(x)[0], gru(x, h0)[0])
+
+
 def overlapping(kind):
     """Arguments of which ``out`` has memory in common with one that is read."""
+    many = 300  # more than the core runs at once
     gru = GRU(H, H, seed=0)
-    x, h0 = numbers(T, B, H), numbers(1, B, H)
-    memory = np.empty((T + 1, B, H), np.float32)
+    x, h0 = numbers(T, many, H), numbers(1, many, H)
+    memory = np.empty((T + 1, many, H), np.float32)
     if kind == "x":
         memory[1:] = x
         return gru, memory[1:], h0, memory[:-1]
     if kind == "h0":
         memory[:1] = h0
         return gru, x, memory[:1], memory[:-1]
-    return gru, x[:1], h0, gru.flat_parameters[3 : 3 + B * H].reshape(1, B, H)
+    out = gru.flat_parameters[:H].reshape(1, 1, H)
+    return gru, x[:1, :1], h0[:, :1], out
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("kind", ["x", "h0", "weights"])
-def test_output_over_an_input_does_not_disturb_it(kind):
+def test_output_over_an_input_does_not_disturb_it(kind, engine, monkeypatch):
+    use_engine(monkeypatch, engine)
     gru, x, h0, out = overlapping(kind)
     expected = gru(x.copy(), h0.copy())[0]
     np.testing.assert_array_equal(gru(x, h0, out=out)[0], expected)

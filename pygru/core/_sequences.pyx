@@ -284,20 +284,17 @@ cdef class Sequences:
 
     cdef void copy_sequence(self, Batch batch, object sequence, int64_t b,
                             int64_t steps) noexcept:
-        """Copy a sequence into its place in ``given``, with zeros after its end."""
+        """Copy a sequence into its place in ``given``; nobody reads what is after its end."""
         cdef size_t size = self.config.config.input_size * self.item
         cdef int64_t between = 1 if batch.batch_first else batch.B
         cdef char *to = <char *>data_of(batch.given)
         cdef const char *source = <const char *>data_of(sequence)
         cdef int64_t step = stride_of(sequence, 0) * self.item
-        cdef int64_t t
+        cdef int64_t _t
         to += b * (batch.T if batch.batch_first else 1) * <int64_t>size
-        for t in range(batch.T):
-            if t < steps:
-                memcpy(to, source, size)
-                source += step
-            else:
-                memset(to, 0, size)
+        for _t in range(steps):
+            memcpy(to, source, size)
+            source += step
             to += between * <int64_t>size
 
     cdef int state_shape(self, Batch batch, int64_t *shape) noexcept:
