@@ -138,7 +138,9 @@ class GRUSequences(GRUBase):
         if mask is not None or reset is not None or reset_to != "initial":
             request = masking.request_of(self, inputs, mask, reset, reset_to)
         if keep is not None and request is None and self.merge == "concat":
-            return passes.forward(self, inputs, keep, training, None, n_threads)
+            result = passes.forward(self, inputs, keep, training, None, n_threads)
+            assert result[2] is not None
+            return result[0], result[1], result[2]
 
         def run(part: Inputs, memory: Any = memory) -> tuple[Any, Floats, Tape | None]:
             keep, segment = budget.choose(self, part, memory, training, n_threads)

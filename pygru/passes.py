@@ -65,6 +65,7 @@ def forward(
     if result is None:  # the core cannot write to ``out`` while it reads
         output = new_output(gru, inputs, out)
         result = run(gru, inputs, keep, noise, None, n_threads)
+        assert result is not None
         output[...] = result[0]
         return output, *result[1:]
     if inputs.is_list:
@@ -75,16 +76,17 @@ def forward(
 def _noisy_forward(
     gru: GRUBase, inputs: Inputs, keep: int, n_threads: int | None
 ) -> tuple[Floats | list[Floats], Floats, WholeTape | None]:
-    """Run a batch with masks that are drawn now, and are drawn again if the call fails."""
+    """Run a batch with masks that are drawn now; after an error they have not been drawn."""
     threads.resolve(n_threads)  # refuse a bad argument before anything is allocated
     inputs.refuse_huge()
     planned = gru._runner.plan(inputs.T, inputs.B, inputs.lengths, keep)
     noise = noises.allocate_noise(gru, planned.sizes)
     with drawing(gru, noise is not None):
         noises.draw(gru, noise, gru.generator)
-        output, h_n, tape = gru._runner.sequences.forward(
-            gru, inputs, keep, noise, None, n_threads
-        )
+        run = gru._runner.sequences.forward
+        result = run(gru, inputs, keep, noise, None, n_threads)
+        assert result is not None
+        output, h_n, tape = result
         return inputs.sequences(output), h_n, tape
 
 

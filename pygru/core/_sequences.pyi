@@ -2,6 +2,7 @@ from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import disjoint_base
 
 from pygru.core._core import Blas, Kernels
 from pygru.core._plans import Config, Plan
@@ -13,6 +14,7 @@ from pygru.options import GRUOptions
 from pygru.tape import WholeTape
 from pygru.typing import Floats, Integers
 
+@disjoint_base
 class Batch:
     options: GRUOptions
     given: Any
@@ -25,7 +27,16 @@ class Batch:
     is_single: bool
     is_list: bool
 
-class Record: ...
+@disjoint_base
+class Record:
+    gru: Any
+    inputs: Any
+    plan: Any
+    memory: Any
+    noise: Any
+    n_threads: Any
+    fingerprint: Any
+    learned_h0: Any
 
 @final
 class Sequences:
@@ -51,7 +62,7 @@ class Sequences:
         noise: Noise | None,
         out: Floats | None,
         n_threads: int | None,
-    ) -> Any: ...
+    ) -> tuple[Floats, Floats, WholeTape | None] | None: ...
     def backward(
         self,
         tape: WholeTape,
@@ -59,4 +70,4 @@ class Sequences:
         d_h_n: Any,
         wants_d_x: bool,
         aside: Floats | None,
-    ) -> Any: ...
+    ) -> tuple[Any, Floats] | None: ...

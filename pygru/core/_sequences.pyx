@@ -39,6 +39,7 @@ from pygru.core._core cimport LONG_STEP, Blas, Core, Kernels, check, core, trait
 from pygru.core._plans cimport Config, Plan
 from pygru.core._weights cimport Owner, Packed, Room, fingerprint_of
 from pygru.core.cpygru cimport (
+    PYGRU_KEEP_NOTHING,
     pygru_backward_args,
     pygru_config,
     pygru_forward_args,
@@ -52,14 +53,12 @@ import contextlib
 import sys
 
 from pygru.core import threads
-from pygru.core._core import KEEP_NOTHING
 
 cdef const Core *CORE = core()
 
 cdef int INT64 = number_of(b"l")
 cdef int BYTES = number_of(b"B")
 
-cdef int NOTHING = KEEP_NOTHING
 cdef double MOST_BYTES = sys.maxsize
 
 cdef enum:
@@ -484,16 +483,16 @@ cdef class Sequences:
         if h0 is None and self.learns_h0:
             h0 = self.initial_states(batch)
         memset(&args, 0, cython.sizeof(args))
-        if keep != NOTHING:
+        if keep != PYGRU_KEEP_NOTHING:
             memory = take(self.number, self.item, sizes.tape, f"the tape of {batch.T} steps")
             args.tape = data_of(memory)
         workspace = take(BYTES, 1, sizes.forward_workspace, "the workspace of forward")
         if self.packed is not None:
             room = self.packed.fingerprinted(&fingerprint)
             args.packed = room.data
-        elif keep != NOTHING:
+        elif keep != PYGRU_KEEP_NOTHING:
             fingerprint = self.fingerprint()
-        if keep != NOTHING:
+        if keep != PYGRU_KEEP_NOTHING:
             tape = Record.__new__(self.tape_class)
             tape.gru, tape.inputs, tape.plan, tape.memory = gru, batch, plan, memory
             tape.noise, tape.n_threads, tape.fingerprint = noise, n_threads, fingerprint
