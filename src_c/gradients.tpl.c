@@ -142,56 +142,38 @@ static int NAME(wants_d_x)(const NAME(backward_call) *call, int64_t layer) {
     return layer > 0 || call->args->d_x.data != NULL;
 }
 
-/* Stores (direction 0) or adds (direction 1) the gradient of inputs, rows in sweep order. */
-static void NAME(scatter_d_x)(const pygru_plan *plan, const chunk_view *chunk,
-                              int32_t direction, int64_t t0, int64_t t1,
-                              const NAME(source) *source, int64_t width, const REAL *from,
-                              const NAME(rows) *to) {
-    int64_t t, i, j;
-    for (t = t0; t < t1; t++) {
-        for (i = 0; i < rows_of_step(chunk, t); i++, from += width) {
-            const int64_t time = NAME(time_of)(plan, direction, chunk->lengths[i], t);
-            REAL *row = NAME(row_at)(chunk, to, time, i);
-            if (direction == 0) {
-                NAME(copy_row)(width, from, row);
-            } else {
-                for (j = 0; j < width; j++) {
-                    row[j] += from[j];
-                }
-            }
-            /* The direction that comes last applies the dropout of the forward pass. */
-            if (direction == source->directions - 1) {
-                NAME(drop_row)(source, chunk, width, time, i, row);
-            }
-        }
-    }
+/* Where the gradient of a layer's inputs goes: to the caller, or to the layer below. */
+static NAME(rows) NAME(place_of_d_x)(const NAME(backward_call) *call, int64_t layer) {
+    const NAME(backward_args) *args = call->args;
+    return layer > 0 ? NAME(output_gradient)(call, layer - 1)
+                     : NAME(caller_rows)(args->d_x.data, args->d_x.step, args->d_x.sequence);
 }
 
-/* d_X (rows, I) = da_rz W_rz + da_n W_n of one chunk, summed over the directions. */
+/* With one direction the sweep computes the gradient of the inputs, block by block, while the
+ * gates' gradients are in the cache. With two, both must be complete. */
+static int NAME(has_d_x_tasks)(const NAME(backward_call) *call, int64_t layer) {
+    return NAME(wants_d_x)(call, layer) && call->args->plan->config.num_directions > 1;
+}
+
+/* The gradient of the inputs of one chunk, summed over the directions. */
 static void NAME(d_x_task)(const NAME(backward_call) *call, int64_t layer, int64_t task,
                            int32_t slot, pygru_run *run) {
-    const NAME(backward_args) *args = call->args;
-    const pygru_plan *plan = args->plan;
+    const pygru_plan *plan = call->args->plan;
     const pygru_config *c = &plan->config;
     const chunk_view chunk = chunk_of(plan, task);
-    const int64_t H = c->hidden_size;
-    REAL *d_x = NAME(own_buffers)(call, slot).d_x;
-    NAME(rows) to = layer == 0
-                        ? NAME(caller_rows)(args->d_x.data, args->d_x.step, args->d_x.sequence)
-                        : NAME(output_gradient)(call, layer - 1);
-    NAME(source) source;
+    REAL *scratch = NAME(own_buffers)(call, slot).d_x;
+    const NAME(rows) to = NAME(place_of_d_x)(call, layer);
+    NAME(walk) walk = {.plan = plan, .chunk = chunk};
     int32_t d;
     int64_t t0, t1;
-    memset(&source, 0, sizeof source);
-    NAME(backward_source)(call, layer, &source);
+    NAME(backward_source)(call, layer, &walk.source);
     for (d = 0; d < c->num_directions; d++) {
-        const REAL *d_gates = NAME(gate_gradients)(call, d);
-        const NAME(cell) cell = NAME(backward_cell)(call, layer, d, slot);
+        walk.direction = d;
+        walk.cell = NAME(backward_cell)(call, layer, d, slot);
         for (t0 = 0; t0 < chunk.steps && !pygru_should_stop(run, slot); t0 = t1) {
-            const REAL *block = d_gates + at_row(H, chunk.row0 + chunk.start[t0]);
             t1 = block_end(plan, &chunk, t0);
-            NAME(input_gradient)(&cell, chunk.start[t1] - chunk.start[t0], block, d_x);
-            NAME(scatter_d_x)(plan, &chunk, d, t0, t1, &source, cell.I, d_x, &to);
+            NAME(block_input_gradient)
+            (&walk, t0, t1, NAME(gate_gradients)(call, d), scratch, &to);
         }
     }
     if (layer == 0) {

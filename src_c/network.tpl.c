@@ -257,7 +257,7 @@ static int64_t NAME(backward_count)(int32_t phase, void *context) {
     if (phase % 2 == 1) {
         return plan->n_chunks * c->num_directions;
     }
-    return (NAME(wants_d_x)(call, layer) ? plan->n_chunks : 0) +
+    return (NAME(has_d_x_tasks)(call, layer) ? plan->n_chunks : 0) +
            c->num_directions * NAME(parameter_tasks)(call);
 }
 
@@ -309,6 +309,12 @@ static void NAME(backward_sweep_task)(const NAME(backward_call) *call, int64_t l
     s.gathers_x = NAME(gathered_inputs)(call, layer, direction);
     s.x_rows = s.gathers_x != NULL ? s.gathers_x : args->tape + call->tape.x;
     s.h_in_rows = NAME(dropped_states)(call, direction);
+    if (NAME(wants_d_x)(call, layer) && !NAME(has_d_x_tasks)(call, layer)) {
+        s.d_x = NAME(place_of_d_x)(call, layer);
+        if (layer == 0) {
+            NAME(zero_padding)(plan, &s.walk.chunk, &s.d_x, 0, c->input_size);
+        }
+    }
     s.own = NAME(own_buffers)(call, slot);
     s.record = NAME(record_on_tape)(plan, &view, (REAL *)args->tape);
     if (pygru_normalises(c) && s.tape_gates == NULL) {

@@ -4,7 +4,7 @@
  * work before and after a step is in begin_state() and end_state(), which take a range of
  * units, so that calls whose units are divided among threads (split.tpl.c) can use them too.
  * Backward: the same steps from the last to the first. It leaves the gate gradients of all
- * rows, from which gradients.tpl.c computes the gradients of weights and inputs. */
+ * rows, from which gradients.tpl.c computes the gradients of weights. */
 
 /* ---- forward ------------------------------------------------------------------------ */
 
@@ -171,6 +171,41 @@ static void NAME(sweep_forward)(const NAME(forward_sweep) *s) {
 
 /* ---- backward ----------------------------------------------------------------------- */
 
+/* Stores (direction 0) or adds (direction 1) the gradient of inputs, rows in sweep order. */
+static void NAME(scatter_d_x)(const NAME(walk) *w, int64_t t0, int64_t t1, const REAL *from,
+                              const NAME(rows) *to) {
+    const int64_t width = w->cell.I;
+    int64_t t, i, j;
+    for (t = t0; t < t1; t++) {
+        for (i = 0; i < rows_of_step(&w->chunk, t); i++, from += width) {
+            const int64_t time = NAME(time_at)(w, t, i);
+            REAL *row = NAME(row_at)(&w->chunk, to, time, i);
+            if (w->direction == 0) {
+                NAME(copy_row)(width, from, row);
+            } else {
+                for (j = 0; j < width; j++) {
+                    row[j] += from[j];
+                }
+            }
+            /* The direction that comes last applies the dropout of the forward pass. */
+            if (w->direction == w->source.directions - 1) {
+                NAME(drop_row)(&w->source, &w->chunk, width, time, i, row);
+            }
+        }
+    }
+}
+
+/* d_X (rows, I) = da_rz W_rz + da_n W_n for steps t0 <= t < t1, from the gradients of the gates
+ * of all rows. scratch: (block_rows, I) in whole vectors. */
+static void NAME(block_input_gradient)(const NAME(walk) *w, int64_t t0, int64_t t1,
+                                       const REAL *d_gates, REAL *scratch,
+                                       const NAME(rows) *to) {
+    const int64_t *start = w->chunk.start;
+    NAME(input_gradient)(&w->cell, start[t1] - start[t0],
+                         d_gates + at_row(w->cell.H, w->chunk.row0 + start[t0]), scratch);
+    NAME(scatter_d_x)(w, t0, t1, scratch, to);
+}
+
 typedef struct NAME(backward_sweep) {
     NAME(walk) walk;
     const REAL *x_rows; /* (R, I) the inputs in sweep order */
@@ -185,6 +220,7 @@ typedef struct NAME(backward_sweep) {
     REAL *d_norm;             /* (PYGRU_NORM, H) of this chunk */
     REAL *gathers_x;          /* (R, I) x_rows, to be gathered, or NULL */
     REAL *h_in_rows;          /* (R, H) the states in the products, or NULL */
+    NAME(rows) d_x; /* gradient of this layer's input; data NULL if it is not computed here */
 
     NAME(backward_own) own;
 } NAME(backward_sweep);
@@ -319,6 +355,9 @@ static void NAME(sweep_backward)(const NAME(backward_sweep) *s) {
                 NAME(add_output_gradient)(s, t);
             }
             NAME(step_backward)(&w->cell, &step);
+        }
+        if (s->d_x.data != NULL) {
+            NAME(block_input_gradient)(w, t0, t1, s->d_gates, s->own.d_x, &s->d_x);
         }
         if (normalises) {
             NAME(end_norm_block)(s);
