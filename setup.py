@@ -107,6 +107,7 @@ TEMPLATES = [
         "noise",
         "packed",
         "products",
+        "rounds",
         "rows",
         "scratch",
         "split",

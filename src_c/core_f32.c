@@ -25,6 +25,7 @@
 #include "sweep.tpl.c"
 #include "split.tpl.c"
 #include "gradients.tpl.c"
+#include "rounds.tpl.c"
 #include "weight_sums.tpl.c"
 #include "network.tpl.c"
 #include "training.tpl.c"

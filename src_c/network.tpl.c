@@ -1,8 +1,8 @@
 /* network.tpl.c - the public calls: all layers and directions of one batch.
  *
  * Forward runs one phase of tasks per layer. A task is one chunk in one direction.
- * Backward runs two phases per layer, from the top: the sweeps, then the tasks of
- * gradients.tpl.c, which need the gate gradients of all of them. */
+ * Backward runs the phases of rounds.tpl.c: sweeps, then the tasks of gradients.tpl.c and
+ * weight_sums.tpl.c, which need the gate gradients of the sweeps. */
 
 static char *NAME(align)(void *memory) {
     return (char *)(((uintptr_t)memory + 63) & ~(uintptr_t)63);
@@ -210,25 +210,21 @@ static pygru_status NAME(forward)(const pygru_forward_args *given) {
 
 /* ---- backward ----------------------------------------------------------------------- */
 
-/* Phase 0 packs the weights for the SIMD engine. Then every layer, beginning with the top one,
- * has an odd phase of sweeps and an even phase of gradients. */
-static int64_t NAME(layer_of_phase)(const NAME(backward_call) *call, int32_t phase) {
-    return call->args->plan->config.num_layers - 1 - (phase - 1) / 2;
-}
-
-/* The tasks of a direction that compute gradients of parameters. On the SIMD engine: parts of
- * the weights and of the biases, and layer normalisation. With BLAS: tiles of W, tiles of U, and
- * everything else. */
-static int64_t NAME(parameter_tasks)(const NAME(backward_call) *call) {
+/* The tasks of a direction and a round that compute gradients of parameters. On the SIMD engine:
+ * parts of the weights and of the biases, and at the end layer normalisation. With BLAS: tiles of
+ * W, tiles of U, and everything else. */
+static int64_t NAME(parameter_tasks)(const NAME(backward_call) *call,
+                                     const NAME(round) *round) {
     const pygru_plan *plan = call->args->plan;
     const pygru_config *c = &plan->config;
     if (plan->engine == PYGRU_ENGINE_SIMD) {
-        return NAME(weight_parts)(plan, call->args->team) + pygru_normalises(c);
+        return NAME(weight_parts)(plan, call->args->team) +
+               (round->is_last && pygru_normalises(c));
     }
     return 2 * pygru_tiles_of_matrix(c->hidden_size) + NAME(has_vectors)(c);
 }
 
-static void NAME(parameter_task)(const NAME(backward_call) *call, int64_t layer,
+static void NAME(parameter_task)(const NAME(backward_call) *call, const NAME(round) *round,
                                  int32_t direction, int64_t task, int32_t slot,
                                  pygru_run *run) {
     const pygru_plan *plan = call->args->plan;
@@ -236,29 +232,35 @@ static void NAME(parameter_task)(const NAME(backward_call) *call, int64_t layer,
     const int64_t tiles = pygru_tiles_of_matrix(plan->config.hidden_size);
     const int64_t of_weights = simd ? NAME(weight_parts)(plan, call->args->team) : 2 * tiles;
     if (task < of_weights && simd) {
-        NAME(weight_part_task)(call, layer, direction, task, slot, run);
+        NAME(weight_part_task)(call, round, direction, task, slot, run);
     } else if (task < of_weights) {
-        NAME(weight_tile_task)(call, layer, direction, task >= tiles, task % tiles, slot, run);
+        NAME(weight_tile_task)
+        (call, round->layer, direction, task >= tiles, task % tiles, slot, run);
     } else if (pygru_normalises(&plan->config)) {
-        NAME(norm_task)(call, layer, direction, slot);
+        NAME(norm_task)(call, round->layer, direction, slot);
     } else {
-        NAME(bias_task)(call, layer, direction, slot, run);
+        NAME(bias_task)(call, round->layer, direction, slot, run);
     }
+}
+
+static int64_t NAME(d_x_tasks)(const NAME(backward_call) *call, const NAME(round) *round) {
+    return NAME(has_d_x_tasks)(call, round->layer) ? round->chunks : 0;
 }
 
 static int64_t NAME(backward_count)(int32_t phase, void *context) {
     const NAME(backward_call) *call = context;
     const pygru_plan *plan = call->args->plan;
     const pygru_config *c = &plan->config;
-    const int64_t layer = NAME(layer_of_phase)(call, phase);
+    NAME(round) round;
     if (phase == 0) {
         return plan->engine == PYGRU_ENGINE_SIMD ? c->num_layers * c->num_directions : 0;
     }
-    if (phase % 2 == 1) {
-        return plan->n_chunks * c->num_directions;
+    round = NAME(round_of_phase)(call, phase);
+    if (!round.sums) {
+        return round.chunks * c->num_directions;
     }
-    return (NAME(has_d_x_tasks)(call, layer) ? plan->n_chunks : 0) +
-           c->num_directions * NAME(parameter_tasks)(call);
+    return NAME(d_x_tasks)(call, &round) +
+           c->num_directions * NAME(parameter_tasks)(call, &round);
 }
 
 static void NAME(pack_task)(const NAME(backward_call) *call, int64_t task) {
@@ -329,19 +331,25 @@ static void NAME(backward_sweep_task)(const NAME(backward_call) *call, int64_t l
 static void NAME(backward_task)(int32_t phase, int64_t task, int32_t slot, pygru_run *run,
                                 void *context) {
     const NAME(backward_call) *call = context;
-    const pygru_plan *plan = call->args->plan;
-    const int64_t layer = NAME(layer_of_phase)(call, phase);
-    const int64_t per_direction = NAME(parameter_tasks)(call);
-    const int64_t of_parameters = per_direction * plan->config.num_directions;
+    const int64_t D = call->args->plan->config.num_directions;
+    NAME(round) round;
+    int64_t per_direction, of_parameters;
     if (phase == 0) {
         NAME(pack_task)(call, task);
-    } else if (phase % 2 == 1) {
-        NAME(backward_sweep_task)(call, layer, task, slot, run);
-    } else if (task < of_parameters) { /* first, because they take longest */
+        return;
+    }
+    round = NAME(round_of_phase)(call, phase);
+    if (!round.sums) {
+        NAME(backward_sweep_task)(call, round.layer, round.first_chunk * D + task, slot, run);
+        return;
+    }
+    per_direction = NAME(parameter_tasks)(call, &round);
+    of_parameters = per_direction * D;
+    if (task < of_parameters) { /* first, because they take longest */
         NAME(parameter_task)
-        (call, layer, (int32_t)(task / per_direction), task % per_direction, slot, run);
+        (call, &round, (int32_t)(task / per_direction), task % per_direction, slot, run);
     } else {
-        NAME(d_x_task)(call, layer, task - of_parameters, slot, run);
+        NAME(d_x_task)(call, round.layer, round.first_chunk + task - of_parameters, slot, run);
     }
 }
 
@@ -355,14 +363,12 @@ static int NAME(is_short)(const pygru_plan *plan, int64_t parameters) {
 
 static pygru_status NAME(backward)(const pygru_backward_args *given) {
     const pygru_plan *plan = given->plan;
-    const int32_t phases = 1 + 2 * (int32_t)plan->config.num_layers;
     NAME(backward_args) args;
     NAME(backward_call) call;
-    const pygru_work work = {.n_phases = phases,
-                             .count = NAME(backward_count),
-                             .task = NAME(backward_task),
-                             .context = &call,
-                             .operations = pygru_operations(plan)};
+    pygru_work work = {.count = NAME(backward_count),
+                       .task = NAME(backward_task),
+                       .context = &call,
+                       .operations = pygru_operations(plan)};
     pygru_team team;
     pygru_status status;
     pygru_cell last;
@@ -381,6 +387,7 @@ static pygru_status NAME(backward)(const pygru_backward_args *given) {
     call.shared = NAME(backward_shared_at)(&call.layout, call.memory);
     call.adds = NAME(is_short)(plan, last.end);
     call.d_parameters = call.adds ? args.grads : call.shared.d_parameters;
+    work.n_phases = NAME(backward_phases)(&call);
     team = *args.team;
     if (call.adds) {
         team.poll = NULL;

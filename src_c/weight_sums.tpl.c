@@ -109,14 +109,15 @@ static void NAME(sum_block)(const NAME(weight_sums) *s, int64_t row, int64_t row
     }
 }
 
-static void NAME(weight_part_task)(const NAME(backward_call) *call, int64_t layer,
+/* The rows of one round. */
+static void NAME(weight_part_task)(const NAME(backward_call) *call, const NAME(round) *round,
                                    int32_t direction, int64_t part, int32_t slot,
                                    pygru_run *run) {
     const NAME(backward_args) *args = call->args;
     const pygru_plan *plan = args->plan;
     const pygru_config *c = &plan->config;
     const NAME(backward_own) own = NAME(own_buffers)(call, slot);
-    const int64_t H = c->hidden_size;
+    const int64_t H = c->hidden_size, layer = round->layer;
     const int64_t widest = pygru_at_least(H, pygru_inputs_of_layer(c, layer));
     NAME(weight_sums) s = {0};
     pygru_cell at;
@@ -131,14 +132,17 @@ static void NAME(weight_part_task)(const NAME(backward_call) *call, int64_t laye
     s.weights[0] = at.weight_ih;
     s.weights[1] = at.weight_hh;
     s.range = NAME(units_of_weight_part)(H, NAME(weight_parts)(plan, args->team), part);
-    s.column_sums = c->has_bias && !pygru_normalises(c) ? own.d_bias : NULL;
+    if (c->has_bias && !pygru_normalises(c)) {
+        s.column_sums = call->shared.column_sums + direction * all_columns(H);
+    }
     s.scratch = own.sum;
-    for (row = 0; row < plan->rows && !pygru_should_stop(run, slot); row += PYGRU_SUM_ROWS) {
+    for (row = round->first_row; row < round->end_row && !pygru_should_stop(run, slot);
+         row += PYGRU_SUM_ROWS) {
         for (j = 0; j < widest; j += PYGRU_SUM_COLUMNS) {
             NAME(sum_block)(&s, row, pygru_at_most(PYGRU_SUM_ROWS, plan->rows - row), j);
         }
     }
-    if (s.column_sums != NULL && plan->rows > 0) {
+    if (s.column_sums != NULL && round->is_last && plan->rows > 0) {
         NAME(give_bias_gradients)(call, &at, s.range, s.column_sums);
     }
 }
