@@ -107,8 +107,8 @@ class Problem:
         for memory in memories:
             check_equal(self.backward(memory=memory), expected, PRECISION)
 
-    def check_directions(self, memory, count=2):
-        actual = self.backward(memory=memory)
+    def check_directions(self, memory, count=2, n_threads=None):
+        actual = self.backward(memory=memory, n_threads=n_threads)
         assert set(actual) == set(self.tensors)
         for name, array in self.tensors.items():
             assert actual[name].shape == array.shape
@@ -156,6 +156,42 @@ def test_hidden_sizes(variant, H, memory):
     Problem(
         variant, 50, 2, 1 + H % 6, H, layers, bidirectional, lengths=lengths
     ).check_directions(memory)
+
+
+@every_variant
+@pytest.mark.parametrize("n_threads", [1, 3])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_sums_over_several_blocks_and_rounds(variant, n_threads, bidirectional):
+    # 20 sequences are three chunks, and their rows are more than three blocks of a sum. They
+    # end in the middle of a block, and so do the first two chunks.
+    lengths = np.random.default_rng(1).integers(35, 46, 20)
+    Problem(
+        variant, 45, 20, 3, 18, bidirectional=bidirectional, lengths=lengths
+    ).check_directions("gates", count=1, n_threads=n_threads)
+
+
+@every_variant
+@pytest.mark.parametrize(("I", "H"), [(200, 5), (2, 200), (197, 26)])
+def test_sums_of_more_columns_than_are_packed_at_a_time(variant, I, H):
+    Problem(variant, 3, 4, I, H).check_directions("gates", count=1)
+
+
+@every_variant
+@pytest.mark.parametrize("rows", [1, 3, 4])
+@pytest.mark.parametrize(("I", "H"), [(16, 16), (1, 16), (16, 9)])
+def test_a_single_step_of_a_few_sequences(variant, rows, I, H):
+    # Weights whose columns fill vectors are read in place, and a few rows are not packed.
+    Problem(variant, 1, rows, I, H).check_directions("gates", count=1)
+
+
+@every_variant
+def test_gradients_of_short_calls_are_added_too(variant):
+    problem = Problem(variant, 1, 2, 3, 16)
+    expected = problem.backward()
+    _, _, tape = problem.forward()
+    problem.gru.backward(tape, problem.d_output, problem.d_h_n)
+    for name, grad in problem.gru.grads.items():
+        np.testing.assert_array_equal(grad, expected[name] + expected[name])
 
 
 @pytest.mark.slow
