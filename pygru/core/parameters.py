@@ -237,7 +237,7 @@ class Parameters(FixedAttributes):
 
     def zero_grad(self) -> None:
         """Set every gradient to zero."""
-        self._grads_owner.view().fill(0)
+        self._grads_owner.clear()
 
     def state_dict(self) -> dict[str, Floats]:
         """Return a dict from parameter names to copies of the parameters."""
