@@ -8,7 +8,6 @@ import warnings
 
 import numpy as np
 
-import pygru
 from benchmarks.agreement import TOLERANCE, dropped
 from benchmarks.problem import Problem
 from benchmarks.results import Row
@@ -48,12 +47,8 @@ def row(cell, options, runners):
     functions = {runner.name: runner.inference(p) for runner in runners}
     expected = functions["pygru"]().copy()
     failed = dropped(functions, expected, TOLERANCE["float32"])
-    of_8_bits = {}
-    if hasattr(pygru.GRU, "quantized"):
-        quantized = p.gru().quantized(bits=8)
-        of_8_bits[PYGRU] = lambda: quantized(p.x)[0]
-    else:
-        failed[PYGRU] = "this pygru has no weights of 8 bits"
+    quantized = p.gru().quantized(bits=8)
+    of_8_bits = {PYGRU: lambda: quantized(p.x)[0]}
     for runner in runners:
         if runner.name == "torch":
             of_8_bits[TORCH] = of_torch(runner, p)
