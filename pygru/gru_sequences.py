@@ -290,3 +290,40 @@ class GRUSequences(GRUBase):
             passes.accumulate(self, tape, d_y)
         else:
             self.backward(tape, d_y)
+
+    # ---- as a layer whose output is read at the end of the sequences only --------------------
+
+    @property
+    def runs_to_end(self) -> bool:
+        """Whether the last output is the last state of the last layer, D*H features of it."""
+        calls = "__call__", "forward", "backward", "run"  # those of a subclass may differ
+        is_this = (getattr(type(self), name) is getattr(GRUSequences, name) for name in calls)
+        return self.merge == "concat" and all(is_this)
+
+    def infer_to_end(self, x: Any, *, lengths: Any = None) -> Floats:
+        """Return h_n for inference; the output itself is not written."""
+        inputs = self._runner.sequences.accept(x, None, lengths) or Inputs(
+            self, x, None, lengths
+        )
+        return passes.forward_to_end(self, inputs, _core.KEEP_NOTHING, False, None)[0]
+
+    def run_to_end(
+        self, x: Any, state: Any, *, lengths: Any, training: bool, memory: str
+    ) -> tuple[Floats, Tape]:
+        """Return h_n and the tape; ``memory`` is one that says it without the sizes."""
+        keep = budget.whole(memory)
+        assert keep is not None
+        inputs = self._runner.sequences.accept(x, state, lengths) or Inputs(
+            self, x, state, lengths
+        )
+        h_n, tape = passes.forward_to_end(self, inputs, keep, training, None)
+        assert tape is not None
+        return h_n, tape
+
+    def run_backward_from_end(self, tape: Any, d_h_n: Floats) -> Any:
+        """Return the gradient of x, where only ``h_n`` has one."""
+        return passes.backward(self, tape, None, d_h_n)[0]
+
+    def accumulate_from_end(self, tape: Any, d_h_n: Floats) -> None:
+        """Add to the gradients, where only ``h_n`` has one and nobody wants that of x."""
+        passes.accumulate(self, tape, None, d_h_n)

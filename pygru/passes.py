@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from pygru import noise as noises
 from pygru.core import threads, validation
+from pygru.core._sequences import NO_OUTPUT
 from pygru.core._uninterrupted import Undone
 from pygru.core.memory import allocate
 from pygru.data.padding import pad_sequences
@@ -74,8 +75,8 @@ def forward(
 
 
 def _noisy_forward(
-    gru: GRUBase, inputs: Inputs, keep: int, n_threads: int | None
-) -> tuple[Floats | list[Floats], Floats, WholeTape | None]:
+    gru: GRUBase, inputs: Inputs, keep: int, n_threads: int | None, out: Any = None
+) -> tuple[Any, Floats, WholeTape | None]:
     """Run a batch with masks that are drawn now; after an error they have not been drawn."""
     threads.resolve(n_threads)  # refuse a bad argument before anything is allocated
     inputs.refuse_huge()
@@ -84,10 +85,10 @@ def _noisy_forward(
     with drawing(gru, noise is not None):
         noises.draw(gru, noise, gru.generator)
         run = gru._runner.sequences.forward
-        result = run(gru, inputs, keep, noise, None, n_threads)
+        result = run(gru, inputs, keep, noise, out, n_threads)
         assert result is not None
         output, h_n, tape = result
-        return inputs.sequences(output), h_n, tape
+        return inputs.sequences(output) if inputs.is_list else output, h_n, tape
 
 
 def new_output(gru: GRUInference, inputs: Inputs, out: Floats | None) -> Floats:
@@ -101,6 +102,21 @@ def new_output(gru: GRUInference, inputs: Inputs, out: Floats | None) -> Floats:
     return out
 
 
+def forward_to_end(
+    gru: GRUBase, inputs: Inputs, keep: int, training: bool, n_threads: int | None
+) -> tuple[Floats, WholeTape | None]:
+    """Do what :func:`forward` does without the output: return h_n and the tape."""
+    if training and gru._runner.is_noisy:
+        _, h_n, tape = _noisy_forward(gru, inputs, keep, n_threads, NO_OUTPUT)
+    else:
+        noise = None if training else gru._runner.expected_noise
+        run = gru._runner.sequences.forward
+        result = run(gru, inputs, keep, noise, NO_OUTPUT, n_threads)
+        assert result is not None
+        _, h_n, tape = result
+    return h_n, tape
+
+
 # ---- backward ----------------------------------------------------------------------------
 
 
@@ -112,9 +128,14 @@ def backward(
     return tape.inputs.sequences(d_x) if tape.inputs.is_list else d_x, d_h0
 
 
-def accumulate(gru: GRUBase, tape: WholeTape, d_output: ArrayLike | None) -> None:
+def accumulate(
+    gru: GRUBase,
+    tape: WholeTape,
+    d_output: ArrayLike | None,
+    d_h_n: ArrayLike | None = None,
+) -> None:
     """Do what :func:`backward` does without d_x, which takes a tenth of its time or more."""
-    _go_back_into(gru, tape, d_output, None, False)
+    _go_back_into(gru, tape, d_output, d_h_n, False)
 
 
 def _go_back_into(

@@ -172,10 +172,10 @@ static pygru_status NAME(read_forward)(const pygru_forward_args *given,
     const NAME(output) y = {given->y.data, given->y.step, given->y.sequence};
     if (!NAME(team_fits)(given->team) || !NAME(fits_or_null)(given->parameters) ||
         (given->parameters == NULL && !pygru_is_quantized(c)) || !NAME(fits)(given->x.data) ||
-        !NAME(fits_or_null)(given->h0) || !NAME(fits)(given->y.data) ||
+        !NAME(fits_or_null)(given->h0) || !NAME(fits_or_null)(given->y.data) ||
         !NAME(fits)(given->h_n) || !NAME(fits_or_null)(given->tape) ||
         !NAME(strides_fit)(plan, x.step, x.sequence, c->input_size, 0) ||
-        !NAME(strides_fit)(plan, y.step, y.sequence, width, 1) ||
+        (y.data != NULL && !NAME(strides_fit)(plan, y.step, y.sequence, width, 1)) ||
         (plan->keep != PYGRU_KEEP_NOTHING && given->tape == NULL) ||
         !NAME(read_noise)(plan, &given->noise, &args->noise) ||
         !NAME(workspace_fits)(plan, given->team, given->workspace, given->workspace_bytes,

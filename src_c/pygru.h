@@ -335,7 +335,8 @@ typedef struct pygru_forward_args {
     const void *packed;     /* made by pygru_pack; only the SIMD engine reads it */
     pygru_input x;          /* (T, B, I); only valid steps are read */
     const void *h0;         /* (L*D, B, H); NULL is zeros */
-    pygru_output y;         /* out (T, B, D*H); 0 after the end of a sequence */
+    pygru_output y;         /* out (T, B, D*H); 0 after the end of a sequence; data may be NULL
+                               (not wanted) */
     void *h_n;              /* out (L*D, B, H); may be h0 itself */
     void *tape;             /* out, pygru_sizes.tape values; NULL if 0 */
     pygru_noise noise;

@@ -14,6 +14,8 @@ from pygru.options import GRUOptions
 from pygru.tape import WholeTape
 from pygru.typing import Floats, Integers
 
+NO_OUTPUT: object
+
 @disjoint_base
 class Batch:
     options: GRUOptions

@@ -67,6 +67,7 @@ cdef enum:
     BACKWARD = 3  # going back takes about so many times as long as forward
 
 NO_LIMIT = contextlib.nullcontext()
+NO_OUTPUT = object()  # in the place of the array for the output
 
 # Tests put a function here that sees the number of threads of each call; see _testing.
 cdef object watcher = None
@@ -446,14 +447,15 @@ cdef class Sequences:
         noise : Noise or None
             The masks, or the mean effect of zoneout.
         out : ndarray or None
-            Where to put the output.
+            Where to put the output; ``NO_OUTPUT`` if it is not wanted.
         n_threads : int or None
             The argument of the call.
 
         Returns
         -------
         (output, h_n, tape) or None
-            The tape is None if nothing is kept. None if the core cannot write to ``out``.
+            The output is None if it is not wanted, the tape if nothing is kept. None for all if
+            the core cannot write to ``out``.
         """
         cdef pygru_config *c = &self.config.config
         cdef int64_t width = c.num_directions * c.hidden_size
@@ -474,7 +476,9 @@ cdef class Sequences:
         sizes = plan.serial
         if n_used > 1:
             check(CORE.plan_sizes(plan.plan, n_used, &sizes))
-        if out is None:
+        if out is NO_OUTPUT:
+            out = None
+        elif out is None:
             out = self.new_rows(batch, width, "the output")
         elif not self.can_write(batch, out, width):
             return None
@@ -505,7 +509,8 @@ cdef class Sequences:
         set_input(&args.x, batch, batch.given)
         if h0 is not None:
             args.h0 = data_of(h0)
-        set_output(&args.y, batch, out)
+        if out is not None:
+            set_output(&args.y, batch, out)
         args.h_n = data_of(h_n)
         args.workspace = data_of(workspace)
         args.workspace_bytes = sizes.forward_workspace

@@ -75,6 +75,8 @@ class Model(Configured, Undoable):
         counts. A layer that looks at several steps needs to know. See :meth:`mask_after`.
     takes_reset : bool
         The same of ``reset=``: before which steps the state begins anew.
+    runs_to_end : bool
+        Whether a recurrent layer has what :class:`pygru.nn.to_end.ToEnd` calls.
     takes_single_steps : bool
         Whether every step is computed alone, and ``infer`` also takes a single one, (B, F) or
         (F,), or tokens (B,) or ().
@@ -102,6 +104,7 @@ class Model(Configured, Undoable):
     takes_single_steps: bool = False
     takes_mask: bool = False
     takes_reset: bool = False
+    runs_to_end: bool = False
     layers: tuple[Model, ...] | None = None
 
     @property

@@ -20,6 +20,7 @@ from pygru.nn.seeds import spawn
 from pygru.nn.sequential_stream import SequentialStream
 from pygru.nn.shapes import Shape, name_in, shapes_of
 from pygru.nn.step_flags import NO_FLAGS, StepFlags, checked, without_left_out
+from pygru.nn.to_end import stages_of
 from pygru.nn.undo import draws_undone, gradients_undone, reseeding_undone
 from pygru.typing import Booleans, Floats, Seed
 
@@ -100,6 +101,7 @@ class Sequential(Composite):
 
     layers: tuple[Model, ...]
     layer_shapes: tuple[Shape, ...]
+    _stages: tuple[tuple[int, Any], ...]
 
     def __init__(self, *layers: Model, seed: Seed = None) -> None:
         recurrent = None
@@ -124,7 +126,9 @@ class Sequential(Composite):
                     raise ValueError(f"{name} {error}") from None
             if layer.is_recurrent:
                 recurrent = layer
-        self._fix(layers=layers, layer_shapes=tuple(shapes_of(layers)))
+        self._fix(
+            layers=layers, layer_shapes=tuple(shapes_of(layers)), _stages=stages_of(layers)
+        )
         self._create_parts({str(index): layer for index, layer in enumerate(layers)})
         if seed is not None:
             self.reseed(seed)
@@ -285,13 +289,13 @@ class Sequential(Composite):
     ) -> tuple[Floats, Any, StepFlags]:
         """Return the padded output, its lengths, and its flags."""
         x, lengths, flags = self._prepared(x, lengths, mask, reset)
-        for index, layer in enumerate(self.layers):
+        for index, layer in self._stages:
             try:
                 y = layer.infer(x, lengths=lengths, **flags.told(layer))
                 flags = flags.after(layer, x)
                 x = y
             except Exception as error:
-                name_in(error, index, layer)
+                name_in(error, index, self.layers[index])
                 raise
         return x, lengths, flags
 
@@ -440,7 +444,7 @@ class Sequential(Composite):
         following: list[Any] = []
         tapes = SequentialTape(flags.mask)
         with draws_undone(self.generators if training else ()):
-            for index, layer in enumerate(self.layers):
+            for index, layer in self._stages:
                 before = None
                 if layer.is_recurrent and state is not None:
                     before = state[len(following)]
@@ -456,7 +460,7 @@ class Sequential(Composite):
                     flags = flags.after(layer, x)
                     x = y
                 except Exception as error:
-                    name_in(error, index, layer)
+                    name_in(error, index, self.layers[index])
                     raise
                 if layer.is_recurrent:
                     following.append(after)
@@ -522,41 +526,42 @@ class Sequential(Composite):
         has set all gradients to 0 before, so nothing is put back after an error.
         """
         trained = (
-            index
-            for index, layer in enumerate(self.layers)
+            number
+            for number, (_, layer) in enumerate(self._stages)
             if layer.trainable and len(layer.parameters)
         )
         first = next(trained, None)
         if first is None:
             return
-        for index in range(len(self.layers) - 1, first, -1):
-            d_y = self._through(index, tape[index], d_y)
+        for number in range(len(tape) - 1, first, -1):
+            d_y = self._through(number, tape[number], d_y)
+        index, layer = self._stages[first]
         try:
-            self.layers[first].accumulate(tape[first], d_y)
+            layer.accumulate(tape[first], d_y)
         except Exception as error:
-            name_in(error, first, self.layers[first])
+            name_in(error, index, self.layers[index])
             raise
 
     def _backward(self, tape: list[Any], d_y: Any) -> Floats | None:
         """Go back from the last layer to the first one, and return the gradient of x."""
         with gradients_undone() as about_to_change:
-            pairs = list(zip(self.layers, tape, strict=True))
-            for index, (layer, kept) in reversed(list(enumerate(pairs))):
+            pairs = list(zip(self._stages, tape, strict=True))
+            for number, ((_, layer), kept) in reversed(list(enumerate(pairs))):
                 about_to_change(layer, kept)
-                d_y = self._through(index, kept, d_y)
+                d_y = self._through(number, kept, d_y)
         d_x: Floats | None = d_y
         mask = getattr(tape, "mask", None)
         if d_x is not None and mask is not None:
             d_x = without_left_out(d_x, mask)
         return d_x
 
-    def _through(self, index: int, kept: Any, d_y: Any) -> Any:
-        """Go back through one layer with its tape, and return the gradient of its input."""
-        layer = self.layers[index]
+    def _through(self, number: int, kept: Any, d_y: Any) -> Any:
+        """Go back through one stage with its tape, and return the gradient of its input."""
+        index, layer = self._stages[number]
         try:
             d_x = layer.run_backward(kept, d_y)
         except Exception as error:
-            name_in(error, index, layer)
+            name_in(error, index, self.layers[index])
             raise
         # A GRU would take None for a gradient of zero, and would not be trained.
         if d_x is None and index and layer.reads != "tokens":

@@ -79,7 +79,6 @@ static void NAME(check_null_pointers)(int32_t engine) {
     REFUSES_NULL(forward, parameters);
     REFUSES_NULL(forward, team);
     REFUSES_NULL(forward, x.data);
-    REFUSES_NULL(forward, y.data);
     REFUSES_NULL(forward, h_n);
     REFUSES_NULL(forward, tape);
     REFUSES_NULL(forward, workspace);

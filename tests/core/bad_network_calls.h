@@ -152,7 +152,7 @@ static void try_forward(int32_t code, int32_t engine) {
         POINTER(pygru_forward_args, packed, !simd, simd ? 64 : 1),
         POINTER(pygru_forward_args, x.data, 0, VALUES),
         POINTER(pygru_forward_args, h0, 1, VALUES),
-        POINTER(pygru_forward_args, y.data, 0, VALUES),
+        POINTER(pygru_forward_args, y.data, 1, VALUES),
         POINTER(pygru_forward_args, h_n, 0, VALUES),
         POINTER(pygru_forward_args, tape, 0, VALUES),
         POINTER(pygru_forward_args, workspace, 0, 1),
