@@ -294,7 +294,7 @@ class GRUSequences(GRUBase):
     # ---- as a layer whose output is read at the end of the sequences only --------------------
 
     @property
-    def runs_to_end(self) -> bool:
+    def runs_to_end(self) -> bool:  # type: ignore[override]
         """Whether the last output is the last state of the last layer, D*H features of it."""
         calls = "__call__", "forward", "backward", "run"  # those of a subclass may differ
         is_this = (getattr(type(self), name) is getattr(GRUSequences, name) for name in calls)

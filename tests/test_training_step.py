@@ -112,7 +112,7 @@ def test_fit_gives_the_bits_of_a_loop_by_hand(make, dtype, ragged):
 # ---- the work that Python has with a step ---------------------------------------------------
 
 # Calls of Python functions in one step of the model below. Raise it only for what users get.
-MOST_CALLS = 400
+MOST_CALLS = 280
 
 
 def test_a_step_calls_few_python_functions():

@@ -14,7 +14,7 @@ from pygru.options import GRUOptions
 from pygru.tape import WholeTape
 from pygru.typing import Floats, Integers
 
-NO_OUTPUT: object
+NO_OUTPUT: Any
 
 @disjoint_base
 class Batch:

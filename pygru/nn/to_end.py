@@ -84,11 +84,13 @@ class ToEnd:
 
     def run_backward(self, tape: _Tape, d_y: Any) -> Floats | None:
         """Add to the gradients; return that of x."""
+        d_x: Floats | None
         if tape.last is not None:
-            return self._recurrent.run_backward(
-                tape.recurrent, self._last.run_backward(tape.last, d_y)
-            )
-        return self._recurrent.run_backward_from_end(tape.recurrent, self._divided(d_y))
+            d_states = self._last.run_backward(tape.last, d_y)
+            d_x = self._recurrent.run_backward(tape.recurrent, d_states)
+        else:
+            d_x = self._recurrent.run_backward_from_end(tape.recurrent, self._divided(d_y))
+        return d_x
 
     def accumulate(self, tape: _Tape, d_y: Any) -> None:
         """Add to the gradients, where nobody wants that of x."""
@@ -131,7 +133,7 @@ def stages_of(layers: Sequence[Model]) -> tuple[tuple[int, Any], ...]:
     """Return the layers with their numbers; a recurrent layer and its Last are one."""
     stages: list[tuple[int, Any]] = []
     for index, layer in enumerate(layers):
-        before = stages[-1][1] if stages else None
+        before: Any = stages[-1][1] if stages else None
         if type(layer) is Last and layer.merge == "concat" and _runs_to_end(before):
             stages[-1] = (index - 1, ToEnd(before, layer))
         else:
