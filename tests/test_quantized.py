@@ -8,7 +8,7 @@ step is then computed from pygru's own state before it, so that no difference gr
 import numpy as np
 import pytest
 import quantized_reference as reference
-from engines import CHOSEN, HAS_SIMD, SETS, use_engine
+from engines import CHOSEN, ENGINES, HAS_SIMD, SETS, THREADING, choose, use, use_engine
 
 import pygru
 from pygru import GRU, QuantizedGRU, Variant
@@ -21,9 +21,12 @@ def normal(*shape, seed=0):
     return np.random.default_rng(seed).standard_normal(shape).astype(F)
 
 
+pytestmark = pytest.mark.skipif(not HAS_SIMD, reason="weights of 8 bits need the SIMD engine")
+
+
 @pytest.fixture(params=SETS)
 def kernels(request, monkeypatch):
-    use_engine(monkeypatch, "simd" if HAS_SIMD else "blas", request.param)
+    use_engine(monkeypatch, "simd", request.param)
     return request.param
 
 
@@ -253,10 +256,13 @@ def test_other_forms_of_a_call():
     np.testing.assert_array_equal(reverse(one)[0], forward(one[::-1])[0][::-1])
 
 
-@pytest.mark.parametrize("engine", ["blas", "simd"] if HAS_SIMD else ["blas"])
-def test_it_has_its_own_engine(monkeypatch, engine):
+@pytest.mark.parametrize("threading", THREADING)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_it_has_its_own_engine_on_the_threads_of_all(monkeypatch, engine, threading):
     expected = GRU(5, 9, seed=0).quantized()(normal(4, 2, 5))[0]
-    use_engine(monkeypatch, engine)
+    use(monkeypatch, kernels=choose(CHOSEN, engine, threading))
     quantized = GRU(5, 9, seed=0).quantized()
     assert isinstance(quantized, QuantizedGRU)
+    used = quantized._runner.backend
+    assert (used.engine, used.threading) == ("simd", threading)
     np.testing.assert_array_equal(quantized(normal(4, 2, 5))[0], expected)

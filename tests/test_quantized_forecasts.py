@@ -4,10 +4,13 @@ import pickle
 
 import numpy as np
 import pytest
+from engines import HAS_SIMD
 
 from pygru.data import load_co2
 from pygru.forecasting import GRUForecaster
 from pygru.quantized.gru import QuantizedGRU
+
+pytestmark = pytest.mark.skipif(not HAS_SIMD, reason="weights of 8 bits need the SIMD engine")
 
 
 @pytest.fixture(scope="module")

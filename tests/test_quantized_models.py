@@ -8,6 +8,7 @@ import struct
 import numpy as np
 import pytest
 import quantized_reference as reference
+from engines import HAS_SIMD
 from sklearn.base import clone
 
 import pygru
@@ -24,6 +25,8 @@ from pygru import (
     Sequential,
     Trainer,
 )
+
+pytestmark = pytest.mark.skipif(not HAS_SIMD, reason="weights of 8 bits need the SIMD engine")
 
 F = np.float32
 OPTIONS = {
