@@ -251,7 +251,11 @@ def extension(name, *sources):
         f"pygru.core.{name}",
         [f"pygru/core/{name}.pyx", *sources],
         include_dirs=["src_c", numpy.get_include()],
-        define_macros=[("NDEBUG", "1")],  # also if CFLAGS replaces Python's own flags
+        define_macros=[
+            ("NDEBUG", "1"),  # also if CFLAGS replaces Python's own flags
+            ("NPY_TARGET_VERSION", "NPY_1_25_API_VERSION"),  # the oldest in pyproject.toml
+            ("NPY_NO_DEPRECATED_API", "NPY_1_25_API_VERSION"),
+        ],
         depends=[f"src_c/{name}" for name in (*HEADERS, *TEMPLATES)],
     )
 
