@@ -10,7 +10,6 @@ cdef bint is_dense(object array, int number, int ndim, const int64_t *shape)
 cdef bint has_rows(object array, int ndim, const int64_t *shape)
 cdef bint overlap(object one, object other)
 cdef void *data_of(object array) noexcept
-cdef int64_t nbytes_of(object array) noexcept
 cdef int axes_of(object array) noexcept
 cdef int64_t size_of(object array, int axis) noexcept
 cdef int64_t bytes_of(object array) noexcept

@@ -107,10 +107,6 @@ cdef void *data_of(object array) noexcept:
     return np.PyArray_DATA(<np.ndarray>array)
 
 
-cdef int64_t nbytes_of(object array) noexcept:
-    return np.PyArray_NBYTES(<np.ndarray>array)
-
-
 cdef int axes_of(object array) noexcept:
     return np.PyArray_NDIM(<np.ndarray>array)
 

@@ -411,7 +411,7 @@ cdef class Sequences:
 
     cdef uint64_t fingerprint(self) except? 0:
         array = self.parameters.array
-        return fingerprint_of(data_of(array), size_of(array, 0) * self.item)
+        return fingerprint_of(data_of(array), bytes_of(array))
 
     cdef object initial_states(self, Batch batch):
         """The states before the first step: a copy of the parameter h0 for each sequence."""

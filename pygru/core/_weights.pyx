@@ -6,7 +6,7 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint64_t, uintptr_t
 from libc.string cimport memset
 
-from pygru.core._arrays cimport data_of, nbytes_of
+from pygru.core._arrays cimport bytes_of, data_of
 from pygru.core._buffers cimport Borrowed
 from pygru.core._core cimport LONG_READ, Core, Kernels, check, core
 from pygru.core._plans cimport Config
@@ -51,7 +51,7 @@ cdef class Owner:
     def clear(self):
         """Set all elements to zero."""
         cdef void *data = data_of(self.array)
-        cdef int64_t size = nbytes_of(self.array)
+        cdef int64_t size = bytes_of(self.array)
         self.given_out += 1  # as if somebody had got a view and written
         if size > LONG_READ:
             with nogil:
