@@ -236,6 +236,8 @@ static void work_where_it_pays(pygru_run *run) {
     if (n_threads > 1) {
         effort->others_ns = run->measures ? run->others_ns : -1;
         pygru_remember_effort(kind, effort);
+    } else {
+        pygru_remember_alone(kind, effort->end_ns - effort->begin_ns);
     }
 }
 

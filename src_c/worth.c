@@ -1,4 +1,4 @@
-/* worth.c - the cost model of worth.h, and its memory: two numbers for each kind of work. */
+/* worth.c - the cost model of worth.h, and its memory: a few numbers for each kind of work. */
 #include "worth.h"
 
 #include "atomics.h"
@@ -13,10 +13,17 @@ enum { LEAST_SHARE = 500000, BRIEF = 4000000, SUCCESSION_NS = 150000 };
  * time. */
 enum { KINDS = 256, PAYBACK = 50, MOST_ALONE = 1000000 };
 
+/* In short calls the other threads need more time for a task than the calling thread would, whose
+ * caches have the data. So one of so many calls of less than SHORT_NS runs alone and is measured,
+ * the first time after FIRST_SAMPLE calls. */
+enum { SHORT_NS = 1000000, SAMPLE = 64, FIRST_SAMPLE = 2 };
+
 /* Threads may read and write these at the same time. What is lost then does no harm. */
 static struct {
     int64_t credit_ns;    /* atomic: what threads have gained, at most one call's time */
+    int64_t measured_ns;  /* atomic: the time of the last call that ran alone; 0: none did */
     int32_t to_run_alone; /* atomic: how many of the next calls */
+    int32_t together;     /* atomic: calls on several threads so far */
 } memory[KINDS];
 
 int32_t pygru_threads_for_size(int32_t n_threads, int64_t operations, int64_t since_last_ns) {
@@ -56,12 +63,26 @@ int pygru_threads_are_worth_it(int32_t kind) {
     return alone <= 0;
 }
 
+void pygru_remember_alone(int32_t kind, int64_t ns) {
+    if (ns > 0) { /* else the clock was set */
+        STORE64(&memory[kind].measured_ns, ns);
+    }
+}
+
 void pygru_remember_effort(int32_t kind, const pygru_effort *effort) {
-    const int64_t alone_ns = pygru_time_alone(effort);
+    const int64_t measured_ns = LOAD64(&memory[kind].measured_ns);
     const int64_t all_ns = effort->end_ns - effort->begin_ns;
-    int64_t credit_ns;
+    const int32_t together = LOAD32(&memory[kind].together) + 1;
+    int64_t alone_ns = pygru_time_alone(effort), credit_ns;
     if (alone_ns <= 0 || all_ns <= 0) {
         return;
+    }
+    if (measured_ns > 0) {
+        alone_ns = pygru_at_most(alone_ns, measured_ns);
+    }
+    STORE32(&memory[kind].together, together % SAMPLE);
+    if (together == FIRST_SAMPLE && alone_ns < SHORT_NS) {
+        STORE32(&memory[kind].to_run_alone, 1);
     }
     credit_ns = pygru_at_most(LOAD64(&memory[kind].credit_ns) + alone_ns - all_ns, alone_ns);
     if (credit_ns < 0) {

@@ -39,6 +39,9 @@ int32_t pygru_kind_of_work(uintptr_t function, int64_t operations, int64_t first
 /* Whether the next call of this kind should use several threads. */
 int pygru_threads_are_worth_it(int32_t kind);
 
+/* Remembers how long a call took that ran alone. */
+void pygru_remember_alone(int32_t kind, int64_t ns);
+
 /* Remembers a call on several threads that has ended. */
 void pygru_remember_effort(int32_t kind, const pygru_effort *effort);
 

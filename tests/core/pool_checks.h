@@ -133,31 +133,31 @@ static void check_threads_for_size(void) {
     }
 }
 
-/* A call that begins at 1000 and ends after all_ns. Its thread has waited for a fifth of its 100
- * ns, and has finished a quarter of the tasks. */
-static pygru_effort effort_of(int64_t all_ns, int64_t others_ns) {
-    const pygru_effort effort = {.begin_ns = 1000,
-                                 .joined_ns = 1010,
-                                 .done_ns = 1110,
-                                 .end_ns = 1000 + all_ns,
-                                 .waited_ns = 20,
-                                 .others_ns = others_ns,
+/* A call whose times are so many units of `unit` ns. It begins at 1000 and ends after `all`. Its
+ * thread has waited for a fifth of its 100 units, and has finished a quarter of the tasks. */
+static pygru_effort effort_of(int64_t unit, int64_t all, int64_t others) {
+    const pygru_effort effort = {.begin_ns = 1000 * unit,
+                                 .joined_ns = 1010 * unit,
+                                 .done_ns = 1110 * unit,
+                                 .end_ns = (1000 + all) * unit,
+                                 .waited_ns = 20 * unit,
+                                 .others_ns = others < 0 ? -1 : others * unit,
                                  .own_tasks = 3,
                                  .all_tasks = 12};
     return effort;
 }
 
 static void check_time_alone(void) {
-    pygru_effort effort = effort_of(120, 60);
+    pygru_effort effort = effort_of(1, 120, 60);
     set_case("the time that one thread would have needed");
     CHECK_INT(pygru_time_alone(&effort), 80 + 60);
     effort.own_tasks = 0; /* the other threads have done everything */
     CHECK_INT(pygru_time_alone(&effort), 80 + 60);
-    effort = effort_of(120, -1);
+    effort = effort_of(1, 120, -1);
     CHECK_INT(pygru_time_alone(&effort), 80 / 3 * 12);
     effort.own_tasks = 0;
     CHECK_INT(pygru_time_alone(&effort), -1);
-    effort = effort_of(120, 60);
+    effort = effort_of(1, 120, 60);
     effort.done_ns = 900; /* the clock was set */
     CHECK_INT(pygru_time_alone(&effort), -1);
 }
@@ -171,44 +171,68 @@ static int calls_alone(int32_t kind) {
     return n;
 }
 
-/* What the calls after one on several threads do, which took all_ns instead of 140 alone. */
-static int alone_after(int32_t kind, int64_t all_ns) {
-    const pygru_effort effort = effort_of(all_ns, 60);
+/* What the calls after one on several threads do, which took `all` units instead of 140 alone. */
+static int alone_after(int32_t kind, int64_t unit, int64_t all) {
+    const pygru_effort effort = effort_of(unit, all, 60);
     pygru_remember_effort(kind, &effort);
     return calls_alone(kind);
 }
 
 /* A loss may cost 2 % of the time of the calls after it, and less if there were gains. */
-static void check_worth(void) {
+static void check_losses(void) {
+    enum { LONG = 10000 }; /* 1.4 ms */
     const int32_t kind = pygru_kind_of_work(12345, 7000000, 3);
-    pygru_effort stopped = effort_of(9999, 60);
+    pygru_effort stopped = effort_of(LONG, 9999, 60);
     int i;
-    check_threads_for_size();
-    check_time_alone();
-    set_case("whether threads are worth it");
+    set_case("losses of long calls");
     CHECK(kind >= 0 && kind < 256);
     CHECK_INT(pygru_kind_of_work(12345, 7000000, 3), kind);
     CHECK_INT(calls_alone(kind), 0);
-    CHECK_INT(alone_after(kind, 140), 0); /* nothing gained, nothing lost */
-    CHECK_INT(alone_after(kind, 141), 1); /* 0.7 % lost */
-    CHECK_INT(alone_after(kind, 147), 7 * 50 / 140 + 1);
-    CHECK_INT(alone_after(kind, 147), 7 * 50 / 140 + 1); /* the debt was paid back */
-    CHECK_INT(alone_after(kind, 140 + 4000),
-              1000); /* a time slice lost: 1429, here at most 1000 */
-    (void)calls_alone(kind);
-    CHECK_INT(alone_after(kind, 80), 0);             /* 60 gained */
-    CHECK_INT(alone_after(kind, 160), 0);            /* 20 of them lost again */
-    CHECK_INT(alone_after(kind, 181), 50 / 140 + 1); /* 41, of 40 that were left */
+    CHECK_INT(alone_after(kind, LONG, 140), 0); /* nothing gained, nothing lost */
+    CHECK_INT(alone_after(kind, LONG, 141), 1); /* 0.7 % lost */
+    CHECK_INT(alone_after(kind, LONG, 147), 7 * 50 / 140 + 1);
+    CHECK_INT(alone_after(kind, LONG, 147), 7 * 50 / 140 + 1); /* the debt was paid back */
+    CHECK_INT(alone_after(kind, LONG, 140 + 1400), 501);       /* a time slice was lost */
+    CHECK_INT(alone_after(kind, LONG, 80), 0);                 /* 60 gained */
+    CHECK_INT(alone_after(kind, LONG, 160), 0);                /* 20 of them lost again */
+    CHECK_INT(alone_after(kind, LONG, 181), 50 / 140 + 1);     /* 41, of 40 that were left */
     for (i = 0; i < 100; i++) {
-        CHECK_INT(alone_after(kind, 70), 0);
+        CHECK_INT(alone_after(kind, LONG, 70), 0);
     }
-    CHECK_INT(alone_after(kind, 280), 0); /* at most one call's time is saved up */
-    CHECK_INT(alone_after(kind, 141), 1);
+    CHECK_INT(alone_after(kind, LONG, 280), 0); /* at most one call's time is saved up */
+    CHECK_INT(alone_after(kind, LONG, 141), 1);
     stopped.done_ns = 900;
     pygru_remember_effort(kind, &stopped);
-    stopped = effort_of(-1, 60);
+    stopped = effort_of(LONG, -1, 60);
     pygru_remember_effort(kind, &stopped);
     CHECK_INT(calls_alone(kind), 0);
+}
+
+/* The second of 64 short calls is followed by one that runs alone, and its time counts if it is
+ * less than the estimate. */
+static void check_samples(void) {
+    const int32_t kind = pygru_kind_of_work(54321, 7000000, 3);
+    int i;
+    set_case("short calls that are measured alone");
+    for (i = 0; i < 200; i++) {
+        CHECK_INT(alone_after(kind, 1, 120), i % 64 == 1);
+    }
+    pygru_remember_alone(kind, -5); /* the clock was set */
+    pygru_remember_alone(kind, 0);
+    CHECK_INT(alone_after(kind, 1, 120), 0);
+    pygru_remember_alone(kind, 150);
+    CHECK_INT(alone_after(kind, 1, 120), 0);
+    pygru_remember_alone(kind, 100); /* so 120 was a loss; 100 had been saved up */
+    CHECK_INT(alone_after(kind, 1, 120), 0);
+    CHECK_INT(alone_after(kind, 1, 200), 0);
+    CHECK_INT(alone_after(kind, 1, 120), 20 * 50 / 100 + 1);
+}
+
+static void check_worth(void) {
+    check_threads_for_size();
+    check_time_alone();
+    check_losses();
+    check_samples();
 }
 
 /* Two tasks. If two threads work, the caller has to wait for the other one, for several times as
