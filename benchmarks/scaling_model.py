@@ -93,7 +93,9 @@ def backward(shape, seconds, threads, serial):
         seconds - serial, [shape.H, shape.I + shape.H, shape.I]
     )
     parts = max(1, min(-(-shape.H // UNITS_OF_PART), PARTS_PER_THREAD * threads))
-    gradients = shared(of_weights, [1] * parts) + shared(of_inputs, shape.chunks)
+    weights, inputs = shared(of_weights, [1] * parts), shared(of_inputs, shape.chunks)
+    inputs_first = parts > 2 * len(shape.chunks)
+    gradients = inputs + weights if inputs_first else weights + inputs
     phases = [shared(of_sweeps, shape.chunks), gradients]
     time = serial + wait(gradients, threads)
     return time + sum(makespan(tasks, threads) + BARRIER for tasks in phases)

@@ -328,28 +328,39 @@ static void NAME(backward_sweep_task)(const NAME(backward_call) *call, int64_t l
     NAME(sweep_backward)(&s);
 }
 
+/* A task of a phase of sums: d_x of a chunk, or a part of the parameters of a direction. The
+ * larger ones come first, so that all threads end at about the same time. */
+static void NAME(sums_task)(const NAME(backward_call) *call, const NAME(round) *round,
+                            int64_t task, int32_t slot, pygru_run *run) {
+    const int64_t per_direction = NAME(parameter_tasks)(call, round);
+    const int64_t of_parameters = per_direction * call->args->plan->config.num_directions;
+    const int64_t of_inputs = NAME(d_x_tasks)(call, round);
+    if (of_parameters > 2 * of_inputs) {
+        task = (task + of_parameters) % (of_parameters + of_inputs);
+    }
+    if (task < of_parameters) {
+        NAME(parameter_task)
+        (call, round, (int32_t)(task / per_direction), task % per_direction, slot, run);
+    } else {
+        NAME(d_x_task)(call, round->layer, round->first_chunk + task - of_parameters, slot,
+                       run);
+    }
+}
+
 static void NAME(backward_task)(int32_t phase, int64_t task, int32_t slot, pygru_run *run,
                                 void *context) {
     const NAME(backward_call) *call = context;
     const int64_t D = call->args->plan->config.num_directions;
     NAME(round) round;
-    int64_t per_direction, of_parameters;
     if (phase == 0) {
         NAME(pack_task)(call, task);
         return;
     }
     round = NAME(round_of_phase)(call, phase);
-    if (!round.sums) {
-        NAME(backward_sweep_task)(call, round.layer, round.first_chunk * D + task, slot, run);
-        return;
-    }
-    per_direction = NAME(parameter_tasks)(call, &round);
-    of_parameters = per_direction * D;
-    if (task < of_parameters) { /* first, because they take longest */
-        NAME(parameter_task)
-        (call, &round, (int32_t)(task / per_direction), task % per_direction, slot, run);
+    if (round.sums) {
+        NAME(sums_task)(call, &round, task, slot, run);
     } else {
-        NAME(d_x_task)(call, round.layer, round.first_chunk + task - of_parameters, slot, run);
+        NAME(backward_sweep_task)(call, round.layer, round.first_chunk * D + task, slot, run);
     }
 }
 

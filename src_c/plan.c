@@ -20,8 +20,10 @@ static const struct {
     int64_t least;          /* sequences of a chunk, */
     int64_t units;          /* more with fewer units than this divided by `least`, */
     int64_t most_for_units; /* but for that reason not more than this; */
-    int64_t units_per_row;  /* more with more than `least` times as many units */
-} CHUNK[] = {[PYGRU_ENGINE_BLAS] = {16, 0, 16, 8}, [PYGRU_ENGINE_SIMD] = {4, 512, 8, 32}};
+    int64_t units_per_row;  /* more with more than `least` times as many units, */
+    int64_t bytes_per_row;  /* if there are also so many bytes of recurrent weights for each */
+} CHUNK[] = {
+    [PYGRU_ENGINE_BLAS] = {16, 0, 16, 8, 1}, [PYGRU_ENGINE_SIMD] = {4, 512, 8, 32, 192 * 1024}};
 
 /* If there is only one chunk, recurrent weights of more bytes than this are divided among
  * threads, into parts of at least so many vectors of units. */
@@ -32,16 +34,25 @@ enum { BLOCK_BYTES = 128 * 1024 };
 
 /* ---- the plan ----------------------------------------------------------------------- */
 
+static int64_t recurrent_bytes(const pygru_config *c) {
+    const int64_t bytes = pygru_times(pygru_times(GATES, pygru_weight_bytes(c)),
+                                      pygru_times(c->hidden_size, c->hidden_size));
+    return bytes < 0 ? INT64_MAX : bytes;
+}
+
 /* The least number of sequences with which a chunk is efficient. */
-static int64_t efficient_rows(int64_t H, int32_t engine) {
+static int64_t efficient_rows(const pygru_config *c, int32_t engine) {
+    const int64_t H = c->hidden_size;
     const int64_t for_steps =
         pygru_at_most(CHUNK[engine].units / H, CHUNK[engine].most_for_units);
-    const int64_t for_weights = pygru_at_most(H / CHUNK[engine].units_per_row, MAX_CHUNK);
-    return pygru_at_least(CHUNK[engine].least, pygru_at_least(for_steps, for_weights));
+    const int64_t for_weights = pygru_at_most(H / CHUNK[engine].units_per_row,
+                                              recurrent_bytes(c) / CHUNK[engine].bytes_per_row);
+    return pygru_at_least(CHUNK[engine].least,
+                          pygru_at_least(for_steps, pygru_at_most(for_weights, MAX_CHUNK)));
 }
 
 static int64_t chunk_rows_for(const pygru_config *c, int32_t engine, int64_t B) {
-    const int64_t rows = efficient_rows(c->hidden_size, engine);
+    const int64_t rows = efficient_rows(c, engine);
     int64_t chunks = 1;
     while (chunks < MOST_CHUNKS && B / (2 * chunks) >= rows) {
         chunks *= 2;
@@ -236,11 +247,9 @@ int64_t pygru_operations(const pygru_plan *plan) {
 /* ---- split units --------------------------------------------------------------------- */
 
 int pygru_plan_splits(const pygru_plan *plan) {
-    const int64_t H = plan->config.hidden_size;
     return plan->engine == PYGRU_ENGINE_SIMD && plan->n_chunks == 1 &&
            plan->config.num_directions == 1 && !pygru_normalises(&plan->config) &&
-           pygru_times(pygru_times(GATES, pygru_times(H, H)),
-                       pygru_weight_bytes(&plan->config)) > SPLIT_BYTES;
+           recurrent_bytes(&plan->config) > SPLIT_BYTES;
 }
 
 int64_t pygru_most_parts(const pygru_plan *plan, int64_t lanes) {

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from engines import ENGINES, number_of
+from engines import ENGINES, HAS_SIMD, number_of
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -500,6 +500,32 @@ def test_chunks_hold_the_sequences_from_long_to_short(engine, lengths):
     for chunk, sequences in zip(chunks, members, strict=True):
         expected = [(t, b) for t in range(9) for b in sequences if lengths[b] > t]
         assert chunk == expected
+
+
+@pytest.mark.skipif(not HAS_SIMD, reason="the sizes are those of the SIMD engine")
+@pytest.mark.parametrize(
+    ("H", "B", "expected"),
+    [
+        (128, 7, [7]),
+        (128, 8, [4, 4]),
+        (128, 9, [5, 4]),
+        (128, 31, [8, 8, 8, 7]),
+        (128, 256, [8] * 32),
+        (64, 15, [15]),
+        (64, 16, [8, 8]),
+        (32, 64, [8] * 8),
+        (256, 64, [4] * 16),
+        (512, 31, [31]),
+        (512, 32, [16, 16]),
+        (512, 256, [16] * 16),
+        (1024, 64, [32, 32]),
+        (2048, 128, [64, 64]),
+        (32, 5000, [53] * 94 + [18]),
+    ],
+)
+def test_chunks_are_equally_large_and_their_number_is_a_power_of_two(H, B, expected):
+    chunks = chunks_of(*rows_of("simd", 2, B, None, H))
+    assert [len(chunk) // 2 for chunk in chunks] == expected
 
 
 def test_rows_refuses_arrays_that_are_too_short():
