@@ -141,12 +141,13 @@ typedef void INTEGER(tile_function)(int64_t blocks, const INTEGER(walk) * walk,
 
 /* X(NV, MR, P), as in product.tpl.c, but only what one row and many rows need. */
 /* clang-format off */
-#if MOST_SUMS == 12 /* 16 registers */
+#if MOST_SUMS == 12 /* 16 registers: with more than ten sums, one would pass through memory */
 #define SHAPES(X)                                                                              \
-    X(3, 1, 1) X(3, 1, 2) X(3, 1, 4) X(3, 2, 1) X(3, 2, 2) X(3, 3, 1) X(3, 4, 1)               \
-    X(2, 1, 1) X(2, 1, 4) X(2, 2, 1) X(2, 2, 2) X(2, 3, 1) X(2, 4, 1)                          \
-    X(1, 1, 1) X(1, 1, 4) X(1, 2, 1) X(1, 2, 4) X(1, 3, 1) X(1, 3, 3) X(1, 4, 1) X(1, 4, 3)
-enum { INTEGER(MOST_ROWS) = 4 };
+    X(3, 1, 1) X(3, 1, 2) X(3, 1, 3) X(3, 2, 1) X(3, 3, 1)                                     \
+    X(2, 1, 1) X(2, 1, 4) X(2, 2, 1) X(2, 2, 2) X(2, 3, 1) X(2, 4, 1) X(2, 5, 1)               \
+    X(1, 1, 1) X(1, 1, 8) X(1, 2, 1) X(1, 2, 4) X(1, 3, 1) X(1, 3, 3) X(1, 4, 1) X(1, 4, 2)    \
+    X(1, 5, 1) X(1, 5, 2)
+static const int INTEGER(MOST_ROWS)[GATES + 1] = {0, 5, 5, 3};
 #else /* 32 registers */
 #define SHAPES(X)                                                                              \
     X(3, 1, 1) X(3, 1, 2) X(3, 1, 4) X(3, 2, 1) X(3, 2, 4) X(3, 3, 1) X(3, 3, 2) X(3, 4, 1)    \
@@ -155,7 +156,7 @@ enum { INTEGER(MOST_ROWS) = 4 };
     X(2, 5, 1) X(2, 6, 1) X(2, 7, 1) X(2, 8, 1)                                                \
     X(1, 1, 1) X(1, 1, 8) X(1, 2, 1) X(1, 2, 8) X(1, 3, 1) X(1, 3, 4) X(1, 4, 1) X(1, 4, 4)    \
     X(1, 5, 1) X(1, 5, 3) X(1, 6, 1) X(1, 6, 3) X(1, 7, 1) X(1, 7, 3) X(1, 8, 1) X(1, 8, 3)
-enum { INTEGER(MOST_ROWS) = 8 };
+static const int INTEGER(MOST_ROWS)[GATES + 1] = {0, 8, 8, 8};
 #endif
 /* clang-format on */
 
@@ -170,7 +171,7 @@ enum { INTEGER(MOST_ROWS) = 8 };
 SHAPES(DEFINE_TILE)
 enum { INTEGER(MOST_PANELS) = 8 };
 static INTEGER(tile_function) *const
-    INTEGER(tiles)[GATES + 1][INTEGER(MOST_ROWS) + 1][INTEGER(MOST_PANELS) + 1] = {
+    INTEGER(tiles)[GATES + 1][9][INTEGER(MOST_PANELS) + 1] = {
         SHAPES(TILE_ENTRY)};
 #undef SHAPES
 #undef DEFINE_TILE
@@ -195,7 +196,7 @@ static void INTEGER(move)(pygru_place_f32 *place, int NV, int64_t rows, int64_t 
 }
 
 static void INTEGER(product)(const pygru_product_f32 *p) {
-    const int64_t blocks = (p->m - 1) / INTEGER(MOST_ROWS) + 1;
+    const int64_t blocks = (p->m - 1) / INTEGER(MOST_ROWS)[p->NV] + 1;
     const int64_t few = p->m / blocks, more = p->m % blocks; /* the first have one row more */
     pygru_place_f32 from = p->from, out = p->out;
     int64_t at;
