@@ -6,6 +6,7 @@ CC, CFLAGS and LDFLAGS are honoured.
 
 import os
 import subprocess
+import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -231,6 +232,8 @@ class BuildExt(build_ext):
             own = flags if extension.name.endswith("._core") else smaller
             extension.extra_compile_args += own + openmp + extra
             extension.extra_link_args += openmp + extra
+            if sys.platform == "linux" and not sanitize:
+                extension.extra_link_args.append("-Wl,--strip-all")  # a tenth is local names
         compile_in_parallel(self.compiler)
         if os.environ.get("PYGRU_WERROR") == "1":
             self.compile_core_strictly(openmp)

@@ -171,8 +171,7 @@ static const int INTEGER(MOST_ROWS)[GATES + 1] = {0, 8, 8, 8};
 SHAPES(DEFINE_TILE)
 enum { INTEGER(MOST_PANELS) = 8 };
 static INTEGER(tile_function) *const
-    INTEGER(tiles)[GATES + 1][9][INTEGER(MOST_PANELS) + 1] = {
-        SHAPES(TILE_ENTRY)};
+    INTEGER(tiles)[GATES + 1][9][INTEGER(MOST_PANELS) + 1] = {SHAPES(TILE_ENTRY)};
 #undef SHAPES
 #undef DEFINE_TILE
 #undef TILE_ENTRY
