@@ -12,6 +12,20 @@ import numpy as np
 import pygru
 
 
+def print_quantized(x, lengths):
+    """Weights of 8 bits: the same lines for the outputs alone."""
+    options = itertools.product(("chung", "pytorch"), (1, 2), (False, True), (None, lengths))
+    for variant, layers, bidirectional, given in options:
+        gru = pygru.GRU(5, 33, layers, bidirectional=bidirectional, variant=variant, seed=0)
+        quantized = gru.quantized(bits=8)
+        digest = hashlib.sha256()
+        for array in quantized(x, lengths=given, n_threads=3):
+            digest.update(np.ascontiguousarray(array))
+        print(
+            "8 bits", variant, layers, bidirectional, given is not None, digest.hexdigest()[:16]
+        )
+
+
 def main():
     """One line per configuration."""
     rng = np.random.default_rng(0)
@@ -26,6 +40,7 @@ def main():
         ("gates", "outputs"),
         (False, True),
     )
+    print_quantized(x, lengths)
     for variant, layers, bidirectional, dtype, given, memory, layer_norm in options:
         gru = pygru.GRU(
             5,

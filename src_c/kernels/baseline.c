@@ -59,11 +59,15 @@ ALWAYS_INLINE weights_i8 broadcast_i8(const float *a) {
     return vreinterpretq_s8_f32(vld1q_dup_f32(a));
 }
 
-/* Two products of each half fit into 16 bits: 2 * 127 * 127 is less than 2^15. */
 ALWAYS_INLINE lanes_i8 dot_i8(lanes_i8 sum, weights_i8 a, weights_i8 w) {
+#if defined(__ARM_FEATURE_DOTPROD) /* every Apple CPU, and what -march says */
+    return (lanes_i8)vdotq_s32((int32x4_t)sum, a, w);
+#else
+    /* Two products of each half fit into 16 bits: 2 * 127 * 127 is less than 2^15. */
     const int16x8_t low = vmull_s8(vget_low_s8(a), vget_low_s8(w));
     const int16x8_t high = vmull_high_s8(a, w);
     return (lanes_i8)vpadalq_s16((int32x4_t)sum, vpaddq_s16(low, high));
+#endif
 }
 #elif defined(__SSE2__)
 /* Two products of 16-bit integers a lane. */

@@ -139,7 +139,8 @@ ALWAYS_INLINE void INTEGER(tile)(const int MR, const int NV, const int P, int64_
 typedef void INTEGER(tile_function)(int64_t blocks, const INTEGER(walk) * walk,
                                     const pygru_place_f32 *from, const pygru_place_f32 *to);
 
-/* X(NV, MR, P), as in product.tpl.c, but only what one row and many rows need. */
+/* X(NV, MR, P), as in product.tpl.c, but only what one row and many rows need: larger tiles are
+ * hardly faster, because a step of k multiplies by two or four weights. */
 /* clang-format off */
 #if MOST_SUMS == 12 /* 16 registers: with more than ten sums, one would pass through memory */
 #define SHAPES(X)                                                                              \
@@ -150,13 +151,11 @@ typedef void INTEGER(tile_function)(int64_t blocks, const INTEGER(walk) * walk,
 static const int INTEGER(MOST_ROWS)[GATES + 1] = {0, 5, 5, 3};
 #else /* 32 registers */
 #define SHAPES(X)                                                                              \
-    X(3, 1, 1) X(3, 1, 2) X(3, 1, 4) X(3, 2, 1) X(3, 2, 4) X(3, 3, 1) X(3, 3, 2) X(3, 4, 1)    \
-    X(3, 4, 2) X(3, 5, 1) X(3, 6, 1) X(3, 7, 1) X(3, 8, 1)                                     \
-    X(2, 1, 1) X(2, 1, 4) X(2, 2, 1) X(2, 2, 4) X(2, 3, 1) X(2, 3, 3) X(2, 4, 1) X(2, 4, 3)    \
-    X(2, 5, 1) X(2, 6, 1) X(2, 7, 1) X(2, 8, 1)                                                \
-    X(1, 1, 1) X(1, 1, 8) X(1, 2, 1) X(1, 2, 8) X(1, 3, 1) X(1, 3, 4) X(1, 4, 1) X(1, 4, 4)    \
-    X(1, 5, 1) X(1, 5, 3) X(1, 6, 1) X(1, 6, 3) X(1, 7, 1) X(1, 7, 3) X(1, 8, 1) X(1, 8, 3)
-static const int INTEGER(MOST_ROWS)[GATES + 1] = {0, 8, 8, 8};
+    X(3, 1, 1) X(3, 1, 2) X(3, 1, 4) X(3, 2, 1) X(3, 2, 2) X(3, 3, 1) X(3, 4, 1) X(3, 5, 1)    \
+    X(3, 6, 1)                                                                                 \
+    X(2, 1, 1) X(2, 1, 4) X(2, 2, 1) X(2, 2, 2) X(2, 3, 1) X(2, 4, 1) X(2, 5, 1) X(2, 6, 1)    \
+    X(1, 1, 1) X(1, 1, 8) X(1, 2, 1) X(1, 2, 4) X(1, 3, 1) X(1, 3, 3) X(1, 4, 1) X(1, 4, 3)
+static const int INTEGER(MOST_ROWS)[GATES + 1] = {0, 4, 6, 6};
 #endif
 /* clang-format on */
 
@@ -171,7 +170,7 @@ static const int INTEGER(MOST_ROWS)[GATES + 1] = {0, 8, 8, 8};
 SHAPES(DEFINE_TILE)
 enum { INTEGER(MOST_PANELS) = 8 };
 static INTEGER(tile_function) *const
-    INTEGER(tiles)[GATES + 1][9][INTEGER(MOST_PANELS) + 1] = {SHAPES(TILE_ENTRY)};
+    INTEGER(tiles)[GATES + 1][7][INTEGER(MOST_PANELS) + 1] = {SHAPES(TILE_ENTRY)};
 #undef SHAPES
 #undef DEFINE_TILE
 #undef TILE_ENTRY
