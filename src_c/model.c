@@ -141,6 +141,9 @@ pygru_status pygru_packed_size(const pygru_config *config, int64_t *bytes) {
     if (!pygru_points(config) || !pygru_points(bytes)) {
         return PYGRU_BAD_ARGUMENT;
     }
+    if (!pygru_config_is_valid(config)) {
+        return PYGRU_BAD_CONFIG;
+    }
     status = pygru_cell_of(config, config->num_layers - 1, config->num_directions - 1, &last);
     if (status != PYGRU_OK) {
         return status;
