@@ -156,3 +156,10 @@ right.set(ylabel="times as fast as float32", title="one sequence, one thread")
 for axes in (left, right):
     axes.spines[["top", "right"]].set_visible(False)
 plt.show()
+
+# %%
+# On 27 November 2026 (pygru 0.1.0, mnist1d 0.0.2, AMD EPYC with AVX-512 VNNI) the accuracy was
+# 96.74 % with floats and 96.68 % with 8 bits, the mean of five models. The worst model lost 0.3
+# points, and 99.9 % of the curves had the same answer. The file took 38,384 bytes in place of
+# 109,824. One sequence of 50 steps took 0.059 ms in place of 0.158 with 128 units; with 32
+# units the two were about equal.
