@@ -33,6 +33,7 @@ TESTS = [
     "test_masks.py",
     "test_gru_gradients.py",
     "test_engines.py",
+    "test_quantized_core.py",
 ]
 SUFFIXES = {"src_c": (".c", ".h"), "pygru": (".py", ".pyx")}
 AT_ONCE = 2
@@ -117,14 +118,13 @@ BUGS = [
     Bug(
         "h_n of the reverse direction wrong",
         "pygru",
-        "            output[...] = target\n    inputs.release()\n    return result\n",
+        "    if inputs.is_list:\n        return inputs.sequences(result[0]), *result[1:]\n",
         """\
-            output[...] = target
     if gru.bidirectional and inputs.T:
-        last = inputs.time_major(output)[-1, :, gru.hidden_size :]
-        h_n.reshape(-1, inputs.B, gru.hidden_size)[-1] = last
-    inputs.release()
-    return result
+        last = inputs.time_major(result[0])[-1, :, gru.hidden_size :]
+        result[1].reshape(-1, inputs.B, gru.hidden_size)[-1] = last
+    if inputs.is_list:
+        return inputs.sequences(result[0]), *result[1:]
 """,
     ),
     Bug(
@@ -139,8 +139,8 @@ self.lengths = validation.as_lengths(of_each, self.B, self.T)
     Bug(
         "a missing term in dU (all blocks of rows but the last)",
         "src_c",
-        "out[i * ld_out + j] += sums[i * 3 * LANES + j];",
-        "out[i * ld_out + j] = sums[i * 3 * LANES + j];",
+        ".adds = s->call->adds || row > 0,",
+        ".adds = s->call->adds,",
     ),
     Bug(
         "z and n swapped in the packed weights",
@@ -182,8 +182,14 @@ self.lengths = validation.as_lengths(of_each, self.B, self.T)
     Bug(
         "the gradient of U sees the states that were dropped",
         "src_c",
-        "b.data = dropped != NULL ? dropped : args->tape + view.h_prev;",
-        "b.data = args->tape + view.h_prev;",
+        """\
+    if (dropped == NULL) {
+        h.data = call->args->tape + view.h_prev;
+    }
+""",
+        """\
+    h.data = call->args->tape + view.h_prev;
+""",
     ),
     Bug(
         "what zoneout keeps has no gradient",
@@ -274,6 +280,29 @@ self.lengths = validation.as_lengths(of_each, self.B, self.T)
         "pygru",
         "rows[source[starts[is_there]]] += sums[is_there]",
         "sums = sums",
+    ),
+    Bug(
+        "rows between two rounds of backward are summed twice",
+        "src_c",
+        "return rows - rows % PYGRU_SUM_ROWS;",
+        "return rows;",
+    ),
+    Bug(
+        "all cells begin with the learned h0 of the first",
+        "pygru",
+        """\
+                to += bytes_of_state
+            source += bytes_of_state
+""",
+        """\
+                to += bytes_of_state
+""",
+    ),
+    Bug(
+        "weights of 8 bits: z and n take the scales of r",
+        "src_c",
+        "const int8_t *end = ends + v * LANES * (int)sizeof(float);",
+        "const int8_t *end = ends + 0 * v;",
     ),
 ]
 
