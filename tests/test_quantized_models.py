@@ -401,14 +401,16 @@ def test_the_report_of_a_model_follows_the_error_through_its_layers():
 def test_training_says_what_to_do():
     x, y = normal(4, 6, 5), normal(4, 3)
     quantized = classifier().quantized()
+    layer = quantized.layers[0]
     advice = "train a GRU, and then call gru.quantized()"
-    with pytest.raises(ValueError, match=rf"layers\[0\].*{advice}"):
+    with pytest.raises(ValueError, match=rf"layers\[0\], QuantizedGRU\(.*\): a Qu.*{advice}"):
         Trainer(quantized).fit(x, y, epochs=1)
+    with pytest.raises(ValueError, match=f"^a QuantizedGRU is for inference only: {advice}"):
+        Trainer(layer).fit(x, normal(4, 6, layer.output_size), epochs=1)
     with pytest.raises(ValueError, match=rf"layers\[0\].*{advice}"):
         quantized.forward(x)
     with pytest.raises(ValueError, match=advice):
         quantized.trainable = True
-    layer = quantized.layers[0]
     for name in ("forward", "backward", "flat_parameters", "quantized", "replace", "gates"):
         with pytest.raises(AttributeError, match=f"QuantizedGRU has no {name}: "):
             getattr(layer, name)
@@ -419,3 +421,23 @@ def test_training_says_what_to_do():
     with pytest.raises(AttributeError, match="has no attribute 'foo'"):
         _ = layer.foo
     assert not layer.trainable and layer.flat_pairs == []
+
+
+# ---- files of other libraries have float weights -------------------------------------------
+
+
+@pytest.mark.parametrize("export", [pygru.to_keras, pygru.to_torch, pygru.io.to_variant])
+def test_weights_for_other_libraries_are_those_of_the_float_gru(export):
+    arguments = ("cho",) if export is pygru.io.to_variant else ()
+    text = "got QuantizedGRU, whose weights are integers; pass the GRU that it was made from"
+    with pytest.raises(TypeError, match=text):
+        export(GRU(3, 4, seed=0).quantized(), *arguments)
+
+
+def test_onnx_files_are_those_of_the_float_gru(tmp_path):
+    path = tmp_path / "model.onnx"
+    with pytest.raises(TypeError, match="are integers; pass the GRU that it was made from"):
+        pygru.to_onnx(GRU(3, 4, seed=0).quantized(), path)
+    with pytest.raises(ValueError, match=r"layers\[0\].*are integers; write the model that"):
+        pygru.to_onnx(classifier().quantized(), path)
+    assert not path.exists()

@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pygru import gate_order
+from pygru.core import validation
 from pygru.gru import GRU
+from pygru.quantized.gru import QuantizedGRU
 from pygru.variant import Variant
 
 
@@ -53,8 +55,7 @@ def to_variant(gru: GRU, variant: str | Variant) -> GRU:
     True
     """
     target = Variant.named(variant)
-    if not isinstance(gru, GRU):
-        raise TypeError(f"gru must be a pygru.GRU, got {type(gru).__name__}")
+    check_gru(gru)
     options = gru.options
     refusal = why_not(options.variant, target, options.recurrent_activation)
     if refusal:
@@ -67,6 +68,16 @@ def to_variant(gru: GRU, variant: str | Variant) -> GRU:
     result.load_state_dict(arrays)
     result.trainable = gru.trainable
     return result
+
+
+def check_gru(gru: object) -> None:
+    """Raise unless ``gru`` is a GRU with weights of floats."""
+    if isinstance(gru, GRU):
+        return
+    text = f"gru must be a pygru.GRU, got {validation.type_name(gru)}"
+    if isinstance(gru, QuantizedGRU):
+        text += ", whose weights are integers; pass the GRU that it was made from"
+    raise TypeError(text)
 
 
 def why_not(source: Variant, target: Variant, recurrent_activation: object) -> str | None:

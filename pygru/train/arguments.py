@@ -11,6 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from pygru.core import validation
 from pygru.nn.losses import LOSSES
 from pygru.nn.model import Model
+from pygru.nn.sequential import Sequential
+from pygru.nn.shapes import place
+from pygru.quantized.gru import INFERENCE_ONLY, QuantizedGRU
 from pygru.train.callbacks import Callback
 from pygru.train.evaluation import Loss, type_and_length
 from pygru.train.labels import checked_classes
@@ -94,6 +97,7 @@ def classes_of_columns(
 
 def check_trainable(state: TrainingState) -> None:
     """Raise unless the trainer can train the layers that are trainable now."""
+    _refuse_quantized(state.model)
     if state.is_resumed:
         state.check_frozen()
     state.optimizer.check_model(state.model)
@@ -102,6 +106,14 @@ def check_trainable(state: TrainingState) -> None:
         values.size for values, _ in state.model.flat_pairs
     ):
         raise ValueError("all layers of the model are frozen, so there is nothing to train")
+
+
+def _refuse_quantized(model: Model) -> None:
+    if isinstance(model, QuantizedGRU):
+        raise ValueError(INFERENCE_ONLY)
+    for index, layer in enumerate(model.layers if isinstance(model, Sequential) else ()):
+        if isinstance(layer, QuantizedGRU):
+            raise ValueError(f"{place(index, layer)}: {INFERENCE_ONLY}")
 
 
 def batch_size_for(batch_size: int | None, samples: int) -> int:

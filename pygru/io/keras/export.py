@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pygru import gate_order
-from pygru.core import validation
 from pygru.gru import GRU
-from pygru.io.variants import to_variant
+from pygru.io.variants import check_gru, to_variant
 from pygru.variant import VARIANTS
 
 ORDER = "zrn"
@@ -74,8 +73,7 @@ def to_keras(gru: GRU) -> list[NDArray[Any]]:
     ``keras.layers.GRU(5, return_sequences=True)`` takes them with ``set_weights`` after it has
     been built.
     """
-    if not isinstance(gru, GRU):
-        raise TypeError(f"gru must be a pygru.GRU, got {validation.type_name(gru)}")
+    check_gru(gru)
     options = gru.options
     refusals = {
         "layer_norm": options.layer_norm,

@@ -28,6 +28,7 @@ from pygru.nn.masking import Masking
 from pygru.nn.model import Model
 from pygru.nn.sequential import Sequential
 from pygru.nn.shapes import place
+from pygru.quantized.gru import QuantizedGRU
 from pygru.typing import Path
 
 #: The first version that has all operators that pygru writes. It came out in 2022.
@@ -371,6 +372,8 @@ def _why_not(layer: Model) -> str | None:
         return gru_nodes.why_not(layer)
     if type(layer) in NODES:
         return None
+    if isinstance(layer, QuantizedGRU):
+        return "its weights are integers; write the model that it was made from"
     names = ", ".join(sorted(cls.__name__ for cls in (GRU, *NODES)))
     return f"the layers that can be are {names}, of pygru itself"
 
@@ -392,6 +395,8 @@ def _why_no_step(layer: Model) -> str | None:
 
 def _not_a_model(model: object) -> str:
     text = f"model must be a pygru.GRU or a pygru.Sequential, got {validation.type_name(model)}"
+    if isinstance(model, QuantizedGRU):
+        return f"{text}, whose weights are integers; pass the GRU that it was made from"
     if isinstance(model, Layer):
         return f"{text}; Sequential(layer) makes a model of one layer"
     if isinstance(getattr(model, "model_", None), Sequential):

@@ -6,7 +6,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from pygru.gru import GRU
-from pygru.io.variants import why_not, with_z_negated
+from pygru.io.variants import check_gru, why_not, with_z_negated
 from pygru.variant import VARIANTS
 
 if TYPE_CHECKING:
@@ -85,8 +85,7 @@ def to_torch(gru: GRU) -> torch.nn.GRU:
     >>> module  # doctest: +SKIP
     GRU(3, 4, num_layers=2)
     """
-    if not isinstance(gru, GRU):
-        raise TypeError(f"gru must be a pygru.GRU, got {type(gru).__name__}")
+    check_gru(gru)
     options = gru.options
     source, target = options.variant, VARIANTS["pytorch"]
     refusal = why_not(source, target, getattr(options, "recurrent_activation", None))
