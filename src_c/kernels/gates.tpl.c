@@ -14,8 +14,9 @@ ALWAYS_INLINE REAL NAME(blend)(REAL z, REAL n, REAL h, int keeps) {
 }
 
 /* Replaces the sums of r and z by r and z. This is a separate loop, because here no activation
- * depends on another one, so that the CPU can work on several vectors at a time. */
-static void NAME(activate_r_and_z)(const NAME(pygru_units) *p) {
+ * depends on another one, so that the CPU can work on several vectors at a time. It is a function
+ * of its own, so that the constants of both loops need not be in registers at once. */
+static NOINLINE void NAME(activate_r_and_z)(const NAME(pygru_units) *p) {
     int64_t row, j;
     int gate;
     for (row = 0; row < p->rows; row++) {
