@@ -15,7 +15,7 @@ import numpy as np
 from pygru import concatenated
 from pygru.concatenated import ConcatenatedWeights
 from pygru.core import validation
-from pygru.core.parameters import Parameters, full_prefix, load_into
+from pygru.core.parameters import NamedViews, Parameters, full_prefix, load_into
 from pygru.gru_inference import GRUInference
 from pygru.nn.initializers import INITIALIZERS
 from pygru.nn.undo import reseeding_undone
@@ -39,6 +39,8 @@ REPLACEABLE = (
 
 class GRUBase(GRUInference, Parameters):
     """The options and weights of a GRU; see :class:`GRU`."""
+
+    parameters: NamedViews
 
     def _set_up(
         self, options: GRUOptions, generator: np.random.Generator, shared: GRUBase | None = None
