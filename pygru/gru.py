@@ -234,7 +234,7 @@ class GRU(GRUSequences):
         Raises
         ------
         TypeError
-            If ``bits`` is not an integer.
+            If ``bits`` is not an integer, or the class of this GRU overrides how it is run.
         ValueError
             If ``bits`` is not 8, this GRU is not float32, a parameter is not finite, or the
             data do not fit.

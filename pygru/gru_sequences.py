@@ -8,7 +8,7 @@ The calls for inference are in ``gru_inference.py``, and the public class in ``g
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, overload
+from typing import Any, ClassVar, overload
 
 from numpy.typing import ArrayLike, NDArray
 
@@ -18,13 +18,42 @@ from pygru.gates import Gates, gates_of
 from pygru.gru_base import GRUBase
 from pygru.inputs import Inputs
 from pygru.masking import PartsTape
+from pygru.nn.model import Model
+from pygru.nn.shortcuts import BACKWARD, CALLS, FORWARD, Shortcut, no_steps, overridden
 from pygru.segments import SegmentTape
 from pygru.tape import Tape, WholeTape
 from pygru.typing import Floats, StepFlags
 
 
+def _call_forward(
+    self: GRUSequences, x: Any, h0: Any = None, *, out: None = None, **told: Any
+) -> tuple[Any, Floats]:
+    """Return what ``forward`` of a subclass returns in inference, without the tape."""
+    if out is not None:
+        name = type(self).__name__
+        raise TypeError(f"out must be None for a {name}, which has a forward() of its own")
+    return self.forward(x, h0, training=False, **told)[:2]
+
+
+def _infer_with_run(
+    self: GRUSequences, x: Any, *, lengths: Any = None, mask: Any = None, reset: Any = None
+) -> Any:
+    """Return the output of ``run`` of a subclass in inference."""
+    flags = {"mask": mask, "reset": reset}
+    told = {name: value for name, value in flags.items() if value is not None}
+    return self.run(x, lengths=lengths, training=False, memory="outputs", **told)[0]
+
+
 class GRUSequences(GRUBase):
     """The calls of a GRU over whole sequences; see :class:`GRU`."""
+
+    _shortcuts: ClassVar[dict[str, Shortcut]] = {
+        "__call__": Shortcut(("forward",), _call_forward),
+        "infer": Shortcut(("__call__", *FORWARD), _infer_with_run),
+        "stream": Shortcut(FORWARD, no_steps),
+        "begin_stream": Shortcut(FORWARD, no_steps),
+        "accumulate": Shortcut(BACKWARD, Model.accumulate),
+    }
 
     @overload
     def forward(
@@ -296,9 +325,8 @@ class GRUSequences(GRUBase):
     @property
     def runs_to_end(self) -> bool:  # type: ignore[override]
         """Whether the last output is the last state of the last layer, D*H features of it."""
-        calls = "__call__", "forward", "backward", "run"  # those of a subclass may differ
-        is_this = (getattr(type(self), name) is getattr(GRUSequences, name) for name in calls)
-        return self.merge == "concat" and all(is_this)
+        calls = (*CALLS, *BACKWARD, "accumulate")  # those of a subclass may differ
+        return self.merge == "concat" and not overridden(type(self), GRUSequences, calls)
 
     def infer_to_end(self, x: Any, *, lengths: Any = None) -> Floats:
         """Return h_n for inference; the output itself is not written."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -14,7 +14,9 @@ from pygru.core.atomic import Action, commit
 from pygru.nn import ragged
 from pygru.nn.checks import gradient_like
 from pygru.nn.layer import Layer
+from pygru.nn.shortcuts import BACKWARD, Shortcut
 from pygru.nn.stream_parts import Part, Step
+from pygru.nn.undo import Undoable
 from pygru.typing import Floats, Integers, Seed
 
 
@@ -69,6 +71,9 @@ class Embedding(Layer):
 
     reads = "tokens"
     takes_single_steps = True
+    _shortcuts: ClassVar[dict[str, Shortcut]] = {
+        "gradients_before": Shortcut(BACKWARD, Undoable.gradients_before)
+    }
 
     num_embeddings: int
     embedding_dim: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,6 +13,7 @@ from pygru.nn import ragged
 from pygru.nn.checks import floating, gradient_like
 from pygru.nn.layer import Layer
 from pygru.nn.model import Model
+from pygru.nn.shortcuts import FORWARD, Shortcut, no_steps
 from pygru.nn.stream_parts import Step
 from pygru.typing import Booleans, Floats, Integers
 
@@ -51,6 +52,10 @@ class Last(Layer):
 
     predicts_steps = False
     takes_mask = True
+    _shortcuts: ClassVar[dict[str, Shortcut]] = {
+        "infer": Shortcut(FORWARD, Layer.infer),
+        "begin_stream": Shortcut(FORWARD, no_steps),
+    }
 
     merge: str
 

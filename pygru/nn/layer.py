@@ -222,6 +222,7 @@ class RecurrentLayer(Layer):
     """
 
     is_recurrent = True
+    _runs_with = ("run",)
 
     def forward(
         self, x: Any, *, lengths: Any = None, training: bool = True

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -20,6 +20,8 @@ from pygru.core.memory import allocate
 from pygru.nn import ragged
 from pygru.nn.checks import gradient_like
 from pygru.nn.layer import Layer
+from pygru.nn.model import Model
+from pygru.nn.shortcuts import BACKWARD, FORWARD, Shortcut
 from pygru.typing import Floats, Integers, Seed
 
 
@@ -63,6 +65,10 @@ class Linear(Layer):
     """
 
     takes_single_steps = True
+    _shortcuts: ClassVar[dict[str, Shortcut]] = {
+        "infer": Shortcut(FORWARD, Layer.infer),
+        "accumulate": Shortcut(BACKWARD, Model.accumulate),
+    }
 
     in_features: int
     out_features: int

@@ -6,7 +6,7 @@ returns one vector per sequence.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,6 +15,7 @@ from pygru.core import validation
 from pygru.nn.checks import floating, gradient_like
 from pygru.nn.layer import Layer
 from pygru.nn.ragged import counted_of
+from pygru.nn.shortcuts import FORWARD, Shortcut, no_steps
 from pygru.nn.stream_parts import Step
 from pygru.typing import Booleans, Floats
 
@@ -57,6 +58,8 @@ class Masking(Layer):
     keeps_features = True
 
     mask_value: float
+
+    _shortcuts: ClassVar[dict[str, Shortcut]] = {"begin_stream": Shortcut(FORWARD, no_steps)}
 
     def __init__(self, mask_value: float = 0.0) -> None:
         value = validation.check_number("mask_value", mask_value)

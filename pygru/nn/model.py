@@ -10,10 +10,11 @@ the methods of the protocol are the same for all.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 
+from pygru.nn.shortcuts import FORWARD, Shortcut, replace_shortcuts
 from pygru.nn.stream_parts import OfOneStep, Part, Step, step_of
 from pygru.nn.undo import Undoable
 from pygru.typing import Floats
@@ -88,6 +89,15 @@ class Model(Configured, Undoable):
     trainable : bool
         Whether training changes the parameters. False freezes the layer, or all parts of a
         model; it may be assigned between two trainings.
+
+    Notes
+    -----
+    A class that derives from one of pygru's need only override the general methods: ``forward``
+    and ``backward`` of a layer and of a GRU, ``run`` and ``backward`` of a :class:`Sequential`
+    and of a :class:`RecurrentLayer`. Whatever would bypass them, as ``infer`` of a Linear and
+    ``accumulate`` of a GRU, is replaced by what calls them when the class is made. Single steps
+    that cannot be derived are refused unless the class defines ``begin_stream``. So is a class
+    that overrides only what models do not call, such as ``__call__``.
     """
 
     parameters: Any  # a mapping of str to Floats; the subclasses say which class it has
@@ -106,6 +116,13 @@ class Model(Configured, Undoable):
     takes_reset: bool = False
     runs_to_end: bool = False
     layers: tuple[Model, ...] | None = None
+    # What would bypass the general methods, and which of those decides; see shortcuts.py.
+    _shortcuts: ClassVar[dict[str, Shortcut]] = {}
+    _runs_with: ClassVar[tuple[str, ...]] = FORWARD
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        replace_shortcuts(cls)
 
     @property
     def trainable(self) -> bool:

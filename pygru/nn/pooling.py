@@ -7,7 +7,7 @@ of its steps.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from pygru.nn import ragged
 from pygru.nn.checks import floating, gradient_like
 from pygru.nn.layer import Layer
+from pygru.nn.shortcuts import FORWARD, Shortcut, no_steps
 from pygru.nn.stream_parts import RunningMax, RunningMean
 from pygru.typing import Booleans, Floats, Integers
 
@@ -72,6 +73,8 @@ class MeanOverTime(_Pooling):
     >>> pygru.MeanOverTime()(x, lengths=[2]).tolist()
     [[1.0, 2.0]]
     """
+
+    _shortcuts: ClassVar[dict[str, Shortcut]] = {"begin_stream": Shortcut(FORWARD, no_steps)}
 
     def forward(
         self,
@@ -132,6 +135,8 @@ class MaxOverTime(_Pooling):
     >>> pygru.MaxOverTime()(x, lengths=[2]).tolist()
     [[3.0, 5.0]]
     """
+
+    _shortcuts: ClassVar[dict[str, Shortcut]] = {"begin_stream": Shortcut(FORWARD, no_steps)}
 
     def forward(
         self,

@@ -7,7 +7,7 @@ class is the public one.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from numpy.typing import ArrayLike
 
@@ -15,12 +15,23 @@ from pygru.core import validation
 from pygru.nn import seq2seq_passes
 from pygru.nn.seq2seq_base import Seq2SeqBase
 from pygru.nn.seq2seq_passes import Tape
+from pygru.nn.shortcuts import FORWARD, Shortcut
 from pygru.nn.tokens import both_sides
 from pygru.typing import Floats
 
 
+def _call_run(self: Seq2SeqTargets, x: Any, *, lengths: Any = None) -> Floats:
+    """Return the logits of ``run`` of a subclass in inference."""
+    return self.run(x, lengths=lengths, training=False, memory="outputs")[0]
+
+
 class Seq2SeqTargets(Seq2SeqBase):
     """Forward and backward over whole targets; see :class:`Seq2Seq`."""
+
+    _shortcuts: ClassVar[dict[str, Shortcut]] = {
+        "__call__": Shortcut(FORWARD, _call_run),
+        "infer": Shortcut(("__call__", *FORWARD), _call_run),
+    }
 
     def __call__(
         self, x: Mapping[str, Any], *, lengths: Mapping[str, Any] | None = None

@@ -7,7 +7,7 @@ classes are.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from pygru.nn.model import Model
 from pygru.nn.seeds import spawn
 from pygru.nn.sequential_stream import SequentialStream
 from pygru.nn.shapes import Shape, name_in, shapes_of
+from pygru.nn.shortcuts import BACKWARD, Shortcut, no_steps, refuse_unused
 from pygru.nn.step_flags import NO_FLAGS, StepFlags, checked, without_left_out
 from pygru.nn.to_end import stages_of
 from pygru.nn.undo import draws_undone, gradients_undone, reseeding_undone
@@ -35,6 +36,17 @@ class SequentialTape(list[Any]):
         super().__init__()
         self.mask = mask
         self.output_mask: Booleans | None = None
+
+
+def _infer_with_run(
+    self: Sequential, x: Any, lengths: Any, mask: Any, reset: Any
+) -> tuple[Floats, Any, StepFlags]:
+    """Do what ``Sequential._infer`` does with ``run`` of a subclass."""
+    x, lengths, flags = self._prepared(x, lengths, mask, reset)
+    flagged = {"mask": flags.mask, "reset": flags.reset}
+    told = {name: value for name, value in flagged.items() if value is not None}
+    y, _, tape = self.run(x, lengths=lengths, training=False, **told)
+    return y, lengths, StepFlags(self.output_mask(x, flags.mask, tape), None)
 
 
 class Sequential(Composite):
@@ -69,7 +81,7 @@ class Sequential(Composite):
     Raises
     ------
     TypeError
-        If something is not a layer.
+        If something is not a layer, or its class overrides only what a model does not call.
     ValueError
         If a GRU is not batch first, or a layer cannot read the output of the one before: it
         reads another number of features, or sequences where there is one vector per sequence.
@@ -97,6 +109,12 @@ class Sequential(Composite):
 
     takes_mask = True
     takes_reset = True
+    _runs_with = ("run",)
+    _shortcuts: ClassVar[dict[str, Shortcut]] = {
+        "_infer": Shortcut(("run",), _infer_with_run),
+        "stream": Shortcut(("run",), no_steps),
+        "accumulate": Shortcut(BACKWARD, Model.accumulate),
+    }
     report: QuantizationReport | None = None
 
     layers: tuple[Model, ...]
@@ -115,6 +133,7 @@ class Sequential(Composite):
                     f"got {validation.type_name(layer)}"
                     + ("; pass the layers one by one, as in Sequential(*layers)" * listed)
                 )
+            refuse_unused(name, layer)
             if not layer.batch_first:
                 raise ValueError(
                     f"{name} must be a {type(layer).__name__} with batch_first=True"
@@ -225,6 +244,8 @@ class Sequential(Composite):
 
         Raises
         ------
+        TypeError
+            If the class of this model, or of a GRU in it, overrides how it is run.
         ValueError
             If ``bits`` is not 8, there is no GRU, a GRU is not float32 or has a parameter that
             is not finite, or the data do not fit; the text names the layer.
@@ -517,7 +538,7 @@ class Sequential(Composite):
 
     def run_backward(self, tape: Any, d_y: Any) -> Floats | None:
         """Do what :meth:`backward` does."""
-        return self._backward(tape, d_y)
+        return self.backward(tape, d_y)
 
     def accumulate(self, tape: Any, d_y: Any) -> None:
         """Add to the gradients of all layers that are trained.

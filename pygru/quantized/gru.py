@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from pygru.core import validation
 from pygru.core.parameters import load_into
 from pygru.gru_inference import GRUInference
+from pygru.nn.shortcuts import CALLS, overridden
 from pygru.options import GRUOptions
 from pygru.quantized.parameters import QuantizedParameters, kinds_of, quantize
 from pygru.quantized.runner import QuantizedRunner
@@ -81,7 +82,7 @@ class QuantizedGRU(GRUInference):
     Raises
     ------
     TypeError
-        If ``gru`` is not a GRU.
+        If ``gru`` is not a GRU, or is of a class that overrides how a GRU is run.
     ValueError
         If ``bits`` is not 8, the GRU is not float32, or a parameter is not finite.
 
@@ -115,6 +116,13 @@ class QuantizedGRU(GRUInference):
 
         if not isinstance(gru, GRU):
             raise TypeError(f"gru must be a GRU, got {validation.type_name(gru)}")
+        own = overridden(type(gru), GRU, (*CALLS, "stream", "begin_stream", "step"))
+        if own:
+            name = type(gru).__name__
+            raise TypeError(
+                f"gru must compute what pygru.GRU does, and a {name} has its own {own[0]}(), "
+                "which a QuantizedGRU would not call"
+            )
         check_bits(bits)
         if data is None and lengths is not None:
             raise ValueError("lengths must be None without data")

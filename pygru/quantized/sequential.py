@@ -12,6 +12,7 @@ from pygru.nn.model import Model
 from pygru.nn.ragged import counted_of
 from pygru.nn.sequential import Sequential
 from pygru.nn.shapes import name_in
+from pygru.nn.shortcuts import CALLS, overridden
 from pygru.quantized.gru import QuantizedGRU, check_bits
 from pygru.quantized.report import Cost, QuantizationReport, cost, costs_of_cells
 
@@ -21,6 +22,12 @@ def quantized_model(
 ) -> Sequential:
     """Implement ``Sequential.quantized``; see there."""
     check_bits(bits)
+    own = overridden(type(model), Sequential, (*CALLS, "_infer", "stream"))
+    if own:
+        raise TypeError(
+            f"the result would be a plain Sequential, which would not call {own[0]}() of a "
+            f"{type(model).__name__}"
+        )
     if not any(isinstance(layer, GRU) for layer in model.layers):
         raise ValueError("the model has no GRU whose weights could become integers")
     for name, value in (("lengths", lengths), ("mask", mask), ("reset", reset)):
@@ -36,7 +43,7 @@ def quantized_model(
                 quantized[id(layer)] = QuantizedGRU(layer, bits)
             else:
                 quantized[id(layer)] = copy.deepcopy(layer, copies)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             name_in(error, index, layer)
             raise
     result = Sequential(*(quantized[id(layer)] for layer in model.layers))

@@ -13,6 +13,7 @@ from pygru.nn.losses import LOSSES
 from pygru.nn.model import Model
 from pygru.nn.sequential import Sequential
 from pygru.nn.shapes import place
+from pygru.nn.shortcuts import refuse_unused
 from pygru.quantized.gru import INFERENCE_ONLY, QuantizedGRU
 from pygru.train.callbacks import Callback
 from pygru.train.evaluation import Loss, type_and_length
@@ -77,6 +78,7 @@ def check_model(model: Any) -> None:
     """Raise unless the model can be trained."""
     if not isinstance(model, Model):
         raise TypeError(f"model must be a pygru model, got {type_and_length(model)}")
+    refuse_unused("model", model)
     if not model.batch_first:
         raise ValueError(f"model must be a {type(model).__name__} with batch_first=True")
 
