@@ -1,7 +1,8 @@
-"""Runs the core for one GRU: it owns the plans, the packed weights and the workspaces.
+"""Runs the core for one GRU: it owns the packed weights, and the compiled calls.
 
-``passes.py``, ``segments.py`` and ``stream.py`` convert the arrays of a call to the form of the
-core and then call these functions. No argument of a user is checked here.
+``passes.py`` runs whole sequences with its ``sequences``, which keep the plans.
+``segments.py``, ``masking.py`` and ``stream.py`` convert arrays to the form of the core and
+call the functions here. No argument of a user is checked here.
 """
 
 import contextlib

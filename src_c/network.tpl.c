@@ -154,7 +154,8 @@ static NAME(split) NAME(forward_split)(const NAME(forward_call) *call, int64_t l
     split.sweep.gates = call->shared.split_gates;
     split.sweep.rh = call->shared.split_rh;
     NAME(set_states)(&split.sweep, call->shared.split_h, call->shared.split_h_in);
-    split.block_steps = plan->block_rows / plan->chunk_rows;
+    /* A batch may have fewer rows than sequences, if some of them are empty. */
+    split.block_steps = pygru_at_least(1, plan->block_rows / plan->chunk_rows);
     return split;
 }
 
@@ -364,12 +365,12 @@ static void NAME(backward_task)(int32_t phase, int64_t task, int32_t slot, pygru
     }
 }
 
-/* A call with so little work that nothing needs to stop it, on the SIMD engine. It has a single
+/* A call with so little work that nothing needs to stop it, on the SIMD engine. It has at most one
  * block of rows, so its gradients can be added to the caller's as they are computed. */
 static int NAME(is_short)(const pygru_plan *plan, int64_t parameters) {
     enum { MOST_PRODUCTS = 1 << 24 };
     return plan->engine == PYGRU_ENGINE_SIMD && plan->rows <= PYGRU_SUM_ROWS &&
-           parameters <= MOST_PRODUCTS / pygru_at_least(1, plan->rows);
+           (plan->rows == 0 || parameters <= MOST_PRODUCTS / plan->rows);
 }
 
 static pygru_status NAME(backward)(const pygru_backward_args *given) {

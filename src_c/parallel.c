@@ -215,7 +215,7 @@ static void work_where_it_pays(pygru_run *run) {
     const pygru_work *work = run->work;
     const pygru_team *team = run->team;
     pygru_effort *effort = &run->effort;
-    const int32_t kind =
+    const int64_t kind =
         pygru_kind_of_work((uintptr_t)work->task, work->operations, effort->all_tasks);
     int32_t n_threads = team->n_threads;
     if (team->adaptive) {
@@ -233,6 +233,9 @@ static void work_where_it_pays(pygru_run *run) {
     }
     effort->end_ns = pygru_now_ns();
     STORE64(&last_end_ns, effort->end_ns);
+    if (LOAD32(&run->stop)) {
+        return; /* a call that was stopped does not tell how long such calls take */
+    }
     if (n_threads > 1) {
         effort->others_ns = run->measures ? run->others_ns : -1;
         pygru_remember_effort(kind, effort);

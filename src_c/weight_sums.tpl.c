@@ -38,21 +38,20 @@ typedef struct NAME(weight_sums) {
     REAL *scratch;
 } NAME(weight_sums);
 
-/* Packs the columns [j, j + PYGRU_SUM_COLUMNS) of a right side. Returns whether there are any. */
-static int NAME(pack_side)(const NAME(weight_sums) *s, int side, NAME(matrix) m,
-                           int64_t columns, int64_t row, int64_t j,
-                           NAME(pygru_row_sums) *sums) {
+/* Packs the columns [j, j + PYGRU_SUM_COLUMNS) of a right side, if there are any. */
+static void NAME(pack_side)(const NAME(weight_sums) *s, int side, NAME(matrix) m,
+                            int64_t columns, int64_t row, int64_t j,
+                            NAME(pygru_row_sums) *sums) {
     REAL *packed = s->scratch + PYGRU_SUM_TILES + side * PYGRU_SUM_PACKED;
     const int64_t left = columns - j;
     NAME(pygru_right_side) *right = &sums->right[side];
     right->n = left < PYGRU_SUM_COLUMNS ? left : PYGRU_SUM_COLUMNS;
     if (left <= 0) {
-        return 0;
+        return;
     }
     right->packed = packed;
     right->ld_out = columns;
     s->table->pack_rows(sums->rows, right->n, m.data + row * m.ld + j, m.ld, packed);
-    return 1;
 }
 
 /* The sums of a column of dG with the right sides from `first_side` to `last_side`. */
@@ -92,13 +91,13 @@ static void NAME(sum_block)(const NAME(weight_sums) *s, int64_t row, int64_t row
              .adds_columns = row > 0,
              .scratch = s->scratch};
     enum gate gate;
-    (void)NAME(pack_side)(s, 0, s->sides[0], s->sides[0].ld, row, j, &block);
-    (void)NAME(pack_side)(s, 1, s->sides[1], H, row, j, &block);
+    NAME(pack_side)(s, 0, s->sides[0], s->sides[0].ld, row, j, &block);
+    NAME(pack_side)(s, 1, s->sides[1], H, row, j, &block);
     for (gate = GATE_R; gate < GATES; gate++) {
         const enum column column = column_of(gate), of_state = state_column_of(gate, after);
         if (gate == GATE_N && !after) { /* the right side of dU_n is r*h */
             const NAME(matrix) rh = {s->of_products + at_column(H, COLUMN_HN), all_columns(H)};
-            (void)NAME(pack_side)(s, 1, rh, H, row, j, &block);
+            NAME(pack_side)(s, 1, rh, H, row, j, &block);
         }
         if (s->of_inputs == s->of_products && column == of_state) {
             NAME(sum_column)(s, &block, s->of_inputs, row, column, gate, j, 0, 1);

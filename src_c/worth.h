@@ -33,16 +33,17 @@ typedef struct pygru_effort {
 /* The time that the calling thread would have needed alone; -1 if nobody can tell. */
 int64_t pygru_time_alone(const pygru_effort *effort);
 
-/* The place in which calls are remembered that do the same work, or nearly. */
-int32_t pygru_kind_of_work(uintptr_t function, int64_t operations, int64_t first_tasks);
+/* A number that calls have in common that do the same work. Many kinds share one place in the
+ * memory, and with it what their threads have gained and lost. */
+int64_t pygru_kind_of_work(uintptr_t function, int64_t operations, int64_t first_tasks);
 
 /* Whether the next call of this kind should use several threads. */
-int pygru_threads_are_worth_it(int32_t kind);
+int pygru_threads_are_worth_it(int64_t kind);
 
 /* Remembers how long a call took that ran alone. */
-void pygru_remember_alone(int32_t kind, int64_t ns);
+void pygru_remember_alone(int64_t kind, int64_t ns);
 
 /* Remembers a call on several threads that has ended. */
-void pygru_remember_effort(int32_t kind, const pygru_effort *effort);
+void pygru_remember_effort(int64_t kind, const pygru_effort *effort);
 
 #endif

@@ -12,6 +12,7 @@ import reference
 from quick import quick_and_slow
 
 from pygru import GRU, Variant
+from pygru.errors import InternalError
 
 STEP = 1e-30
 PRECISION = 1e-12  # of the difference, relative to the gradient of a tensor
@@ -366,6 +367,29 @@ def test_changed_weights_are_refused(name):
     np.testing.assert_array_equal(problem.gru.flat_grads, before)
     element[...] = kept
     problem.gru.backward(tape, problem.d_output)
+
+
+def test_inputs_that_do_not_belong_to_a_tape_are_noticed():
+    """They say how large the gradient of x is."""
+    problem = Problem("chung")
+    output, _, tape = problem.forward()
+    tape.inputs.T = 1
+    with pytest.raises(InternalError, match="the inputs of a tape"):
+        problem.gru.backward(tape, np.ones_like(output[:1]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lengths", [None, [0]])
+def test_many_weights_and_no_steps_have_no_gradient(lengths):
+    gru = GRU(10, 2400, seed=0)
+    x = np.ones((2, 1, 10), np.float32)
+    output, _, tape = gru.forward(x)
+    gru.backward(tape, output)  # leaves numbers in the memory that the next call takes
+    del output, tape
+    gru.zero_grad()
+    output, _, tape = gru.forward(x[:0] if lengths is None else x, lengths=lengths)
+    gru.backward(tape, np.ones_like(output), np.ones((1, 1, 2400), np.float32))
+    assert not gru.flat_grads.any()
 
 
 def test_foreign_tapes_are_refused():

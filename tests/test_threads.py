@@ -437,7 +437,10 @@ def test_teams_of_many_threads_at_once_give_the_same_bits():
 
 
 @pytest.mark.parametrize("variant", ["chung", "pytorch"])
-@pytest.mark.parametrize(("B", "lengths"), [(1, None), (3, [9, 0, 4])])
+@pytest.mark.parametrize(
+    ("B", "lengths"),
+    [(1, None), (3, [9, 0, 4]), (7, [5, 0, 0, 0, 0, 0, 0])],  # and fewer steps than sequences
+)
 def test_threads_that_share_every_step_give_the_same_bits(variant, B, lengths):
     """One or a few sequences, and weights that do not fit into the cache of one core."""
     gru = GRU(5, 301, 2, variant=variant, zoneout=0.3, recurrent_dropout=0.2, seed=0)

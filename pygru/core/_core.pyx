@@ -2,9 +2,10 @@
 """The compiled module that contains the C core; the other ones use it through this one.
 
 Here is what belongs to the core as a whole: errors, precisions, kernels, BLAS functions, facts
-about the build. ``_buffers``, ``_plans``, ``_weights``, ``_quantized``, ``_calls``,
-``_affine``, ``_stepper`` and ``_training`` have the rest. None of them contains an algorithm:
-they borrow NumPy's memory, call the core, and turn its codes into exceptions.
+about the build. ``_arrays``, ``_buffers``, ``_plans``, ``_weights``, ``_quantized``,
+``_calls``, ``_sequences``, ``_affine``, ``_stepper`` and ``_training`` have the rest. None of
+them contains an algorithm: they borrow NumPy's memory, call the core, and turn its codes into
+exceptions.
 """
 
 cimport cython

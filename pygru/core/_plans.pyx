@@ -107,7 +107,8 @@ cdef class Plan:
         self.sizes_of_one = self.serial
         self.is_serial = threads.is_serial(self.sizes_of_one)
         self.cost = <double>self.serial.operations + <double>self.config.num_layers * (
-            <double>COST_OF_A_STEP * self.T + <double>COST_OF_A_ROW * self.serial.rows)
+            <double>COST_OF_A_STEP * self.T
+            + <double>COST_OF_A_ROW * max(self.serial.rows, self.B))
         return 0
 
     def sizes(self, int n_threads):

@@ -53,6 +53,7 @@ import contextlib
 import sys
 
 from pygru.core import threads
+from pygru.errors import InternalError
 
 cdef const Core *CORE = core()
 
@@ -570,6 +571,8 @@ cdef class Sequences:
         cdef uint64_t fingerprint
         cdef int64_t shape[3]
         cdef int axes, n_used
+        if batch.T != plan.T or batch.B != plan.B or (batch.is_single and batch.B != 1):
+            raise InternalError("the inputs of a tape are not those of its plan")
         axes = self.rows_shape(batch, c.num_directions * c.hidden_size, shape)
         if d_output is not None and not (
             is_readable(d_output, self.number) and has_rows(d_output, axes, shape)

@@ -16,7 +16,6 @@ cdef class Room:
     cdef object array  # uint8
     cdef Borrowed memory
     cdef void *data
-    cdef int64_t size
 
 
 cdef class Packing:

@@ -40,7 +40,9 @@ ALWAYS_INLINE weights_i8 load_weights_i8(const int8_t *w) {
 }
 
 ALWAYS_INLINE weights_i8 broadcast_i8(const float *a) {
-    return _mm256_castps_si256(_mm256_broadcast_ss(a));
+    int32_t elements; /* which are no float */
+    memcpy(&elements, a, sizeof elements);
+    return _mm256_set1_epi32(elements);
 }
 
 ALWAYS_INLINE lanes_i8 dot_i8(lanes_i8 sum, weights_i8 a, weights_i8 w) {

@@ -41,7 +41,9 @@ ALWAYS_INLINE weights_i8 load_weights_i8(const int8_t *w) {
 }
 
 ALWAYS_INLINE weights_i8 broadcast_i8(const float *a) {
-    return _mm512_castps_si512(_mm512_set1_ps(*a));
+    int32_t elements; /* which are no float */
+    memcpy(&elements, a, sizeof elements);
+    return _mm512_set1_epi32(elements);
 }
 
 ALWAYS_INLINE lanes_i8 dot_i8(lanes_i8 sum, weights_i8 a, weights_i8 w) {
@@ -52,8 +54,11 @@ ALWAYS_INLINE lanes_i8 dot_i8(lanes_i8 sum, weights_i8 a, weights_i8 w) {
 #include "both_precisions.h"
 
 /* With VNNI: four products a lane, of bytes without and with a sign. */
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512vnni"))), apply_to = function)
+#if defined(__clang__) /* of nested targets it takes the outer one */
+#pragma clang attribute pop
+#pragma clang attribute push(                                                                  \
+    __attribute__((target("avx512f,avx512vl,avx512dq,avx512bw,fma,avx512vnni"))),              \
+    apply_to = function)
 #else
 #pragma GCC push_options
 #pragma GCC target("avx512vnni")
@@ -78,6 +83,7 @@ ALWAYS_INLINE lanes_i8 dot_vnni(lanes_i8 sum, weights_vnni a, weights_vnni w) {
 #include "quantized.tpl.c"
 #undef REAL_BITS
 
+_Static_assert(PYGRU_PRECISIONS_END_ == 3, "a table for each precision");
 const pygru_kernels pygru_kernels_avx512vnni = {
     {[PYGRU_FLOAT32] = &table_f32, [PYGRU_FLOAT64] = &table_f64, [PYGRU_INT8] = &table_vnni}};
 
@@ -85,10 +91,6 @@ const pygru_kernels pygru_kernels_avx512vnni = {
 #pragma clang attribute pop
 #else
 #pragma GCC pop_options
-#endif
-
-#if defined(__clang__)
-#pragma clang attribute pop
 #endif
 #else
 typedef int pygru_no_avx512; /* C wants at least one declaration in a file */

@@ -56,7 +56,9 @@ typedef int32_t lanes_i8 __attribute__((vector_size(VECTOR_BYTES)));
 ALWAYS_INLINE weights_i8 load_weights_i8(const int8_t *w) { return vld1q_s8(w); }
 
 ALWAYS_INLINE weights_i8 broadcast_i8(const float *a) {
-    return vreinterpretq_s8_f32(vld1q_dup_f32(a));
+    int32_t elements; /* which are no float */
+    memcpy(&elements, a, sizeof elements);
+    return vreinterpretq_s8_s32(vdupq_n_s32(elements));
 }
 
 ALWAYS_INLINE lanes_i8 dot_i8(lanes_i8 sum, weights_i8 a, weights_i8 w) {
@@ -84,7 +86,9 @@ ALWAYS_INLINE weights_i8 load_weights_i8(const int8_t *w) {
 }
 
 ALWAYS_INLINE weights_i8 broadcast_i8(const float *a) {
-    return _mm_castps_si128(_mm_set1_ps(*a));
+    int32_t elements; /* which are no float */
+    memcpy(&elements, a, sizeof elements);
+    return _mm_set1_epi32(elements);
 }
 
 ALWAYS_INLINE lanes_i8 dot_i8(lanes_i8 sum, weights_i8 a, weights_i8 w) {

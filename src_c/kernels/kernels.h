@@ -10,6 +10,9 @@
 #ifndef PYGRU_KERNELS_H
 #define PYGRU_KERNELS_H
 
+#include <float.h>
+#include <string.h>
+
 #include "../gate_order.h"
 #include "../pygru.h"
 #include "../quantized.h"

@@ -6,11 +6,13 @@
  *     k=0: LANES of block 0 | .. | LANES of block NV-1,  k=1: ..,  k=K-1   the next panel ..
  *
  * Columns after the last one are zeros. A matrix (K, n) whose n is a multiple of LANES can be
- * read in place: its panels of one block are LANES apart, and its k are n apart. A tile of MR rows and P panels keeps MR*NV*P sums in
- * registers and walks over k once. Each sum is one chain of multiply-adds in the order of k
- * that begins at `from`. So its bits do not depend on MR, P, the number of rows, or on where
- * the walk is interrupted. Therefore the result of a sequence does not depend on the batch it
- * is in. docs/speed.md explains why the tiles have these shapes. */
+ * read in place: its panels of one block are LANES apart, and its k are n apart.
+ *
+ * A tile of MR rows and P panels keeps MR*NV*P sums in registers and walks over k once. Each sum
+ * is one chain of multiply-adds in the order of k that begins at `from`. So its bits do not
+ * depend on MR, P, the number of rows, or on where the walk is interrupted. Therefore the result
+ * of a sequence does not depend on the batch it is in. docs/speed.md explains why the tiles have
+ * these shapes. */
 
 typedef REAL NAME(vector) __attribute__((vector_size(VECTOR_BYTES)));
 #define VECTOR NAME(vector)

@@ -3,11 +3,11 @@
  * out (m, n) = from (m, n) + A (m, K) W, with the rows of A and the columns of W as integers in
  * [-127, 127], each times a scale:
  *
- *     a[k] = scale * rint(a[k] / scale)   with scale = max |a[k]| / 127
+ *     a[k] = scale * rint(a[k] * (127 / max |a[k]|))   with scale = max |a[k]| / 127
  *     out = from + (scale of the row * scale of the column) * sum of products of integers
  *
  * The sum is exact, and the last line is one multiplication and one multiply-add. So the bits do
- * not depend on tiles, rows or instruction sets. A row that has a NaN or an infinity has the
+ * not depend on tiles, rows or instruction sets, as long as the multiply-add is fused. A row that has a NaN or an infinity has the
  * scale NaN, and so has all that follows from it.
  *
  * The including file defines INTEGER(name), and how its vectors multiply:
@@ -27,6 +27,7 @@
 
 #if PYGRU_PACKED_PRODUCTS
 typedef int32_t INTEGER(sums) __attribute__((vector_size(VECTOR_BYTES)));
+typedef uint32_t INTEGER(bits) __attribute__((vector_size(VECTOR_BYTES)));
 typedef float INTEGER(floats) __attribute__((vector_size(VECTOR_BYTES)));
 
 _Static_assert(sizeof(ELEMENT) * TERMS == 4 && PYGRU_WEIGHT_GROUP % TERMS == 0, "four bytes");
@@ -64,7 +65,8 @@ ALWAYS_INLINE void INTEGER(finish)(const int NV, INTEGER(sums) sum, int v, const
     INTEGER(floats) out;
     if (ELEMENT_OFFSET != 0) {
         const INTEGER(sums) weights = INTEGER(load_sums)(end + NV * LANES * (int)sizeof(float));
-        sum -= weights * ELEMENT_OFFSET;
+        /* Sums may wrap around on the way to one that fits, so they have no sign here. */
+        sum = (INTEGER(sums))((INTEGER(bits))sum - (INTEGER(bits))weights * ELEMENT_OFFSET);
     }
     out = (INTEGER(floats))multiply_add_f32(__builtin_convertvector(sum, INTEGER(floats)),
                                             scale, INTEGER(load_floats)(from));
@@ -327,12 +329,13 @@ static void INTEGER(pack_integers)(int NV, int64_t H, int64_t K, const int8_t *c
          first += LANES, c.panel += NV * LANES * pygru_quantized_depth(K)) {
         for (c.v = 0; c.v < NV; c.v++) {
             for (c.j = 0; c.j < LANES; c.j++) {
-                const int8_t *column = w[c.v] + (first + c.j) * K;
+                const int8_t *column;
                 int32_t sum = 0;
                 if (first + c.j >= H) {
                     INTEGER(empty_column)(&c);
                     continue;
                 }
+                column = w[c.v] + (first + c.j) * K;
                 for (k = 0; k < K; k++) {
                     INTEGER(set_weight)(&c, k, column[k]);
                     sum += column[k];
@@ -352,15 +355,16 @@ static void INTEGER(pack)(int NV, int64_t H, int64_t K, const float *const *w, p
          first += LANES, c.panel += NV * LANES * pygru_quantized_depth(K)) {
         for (c.v = 0; c.v < NV; c.v++) {
             for (c.j = 0; c.j < LANES; c.j++) {
-                const float *column = w[c.v] + (first + c.j) * unit;
+                const float *column;
                 float scale, inverse;
                 int32_t sum = 0;
                 if (first + c.j >= H) {
                     INTEGER(empty_column)(&c);
                     continue;
                 }
+                column = w[c.v] + (first + c.j) * unit;
                 (void)INTEGER(scale_of)(INTEGER(largest)(K, column, step), &scale, &inverse);
-                if (!(scale > 0)) { /* zeros, denormals, or a NaN */
+                if (!(scale >= FLT_MIN)) { /* zeros, denormals, or a NaN */
                     INTEGER(empty_column)(&c);
                     INTEGER(end_column)(&c, scale, 0);
                     continue;

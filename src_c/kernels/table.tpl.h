@@ -16,10 +16,9 @@ typedef struct NAME(pygru_product) {
     int64_t K;
     const REAL *a;
     ptrdiff_t lda;
-    const void *w;   /* the first panel, of packed weights */
-    ptrdiff_t panel; /* from one panel to the next, in packed weights, */
-    ptrdiff_t
-        w_step; /* and from one k to the next; a matrix with these two need not be packed */
+    const void *w;    /* the first panel, of packed weights */
+    ptrdiff_t panel;  /* from one panel to the next, in packed weights, */
+    ptrdiff_t w_step; /* from one k to the next; a matrix with these two need not be packed */
     NAME(pygru_place) from;
     NAME(pygru_place) out; /* whole vectors are written */
 } NAME(pygru_product);

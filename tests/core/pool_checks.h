@@ -163,7 +163,7 @@ static void check_time_alone(void) {
 }
 
 /* Calls that run alone before threads are tried again. */
-static int calls_alone(int32_t kind) {
+static int calls_alone(int64_t kind) {
     int n = 0;
     while (n < 1000 && !pygru_threads_are_worth_it(kind)) {
         n++;
@@ -172,7 +172,7 @@ static int calls_alone(int32_t kind) {
 }
 
 /* What the calls after one on several threads do, which took `all` units instead of 140 alone. */
-static int alone_after(int32_t kind, int64_t unit, int64_t all) {
+static int alone_after(int64_t kind, int64_t unit, int64_t all) {
     const pygru_effort effort = effort_of(unit, all, 60);
     pygru_remember_effort(kind, &effort);
     return calls_alone(kind);
@@ -181,11 +181,10 @@ static int alone_after(int32_t kind, int64_t unit, int64_t all) {
 /* A loss may cost 2 % of the time of the calls after it, and less if there were gains. */
 static void check_losses(void) {
     enum { LONG = 10000 }; /* 1.4 ms */
-    const int32_t kind = pygru_kind_of_work(12345, 7000000, 3);
+    const int64_t kind = pygru_kind_of_work(12345, 7000000, 3);
     pygru_effort stopped = effort_of(LONG, 9999, 60);
     int i;
     set_case("losses of long calls");
-    CHECK(kind >= 0 && kind < 256);
     CHECK_INT(pygru_kind_of_work(12345, 7000000, 3), kind);
     CHECK_INT(calls_alone(kind), 0);
     CHECK_INT(alone_after(kind, LONG, 140), 0); /* nothing gained, nothing lost */
@@ -211,7 +210,7 @@ static void check_losses(void) {
 /* The second of 64 short calls is followed by one that runs alone, and its time counts if it is
  * less than the estimate. */
 static void check_samples(void) {
-    const int32_t kind = pygru_kind_of_work(54321, 7000000, 3);
+    const int64_t kind = pygru_kind_of_work(54321, 7000000, 3);
     int i;
     set_case("short calls that are measured alone");
     for (i = 0; i < 200; i++) {
@@ -228,11 +227,27 @@ static void check_samples(void) {
     CHECK_INT(alone_after(kind, 1, 120), 20 * 50 / 100 + 1);
 }
 
+/* Kinds that share a place in the memory do not take each other's measured times. */
+static void check_shared_places(void) {
+    const int64_t kind = pygru_kind_of_work(99999, 7000000, 3);
+    int64_t size = 7000001, other;
+    do {
+        other = pygru_kind_of_work(99999, size++, 3);
+    } while (other >> 55 != kind >> 55);
+    set_case("kinds of calls in one place");
+    CHECK(other != kind);
+    pygru_remember_alone(other, 50);
+    CHECK_INT(alone_after(kind, 1, 120), 0); /* not a loss of 70 */
+    pygru_remember_alone(kind, 1);           /* a clock was set: no estimate is so wrong */
+    CHECK_INT(alone_after(kind, 1, 75), 20 * 50 / 35 + 1);
+}
+
 static void check_worth(void) {
     check_threads_for_size();
     check_time_alone();
     check_losses();
     check_samples();
+    check_shared_places();
 }
 
 /* Two tasks. If two threads work, the caller has to wait for the other one, for several times as
