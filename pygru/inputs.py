@@ -58,6 +58,8 @@ class Inputs(Batch):
             if lengths is not None:
                 raise ValueError("lengths must be None when x is a list of sequences")
             x, lengths = pad_sequences(x, dtype=gru.dtype, batch_first=gru.batch_first)
+        if isinstance(x, (list, tuple)) and not x:
+            raise ValueError("x must hold at least one sequence or step, got an empty list")
         array = validation.as_real("x", x, gru.dtype)
         axes = "(batch, time, input_size)" if gru.batch_first else "(time, batch, input_size)"
         if array.ndim not in (2, 3):

@@ -20,6 +20,7 @@ from pygru.core import validation
 from pygru.core.atomic import assignment, commit
 from pygru.nn import ragged
 from pygru.nn.attention_blocks import WHOLE, Block, blocks_of
+from pygru.nn.checks import check_sequences
 from pygru.nn.layer import Parametric
 from pygru.nn.scores import SCORES, Score
 from pygru.nn.undo import Undoable
@@ -394,10 +395,7 @@ class Attention(Parametric, Undoable):
 
     def _sequences(self, name: str, value: ArrayLike) -> Floats:
         array = validation.as_real(name, value, self.dtype)
-        if array.ndim != 3:
-            raise ValueError(
-                f"{name} must have 3 dimensions (batch, time, features), got {array.ndim}"
-            )
+        check_sequences(name, array)
         return array
 
     def _check_queries(self, queries: ArrayLike, prepared: PreparedKeys) -> Floats:

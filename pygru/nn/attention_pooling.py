@@ -223,8 +223,10 @@ class AttentionOverTime(Layer):
         """Check the arguments, and compute the weights of the steps that count."""
         array = validation.as_real("x", x, self.dtype)
         if array.ndim != 3 or array.shape[2] != self.features:
+            advice = "; one sequence is x[np.newaxis]" if array.ndim == 2 else ""
             raise ValueError(
-                f"x must have shape (batch, time, features={self.features}), got {array.shape}"
+                f"x must have shape (batch, time, features={self.features}), got "
+                f"{array.shape}{advice}"
             )
         B, T, F = array.shape
         counted = ragged.counted_of(lengths, mask, B, T)

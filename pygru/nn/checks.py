@@ -15,6 +15,15 @@ def floating(x: ArrayLike) -> Floats:
     return array if array.dtype.kind == "f" else array.astype(np.float64)
 
 
+def check_sequences(name: str, array: Floats) -> None:
+    """Raise unless an array is a batch of sequences, (B, T, F)."""
+    if array.ndim != 3:
+        advice = f"; one sequence is {name}[np.newaxis]" if array.ndim == 2 else ""
+        raise ValueError(
+            f"{name} must have 3 dimensions (batch, time, features), got {array.ndim}{advice}"
+        )
+
+
 def gradient_like(
     name: str, value: ArrayLike, shape: tuple[int, ...], dtype: DTypeLike
 ) -> Floats:

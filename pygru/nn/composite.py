@@ -102,13 +102,18 @@ class Composite(FixedAttributes, Model):
 
     @property
     def trainable(self) -> bool:
-        """Whether training changes any part; an assignment reaches all parts."""
+        """Whether training changes any part.
+
+        An assignment reaches all parts, but what can never be trained stays frozen.
+        """
         return not self._unique or any(part.trainable for part in self._unique)
 
     @trainable.setter
     def trainable(self, value: bool) -> None:
         value = validation.check_bool("trainable", value)
-        for part in self._unique:
+        can_train = [part for part in self._unique if part.grads or not part.parameters]
+        # If nothing can be trained, the first part says why.
+        for part in (value and can_train) or self._unique:
             part.trainable = value
 
     @property

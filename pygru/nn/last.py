@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from pygru.core import validation
 from pygru.merging import MERGES, merge, merge_backward
 from pygru.nn import ragged
-from pygru.nn.checks import floating, gradient_like
+from pygru.nn.checks import check_sequences, floating, gradient_like
 from pygru.nn.layer import Layer
 from pygru.nn.model import Model
 from pygru.nn.shortcuts import FORWARD, Shortcut, no_steps
@@ -118,10 +118,7 @@ class Last(Layer):
     ) -> tuple[Floats, _LastTape]:
         """Take the last steps of x (B, T, F); a sequence without steps gives zeros."""
         array = floating(x)
-        if array.ndim != 3:
-            raise ValueError(
-                f"x must have 3 dimensions (batch, time, features), got {array.ndim}"
-            )
+        check_sequences("x", array)
         B, T, F = array.shape
         both = np.zeros((B, F), array.dtype)
         if lengths is None and mask is None:

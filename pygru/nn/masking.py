@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pygru.core import validation
-from pygru.nn.checks import floating, gradient_like
+from pygru.nn.checks import check_sequences, floating, gradient_like
 from pygru.nn.layer import Layer
 from pygru.nn.ragged import counted_of
 from pygru.nn.shortcuts import FORWARD, Shortcut, no_steps
@@ -80,10 +80,7 @@ class Masking(Layer):
     @staticmethod
     def _steps(x: ArrayLike) -> Floats:
         array = floating(x)
-        if array.ndim != 3:
-            raise ValueError(
-                f"x must have 3 dimensions (batch, time, features), got {array.ndim}"
-            )
+        check_sequences("x", array)
         return array
 
     def forward(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pygru.nn import ragged
-from pygru.nn.checks import floating, gradient_like
+from pygru.nn.checks import check_sequences, floating, gradient_like
 from pygru.nn.layer import Layer
 from pygru.nn.shortcuts import FORWARD, Shortcut, no_steps
 from pygru.nn.stream_parts import RunningMax, RunningMean
@@ -52,10 +52,7 @@ class _Pooling(Layer):
     ) -> tuple[Floats, Booleans]:
         """x in C order and which of its steps count, after checking them."""
         array = np.asarray(floating(x), order="C")
-        if array.ndim != 3:
-            raise ValueError(
-                f"x must have 3 dimensions (batch, time, features), got {array.ndim}"
-            )
+        check_sequences("x", array)
         return array, ragged.counted_of(lengths, mask, *array.shape[:2])
 
 

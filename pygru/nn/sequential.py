@@ -163,7 +163,11 @@ class Sequential(Composite):
         generators = spawn(seed, len(self._unique))
         with reseeding_undone(self._unique):
             for layer, generator in zip(self._unique, generators, strict=True):
-                layer.reseed(generator)
+                try:
+                    layer.reseed(generator)
+                except Exception as error:
+                    name_in(error, self.layers.index(layer), layer)
+                    raise
 
     # ---- what it is, as the sum of its layers ----------------------------------------------
 
@@ -278,7 +282,8 @@ class Sequential(Composite):
         x : array_like or list of array_like
             The input of the first layer, batch first, or a list of sequences.
         lengths : array_like of int, optional
-            (B,) the valid steps of each sequence.
+            (B,) the valid steps of each sequence. With them, or with ``mask`` or ``reset``, x
+            must have a batch axis: one sequence is ``x[np.newaxis]``.
         mask : array_like of bool or list of array_like, optional
             (B, T) which steps count; a list of (T_i,) if x is a list. What x holds at the
             others is not read.
@@ -327,6 +332,8 @@ class Sequential(Composite):
 
         A list of sequences is padded; any other x without a mask stays as it is.
         """
+        if lengths is not None or mask is not None or reset is not None:
+            self.check_batch("x", x)
         if lengths is not None:
             validation.refuse_foreign("lengths", lengths)
             lengths = np.array(lengths)  # a copy, so that all layers read the same numbers
@@ -344,14 +351,43 @@ class Sequential(Composite):
             x = without_left_out(x, flags.mask)
         return x, lengths, flags
 
+    def check_batch(self, name: str, x: Any) -> None:
+        """Raise for one sequence without a batch axis.
+
+        A call without lengths and flags takes one, if all layers do. With them its steps would
+        be taken for sequences. A layer that says nothing of its input may read any array.
+        """
+        first = self.layers[0] if self.layers else None
+        if first is None:
+            return
+        if first.reads == "tokens":
+            axes, single = "(batch, time)", 1
+        elif first.input_size is not None or first.keeps_features:
+            axes, single = "(batch, time, features)", 2
+        else:
+            return
+        if _dimensions(x) == single:
+            raise ValueError(
+                f"{name} must have {single + 1} dimensions {axes}, got {single}; one sequence "
+                f"is {name}[np.newaxis]"
+            )
+
     def _is_list(self, x: Any) -> bool:
         """Whether x is a list of sequences, and not an array or nested numbers."""
-        if not isinstance(x, (list, tuple)) or not len(x):
+        if not isinstance(x, (list, tuple)):
             return False
+        if not x:
+            raise ValueError("x must hold at least one sequence, got an empty list")
         # A list of vectors is not a list of sequences, but a list of token sequences is.
         if np.ndim(x[0]) <= (0 if self.reads == "tokens" else 1):
             return False
-        sizes = {len(sequence) for sequence in x}
+        try:
+            sizes = {len(sequence) for sequence in x}
+        except TypeError:
+            i = next((i for i, each in enumerate(x) if not np.ndim(each)), 0)
+            raise TypeError(
+                f"x[{i}] must be a sequence like x[0], got {validation.type_name(x[i])}"
+            ) from None
         return len(sizes) > 1 or isinstance(x[0], np.ndarray)
 
     def forward(
@@ -533,6 +569,8 @@ class Sequential(Composite):
         ------
         TypeError
             If a layer that does not read tokens returns no gradient for the layer before it.
+        RuntimeError
+            If ``tape`` is no tape of this model.
         """
         return self._backward(tape, d_y)
 
@@ -565,6 +603,11 @@ class Sequential(Composite):
 
     def _backward(self, tape: list[Any], d_y: Any) -> Floats | None:
         """Go back from the last layer to the first one, and return the gradient of x."""
+        if not isinstance(tape, list) or len(tape) != len(self._stages):
+            raise RuntimeError(
+                "backward() needs a tape of this model: output, tape = model.forward(x); got "
+                f"{_described(tape)}"
+            )
         with gradients_undone() as about_to_change:
             pairs = list(zip(self._stages, tape, strict=True))
             for number, ((_, layer), kept) in reversed(list(enumerate(pairs))):
@@ -591,3 +634,16 @@ class Sequential(Composite):
                 "input from backward(), got None"
             )
         return d_x
+
+
+def _dimensions(x: Any) -> int:
+    """The axes of an array or of nested lists, whose first items tell."""
+    if isinstance(x, (list, tuple)):
+        return 1 + _dimensions(x[0]) if len(x) else 1
+    return int(getattr(x, "ndim", 0))
+
+
+def _described(tape: object) -> str:
+    """What somebody has passed for a tape."""
+    name = validation.type_name(tape)
+    return f"{name} of length {len(tape)}" if isinstance(tape, (list, tuple)) else name

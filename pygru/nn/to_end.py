@@ -57,6 +57,7 @@ class ToEnd:
         if _all_run(x, lengths) and not told:
             return self._joined(self._recurrent.infer_to_end(x, lengths=lengths))
         y = self._recurrent.infer(x, lengths=lengths, **told)
+        _check_output(y)
         return self._last.infer(y, lengths=lengths, mask=told.get("mask"))
 
     def run(
@@ -78,6 +79,7 @@ class ToEnd:
         y, state, tape = self._recurrent.run(
             x, state, lengths=lengths, training=training, memory=memory, **told
         )
+        _check_output(y)
         mask = told.get("mask")
         output, _, of_last = self._last.run(y, lengths=lengths, training=training, mask=mask)
         return output, state, _Tape(tape, of_last)
@@ -113,6 +115,15 @@ class ToEnd:
         d_h_n[:-D] = 0
         d_h_n[-D:] = array.reshape(len(array), D, H).swapaxes(0, 1)
         return d_h_n
+
+
+def _check_output(y: Floats) -> None:
+    """Raise for one sequence (T, H): a GRU alone reads one, but not before a Last."""
+    if y.ndim == 2:
+        raise ValueError(
+            "x must have 3 dimensions (batch, time, features) before a Last, got 2; one "
+            "sequence is x[np.newaxis]"
+        )
 
 
 def _all_run(x: Any, lengths: Any) -> bool:
