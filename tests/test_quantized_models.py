@@ -25,6 +25,7 @@ from pygru import (
     Sequential,
     Trainer,
 )
+from pygru.sklearn import GRUClassifier
 
 pytestmark = pytest.mark.skipif(not HAS_SIMD, reason="weights of 8 bits need the SIMD engine")
 
@@ -116,6 +117,10 @@ def test_states_are_near_those_of_float_weights(gru):
         (ValueError, "no GRU", lambda: Sequential(Linear(2, 3)).quantized()),
         (ValueError, "mask must be None", lambda: classifier().quantized(mask=[[True]])),
         (ValueError, r"layers\[0\].*float32 GRU", lambda: classifier(dtype=float).quantized()),
+        (TypeError, "got ndarray; data are.*data=", lambda: GRU(2, 3).quantized(SHORT)),
+        (TypeError, "got list; data are.*data=", lambda: classifier().quantized([SHORT[0]])),
+        (ValueError, r"data\[np.newaxis\]", lambda: classifier().quantized(data=normal(7, 5))),
+        (ValueError, "x must hold at least one", lambda: classifier().quantized(data=[])),
         (ValueError, r"layers\[0\].*input_size=5", lambda: classifier().quantized(data=SHORT)),
     ],
 )  # fmt: skip
@@ -133,7 +138,38 @@ def test_parameters_that_are_not_finite_are_named(name, value):
         gru.quantized()
 
 
+def test_the_advice_for_a_float64_model_works():
+    model = classifier(dtype="float64")
+    with pytest.raises(ValueError, match=r"new\.load_state_dict\(model\.state_dict\(\)\)"):
+        model.quantized()
+    new = classifier(dtype="float32")
+    new.load_state_dict(model.state_dict())
+    x = normal(2, 7, 5)
+    np.testing.assert_allclose(new(x), model(x), atol=1e-5)
+    np.testing.assert_allclose(new.quantized()(x), model(x), atol=0.05)
+
+
+def test_data_of_one_sequence_are_those_of_a_batch_of_one():
+    x = normal(7, 5)
+    report = classifier().quantized(data=x[np.newaxis]).report
+    assert (report.sequences, report.steps) == (1, 7)
+
+
 # ---- parameters --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("model", [GRU(5, 12, seed=0), classifier()])
+def test_loading_says_which_weights_are_of_8_bits(model):
+    quantized = model.quantized()
+    before = quantized.state_dict()
+    with pytest.raises(KeyError, match=r"mapping holds no scales.*call quantized"):
+        quantized.load_state_dict(model.state_dict())
+    with pytest.raises(KeyError, match=r"mapping holds weights of 8 bits.*floats"):
+        model.load_state_dict(quantized.state_dict())
+    with pytest.raises(KeyError, match="missing parameters: "):
+        quantized.load_state_dict({})
+    for name, values in quantized.state_dict().items():
+        np.testing.assert_array_equal(values, before[name])
 
 
 def test_parameters_cannot_be_written_past_the_checks():
@@ -395,6 +431,31 @@ def test_the_report_of_a_model_follows_the_error_through_its_layers():
     assert model.quantized().report is None
 
 
+# ---- what costs more -----------------------------------------------------------------------
+
+
+def test_one_large_feature_costs_what_the_page_says():
+    gru = GRU(4, 128, batch_first=True, seed=0)
+    x = normal(20, 30, 4)
+    even = gru.quantized(data=x).report.cells[0]
+    sizes = np.array([1, 1, 1, 1000], F)
+    gru.parameters["weight_ih_l0"] = gru.parameters["weight_ih_l0"] / sizes
+    uneven = gru.quantized(data=x * sizes).report.cells[0]
+    assert even.rms_value == pytest.approx(uneven.rms_value, rel=1e-4)
+    assert even.rms < 0.005 * even.rms_value
+    assert uneven.rms > 0.5 * uneven.rms_value
+
+
+def test_an_infinity_makes_the_rest_of_its_sequence_nan():
+    gru = GRU(4, 24, batch_first=True, seed=0)
+    x = normal(2, 6, 4)
+    x[0, 2, 1] = np.inf
+    assert np.isfinite(gru(x)[0]).all()
+    y = gru.quantized()(x)[0]
+    assert np.isnan(y[0, 2:]).all()
+    assert np.isfinite(y[0, :2]).all() and np.isfinite(y[1]).all()
+
+
 # ---- training is refused -----------------------------------------------------------------
 
 
@@ -403,14 +464,18 @@ def test_training_says_what_to_do():
     quantized = classifier().quantized()
     layer = quantized.layers[0]
     advice = "train a GRU, and then call gru.quantized()"
-    with pytest.raises(ValueError, match=rf"layers\[0\], QuantizedGRU\(.*\): a Qu.*{advice}"):
+    with pytest.raises(
+        ValueError, match=rf"layers\[0\], QuantizedGRU\(.*\): weights.*{advice}"
+    ):
         Trainer(quantized).fit(x, y, epochs=1)
-    with pytest.raises(ValueError, match=f"^a QuantizedGRU is for inference only: {advice}"):
+    with pytest.raises(
+        ValueError, match=f"^weights of 8 bits are for inference only; {advice}"
+    ):
         Trainer(layer).fit(x, normal(4, 6, layer.output_size), epochs=1)
     with pytest.raises(ValueError, match=rf"layers\[0\].*{advice}"):
         quantized.forward(x)
-    with pytest.raises(ValueError, match=advice):
-        quantized.trainable = True
+    with pytest.raises(ValueError, match=f"trainable must be False: weights.*{advice}"):
+        layer.trainable = True
     for name in ("forward", "backward", "flat_parameters", "quantized", "replace", "gates"):
         with pytest.raises(AttributeError, match=f"QuantizedGRU has no {name}: "):
             getattr(layer, name)
@@ -421,6 +486,45 @@ def test_training_says_what_to_do():
     with pytest.raises(AttributeError, match="has no attribute 'foo'"):
         _ = layer.foo
     assert not layer.trainable and layer.flat_pairs == []
+
+
+def test_unfreezing_reaches_what_can_be_trained():
+    model = Sequential(GRU(5, 12, batch_first=True), Linear(12, 3)).quantized()
+    model.trainable = False
+    assert [layer.trainable for layer in model.layers] == [False, False]
+    model.trainable = True
+    assert [layer.trainable for layer in model.layers] == [False, True]
+    with pytest.raises(ValueError, match="trainable must be False"):
+        Sequential(model.layers[0]).trainable = True
+
+
+def test_drawing_weights_names_the_layer_and_changes_nothing():
+    quantized = GRU(5, 12, batch_first=True).quantized()
+    linear = Linear(5, 5, seed=0)
+    before = linear.state_dict()
+    with pytest.raises(ValueError, match=r"layers\[1\], QuantizedGRU\(.*no initial weights"):
+        Sequential(linear, quantized, seed=1)
+    np.testing.assert_array_equal(linear.parameters["weight"], before["weight"])
+
+
+# ---- estimators --------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore:GRUClassifier. maximum iterations")
+def test_the_model_of_a_fitted_estimator_can_be_replaced():
+    x = normal(40, 6, 3)
+    X, y = x, (x[:, -1, 0] > 0).astype(int)
+    classifier = GRUClassifier((16,), max_iter=20, random_state=0).fit(X, y)
+    expected = classifier.model_.quantized()(X)
+    answers, score = classifier.predict(X), classifier.decision_function(X)
+    classifier.model_ = classifier.model_.quantized()
+    difference = expected[:, 1] - expected[:, 0]
+    np.testing.assert_allclose(classifier.decision_function(X), difference, atol=1e-6)
+    decided = np.abs(score) > 0.05
+    assert decided.any()
+    np.testing.assert_array_equal(classifier.predict(X)[decided], answers[decided])
+    copied = pickle.loads(pickle.dumps(classifier))
+    np.testing.assert_array_equal(copied.predict_proba(X), classifier.predict_proba(X))
 
 
 # ---- files of other libraries have float weights -------------------------------------------

@@ -329,6 +329,7 @@ def actions_to_load(
             if isinstance(name, str) and name.startswith(prefix)
         }
     known = {f"{prefix}{name}": name for name in parameters}
+    _check_same_bits(known, mapping)
     for name in mapping:
         if name not in known:
             raise KeyError(unexpected_key(name, known))
@@ -343,6 +344,26 @@ def actions_to_load(
     return [
         action for views, arrays in layers.values() for action in views.actions_to_load(arrays)
     ]
+
+
+def _check_same_bits(known: Iterable[str], mapping: Mapping[str, Any]) -> None:
+    """Raise if only one of two sets of names has the scales that weights of 8 bits have."""
+    wanted, given = (any(_is_scale(name) for name in names) for names in (known, mapping))
+    if given and not wanted:
+        raise KeyError(
+            "mapping holds weights of 8 bits with scales, and these parameters are floats; "
+            "load it into a model that quantized() has made"
+        )
+    if wanted and mapping and not given:
+        raise KeyError(
+            "mapping holds no scales, and these parameters are weights of 8 bits; load it into "
+            "the model with float weights, and call quantized() on that"
+        )
+
+
+def _is_scale(name: object) -> bool:
+    begins = ("scale_ih_l", "scale_hh_l")
+    return isinstance(name, str) and name.rpartition(".")[2].startswith(begins)
 
 
 def load_into(parameters: Views, mapping: Mapping[str, Any], prefix: str = "") -> None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 BITS = 8
 INFERENCE_ONLY = (
-    "a QuantizedGRU is for inference only: train a GRU, and then call gru.quantized() on it"
+    "weights of 8 bits are for inference only; train a GRU, and then call gru.quantized() on it"
 )
 #: What a GRU has and a QuantizedGRU has not, and what to use instead.
 MISSING = {
@@ -52,6 +52,9 @@ class QuantizedGRU(GRUInference):
     step the input and the state of each sequence become such integers too, products are sums of
     integers, and everything else is float32. So a sequence has the same bits in any batch, with
     any number of threads, and on every CPU with fused multiply-adds.
+
+    All features of a step share one scale, so they should be of about one size. An infinity in
+    x makes the rest of its sequence NaN, as NaN does.
 
     It does not change when the GRU is trained further: its weights are a copy.
 
@@ -309,6 +312,11 @@ def check_bits(bits: object) -> None:
     ValueError
         If it is not 8.
     """
+    if isinstance(bits, (list, tuple)) or np.ndim(bits):  # type: ignore[arg-type]
+        raise TypeError(
+            f"bits must be an int, got {validation.type_name(bits)}; data are given by name: "
+            "quantized(data=...)"
+        )
     if validation.check_int("bits", bits, 1) != BITS:
         raise ValueError(f"bits must be {BITS}, got {validation.shown(bits)}")
 

@@ -11,7 +11,7 @@ from pygru.gru import GRU
 from pygru.nn.model import Model
 from pygru.nn.ragged import counted_of
 from pygru.nn.sequential import Sequential
-from pygru.nn.shapes import name_in
+from pygru.nn.shapes import name_in, place
 from pygru.nn.shortcuts import CALLS, overridden
 from pygru.quantized.gru import QuantizedGRU, check_bits
 from pygru.quantized.report import Cost, QuantizationReport, cost, costs_of_cells
@@ -33,6 +33,15 @@ def quantized_model(
     for name, value in (("lengths", lengths), ("mask", mask), ("reset", reset)):
         if data is None and value is not None:
             raise ValueError(f"{name} must be None without data")
+    if data is not None:
+        model.check_batch("data", data)
+    for index, layer in enumerate(model.layers):
+        if isinstance(layer, GRU) and layer.dtype != np.float32:
+            raise ValueError(
+                f"{place(index, layer)}: only a float32 GRU can be quantized, and this one is "
+                f'{layer.dtype.name}; make a model of the same layers with dtype="float32", '
+                "and let it load the weights: new.load_state_dict(model.state_dict())"
+            )
     quantized: dict[int, Model] = {}  # by the identity of a layer, which may occur twice
     copies: dict[int, Any] = {}
     for index, layer in enumerate(model.layers):
