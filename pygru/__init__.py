@@ -180,7 +180,9 @@ def __getattr__(name: str) -> Any:
         from importlib import metadata
 
         return metadata.version("pygru")
-    raise AttributeError(f"module 'pygru' has no attribute {name!r}")
+    from pygru.core.hints import unknown_attribute
+
+    raise AttributeError(unknown_attribute(name), name=name)
 
 
 def __dir__() -> list[str]:

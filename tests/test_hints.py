@@ -1,6 +1,7 @@
 """Errors say what was meant: names of other libraries, misspelt ones, arrays of sequences."""
 
 import copy
+import importlib
 import inspect
 import pickle
 
@@ -26,7 +27,7 @@ from pygru import (
     Sequential,
     Trainer,
 )
-from pygru.core.hints import INSTEAD, SAME, NamedArguments
+from pygru.core.hints import HOMES, INSTEAD, SAME, NamedArguments
 
 
 def model():
@@ -164,7 +165,7 @@ def test_the_signature_of_a_class_is_that_of_its_constructor(cls):
 def test_all_constructors_of_users_give_hints():
     have = {param.id for param in constructors()}
     made_by_pygru = {"ConcatenatedWeights", "Gates", "History", "SequentialStream", "Stream"}
-    made_by_pygru |= {"Summary", "Tape", "Translation"}
+    made_by_pygru |= {"QuantizationReport", "Summary", "Tape", "Translation"}
     missing = {
         name
         for name in pygru.__all__
@@ -233,3 +234,17 @@ def test_an_array_of_sequences_should_be_a_list():
     for other in (np.array(["a"]), np.array([None, 1.0]), np.array([], object)):
         with pytest.raises(TypeError, match=r"x must be numeric, got dtype [^,]*$"):
             Linear(1, 1)(other)
+
+
+# ---- names of other modules ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", HOMES)
+def test_the_home_of_a_class_is_named(name):
+    pytest.importorskip("sklearn" if "sklearn" in HOMES[name] else "pandas")
+    with pytest.raises(AttributeError, match=rf"{name}'; import it from {HOMES[name]}$"):
+        getattr(pygru, name)
+    assert hasattr(importlib.import_module(HOMES[name]), name)
+    assert not hasattr(pygru, name) and name not in dir(pygru)
+    with pytest.raises(AttributeError, match=r"has no attribute 'unknown'$"):
+        _ = pygru.unknown

@@ -113,6 +113,17 @@ INSTEAD = {
 }
 
 
+#: Public classes that ``import pygru`` does not import, and the modules that have them.
+HOMES = {
+    "Backtest": "pygru.forecasting",
+    "GRUForecaster": "pygru.forecasting",
+    "GRUClassifier": "pygru.sklearn",
+    "GRURegressor": "pygru.sklearn",
+    "GRUTransformer": "pygru.sklearn",
+    "Scaler": "pygru.data",
+}
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that ``name`` probably stands for, if there is one.
 
@@ -149,6 +160,21 @@ def unknown_argument(cls: type, name: str, known: list[str]) -> str:
     if meant:
         return f"{text}. Did you mean {meant!r}?"
     return f"{text}; its arguments are {', '.join(known)}" if known else text
+
+
+def unknown_attribute(name: str) -> str:
+    """Return the text of the error for a name that ``import pygru`` does not bring.
+
+    Examples
+    --------
+    >>> from pygru.core.hints import unknown_attribute
+    >>> unknown_attribute("GRUForecaster")
+    "module 'pygru' has no attribute 'GRUForecaster'; import it from pygru.forecasting"
+    """
+    text = f"module 'pygru' has no attribute {name!r}"
+    if name in HOMES:
+        return f"{text}; import it from {HOMES[name]}"
+    return text
 
 
 class NamedArguments:

@@ -391,6 +391,8 @@ def classes_of(model: Model) -> Classes:
 def _class(description: Mapping[str, Any], classes: Classes) -> type[Any]:
     """The class that a description names."""
     name = description["class"]
+    if name == "ForecastNetwork" and name not in classes:
+        raise FormatError("it holds a forecaster; use pygru.forecasting.GRUForecaster.load")
     if not isinstance(name, str) or name not in classes:
         raise FormatError(
             f"the configuration is not valid: it names the class {str(name)[:80]!r}, which is "
