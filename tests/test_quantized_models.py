@@ -496,6 +496,11 @@ def test_unfreezing_reaches_what_can_be_trained():
     assert [layer.trainable for layer in model.layers] == [False, True]
     with pytest.raises(ValueError, match="trainable must be False"):
         Sequential(model.layers[0]).trainable = True
+    reversed_model = Sequential(Linear(5, 5), model.layers[0])
+    reversed_model.freeze_only(("0", "1"))
+    with pytest.raises(ValueError, match="trainable must be False"):
+        reversed_model.freeze_only(())
+    assert reversed_model.frozen_parts == ("0", "1")
 
 
 def test_drawing_weights_names_the_layer_and_changes_nothing():

@@ -79,6 +79,11 @@ def _each_once(
     return list(found.values())
 
 
+def _can_train(part: Any) -> bool:
+    """Whether a part may be trained; weights of 8 bits have no gradients."""
+    return bool(part.grads) or not part.parameters
+
+
 class Composite(FixedAttributes, Model):
     """A model of named parts: parameters, gradients, and what follows from them.
 
@@ -111,7 +116,7 @@ class Composite(FixedAttributes, Model):
     @trainable.setter
     def trainable(self, value: bool) -> None:
         value = validation.check_bool("trainable", value)
-        can_train = [part for part in self._unique if part.grads or not part.parameters]
+        can_train = [part for part in self._unique if _can_train(part)]
         # If nothing can be trained, the first part says why.
         for part in (value and can_train) or self._unique:
             part.trainable = value
@@ -128,6 +133,9 @@ class Composite(FixedAttributes, Model):
             raise ValueError(
                 f"parts must be among {', '.join(self._named)}, got {validation.shown(unknown)}"
             )
+        for name, part in self._named.items():
+            if not _can_train(part) and name not in parts:
+                part.trainable = True  # raises, before anything has changed
         for name, part in self._named.items():
             part.trainable = name not in parts
 
