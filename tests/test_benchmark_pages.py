@@ -222,5 +222,5 @@ def test_the_pages_show_the_stored_results():
     assert [*found] == [*pictures.TASKS]
     live, _, _, training = found.values()
     (step,) = (r for r in stored.of("step") if r["cell"] == [1, 1, 128, 128])
-    assert live["torch"] == step["seconds"]["torch"] * 1e6  # ms of 1000 steps
+    assert live["torch"] == pytest.approx(step["seconds"]["torch"] * 1e6)  # ms of 1000 steps
     assert [*training] == ["pygru", "torch", "jax"]
