@@ -143,6 +143,8 @@ UNIX_FLAGS = [
     "-fno-trapping-math",
     "-ffp-contract=off",
     "-fvisibility=hidden",
+    # gcc 14 and clang 16 take it for an error: so it is one with older compilers, too.
+    "-Werror=incompatible-pointer-types",
     "-g0",  # Python's flags may ask for debugging symbols, six times as large as the code
 ]
 STRICT_FLAGS = ["-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Werror"]

@@ -16,6 +16,7 @@ from pygru.core.cpygru cimport (
     pygru_optimizer,
     pygru_plan,
     pygru_sizes,
+    pygru_status,
     pygru_step_args,
     pygru_tape_view,
     pygru_traits,
@@ -48,40 +49,40 @@ cdef class Kernels:
 
 # The calls of the C core.
 cdef struct Core:
-    int (*cell_of)(const pygru_config *, int64_t, int32_t, pygru_cell *) noexcept nogil
-    int (*plan_size)(const pygru_config *, int32_t, int64_t, int64_t, const int64_t *,
-                     int64_t *) noexcept nogil
-    int (*plan_init)(const pygru_config *, int32_t, int64_t, int64_t, const int64_t *,
-                     int32_t, void *, int64_t) noexcept nogil
-    int (*plan_sizes)(const pygru_plan *, int32_t, pygru_sizes *) noexcept nogil
-    int (*plan_rows)(const pygru_plan *, int64_t *, int64_t *) noexcept nogil
-    int (*tape_view_of)(const pygru_plan *, int64_t, int32_t,
-                        pygru_tape_view *) noexcept nogil
-    int (*step_workspace)(const pygru_config *, int64_t, int64_t *) noexcept nogil
-    int (*packed_size)(const pygru_config *, int64_t *) noexcept nogil
-    int (*pack)(const pygru_config *, const pygru_kernels *, const void *,
-                void *) noexcept nogil
-    int (*pack_integers)(const pygru_config *, const pygru_kernels *, const int8_t *,
-                         const float *, const float *, void *) noexcept nogil
-    int (*fingerprint)(const void *, int64_t, uint64_t *) noexcept nogil
-    int (*forward)(const pygru_forward_args *) noexcept nogil
-    int (*backward)(const pygru_backward_args *) noexcept nogil
-    int (*step)(const pygru_step_args *) noexcept nogil
-    int (*affine_sizes_of)(int32_t, int64_t, int64_t, int32_t,
-                           pygru_affine_sizes *) noexcept nogil
-    int (*affine_pack)(int32_t, const pygru_kernels *, int64_t, int64_t, const void *,
-                       const void *, void *) noexcept nogil
-    int (*affine)(const pygru_affine_args *) noexcept nogil
-    int (*affine_backward)(const pygru_affine_args *) noexcept nogil
+    pygru_status (*cell_of)(const pygru_config *, int64_t, int32_t, pygru_cell *) noexcept nogil
+    pygru_status (*plan_size)(const pygru_config *, int32_t, int64_t, int64_t, const int64_t *,
+                              int64_t *) noexcept nogil
+    pygru_status (*plan_init)(const pygru_config *, int32_t, int64_t, int64_t, const int64_t *,
+                              int32_t, void *, int64_t) noexcept nogil
+    pygru_status (*plan_sizes)(const pygru_plan *, int32_t, pygru_sizes *) noexcept nogil
+    pygru_status (*plan_rows)(const pygru_plan *, int64_t *, int64_t *) noexcept nogil
+    pygru_status (*tape_view_of)(const pygru_plan *, int64_t, int32_t,
+                                 pygru_tape_view *) noexcept nogil
+    pygru_status (*step_workspace)(const pygru_config *, int64_t, int64_t *) noexcept nogil
+    pygru_status (*packed_size)(const pygru_config *, int64_t *) noexcept nogil
+    pygru_status (*pack)(const pygru_config *, const pygru_kernels *, const void *,
+                         void *) noexcept nogil
+    pygru_status (*pack_integers)(const pygru_config *, const pygru_kernels *, const int8_t *,
+                                  const float *, const float *, void *) noexcept nogil
+    pygru_status (*fingerprint)(const void *, int64_t, uint64_t *) noexcept nogil
+    pygru_status (*forward)(const pygru_forward_args *) noexcept nogil
+    pygru_status (*backward)(const pygru_backward_args *) noexcept nogil
+    pygru_status (*step)(const pygru_step_args *) noexcept nogil
+    pygru_status (*affine_sizes_of)(int32_t, int64_t, int64_t, int32_t,
+                                    pygru_affine_sizes *) noexcept nogil
+    pygru_status (*affine_pack)(int32_t, const pygru_kernels *, int64_t, int64_t, const void *,
+                                const void *, void *) noexcept nogil
+    pygru_status (*affine)(const pygru_affine_args *) noexcept nogil
+    pygru_status (*affine_backward)(const pygru_affine_args *) noexcept nogil
     const pygru_optimizer *(*optimizer_of)(int32_t) noexcept nogil
-    int (*update)(const pygru_update_args *) noexcept nogil
-    int (*cross_entropy)(const pygru_cross_entropy_args *) noexcept nogil
-    int (*sum_of_squares)(int32_t, const pygru_kernels *, int64_t, const void *,
-                          double *) noexcept nogil
-    int (*sigmoid)(int32_t, const pygru_kernels *, int64_t, const void *,
-                   void *) noexcept nogil
-    int (*tanh)(int32_t, const pygru_kernels *, int64_t, const void *,
-                void *) noexcept nogil
+    pygru_status (*update)(const pygru_update_args *) noexcept nogil
+    pygru_status (*cross_entropy)(const pygru_cross_entropy_args *) noexcept nogil
+    pygru_status (*sum_of_squares)(int32_t, const pygru_kernels *, int64_t, const void *,
+                                   double *) noexcept nogil
+    pygru_status (*sigmoid)(int32_t, const pygru_kernels *, int64_t, const void *,
+                            void *) noexcept nogil
+    pygru_status (*tanh)(int32_t, const pygru_kernels *, int64_t, const void *,
+                         void *) noexcept nogil
 
 # The one table of them; it never changes.
 cdef const Core *core() noexcept nogil

@@ -3,6 +3,9 @@ from libc.stddef cimport ptrdiff_t
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint64_t
 
 cdef extern from "pygru.h" nogil:
+    # An enum in C. Function pointers must have its name: to gcc 14 and clang 16, `int` instead
+    # is an error.
+    ctypedef int pygru_status
     const char *pygru_status_text(int status)
     const char *pygru_status_exception(int status)
     enum: PYGRU_STATUS_END_
@@ -57,7 +60,8 @@ cdef extern from "pygru.h" nogil:
         int64_t gain_hh
         int64_t end
 
-    int pygru_cell_of(const pygru_config *, int64_t layer, int32_t direction, pygru_cell *)
+    pygru_status pygru_cell_of(const pygru_config *, int64_t layer, int32_t direction,
+                               pygru_cell *)
 
     ctypedef struct pygru_plan:
         pass
@@ -78,12 +82,13 @@ cdef extern from "pygru.h" nogil:
     enum: PYGRU_ENGINE_BLAS
     enum: PYGRU_ENGINE_SIMD
 
-    int pygru_plan_size(const pygru_config *, int32_t engine, int64_t T, int64_t B,
-                        const int64_t *lengths, int64_t *size)
-    int pygru_plan_init(const pygru_config *, int32_t engine, int64_t T, int64_t B,
-                        const int64_t *lengths, int32_t keep, void *memory, int64_t size)
-    int pygru_plan_sizes(const pygru_plan *, int32_t n_threads, pygru_sizes *)
-    int pygru_plan_rows(const pygru_plan *, int64_t *step, int64_t *sequence)
+    pygru_status pygru_plan_size(const pygru_config *, int32_t engine, int64_t T, int64_t B,
+                                 const int64_t *lengths, int64_t *size)
+    pygru_status pygru_plan_init(const pygru_config *, int32_t engine, int64_t T, int64_t B,
+                                 const int64_t *lengths, int32_t keep, void *memory,
+                                 int64_t size)
+    pygru_status pygru_plan_sizes(const pygru_plan *, int32_t n_threads, pygru_sizes *)
+    pygru_status pygru_plan_rows(const pygru_plan *, int64_t *step, int64_t *sequence)
 
     ctypedef struct pygru_tape_view:
         int64_t h_prev
@@ -91,10 +96,10 @@ cdef extern from "pygru.h" nogil:
         int64_t h_last
         int64_t norm
 
-    int pygru_tape_view_of(const pygru_plan *, int64_t layer, int32_t direction,
-                           pygru_tape_view *)
-    int pygru_step_workspace(const pygru_config *, int64_t B, int64_t *size)
-    int pygru_packed_size(const pygru_config *, int64_t *size)
+    pygru_status pygru_tape_view_of(const pygru_plan *, int64_t layer, int32_t direction,
+                                    pygru_tape_view *)
+    pygru_status pygru_step_workspace(const pygru_config *, int64_t B, int64_t *size)
+    pygru_status pygru_packed_size(const pygru_config *, int64_t *size)
 
     ctypedef struct pygru_blas:
         void (*sgemm)() noexcept
@@ -132,11 +137,12 @@ cdef extern from "pygru.h" nogil:
         ptrdiff_t step
         ptrdiff_t sequence
 
-    int pygru_pack(const pygru_config *, const pygru_kernels *, const void *parameters,
-                   void *packed)
+    pygru_status pygru_pack(const pygru_config *, const pygru_kernels *, const void *parameters,
+                            void *packed)
 
-    int pygru_pack_integers(const pygru_config *, const pygru_kernels *, const int8_t *integers,
-                            const float *scales, const float *vectors, void *packed)
+    pygru_status pygru_pack_integers(const pygru_config *, const pygru_kernels *,
+                                     const int8_t *integers, const float *scales,
+                                     const float *vectors, void *packed)
 
     ctypedef struct pygru_noise:
         const uint8_t *dropout
@@ -162,7 +168,7 @@ cdef extern from "pygru.h" nogil:
         const pygru_kernels *kernels
         const pygru_team *team
 
-    int pygru_forward(const pygru_forward_args *)
+    pygru_status pygru_forward(const pygru_forward_args *)
 
     ctypedef struct pygru_backward_args:
         const pygru_plan *plan
@@ -181,7 +187,7 @@ cdef extern from "pygru.h" nogil:
         const pygru_kernels *kernels
         const pygru_team *team
 
-    int pygru_backward(const pygru_backward_args *)
+    pygru_status pygru_backward(const pygru_backward_args *)
 
     ctypedef struct pygru_step_args:
         const pygru_config *config
@@ -197,10 +203,12 @@ cdef extern from "pygru.h" nogil:
         const pygru_blas *blas
         const pygru_kernels *kernels
 
-    int pygru_step(const pygru_step_args *)
+    pygru_status pygru_step(const pygru_step_args *)
 
-    int pygru_sigmoid(int32_t precision, const pygru_kernels *, int64_t n, const void *, void *)
-    int pygru_tanh(int32_t precision, const pygru_kernels *, int64_t n, const void *, void *)
+    pygru_status pygru_sigmoid(int32_t precision, const pygru_kernels *, int64_t n,
+                               const void *, void *)
+    pygru_status pygru_tanh(int32_t precision, const pygru_kernels *, int64_t n, const void *,
+                            void *)
 
     enum: PYGRU_MOST_STATES
 
@@ -225,7 +233,7 @@ cdef extern from "pygru.h" nogil:
         double decay
         int64_t step
 
-    int pygru_update(const pygru_update_args *)
+    pygru_status pygru_update(const pygru_update_args *)
 
     ctypedef struct pygru_cross_entropy_args:
         int32_t precision
@@ -240,9 +248,9 @@ cdef extern from "pygru.h" nogil:
         void *gradient
         double *loss
 
-    int pygru_cross_entropy(const pygru_cross_entropy_args *)
-    int pygru_sum_of_squares(int32_t precision, const pygru_kernels *, int64_t n, const void *,
-                             double *sum)
+    pygru_status pygru_cross_entropy(const pygru_cross_entropy_args *)
+    pygru_status pygru_sum_of_squares(int32_t precision, const pygru_kernels *, int64_t n,
+                                      const void *, double *sum)
 
     ctypedef struct pygru_affine_args:
         int32_t precision
@@ -269,14 +277,15 @@ cdef extern from "pygru.h" nogil:
         int64_t packed_workspace
         int64_t backward_workspace
 
-    int pygru_affine_sizes_of(int32_t precision, int64_t inputs, int64_t outputs,
-                              int32_t n_threads, pygru_affine_sizes *)
-    int pygru_affine_pack(int32_t precision, const pygru_kernels *, int64_t inputs,
-                          int64_t outputs, const void *weight, const void *bias, void *packed)
-    int pygru_affine(const pygru_affine_args *)
-    int pygru_affine_backward(const pygru_affine_args *)
+    pygru_status pygru_affine_sizes_of(int32_t precision, int64_t inputs, int64_t outputs,
+                                       int32_t n_threads, pygru_affine_sizes *)
+    pygru_status pygru_affine_pack(int32_t precision, const pygru_kernels *, int64_t inputs,
+                                   int64_t outputs, const void *weight, const void *bias,
+                                   void *packed)
+    pygru_status pygru_affine(const pygru_affine_args *)
+    pygru_status pygru_affine_backward(const pygru_affine_args *)
 
-    int pygru_fingerprint(const void *data, int64_t size, uint64_t *fingerprint)
+    pygru_status pygru_fingerprint(const void *data, int64_t size, uint64_t *fingerprint)
     const char *pygru_compiler()
     int32_t pygru_openmp_version()
     int32_t pygru_available_threads()
