@@ -20,9 +20,10 @@
 #endif
 
 /* For a loop whose iterations use different elements, although its pointers may be equal, as
- * when a state is updated in place. The compiler may vectorise it without an overlap check. */
+ * when a state is updated in place. The compiler may vectorise it without an overlap check.
+ * clang must not unroll it, because it would do so before it looks for vectors. */
 #if defined(__clang__)
-#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety) unroll(disable)")
 #elif defined(__GNUC__)
 #define INDEPENDENT _Pragma("GCC ivdep")
 #elif defined(_MSC_VER)

@@ -6,6 +6,10 @@
  * see pygru_units in table.tpl.h. No function here is inlined into a product, because the constants of the
  * activations would take the registers of the sums. */
 
+/* So many units of a row at a time: a whole vector, and at least four, because clang leaves a
+ * loop of two iterations without vectors. */
+enum { NAME(group) = LANES < 4 ? 4 : LANES };
+
 /* ---- forward ------------------------------------------------------------------------ */
 
 /* h' = (1-z) h + z n (replaces)  |  z h + (1-z) n (keeps) */
@@ -143,7 +147,7 @@ ALWAYS_INLINE void NAME(pass_units)(enum pass pass, int count, const NAME(unit_a
     }
 }
 
-/* The last units of a row, if they do not fill a vector: copies whose other lanes are 0. */
+/* The last units of a row, if they do not fill a group: copies whose other units are 0. */
 ALWAYS_INLINE void NAME(pass_last_units)(enum pass pass, int64_t count,
                                          const NAME(unit_arrays) *row, int keeps, int stores) {
     /* The columns that the pass may write, and the number of gates that have sums. */
@@ -152,7 +156,7 @@ ALWAYS_INLINE void NAME(pass_last_units)(enum pass pass, int64_t count,
                      : pass == BEFORE_RESET && !stores ? COLUMN_Z
                                                        : COLUMN_HN;
     const int n_sums = pass == AFTER ? 3 : pass == BEFORE_RESET ? 2 : 1;
-    REAL copy[GATES + 3 + COLUMNS + 1][LANES] = {{0}};
+    REAL copy[GATES + 3 + COLUMNS + 1][NAME(group)] = {{0}};
     const NAME(unit_arrays) u = {
         {copy[0], copy[1], copy[2]},          copy[3], copy[4], copy[5],
         {copy[6], copy[7], copy[8], copy[9]}, copy[10]};
@@ -163,7 +167,7 @@ ALWAYS_INLINE void NAME(pass_last_units)(enum pass pass, int64_t count,
     NAME(copy_units)(count, row->in_n, copy[3]);
     NAME(copy_units)(count, row->in_z, copy[4]);
     NAME(copy_units)(count, row->h, copy[5]);
-    NAME(pass_units)(pass, LANES, &u, keeps, stores);
+    NAME(pass_units)(pass, NAME(group), &u, keeps, stores);
     for (i = first; (stores || pass == BEFORE_RESET) && i <= last; i++) {
         NAME(copy_units)(count, u.gates[i], row->gates[i]);
     }
@@ -174,9 +178,9 @@ ALWAYS_INLINE void NAME(pass_rows)(enum pass pass, const NAME(pygru_units) *p, i
                                    int stores) {
     int64_t row, at;
     for (row = 0; row < p->rows; row++) {
-        for (at = 0; at + LANES <= p->units; at += LANES) {
+        for (at = 0; at + NAME(group) <= p->units; at += NAME(group)) {
             const NAME(unit_arrays) u = NAME(arrays_of)(p, row, at);
-            NAME(pass_units)(pass, LANES, &u, keeps, stores);
+            NAME(pass_units)(pass, NAME(group), &u, keeps, stores);
         }
         if (at < p->units) {
             const NAME(unit_arrays) u = NAME(arrays_of)(p, row, at);

@@ -256,8 +256,8 @@ ALWAYS_INLINE int32_t INTEGER(nearest)(float x) {
 static int INTEGER(scale_of)(int32_t most, float *scale, float *inverse) {
     const int32_t infinity = 0x7F800000;
     *scale = most >= infinity ? INTEGER(float_of)(0x7FC00000)
-                              : INTEGER(float_of)(most) / PYGRU_MOST_WEIGHT;
-    *inverse = most >= infinity ? 0 : PYGRU_MOST_WEIGHT / INTEGER(float_of)(most);
+                              : INTEGER(float_of)(most) / (float)PYGRU_MOST_WEIGHT;
+    *inverse = most >= infinity ? 0 : (float)PYGRU_MOST_WEIGHT / INTEGER(float_of)(most);
     return most < infinity && *inverse < INTEGER(float_of)(infinity);
 }
 
