@@ -1,12 +1,15 @@
 #!/bin/sh
 # Builds the C core with its own tests and runs them; needs no Python and no BLAS.
-# Usage: tests/core/run.sh [plain|sanitize|pool|valgrind|neon] [arguments of test_core...]
+# Usage: tests/core/run.sh [plain|sanitize|pool|valgrind|neon|hashes|cross] [arguments of test_core...]
 #   plain     optimised, with OpenMP beside the pool; buffers end at forbidden pages; checks symbols too
 #   sanitize  AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer
 #   pool      without OpenMP; with gaps between the scratch buffers, in which nothing may be written
 #   valgrind  memcheck on a small part of the tests
 #   neon      a small part of the tests on an emulated 64-bit ARM
-# CC chooses the compiler, for neon CROSS_CC. Any finding, warning included, makes the exit status non-zero.
+#   hashes    only the hashes of results, which are compared in the other modes too
+#   cross     for another system, without OpenMP: RUNNER runs the program (RUNNER=true: it is only built)
+# CC chooses the compiler, for neon CROSS_CC, OPT the level of optimisation instead of -O2, and
+# LDFLAGS flags of the linker. Any finding, warning included, makes the exit status non-zero.
 set -eu
 
 mode=${1:-plain}
@@ -24,10 +27,14 @@ flags="-std=c11 -Wall -Wextra -Wshadow -Wconversion -Werror
        -fno-math-errno -fno-trapping-math -ffp-contract=off -fvisibility=hidden"
 
 core_flags=
-link_flags=
+link_flags=${LDFLAGS:-}
+runner=
+optimised=${OPT:--O2}
 case $mode in
-plain) flags="$flags -O2 -fopenmp" ;;
-pool) flags="$flags -O2 -DPYGRU_SCRATCH_GAP=16" ;;
+plain) flags="$flags $optimised -fopenmp" ;;
+pool) flags="$flags $optimised -DPYGRU_SCRATCH_GAP=16" ;;
+hashes) flags="$flags $optimised" ;;
+cross) flags="$flags $optimised" runner=$RUNNER ;;
 sanitize)
     # Undefined behaviour is looked for in the core; checking the loops of the tests as well
     # would take most of the time.
@@ -48,15 +55,16 @@ valgrind)
     ;;
 neon)
     CC=${CROSS_CC:-aarch64-linux-gnu-gcc}
-    for tool in "$CC" qemu-aarch64; do
+    runner=qemu-aarch64
+    for tool in "$CC" "$runner"; do
         command -v "$tool" >/dev/null || { echo "run.sh: $tool not found, skipped"; exit 0; }
     done
-    flags="$flags -O2"
+    flags="$flags $optimised"
     link_flags=-static
     set -- quick malloc "$@"
     ;;
 *)
-    echo "usage: run.sh [plain|sanitize|pool|valgrind|neon]" >&2
+    echo "usage: run.sh [plain|sanitize|pool|valgrind|neon|hashes|cross]" >&2
     exit 2
     ;;
 esac
@@ -116,9 +124,7 @@ if [ "$mode" = plain ] || [ "$mode" = sanitize ]; then
     fi
 fi
 
-if [ "$mode" = neon ]; then
-    qemu-aarch64 "$build/test_core" "$@"
-elif [ "$mode" = valgrind ]; then
+if [ "$mode" = valgrind ]; then
     # OpenMP keeps its threads until the end, so only memory that is lost for certain counts,
     # and clang's OpenMP loses some in a forked child.
     cat > "$build/suppressions" <<END
@@ -129,10 +135,13 @@ elif [ "$mode" = valgrind ]; then
     obj:*/libomp.so*
 }
 END
-    valgrind --quiet --error-exitcode=1 --leak-check=full \
-        --errors-for-leak-kinds=definite --show-leak-kinds=definite \
-        --suppressions="$build/suppressions" \
-        "$build/test_core" "$@"
-else
-    "$build/test_core" "$@"
+    runner="valgrind --quiet --error-exitcode=1 --leak-check=full
+        --errors-for-leak-kinds=definite --show-leak-kinds=definite
+        --suppressions=$build/suppressions"
+fi
+# shellcheck disable=SC2086 # a command with its arguments
+$runner "$build/test_core" "$@" "hashes=$here/hashes.txt"
+if [ "$mode" != hashes ]; then
+    # shellcheck disable=SC2086
+    $runner "$build/test_core" "$@"
 fi

@@ -5,12 +5,15 @@
  * where an access out of bounds is a fault. It prints one line, and exits with 1 if a check
  * failed.
  *
- * Usage: test_core [calls] [quick] [malloc] [third] [seed=N]     (run.sh builds and runs it)
+ * Usage: test_core [calls] [hashes] [quick] [malloc] [third] [seed=N] [hashes=FILE]
+ * (run.sh builds and runs it)
  *   calls   prints the public calls that are tried with bad arguments, and does nothing else
+ *   hashes  prints a new hashes.txt, and does nothing else; hashes.h says what it is
  *   quick   a small part of everything, for valgrind
  *   malloc  buffers from malloc instead of guarded pages, for the sanitizers and valgrind
  *   third   only every third case of the long loops
- *   seed=N  another sequence of random numbers */
+ *   seed=N  another sequence of random numbers
+ *   hashes=FILE  compares the results with the hashes of this file, and does nothing else */
 #define _GNU_SOURCE /* MAP_ANONYMOUS */
 
 #include <signal.h>
@@ -18,6 +21,7 @@
 #include "check.h"
 #include "every_call.h"
 #include "float_checks.h"
+#include "hashes.h"
 #include "network_checks.h"
 #include "pool_checks.h"
 #include "quantized_checks.h"
@@ -81,8 +85,16 @@ static void report_fault(int number) {
         (void)fflush(stdout);                                                                  \
     } while (0)
 
+/* Returns the exit status. */
+static int print_counts(void) {
+    printf("%ld passed, %ld failed\n", checks_passed, checks_failed);
+    return checks_failed > 0;
+}
+
 int main(int argc, char **argv) {
+    const char *hashes = NULL;
     int quick = 0, i, k;
+    find_kernel_sets();
     for (i = 1; i < argc; i++) {
         if (strcmp(argv[i], "quick") == 0) {
             quick = 1;
@@ -93,10 +105,15 @@ int main(int argc, char **argv) {
         } else if (strcmp(argv[i], "calls") == 0) {
             print_every_call();
             return 0;
+        } else if (strcmp(argv[i], "hashes") == 0) {
+            return print_hashes();
+        } else if (strncmp(argv[i], "hashes=", 7) == 0) {
+            hashes = argv[i] + 7;
         } else if (strncmp(argv[i], "seed=", 5) == 0) {
             random_seed = strtoull(argv[i] + 5, NULL, 10) | 1;
         } else {
-            fprintf(stderr, "usage: test_core [calls] [quick] [malloc] [third] [seed=N]\n");
+            fprintf(stderr, "usage: test_core [calls] [hashes] [quick] [malloc] [third] "
+                            "[seed=N] [hashes=FILE]\n");
             return 2;
         }
     }
@@ -104,13 +121,16 @@ int main(int argc, char **argv) {
         (void)signal(SIGSEGV, report_fault);
         (void)signal(SIGBUS, report_fault);
     }
-    find_kernel_sets();
     printf("kernels:");
     for (k = 0; k < n_kernel_sets; k++) {
         printf("%s %s", k == 0 ? "" : ",", kernel_sets[k].name);
     }
     printf("\ncore by %s, OpenMP %d, seed %llu\n", pygru_compiler(),
            (int)pygru_openmp_version(), (unsigned long long)random_seed);
+    if (hashes != NULL) {
+        RUN(check_hashes(hashes, quick));
+        return print_counts();
+    }
     RUN(check_status_texts());
     RUN(check_fingerprint());
     RUN(check_pool());
@@ -144,6 +164,5 @@ int main(int argc, char **argv) {
     RUN(check_tape_views());
     RUN(check_bad_batches());
     RUN(check_bad_configs());
-    printf("%ld passed, %ld failed\n", checks_passed, checks_failed);
-    return checks_failed > 0;
+    return print_counts();
 }
