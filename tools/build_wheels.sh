@@ -6,9 +6,8 @@
 # DIST receives the repaired wheels; PYTHON are interpreters (python3.11 if none is given). The
 # release workflow builds in the manylinux images instead. What both do is the same: they compile
 # and link against the C library of an old Linux, so that the wheel runs on that one and on all
-# newer ones, and auditwheel says whether it does. Here the old Linux is Debian 11 (glibc 2.31), of
-# which debootstrap downloads the C library; no program of it runs (decision 44).
-# Needs debootstrap, dpkg-deb, gcc, a package index, and the right to run debootstrap (root).
+# newer ones, and auditwheel says whether it does. Here the old Linux is Debian 11 (glibc 2.31).
+# Needs gcc, a package index, and what tools/old_c_library.sh needs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 mkdir -p "${1:?give the folder for the wheels}"
@@ -21,17 +20,7 @@ trap 'rm -rf "$work"' EXIT
 
 echo "== the C library of Debian 11"
 old=$work/old
-debootstrap --download-only --variant=minbase --include=libc6-dev bullseye "$work/packages" > "$work/debootstrap.txt" \
-    || { cat "$work/debootstrap.txt"; exit 1; }
-mkdir "$old"
-for package in libc6 libc6-dev linux-libc-dev libcrypt1 libcrypt-dev; do
-    dpkg-deb -x "$work/packages/var/cache/apt/archives/${package}"_*.deb "$old"
-done
-# Its absolute links would lead to the C library of this machine.
-find "$old" -type l | while read -r link; do
-    target=$(readlink "$link")
-    [[ $target != /* ]] || ln -sfn --relative "$old$target" "$link"
-done
+bash tools/old_c_library.sh "$old"
 
 # The same inputs give the same bytes: files have the time of the commit, or of the newest file.
 : "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct 2> "$work/git.txt" || stat -c %Y CHANGELOG.md)}"
