@@ -52,6 +52,8 @@ CORE = [
     "pool.c",
     "scratch.c",
     "status.c",
+    "system_posix.c",
+    "system_windows.c",
     "worth.c",
 ]
 HEADERS = [
@@ -78,10 +80,10 @@ HEADERS = [
     "scratch.def",
     "scratch.h",
     "status.def",
+    "system.h",
     "template.h",
     "template_macros.h",
     "vectors.h",
-    "waiting.h",
     "worth.h",
 ]
 TEMPLATES = [

@@ -1,24 +1,18 @@
 /* parallel.c - phases of tasks, on threads of the pool or of OpenMP; the only file that uses
- * OpenMP and forks.
+ * OpenMP and knows of forked children.
  *
  * In a forked child, which has none of its parent's threads, and inside another parallel region
  * the same tasks run in a plain loop, in the same order. */
-#define _POSIX_C_SOURCE 200809L
-#define _DARWIN_C_SOURCE /* macOS hides _SC_NPROCESSORS_ONLN without it */
 #include "parallel.h"
 
 #include "atomics.h"
 #include "float_state.h"
 #include "pool.h"
-#include "waiting.h"
+#include "system.h"
 #include "worth.h"
 
 #ifdef _OPENMP
 #include <omp.h>
-#endif
-#if !defined(_WIN32)
-#include <pthread.h>
-#include <unistd.h>
 #endif
 
 enum {
@@ -52,13 +46,18 @@ struct pygru_run {
 /* A forked child sets it once, before it runs anything. */
 static int in_forked_child = 0;
 
-#if !defined(_WIN32)
-static pthread_once_t fork_guard_once = PTHREAD_ONCE_INIT;
-
 static void remember_fork(void) { in_forked_child = 1; }
 
-static void install_fork_guard(void) { (void)pthread_atfork(NULL, NULL, remember_fork); }
-#endif
+/* To be called before a thread of the pool or of OpenMP exists. Two threads may both find that
+ * the guard is missing and install it twice, which does no harm. (pthread_once would need glibc
+ * 2.34, where it got a new version.) */
+static void install_fork_guard(void) {
+    static int32_t installed; /* atomic */
+    if (!LOAD32(&installed)) {
+        pygru_call_in_forked_children(remember_fork);
+        STORE32(&installed, 1);
+    }
+}
 
 static int must_run_serially(void) {
 #ifdef _OPENMP
@@ -71,9 +70,7 @@ static int must_run_serially(void) {
 static void poll_if_due(pygru_run *run) {
     const pygru_team *team = run->team;
     const int64_t now = pygru_now_ns();
-    /* Also poll if the clock was set back: compare the absolute distance. */
-    const int64_t waited = now - run->last_poll_ns;
-    if (waited >= 0 && waited < POLL_INTERVAL_NS) {
+    if (now - run->last_poll_ns < POLL_INTERVAL_NS) {
         return;
     }
     run->last_poll_ns = now;
@@ -106,6 +103,19 @@ static void open_phase(pygru_run *run, int32_t phase) {
     STORE64(&run->ticket, (int64_t)phase << PHASE_SHIFT);
 }
 
+/* Tells the CPU that the thread is waiting in a loop. */
+static void relax(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#elif defined(_M_X64)
+    _mm_pause();
+#elif defined(_M_ARM64)
+    __yield();
+#endif
+}
+
 /* Waits until another thread has finished the phase. For about a microsecond it only executes
  * pause instructions. Then it offers its processor to other threads, and later it sleeps for
  * short times, so that a busy machine can run the threads that still have a task. */
@@ -116,7 +126,7 @@ static void wait_for_next_phase(pygru_run *run, int32_t phase, int32_t slot, int
         if (LOAD64(&run->ticket) >> PHASE_SHIFT != phase) {
             return;
         }
-        pygru_relax();
+        relax();
     }
     begin = pygru_now_ns();
     while (LOAD64(&run->ticket) >> PHASE_SHIFT == phase && !pygru_should_stop(run, slot)) {
@@ -249,9 +259,7 @@ pygru_status pygru_parallel_run(const pygru_team *team, const pygru_work *work) 
     run.team = team;
     run.work = work;
     run.last_poll_ns = run.effort.begin_ns = pygru_now_ns();
-#if !defined(_WIN32)
-    (void)pthread_once(&fork_guard_once, install_fork_guard);
-#endif
+    install_fork_guard();
     open_phase(&run, 0);
     if (team->n_threads > 1 && !must_run_serially()) {
         work_where_it_pays(&run);
@@ -272,10 +280,7 @@ int32_t pygru_openmp_version(void) {
 int32_t pygru_available_threads(void) {
 #ifdef _OPENMP
     return must_run_serially() ? 1 : (int32_t)omp_get_max_threads();
-#elif PYGRU_HAS_POOL && defined(_SC_NPROCESSORS_ONLN)
-    const long processors = sysconf(_SC_NPROCESSORS_ONLN);
-    return must_run_serially() || processors < 1 ? 1 : (int32_t)processors;
 #else
-    return 1;
+    return !PYGRU_HAS_POOL || must_run_serially() ? 1 : pygru_processors();
 #endif
 }

@@ -2,16 +2,14 @@
  *
  * The threads are started when they are first needed and live as long as the process. A forked
  * child does not have them, and must not call this file (parallel.c sees to it). */
-#define _POSIX_C_SOURCE 200809L
 #include "pool.h"
 
 #if PYGRU_HAS_POOL
 
 #include "atomics.h"
-#include "waiting.h"
+#include "system.h"
 
-#include <pthread.h>
-#include <signal.h>
+#include <stddef.h>
 
 enum {
     MOST_WORKERS = 63,  /* with the calling thread as many as pygru uses at most */
@@ -30,20 +28,14 @@ typedef struct job {
 
 /* The lock guards everything here, except that the two atomic numbers are also read without it. */
 static struct {
-    pthread_mutex_t lock;
-    pthread_cond_t posted; /* there is a job to join */
-    pthread_cond_t left;   /* the last worker has left a job */
-    job *jobs;             /* those that workers may still join, the oldest first */
-    int64_t posts;         /* atomic: how many jobs there have been */
+    pygru_lock lock;
+    pygru_condition posted; /* there is a job to join */
+    pygru_condition left;   /* the last worker has left a job */
+    job *jobs;              /* those that workers may still join, the oldest first */
+    int64_t posts;          /* atomic: how many jobs there have been */
     int32_t workers;
     int32_t sleeping;
-} pool = {PTHREAD_MUTEX_INITIALIZER,
-          PTHREAD_COND_INITIALIZER,
-          PTHREAD_COND_INITIALIZER,
-          NULL,
-          0,
-          0,
-          0};
+} pool = {PYGRU_LOCK_INIT, PYGRU_CONDITION_INIT, PYGRU_CONDITION_INIT, NULL, 0, 0, 0};
 
 static job *next_job(void) {
     job *each = pool.jobs;
@@ -58,14 +50,14 @@ static void work_for(job *joined) {
     const int32_t slot = ++joined->joined;
     int32_t inside;
     STORE32(&joined->inside, joined->inside + 1);
-    (void)pthread_mutex_unlock(&pool.lock);
+    pygru_release(&pool.lock);
     joined->body(joined->context, slot);
-    (void)pthread_mutex_lock(&pool.lock);
+    pygru_take(&pool.lock);
     inside = joined->inside - 1;
     /* The job may end when the caller reads 0, so nothing refers to it after this. */
     STORE32(&joined->inside, inside);
     if (inside == 0) {
-        (void)pthread_cond_broadcast(&pool.left);
+        pygru_wake_all(&pool.left);
     }
 }
 
@@ -77,69 +69,44 @@ static void look_for_work(int64_t posts) {
     }
 }
 
-static void *worker(void *unused) {
+static void worker(void) {
     int64_t seen = -1;
-    (void)pthread_mutex_lock(&pool.lock);
+    pygru_take(&pool.lock);
     for (;;) {
         job *found = next_job();
         if (found != NULL) {
             work_for(found);
         } else if (seen != pool.posts) { /* look once after each job */
             seen = pool.posts;
-            (void)pthread_mutex_unlock(&pool.lock);
+            pygru_release(&pool.lock);
             look_for_work(seen);
-            (void)pthread_mutex_lock(&pool.lock);
+            pygru_take(&pool.lock);
         } else {
             pool.sleeping++;
-            (void)pthread_cond_wait(&pool.posted, &pool.lock);
+            pygru_wait(&pool.posted, &pool.lock);
             pool.sleeping--;
         }
     }
-    return unused;
-}
-
-/* Starts one more worker, which gets no signal but those of its own faults: Python handles
- * the others on its main thread. Returns 0 if the system has no thread left. */
-static int start_worker(void) {
-    static const int own[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP};
-    pthread_attr_t attributes;
-    pthread_t thread;
-    sigset_t blocked, before;
-    size_t i;
-    int failed;
-    if (pthread_attr_init(&attributes) != 0) {
-        return 0;
-    }
-    (void)pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    (void)sigfillset(&blocked);
-    for (i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
-        (void)sigdelset(&blocked, own[i]);
-    }
-    (void)pthread_sigmask(SIG_SETMASK, &blocked, &before);
-    failed = pthread_create(&thread, &attributes, worker, NULL);
-    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-    (void)pthread_attr_destroy(&attributes);
-    return !failed;
 }
 
 static void post(job *posted) {
     job **end = &pool.jobs;
     int32_t wanted = 0, woken;
-    (void)pthread_mutex_lock(&pool.lock);
+    pygru_take(&pool.lock);
     while (*end != NULL) {
         wanted += (*end)->wanted;
         end = &(*end)->next;
     }
     *end = posted;
     wanted += posted->wanted;
-    while (pool.workers < wanted && pool.workers < MOST_WORKERS && start_worker()) {
+    while (pool.workers < wanted && pool.workers < MOST_WORKERS && pygru_start_thread(worker)) {
         pool.workers++;
     }
     STORE64(&pool.posts, pool.posts + 1);
     woken = pool.sleeping < posted->wanted ? pool.sleeping : posted->wanted;
-    (void)pthread_mutex_unlock(&pool.lock);
+    pygru_release(&pool.lock);
     while (woken-- > 0) {
-        (void)pthread_cond_signal(&pool.posted);
+        pygru_wake_one(&pool.posted);
     }
 }
 
@@ -147,21 +114,21 @@ static void post(job *posted) {
 static void close(job *closed) {
     job **at = &pool.jobs;
     int64_t begin;
-    (void)pthread_mutex_lock(&pool.lock);
+    pygru_take(&pool.lock);
     while (*at != closed) {
         at = &(*at)->next;
     }
     *at = closed->next;
-    (void)pthread_mutex_unlock(&pool.lock);
+    pygru_release(&pool.lock);
     begin = pygru_now_ns();
     while (LOAD32(&closed->inside) != 0 && pygru_now_ns() - begin < LEAVING_NS) {
         pygru_yield();
     }
-    (void)pthread_mutex_lock(&pool.lock);
+    pygru_take(&pool.lock);
     while (closed->inside != 0) {
-        (void)pthread_cond_wait(&pool.left, &pool.lock);
+        pygru_wait(&pool.left, &pool.lock);
     }
-    (void)pthread_mutex_unlock(&pool.lock);
+    pygru_release(&pool.lock);
 }
 
 void pygru_pool_run(int32_t n_threads, void (*body)(void *context, int32_t slot),
@@ -173,5 +140,5 @@ void pygru_pool_run(int32_t n_threads, void (*body)(void *context, int32_t slot)
 }
 
 #else
-typedef int pygru_no_pool; /* a file must not be empty */
+typedef int pygru_no_pool; /* C wants at least one declaration in a file */
 #endif

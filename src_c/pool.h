@@ -1,4 +1,4 @@
-/* pool.h - threads of pygru's own, which sleep while there is no work. POSIX only.
+/* pool.h - threads of pygru's own, which sleep while there is no work.
  *
  * An OpenMP region ends when every thread of its team has arrived. On a busy machine the caller
  * therefore waits for threads that the system has not even started, and libgomp's threads wait
@@ -9,10 +9,11 @@
 
 #include <stdint.h>
 
-#if !defined(_WIN32)
-#define PYGRU_HAS_POOL 1
-#else
+/* For a system without threads. Then each call runs on the calling thread, or those of OpenMP. */
+#if defined(PYGRU_NO_POOL)
 #define PYGRU_HAS_POOL 0
+#else
+#define PYGRU_HAS_POOL 1
 #endif
 
 /* Runs body(context, 0) on the calling thread, and body(context, slot) for some of the slots

@@ -261,7 +261,7 @@ PYGRU_API int32_t pygru_has_simd_engine(void);
 
 /* Whose threads work for a call. A build without the ones that are asked for uses the others. */
 enum {
-    PYGRU_POOL = 0,  /* pygru's own, which sleep while there is no work; not on Windows */
+    PYGRU_POOL = 0,  /* pygru's own, which sleep while there is no work */
     PYGRU_OPENMP = 1 /* those of the OpenMP library, which may spin while they wait */
 };
 

@@ -6,8 +6,6 @@ work: those of pygru's "pool" or those of "openmp". They exist for tests and mea
 ``backend.py`` reads them once, when pygru is imported.
 """
 
-import os
-
 from pygru.core import _core
 
 ENGINES = {"blas": _core.ENGINE_BLAS, "simd": _core.ENGINE_SIMD}
@@ -37,14 +35,14 @@ def choose(
             f"PYGRU_ENGINE={engine!r} is not supported by this build "
             f"(it has: {', '.join(engines)})"
         )
-    kinds = ["openmp"] * (_core.openmp_version() > 0) + ["pool"] * (os.name == "posix")
+    kinds = ["openmp"] * (_core.openmp_version() > 0) + ["pool"]
     if threading is not None and threading not in kinds:
         raise ImportError(
             f"PYGRU_THREADING={threading!r} is not supported by this build "
-            f"(it has: {', '.join(kinds) or 'none'})"
+            f"(it has: {', '.join(kinds)})"
         )
     return _core.Kernels(
         wanted or usable[-1],
         ENGINES[engine or engines[-1]],
-        THREADING[threading or (kinds or ["pool"])[-1]],
+        THREADING[threading or kinds[-1]],
     )

@@ -8,10 +8,9 @@
 #define BUFFER_H
 
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "check.h"
+#include "host.h"
 
 enum { MEMORY_PAGES, MEMORY_MALLOC };
 
@@ -60,9 +59,8 @@ static unsigned char *map_new(size_t page, size_t bytes) {
             return map;
         }
     }
-    map = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (map == MAP_FAILED ||
-        mprotect(map + page, bytes - 2 * page, PROT_READ | PROT_WRITE) != 0) {
+    map = host_map(bytes);
+    if (map == NULL || !host_allow(map + page, bytes - 2 * page, 1)) {
         out_of_memory();
     }
     return map;
@@ -77,19 +75,19 @@ static void map_free(unsigned char *map, size_t bytes) {
         idle_maps[i].map = map;
         idle_maps[i].bytes = bytes;
     } else {
-        (void)munmap(map, bytes);
+        host_unmap(map, bytes);
     }
 }
 
 /* `alignment` divides `bytes`, or is 1. */
 static buffer buffer_aligned(int64_t bytes, size_t alignment) {
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const size_t page = host_page();
     buffer b = {NULL, (size_t)bytes, NULL, 0, 0};
     size_t inner;
     CHECK(b.bytes % alignment == 0);
     if (memory_kind == MEMORY_MALLOC) {
         const size_t least = b.bytes > 0 ? b.bytes : alignment;
-        b.data = alignment == 1 ? malloc(least) : aligned_alloc(alignment, least);
+        b.data = host_malloc(alignment, least);
         if (b.data == NULL) {
             out_of_memory();
         }
@@ -107,10 +105,9 @@ static buffer buffer_new(int64_t bytes) { return buffer_aligned(bytes, 1); }
 
 /* From here on a write is a fault (PAGES only). */
 static void buffer_protect(buffer *b, int read_only) {
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    const int access = read_only ? PROT_READ : PROT_READ | PROT_WRITE;
+    const size_t page = host_page();
     if (b->map != NULL && b->read_only != read_only &&
-        mprotect(b->map + page, b->map_bytes - 2 * page, access) != 0) {
+        !host_allow(b->map + page, b->map_bytes - 2 * page, !read_only)) {
         out_of_memory();
     }
     b->read_only = read_only;
@@ -119,9 +116,9 @@ static void buffer_protect(buffer *b, int read_only) {
 static void buffer_read_only(buffer *b) { buffer_protect(b, 1); }
 
 static void buffer_free(buffer *b) {
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    const size_t page = host_page();
     if (b->map == NULL) {
-        free(b->data);
+        host_free(b->data);
     } else {
         const unsigned char *at = b->map + page;
         while (at < (unsigned char *)b->data && *at == 0xFF) {

@@ -11,9 +11,9 @@
 
 #include <stdatomic.h>
 #include <stdint.h>
-#include <time.h>
 
 #include "pygru.h"
+#include "system.h"
 
 static atomic_long blas_refusals;        /* calls with arguments that xerbla would report */
 static _Atomic int64_t blas_largest_int; /* the largest dimension that was passed */
@@ -22,8 +22,7 @@ static atomic_int blas_nap_us;           /* how long each call sleeps, to make w
 static void blas_nap(void) {
     const int nap = atomic_load(&blas_nap_us);
     if (nap > 0) {
-        const struct timespec duration = {0, 1000L * nap};
-        (void)nanosleep(&duration, NULL);
+        pygru_nap(1000L * nap);
     }
 }
 

@@ -6,6 +6,7 @@
 #include <float.h>
 
 #include "float_environment.h"
+#include "fused.h"
 #include "kernel_sets.h"
 #include "problem.h"
 #include "scratch_checks.h"
@@ -32,7 +33,7 @@ static long double true_sigmoid(long double x) {
 #define REAL_BITS 32
 #define PRECISION PYGRU_FLOAT32
 #define NAME(x) x##_f32
-#define FUSED_MULTIPLY_ADD fmaf
+#define FUSED_MULTIPLY_ADD fused_f32
 #include "run_core.tpl.h"
 #include "activations.tpl.h"
 #include "product.tpl.h"
@@ -47,7 +48,7 @@ static long double true_sigmoid(long double x) {
 #define REAL_BITS 64
 #define PRECISION PYGRU_FLOAT64
 #define NAME(x) x##_f64
-#define FUSED_MULTIPLY_ADD fma
+#define FUSED_MULTIPLY_ADD fused_f64
 #include "run_core.tpl.h"
 #include "activations.tpl.h"
 #include "product.tpl.h"

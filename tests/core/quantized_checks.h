@@ -111,7 +111,7 @@ static void expect_quantized(quantized_case *c) {
             for (k = 0; k < c->K; k++) {
                 sum += q[k] * c->w[j * c->K + k];
             }
-            c->expected[at] = c->set->fused ? fmaf((float)sum, both, c->from[at])
+            c->expected[at] = c->set->fused ? fused_f32((float)sum, both, c->from[at])
                                             : (float)sum * both + c->from[at];
         }
     }

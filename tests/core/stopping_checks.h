@@ -3,8 +3,9 @@
 #define STOPPING_CHECKS_H
 
 #include <pthread.h>
+#if !defined(_WIN32)
 #include <sys/wait.h>
-#include <time.h>
+#endif
 
 #include "network_checks.h"
 
@@ -24,11 +25,7 @@ static int poll_watch(void *context) {
     return w->answer;
 }
 
-static double milliseconds_now(void) {
-    struct timespec now;
-    (void)timespec_get(&now, TIME_UTC);
-    return 1e3 * (double)now.tv_sec + 1e-6 * (double)now.tv_nsec;
-}
+static double milliseconds_now(void) { return 1e-6 * (double)pygru_now_ns(); }
 
 /* One run of a problem whose products are so slow that each call of the core takes over
  * 100 ms. */
@@ -103,27 +100,39 @@ static void check_stopping(void) {
 
 /* ---- a forked child ----------------------------------------------------------------- */
 
-/* Runs a problem in a child; true if it gave the same bits there and had no other failure. */
+/* Whether the problem gives the same bits in the calling process. */
+static int same_again(const problem *p, const precision *kind, const options *o,
+                      const results *expected) {
+    const long failed_before = checks_failed;
+    results r;
+    kind->run(p, o, &r);
+    check_same_outputs(p, &r, expected);
+    check_same_gradients(p, &r, expected);
+    results_free(&r);
+    return checks_failed == failed_before;
+}
+
+/* The same in a child, where threads must not be used; without a fork in the process itself. */
 static int same_in_a_child(const problem *p, const precision *kind, const options *o,
                            const results *expected, int must_be_serial) {
+#if defined(_WIN32)
+    (void)must_be_serial;
+    return same_again(p, kind, o, expected);
+#else
     int state = 0;
     pid_t child;
     (void)fflush(NULL);
     child = fork();
     if (child == 0) {
-        results r;
-        checks_failed = 0;
         if (must_be_serial) {
             CHECK_INT(pygru_available_threads(), 1);
         }
-        kind->run(p, o, &r);
-        check_same_outputs(p, &r, expected);
-        check_same_gradients(p, &r, expected);
-        _exit(checks_failed > 0);
+        _exit(!same_again(p, kind, o, expected));
     }
     CHECK(child > 0);
     return child > 0 && waitpid(child, &state, 0) == child && WIFEXITED(state) &&
            WEXITSTATUS(state) == 0;
+#endif
 }
 
 /* The threads of the parent are gone in the child: it must compute alone, not hang. */

@@ -17,6 +17,7 @@
 #define _GNU_SOURCE /* MAP_ANONYMOUS */
 
 #include <signal.h>
+#include <unistd.h>
 
 #include "check.h"
 #include "every_call.h"
@@ -70,7 +71,7 @@ static void check_products(int quick) {
 static void report_fault(int number) {
     static const char text[] = "test_core: an access out of bounds (SIGSEGV), case: ";
     (void)!write(STDERR_FILENO, text, sizeof text - 1);
-    (void)!write(STDERR_FILENO, check_case, strlen(check_case));
+    (void)!write(STDERR_FILENO, check_case, (unsigned)strlen(check_case));
     (void)!write(STDERR_FILENO, "\n", 1);
     _exit(128 + number);
 }
@@ -119,7 +120,9 @@ int main(int argc, char **argv) {
     }
     if (memory_kind == MEMORY_PAGES) {
         (void)signal(SIGSEGV, report_fault);
+#if defined(SIGBUS)
         (void)signal(SIGBUS, report_fault);
+#endif
     }
     printf("kernels:");
     for (k = 0; k < n_kernel_sets; k++) {
