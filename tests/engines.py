@@ -4,8 +4,6 @@ What computes is chosen when pygru is imported; here the choice is replaced: for
 optimisers at once, and for GRUs that a test makes afterwards. Not a test file.
 """
 
-import os
-
 from pygru.core import _core, backend
 from pygru.core.kernels import ENGINES as NUMBERS
 from pygru.core.kernels import choose
@@ -14,7 +12,7 @@ HAS_SIMD = _core.has_simd_engine()
 ENGINES = ["blas", "simd"] if HAS_SIMD else ["blas"]
 
 # Whose threads a call may use.
-THREADING = ["openmp"] * (_core.openmp_version() > 0) + ["pool"] * (os.name == "posix")
+THREADING = ["openmp"] * (_core.openmp_version() > 0) + ["pool"]
 
 # Sets of kernels that run here, and those of them that have a fused multiply-add.
 SETS = [name for name, runs in _core.kernel_names().items() if runs]

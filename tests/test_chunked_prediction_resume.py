@@ -458,8 +458,6 @@ def test_a_damaged_record_is_refused(monkeypatch):
 
 
 def test_two_runs_do_not_write_the_same_output(always_recorded):
-    pytest.importorskip("fcntl")
-
     def out(first, predictions):
         raise AssertionError
 

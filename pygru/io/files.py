@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import stat
+import time
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -23,6 +24,9 @@ TEMPORARY = ".tmp-"  # in the names of temporary files, before their unique part
 # In the names of temporary files, a longer name is replaced by its digest. Together with the
 # unique part it could be longer than the file system allows, which is at most 255 bytes.
 LONGEST_NAME = 100
+
+# Seconds before Windows is asked again to replace a file that another program reads.
+PAUSES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 
 SEPARATORS = tuple(filter(None, (os.sep, os.altsep)))
 
@@ -84,8 +88,8 @@ def write_atomically(path: Path | bytes, data: bytes) -> None:
 
 
 # A temporary file is locked while its process writes. So another process can distinguish a file
-# in use from one that a killed process left. Where there are no such locks, only the process
-# that made a file removes it.
+# in use from one that a killed process left. Windows has no such locks, but there nobody can
+# remove or rename a file that is open.
 
 
 def _prefix(name: str) -> str:
@@ -111,15 +115,31 @@ def _write_and_rename(temporary: str, path: str, data: bytes) -> bool:
         os.fsync(file.fileno())
         if fcntl is not None:
             os.replace(temporary, path)  # the lock is held until the file has its name
-    if fcntl is None:  # Windows cannot rename an open file
-        os.replace(temporary, path)
+            return True
+    return _rename_closed(temporary, path)
+
+
+def _rename_closed(temporary: str, path: str) -> bool:
+    """Rename a file on Windows; False if another process took it for a leftover.
+
+    Nobody can replace a file there while a program reads it, which may be one that looks for
+    viruses. As a rule this does not last long.
+    """
+    for pause in PAUSES:
+        try:
+            os.replace(temporary, path)
+        except FileNotFoundError:
+            return False
+        except PermissionError:
+            time.sleep(pause)
+        else:
+            return True
+    os.replace(temporary, path)
     return True
 
 
 def _remove_leftovers(folder: str, name: str) -> None:
     """Remove the temporary files of processes that were killed while they wrote ``name``."""
-    if fcntl is None:
-        return
     ours = re.compile(re.escape(_prefix(name)) + r"\d+-[0-9a-f]{8}")
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
@@ -128,10 +148,14 @@ def _remove_leftovers(folder: str, name: str) -> None:
 
 
 def _remove_if_unused(path: str) -> None:
-    """Remove a temporary file unless its process still holds the lock."""
-    with contextlib.suppress(OSError), open(path, "rb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.unlink(path)
+    """Remove a temporary file unless its process still holds the lock, or has it open."""
+    with contextlib.suppress(OSError):
+        if fcntl is None:
+            os.unlink(path)  # refused while it is open
+            return
+        with open(path, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(path)
 
 
 @contextlib.contextmanager
@@ -148,6 +172,8 @@ def open_regular_file(path: Path | bytes) -> Iterator[tuple[BinaryIO, int]]:
         If it is not a regular file, but a pipe or a device, for example.
     """
     path = os.fspath(path)  # an integer would be a file descriptor of the process
+    if os.path.isdir(path):  # Windows would say that it is not permitted
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
     # Without O_NONBLOCK, opening a pipe would wait until a process writes to it.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     with open(path, "rb", opener=lambda name, _: os.open(name, flags)) as file:

@@ -173,12 +173,15 @@ class Record:
 
     def _take(self) -> None:
         """Refuse to work on what another process works on."""
-        if fcntl is None:
-            return
-        self._lock = os.open(self.folder, os.O_RDONLY)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            if fcntl is None:
+                # Windows removes this file when the process ends, in whatever way.
+                flags = os.O_CREAT | os.O_EXCL | getattr(os, "O_TEMPORARY", 0)
+                self._lock = os.open(f"{self.folder}.lock", flags)
+            else:
+                self._lock = os.open(self.folder, os.O_RDONLY)
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, FileExistsError):
             self.release()
             raise RuntimeError(
                 f"another process is writing {self.folder.name.removesuffix(ENDING)}"
