@@ -66,6 +66,7 @@ HEADERS = [
     "gate_order.h",
     "kernels/both_precisions.h",
     "kernels/entries.tpl.h",
+    "kernels/intrinsics.h",
     "kernels/kernels.h",
     "kernels/plain_integers.h",
     "kernels/table.tpl.h",

@@ -2,7 +2,7 @@
 #ifndef PYGRU_ATOMICS_H
 #define PYGRU_ATOMICS_H
 
-#if defined(_MSC_VER)
+#if defined(_MSC_VER) && !defined(__clang__)
 #include <intrin.h>
 #define LOAD32(p) _InterlockedOr((volatile long *)(p), 0)
 #define STORE32(p, v) _InterlockedExchange((volatile long *)(p), (v))

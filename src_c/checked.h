@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 static inline int64_t pygru_times(int64_t a, int64_t b) {
-#if defined(__GNUC__)
+#if defined(__GNUC__) || defined(__clang__)
     int64_t product; /* without a division: a single step computes a few sizes, too */
     return (a | b) < 0 || __builtin_mul_overflow(a, b, &product) ? -1 : product;
 #else
@@ -15,7 +15,7 @@ static inline int64_t pygru_times(int64_t a, int64_t b) {
 }
 
 static inline int64_t pygru_plus(int64_t a, int64_t b) {
-#if defined(__GNUC__)
+#if defined(__GNUC__) || defined(__clang__)
     int64_t sum;
     return (a | b) < 0 || __builtin_add_overflow(a, b, &sum) ? -1 : sum;
 #else

@@ -34,7 +34,7 @@ enum { WORD = sizeof(uint64_t), CHAINS = 24, BLOCK = CHAINS * WORD };
         memcpy(chains, chain, sizeof chain);                                                   \
     }
 
-#if defined(__GNUC__)
+#if defined(__GNUC__) || defined(__clang__)
 DEFINE_READ(read_blocks, 2, , __attribute__((vector_size(2 * WORD))))
 #else
 DEFINE_READ(read_blocks, 1, , )

@@ -21,7 +21,7 @@ static inline uint64_t pygru_enter_float_state(void) {
 
 static inline void pygru_leave_float_state(uint64_t before) { _mm_setcsr((uint32_t)before); }
 
-#elif defined(__aarch64__) && defined(__GNUC__)
+#elif defined(__aarch64__) && (defined(__GNUC__) || defined(__clang__))
 
 /* FPCR: bit 24 flushes denormals. The flags in FPSR are also saved and restored. */
 static inline uint64_t pygru_enter_float_state(void) {
@@ -35,6 +35,25 @@ static inline uint64_t pygru_enter_float_state(void) {
 static inline void pygru_leave_float_state(uint64_t before) {
     __asm__ volatile("msr fpcr, %0" : : "r"(before >> 32));
     __asm__ volatile("msr fpsr, %0" : : "r"(before & UINT32_MAX));
+}
+
+#elif defined(_M_ARM64)
+#include <intrin.h>
+
+/* The same for MSVC. */
+#define PYGRU_FPCR ARM64_SYSREG(3, 3, 4, 4, 0)
+#define PYGRU_FPSR ARM64_SYSREG(3, 3, 4, 4, 1)
+
+static inline uint64_t pygru_enter_float_state(void) {
+    const uint64_t control = (uint64_t)_ReadStatusReg(PYGRU_FPCR);
+    const uint64_t flags = (uint64_t)_ReadStatusReg(PYGRU_FPSR);
+    _WriteStatusReg(PYGRU_FPCR, INT64_C(1) << 24);
+    return control << 32 | (flags & UINT32_MAX);
+}
+
+static inline void pygru_leave_float_state(uint64_t before) {
+    _WriteStatusReg(PYGRU_FPCR, (int64_t)(before >> 32));
+    _WriteStatusReg(PYGRU_FPSR, (int64_t)(before & UINT32_MAX));
 }
 
 #else

@@ -17,6 +17,8 @@
 #define UNROLL _Pragma("clang loop unroll(full)")
 #elif defined(__GNUC__)
 #define UNROLL _Pragma("GCC unroll 32")
+#else
+#define UNROLL
 #endif
 
 /* For a loop whose iterations use different elements, although its pointers may be equal, as

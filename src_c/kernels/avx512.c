@@ -2,9 +2,8 @@
 #include "kernels.h"
 
 #if PYGRU_X86_KERNELS
-#include <immintrin.h>
-
 #include "../template_macros.h"
+#include "intrinsics.h"
 
 #if defined(__clang__)
 #pragma clang attribute push(                                                                  \

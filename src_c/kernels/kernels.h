@@ -19,7 +19,7 @@
 #include "../vectors.h"
 
 /* The tiles and their packed weights are written with the vector types of gcc and clang. */
-#if defined(__GNUC__)
+#if defined(__GNUC__) || defined(__clang__) /* clang-cl defines only the latter */
 #define PYGRU_PACKED_PRODUCTS 1
 #else
 #define PYGRU_PACKED_PRODUCTS 0
@@ -57,7 +57,7 @@ const pygru_kernels *pygru_chosen_kernels(const pygru_kernels *kernels);
 #undef NAME
 
 /* Which sets this build has. A target can be set within a file by gcc and clang only. */
-#if defined(__x86_64__) && defined(__GNUC__)
+#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #define PYGRU_X86_KERNELS 1
 #else
 #define PYGRU_X86_KERNELS 0
