@@ -23,6 +23,9 @@ enum {
 
 typedef struct caller_state {
     fenv_t before;
+#if defined(__SSE2__)
+    unsigned sse_before; /* which MinGW's fenv_t may lack */
+#endif
     uint64_t inside;
 } caller_state;
 
@@ -47,6 +50,9 @@ __attribute__((noinline)) static caller_state enter_state(int state) {
                                    [STATE_ROUNDS_TO_ZERO] = FE_TOWARDZERO};
     caller_state s;
     (void)fegetenv(&s.before);
+#if defined(__SSE2__)
+    s.sse_before = _mm_getcsr();
+#endif
     if (state != STATE_AS_IS) { /* so that the check notices an inexact result of the core */
         (void)feclearexcept(FE_ALL_EXCEPT);
     }
@@ -67,6 +73,9 @@ __attribute__((noinline)) static caller_state enter_state(int state) {
 __attribute__((noinline)) static int leave_state(const caller_state *s) {
     const int same = float_environment() == s->inside;
     (void)fesetenv(&s->before);
+#if defined(__SSE2__)
+    _mm_setcsr(s->sse_before);
+#endif
     return same;
 }
 

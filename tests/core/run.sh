@@ -1,14 +1,15 @@
 #!/bin/sh
 # Builds the C core with its own tests and runs them; needs no Python and no BLAS.
-# Usage: tests/core/run.sh [plain|sanitize|pool|valgrind|neon|hashes|cross] [arguments of test_core...]
+# Usage: tests/core/run.sh [plain|sanitize|pool|valgrind|neon|windows|hashes|cross] [arguments of test_core...]
 #   plain     optimised, with OpenMP beside the pool; buffers end at forbidden pages; checks symbols too
 #   sanitize  AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer
 #   pool      without OpenMP; with gaps between the scratch buffers, in which nothing may be written
 #   valgrind  memcheck on a small part of the tests
 #   neon      a small part of the tests on an emulated 64-bit ARM
+#   windows   the same for 64-bit Windows, by MinGW-w64, under Wine
 #   hashes    only the hashes of results, which are compared in the other modes too
 #   cross     for another system, without OpenMP: RUNNER runs the program (RUNNER=true: it is only built)
-# CC chooses the compiler, for neon CROSS_CC, OPT the level of optimisation instead of -O2, and
+# CC chooses the compiler, for neon and windows CROSS_CC, OPT the level of optimisation instead of -O2, and
 # LDFLAGS flags of the linker. Any finding, warning included, makes the exit status non-zero.
 set -eu
 
@@ -27,6 +28,7 @@ flags="-std=c11 -Wall -Wextra -Wshadow -Wconversion -Werror
        -fno-math-errno -fno-trapping-math -ffp-contract=off -fvisibility=hidden"
 
 core_flags=
+test_flags=
 link_flags=${LDFLAGS:-}
 runner=
 optimised=${OPT:--O2}
@@ -63,14 +65,28 @@ neon)
     link_flags=-static
     set -- quick malloc "$@"
     ;;
+windows)
+    CC=${CROSS_CC:-x86_64-w64-mingw32-gcc}
+    runner=wine
+    for tool in "$CC" "$runner"; do
+        command -v "$tool" >/dev/null || { echo "run.sh: $tool not found, skipped"; exit 0; }
+    done
+    flags="$flags $optimised"
+    test_flags=-Wno-float-conversion # MinGW's isnan converts
+    link_flags=-static
+    export WINEPREFIX="$build/wine" WINEDEBUG=-all
+    wineboot -i >"$build/wine.txt" 2>&1
+    trap 'wineserver -k; rm -rf "$build"' EXIT INT TERM
+    set -- quick "$@"
+    ;;
 *)
-    echo "usage: run.sh [plain|sanitize|pool|valgrind|neon|hashes|cross]" >&2
+    echo "usage: run.sh [plain|sanitize|pool|valgrind|neon|windows|hashes|cross]" >&2
     exit 2
     ;;
 esac
 
 # shellcheck disable=SC2086 # lists of flags
-$CC $flags -I"$core" -c "$here/test_core.c" -o "$build/tests.o" &
+$CC $flags $test_flags -I"$core" -c "$here/test_core.c" -o "$build/tests.o" &
 compilers=$!
 objects=
 for source in "$core"/*.c "$core"/kernels/*.c "$here"/*_kernels.c; do
