@@ -102,6 +102,7 @@ static void NAME(normalise_backward)(const NAME(pygru_normalisation_gradient) *p
         REAL sums[PARTIAL_SUMS] = {0}, products[PARTIAL_SUMS] = {0};
         REAL mean, slope;
         for (j = 0; j + PARTIAL_SUMS <= p->H; j += PARTIAL_SUMS) {
+            INDEPENDENT
             for (k = 0; k < PARTIAL_SUMS; k++) {
                 const REAL e = gain[j + k] * d[j + k];
                 sums[k] += e;
