@@ -28,6 +28,7 @@ cdef extern from *:
 
 
 @cython.final
+@cython.auto_pickle(True)
 cdef class Owner:
     """The only reference to a flat array; everybody else gets views, which NumPy counts.
 
