@@ -36,7 +36,7 @@ for python in "$@"; do
         LDSHARED="${CC:-gcc} --sysroot=$old -shared -pthread" \
         "$work/build/bin/python" -m build -q --wheel --outdir "$work/linux" .
     # Fails if the wheel needs a newer C library than the tag says.
-    PATH="$work/build/bin:$PATH" "$work/build/bin/auditwheel" -q repair \
+    PATH="$work/build/bin:$PATH" "$work/build/bin/auditwheel" repair \
         --plat "manylinux_2_28_$machine" --wheel-dir "$work/repaired" "$work"/linux/*.whl
     wheel=$(ls "$work"/repaired/*.whl)
     "$work/build/bin/auditwheel" show "$wheel" 2> "$work/auditwheel.txt"
