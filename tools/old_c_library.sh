@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Puts the C library of an old Linux into a folder, for "gcc --sysroot=FOLDER".
+# Puts the C library of an old Linux into a folder, for gcc with the options
+# "--sysroot=FOLDER -LFOLDER/usr/lib/x86_64-linux-gnu" (or another processor's).
 #
 #   tools/old_c_library.sh FOLDER [ARCHITECTURE]      (amd64, arm64, ...; this machine's if none)
 #

@@ -21,8 +21,9 @@ if PYGRU_THREADING=openmp "$test/python" -P -c "import pygru" 2> "$work/refused.
 tail -n 1 "$work/refused.txt"
 echo "result hashes: $("$test/python" -P tests/result_hashes.py | sha256sum)"
 
-# PyTorch and scikit-learn bring a libgomp each. Not every Python has wheels of both.
-if "$test/pip" install -q --only-binary :all: torch "scikit-learn>=1.6" > "$work/pip.txt" 2>&1; then
+# PyTorch and scikit-learn bring a libgomp each. Not every Python has wheels of both. The version
+# of PyTorch is that of .ci/run, because its size differs widely by version.
+if "$test/pip" install -q --only-binary :all: "torch==2.13.0" "scikit-learn>=1.6" > "$work/pip.txt" 2>&1; then
     "$test/python" -P tests/check_beside_others.py
 else
     tail -n 1 "$work/pip.txt"
