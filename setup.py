@@ -33,6 +33,7 @@ PACKAGES = [
     "pygru.prediction",
     "pygru.quantized",
     "pygru.sklearn",
+    "pygru.tests",
     "pygru.torch",
     "pygru.train",
 ]

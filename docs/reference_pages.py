@@ -87,8 +87,8 @@ GROUPS = {
     ),
     "configuration": Group(
         "Threads and configuration",
-        "The number of threads, this installation, and where the files of the C core are.",
-        ("pygru.core",),
+        "The number of threads, this installation and its test, and the files of the C core.",
+        ("pygru.core", "pygru.tests"),
     ),
     "plots": Group(
         "Plots",

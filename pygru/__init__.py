@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from pygru.io.torch.export import to_torch
     from pygru.io.torch.from_torch import from_torch
     from pygru.prediction.chunked import predict
+    from pygru.tests.run import test
 
 # The home of each public name that is imported when it is used first: most programs read no
 # file of another library, and `import pygru` should be quick.
@@ -83,6 +84,7 @@ LAZY = {
     "from_onnx": "pygru.io.onnx.reading",
     "from_torch": "pygru.io.torch.from_torch",
     "predict": "pygru.prediction.chunked",
+    "test": "pygru.tests.run",
     "to_keras": "pygru.io.keras.export",
     "to_onnx": "pygru.io.onnx.export",
     "to_torch": "pygru.io.torch.export",
@@ -161,6 +163,7 @@ __all__ = [
     "schedules",
     "set_num_threads",
     "show_config",
+    "test",
     "to_keras",
     "to_onnx",
     "to_torch",

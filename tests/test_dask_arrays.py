@@ -27,7 +27,7 @@ import pygru.dask
 from pygru import GRU, Embedding, Last, Linear, Sequential, Trainer
 from pygru.data import Scaler
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = pytest.mark.filterwarnings("ignore:.*has not converged:UserWarning")
 
 N, T, F = 23, 5, 3
 X = np.random.default_rng(0).standard_normal((N, T, F))

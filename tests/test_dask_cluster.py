@@ -25,7 +25,7 @@ from pygru import GRU, Last, Linear, Sequential, Trainer
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore:.*has not converged:UserWarning"),
 ]
 
 N, T, F, CHUNK = 80, 5, 3, 4

@@ -11,6 +11,7 @@ import runpy
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -133,26 +134,87 @@ def test_show_config_has_its_keys(capsys):
 
 
 def test_import_is_quiet(tmp_path):
+    """P-27: no thread, setting or file of the process changes, and nothing is printed."""
     code = """
-import json, os, sys, threading, warnings, signal
+import atexit, json, locale, os, random, signal, sys, threading, warnings
 import numpy, scipy.linalg, scipy.linalg.cython_blas
-before = set(sys.modules)
-tasks = "/proc/self/task"
+tasks, files = "/proc/self/task", "/proc/self/fd"
 state = lambda: (
-    dict(os.environ), warnings.filters[:], repr(signal.getsignal(signal.SIGINT)),
+    dict(os.environ), os.getcwd(), os.umask(os.umask(0o22)), locale.setlocale(locale.LC_ALL),
+    warnings.filters[:], warnings.showwarning, sys.excepthook, threading.excepthook,
+    [repr(signal.getsignal(number)) for number in sorted(signal.valid_signals())],
     threading.active_count(), os.path.exists(tasks) and len(os.listdir(tasks)),
-    numpy.geterr(),
+    os.path.exists(files) and len(os.listdir(files)),
+    sys.path[:], sys.getrecursionlimit(), sys.getswitchinterval(), sys.gettrace(),
+    random.getstate(), str(numpy.random.get_state()), numpy.geterr(), numpy.geterrcall(),
+    numpy.get_printoptions(),
 )
-old = state()
+before, old = set(sys.modules), state()
 import pygru
-print(json.dumps({"same": old == state(), "new": sorted(set(sys.modules) - before),
+print(json.dumps({"same": [was == now for was, now in zip(old, state())],
+                  "new": sorted(set(sys.modules) - before),
                   "denormal": sys.float_info.min / 2 != 0}))
 """
-    result = python(code, tmp_path)
-    assert result["same"]
+    done = subprocess.run(
+        [sys.executable, "-P", "-W", "error", "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    result = json.loads(done.stdout)
+    assert all(result["same"]), result["same"]
     assert result["denormal"]
     loaded = {name.split(".")[0] for name in result["new"]}
-    assert not loaded & {"torch", "matplotlib", "pandas", "sklearn", "onnx", "h5py"}
+    assert not loaded & OPTIONAL
+
+
+#: Packages that `import pygru` may not import: they are optional, slow, or without wheels for
+#: some Pythons.
+OPTIONAL = {
+    *("IPython", "aeon", "dask", "distributed", "h5py", "ipywidgets", "jax", "joblib", "keras"),
+    *("matplotlib", "mpi4py", "onnx", "onnxruntime", "optuna", "pandas", "polars", "pyarrow"),
+    *("pytest", "safetensors", "sklearn", "sktime", "tensorboardX", "torch", "tqdm", "xarray"),
+    *("zarr",),
+}
+
+
+def test_import_needs_no_optional_package(tmp_path):
+    """Where importing any of them fails, a GRU computes and trains, and save says why not."""
+    code = f"""
+import json, sys
+for name in {sorted(OPTIONAL)}:
+    sys.modules[name] = None  # the import of it fails
+import numpy as np, pygru
+model = pygru.Sequential(pygru.GRU(2, 3, batch_first=True), pygru.Last(), pygru.Linear(3, 1))
+trainer = pygru.Trainer(model, loss="mse")
+trainer.fit(np.ones((4, 5, 2)), np.ones((4, 1)), epochs=1, progress=False)
+try:
+    pygru.save(model, "m.safetensors")
+except ImportError as error:
+    print(json.dumps(error.name))
+"""
+    assert python(code, tmp_path) == "safetensors.numpy"
+
+
+@pytest.mark.skipif(
+    not hasattr(sys, "_is_gil_enabled") or not sysconfig.get_config_var("Py_GIL_DISABLED"),
+    reason="only a free-threaded Python has no GIL",
+)
+def test_the_import_leaves_the_gil_off(tmp_path):
+    """P-20: every compiled module says that it works without one."""
+    code = """
+import importlib, json, pkgutil, sys, pygru, pygru.core
+names = [module.name for module in pkgutil.iter_modules(pygru.core.__path__, "pygru.core.")]
+for name in names:
+    importlib.import_module(name)
+print(json.dumps([len(names), sys._is_gil_enabled()]))
+"""
+    count, enabled = python(code, tmp_path, PYTHONWARNINGS="error", PYTHON_GIL="")
+    assert count > 20
+    assert not enabled
 
 
 def test_the_process_keeps_its_floating_point_state_after_a_call(tmp_path):

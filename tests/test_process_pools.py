@@ -20,7 +20,7 @@ PARTS = np.array_split(X, 8)
 pytestmark = [
     # Python 3.12 and newer warn about forks while threads run, which is what we test.
     pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+    pytest.mark.filterwarnings("ignore:.*has not converged:UserWarning"),
 ]
 
 

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+import struct
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
 
 from pygru.conformance.case import Arrays, Case
 from pygru.core.validation import type_name
 
 FILE = Path(__file__).with_name("vectors.safetensors")
 
+#: The dtypes in the file, by their names there.
+DTYPES = {"BOOL": "?", "F64": "<f8", "I64": "<i8"}
 
 #: The variants that have a name in pygru.
 NAMES = {"pytorch": "after-keep", "cho": "before-keep", "chung": "before-replace"}
@@ -69,10 +71,24 @@ def cases(name: str = "*", *, variant: str = "*") -> list[Case]:
 
 @cache
 def _all_cases() -> tuple[Case, ...]:
-    with safetensors.safe_open(FILE, "np") as file:
-        described = json.loads(file.metadata()["cases"])
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    described, tensors = _read(FILE.read_bytes())
     return tuple(_case_of(description, tensors) for description in described)
+
+
+def _read(data: bytes) -> tuple[list[dict[str, Any]], Arrays]:
+    """Return the descriptions of all cases and the tensors by name.
+
+    Read without the safetensors package, so that the cases can test pygru where it is missing.
+    """
+    (length,) = struct.unpack_from("<Q", data)
+    header = json.loads(data[8 : 8 + length])
+    described = json.loads(header.pop("__metadata__")["cases"])
+    tensors = {}
+    for name, entry in header.items():
+        begin, end = (8 + length + offset for offset in entry["data_offsets"])
+        values = np.frombuffer(data[begin:end], DTYPES[entry["dtype"]])
+        tensors[name] = values.reshape(entry["shape"])
+    return described, tensors
 
 
 def _case_of(description: dict[str, Any], tensors: Arrays) -> Case:

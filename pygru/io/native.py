@@ -12,8 +12,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
-import safetensors
-import safetensors.numpy
 from numpy.typing import NDArray
 
 from pygru.core import validation
@@ -145,6 +143,8 @@ def to_bytes(
         "metadata": json.dumps(metadata or {}),
         **dict(notes),
     }
+    import safetensors.numpy  # here, so that `import pygru` works without it
+
     data = _in_fixed_order(safetensors.numpy.save(dict(arrays), text))
     (length,) = struct.unpack("<Q", data[:8])
     if length > HEADER_LIMIT:
@@ -249,6 +249,8 @@ def read_file(path: Path | bytes, classes: Classes = CLASSES) -> Contents:
         All texts of the header.
     arrays : dict of str to ndarray
     """
+    import safetensors.numpy
+
     with open_regular_file(path) as (file, size):
         header = read_header(file, size)
         description = parse_json("the configuration", header.notes["config"])

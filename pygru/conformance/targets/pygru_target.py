@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from pygru.conformance.case import Arrays, Case
 
@@ -17,8 +18,8 @@ def about() -> str:
     return f"pygru.GRU {pygru.__version__}, engine {config['engine']}"
 
 
-def run(case: Case) -> Arrays:
-    """Return the outputs and gradients of a case, in float64."""
+def run(case: Case, dtype: DTypeLike = np.float64) -> Arrays:
+    """Return the outputs and gradients of a case."""
     import pygru
 
     gru = pygru.GRU(
@@ -28,7 +29,7 @@ def run(case: Case) -> Arrays:
         bias=case.bias != "none",
         bidirectional=case.direction == "both",
         variant=pygru.Variant(case.reset, case.update),
-        dtype=np.float64,
+        dtype=dtype,
         **_options(case),
     )
     gru.load_state_dict(_with_both_biases(case))
