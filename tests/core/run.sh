@@ -7,7 +7,7 @@
 #   valgrind  memcheck on a small part of the tests
 #   neon      a small part of the tests on an emulated 64-bit ARM
 #   windows   the same for 64-bit Windows, by MinGW-w64, under Wine
-#   hashes    only the hashes of results, which are compared in the other modes too
+#   hashes    a core without threads, and only the hashes of results; the other modes compare them too
 #   cross     for another system, without OpenMP: RUNNER runs the program (RUNNER=true: it is only built)
 # CC chooses the compiler, for neon and windows CROSS_CC, OPT the level of optimisation instead of -O2, and
 # LDFLAGS flags of the linker. Any finding, warning included, makes the exit status non-zero.
@@ -35,7 +35,7 @@ optimised=${OPT:--O2}
 case $mode in
 plain) flags="$flags $optimised -fopenmp" ;;
 pool) flags="$flags $optimised -DPYGRU_SCRATCH_GAP=16" ;;
-hashes) flags="$flags $optimised" ;;
+hashes) flags="$flags $optimised -DPYGRU_NO_POOL" ;;
 cross) flags="$flags $optimised" runner=$RUNNER ;;
 sanitize)
     # Undefined behaviour is looked for in the core; checking the loops of the tests as well
