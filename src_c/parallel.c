@@ -209,12 +209,7 @@ static void work_together(pygru_run *run, int32_t n_threads) {
         return;
     }
 #endif
-#if PYGRU_HAS_POOL
     pygru_pool_run(n_threads, work_through, run);
-#else
-    (void)n_threads;
-    work_through(run, 0);
-#endif
 }
 
 /* When the last call ended that could use threads. */

@@ -140,5 +140,11 @@ void pygru_pool_run(int32_t n_threads, void (*body)(void *context, int32_t slot)
 }
 
 #else
-typedef int pygru_no_pool; /* C wants at least one declaration in a file */
+
+void pygru_pool_run(int32_t n_threads, void (*body)(void *context, int32_t slot),
+                    void *context) {
+    (void)n_threads;
+    body(context, 0);
+}
+
 #endif

@@ -18,8 +18,8 @@
 
 /* Runs body(context, 0) on the calling thread, and body(context, slot) for some of the slots
  * from 1 to n_threads - 1 on other threads at the same time: for none of them, if no other
- * thread gets a processor before the calling one is done. Returns when all have returned. Many
- * threads may call it at once, and body may call it again. */
+ * thread gets a processor before the calling one is done, or if there is no pool. Returns when
+ * all have returned. Many threads may call it at once, and body may call it again. */
 void pygru_pool_run(int32_t n_threads, void (*body)(void *context, int32_t slot),
                     void *context);
 

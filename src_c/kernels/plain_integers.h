@@ -11,14 +11,14 @@
 typedef int32_t weights_i8 __attribute__((vector_size(VECTOR_BYTES)));
 
 ALWAYS_INLINE weights_i8 load_weights_i8(const int8_t *w) {
-    weights_i8 v;
+    weights_i8 v = {0};
     int i;
     UNROLL for (i = 0; i < (int)(VECTOR_BYTES / sizeof(int32_t)); i++) { v[i] = w[i]; }
     return v;
 }
 
 ALWAYS_INLINE weights_i8 broadcast_i8(const float *a) {
-    weights_i8 v;
+    weights_i8 v = {0};
     int32_t x;
     int i;
     memcpy(&x, a, sizeof x);
