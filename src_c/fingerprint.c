@@ -4,6 +4,7 @@
  * without informing pygru, so a version counter would miss a change. Independent chains read
  * memory at nearly its bandwidth. */
 #include "calls.h"
+#include "kernels/cpu.h"
 #include "kernels/kernels.h"
 
 #include <string.h>
@@ -48,11 +49,12 @@ DEFINE_READ(read_blocks_avx512, 8, __attribute__((target("avx512f"))),
 
 static void read_all_blocks(uint64_t *chains, const unsigned char *p, int64_t bytes) {
 #if PYGRU_X86_KERNELS
-    if (__builtin_cpu_supports("avx512f")) {
+    const uint32_t cpu = pygru_this_cpu();
+    if (pygru_cpu_has(cpu, PYGRU_CPU_AVX512F | PYGRU_CPU_SAVES_512)) {
         read_blocks_avx512(chains, p, bytes);
         return;
     }
-    if (__builtin_cpu_supports("avx2")) {
+    if (pygru_cpu_has(cpu, PYGRU_CPU_AVX2 | PYGRU_CPU_SAVES_256)) {
         read_blocks_avx2(chains, p, bytes);
         return;
     }

@@ -264,6 +264,8 @@ pygru_status pygru_parallel_run(const pygru_team *team, const pygru_work *work) 
     return LOAD32(&run.stop) ? PYGRU_CANCELLED : PYGRU_OK;
 }
 
+int32_t pygru_has_pool(void) { return PYGRU_HAS_POOL; }
+
 int32_t pygru_openmp_version(void) {
 #ifdef _OPENMP
     return _OPENMP;

@@ -253,7 +253,11 @@ PYGRU_API int32_t pygru_kernels_count(void);
 /* The name of a set: "baseline" ("neon" on 64-bit ARM), "avx2", "avx512". */
 PYGRU_API const char *pygru_kernels_name(int32_t index);
 
-/* The set, or NULL if this CPU or its operating system cannot run it. */
+/* Why a set cannot run here, as a text for people: this CPU lacks something, the operating system
+ * does not save its registers, or this build does not have it; NULL if it can. Static memory. */
+PYGRU_API const char *pygru_kernels_obstacle(int32_t index);
+
+/* The set, or NULL if it cannot run here. */
 PYGRU_API const pygru_kernels *pygru_kernels_at(int32_t index);
 
 /* Whether this build has the SIMD engine; it needs the vector types of gcc or clang. */
@@ -543,6 +547,9 @@ PYGRU_API const char *pygru_compiler(void);
 
 /* The OpenMP standard date the core was built with (201511 is 4.5), 0 without OpenMP. */
 PYGRU_API int32_t pygru_openmp_version(void);
+
+/* Whether this build has the pool of threads. */
+PYGRU_API int32_t pygru_has_pool(void);
 
 /* How many threads OpenMP would use now, or without OpenMP the number of processors; 1 in a
  * forked child, inside somebody else's parallel region, and in a build without threads. */

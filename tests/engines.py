@@ -12,7 +12,7 @@ HAS_SIMD = _core.has_simd_engine()
 ENGINES = ["blas", "simd"] if HAS_SIMD else ["blas"]
 
 # Whose threads a call may use.
-THREADING = ["openmp"] * (_core.openmp_version() > 0) + ["pool"]
+THREADING = ["openmp"] * (_core.openmp_version() > 0) + ["pool"] * _core.has_pool()
 
 # Sets of kernels that run here, and those of them that have a fused multiply-add.
 SETS = [name for name, runs in _core.kernel_names().items() if runs]

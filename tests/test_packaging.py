@@ -1,9 +1,10 @@
 """How pygru is built and imported.
 
-The tests check the OpenMP flags, that the import prints nothing, that the module exports no
+The tests check the lists of files, that the import prints nothing, that the module exports no
 foreign symbols, and that no global state is changed.
 """
 
+import ast
 import json
 import os
 import re
@@ -13,7 +14,6 @@ import subprocess
 import sys
 import sysconfig
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from patience import PATIENCE
@@ -53,37 +53,6 @@ def setup_functions():
         setuptools.setup = original
 
 
-class TestOpenMPFlags:
-    """P-06, P-10: a trial program decides; auto falls back, 1 insists, 0 does without."""
-
-    compiler = SimpleNamespace(compiler_type="unix")
-
-    def test_auto(self, setup_functions):
-        flags = setup_functions["openmp_flags"]
-        assert flags(self.compiler, "auto", lambda *_: True) == ["-fopenmp"]
-        assert flags(self.compiler, "auto", lambda *_: False) == []
-
-    def test_off_does_not_even_probe(self, setup_functions):
-        assert setup_functions["openmp_flags"](self.compiler, "0", None) == []
-
-    def test_insisting_fails_in_one_line(self, setup_functions):
-        with pytest.raises(SystemExit, match="PYGRU_OPENMP=1, but this compiler cannot"):
-            setup_functions["openmp_flags"](self.compiler, "1", lambda *_: False)
-
-    def test_a_wrong_value(self, setup_functions):
-        with pytest.raises(SystemExit, match="PYGRU_OPENMP must be auto, 1 or 0, got 'yes'"):
-            setup_functions["openmp_flags"](self.compiler, "yes", None)
-
-    def test_the_probe_is_not_fooled(self, setup_functions):
-        class Broken:
-            compiler_type = "unix"
-
-            def compile(self, *_, **__):
-                raise RuntimeError("no omp.h")
-
-        assert setup_functions["openmp_works"](Broken(), ["-fopenmp"]) is False
-
-
 def test_every_source_is_in_the_build(setup_functions):
     core = ROOT / "src_c"
     sources = {path.relative_to(core).as_posix() for path in core.rglob("*") if path.is_file()}
@@ -111,6 +80,7 @@ def test_show_config_has_its_keys(capsys):
         "blas",
         "engine",
         "kernels",
+        "kernel_sets",
         "threading",
         "threads",
         "threads_from",
@@ -273,6 +243,19 @@ def test_names_are_listed():
 
 def test_the_environment_variable_of_the_compiler_is_reported():
     assert re.match(r"(gcc|clang|msvc) \d", _core.compiler())
+
+
+def test_the_configuration_says_why_the_best_kernels_are_not_in_use():
+    sets = pygru.show_config(mode="dicts")["kernel_sets"]
+    assert list(sets) == list(_core.kernel_names())
+    first = next(iter(sets))
+    code = "import pygru; print(pygru.show_config(mode='dicts')['kernel_sets'])"
+    lowest = ast.literal_eval(run_program(code, PYGRU_SIMD=first).stdout)
+    assert lowest[first] == "in use"
+    for name, runs in list(_core.kernel_names().items())[1:]:
+        expected = f"could run, but PYGRU_SIMD={first}" if runs else "cannot run: "
+        assert lowest[name].startswith(expected)
+        assert (_core.kernel_obstacles()[name] is None) == runs
 
 
 def test_b73_kernels_that_cannot_run_are_refused_at_import():

@@ -34,7 +34,7 @@ for python in "$@"; do
     rm -rf "$work/linux" "$work/repaired"
     # The pool has the threads, so the wheel needs no OpenMP and vendors no library (decision 44).
     # gcc looks for libraries in a folder of this machine first, hence -L.
-    PYGRU_OPENMP=0 PYGRU_WERROR=1 CC="${CC:-gcc} --sysroot=$old" \
+    PYGRU_THREADS=pool PYGRU_WERROR=1 CC="${CC:-gcc} --sysroot=$old" \
         LDSHARED="${CC:-gcc} --sysroot=$old -L$libraries -shared -pthread" \
         "$work/build/bin/python" -m build -q --wheel --outdir "$work/linux" .
     # Fails if the wheel needs a newer C library than the tag says.

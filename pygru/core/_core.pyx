@@ -160,6 +160,18 @@ def kernel_names():
     }
 
 
+def kernel_obstacles():
+    """Name -> why it cannot run here, or None, in the same order."""
+    cdef const char *text
+    found = {}
+    for index in range(cpygru.pygru_kernels_count()):
+        text = cpygru.pygru_kernels_obstacle(index)
+        found[cpygru.pygru_kernels_name(index).decode()] = (
+            None if text == NULL else text.decode()
+        )
+    return found
+
+
 def has_simd_engine():
     """Whether this build has the SIMD engine."""
     return cpygru.pygru_has_simd_engine() != 0
@@ -189,6 +201,11 @@ def compiler():
 def openmp_version():
     """The OpenMP date of the build, 0 without OpenMP."""
     return cpygru.pygru_openmp_version()
+
+
+def has_pool():
+    """Whether the build has a pool of threads."""
+    return cpygru.pygru_has_pool() != 0
 
 
 def available_threads():

@@ -31,7 +31,9 @@ class Backend(NamedTuple):
 
     @property
     def threading(self) -> str:
-        """Whose threads work: "pool" (pygru's own) or "openmp"."""
+        """Whose threads work: "pool" (pygru's own), "openmp", or "none" in a build without."""
+        if not _core.has_pool() and _core.openmp_version() == 0:
+            return "none"
         number = self.kernels.threading
         return next(name for name, each in THREADING.items() if each == number)
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy
 import scipy
 
-from pygru.core import _core, backend, threads
+from pygru.core import _core, backend, kernels, threads
 from pygru.core.validation import shown
 
 
@@ -30,11 +30,11 @@ def config() -> dict[str, Any]:
         Keys ``pygru``, ``python``, ``numpy``, ``scipy`` (versions), ``compiler``, ``openmp``
         (with ``enabled`` and ``date``), ``blas`` (with ``library``, ``version``, ``core``,
         ``threading_layer`` and ``int_bytes``), ``engine``, ``kernels`` (the instruction set in
-        use), ``threading`` ("pool" or "openmp"), ``threads``, ``threads_from`` (the setting or
-        limit that the number of threads comes from), ``limits`` (the most threads by
-        ``affinity``, ``quota``, ``ranks`` and ``openmp``, each None without a limit) and
-        ``mpi`` (with ``rank`` and ``ranks_on_node`` as the launcher of MPI tells them, else
-        None).
+        use), ``kernel_sets`` (whether each set is in use, or why it is not), ``threading``
+        ("pool", "openmp" or "none"), ``threads``, ``threads_from`` (the setting or limit that
+        the number of threads comes from), ``limits`` (the most threads by ``affinity``,
+        ``quota``, ``ranks`` and ``openmp``, each None without a limit) and ``mpi`` (with
+        ``rank`` and ``ranks_on_node`` as the launcher of MPI tells them, else None).
     """
     from importlib import metadata  # its import takes longer than that of pygru's core
 
@@ -50,6 +50,7 @@ def config() -> dict[str, Any]:
         "blas": {**_blas_info(), "int_bytes": used.blas.int_bytes},
         "engine": used.engine,
         "kernels": used.kernels.name,
+        "kernel_sets": kernels.states(used.kernels.name),
         "threading": used.threading,
         "threads": threads.get_num_threads(),
         "threads_from": threads.reason(),

@@ -114,6 +114,7 @@ cdef extern from "pygru.h" nogil:
 
     int32_t pygru_kernels_count()
     const char *pygru_kernels_name(int32_t index)
+    const char *pygru_kernels_obstacle(int32_t index)
     const pygru_kernels *pygru_kernels_at(int32_t index)
     int32_t pygru_has_simd_engine()
 
@@ -288,4 +289,5 @@ cdef extern from "pygru.h" nogil:
     pygru_status pygru_fingerprint(const void *data, int64_t size, uint64_t *fingerprint)
     const char *pygru_compiler()
     int32_t pygru_openmp_version()
+    int32_t pygru_has_pool()
     int32_t pygru_available_threads()

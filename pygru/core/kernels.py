@@ -25,9 +25,10 @@ def choose(
     """
     usable = [name for name, runs in _core.kernel_names().items() if runs]
     if wanted is not None and wanted not in usable:
+        reason = _core.kernel_obstacles().get(wanted)
         raise ImportError(
             f"PYGRU_SIMD={wanted!r} is not supported by this CPU and build "
-            f"(they have: {', '.join(usable)})"
+            f"({reason + '; ' if reason else ''}they have: {', '.join(usable)})"
         )
     engines = list(ENGINES) if _core.has_simd_engine() else ["blas"]
     if engine is not None and engine not in engines:
@@ -35,14 +36,29 @@ def choose(
             f"PYGRU_ENGINE={engine!r} is not supported by this build "
             f"(it has: {', '.join(engines)})"
         )
-    kinds = ["openmp"] * (_core.openmp_version() > 0) + ["pool"]
+    kinds = ["openmp"] * (_core.openmp_version() > 0) + ["pool"] * _core.has_pool()
     if threading is not None and threading not in kinds:
         raise ImportError(
             f"PYGRU_THREADING={threading!r} is not supported by this build "
-            f"(it has: {', '.join(kinds)})"
+            f"(it has: {', '.join(kinds) or 'none'})"
         )
     return _core.Kernels(
         wanted or usable[-1],
         ENGINES[engine or engines[-1]],
-        THREADING[threading or kinds[-1]],
+        THREADING[threading or (kinds or ["pool"])[-1]],
     )
+
+
+def states(used: str) -> dict[str, str]:
+    """Return for each set of kernels whether it is the one in use, or why it is not."""
+    better = False
+    found = {}
+    for name, obstacle in _core.kernel_obstacles().items():
+        better = better or name == used
+        if name == used:
+            found[name] = "in use"
+        elif obstacle is not None:
+            found[name] = f"cannot run: {obstacle}"
+        else:
+            found[name] = f"could run, but PYGRU_SIMD={used}" if better else "could run"
+    return found

@@ -22,6 +22,7 @@ static void try_texts(void) {
         CHECK(pygru_activation_name(NOT_CODES[i]) == NULL);
         CHECK(pygru_kernels_name(NOT_CODES[i]) == NULL);
         CHECK(pygru_kernels_at(NOT_CODES[i]) == NULL);
+        CHECK(pygru_kernels_obstacle(NOT_CODES[i]) != NULL);
     }
     CHECK(pygru_traits_of(PYGRU_PRECISIONS_END_) == NULL);
     CHECK(pygru_optimizer_of(PYGRU_OPTIMIZERS_END_) == NULL);
@@ -30,6 +31,7 @@ static void try_texts(void) {
     CHECK(pygru_kernels_at(pygru_kernels_count()) == NULL);
     CHECK(pygru_compiler() != NULL && pygru_available_threads() >= 1);
     CHECK(pygru_openmp_version() >= 0 && pygru_has_simd_engine() >> 1 == 0);
+    CHECK(pygru_has_pool() >> 1 == 0 && pygru_kernels_obstacle(0) == NULL);
 }
 
 static void try_fingerprint(void) {
@@ -373,10 +375,12 @@ static void try_quantized_calls(void) {
     X(pygru_cross_entropy, try_cross_entropy)                                                  \
     X(pygru_fingerprint, try_fingerprint)                                                      \
     X(pygru_forward, try_forward)                                                              \
+    X(pygru_has_pool, try_texts)                                                               \
     X(pygru_has_simd_engine, try_texts)                                                        \
     X(pygru_kernels_at, try_texts)                                                             \
     X(pygru_kernels_count, try_texts)                                                          \
     X(pygru_kernels_name, try_texts)                                                           \
+    X(pygru_kernels_obstacle, try_texts)                                                       \
     X(pygru_openmp_version, try_texts)                                                         \
     X(pygru_optimizer_of, try_texts)                                                           \
     X(pygru_pack, try_pack)                                                                    \

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "cpu_checks.h"
 #include "every_call.h"
 #include "float_checks.h"
 #include "hashes.h"
@@ -167,5 +168,6 @@ int main(int argc, char **argv) {
     RUN(check_tape_views());
     RUN(check_bad_batches());
     RUN(check_bad_configs());
+    RUN(check_cpus());
     return print_counts();
 }

@@ -1,0 +1,253 @@
+"""How setup.py decides: options of each compiler, threads, what is compiled again.
+
+Compilers are stand-ins here, so that the decisions for all systems are tested on each. The
+tests would catch a build that compiles nothing with Microsoft's compiler, one that insists on
+OpenMP where Apple's clang has none, and one that leaves an object from before a change.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+pytest.importorskip("setuptools")
+pytest.importorskip("Cython")
+if not (ROOT / "build_support").is_dir():
+    pytest.skip("needs the checkout or the sdist", allow_module_level=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _checkout_first():
+    """The package is not installed; setup.py finds it in the checkout."""
+    sys.path.insert(0, str(ROOT))
+    yield
+    sys.path.remove(str(ROOT))
+
+
+UNIX = SimpleNamespace(compiler_type="unix")
+MINGW = SimpleNamespace(compiler_type="mingw32")
+MSVC = SimpleNamespace(compiler_type="msvc")
+
+
+class TestFlags:
+    def test_compilers_are_told_apart(self):
+        from build_support.flags import dialect_of
+
+        assert dialect_of(UNIX, {"CC": "clang-cl"}) == "gnu"
+        assert dialect_of(MINGW, {}) == "gnu"
+        assert dialect_of(MSVC, {}) == "msvc"
+        assert dialect_of(MSVC, {"CC": "gcc"}) == "msvc"
+        assert dialect_of(MSVC, {"CC": r"C:\LLVM\bin\clang-cl.exe"}) == "clang-cl"
+
+    @pytest.mark.parametrize("source", ["src_c/model.c", "build/x/pygru/core/_weights.c"])
+    def test_each_compiler_gets_its_own_options(self, source):
+        from build_support.flags import flags_of
+
+        for strict in (False, True):
+            assert all(flag[0] == "-" for flag in flags_of(source, "gnu", strict))
+            assert all(flag[0] == "/" for flag in flags_of(source, "msvc", strict))
+            assert "/std:c11" in flags_of(source, "msvc", strict)
+            assert "-std=c11" in flags_of(source, "gnu", strict)
+
+    def test_warnings_are_errors_in_the_core_alone(self):
+        from build_support.flags import flags_of
+
+        for dialect, word in {"gnu": "-Werror", "msvc": "/WX", "clang-cl": "/WX"}.items():
+            assert word in flags_of("src_c/kernels/avx2.c", dialect, strict=True)
+            assert word not in flags_of("src_c/kernels/avx2.c", dialect)
+            assert word not in flags_of("b/pygru/core/_core.c", dialect, strict=True)
+
+    def test_the_last_level_of_optimisation_decides(self):
+        from build_support.flags import flags_of
+
+        def level(source):
+            return [flag for flag in flags_of(source, "gnu") if flag.startswith("-O")][-1]
+
+        assert level("src_c/core_f32.c") == level("src_c/kernels/avx512.c") == "-O3"
+        assert level("b/_weights.c") == level("b/_core.c") == "-O2"
+        assert level("b/_uninterrupted.c") == "-Os"
+
+    def test_sanitizers(self):
+        from build_support.flags import sanitizer_flags
+
+        assert sanitizer_flags(None, "msvc") == ([], [])
+        assert sanitizer_flags("thread", "gnu")[1] == ["-fsanitize=thread"]
+        with pytest.raises(SystemExit, match="needs gcc or clang"):
+            sanitizer_flags("address", "msvc")
+
+
+class TestThreads:
+    """P-06, P-10: a trial program decides; openmp insists, pool and none do without."""
+
+    @staticmethod
+    def never(*_):
+        raise AssertionError("must not be tried")
+
+    def test_nothing_said(self):
+        from build_support.threads import thread_flags
+
+        def works(*_):
+            return True
+
+        def fails(*_):
+            return False
+
+        assert thread_flags(None, "gnu", works, "linux") == (["-fopenmp"], ["-fopenmp"])
+        assert thread_flags(None, "gnu", fails, "linux") == ([], ["-pthread"])
+        assert thread_flags(None, "gnu", fails, "darwin") == ([], [])
+        assert thread_flags(None, "msvc", works, "win32") == (["/openmp"], [])
+
+    def test_apple_clang_with_a_library_that_was_installed(self):
+        from build_support.threads import thread_flags
+
+        found = thread_flags("openmp", "gnu", lambda c, l: "-Xpreprocessor" in c, "darwin")
+        assert found == (["-Xpreprocessor", "-fopenmp"], ["-lomp"])
+
+    def test_the_pool_and_none_do_not_even_try(self):
+        from build_support.threads import thread_flags
+
+        assert thread_flags("pool", "gnu", self.never, "linux") == ([], ["-pthread"])
+        assert thread_flags("none", "gnu", self.never, "linux") == (["-DPYGRU_NO_POOL"], [])
+        assert thread_flags("none", "msvc", self.never, "win32") == (["/DPYGRU_NO_POOL"], [])
+
+    @pytest.mark.parametrize("platform", ["linux", "darwin"])
+    def test_insisting_fails_in_one_line(self, platform):
+        from build_support.threads import thread_flags
+
+        with pytest.raises(SystemExit, match="PYGRU_THREADS=openmp, but this compiler cannot"):
+            thread_flags("openmp", "gnu", lambda *_: False, platform)
+
+    def test_values_and_the_old_name(self):
+        from build_support.threads import wanted_threads
+
+        assert wanted_threads({}) is None
+        assert wanted_threads({"PYGRU_THREADS": "none"}) == "none"
+        with pytest.raises(SystemExit, match="must be openmp, pool or none, got '4'"):
+            wanted_threads({"PYGRU_THREADS": "4"})
+        with pytest.raises(SystemExit, match="PYGRU_OPENMP is not read any more"):
+            wanted_threads({"PYGRU_OPENMP": "1"})
+
+
+class Recorder:
+    """A compiler that writes what it was asked, and can fail."""
+
+    compiler_type = "unix"
+    compiler_so: list[str] = [sys.executable]  # noqa: RUF012
+
+    def __init__(self, error=None, program="exit 0"):
+        self.error, self.program, self.linked = error, program, None
+
+    def compile(self, sources, output_dir, extra_postargs=()):
+        if self.error:
+            raise self.error
+        return [f"{output_dir}/probe.o"]
+
+    def link_executable(self, objects, program, extra_postargs):
+        self.linked = extra_postargs
+        Path(program).write_text(f"#!/bin/sh\n{self.program}\n")
+        os.chmod(program, 0o755)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the stand-in makes a shell script")
+class TestProbes:
+    def test_the_linker_gets_ldflags(self):
+        from build_support.compilers import openmp_works
+
+        compiler = Recorder()
+        environment = {"LDFLAGS": "-L/opt/omp '-Wl,-rpath,/a b'"}
+        assert openmp_works(compiler, ["-fopenmp"], ["-fopenmp"], environment)
+        assert compiler.linked == ["-L/opt/omp", "-Wl,-rpath,/a b", "-fopenmp"]
+
+    def test_it_is_not_fooled(self):
+        from build_support.compilers import openmp_works
+
+        assert not openmp_works(Recorder(RuntimeError("no omp.h")), [], [], {})
+        assert not openmp_works(Recorder(program="exit 1"), [], [], {})
+
+    def test_a_program_for_another_machine(self, monkeypatch):
+        from build_support import compilers
+
+        def cannot_run(*_, **__):
+            raise OSError(8, "Exec format error")
+
+        monkeypatch.setattr(compilers.subprocess, "run", cannot_run)
+        assert compilers.openmp_works(Recorder(), [], [], {})
+
+    def test_no_compiler_is_said_in_one_line(self):
+        from build_support.compilers import require_compiler
+
+        with pytest.raises(SystemExit, match=r"no C compiler found: .* use a wheel") as found:
+            require_compiler(Recorder(), which=lambda _: None)
+        assert "\n" not in str(found.value)
+        with pytest.raises(SystemExit, match="compiler does not work: no as"):
+            require_compiler(Recorder(RuntimeError("no as")), which=lambda name: name)
+        require_compiler(Recorder(), which=lambda name: name)
+
+    def test_windows_without_a_compiler(self):
+        from build_support.compilers import require_compiler
+
+        class Missing(Recorder):
+            compiler_type = "msvc"
+            compiler_so = None
+
+        with pytest.raises(SystemExit, match="no C compiler found: Microsoft Visual C"):
+            require_compiler(Missing(RuntimeError("Microsoft Visual C++ is required")))
+
+
+class TestWhatIsCompiledAgain:
+    def test_rules_of_make(self):
+        from build_support.objects import dependencies
+
+        rule = "build/a.o: src_c/a.c \\\n  src_c/a\\ b.h \\\n /usr/$$x.h\n"
+        assert dependencies(rule) == ["src_c/a.c", "src_c/a b.h", "/usr/$x.h"]
+
+    def test_an_object(self, tmp_path):
+        from build_support.objects import is_current
+
+        names = ["a.c", "a.h", "a.o", "a.o.d", "a.o.made"]
+        files = [tmp_path / name for name in names]
+        for age, file in enumerate(files):
+            file.write_text("cc")
+            os.utime(file, (age, age))
+        files[3].write_text(f"a.o: {files[0]} {files[1]}\n")
+        target = str(files[2])
+        assert is_current(target, "cc")
+        assert not is_current(target, "cc -g")
+        os.utime(files[1], (5, 5))
+        assert not is_current(target, "cc")
+        os.utime(files[1], (1, 1))
+        assert is_current(target, "cc")
+        files[1].unlink()
+        assert not is_current(target, "cc")
+
+
+@pytest.mark.slow
+def test_pip_without_a_compiler(tmp_path):
+    """One line says what is missing, before anything else is done."""
+    pytest.importorskip("wheel")
+    pytest.importorskip("numpy")
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation"]
+    command += ["-w", str(tmp_path), "."]
+    for name in ("build_support", "pygru", "src_c"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    for name in ("LICENSE", "MANIFEST.in", "README.md", "pyproject.toml", "setup.py"):
+        shutil.copy(ROOT / name, tmp_path)
+    environment = {
+        **os.environ,
+        "CC": "/nonexistent/cc",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    if "No module named pip" in done.stderr:
+        pytest.skip("needs pip")
+    assert done.returncode != 0
+    text = done.stdout + done.stderr
+    assert "no C compiler found: '/nonexistent/cc' does not exist; install one" in text
+    assert "copying" not in text and "OpenMP" not in text
