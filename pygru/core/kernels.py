@@ -37,15 +37,16 @@ def choose(
             f"(it has: {', '.join(engines)})"
         )
     kinds = ["openmp"] * (_core.openmp_version() > 0) + ["pool"] * _core.has_pool()
+    kinds = kinds or ["none"]  # a build with plain loops
     if threading is not None and threading not in kinds:
         raise ImportError(
             f"PYGRU_THREADING={threading!r} is not supported by this build "
-            f"(it has: {', '.join(kinds) or 'none'})"
+            f"(it has: {', '.join(kinds)})"
         )
     return _core.Kernels(
         wanted or usable[-1],
         ENGINES[engine or engines[-1]],
-        THREADING[threading or (kinds or ["pool"])[-1]],
+        THREADING.get(threading or kinds[-1], _core.POOL),
     )
 
 
