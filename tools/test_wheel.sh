@@ -11,9 +11,11 @@ trap 'rm -rf "$work"' EXIT
 "${2:-python3.11}" -m venv "$work/test"
 test=$work/test/bin
 
-# With what the release workflow installs: the tests of scikit-learn, pandas and the like are skipped.
-"$test/pip" install -q --only-binary :all: "$wheel" "pytest>=8" "pytest-xdist>=3.5" "hypothesis>=6.100"
+# First with the packages that it needs, and then with those that its tests need.
+"$test/pip" install -q --only-binary :all: "$wheel"
 "$test/pip" check
+"$test/python" -P -m pygru.tests
+"$test/pip" install -q --only-binary :all: "$wheel[test]" "pytest-xdist>=3.5"
 (cd "$work" && "$test/python" -P -m pytest -q -n auto -c "$root/pyproject.toml" --rootdir "$root" "$root/tests")
 "$test/pygru" info
 # The wheel has no OpenMP, and says so to who asks for its threads.
