@@ -19,6 +19,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 core=$here/../../src_c
 CC=${CC:-cc}
 build=$(mktemp -d)
+program=$build/test_core
 # Threads that wait asleep: there are more of them in these tests than processors.
 export OMP_WAIT_POLICY=passive
 trap 'rm -rf "$build"' EXIT INT TERM
@@ -68,6 +69,7 @@ neon)
 windows)
     CC=${CROSS_CC:-x86_64-w64-mingw32-gcc}
     runner=wine
+    program=$program.exe
     for tool in "$CC" "$runner"; do
         command -v "$tool" >/dev/null || { echo "run.sh: $tool not found, skipped"; exit 0; }
     done
@@ -129,11 +131,11 @@ exported() {
 }
 
 # shellcheck disable=SC2086
-$CC $flags "$build/tests.o" $objects -lm -lpthread $link_flags -o "$build/test_core"
+$CC $flags "$build/tests.o" $objects -lm -lpthread $link_flags -o "$program"
 
 if [ "$mode" = plain ] || [ "$mode" = sanitize ]; then
     exported > "$build/exported"
-    "$build/test_core" calls | sort > "$build/tried"
+    "$program" calls | sort > "$build/tried"
     if ! diff "$build/exported" "$build/tried"; then
         echo "run.sh: every_call.h does not try the exported calls (<), or others (>)" >&2
         exit 1
@@ -156,8 +158,8 @@ END
         --suppressions=$build/suppressions"
 fi
 # shellcheck disable=SC2086 # a command with its arguments
-$runner "$build/test_core" "$@" "hashes=$here/hashes.txt"
+$runner "$program" "$@" "hashes=$here/hashes.txt"
 if [ "$mode" != hashes ]; then
     # shellcheck disable=SC2086
-    $runner "$build/test_core" "$@"
+    $runner "$program" "$@"
 fi
