@@ -83,6 +83,8 @@ typedef struct NAME(step_arrays) {
     REAL *h_next;     /* (rows, H) out: the state after the step; not h or h_in */
     REAL *rh;         /* (rows, H) scratch with the reset before: r*h_in */
     int stores;
+    int guarded; /* other threads write right after these gates, so whole vectors that reach
+                    beyond the last unit must not be read there */
     NAME(norm_record) record;
     const NAME(cell_noise) *noise; /* of zoneout; may be NULL */
     int64_t row;                   /* of its mask, for the first row */

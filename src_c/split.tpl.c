@@ -76,6 +76,7 @@ static void NAME(split_task)(const NAME(split) *split, int64_t phase, int64_t pa
     }
     block = NAME(block_at)(s, t - t % split->block_steps);
     step = NAME(step_of)(s, &block, t);
+    step.guarded = 1; /* the other parts write the other units of these rows */
     if ((phase - 1) % per_step == 0) {
         if (t == block.t0) {
             NAME(split_project)(split, &block, part);

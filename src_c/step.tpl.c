@@ -23,11 +23,27 @@ static void NAME(project_input)(const NAME(cell) *cell, unit_range range, int64_
 
 typedef void (*NAME(pass))(const NAME(pygru_units) *);
 
+/* Makes the product begin at a copy of `from`, with zeros after the last of n columns. The copy
+ * is where the results go, because each is read before it is written. */
+static void NAME(begin_at_copy)(NAME(pygru_product) *p, int64_t n, int64_t padded) {
+    int64_t row;
+    int v;
+    for (row = 0; row < p->m; row++) {
+        for (v = 0; v < p->NV; v++) {
+            REAL *to = p->out.at[v] + row * p->out.row[v];
+            memcpy(to, p->from.at[v] + row * p->from.row[v], (size_t)n * sizeof(REAL));
+            memset(to + n, 0, (size_t)(padded - n) * sizeof(REAL));
+        }
+    }
+    p->from = p->out;
+}
+
 /* The product of a run of gates and the elementwise pass after it, from the first rows and
  * units of p and units on. It takes a group of panels at a time, as many as leave the sums in
  * the first-level cache. p and units move on from one group to the next. */
-static void NAME(fused_groups)(const NAME(cell) *cell, int64_t n, NAME(pygru_product) *p,
-                               NAME(pygru_units) *units, NAME(pass) pass) {
+static void NAME(fused_groups)(const NAME(cell) *cell, int64_t n, int guarded,
+                               NAME(pygru_product) *p, NAME(pygru_units) *units,
+                               NAME(pass) pass) {
     const int64_t lanes = cell->kernels->lanes;
     const int64_t panels = NAME(panels_of)(cell, n);
     const int64_t fitting = PYGRU_SUMS / 2 / (p->m * p->NV * lanes);
@@ -55,6 +71,9 @@ static void NAME(fused_groups)(const NAME(cell) *cell, int64_t n, NAME(pygru_pro
         p->panels = panels - done < group ? panels - done : group;
         units->sums_units = p->panels * lanes;
         units->units = left < units->sums_units ? left : units->sums_units;
+        if (guarded && left < units->sums_units) {
+            NAME(begin_at_copy)(p, left, units->sums_units);
+        }
         cell->kernels->product(p);
         pass(units);
     }
@@ -95,7 +114,7 @@ static void NAME(fused_pass)(const NAME(cell) *cell, unit_range range,
             p.from.at[GATE_N] = (REAL *)cell->bias + at_column(H, COLUMN_HN) + range.first;
             p.from.row[GATE_N] = 0;
         }
-        NAME(fused_groups)(cell, range.n, &p, &units, pass);
+        NAME(fused_groups)(cell, range.n, s->guarded, &p, &units, pass);
     }
 }
 

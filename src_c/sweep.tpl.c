@@ -130,6 +130,16 @@ static NAME(block) NAME(block_at)(const NAME(forward_sweep) *s, int64_t t0) {
     return block;
 }
 
+/* Whether a vector that begins within the gates of step t can end within those of another
+ * chunk: on the tape they follow the last rows of this one, and are near if H is small. */
+static int NAME(ends_near_others)(const NAME(forward_sweep) *s, int64_t t) {
+    const chunk_view *chunk = &s->walk.chunk;
+    const int64_t H = s->walk.cell.H;
+    const int64_t rows_after = chunk->start[chunk->steps] - chunk->start[t + 1];
+    return s->tape_gates != NULL &&
+           at_column(H, COLUMN_Z) + pygru_padded(H) > at_row(H, 1 + rows_after);
+}
+
 /* Step t of a time block. */
 static NAME(step_arrays)
     NAME(step_of)(const NAME(forward_sweep) *s, const NAME(block) *block, int64_t t) {
@@ -144,6 +154,7 @@ static NAME(step_arrays)
                                     .h_next = after->h,
                                     .rh = s->rh,
                                     .stores = s->tape_gates != NULL,
+                                    .guarded = NAME(ends_near_others)(s, t),
                                     .record = NAME(record_at)(&block->record, H, at),
                                     .noise = &w->noise,
                                     .row = chunk->row0 + chunk->start[t]};
