@@ -1,9 +1,12 @@
 #!/bin/sh
 # Builds the C core with its own tests and runs them; needs no Python and no BLAS.
-# Usage: tests/core/run.sh [plain|sanitize|pool|valgrind|neon|windows|hashes|cross] [arguments of test_core...]
+# Usage: tests/core/run.sh [MODE] [arguments of test_core...]
 #   plain     optimised, with OpenMP beside the pool; buffers end at forbidden pages; checks symbols too
 #   sanitize  AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer
 #   pool      without OpenMP; with gaps between the scratch buffers, in which nothing may be written
+#   tsan      ThreadSanitizer, on the pool's threads
+#   archer    the same with OpenMP's threads too; needs clang with its libomp and libarcher.so
+#   coverage  counts which lines run, and prints those that do not; fails below 95 %
 #   valgrind  memcheck on a small part of the tests
 #   neon      a small part of the tests on an emulated 64-bit ARM
 #   windows   the same for 64-bit Windows, by MinGW-w64, under Wine
@@ -23,6 +26,22 @@ program=$build/test_core
 # Threads that wait asleep: there are more of them in these tests than processors.
 export OMP_WAIT_POLICY=passive
 trap 'rm -rf "$build"' EXIT INT TERM
+
+skip() {
+    echo "run.sh: $*, skipped"
+    exit 0
+}
+
+# Whether the compiler can link a program with this option, that is, has its runtime.
+can_link() {
+    echo 'int main(void) { return 0; }' > "$build/empty.c"
+    "$CC" "$1" "$build/empty.c" -o "$build/empty" 2> /dev/null
+}
+
+# The tool that tells ThreadSanitizer about OpenMP's threads; it belongs to clang's libomp.
+archer_of() {
+    find "$(dirname "$(readlink -f "$(command -v "$1")")")/../lib" -name libarcher.so | head -n 1
+}
 
 # The arithmetic flags are those of the product, in setup.py.
 flags="-std=c11 -Wall -Wextra -Wshadow -Wconversion -Werror
@@ -51,8 +70,30 @@ sanitize)
     export ASAN_OPTIONS="$ASAN_OPTIONS:intercept_tls_get_addr=0"
     export UBSAN_OPTIONS="halt_on_error=1:print_stacktrace=1"
     ;;
+tsan | archer)
+    flags="$flags -O1 -g -fsanitize=thread -Wno-pass-failed"
+    export TSAN_OPTIONS="exitcode=66:history_size=4"
+    if [ "$mode" = archer ]; then
+        CC=${CLANG:-clang}
+        command -v "$CC" >/dev/null || skip "$CC not found"
+        OMP_TOOL_LIBRARIES=$(archer_of "$CC")
+        [ -n "$OMP_TOOL_LIBRARIES" ] || skip "libarcher.so not found"
+        export OMP_TOOL_LIBRARIES
+        TSAN_OPTIONS="$TSAN_OPTIONS:ignore_noninstrumented_modules=1" # libomp itself
+        flags="$flags -fopenmp"
+        can_link -fopenmp || skip "libomp not found"
+    fi
+    can_link -fsanitize=thread || skip "ThreadSanitizer not found"
+    set -- malloc "$@"
+    ;;
+coverage)
+    command -v gcov >/dev/null || skip "gcov not found"
+    CC=gcc
+    flags="$flags -O1 --coverage"
+    set -- malloc "$@"
+    ;;
 valgrind)
-    command -v valgrind >/dev/null || { echo "run.sh: valgrind not found, skipped"; exit 0; }
+    command -v valgrind >/dev/null || skip "valgrind not found"
     flags="$flags -O1 -g -gdwarf-4 -fopenmp -Wno-pass-failed"
     set -- quick malloc "$@"
     ;;
@@ -60,7 +101,7 @@ neon)
     CC=${CROSS_CC:-aarch64-linux-gnu-gcc}
     runner=qemu-aarch64
     for tool in "$CC" "$runner"; do
-        command -v "$tool" >/dev/null || { echo "run.sh: $tool not found, skipped"; exit 0; }
+        command -v "$tool" >/dev/null || skip "$tool not found"
     done
     flags="$flags $optimised"
     link_flags=-static
@@ -82,7 +123,7 @@ windows)
     set -- quick "$@"
     ;;
 *)
-    echo "usage: run.sh [plain|sanitize|pool|valgrind|neon|windows|hashes|cross]" >&2
+    echo "usage: run.sh [plain|sanitize|pool|tsan|archer|coverage|valgrind|neon|windows|hashes|cross]" >&2
     exit 2
     ;;
 esac
@@ -112,7 +153,7 @@ for compiler in $compilers; do
 done
 
 # The core does not print, allocate or end the process.
-if [ "$mode" = plain ]; then
+if [ "$mode" = plain ] || [ "$mode" = pool ]; then
     forbidden='_*(v?[sf]?n?printf(_chk)?|f?puts|putchar|fwrite|perror|abort|_?exit|raise'
     forbidden="$forbidden|malloc|calloc|realloc|free|aligned_alloc|posix_memalign"
     forbidden="$forbidden|assert_fail|stack_chk_fail|stdout|stderr)"
@@ -162,4 +203,11 @@ $runner "$program" "$@" "hashes=$here/hashes.txt"
 if [ "$mode" != hashes ]; then
     # shellcheck disable=SC2086
     $runner "$program" "$@"
+fi
+if [ "$mode" = coverage ]; then
+    cd "$build"
+    # A template is compiled several times; a line of it counts if it ran once.
+    for object in $objects; do
+        gcov --stdout "$object"
+    done | awk -F: -v least=95 -f "$here/coverage.awk"
 fi
