@@ -6,6 +6,7 @@ process grow. After 300 repetitions either exceeds the limit.
 
 import gc
 import os
+import pickle
 import sys
 import threading
 import weakref
@@ -111,6 +112,43 @@ def test_streams_do_not_leak(x):
 
 def test_construction_does_not_leak():
     assert grown_by(lambda: GRU(32, 64, 2, seed=0)) < MOST_GROWTH
+
+
+@pytest.mark.slow
+def test_saving_and_loading_do_not_leak(gru, tmp_path):
+    path = tmp_path / "model.safetensors"
+
+    def call():
+        pygru.save(gru, path)
+        pygru.load(path)
+
+    assert grown_by(call) < MOST_GROWTH
+
+
+def test_files_that_are_refused_do_not_leak(gru, tmp_path):
+    """The file ends too early, so that nearly everything has been read before the error."""
+    path = tmp_path / "model.safetensors"
+    pygru.save(gru, path)
+    path.write_bytes(path.read_bytes()[:-8])
+
+    def call():
+        with pytest.raises(pygru.FormatError):
+            pygru.load(path)
+
+    assert grown_by(call) < MOST_GROWTH
+
+
+def test_pickles_do_not_leak(gru):
+    """Half of the copies are refused, after their weights have been unpacked."""
+
+    def call():
+        pickle.loads(pickle.dumps(gru))
+        state = gru.__getstate__()
+        state["parameters"] = {**state["parameters"], "weight_hh_l0": np.ones((500, 500))}
+        with pytest.raises(ValueError, match="weight_hh_l0"):
+            GRU.__new__(GRU).__setstate__(state)
+
+    assert grown_by(call) < MOST_GROWTH
 
 
 @pytest.mark.slow
