@@ -301,3 +301,41 @@ print("clean")
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "clean\n"
+
+
+def test_files_in_a_limited_address_space(tmp_path):
+    """The library that writes and reads them would end the process."""
+    pytest.importorskip("resource")
+    if not os.path.exists("/proc/self/statm"):
+        pytest.skip("needs /proc")
+    code = """
+import resource
+import pygru
+
+gru, path = pygru.GRU(64, 256, seed=0), "model.safetensors"
+pygru.load(pygru.save(gru, path) or path)
+hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+for call in (lambda: pygru.save(gru, path), lambda: pygru.load(path)):
+    for quarter in range(200):  # of a megabyte
+        with open("/proc/self/statm") as file:
+            used = int(file.read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + quarter * 2**18, hard))
+        try:
+            call()
+            break
+        except MemoryError:
+            pass
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+    print(quarter > 0)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"},  # memory that is freed is gone
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "True\nTrue\n"

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from pygru.core import validation
+from pygru.core import memory, validation
 from pygru.errors import FormatError, InternalError
 from pygru.gru import GRU
 from pygru.io.files import named_in_errors, open_regular_file, write_atomically
@@ -121,6 +121,16 @@ def save(model: Model, path: Path | bytes, metadata: dict[str, Any] | None = Non
     write_atomically(path, to_bytes(description, model.state_dict(), metadata))
 
 
+def _check_memory_for(arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Raise MemoryError if the writer would not get its memory: it would end the process then.
+
+    It holds the bytes of all arrays three times: as an argument, while it writes, and as its
+    result. The memory is given back at once, without having been used.
+    """
+    size = sum(array.nbytes for array in arrays.values())
+    memory.allocate(3 * size + HEADER_LIMIT, np.uint8, "the contents of a file")
+
+
 def to_bytes(
     description: Mapping[str, Any],
     arrays: Mapping[str, NDArray[Any]],
@@ -145,6 +155,7 @@ def to_bytes(
     }
     import safetensors.numpy  # here, so that `import pygru` works without it
 
+    _check_memory_for(arrays)
     data = _in_fixed_order(safetensors.numpy.save(dict(arrays), text))
     (length,) = struct.unpack("<Q", data[:8])
     if length > HEADER_LIMIT:
@@ -266,6 +277,8 @@ def read_file(path: Path | bytes, classes: Classes = CLASSES) -> Contents:
     if not data.startswith(header.raw):
         raise FormatError("the file has changed while it was read")
     try:
+        # The reader, too, would end the process if it got no memory for its copies.
+        memory.allocate(len(data), np.uint8, "the arrays of a file")
         arrays = safetensors.numpy.load(data)
     except safetensors.SafetensorError as error:
         raise FormatError(f"damaged file: {error}") from None
