@@ -295,7 +295,7 @@ static int64_t NAME(affine_backward_count)(int32_t phase, void *context) {
 /* d_W (outputs, inputs) = d_y^T x, the rows of one tile. */
 static void NAME(d_weight_tile)(const NAME(affine_call) *call, int64_t tile, int32_t slot,
                                 pygru_run *run) {
-    enum { AT_A_TIME = 4096 }; /* rows between two looks at the stop flag */
+    enum { AT_A_TIME = PYGRU_SUM_ROWS }; /* rows between two looks at the stop flag */
     const int64_t first = tile * PYGRU_AFFINE_ROWS, n = call->inputs;
     const int64_t left = call->outputs - first;
     const int64_t m = left < PYGRU_AFFINE_ROWS ? left : PYGRU_AFFINE_ROWS;
@@ -323,7 +323,7 @@ static void NAME(d_weight_tile)(const NAME(affine_call) *call, int64_t tile, int
 
 /* d_b (outputs) = the sums of the columns of d_y, in blocks so that the error of a long float32
  * sum grows with the number of blocks, not of rows. */
-static void NAME(d_bias_sums)(const NAME(affine_call) *call) {
+static void NAME(d_bias_sums)(const NAME(affine_call) *call, int32_t slot, pygru_run *run) {
     enum { BLOCK = 256 };
     const int64_t n = call->outputs;
     REAL *d_bias = (REAL *)(call->memory + call->layout.d_bias);
@@ -331,7 +331,7 @@ static void NAME(d_bias_sums)(const NAME(affine_call) *call) {
     memset(d_bias, 0, (size_t)n * sizeof(REAL));
     for (first = 0; first < n; first += BLOCK) {
         const int64_t columns = n - first < BLOCK ? n - first : BLOCK;
-        for (row = 0; row < call->rows; row += BLOCK) {
+        for (row = 0; row < call->rows && !pygru_should_stop(run, slot); row += BLOCK) {
             const int64_t rows = call->rows - row < BLOCK ? call->rows - row : BLOCK;
             REAL sums[BLOCK] = {0};
             for (k = 0; k < rows; k++) {
@@ -360,7 +360,7 @@ static void NAME(affine_backward_task)(int32_t phase, int64_t task, int32_t slot
     } else if (task < tiles + weights) {
         NAME(d_weight_tile)(call, task - tiles, slot, run);
     } else {
-        NAME(d_bias_sums)(call);
+        NAME(d_bias_sums)(call, slot, run);
     }
 }
 

@@ -6,8 +6,8 @@
  * chunk, and the gradients of its parameters tile by tile, where each tile is a product over
  * all rows of the batch. */
 
-/* The rows that a weight-gradient product adds up between two checks of the stop flag. */
-enum { NAME(INNER) = 4096 };
+/* The most rows and columns of a weight-gradient product between two checks of the stop flag. */
+enum { NAME(INNER) = 4096, NAME(MOST_COLUMNS) = 1024 };
 
 typedef struct NAME(backward_call) {
     const NAME(backward_args) *args;
@@ -246,13 +246,19 @@ static void NAME(product_over_rows)(const NAME(backward_call) *call, int64_t m, 
     const pygru_blas *blas = call->args->blas;
     const int64_t rows = call->args->plan->rows;
     const int64_t inner = NAME(INNER) < blas->max_int ? NAME(INNER) : blas->max_int;
-    int64_t row;
+    int64_t row, column;
     memset(out, 0, (size_t)(m * n) * sizeof(REAL));
-    for (row = 0; row < rows && !pygru_should_stop(run, slot); row += inner) {
+    for (row = 0; row < rows; row += inner) {
         const NAME(matrix) a_rows = {a.data + row * a.ld, a.ld};
-        const NAME(matrix) b_rows = {b.data + row * b.ld, b.ld};
         const int64_t k = rows - row < inner ? rows - row : inner;
-        NAME(multiply_tn)(blas, m, n, k, a_rows, b_rows, 1, out, n);
+        for (column = 0; column < n; column += NAME(MOST_COLUMNS)) {
+            const NAME(matrix) b_part = {b.data + row * b.ld + column, b.ld};
+            if (pygru_should_stop(run, slot)) {
+                return;
+            }
+            NAME(multiply_tn)(blas, m, pygru_at_most(NAME(MOST_COLUMNS), n - column), k, a_rows,
+                              b_part, 1, out + column, n);
+        }
     }
 }
 

@@ -121,13 +121,20 @@ static void NAME(multiply_inputs)(const NAME(cell) *cell, unit_range range, int6
 
 /* ---- states ------------------------------------------------------------------------- */
 
-/* ut (H, 3H) = U^T */
+/* ut (H, 3H) = U^T, in square tiles: else nearly every number of a large U would come from
+ * another page of memory. */
 static void NAME(transpose_recurrent)(int64_t H, const REAL *u, REAL *RESTRICT ut) {
+    enum { TILE = 32 };
     const int64_t rows = all_gates(H);
-    int64_t row, column;
-    for (column = 0; column < H; column++) {
-        for (row = 0; row < rows; row++) {
-            ut[column * rows + row] = u[row * H + column];
+    int64_t first, end, row, column, j;
+    for (first = 0; first < rows; first += TILE) {
+        end = pygru_at_most(first + TILE, rows);
+        for (column = 0; column < H; column += TILE) {
+            for (j = column; j < pygru_at_most(column + TILE, H); j++) {
+                for (row = first; row < end; row++) {
+                    ut[j * rows + row] = u[row * H + j];
+                }
+            }
         }
     }
 }

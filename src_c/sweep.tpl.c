@@ -172,7 +172,8 @@ static void NAME(sweep_forward)(const NAME(forward_sweep) *s) {
         t1 = block_end(w->plan, &w->chunk, t0);
         NAME(project_input)(&w->cell, all, start[t1] - start[t0], NAME(block_inputs)(s, t0, t1),
                             block.gates, &block.record);
-        for (t = t0; t < t1; t++) {
+        /* The product of a block takes as long as its steps. */
+        for (t = t0; t < t1 && !(t == t0 && pygru_should_stop(w->run, w->slot)); t++) {
             const NAME(step_arrays) step = NAME(step_of)(s, &block, t);
             NAME(whole_step)(&w->cell, &step);
             NAME(end_state)(s, all, t);

@@ -135,9 +135,8 @@ static void NAME(weight_part_task)(const NAME(backward_call) *call, const NAME(r
         s.column_sums = call->shared.column_sums + direction * all_columns(H);
     }
     s.scratch = own.sum;
-    for (row = round->first_row; row < round->end_row && !pygru_should_stop(run, slot);
-         row += PYGRU_SUM_ROWS) {
-        for (j = 0; j < widest; j += PYGRU_SUM_COLUMNS) {
+    for (row = round->first_row; row < round->end_row; row += PYGRU_SUM_ROWS) {
+        for (j = 0; j < widest && !pygru_should_stop(run, slot); j += PYGRU_SUM_COLUMNS) {
             NAME(sum_block)(&s, row, pygru_at_most(PYGRU_SUM_ROWS, plan->rows - row), j);
         }
     }

@@ -19,7 +19,7 @@ set -eu
 mode=${1:-plain}
 [ $# -eq 0 ] || shift
 here=$(cd "$(dirname "$0")" && pwd)
-core=$here/../../src_c
+core=$(cd "$here/../../src_c" && pwd) # not below $here: those files are compiled differently
 CC=${CC:-cc}
 build=$(mktemp -d)
 program=$build/test_core
@@ -35,7 +35,7 @@ skip() {
 # Whether the compiler can link a program with this option, that is, has its runtime.
 can_link() {
     echo 'int main(void) { return 0; }' > "$build/empty.c"
-    "$CC" "$1" "$build/empty.c" -o "$build/empty" 2> /dev/null
+    $CC "$1" "$build/empty.c" -o "$build/empty" 2> /dev/null # CC may be "ccache gcc"
 }
 
 # The tool that tells ThreadSanitizer about OpenMP's threads; it belongs to clang's libomp.

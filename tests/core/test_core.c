@@ -24,6 +24,7 @@
 #include "every_call.h"
 #include "float_checks.h"
 #include "hashes.h"
+#include "look_checks.h"
 #include "network_checks.h"
 #include "pool_checks.h"
 #include "quantized_checks.h"
@@ -151,6 +152,7 @@ int main(int argc, char **argv) {
     RUN(check_other_cells(quick));
     if (!quick) {
         RUN(check_large());
+        RUN(check_looks());
     }
     RUN(check_null_is_zero());
     RUN(check_steps(quick));
