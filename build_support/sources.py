@@ -24,6 +24,7 @@ PACKAGES = [
 ]
 CORE = [
     "affine.c",
+    "api.c",
     "calls.c",
     "core_f32.c",
     "core_f64.c",
@@ -46,6 +47,7 @@ CORE = [
 HEADERS = [
     "activations.def",
     "affine.h",
+    "api.h",
     "atomics.h",
     "calls.h",
     "checked.h",

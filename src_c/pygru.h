@@ -30,6 +30,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#define PYGRU_VERSION "0.1.0"
+
+/* Another number if a type or a call here has changed in a way that would mislead a program that
+ * was compiled before. */
+#define PYGRU_ABI_VERSION 8
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -39,8 +45,6 @@ extern "C" {
 #else
 #define PYGRU_API __attribute__((visibility("default")))
 #endif
-
-#define PYGRU_ABI_VERSION 8
 
 /* ---- status ---------------------------------------------------------------------- */
 
@@ -541,6 +545,9 @@ PYGRU_API pygru_status pygru_affine_backward(const pygru_affine_args *args);
  * unless somebody constructed them to be equal. It is not cryptographic. */
 PYGRU_API pygru_status pygru_fingerprint(const void *data, int64_t bytes,
                                          uint64_t *fingerprint);
+
+/* PYGRU_VERSION of the core that runs; static memory. */
+PYGRU_API const char *pygru_version(void);
 
 /* Name and version of the compiler that built the core; static memory. */
 PYGRU_API const char *pygru_compiler(void);

@@ -9,7 +9,7 @@ exceptions.
 """
 
 cimport cython
-from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer
+from cpython.pycapsule cimport PyCapsule_GetName, PyCapsule_GetPointer, PyCapsule_New
 from libc.stdint cimport int32_t, int64_t
 from libc.string cimport strcmp
 
@@ -192,6 +192,17 @@ cdef class Kernels:
 
 
 # ---- the build -------------------------------------------------------------------------
+
+# The table of api.h for other extension modules; docs/embedding.md says how they use it.
+_C_API = PyCapsule_New(
+    <void *>&cpygru.pygru_api_table, cpygru.PYGRU_API_CAPSULE, NULL
+)
+
+
+def version():
+    """The version of the core."""
+    return cpygru.pygru_version().decode()
+
 
 def compiler():
     """Name and version of the compiler that built the core."""

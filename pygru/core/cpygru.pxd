@@ -288,6 +288,22 @@ cdef extern from "pygru.h" nogil:
 
     pygru_status pygru_fingerprint(const void *data, int64_t size, uint64_t *fingerprint)
     const char *pygru_compiler()
+    const char *pygru_version()
     int32_t pygru_openmp_version()
     int32_t pygru_has_pool()
     int32_t pygru_available_threads()
+
+cdef extern from "api.h" nogil:
+    const char *PYGRU_API_CAPSULE
+
+    # The fields of the table are the calls above, without "pygru_".
+    ctypedef struct pygru_api:
+        int32_t abi_version
+        pygru_status (*pack)(const pygru_config *, const pygru_kernels *, const void *parameters,
+                             void *packed)
+        pygru_status (*packed_size)(const pygru_config *, int64_t *)
+        pygru_status (*step)(const pygru_step_args *)
+        pygru_status (*step_workspace)(const pygru_config *, int64_t B, int64_t *)
+
+    bint pygru_api_fits(const pygru_api *)
+    const pygru_api pygru_api_table

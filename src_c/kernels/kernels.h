@@ -18,6 +18,13 @@
 #include "../quantized.h"
 #include "../vectors.h"
 
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 10
+#error "pygru needs gcc 10 or later: older ones lack vectors that the kernels use"
+#endif
+#if defined(__clang__) && !defined(__apple_build_version__) && __clang_major__ < 11
+#error "pygru needs clang 11 or later: older ones lack vectors that the kernels use"
+#endif
+
 /* The tiles and their packed weights are written with the vector types of gcc and clang. */
 #if defined(__GNUC__) || defined(__clang__) /* clang-cl defines only the latter */
 #define PYGRU_PACKED_PRODUCTS 1

@@ -29,6 +29,7 @@ static void try_texts(void) {
     CHECK(pygru_activation_name(PYGRU_ACTIVATIONS_END_) == NULL);
     CHECK(pygru_activation_name(PYGRU_ACTIVATION_USUAL) == NULL);
     CHECK(pygru_kernels_at(pygru_kernels_count()) == NULL);
+    CHECK(strcmp(pygru_version(), PYGRU_VERSION) == 0);
     CHECK(pygru_compiler() != NULL && pygru_available_threads() >= 1);
     CHECK(pygru_openmp_version() >= 0 && pygru_has_simd_engine() >> 1 == 0);
     CHECK(pygru_has_pool() >> 1 == 0 && pygru_kernels_obstacle(0) == NULL);
@@ -381,6 +382,7 @@ static void try_quantized_calls(void) {
     X(pygru_kernels_count, try_texts)                                                          \
     X(pygru_kernels_name, try_texts)                                                           \
     X(pygru_kernels_obstacle, try_texts)                                                       \
+    X(pygru_version, try_texts)                                                                \
     X(pygru_openmp_version, try_texts)                                                         \
     X(pygru_optimizer_of, try_texts)                                                           \
     X(pygru_pack, try_pack)                                                                    \
