@@ -66,6 +66,12 @@ def test_every_place_has_the_same_version():
     assert set(found.values()) == {version}, found
 
 
+def test_the_readme_says_how_pygru_is_installed():
+    """In the words that prepare_release.py looks for, or as after a release."""
+    readme = (ROOT / "README.md").read_text()
+    assert ("not on a package index" in readme) != ("pip install pygru\n" in readme)
+
+
 class TestPrepareRelease:
     tag = f"v{pygru.__version__}"
 
