@@ -299,8 +299,8 @@ cdef extern from "api.h" nogil:
     # The fields of the table are the calls above, without "pygru_".
     ctypedef struct pygru_api:
         int32_t abi_version
-        pygru_status (*pack)(const pygru_config *, const pygru_kernels *, const void *parameters,
-                             void *packed)
+        pygru_status (*pack)(const pygru_config *, const pygru_kernels *,
+                             const void *parameters, void *packed)
         pygru_status (*packed_size)(const pygru_config *, int64_t *)
         pygru_status (*step)(const pygru_step_args *)
         pygru_status (*step_workspace)(const pygru_config *, int64_t B, int64_t *)
