@@ -14,6 +14,7 @@ from setuptools.command.build_ext import build_ext
 from build_support.compilers import openmp_works, require_compiler, use_clang_cl
 from build_support.flags import dialect_of, flags_of, sanitizer_flags
 from build_support.objects import ObjectCompiler, run_all
+from build_support.sources import CORE
 from build_support.threads import thread_flags, wanted_threads
 
 # Functions are of the kind that C code makes. Cython's own kind, the default, has more
@@ -64,7 +65,13 @@ class BuildExt(build_ext):
         if dialect == "gnu":
             self.compile_changed(ObjectCompiler(compiler, flags))
         else:
-            self.add_flags_of_modules(flags)
+            self.add_flags_of_modules(dialect)
+            if strict:  # these compilers get the options of a whole module, see below
+                self.compiler.compile(
+                    [f"src_c/{name}" for name in CORE],
+                    output_dir=str(Path(self.build_temp, "strict")),
+                    extra_postargs=[*flags("src_c/model.c"), *threads.compile],
+                )
         super().build_extensions()
 
     def translate(self):
@@ -99,9 +106,9 @@ class BuildExt(build_ext):
             all_jobs += jobs
         run_all(all_jobs)
 
-    def add_flags_of_modules(self, flags):
+    def add_flags_of_modules(self, dialect):
         """Give setuptools the options of a whole module; it knows none of a single file."""
         for extension in self.extensions:
-            core = "src_c/model.c"  # the core decides for the module that contains it
-            is_core = len(extension.sources) > 1
-            extension.extra_compile_args += flags(core if is_core else extension.sources[0])
+            is_core = len(extension.sources) > 1  # the core decides for the module with it
+            source = "src_c/model.c" if is_core else extension.sources[0]
+            extension.extra_compile_args += flags_of(source, dialect)
