@@ -20,7 +20,7 @@ except ModuleNotFoundError as error:
 
 from typing import TYPE_CHECKING, Any
 
-from pygru import io, plot
+from pygru import io
 from pygru.concatenated import ConcatenatedWeights
 from pygru.core.config import show_config
 from pygru.core.sources import get_include, get_sources
@@ -53,19 +53,10 @@ from pygru.quantized.gru import QuantizedGRU
 from pygru.quantized.report import QuantizationReport
 from pygru.stream import Stream
 from pygru.tape import Tape
-from pygru.train import schedules
-from pygru.train.callbacks import Callback, EarlyStopping, ReduceLROnPlateau, WeightAverage
-from pygru.train.clipping import clip_grad_norm
-from pygru.train.history import History
-from pygru.train.loggers import CSVLogger, ModelCheckpoint, TensorBoard
-from pygru.train.lr_finder import find_learning_rate
-from pygru.train.optimizers import SGD, Adam, AdamW, RMSprop
-from pygru.train.optuna import OptunaPruning
-from pygru.train.progress import ProgressBar
-from pygru.train.trainer import Trainer
 from pygru.variant import Variant
 
 if TYPE_CHECKING:
+    from pygru import plot
     from pygru.io.from_arrays import from_arrays
     from pygru.io.keras.export import to_keras
     from pygru.io.keras.reading import from_keras
@@ -75,10 +66,37 @@ if TYPE_CHECKING:
     from pygru.io.torch.from_torch import from_torch
     from pygru.prediction.chunked import predict
     from pygru.tests.run import test
+    from pygru.train import schedules
+    from pygru.train.callbacks import Callback, EarlyStopping, ReduceLROnPlateau, WeightAverage
+    from pygru.train.clipping import clip_grad_norm
+    from pygru.train.history import History
+    from pygru.train.loggers import CSVLogger, ModelCheckpoint, TensorBoard
+    from pygru.train.lr_finder import find_learning_rate
+    from pygru.train.optimizers import SGD, Adam, AdamW, RMSprop
+    from pygru.train.optuna import OptunaPruning
+    from pygru.train.progress import ProgressBar
+    from pygru.train.trainer import Trainer
 
 # The home of each public name that is imported when it is used first: most programs read no
-# file of another library, and `import pygru` should be quick.
+# file of another library, many do not train, and `import pygru` should be quick.
 LAZY = {
+    "Adam": "pygru.train.optimizers",
+    "AdamW": "pygru.train.optimizers",
+    "CSVLogger": "pygru.train.loggers",
+    "Callback": "pygru.train.callbacks",
+    "EarlyStopping": "pygru.train.callbacks",
+    "History": "pygru.train.history",
+    "ModelCheckpoint": "pygru.train.loggers",
+    "OptunaPruning": "pygru.train.optuna",
+    "ProgressBar": "pygru.train.progress",
+    "RMSprop": "pygru.train.optimizers",
+    "ReduceLROnPlateau": "pygru.train.callbacks",
+    "SGD": "pygru.train.optimizers",
+    "TensorBoard": "pygru.train.loggers",
+    "Trainer": "pygru.train.trainer",
+    "WeightAverage": "pygru.train.callbacks",
+    "clip_grad_norm": "pygru.train.clipping",
+    "find_learning_rate": "pygru.train.lr_finder",
     "from_arrays": "pygru.io.from_arrays",
     "from_keras": "pygru.io.keras.reading",
     "from_onnx": "pygru.io.onnx.reading",
@@ -91,7 +109,12 @@ LAZY = {
 }
 
 # Submodules that are imported when they are used first.
-LAZY_MODULES = ("conformance",)
+LAZY_MODULES = {
+    "conformance": "pygru.conformance",
+    "plot": "pygru.plot",
+    "schedules": "pygru.train.schedules",
+    "train": "pygru.train",
+}
 
 __all__ = [
     "GRU",
@@ -177,8 +200,11 @@ def __getattr__(name: str) -> Any:
         import importlib
 
         if name in LAZY_MODULES:
-            return importlib.import_module(f"pygru.{name}")
-        return getattr(importlib.import_module(LAZY[name]), name)
+            value: Any = importlib.import_module(LAZY_MODULES[name])
+        else:
+            value = getattr(importlib.import_module(LAZY[name]), name)
+        globals()[name] = value  # so that the next look is an ordinary one
+        return value
     if name == "__version__":
         from importlib import metadata
 
