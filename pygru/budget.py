@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from pygru import noise as noises
-from pygru.core import _core, threads, validation
+from pygru.core import _core, validation
 from pygru.inputs import Inputs
 
 if TYPE_CHECKING:
     from pygru.gru_base import GRUBase
-    from pygru.runner import Planned
 
 POLICIES = {"gates": _core.KEEP_GATES, "outputs": _core.KEEP_OUTPUTS}
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
@@ -85,10 +84,11 @@ def share(memory: Any, part: int, whole: int) -> Any:
     return memory if budget is None or part == whole else max(1, budget * part // whole)
 
 
-def choose(
-    gru: GRUBase, inputs: Inputs, memory: object, training: bool, n_threads: int | None
-) -> Choice:
+def choose(gru: GRUBase, inputs: Inputs, memory: object, training: bool) -> Choice:
     """Return what to keep of a batch for a ``memory`` argument.
+
+    The number of threads has no part in it: gradients of segments are sums in another order,
+    and threads never change a result. So a budget is compared with what one thread needs.
 
     Raises
     ------
@@ -105,13 +105,13 @@ def choose(
     inputs.refuse_huge()
     needs = []
     for keep in POLICIES.values():
-        needs.append(_bytes_of_whole(gru, inputs, keep, training, n_threads))
+        needs.append(_bytes_of_whole(gru, inputs, keep, training))
         if needs[-1] <= budget:
             return Choice(keep)
     segment = inputs.T
     while segment > 1 and not gru.bidirectional:
         segment = (segment + 1) // 2
-        needs.append(_bytes_in_segments(gru, inputs, segment, training, n_threads))
+        needs.append(_bytes_in_segments(gru, inputs, segment, training))
         if needs[-1] <= budget:
             return Choice(_core.KEEP_GATES, segment)
     raise ValueError(
@@ -121,24 +121,15 @@ def choose(
     )
 
 
-def _sizes(planned: Planned, n_threads: int | None) -> dict[str, int]:
-    sizes: dict[str, int] = planned.plan.sizes(threads.threads_for(n_threads, planned.sizes))
-    return sizes
-
-
-def _bytes_of_whole(
-    gru: GRUBase, inputs: Inputs, keep: int, training: bool, n_threads: int | None
-) -> int:
-    sizes = _sizes(gru._runner.plan(inputs.T, inputs.B, inputs.lengths, keep), n_threads)
+def _bytes_of_whole(gru: GRUBase, inputs: Inputs, keep: int, training: bool) -> int:
+    sizes = gru._runner.plan(inputs.T, inputs.B, inputs.lengths, keep).sizes
     masks = noises.bytes_of_noise(gru, sizes) if training else 0
     return sizes["tape"] * gru.dtype.itemsize + masks + sizes["backward_workspace"]
 
 
-def _bytes_in_segments(
-    gru: GRUBase, inputs: Inputs, segment: int, training: bool, n_threads: int | None
-) -> int:
+def _bytes_in_segments(gru: GRUBase, inputs: Inputs, segment: int, training: bool) -> int:
     """Bytes of the longest segment, and of what is kept between the two passes."""
-    sizes = _sizes(gru._runner.plan(segment, inputs.B, None, _core.KEEP_GATES), n_threads)
+    sizes = gru._runner.plan(segment, inputs.B, None, _core.KEEP_GATES).sizes
     states = math.prod(inputs.state_shape())
     elements: int = (
         sizes["tape"]

@@ -175,7 +175,8 @@ class GRUBase(GRUInference, Parameters):
         gru._set_up(options, copy.deepcopy(self.generator), self if share_weights else None)
         gru.trainable = self.trainable
         if not share_weights:
-            with np.errstate(over="ignore"):  # as for every array that is converted
+            # As for every array that is converted.
+            with np.errstate(over="ignore", invalid="ignore"):
                 gru.flat_parameters[...] = self._parameters_owner.borrow()
         return gru
 

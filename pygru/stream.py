@@ -119,7 +119,14 @@ def copied_index(rows: Any) -> Any:
     """
     if isinstance(rows, slice):
         return rows
-    index = np.array(rows)
+    try:
+        index = np.array(rows)
+    except ValueError:  # lists of different lengths
+        index = np.array(None)
+    if index.size and index.dtype.kind not in "iub":
+        raise TypeError(
+            f"rows must be ints, bools or a slice, got {validation.type_name(rows)}"
+        )
     if not index.ndim and index.dtype.kind in "iu":
         return index.reshape(1)  # so that the axis of the streams remains
     return index if index.size else index.astype(np.intp)  # an empty list is float64
@@ -247,6 +254,8 @@ class Stream:
 
         Raises
         ------
+        TypeError
+            If ``rows`` is something else.
         ValueError
             If ``rows`` is given for a stream without a batch axis.
         IndexError

@@ -24,6 +24,8 @@ class Rules(NamedTuple):
     reset_to_h0: bool = False
     zero_output: bool = False
     merge: str = "concat"
+    style: reference.Style = reference.PLAIN
+    kept: float = 0.0  # of a state, by zoneout in inference
 
 
 def forward(parameters, x, h0, initial, rules):
@@ -39,7 +41,9 @@ def forward(parameters, x, h0, initial, rules):
         states = np.zeros((T, B, D * H), dtype)
         for d, backwards in enumerate(rules.reads_backwards):
             suffix = "_reverse" if d else ""
-            cell = reference.Cell(parameters, f"l{layer}{suffix}", rules.reset, rules.update)
+            cell = reference.Cell(
+                parameters, f"l{layer}{suffix}", rules.reset, rules.update, style=rules.style
+            )
             index = layer * D + d
             for b in range(B):
                 h = h0[index, b]
@@ -50,7 +54,8 @@ def forward(parameters, x, h0, initial, rules):
                     if boundary < lengths[b] and begins[boundary, b]:
                         h = h0[index, b] if rules.reset_to_h0 else initial[index]
                     if mask[t, b]:
-                        h = cell.step(x[t, b], h)[-1]
+                        new = cell.step(x[t, b], h)[-1]
+                        h = rules.kept * h + (1 - rules.kept) * new
                     states[t, b, d * H : (d + 1) * H] = h
                 h_n[index, b] = h
         x = states

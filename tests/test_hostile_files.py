@@ -5,10 +5,8 @@ exception, no warning, and no memory beyond a multiple of the file's size. What 
 can always be read.
 """
 
-import contextlib
 import json
 import os
-import random
 import struct
 import tracemalloc
 
@@ -16,32 +14,16 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from encodings_of_names import skip_unless_encodable
+from fuzz.model_files import assemble, make_models, parts
 from interrupts import at_every_point
-from quick import quick_and_slow
 
 import pygru
-from pygru import GRU, Attention, Embedding, FormatError, Last, Linear, Seq2Seq, Sequential
+from pygru import GRU, FormatError, Last, Sequential
 from pygru.io import files
 from pygru.io.header import HEADER_LIMIT
 
 DEEP = 100_000
 HEAP = 20 * 2**20
-
-
-def make_models():
-    """Models of every class."""
-    return [
-        GRU(2, 3, 2, bidirectional=True, layer_norm=True, learn_h0=True, seed=0),
-        Sequential(
-            Embedding(5, 4, padding_idx=0, seed=0),
-            GRU(4, 3, batch_first=True, dtype="float64", variant="pytorch", seed=1),
-            Last(),
-            Linear(3, 2, seed=2),
-        ),
-        Attention(3, 4, score="additive", seed=0),
-        Seq2Seq(5, 6, 2, 3, seed=0),
-        GRU(3, 2, 2, learn_h0=True, seed=0).quantized(),
-    ]
 
 
 @pytest.fixture(scope="module")
@@ -53,106 +35,6 @@ def originals(tmp_path_factory):
         pygru.save(model, path, {"note": [1, {"x": None}]})
         contents.append(path.read_bytes())
     return contents
-
-
-def parts(data):
-    """The header as a dict, and the bytes behind it."""
-    (size,) = struct.unpack("<Q", data[:8])
-    return json.loads(data[8 : 8 + size]), data[8 + size :]
-
-
-def assemble(header, body):
-    """A file of a header (a dict or bytes) and a body."""
-    text = header if isinstance(header, bytes) else json.dumps(header).encode()
-    return struct.pack("<Q", len(text)) + text + body
-
-
-# ---- mutations -------------------------------------------------------------------------
-
-HOSTILE = [
-    None, True, False, -1, 0, 1, 7, 2**31, 2**53, 2**63, 2**64, -(2**63), 10**400, 1e308, 0.5,
-    float("nan"), float("inf"), "", "x", "²", "٣", "1" * 400, "F64", "float64", "GRU",
-    "Sequential", "\ud800", "\0", [], {}, [0], [[]], {"class": "GRU"}, ["after", "keep"],
-    [1, 2, 3], {"a": 1},
-]  # fmt: skip
-
-
-def places_in(value, place=()):
-    """The paths to all values within each other in a JSON value."""
-    yield place
-    if isinstance(value, (dict, list)):
-        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from places_in(item, (*place, key))
-
-
-def changed(value, rng):
-    """A copy of a JSON value in which one entry is another, gone, doubled or renamed."""
-    value = json.loads(json.dumps(value))
-    places = [place for place in places_in(value) if place]
-    if not places:
-        return rng.choice(HOSTILE)
-    *above, key = rng.choice(places)
-    parent = value
-    for step in above:
-        parent = parent[step]
-    kind = rng.randrange(5)
-    if kind == 0:
-        del parent[key]
-    elif kind == 1 and isinstance(parent, dict):
-        parent[rng.choice(["x", "class", "config", "layers", "dtype", ""])] = parent.pop(key)
-    elif kind == 2 and isinstance(parent, list):
-        parent.append(parent[key])
-    else:
-        parent[key] = rng.choice(HOSTILE)
-    return value
-
-
-def mutated(data, rng):
-    """A file in which something has been changed, at random."""
-    kind = rng.randrange(6)
-    header, body = parts(data)
-    if kind == 0:
-        return assemble(changed(header, rng), body)
-    if kind in (1, 2):
-        notes = header["__metadata__"]
-        name = rng.choice(["config", "config", "config", "metadata"])
-        notes[name] = json.dumps(changed(json.loads(notes[name]), rng))
-        return assemble(header, body)
-    mutable = bytearray(data)
-    place = rng.randrange(len(mutable)) if kind == 3 else rng.randrange(min(600, len(mutable)))
-    if kind == 3:
-        mutable[place] ^= 1 << rng.randrange(8)
-    elif kind == 4:
-        mutable[place : place + rng.randrange(1, 9)] = rng.randbytes(rng.randrange(12))
-    else:
-        del mutable[place:]
-    return bytes(mutable)
-
-
-@pytest.mark.parametrize("seed", quick_and_slow([0], [1, 2, 3]))
-def test_mutated_files_load_or_are_refused(seed, originals, tmp_path):
-    rng = random.Random(seed)
-    path = tmp_path / "mutated"
-    outcomes = {"loaded": 0, "refused": 0}
-    for number in range(1000):
-        path.write_bytes(mutated(rng.choice(originals), rng))
-        try:
-            model = pygru.load(path)
-        except (FormatError, OSError) as error:
-            assert len(str(error)) < 5000
-            outcomes["refused"] += 1
-        except Exception as error:
-            kept = tmp_path / f"failed-{number}"
-            path.rename(kept)
-            raise AssertionError(f"{kept}: {error!r}") from error
-        else:  # what a damaged file gives is a usable model of its own configuration
-            assert np.isreal(
-                np.concatenate([v.ravel() for v in model.parameters.values()])
-            ).all()
-            outcomes["loaded"] += 1
-        with contextlib.suppress(FormatError, OSError):
-            pygru.read_metadata(path)
-    assert min(outcomes.values()) > 20
 
 
 # ---- nesting, digits and sizes ---------------------------------------------------------

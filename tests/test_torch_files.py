@@ -6,7 +6,6 @@ tests with PyTorch's own files are in ``test_from_torch.py``.
 
 import gzip
 import io
-import json
 import os
 import pickle
 import struct
@@ -16,36 +15,15 @@ import tarfile
 import tracemalloc
 import zipfile
 
-import mutants
 import numpy as np
 import pytest
 import torch_files as tf
+from torch_files import H, I, gru_module, parameters, pickled_alone, safetensors, under
 
 import pygru
 from pygru import FormatError
 from pygru.io.torch import reading
 from pygru.io.torch.pickles import read_pickle
-
-I, H = 4, 3
-
-
-def parameters(I=I, H=H, layers=1, directions=1, bias=True, dtype=np.float32, seed=0):
-    """Random parameters with the names of ``torch.nn.GRU``."""
-    rng = np.random.default_rng(seed)
-    arrays = {}
-    for layer in range(layers):
-        for suffix in ("", "_reverse")[:directions]:
-            width = directions * H if layer else I
-            arrays[f"weight_ih_l{layer}{suffix}"] = rng.normal(size=(3 * H, width))
-            arrays[f"weight_hh_l{layer}{suffix}"] = rng.normal(size=(3 * H, H))
-            if bias:
-                arrays[f"bias_ih_l{layer}{suffix}"] = rng.normal(size=3 * H)
-                arrays[f"bias_hh_l{layer}{suffix}"] = rng.normal(size=3 * H)
-    return {name: array.astype(dtype) for name, array in arrays.items()}
-
-
-def under(prefix, arrays):
-    return {f"{prefix}.{name}": array for name, array in arrays.items()}
 
 
 def assert_same(gru, arrays):
@@ -196,19 +174,6 @@ def test_plain_values_in_any_protocol(protocol):
     assert read == value
 
 
-def pickled_alone(arrays):
-    """A state dict as Python's own pickler writes it: with a whole file for each storage."""
-
-    def tensor(array):
-        inner = tf.saved(lambda storages: storages.add(array.ravel()), is_legacy=True)
-        raw = b"B" + struct.pack("<I", len(inner)) + inner
-        storage = tf.call("torch.storage", "_load_from_bytes", raw)
-        steps = tuple(step // array.itemsize for step in array.strides)
-        return tf.view(storage, 0, array.shape, steps)
-
-    return tf.pickled({name: tensor(array) for name, array in arrays.items()})
-
-
 def test_storages_within_a_pickle(tmp_path):
     arrays = parameters()
     assert_same(from_bytes(tmp_path, pickled_alone(arrays)), arrays)
@@ -282,25 +247,6 @@ def test_contents_in_memory_and_open_files(is_legacy, tmp_path):
             pygru.from_torch(source)
     with pytest.raises(TypeError, match=r"source is open in text mode; .*mode='rb'"):
         pygru.from_torch(io.StringIO("x"))
-
-
-def gru_module(storages, arrays, **attributes):
-    """A ``torch.nn.GRU`` as it is pickled."""
-    tensors = {name: storages.tensor(array) for name, array in arrays.items()}
-    parameters = {
-        name: tf.call("torch._utils", "_rebuild_parameter", tensor, True, tf.value({}))
-        for name, tensor in tensors.items()
-    }
-    state = {
-        "training": False,
-        "mode": "GRU",
-        "_parameters": tf.ordered(parameters),
-        "_buffers": {},
-        "_modules": {},
-        "_flat_weights": [next(iter(tensors.values()))],
-        "_all_weights": [list(arrays)],
-    }
-    return tf.module("torch.nn.modules.rnn", "GRU", state | attributes)
 
 
 @pytest.mark.parametrize("is_legacy", [False, True])
@@ -437,25 +383,6 @@ def test_a_tar_archive_that_is_cut_or_damaged(form):
 
 
 # ---- safetensors --------------------------------------------------------------------------
-
-
-def safetensors(arrays, notes=None, header=None):
-    """A safetensors file, without the package."""
-    kinds = {"float32": "F32", "float64": "F64", "float16": "F16", "uint16": "BF16"}
-    kinds |= {"int64": "I64", "bool": "BOOL", "uint8": "U8"}
-    entries, raw = {}, b""
-    for name, array in arrays.items():
-        data = np.ascontiguousarray(array).tobytes()
-        entries[name] = {
-            "dtype": kinds[array.dtype.name],
-            "shape": list(array.shape),
-            "data_offsets": [len(raw), len(raw) + len(data)],
-        }
-        raw += data
-    if notes is not None:
-        entries["__metadata__"] = notes
-    text = json.dumps(entries if header is None else header(entries)).encode()
-    return struct.pack("<Q", len(text)) + text + raw
 
 
 def test_safetensors(tmp_path):
@@ -945,59 +872,3 @@ def test_a_file_that_is_cut_anywhere(is_legacy):
 def test_files_of_others_are_named(data, message, tmp_path):
     with pytest.raises(FormatError, match=rf"weights\.pt: .*{message}"):
         from_bytes(tmp_path, data)
-
-
-def parts():
-    """Files of each form by their bytes: a part to damage, and what makes a file of it."""
-    arrays = under("rnn", parameters())
-
-    def make(storages):
-        rnn = gru_module(storages, parameters(), batch_first=True)
-        state = {"training": True, "_modules": {"rnn": rnn}}
-        return {"model": tf.module("m", "M", state), "n": 1.5}
-
-    storages = tf.Storages()
-    whole = tf.pickled(make(storages))
-    state = tf.state_dict(arrays)
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as file:
-        entry = tarfile.TarInfo("model.pt")
-        entry.size = len(state)
-        file.addfile(entry, io.BytesIO(state))
-    made = [
-        (whole, lambda pickle: tf.zip_file(pickle, storages)),
-        (state, bytes),
-        (tf.saved(make, is_legacy=True), bytes),
-        (safetensors(arrays, {"format": "pt"}), bytes),
-        (pickle.dumps({"a": np.arange(6.0).reshape(2, 3)}), bytes),
-        (packed.getvalue(), bytes),
-        (packed.getvalue(), gzip.compress),
-        (pickled_alone(arrays), bytes),
-    ]
-    return {wrap(part): (part, wrap) for part, wrap in made}
-
-
-OPCODES = [bytes([code]) for code in b"(012NIJKLMSTUVXFGBCabcdeghijlopqrstu}])RPQ."] + [
-    bytes([code]) for code in range(0x80, 0x99)
-]
-
-
-@pytest.mark.parametrize("run", mutants.RUNS)
-def test_mutants_are_read_or_refused(run):
-    of_file = parts()
-
-    def change(original, rng):
-        part, wrap = of_file[original]
-        damaged = bytearray(mutants.mutant(part, rng))
-        if damaged and not rng.randrange(3):
-            at = rng.randrange(len(damaged))
-            damaged[at : at + rng.randrange(2)] = rng.choice(OPCODES)
-        return wrap(bytes(damaged))
-
-    def read(data):
-        reading.arrays(data)
-        for gru in reading.contents(data).grus:
-            gru.build(variant="pytorch")
-
-    count = mutants.survive(read, list(of_file), run, memory=2**24, change=change)
-    assert run[1] // 20 < count < run[1]

@@ -5,6 +5,7 @@ what PyTorch or Python's pickler happen to write, and can also write what neithe
 """
 
 import io
+import json
 import struct
 import zipfile
 
@@ -187,3 +188,78 @@ def state_dict(arrays, **options):
         lambda storages: ordered({key: storages.tensor(a) for key, a in arrays.items()}),
         **options,
     )
+
+
+# ---- files with a GRU ------------------------------------------------------------------------
+
+I, H = 4, 3
+
+
+def parameters(I=I, H=H, layers=1, directions=1, bias=True, dtype=np.float32, seed=0):
+    """Random parameters with the names of ``torch.nn.GRU``."""
+    rng = np.random.default_rng(seed)
+    arrays = {}
+    for layer in range(layers):
+        for suffix in ("", "_reverse")[:directions]:
+            width = directions * H if layer else I
+            arrays[f"weight_ih_l{layer}{suffix}"] = rng.normal(size=(3 * H, width))
+            arrays[f"weight_hh_l{layer}{suffix}"] = rng.normal(size=(3 * H, H))
+            if bias:
+                arrays[f"bias_ih_l{layer}{suffix}"] = rng.normal(size=3 * H)
+                arrays[f"bias_hh_l{layer}{suffix}"] = rng.normal(size=3 * H)
+    return {name: array.astype(dtype) for name, array in arrays.items()}
+
+
+def under(prefix, arrays):
+    return {f"{prefix}.{name}": array for name, array in arrays.items()}
+
+
+def gru_module(storages, arrays, **attributes):
+    """A ``torch.nn.GRU`` as it is pickled."""
+    tensors = {name: storages.tensor(array) for name, array in arrays.items()}
+    members = {
+        name: call("torch._utils", "_rebuild_parameter", tensor, True, value({}))
+        for name, tensor in tensors.items()
+    }
+    state = {
+        "training": False,
+        "mode": "GRU",
+        "_parameters": ordered(members),
+        "_buffers": {},
+        "_modules": {},
+        "_flat_weights": [next(iter(tensors.values()))],
+        "_all_weights": [list(arrays)],
+    }
+    return module("torch.nn.modules.rnn", "GRU", state | attributes)
+
+
+def pickled_alone(arrays):
+    """A state dict as Python's own pickler writes it: with a whole file for each storage."""
+
+    def tensor(array):
+        inner = saved(lambda storages: storages.add(array.ravel()), is_legacy=True)
+        raw = b"B" + struct.pack("<I", len(inner)) + inner
+        storage = call("torch.storage", "_load_from_bytes", raw)
+        steps = tuple(step // array.itemsize for step in array.strides)
+        return view(storage, 0, array.shape, steps)
+
+    return pickled({name: tensor(array) for name, array in arrays.items()})
+
+
+def safetensors(arrays, notes=None, header=None):
+    """A safetensors file, without the package."""
+    kinds = {"float32": "F32", "float64": "F64", "float16": "F16", "uint16": "BF16"}
+    kinds |= {"int64": "I64", "bool": "BOOL", "uint8": "U8"}
+    entries, raw = {}, b""
+    for name, array in arrays.items():
+        data = np.ascontiguousarray(array).tobytes()
+        entries[name] = {
+            "dtype": kinds[array.dtype.name],
+            "shape": list(array.shape),
+            "data_offsets": [len(raw), len(raw) + len(data)],
+        }
+        raw += data
+    if notes is not None:
+        entries["__metadata__"] = notes
+    text = json.dumps(entries if header is None else header(entries)).encode()
+    return struct.pack("<Q", len(text)) + text + raw

@@ -310,7 +310,23 @@ def check_out(name: str, out: object, dtype: DTypeLike, shape: tuple[int, ...]) 
         raise ValueError(f"{name} must have shape {tuple(shape)}, got {out.shape}")
     if not out.flags.writeable:
         raise ValueError(f"{name}: output array is read-only")
-    if out.size and any(
-        stride == 0 for size, stride in zip(out.shape, out.strides, strict=True) if size > 1
-    ):
-        raise ValueError(f"{name} writes several elements to one place (a stride is 0)")
+    if not out.flags.c_contiguous and _may_overlap_itself(out):
+        raise ValueError(
+            f"{name} has elements in one place, or in the place of parts of others "
+            f"(strides {out.strides} for shape {out.shape})"
+        )
+
+
+def _may_overlap_itself(array: NDArray[Any]) -> bool:
+    """Whether two elements of an array may share bytes.
+
+    They share none if each stride is longer than all that the shorter strides reach, which is
+    so for every view that slices, transposes or reverses an array.
+    """
+    reach = array.itemsize
+    axes = [(abs(s), n) for s, n in zip(array.strides, array.shape, strict=True) if n > 1]
+    for stride, size in sorted(axes):
+        if stride < reach:
+            return array.size > 0
+        reach += (size - 1) * stride
+    return False

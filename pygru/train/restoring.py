@@ -187,7 +187,7 @@ def _settings(settings: Any) -> dict[str, Any] | None:
         return None
     # Files of older versions are of one process.
     settings = checked = _keys({"ranks": 1, **settings}, SETTINGS)
-    validation.check_int("ranks", settings["ranks"], 1)
+    validation.check_count("ranks", settings["ranks"], 1)
     if settings["data"] == STREAM:
         if settings["samples"] is not None or settings["batch_size"] is not None:
             raise ValueError("samples and batch_size must be None for batches")

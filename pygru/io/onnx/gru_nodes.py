@@ -253,7 +253,8 @@ class GRUNodes:
     def _rows(self, kind: str, cell: str) -> NDArray[Any]:
         """The weights or biases of a cell, in ONNX's order of gates."""
         parts = gate_order.split(self._weights[f"{kind}_{cell}"])
-        with np.errstate(over="ignore"):  # as for every array that is converted
+        # As for every array that is converted.
+        with np.errstate(over="ignore", invalid="ignore"):
             return gate_order.join(list(parts.values()), ORDER).astype(self.dtype)
 
     def _constant(self, kind: str, cells: list[str], name: str) -> str:
@@ -262,7 +263,7 @@ class GRUNodes:
     def _learned_h0(self, x: str, batch_axis: int) -> str:
         """The learned initial states (L*D, H), the same for each sequence of the batch."""
         graph = self.graph
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             h0 = self._weights["h0"].astype(self.dtype)
         learned = graph.constant(h0[:, np.newaxis], "h0")
         batch = graph.node("Gather", graph.node("Shape", x), graph.constant([batch_axis]))

@@ -83,6 +83,12 @@ class Store:
         return array
 
 
+def is_zero(array: Array) -> bool:
+    """Whether all numbers of an array are 0."""
+    with np.errstate(invalid="ignore"):  # a NaN of the kind that signals
+        return not np.any(array)
+
+
 @dataclass
 class Scope:
     """The names that the nodes of one graph, or of the body of one function, see.
@@ -254,7 +260,7 @@ class Scope:
             if what is None:
                 inputs.append(name)
             elif isinstance(what, TensorProto):
-                are_zero &= not np.any(self.store.array(what))
+                are_zero &= is_zero(self.store.array(what))
             elif what.op_type in MOVES and what.domain in STANDARD:
                 count = len(what.input) if what.op_type == "Concat" else 1
                 names = [scope.present(what, index) for index in range(count)]
@@ -263,7 +269,7 @@ class Scope:
                 attributes = scope.attributes_of(what)
                 is_default = what.op_type == "ConstantOfShape" and not attributes
                 try:
-                    are_zero &= is_default or not np.any(constant(attributes, self.store))
+                    are_zero &= is_default or is_zero(constant(attributes, self.store))
                 except NotConstantError:
                     nodes.append(what.op_type)
             else:

@@ -194,7 +194,9 @@ def _empty(
     if kind is Embedding and axes == {"weight": 2}:
         padding = attributes.get("padding_idx")
         # PyTorch returns the row of the padding as it is, and pygru returns zeros for it.
-        if type(padding) is not int or arrays["weight"][padding].any():
+        with np.errstate(invalid="ignore"):  # a NaN of the kind that signals
+            is_padding = type(padding) is int and not arrays["weight"][padding].any()
+        if not is_padding:
             padding = None
         rows, width = shapes["weight"]
         return Embedding(rows, width, padding_idx=padding, dtype=dtype)

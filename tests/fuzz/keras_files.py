@@ -1,7 +1,7 @@
-"""Damaged files of Keras, and damaged parts of them in sound archives.
+"""Files of Keras, and parts of them in sound archives, damaged.
 
-Whatever a file holds, its reader returns something, asks for what the file does not say, or
-raises FormatError.
+What a file leaves open is asked for with a ValueError that names the argument; anything else
+that a reader does not accept is a FormatError.
 """
 
 import io
@@ -10,15 +10,13 @@ import re
 import warnings
 import zipfile
 
-import pytest
-from mutants import RUNS, mutant, survive
-
+from fuzz.fuzzer import Fuzzer
+from fuzz.mutations import mutant
 from pygru import FormatError
 from pygru.io.keras.reading import KerasModel, arrays
 from pygru.io.keras.stored import open_stored
 
-DATA = pathlib.Path(__file__).parent / "data"
-MOST_MEMORY = 2**26
+DATA = pathlib.Path(__file__).parent.parent / "data"
 #: What a sound file may say, too: something is to be chosen.
 QUESTIONS = re.compile(r"pass (name|activation|recurrent_activation|variant)=")
 
@@ -66,9 +64,22 @@ def in_archive(data, rng):
     return file.getvalue()
 
 
-@pytest.mark.parametrize("run", RUNS)
-def test_keras_mutants(run):
-    originals = [unpacked(path) for path in sorted(DATA.glob("keras*.h5.zip"))]
-    originals += [path.read_bytes() for path in sorted(DATA.glob("keras*.keras"))]
-    assert len(originals) == 12
-    survive(read, originals, run, MOST_MEMORY, damaged)
+class Keras(Fuzzer):
+    """Files of Keras: HDF5 and archives, of Keras 2 and 3."""
+
+    name = "keras"
+    cases = 2500
+
+    def __init__(self):
+        self.files = [unpacked(path) for path in sorted(DATA.glob("keras*.h5.zip"))]
+        self.files += [path.read_bytes() for path in sorted(DATA.glob("keras*.keras"))]
+        assert len(self.files) == 12
+        for data in self.files:
+            read(data)
+
+    def case(self, rng):
+        return damaged(rng.choice(self.files), rng)
+
+    def run(self, case):
+        read(case)
+        return "read"
