@@ -10,6 +10,7 @@ import pickle
 import numpy as np
 import pytest
 
+import pygru
 from pygru import GRU, Variant
 
 PROTOCOLS = [2, 3, 4, 5]
@@ -131,6 +132,56 @@ def test_pickle_warns_of_nothing():
 def test_tapes_and_streams_cannot_be_pickled(make, x):
     with pytest.raises(TypeError):
         pickle.dumps(make(GRU(3, 4, seed=0), x))
+
+
+LAYERS = {
+    "gru": lambda: GRU(3, 4, seed=0),
+    "linear": lambda: pygru.Linear(3, 2, seed=0),
+    "embedding": lambda: pygru.Embedding(5, 3, seed=0),
+    "attention": lambda: pygru.Attention(3, 4, seed=0),
+    "norm": lambda: pygru.LayerNorm(3),
+    "seq2seq": lambda: pygru.Seq2Seq(5, 6, 2, 3, seed=0),
+    "model": lambda: pygru.Sequential(
+        GRU(3, 4, batch_first=True, seed=0), pygru.Last(), pygru.Linear(4, 1, seed=0)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_weights_in_buffers_beside_the_pickle_can_be_trained(name):
+    """Memory of others, such as that of joblib and dask, is often read-only."""
+    model = LAYERS[name]()
+    buffers = []
+    data = pickle.dumps(model, protocol=5, buffer_callback=buffers.append)
+    raw = [buffer.raw().tobytes() for buffer in buffers]
+    kept = list(map(bytes, raw))
+    other = pickle.loads(data, buffers=raw)
+    for parameter in other.parameters:
+        expected = model.parameters[parameter]
+        np.testing.assert_array_equal(other.parameters[parameter], expected)
+        other.parameters[parameter][...] = 0
+        np.testing.assert_array_equal(model.parameters[parameter], expected)
+    assert not any(value.any() for value in other.parameters.values())
+    assert raw == kept  # what others own is not written
+
+
+def test_linear_layer_of_a_pickle_computes_with_its_own_weights():
+    linear = pickle.loads(pickle.dumps(pygru.Linear(3, 2, seed=0)))
+    x = np.ones((4, 3), np.float32)
+    before = linear(x)
+    linear.parameters["weight"] *= 2
+    linear.parameters["bias"] *= 2
+    np.testing.assert_array_equal(linear(x), 2 * before)
+
+
+@pytest.mark.parametrize(
+    "array", [None, 3, "x", np.zeros(3, int), np.zeros((2, 2)), np.zeros(3, object)]
+)
+def test_parameters_of_a_pickle_that_are_no_floats_are_refused(array):
+    from pygru.core.parameters import owner_from_pickle
+
+    with pytest.raises(ValueError, match="no flat array of floats"):
+        owner_from_pickle(array)
 
 
 # ---- bad states ------------------------------------------------------------------------

@@ -28,7 +28,6 @@ cdef extern from *:
 
 
 @cython.final
-@cython.auto_pickle(True)
 cdef class Owner:
     """The only reference to a flat array; everybody else gets views, which NumPy counts.
 
@@ -36,9 +35,14 @@ cdef class Owner:
     given out since the last check, the array has not changed.
     """
 
-    def __init__(self, array):  # not __cinit__: pickling makes one without arguments
+    def __init__(self, array):
         self.array = array
         self.given_out = 0
+
+    def __reduce__(self):
+        from pygru.core.parameters import owner_from_pickle
+
+        return owner_from_pickle, (self.array,)
 
     def view(self):
         """A view for code that may write through it."""

@@ -127,6 +127,24 @@ class NamedViews(Mapping[str, Floats]):
         return f"{type(self).__name__}({shapes})"
 
 
+def owner_from_pickle(array: Any) -> Owner:
+    """Return the owner of a flat array that stood in a pickle.
+
+    The array is copied if it cannot be written, as where ``pickle.loads`` was given buffers.
+
+    Raises
+    ------
+    ValueError
+        If it is not such an array.
+    """
+    is_flat = isinstance(array, np.ndarray) and array.ndim == 1
+    if not is_flat or array.dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise ValueError("the state holds parameters that are no flat array of floats")
+    if type(array) is not np.ndarray or not (array.flags.carray and array.dtype.isnative):
+        array = np.array(array, array.dtype.newbyteorder("="), subok=False)
+    return Owner(array)
+
+
 class Parameters(FixedAttributes):
     """Mixin with ``parameters``, ``grads``, and the methods that need only these.
 
