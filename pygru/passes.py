@@ -60,6 +60,9 @@ def forward(
     """Run a batch; return output, h_n and, if something is kept, a tape."""
     if training and gru._runner.is_noisy:
         return _noisy_forward(cast("GRUBase", gru), inputs, keep, n_threads)
+    # The core would refuse one whose elements overlap, and not say why.
+    if isinstance(out, np.ndarray) and not out.flags.c_contiguous:
+        new_output(gru, inputs, out)
     noise = None if training else gru._runner.expected_noise
     run = gru._runner.sequences.forward
     result = run(gru, inputs, keep, noise, out, n_threads)

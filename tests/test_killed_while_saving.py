@@ -9,7 +9,7 @@ One test kills at each point of the code that writes files. The other one kills 
 moment, perhaps in the middle of a write of the system. The child says what it has done, so
 what the tests prove does not depend on how fast the machine is.
 
-PYGRU_KILLS=1000 kills a thousand times at random moments; the default is twenty times.
+PYGRU_KILLS=1000 kills a thousand times at random moments; the default is fifty times.
 """
 
 import os
@@ -25,7 +25,7 @@ import pygru
 from pygru import GRU, Trainer
 from pygru.io import files
 
-KILLS = int(os.environ.get("PYGRU_KILLS", "20"))
+KILLS = int(os.environ.get("PYGRU_KILLS", "50"))
 
 pytestmark = [
     pytest.mark.skipif(os.name == "nt", reason="needs kill -9 and locks on files"),

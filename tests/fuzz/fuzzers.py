@@ -14,6 +14,7 @@ FUZZERS = {
     "gru": "gru_calls.Gru",
     "quantized": "gru_calls.Quantized",
     "commands": "commands.Commands",
+    "arguments": "arguments.Arguments",
 }
 
 
