@@ -312,7 +312,7 @@ def check_out(name: str, out: object, dtype: DTypeLike, shape: tuple[int, ...]) 
         raise ValueError(f"{name}: output array is read-only")
     if not out.flags.c_contiguous and _may_overlap_itself(out):
         raise ValueError(
-            f"{name} has elements in one place, or in the place of parts of others "
+            f"{name} writes several elements to one place "
             f"(strides {out.strides} for shape {out.shape})"
         )
 

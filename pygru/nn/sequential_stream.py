@@ -170,6 +170,8 @@ class SequentialStream:
 
         Raises
         ------
+        TypeError
+            If ``rows`` is something else.
         ValueError
             If ``rows`` is given for a stream without a batch axis.
         IndexError
