@@ -169,9 +169,8 @@ self.lengths = validation.as_lengths(of_each, self.B, self.T)
     Bug(
         "packed weights stay when the weights change",
         "pygru",
-        "if self.is_packed and self.given_out == self.owner.given_out and "
-        "self.owner.unshared():",
-        "if self.is_packed:",
+        "if not self.is_packed or self.given_out != self.owner.unshared():",
+        "if not self.is_packed:",
     ),
     Bug(
         "recurrent dropout acts on the blend too (reset before)",

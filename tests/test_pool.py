@@ -34,10 +34,10 @@ def empty_pool():
 def poison():
     """Fill what the pool would hand out again with NaN; return how many buffers that are."""
     free = []
-    for size in sorted({buffer.nbytes for buffer in POOL._remembered}):
-        while (buffer := POOL._free_buffer(size)) is not None:
-            buffer.fill(0xFF)
-            free.append(buffer)
+    for size in sorted({each.buffer.nbytes for each in POOL._remembered}):
+        while (remembered := POOL._free_buffer(size)) is not None:
+            remembered.buffer.fill(0xFF)
+            free.append(remembered)
     POOL._remembered += free
     return len(free)
 

@@ -31,7 +31,7 @@ from pygru.core._core cimport (
     precision_of,
     traits_of,
 )
-from pygru.core._weights cimport Owner, Packed, Packing
+from pygru.core._weights cimport Owner, Packed, Packing, Room
 from pygru.core.cpygru cimport pygru_affine_args, pygru_affine_sizes, pygru_team
 
 from pygru.core._core import has_simd_engine
@@ -205,23 +205,27 @@ cdef class AffineMap:
                                    self.packing.outputs, n_threads, &sizes))
         return sizes.forward_workspace if self.packed is None else sizes.packed_workspace
 
-    cdef int fill(self, pygru_affine_args *args, Borrowed borrowed) except -1:
-        """Fill everything but the rows, the workspace and the team."""
+    cdef Room fill(self, pygru_affine_args *args, Borrowed borrowed):
+        """Fill everything but the rows, the workspace and the team.
+
+        The caller keeps the result until the end of the call, so that nobody packs into it.
+        """
         cdef AffinePacking p = self.packing
+        cdef Room room = None
         cdef const void *parameters
         memset(args, 0, cython.sizeof(args[0]))
         args.precision = p.precision
         args.kernels = p.kernels.kernels
         args.inputs, args.outputs = p.inputs, p.outputs
         if self.packed is not None:
-            # While this is borrowed, nobody packs into it.
-            args.packed = borrowed.vectors(self.packed.now().array, p.sizes.packed, False)
+            room = self.packed.now()
+            args.packed = room.data
         else:
             parameters = borrowed.dense(self.owner.array, len(self.owner.array), p.format(),
                                         False)
             args.weight = p.at(parameters, p.weight)
             args.bias = p.bias_in(parameters)
-        return 0
+        return room
 
     def run(self, int n_threads, bint on_main_thread, *, x, y, workspace):
         """Fill y (rows, outputs) from x (rows, inputs); both are dense."""
@@ -231,7 +235,7 @@ cdef class AffineMap:
         cdef pygru_affine_args args
         cdef Py_buffer *view
         cdef int status
-        self.fill(&args, borrowed)
+        cdef Room _room = self.fill(&args, borrowed)
         args.rows = len(x)
         args.x = borrowed.matrix(x, args.rows, p.inputs, p.format(), False)
         args.y = borrowed.matrix(y, args.rows, p.outputs, p.format(), True)
@@ -312,7 +316,7 @@ cdef class AffineMap:
         cdef int64_t size = p.sizes.packed_workspace
         if self.packed is None:
             size = p.sizes.forward_workspace
-        self.fill(&args, borrowed)
+        cdef Room _room = self.fill(&args, borrowed)
         workspace = take(BYTES, 1, size, "the workspace of an affine map")
         y = new_array(p.number, ndim, shape, "the output of an affine map")
         args.rows = rows

@@ -17,6 +17,7 @@ cdef ptrdiff_t stride_of(object array, int axis) noexcept
 cdef bint is_contiguous(object array) noexcept
 cdef bint is_writeable(object array) noexcept
 cdef object new_array(int number, int ndim, const int64_t *shape, str purpose)
+cdef object array_at(int number, int64_t count, void *data, object base)
 cdef object take(int number, int64_t item, int64_t count, str purpose)
 cdef object new_copy(object array)
 

@@ -151,6 +151,18 @@ cdef object new_array(int number, int ndim, const int64_t *shape, str purpose):
         raise no_memory(size, purpose) from None
 
 
+cdef object array_at(int number, int64_t count, void *data, object base):
+    """An array of one axis over memory that exists as long as ``base`` does.
+
+    The array, every view of it and whatever else uses its memory keep ``base`` alive: NumPy
+    replaces a base by the base of that only if both are arrays.
+    """
+    cdef np.npy_intp size = count
+    array = np.PyArray_SimpleNewFromData(1, &size, number, data)
+    np.set_array_base(array, base)
+    return array
+
+
 cdef object take(int number, int64_t item, int64_t count, str purpose):
     """An uninitialised array of elements of ``item`` bytes; a large one comes from the pool."""
     if count < POOLED // item:

@@ -120,16 +120,19 @@ cdef class Stepper:
         return fits
 
     cdef int run(self) except -1:
+        # A copy, so that ``room`` lives as long as the core reads it, even if another thread
+        # uses this object too, against all advice.
+        cdef pygru_step_args args = self.args
         cdef Room room = None
         cdef int status
         if self.packed is not None:
             room = self.packed.now()
-            self.args.packed = room.data
+            args.packed = room.data
         if self.is_long:
             with nogil:
-                status = CORE.step(&self.args)
+                status = CORE.step(&args)
         else:
-            status = CORE.step(&self.args)
+            status = CORE.step(&args)
         return check(status)
 
     def advance(self, x_t):

@@ -1,21 +1,33 @@
 from libc.stdint cimport int64_t, uint64_t
 
-from pygru.core._buffers cimport Borrowed
 from pygru.core._core cimport Kernels
 from pygru.core._plans cimport Config
 
 
+cdef enum:
+    NEVER = -2  # no number of arrays that an owner has given out
+
+
 cdef class Owner:
     cdef object array
-    cdef int64_t given_out
+    cdef int number         # NumPy's number of its dtype
+    cdef int64_t loans      # atomic
+    cdef int64_t given_out  # atomic
 
-    cdef bint unshared(self)
+    cdef object array_over(self, object base)
+    cdef int64_t unshared(self) noexcept
+
+
+cdef class Loan:
+    cdef Owner owner
 
 
 cdef class Room:
-    cdef object array  # uint8
-    cdef Borrowed memory
+    cdef object raw
     cdef void *data
+    cdef int64_t size
+
+    cdef object array(self)
 
 
 cdef class Packing:
@@ -34,11 +46,12 @@ cdef class Packed:
     cdef Owner owner
     cdef Room room          # None while a thread packs into it
     cdef uint64_t fingerprint
-    cdef int64_t given_out  # by the owner at the last check; -1 if somebody could write since
+    cdef int64_t given_out  # by the owner at the last check, or NEVER
     cdef bint is_packed
 
     cdef Room now(self)
     cdef Room fingerprinted(self, uint64_t *fingerprint)
+    cdef Room present(self)
     cdef int look(self) except -1
     cdef int pack(self, const void *source, int64_t size) except -1
 

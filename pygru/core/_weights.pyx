@@ -2,90 +2,159 @@
 """The flat parameters of a layer: who can write them, whether they changed, packed for SIMD."""
 
 cimport cython
+from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint64_t, uintptr_t
 from libc.string cimport memset
 
-from pygru.core._arrays cimport bytes_of, data_of
+from pygru.core._arrays cimport (
+    array_at,
+    axes_of,
+    bytes_of,
+    data_of,
+    is_contiguous,
+    number_of,
+    size_of,
+)
 from pygru.core._buffers cimport Borrowed
 from pygru.core._core cimport LONG_READ, Core, Kernels, check, core
 from pygru.core._plans cimport Config
 
+from numpy import ndarray
+
 from pygru.core.memory import allocate
+from pygru.errors import InternalError
 
 cdef const Core *CORE = core()
+
+cdef int BYTES = number_of(b"B")
+
+
+cdef extern from "atomics.h":
+    int64_t LOAD64(const int64_t *number)
+    int64_t ADD64(int64_t *number, int64_t added)  # returns what it was before
 
 
 cdef extern from *:
     """
-    #ifdef Py_GIL_DISABLED
-    #define PYGRU_HOLDERS(object) PY_SSIZE_T_MAX /* the count of references is not one number */
+    /* Whether only the caller refers to an object. Without a GIL this is also 0 if another
+     * thread has made the object: its references cannot be counted from here. */
+    #if !defined(Py_GIL_DISABLED)
+    #define PYGRU_IS_MINE(object) (Py_REFCNT(object) == 1)
+    #elif PY_VERSION_HEX >= 0x030E0000
+    #define PYGRU_IS_MINE(object) PyUnstable_Object_IsUniquelyReferenced(object)
     #else
-    #define PYGRU_HOLDERS(object) Py_REFCNT(object)
+    #define PYGRU_IS_MINE(object)                                               \
+        (_Py_IsOwnedByCurrentThread(object) &&                                  \
+         _Py_atomic_load_uint32_relaxed(&(object)->ob_ref_local) == 1 &&        \
+         _Py_atomic_load_ssize_relaxed(&(object)->ob_ref_shared) == 0)
     #endif
     """
-    Py_ssize_t PYGRU_HOLDERS(PyObject *)
+    bint PYGRU_IS_MINE(PyObject *)
 
 
 @cython.final
+@cython.no_gc  # an owner refers to nothing but a plain array
 cdef class Owner:
-    """The only reference to a flat array; everybody else gets views, which NumPy counts.
+    """A flat array that nobody else refers to; everybody gets other arrays over its memory.
 
-    Nobody can write the array without a view of it. So if no view exists now, and none has been
-    given out since the last check, the array has not changed.
+    Each array that is given out for writing has a :class:`Loan`, which lives as long as
+    anything uses the memory through that array. So there is always an exact answer to two
+    questions: whether such an array exists now, and how many there have been. If there is none
+    now, and none has been given out since the last check, nobody can have changed the memory.
+
+    The array must be given away: the caller does not use it any more.
     """
 
-    def __init__(self, array):
-        self.array = array
-        self.given_out = 0
+    def __cinit__(self, array not None):
+        if not (isinstance(array, ndarray) and axes_of(array) == 1 and is_contiguous(array)):
+            raise InternalError("parameters must be a flat array")
+        # An array that a pickle has brought may lie in memory of somebody else.
+        self.array = array if array.flags.owndata else array.copy()
+        self.number = number_of(memoryview(self.array).format.encode())
+        self.loans = self.given_out = 0
 
     def __reduce__(self):
         from pygru.core.parameters import owner_from_pickle
 
-        return owner_from_pickle, (self.array,)
+        return owner_from_pickle, (self.view(),)
+
+    @property
+    def lent(self):
+        """How many arrays exist through which somebody may write."""
+        return LOAD64(&self.loans)
 
     def view(self):
-        """A view for code that may write through it."""
-        self.given_out += 1
-        return self.array[:]
+        """An array for code that may write through it."""
+        return self.array_over(Loan(self))
 
     def borrow(self):
-        """A view for code that only reads, and soon drops the view."""
-        return self.array[:]
+        """An array for code that only reads, and does not pass it on."""
+        return self.array_over(self)
 
     def clear(self):
         """Set all elements to zero."""
         cdef void *data = data_of(self.array)
         cdef int64_t size = bytes_of(self.array)
-        self.given_out += 1  # as if somebody had got a view and written
+        ADD64(&self.given_out, 1)  # as if somebody had got an array and written
         if size > LONG_READ:
             with nogil:
                 memset(data, 0, size)
         else:
             memset(data, 0, size)
 
-    cdef bint unshared(self):
-        return PYGRU_HOLDERS(<PyObject *>self.array) == 1
+    cdef object array_over(self, object base):
+        return array_at(self.number, size_of(self.array, 0), data_of(self.array), base)
+
+    cdef int64_t unshared(self) noexcept:
+        """How many arrays have been given out for writing; -1 if one of them still exists.
+
+        Both numbers are read in this order: if an array is given out in between, it raises the
+        first one, so the next check finds another number than this one returned.
+        """
+        cdef int64_t given_out = LOAD64(&self.given_out)
+        return -1 if LOAD64(&self.loans) else given_out
 
 
 @cython.final
+@cython.no_gc
+cdef class Loan:
+    """Exists as long as anything uses one array that an owner has given out.
+
+    It is the base of that array, and NumPy keeps it alive for every view, memoryview, DLPack
+    capsule and so on. No other object is asked how many references it has, so this is right in
+    all threads, and without a GIL too.
+    """
+
+    def __cinit__(self, Owner owner not None):
+        self.owner = owner
+        ADD64(&owner.loans, 1)  # first, see Owner.unshared
+        ADD64(&owner.given_out, 1)
+
+    def __dealloc__(self):
+        if self.owner is not None:
+            ADD64(&self.owner.loans, -1)
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        # NumPy asks whether the memory can be written, if somebody sets flags.writeable.
+        array = self.owner.array
+        PyBuffer_FillInfo(view, self, data_of(array), bytes_of(array), False, flags)
+
+
+@cython.final
+@cython.no_gc
 cdef class Room:
-    """Memory for packed parameters. A user of it keeps a reference to this or to its array."""
+    """Memory for packed parameters. A user of it keeps a reference to this, or to an array."""
 
     def __cinit__(self, int64_t size):
-        raw = allocate(size + 64, "uint8", "the packed weights")
-        first = -raw.ctypes.data % 64
-        self.array = raw[first:first + size]
-        self.memory = Borrowed()
-        self.data = self.memory.vectors(self.array, size, True)
+        cdef char *first
+        self.raw = allocate(size + 64, "uint8", "the packed weights")
+        first = <char *>data_of(self.raw)
+        self.data = first + (-<size_t>first) % 64
+        self.size = size
 
-
-cdef bint is_mine(Room room) noexcept:
-    """Whether only one variable refers to a room, and only the room to its array."""
-    return (
-        PYGRU_HOLDERS(<PyObject *>room) == 1
-        and PYGRU_HOLDERS(<PyObject *>room.array) == 2  # those of the room and its buffer
-    )
+    cdef object array(self):
+        return array_at(BYTES, self.size, self.data, self)
 
 
 cdef class Packing:
@@ -142,33 +211,35 @@ cdef class Packed:
 
         The caller keeps this reference as long as it uses the memory.
         """
-        if self.is_packed and self.given_out == self.owner.given_out and self.owner.unshared():
-            return self.room
         with cython.critical_section(self):
-            self.look()
-            return self.room
+            return self.present()
 
     cdef Room fingerprinted(self, uint64_t *fingerprint):
         """The same, and the fingerprint of the parameters that it was packed from."""
         cdef Room room
         with cython.critical_section(self):
-            room = self.now()
+            room = self.present()
             fingerprint[0] = self.fingerprint
         return room
 
+    cdef Room present(self):
+        if not self.is_packed or self.given_out != self.owner.unshared():
+            self.look()
+        return self.room
+
     cdef int look(self) except -1:
         cdef Borrowed borrowed = Borrowed()
-        # Views given out while the GIL is released count as given out after this check.
-        cdef int64_t given_out = self.owner.given_out if self.owner.unshared() else -1
-        cdef int64_t count = len(self.owner.array)
+        # What is given out while the GIL is released counts as given out after this check.
+        cdef int64_t given_out = self.owner.unshared()
+        cdef int64_t count = size_of(self.owner.array, 0)
         cdef const void *source = borrowed.dense(
             self.owner.array, count, self.packing.format(), False)
         cdef int64_t size = borrowed.views[0].len
         cdef uint64_t fingerprint = fingerprint_of(source, size)
-        if not self.is_packed or fingerprint != self.fingerprint or self.room is None:
+        if not self.is_packed or fingerprint != self.fingerprint:
             self.pack(source, size)
         self.fingerprint = fingerprint
-        self.given_out = given_out
+        self.given_out = given_out if given_out >= 0 else NEVER
         return 0
 
     cdef int pack(self, const void *source, int64_t size) except -1:
@@ -176,7 +247,8 @@ cdef class Packed:
         cdef Packing packing = self.packing
         cdef int status
         self.room = None
-        if room is None or not is_mine(room):
+        self.is_packed = False
+        if room is None or not PYGRU_IS_MINE(<PyObject *>room):
             room = Room(packing.size())
         if size > LONG_READ:
             with nogil:
@@ -190,8 +262,9 @@ cdef class Packed:
 
     def current(self):
         """The packed parameters as an array, and the fingerprint of the parameters."""
-        with cython.critical_section(self):
-            return self.now().array, self.fingerprint
+        cdef uint64_t fingerprint
+        cdef Room room = self.fingerprinted(&fingerprint)
+        return room.array(), fingerprint
 
 
 cdef uint64_t fingerprint_of(const void *data, int64_t size) except? 0:
@@ -241,4 +314,4 @@ def packed_once(Packing packing not None, parameters):
     else:
         status = packing.pack(source, room.data)
     check(status)
-    return room.array
+    return room.array()

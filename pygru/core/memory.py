@@ -6,7 +6,8 @@ been computed and nothing has changed.
 
 import math
 import sys
-from typing import Any
+import weakref
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -29,19 +30,24 @@ def no_memory(size: int, purpose: str) -> MemoryError:
     return MemoryError(f"pygru: cannot allocate {size} bytes for {purpose}")
 
 
-def _references(buffer: NDArray[Any]) -> int:
-    """Return how many references an array has, including those of this call."""
-    return sys.getrefcount(buffer)
+class _Loan:
+    """The base of one array over a buffer; it lives as long as anything uses that array."""
+
+    __slots__ = ("__array_interface__", "__weakref__", "buffer")
+
+    def __init__(self, buffer: NDArray[np.uint8], dtype: np.dtype[Any], count: int) -> None:
+        self.buffer = buffer
+        self.__array_interface__ = {
+            "version": 3,
+            "data": (buffer.ctypes.data, False),
+            "shape": (count,),
+            "typestr": dtype.str,
+        }
 
 
-def _references_of_one_owner() -> int:
-    """Return the result of ``_references`` for an array with one local reference."""
-    buffer = np.empty(1)
-    return _references(buffer)
-
-
-# Measured at import, because the references of a call itself depend on the Python version.
-ONE_OWNER = _references_of_one_owner()
+class _Remembered(NamedTuple):
+    buffer: NDArray[np.uint8]
+    loan: weakref.ref[_Loan]  # of the last time it was handed out
 
 
 class Pool:
@@ -51,10 +57,11 @@ class Pool:
     training step whose tape and workspace are new each time. The pool remembers the buffers
     that it has handed out, up to ``most`` bytes, and forgets the oldest first.
 
-    Nobody gives a buffer back. A buffer is free when no reference to it is left but the pool's:
-    every view, memoryview or other object that uses the memory of a NumPy array holds a
-    reference to the array that owns it, directly or through others, however it was made. So
-    nothing that copies, pickles or finalizes the objects of a user can free it too early.
+    Nobody gives a buffer back. A buffer is free when the loan is gone that was the base of the
+    array that was handed out: every view, memoryview or other object that uses the memory of a
+    NumPy array holds a reference to its base, directly or through others, however it was made.
+    So nothing that copies, pickles or finalizes the objects of a user can free it too early, in
+    any thread, and no count of references has to be read.
     """
 
     SMALL = 1 << 20  # below this, the allocator of the C library keeps buffers itself
@@ -66,12 +73,12 @@ class Pool:
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self._remembered: list[NDArray[np.uint8]] = []
+        self._remembered: list[_Remembered] = []
 
     @property
     def nbytes(self) -> int:
         """Bytes that are remembered now, in use or free."""
-        return sum(buffer.nbytes for buffer in tuple(self._remembered))
+        return sum(each.buffer.nbytes for each in tuple(self._remembered))
 
     def take(self, count: int, dtype: DTypeLike, purpose: str) -> NDArray[Any]:
         """Return an uninitialised array of ``count`` elements.
@@ -81,36 +88,39 @@ class Pool:
         MemoryError
             If there is no room for it, even after the pool has forgotten every buffer.
         """
-        size = count * np.dtype(dtype).itemsize
+        dtype = np.dtype(dtype)
+        size = count * dtype.itemsize
         if size < self.SMALL:
             return allocate(count, dtype, purpose)
-        buffer = self._free_buffer(size)
-        if buffer is None:
+        free = self._free_buffer(size)
+        if free is not None:
+            buffer = free.buffer
+        else:
             try:
                 buffer = allocate(size, np.uint8, purpose)
             except MemoryError:
                 self.clear()
                 buffer = allocate(size, np.uint8, purpose)
-        array: NDArray[Any] = buffer[:size].view(dtype)
+        loan = _Loan(buffer, dtype, count)
         if buffer.nbytes <= self.most:
-            self._remembered.append(buffer)
+            self._remembered.append(_Remembered(buffer, weakref.ref(loan)))
             while self.nbytes > self.most and self._oldest() is not None:
                 pass
-        return array
+        return np.asarray(loan)
 
-    def _free_buffer(self, size: int) -> NDArray[np.uint8] | None:
+    def _free_buffer(self, size: int) -> _Remembered | None:
         """Take out a free buffer of ``size`` to ``2 * size`` bytes; None if there is none."""
         for _ in range(len(self._remembered)):
-            buffer = self._oldest()
-            if buffer is None:
+            oldest = self._oldest()
+            if oldest is None:
                 break
-            if size <= buffer.nbytes <= 2 * size and _references(buffer) == ONE_OWNER:
-                return buffer
-            self._remembered.append(buffer)
+            if size <= oldest.buffer.nbytes <= 2 * size and oldest.loan() is None:
+                return oldest
+            self._remembered.append(oldest)
         return None
 
-    def _oldest(self) -> NDArray[np.uint8] | None:
-        """Take out the buffer that was remembered first; None if there is none."""
+    def _oldest(self) -> _Remembered | None:
+        """Take out what was remembered first; None if there is nothing."""
         try:
             return self._remembered.pop(0)
         except IndexError:  # another thread was faster

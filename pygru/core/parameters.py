@@ -130,7 +130,7 @@ class NamedViews(Mapping[str, Floats]):
 def owner_from_pickle(array: Any) -> Owner:
     """Return the owner of a flat array that stood in a pickle.
 
-    The array is copied if it cannot be written, as where ``pickle.loads`` was given buffers.
+    The owner copies what lies in memory of others, as where ``pickle.loads`` was given buffers.
 
     Raises
     ------
