@@ -10,6 +10,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 import numpy as np
 import pytest
 from patience import PATIENCE
+from quick import quick_and_slow
 
 import pygru
 from pygru import GRU, Last, Linear, Sequential
@@ -71,13 +72,25 @@ def test_threads_share_a_model(cases):
             np.testing.assert_array_equal(np.concatenate(found), np.concatenate([expected] * 5))
 
 
-@pytest.mark.parametrize("backend", ["threading", pytest.param("loky", marks=pytest.mark.slow)])
+@pytest.mark.slow
+def test_many_threads_share_a_model_for_long(cases):
+    """Rows R-04 and R-12: a thousand calls of each of eight threads."""
+    function, expected = cases[0]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(function, PARTS * 1000))
+    for first in range(0, len(found), len(PARTS)):
+        np.testing.assert_array_equal(np.concatenate(found[first : first + 8]), expected)
+
+
+@pytest.mark.parametrize("backend", quick_and_slow(["threading"], ["loky", "multiprocessing"]))
 def test_joblib(backend, cases):
     joblib = pytest.importorskip("joblib")
     with joblib.parallel_config(backend=backend, n_jobs=2):
         check(
             [
-                joblib.Parallel()(joblib.delayed(function)(part) for part in PARTS)
+                joblib.Parallel(timeout=PATIENCE)(
+                    joblib.delayed(function)(part) for part in PARTS
+                )
                 for function, _ in cases
             ],
             cases,

@@ -5,9 +5,13 @@ after a call, if Python threads share a buffer, or if the order of a sum depends
 of threads.
 """
 
+import ast
 import contextlib
+import ctypes
 import hashlib
 import os
+import platform
+import shutil
 import subprocess
 import sys
 import threading
@@ -23,7 +27,8 @@ from quick import quick_and_slow
 
 import pygru
 from pygru import GRU
-from pygru.core import _testing
+from pygru.core import _core, _testing
+from pygru.core.threadpool import PoolController
 
 CAP = 64
 
@@ -171,6 +176,45 @@ def test_bad_openmp_variable_is_ignored(tmp_path, default_count, text):
     assert fresh_python(tmp_path, SHOW, OMP_NUM_THREADS=text)[0] == f"{default_count} 0"
 
 
+# A machine with fewer processors allows fewer. Without the variable OpenMP asks the system.
+ON_FOUR = SHOW.replace(
+    "    import pygru\n",
+    """\
+    import os, pygru
+    os.sched_getaffinity = lambda process: range(4)
+    core = pygru.core.threads._core
+    if is_bad or not core.openmp_version():
+        core.available_threads = lambda: 4
+""",
+)
+COUNTS = {  # row B-72: what the two variables give where four processors are allowed
+    (None, None): 4,
+    (None, "1"): 1,
+    (None, "4"): 4,
+    (None, "0"): 4,
+    (None, "abc"): 4,
+    (None, "2,1"): 2,
+    ("1", None): 1,
+    ("4", "1"): 4,
+    ("0", "1"): 1,
+    ("abc", "2,1"): 2,
+    ("2,1", None): 4,
+    ("2,1", "1"): 1,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("own", "openmps"), COUNTS)
+def test_the_two_variables(tmp_path, own, openmps):
+    """OpenMP reads its variable itself, so each case needs a new Python."""
+    given = {"PYGRU_NUM_THREADS": own, "OMP_NUM_THREADS": openmps}
+    variables = {name: text for name, text in given.items() if text is not None}
+    code = f"is_bad = {openmps in (None, '0', 'abc')}\n{ON_FOUR}"
+    found, warned = fresh_python(tmp_path, code, **variables)[0].splitlines()[0].split()
+    assert int(found) == COUNTS[own, openmps]
+    assert int(warned) == (own in ("0", "abc", "2,1"))
+
+
 def test_process_wide_setting_and_back():
     default = pygru.get_num_threads()
     pygru.set_num_threads(5)
@@ -256,6 +300,42 @@ def test_threadpool_limits_are_respected():
     assert pygru.get_num_threads() == before
 
 
+def pool_info():
+    (found,) = [info for info in threadpoolctl.threadpool_info() if info["user_api"] == "pygru"]
+    return found
+
+
+def test_threadpoolctl_shows_the_pool():
+    """Row R-03. Also in builds without OpenMP, whose threads threadpoolctl does not know."""
+    pygru.set_num_threads(3)
+    info = pool_info()
+    assert info["num_threads"] == 3
+    assert info["version"] == pygru.__version__
+    assert os.path.samefile(info["filepath"], _core.__file__)
+
+
+def test_threadpoolctl_limits_the_pool_alone():
+    pygru.set_num_threads(5)
+    with threadpoolctl.threadpool_limits({"pygru": 2}):
+        assert (pygru.get_num_threads(), pool_info()["num_threads"]) == (2, 2)
+        assert pygru.show_config("dicts")["threads_from"] == "threadpoolctl"
+        assert run_in_threads(1, lambda index: pygru.get_num_threads()) == [2]
+        with threadpoolctl.threadpool_limits({"pygru": 1}):
+            assert pygru.get_num_threads() == 1
+        assert pygru.get_num_threads() == 2
+        with pygru.num_threads(4):  # who asks for a number gets it
+            assert pygru.get_num_threads() == 4
+        assert pygru.core.threads.resolve(3) == 3
+    assert pygru.get_num_threads() == 5
+
+
+def test_the_module_of_another_package_with_this_name_is_not_the_pool(tmp_path):
+    copied = shutil.copy(_core.__file__, tmp_path)
+    ctypes.CDLL(copied)
+    controller = PoolController(filepath=copied, prefix=os.path.basename(copied), parent=None)
+    assert not any(hasattr(controller.dynlib, name) for name in controller.check_symbols)
+
+
 @pytest.fixture
 def team_sizes():
     """The numbers of threads that the core was called with."""
@@ -296,6 +376,75 @@ def test_call_gets_no_more_threads_than_it_has_work(team_sizes):
     gru, x = large_model()
     gru(x[:, :1].repeat(2, axis=1).repeat(20, axis=0), n_threads=8)  # two sequences: one chunk
     assert team_sizes == [1]
+
+
+# ---- the threads that there are --------------------------------------------------------
+
+# Prints the threads of the process before and after each call, and whether the bits are right.
+# A thread gets as much address space for its stack as the process allows for one. So where
+# address space is limited the system can start few threads, or none.
+THREADS_OF_A_PROCESS = """
+import os, resource, sys
+import numpy as np, pygru
+
+def threads():
+    with open("/proc/self/status") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("Threads:"))
+
+gru = pygru.GRU(16, 64, seed=0)
+x = np.ones((20, 64, 16), np.float32)
+expected, before, room = gru(x, n_threads=1)[0], threads(), int(sys.argv[1])
+if room:
+    with open("/proc/self/statm") as file:
+        used = int(file.read().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + room, used + room))
+found = []
+for count in (4, 2, 4):
+    same = np.array_equal(gru(x, n_threads=count)[0], expected)
+    found.append((threads() - before, same))
+print(found)
+"""
+GIGABYTE = 1 << 30
+
+
+def threads_of_a_process(room):
+    import resource
+
+    def allow_large_stacks():  # 1 GB of address space for the stack of each thread
+        resource.setrlimit(resource.RLIMIT_STACK, (GIGABYTE, resource.RLIM_INFINITY))
+
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", THREADS_OF_A_PROCESS, str(room)],
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "PYGRU_THREADING": "pool"},
+        preexec_fn=allow_large_stacks,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 0, done.stderr
+    return ast.literal_eval(done.stdout)
+
+
+# glibc takes the size of a thread's stack from this limit.
+on_glibc = pytest.mark.skipif(
+    not sys.platform.startswith("linux") or platform.libc_ver()[0] != "glibc",
+    reason="needs Linux and glibc",
+)
+
+
+@on_glibc
+def test_a_process_has_as_many_threads_as_a_call_asks_for():
+    """Row R-02: and not one more in later calls."""
+    assert threads_of_a_process(room=0) == [(3, True)] * 3
+
+
+@on_glibc
+@pytest.mark.parametrize(
+    ("started", "room"), [(0, GIGABYTE // 2), (1, GIGABYTE + GIGABYTE // 2)]
+)
+def test_a_system_without_threads_computes_on_fewer(started, room):
+    """Row B-74: the same bits, and the process goes on."""
+    assert threads_of_a_process(room) == [(started, True)] * 3
 
 
 # ---- the limit of BLAS -----------------------------------------------------------------

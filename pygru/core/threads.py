@@ -3,8 +3,8 @@
 The number of threads never changes a result. A call asks, in this order: its own
 ``n_threads`` argument, the innermost ``pygru.num_threads`` block, ``pygru.set_num_threads``,
 ``PYGRU_NUM_THREADS``, and then what OpenMP (``OMP_NUM_THREADS``), the CPU affinity, the
-container's CPU quota and the other ranks of MPI on the node allow. The core uses fewer where
-several were slower than one lately.
+container's CPU quota and the other ranks of MPI on the node allow. ``threadpoolctl`` limits
+what comes after the block. The core uses fewer where several were slower than one lately.
 """
 
 import contextlib
@@ -20,10 +20,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Self, SupportsIndex
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import ThreadpoolController, register
 
 from pygru.core import _core, launcher
 from pygru.core._uninterrupted import BlasLimit, Setting
+from pygru.core.threadpool import PoolController
 from pygru.core.validation import shown, type_name
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ _in_block: contextvars.ContextVar[int | None] = contextvars.ContextVar(
     "pygru_num_threads", default=None
 )
 _process_wide: int | None = None
+_by_threadpoolctl: int | None = None
 
 
 def _check(n_threads: object) -> int:
@@ -185,34 +187,46 @@ def available() -> int:
     return max(1, min(MOST_THREADS, *filter(None, limits().values())))
 
 
-def _wanted(n_threads: SupportsIndex | None) -> tuple[SupportsIndex | None, str]:
-    """The setting that counts, and its name; None if there is none."""
-    if n_threads is not None:
-        return n_threads, "n_threads"
-    in_block = _in_block.get()
-    if in_block is not None:
-        return in_block, "pygru.num_threads"
-    if _process_wide is not None:
-        return _process_wide, "pygru.set_num_threads"
-    return _ENVIRONMENT, "PYGRU_NUM_THREADS" if _ENVIRONMENT is not None else ""
+def most_of_process() -> int:
+    """The most threads of a call without an argument and outside of blocks."""
+    count = _of_process()
+    return count if _by_threadpoolctl is None else min(count, _by_threadpoolctl)
 
 
-def resolve(n_threads: SupportsIndex | None) -> int:
-    """Return the number of threads that an ``n_threads`` argument stands for."""
-    wanted, _ = _wanted(n_threads)
-    if wanted is None:
-        return available()
+def limit_process(most: int) -> None:
+    """Limit :func:`most_of_process`; what it would be anyway ends the limit."""
+    global _by_threadpoolctl
+    _by_threadpoolctl = None if most >= _of_process() else max(1, most)
+
+
+def _of_process() -> int:
+    wanted = _ENVIRONMENT if _process_wide is None else _process_wide
+    return available() if wanted is None else _counted(wanted)
+
+
+def _counted(wanted: SupportsIndex) -> int:
     count = _check(wanted)
     if count < 0:
         count = max(1, available() + 1 + count)
     return min(count, MOST_THREADS)
 
 
+def resolve(n_threads: SupportsIndex | None) -> int:
+    """Return the number of threads that an ``n_threads`` argument stands for."""
+    wanted = _in_block.get() if n_threads is None else n_threads
+    return most_of_process() if wanted is None else _counted(wanted)
+
+
 def reason() -> str:
     """Say what the number of threads of a call comes from: a setting, or the least limit."""
-    _, name = _wanted(None)
-    if name:
-        return name
+    if _in_block.get() is not None:
+        return "pygru.num_threads"
+    if _by_threadpoolctl is not None and most_of_process() < _of_process():
+        return "threadpoolctl"
+    if _process_wide is not None:
+        return "pygru.set_num_threads"
+    if _ENVIRONMENT is not None:
+        return "PYGRU_NUM_THREADS"
     least = [name for name, limit in limits().items() if limit == available()]
     name = least[0] if least else "most"
     openmp = "OMP_NUM_THREADS" if _OPENMPS_VARIABLE else "OpenMP"
@@ -220,6 +234,9 @@ def reason() -> str:
     if LAUNCH is not None:
         words["ranks"] = f"ranks on this node: {LAUNCH.ranks_on_node}"
     return words.get(name, name)
+
+
+register(PoolController)
 
 
 def threads_for(n_threads: SupportsIndex | None, sizes: Mapping[str, int]) -> int:
