@@ -42,6 +42,7 @@ def x():
     return np.random.default_rng(2).standard_normal((T, B, I)).astype(np.float32)
 
 
+@pytest.mark.thread_unsafe(reason="it interrupts at every line, by a trace of Python")
 @pytest.mark.parametrize("memory", quick_and_slow(["gates"], ["outputs", "sqrt"]))
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 @pytest.mark.parametrize("options", MODELS.values(), ids=MODELS)

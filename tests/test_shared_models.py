@@ -3,7 +3,7 @@
 These tests fail if a call in one thread reads memory that another one writes or has freed, if
 weights are used that are only half packed, or if threads that train change each other's model.
 They switch between threads as often as Python can; without a GIL the threads run at once.
-``.ci/jobs/threads`` runs them longer, with PYGRU_THREAD_CALLS=1000, and on a free-threaded Python.
+``.ci/jobs/threads`` runs them longer, and on a free-threaded Python.
 """
 
 import copy
