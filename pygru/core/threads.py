@@ -75,7 +75,9 @@ def set_num_threads(n_threads: SupportsIndex | None) -> None:
 class num_threads(Setting, contextlib.ContextDecorator):
     """Set how many threads pygru uses inside a ``with`` block, in this thread or task.
 
-    It also serves as a decorator of a function.
+    A thread that is started inside the block has this setting too only if Python says so: by
+    default on free-threaded Python (``sys.flags.thread_inherit_context``). It also serves as a
+    decorator of a function.
 
     Parameters
     ----------
@@ -230,6 +232,8 @@ def reason() -> str:
     least = [name for name, limit in limits().items() if limit == available()]
     name = least[0] if least else "most"
     openmp = "OMP_NUM_THREADS" if _OPENMPS_VARIABLE else "OpenMP"
+    if not (_core.has_pool() or _core.openmp_version()):
+        openmp = "a build without threads"
     words = {"openmp": openmp, "most": f"at most {MOST_THREADS}"}
     if LAUNCH is not None:
         words["ranks"] = f"ranks on this node: {LAUNCH.ranks_on_node}"
