@@ -15,7 +15,7 @@ from pygru.core import _core
 _PATH = os.path.realpath(_core.__file__)
 
 
-class PoolController(threadpoolctl.LibController):
+class PoolController(threadpoolctl.LibController):  # type: ignore[misc]  # it has no types
     """What threadpoolctl calls for pygru's pool."""
 
     user_api = "pygru"

@@ -48,7 +48,7 @@ def _bits(n_threads: int = 1) -> str:
         output, h_n, tape = gru.forward(X, n_threads=n_threads)
         d_x, d_h0 = gru.backward(tape, output, h_n)
         for array in (output, h_n, d_x, d_h0, gru.flat_grads):
-            digest.update(array.tobytes())
+            digest.update(np.asarray(array).tobytes())
     return digest.hexdigest()
 
 
