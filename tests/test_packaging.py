@@ -47,10 +47,12 @@ def setup_functions():
     import setuptools
 
     original, setuptools.setup = setuptools.setup, lambda **options: None
+    path = list(sys.path)  # setup.py adds the checkout, whose pygru is not compiled
     try:
         return runpy.run_path(str(ROOT / "setup.py"))
     finally:
         setuptools.setup = original
+        sys.path[:] = path
 
 
 def test_every_source_is_in_the_build(setup_functions):
