@@ -63,7 +63,7 @@ sanitize)
     flags="$flags -O1 -g -fopenmp -fno-omit-frame-pointer -fsanitize=address -Wno-pass-failed"
     core_flags="-fsanitize=undefined -fno-sanitize-recover=all"
     link_flags="-fsanitize=undefined"
-    set -- malloc third "$@"
+    set -- malloc "$@"
     # New memory is filled with 0xFF bytes, which are NaN. Without the last option the leak
     # check of clang 14 crashes: https://github.com/google/sanitizers/issues/1267
     ASAN_OPTIONS="detect_leaks=1:max_malloc_fill_size=1073741824:malloc_fill_byte=255"
