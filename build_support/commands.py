@@ -56,8 +56,6 @@ class BuildExt(build_ext):
         for extension in self.extensions:
             extension.extra_compile_args += [*threads.compile, *sanitize]
             extension.extra_link_args += [*threads.link, *link]
-            if extension.name == "pygru.core._core" and sys.platform == "linux":
-                extension.libraries.append("m")  # the core calls pow and log
         self.translate()
         strict = os.environ.get("PYGRU_WERROR") == "1"
 
