@@ -7,6 +7,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Zeroed memory; calloc alone aligns to 16 bytes. NULL if there is none. */
+typedef struct Buffer {
+    void *block;
+    void *aligned; /* the first byte of the block whose address is a multiple of 64 */
+} Buffer;
+
+static Buffer new_buffer(int64_t bytes) {
+    Buffer buffer = {.block = calloc(1, (size_t)bytes + 63)};
+    if (buffer.block != NULL) {
+        buffer.aligned = (char *)buffer.block + (-(uintptr_t)buffer.block & 63);
+    }
+    return buffer;
+}
+
 /* one_step(parameters, x, hidden_size, reset, update): the state after one step from zeros. The
  * arrays are bytes of float32. */
 static PyObject *one_step(PyObject *module, PyObject *args) {
@@ -17,7 +31,7 @@ static PyObject *one_step(PyObject *module, PyObject *args) {
     Py_ssize_t n_parameters, n_x;
     long long hidden_size;
     int64_t n_packed;
-    void *packed = NULL;
+    Buffer packed = {0}, workspace = {0};
     PyObject *h = NULL;
     pygru_status status;
     (void)module;
@@ -37,13 +51,17 @@ static PyObject *one_step(PyObject *module, PyObject *args) {
         status = api->step_workspace(&config, 1, &step.workspace_bytes);
     }
     if (status == PYGRU_OK) {
-        packed = calloc(1, (size_t)n_packed);
-        step.workspace = calloc(1, (size_t)step.workspace_bytes);
+        packed = new_buffer(n_packed);
+        workspace = new_buffer(step.workspace_bytes);
         h = PyBytes_FromStringAndSize(NULL, hidden_size * (Py_ssize_t)sizeof(float));
-        if (packed != NULL && step.workspace != NULL && h != NULL) {
+        if (packed.block == NULL || workspace.block == NULL || h == NULL) {
+            Py_CLEAR(h);
+            PyErr_NoMemory();
+        } else {
             memset(PyBytes_AS_STRING(h), 0, (size_t)PyBytes_GET_SIZE(h));
-            status = api->pack(&config, NULL, parameters, packed);
-            step.packed = packed;
+            status = api->pack(&config, NULL, parameters, packed.aligned);
+            step.packed = packed.aligned;
+            step.workspace = workspace.aligned;
             step.x = x;
             step.h = step.h_next = PyBytes_AS_STRING(h);
             if (status == PYGRU_OK) {
@@ -51,8 +69,8 @@ static PyObject *one_step(PyObject *module, PyObject *args) {
             }
         }
     }
-    free(packed);
-    free(step.workspace);
+    free(packed.block);
+    free(workspace.block);
     if (status != PYGRU_OK) {
         Py_CLEAR(h);
         PyErr_SetString(PyExc_ValueError, api->status_text(status));
