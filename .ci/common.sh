@@ -31,6 +31,10 @@ build_dist() {
     export sdist wheel
 }
 
+# debootstrap with the mounts that it makes in a namespace of its own, so that none is left when
+# it fails.
+new_debian() { unshare --mount debootstrap "$@"; }
+
 # system_packages COMMAND PACKAGE...: installs the packages if the command is missing and this
 # runs as root on a Debian; otherwise the job is skipped.
 system_packages() {

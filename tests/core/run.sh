@@ -13,7 +13,8 @@
 #   hashes    a core without threads, and only the hashes of results; the other modes compare them too
 #   cross     for another system, without OpenMP: RUNNER runs the program (RUNNER=true: it is only built)
 # CC chooses the compiler, for neon and windows CROSS_CC, OPT the level of optimisation instead of -O2, and
-# LDFLAGS flags of the linker. Any finding, warning included, makes the exit status non-zero.
+# LDFLAGS flags of the linker. Any finding, warning included, makes the exit status non-zero. It is 77
+# if a tool is missing, so that nothing was tested.
 set -eu
 
 mode=${1:-plain}
@@ -29,7 +30,7 @@ trap 'rm -rf "$build"' EXIT INT TERM
 
 skip() {
     echo "run.sh: $*, skipped"
-    exit 0
+    exit 77
 }
 
 # Whether the compiler can link a program with this option, that is, has its runtime.
@@ -114,14 +115,14 @@ windows)
     runner=wine
     program=$program.exe
     for tool in "$CC" "$runner"; do
-        command -v "$tool" >/dev/null || { echo "run.sh: $tool not found, skipped"; exit 0; }
+        command -v "$tool" >/dev/null || skip "$tool not found"
     done
     flags="$flags $optimised"
     test_flags=-Wno-float-conversion # MinGW's isnan converts
     link_flags=-static
     export WINEPREFIX="$build/wine" WINEDEBUG=-all
     wineboot -i >"$build/wine.txt" 2>&1
-    trap 'wineserver -k; rm -rf "$build"' EXIT INT TERM
+    trap 'wineserver -k || true; rm -rf "$build"' EXIT INT TERM
     set -- quick "$@"
     ;;
 *)
