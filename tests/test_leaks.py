@@ -279,8 +279,10 @@ def test_parameters_are_freed_with_their_gru(x):
     gru = GRU(16, 32, seed=0)
     gru.step(x[0], np.zeros((1, B, 32)))
     gru.stream(2)
-    alive = weakref.ref(gru.flat_parameters.base)  # flat_parameters itself is a new view
-    assert alive() is not None
+    alive = weakref.ref(gru._parameters_owner)  # every array over the parameters refers to it
+    view = gru.flat_parameters
     del gru
     gc.collect()
+    assert alive() is not None
+    del view
     assert alive() is None

@@ -9,6 +9,7 @@ cdef enum:
 
 
 cdef class Owner:
+    cdef object __weakref__
     cdef object array
     cdef int number         # NumPy's number of its dtype
     cdef int64_t loans      # atomic
