@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from pygru import noise as noises
-from pygru.core import _core, validation
+from pygru.core import _core, threads, validation
 from pygru.inputs import Inputs
 
 if TYPE_CHECKING:
     from pygru.gru_base import GRUBase
+    from pygru.runner import Planned
 
 POLICIES = {"gates": _core.KEEP_GATES, "outputs": _core.KEEP_OUTPUTS}
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
@@ -30,10 +31,14 @@ ONE_DIRECTION = (
 
 
 class Choice(NamedTuple):
-    """What to keep of a batch: one of the core's ``KEEP_*``, and the steps of a segment."""
+    """What to keep of a batch: one of the core's ``KEEP_*``, and the steps of a segment.
+
+    ``n_threads`` is the argument of that name, or fewer threads if the budget asks for that.
+    """
 
     keep: int
-    segment: int | None = None
+    segment: int | None
+    n_threads: int | None
 
 
 def check_memory(memory: object) -> int | None:
@@ -84,11 +89,14 @@ def share(memory: Any, part: int, whole: int) -> Any:
     return memory if budget is None or part == whole else max(1, budget * part // whole)
 
 
-def choose(gru: GRUBase, inputs: Inputs, memory: object, training: bool) -> Choice:
-    """Return what to keep of a batch for a ``memory`` argument.
+def choose(
+    gru: GRUBase, inputs: Inputs, memory: object, training: bool, n_threads: int | None
+) -> Choice:
+    """Return what to keep of a batch for a ``memory`` argument, and how many threads to use.
 
-    The number of threads has no part in it: gradients of segments are sums in another order,
-    and threads never change a result. So a budget is compared with what one thread needs.
+    Gradients of segments are sums in another order, and the number of threads never changes a
+    result. So what to keep follows from what one thread needs. Then as many threads are allowed
+    as have room for their workspaces in what is left of the budget.
 
     Raises
     ------
@@ -99,21 +107,26 @@ def choose(gru: GRUBase, inputs: Inputs, memory: object, training: bool) -> Choi
     if memory == "sqrt":
         if gru.bidirectional:
             raise ValueError(ONE_DIRECTION.format("memory='sqrt'"))
-        return Choice(_core.KEEP_GATES, max(1, math.isqrt(inputs.T)))
+        return Choice(_core.KEEP_GATES, max(1, math.isqrt(inputs.T)), n_threads)
     if budget is None:
-        return Choice(POLICIES[str(memory)])
+        return Choice(POLICIES[str(memory)], None, n_threads)
     inputs.refuse_huge()
     needs = []
     for keep in POLICIES.values():
-        needs.append(_bytes_of_whole(gru, inputs, keep, training))
+        planned = gru._runner.plan(inputs.T, inputs.B, inputs.lengths, keep)
+        kept = _bytes_of_whole(gru, planned.sizes, training)
+        needs.append(kept + _workspace(planned.sizes))
         if needs[-1] <= budget:
-            return Choice(keep)
+            return Choice(keep, None, _threads(n_threads, planned, budget - kept))
     segment = inputs.T
     while segment > 1 and not gru.bidirectional:
         segment = (segment + 1) // 2
-        needs.append(_bytes_in_segments(gru, inputs, segment, training))
+        planned = gru._runner.plan(segment, inputs.B, None, _core.KEEP_GATES)
+        kept = _bytes_in_segments(gru, inputs, segment, planned.sizes, training)
+        needs.append(kept + _workspace(planned.sizes))
         if needs[-1] <= budget:
-            return Choice(_core.KEEP_GATES, segment)
+            allowed = _threads(n_threads, planned, budget - kept)
+            return Choice(_core.KEEP_GATES, segment, allowed)
     raise ValueError(
         f"memory={memory!r} is too little: {inputs.T} steps of {inputs.B} sequences need at "
         f"least {min(needs)} bytes for the tape and for backward"
@@ -121,15 +134,36 @@ def choose(gru: GRUBase, inputs: Inputs, memory: object, training: bool) -> Choi
     )
 
 
-def _bytes_of_whole(gru: GRUBase, inputs: Inputs, keep: int, training: bool) -> int:
-    sizes = gru._runner.plan(inputs.T, inputs.B, inputs.lengths, keep).sizes
+def _workspace(sizes: dict[str, int]) -> int:
+    """Bytes of the workspace that both passes use, one after the other."""
+    return max(sizes["forward_workspace"], sizes["backward_workspace"])
+
+
+def _threads(n_threads: int | None, planned: Planned, room: int) -> int | None:
+    """Return ``n_threads``, or the most threads whose workspaces take ``room`` bytes.
+
+    If there is room for every number of threads, the settings at the time of backward count
+    for backward, as they do without a budget.
+    """
+    most = max(1, min(planned.sizes["max_threads"], threads.MOST_THREADS))
+    if _workspace(planned.plan.sizes(most)) <= room:
+        return n_threads
+    count = min(threads.resolve(n_threads), most)
+    while count > 1 and _workspace(planned.plan.sizes(count)) > room:
+        count -= 1
+    return count
+
+
+def _bytes_of_whole(gru: GRUBase, sizes: dict[str, int], training: bool) -> int:
+    """Bytes of a tape of the whole batch."""
     masks = noises.bytes_of_noise(gru, sizes) if training else 0
-    return sizes["tape"] * gru.dtype.itemsize + masks + sizes["backward_workspace"]
+    return sizes["tape"] * gru.dtype.itemsize + masks
 
 
-def _bytes_in_segments(gru: GRUBase, inputs: Inputs, segment: int, training: bool) -> int:
+def _bytes_in_segments(
+    gru: GRUBase, inputs: Inputs, segment: int, sizes: dict[str, int], training: bool
+) -> int:
     """Bytes of the longest segment, and of what is kept between the two passes."""
-    sizes = gru._runner.plan(segment, inputs.B, None, _core.KEEP_GATES).sizes
     states = math.prod(inputs.state_shape())
     elements: int = (
         sizes["tape"]
@@ -143,5 +177,4 @@ def _bytes_in_segments(gru: GRUBase, inputs: Inputs, segment: int, training: boo
         rows = int(inputs.full_lengths().sum())
         recurrent = sizes["recurrent"] if gru.recurrent_dropout else 0
         masks = recurrent + noises.bytes_for_segments(gru, rows, segment * inputs.B)
-    workspace = max(sizes["forward_workspace"], sizes["backward_workspace"])
-    return elements * gru.dtype.itemsize + masks + workspace
+    return elements * gru.dtype.itemsize + masks

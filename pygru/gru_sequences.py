@@ -131,10 +131,10 @@ class GRUSequences(GRUBase):
             * ``"sqrt"``: the state at every sqrt(T)-th step; backward runs the steps between
               two of them again. It needs a GRU of one direction.
             * A number of bytes, or a text such as ``"500 MB"``: a budget for the tape and for
-              the memory of backward on one thread; each further thread needs about half a
-              megabyte more. The fastest of the other choices that fits is taken, with as many
-              steps between the kept states as fit. So it does not depend on the number of
-              threads.
+              the memory of backward. The fastest of the other choices that fits on one thread
+              is taken, with as many steps between the kept states as fit. The call and its
+              backward then use at most as many threads as fit into the rest of the budget, so
+              the gradients do not depend on the number of threads.
 
         Returns
         -------
@@ -174,10 +174,10 @@ class GRUSequences(GRUBase):
             return result[0], result[1], result[2]
 
         def run(part: Inputs, memory: Any = memory) -> tuple[Any, Floats, Tape | None]:
-            keep, segment = budget.choose(self, part, memory, training)
+            keep, segment, allowed = budget.choose(self, part, memory, training, n_threads)
             if segment is not None:
-                return segments.forward(self, part, segment, training, n_threads)
-            return passes.forward(self, part, keep, training, None, n_threads)
+                return segments.forward(self, part, segment, training, allowed)
+            return passes.forward(self, part, keep, training, None, allowed)
 
         def run_part(part: Inputs) -> tuple[Any, Floats, Tape | None]:
             steps = part.T * part.B if request is None else len(request.pieces.time)

@@ -176,14 +176,14 @@ def test_results_do_not_depend_on_the_number_of_threads():
 # ---- budgets ---------------------------------------------------------------------------
 
 
-def long_call(memory, **options):
+def long_call(memory, n_threads=None, **options):
     """Peak of traced memory during forward and backward of a long sequence."""
     POOL.clear()
     gru = GRU(4, 64, seed=0, **options)
     x = np.random.default_rng(0).standard_normal((20_000, 1, 4)).astype(np.float32)
     gru.forward(x[:10])
     tracemalloc.start()
-    output, _, tape = gru.forward(x, memory=memory)
+    output, _, tape = gru.forward(x, memory=memory, n_threads=n_threads)
     d_output = np.ones_like(output)
     tracemalloc.reset_peak()
     before = tracemalloc.get_traced_memory()[0] - tape.nbytes
@@ -199,9 +199,13 @@ def test_a_budget_is_kept_and_changes_no_gradient(options):
     unbounded, expected = long_call("gates", **options)
     assert unbounded > 40e6
     for budget in ("15 MB", 3_000_000):
-        peak, gradients = long_call(budget, **options)
-        assert peak < pygru.budget.check_memory(budget)
-        np.testing.assert_allclose(gradients, expected, rtol=1e-3, atol=1e-3)
+        found = []
+        for n_threads in (1, 2, 8):
+            peak, gradients = long_call(budget, n_threads, **options)
+            assert peak < pygru.budget.check_memory(budget)
+            found.append(gradients)
+        np.testing.assert_allclose(found[0], expected, rtol=1e-3, atol=1e-3)
+        assert (found[0] == found[1]).all() and (found[0] == found[2]).all()
 
 
 NOISY = {"num_layers": 2, "dropout": 0.5, "zoneout": 0.5, "recurrent_dropout": 0.5}
@@ -214,7 +218,7 @@ def test_the_least_budget_is_kept(options):
         long_call(1000, **options)
     tracemalloc.stop()
     least = int(str(error.value).split("at least ")[1].split()[0])
-    peak, gradients = long_call(least, **options)
+    peak, gradients = long_call(least, 8, **options)
     assert 0.3 * least < peak < least
     np.testing.assert_allclose(
         gradients, long_call("gates", **options)[1], rtol=1e-2, atol=1e-2
