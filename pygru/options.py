@@ -17,6 +17,7 @@ from numpy.typing import DTypeLike
 from pygru import activations
 from pygru.core import validation
 from pygru.core.hints import NamedArguments
+from pygru.core.pickled import CheckedState
 from pygru.merging import MERGES
 from pygru.nn.initializers import INITIALIZERS
 from pygru.typing import CellActivation
@@ -32,7 +33,7 @@ LEAST_CLIP, MOST_CLIP = 1e-30, 1e30
 
 
 @dataclass(frozen=True, init=False, repr=False)
-class GRUOptions(NamedArguments):
+class GRUOptions(CheckedState, NamedArguments):
     """All arguments of :class:`GRU` except the seed. They are checked, and cannot be changed.
 
     Parameters

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pygru.core.pickled import CheckedState
 from pygru.core.validation import check_choice
 
 
 @dataclass(frozen=True)
-class Variant:
+class Variant(CheckedState):
     """The two independent choices in the equations of a GRU.
 
     Parameters

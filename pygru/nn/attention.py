@@ -111,6 +111,8 @@ class Attention(Parametric, Undoable):
     [0.5, 0.5, 0.0, 0.0, 0.0, 0.0]
     """
 
+    _made_again = Parametric._made_again | {"_score"}
+
     query_size: int
     key_size: int
     attention_size: int | None

@@ -123,6 +123,7 @@ class AttentionOverTime(Layer):
 
     predicts_steps = False
     takes_mask = True
+    _made_again = Layer._made_again | {"_hidden", "_score"}
 
     features: int
     attention_size: int
@@ -149,9 +150,7 @@ class AttentionOverTime(Layer):
         self._fix(input_size=features, output_size=features)
         self.create_parameters(seed)
 
-    def create_parameters(self, seed: Seed = None) -> None:
-        """Allocate parameters and gradients, and keep their affine maps from now on."""
-        super().create_parameters(seed)
+    def _use_parameters(self) -> None:
         owner, begin = self._parameters_owner, self.parameters.begin
         F, A = self.features, self.attention_size
         self._hidden = affine_map(owner, F, A, begin("weight"), begin("bias"))

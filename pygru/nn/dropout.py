@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pygru.core import validation
+from pygru.core.pickled import refuse
 from pygru.nn import ragged
 from pygru.nn.checks import floating, gradient_like
 from pygru.nn.layer import Layer
@@ -59,6 +60,11 @@ class Dropout(Layer):
     def initialize(self, generator: np.random.Generator) -> None:
         """Keep the generator from which the masks are drawn."""
         self.generator = generator
+
+    def _check_generators(self) -> None:
+        if "generator" not in vars(self):
+            refuse(type(self), "it has no generator")
+        super()._check_generators()
 
     def forward(
         self, x: ArrayLike, *, lengths: ArrayLike | None = None, training: bool = True

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from pygru.core import validation
 from pygru.core.atomic import Action, commit
+from pygru.core.pickled import refuse
 from pygru.nn import ragged
 from pygru.nn.checks import gradient_like
 from pygru.nn.layer import Layer
@@ -70,6 +71,7 @@ class Embedding(Layer):
     """
 
     reads = "tokens"
+    _changing = frozenset({"_is_drawn"})
     takes_single_steps = True
     _shortcuts: ClassVar[dict[str, Shortcut]] = {
         "gradients_before": Shortcut(BACKWARD, Undoable.gradients_before)
@@ -113,7 +115,7 @@ class Embedding(Layer):
         self.create_parameters(seed)
         if weight is not None:
             self.parameters["weight"] = weight
-        self._clear_padding()
+            self._clear_padding()
 
     def initialize(self, generator: np.random.Generator) -> None:
         """Draw the table, standard normal; one that was given stays."""
@@ -122,6 +124,14 @@ class Embedding(Layer):
                 (self.num_embeddings, self.embedding_dim)
             )
             self._clear_padding()
+
+    def _restore(self) -> None:
+        if type(self._is_drawn) is not bool:
+            refuse(
+                type(self),
+                f"_is_drawn must be a bool, got {validation.type_name(self._is_drawn)}",
+            )
+        super()._restore()
 
     def _clear_padding(self) -> None:
         if self.padding_idx is not None:

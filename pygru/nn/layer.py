@@ -8,20 +8,24 @@ The base class allocates and names the parameters, and makes the layer fit into
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from pygru.core.parameters import Parameters
-from pygru.core.validation import check_dtype, type_name
+from pygru.core.pickled import CheckedState, refuse
+from pygru.core.validation import check_dtype, shown, type_name
 from pygru.nn.model import Configured, Model
 from pygru.nn.seeds import generator_for
 from pygru.nn.undo import reseeding_undone
 from pygru.typing import Floats, Seed
 
 
-class Parametric(Parameters, Configured):
+class Parametric(CheckedState, Parameters, Configured):
     """What has parameters whose shapes follow from its configuration, as every layer has."""
+
+    _made_again: ClassVar[frozenset[str]] = frozenset({"_parameters_owner", "_grads_owner"})
+    _filled_by = "create_parameters"
 
     def create_parameters(self, seed: Seed = None) -> None:
         """Allocate parameters and gradients, zeros at first, and call :meth:`initialize`.
@@ -34,10 +38,53 @@ class Parametric(Parameters, Configured):
         seed : int, sequence of int, SeedSequence, Generator or None
             What the generator that ``initialize`` is given is made from. An integer gives
             every class numbers of its own."""
+        self._allocate_parameters()
+        self.initialize(generator_for(seed, type(self).__name__))
+
+    def _allocate_parameters(self) -> None:
+        """Allocate parameters and gradients of zeros, and make what refers to them."""
         config = self.get_config()
         dtype = check_dtype(config.get("dtype", "float32"))
         self._create_parameters(self.parameter_shapes(config), dtype)
-        self.initialize(generator_for(seed, type(self).__name__))
+        self._use_parameters()
+
+    def _use_parameters(self) -> None:
+        """Make what refers to the memory of the parameters: here there is nothing."""
+
+    def __getstate__(self) -> Any:
+        state = super().__getstate__()
+        attributes = state[0] if isinstance(state, tuple) else state
+        for name in ("parameters", "grads"):
+            if name in attributes:
+                attributes[name] = dict(attributes[name])
+        return state
+
+    def _restore(self) -> None:
+        """Check the arrays of a state, and copy them into memory of this layer."""
+        cls = type(self)
+        given = {name: vars(self).pop(name, None) for name in ("parameters", "grads")}
+        config = self.get_config()
+        dtype = check_dtype(config.get("dtype", "float32"))
+        shapes = self.parameter_shapes(config)
+        for what, arrays in given.items():
+            _check_arrays(cls, what, arrays, shapes, dtype)
+        if "_trainable" in vars(self) and type(self._trainable) is not bool:
+            refuse(cls, f"_trainable must be a bool, got {type_name(self._trainable)}")
+        self._check_generators()
+        self._allocate_parameters()
+        for what, arrays in given.items():
+            views = getattr(self, what)
+            for name, array in (arrays or {}).items():
+                views[name][...] = array
+
+    def _check_generators(self) -> None:
+        """Raise unless the generator, if there is one, can be drawn from."""
+        generator = vars(self).get("generator")
+        if generator is not None and not isinstance(generator, np.random.Generator):
+            refuse(
+                type(self),
+                f"generator must be a numpy.random.Generator, got {type_name(generator)}",
+            )
 
     def reseed(self, seed: Seed) -> None:
         """Draw the initial parameters anew; numbers drawn in training follow ``seed`` too.
@@ -54,6 +101,30 @@ class Parametric(Parameters, Configured):
     def parameter_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
         """Return the shape of each parameter that ``config`` makes: here there are none."""
         return {}
+
+
+def _check_arrays(
+    cls: type,
+    what: str,
+    arrays: Any,
+    shapes: Mapping[str, tuple[int, ...]],
+    dtype: np.dtype[Any],
+) -> None:
+    """Raise unless ``arrays`` has exactly these names, shapes and this dtype."""
+    if not isinstance(arrays, Mapping):
+        refuse(cls, f"{what} must be a mapping of arrays, got {type_name(arrays)}")
+    if arrays.keys() != shapes.keys():
+        refuse(cls, f"{what} must be {', '.join(shapes)}, got {shown(list(arrays))}")
+    for name, shape in shapes.items():
+        array = arrays[name]
+        if not isinstance(array, np.ndarray):
+            refuse(cls, f"{what}[{name!r}] must be an array, got {type_name(array)}")
+        if array.shape != tuple(shape) or array.dtype.newbyteorder("=") != dtype:
+            refuse(
+                cls,
+                f"{what}[{name!r}] must have shape {tuple(shape)} and dtype {dtype}, got "
+                f"{array.shape} and {array.dtype}",
+            )
 
 
 class Layer(Parametric, Model):

@@ -65,6 +65,7 @@ class Linear(Layer):
     """
 
     takes_single_steps = True
+    _made_again = Layer._made_again | {"_map"}
     _shortcuts: ClassVar[dict[str, Shortcut]] = {
         "infer": Shortcut(FORWARD, Layer.infer),
         "accumulate": Shortcut(BACKWARD, Model.accumulate),
@@ -94,9 +95,7 @@ class Linear(Layer):
         self._fix(input_size=self.in_features, output_size=self.out_features)
         self.create_parameters(seed)
 
-    def create_parameters(self, seed: Seed = None) -> None:
-        """Allocate parameters and gradients, and keep their affine map from now on."""
-        super().create_parameters(seed)
+    def _use_parameters(self) -> None:
         self._map = affine_map(
             self._parameters_owner,
             self.in_features,

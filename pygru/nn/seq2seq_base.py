@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pygru.core import validation
+from pygru.core.pickled import CheckedState, refuse
+from pygru.core.validation import type_name
 from pygru.gru import GRU
 from pygru.nn import seq2seq_parts
 from pygru.nn.attention import Attention
@@ -26,11 +28,14 @@ from pygru.nn.undo import reseeding_undone
 from pygru.typing import Seed
 
 
-class Seq2SeqBase(Composite):
+class Seq2SeqBase(CheckedState, Composite):
     """The options, parts and training data of a Seq2Seq; see :class:`Seq2Seq`."""
 
     reads = "pairs"
     needs_whole_sequences = True
+    _made_again = frozenset({"parameters", "grads", "_unique", "_named"})
+    _changing = frozenset({"training_steps"})
+    _filled_by = "_create"
 
     source_vocab_size: int
     target_vocab_size: int
@@ -66,6 +71,27 @@ class Seq2SeqBase(Composite):
         }
         self._fix(**parts, _dropout=Dropout(self.dropout, seed=of_dropout))
         self.generator = own
+        self._create_parts({**parts, "dropout": self._dropout})
+
+    def _restore(self) -> None:
+        """Check the parts of a state, each of which has been checked alone."""
+        cls, attributes = type(self), vars(self)
+        specifications: dict[str, tuple[type, dict[str, Any]]] = {
+            **seq2seq_parts.specifications(self.get_config()),
+            "_dropout": (Dropout, {"p": self.dropout}),
+        }
+        for name, (kind, config) in specifications.items():
+            part = attributes.get(name)
+            if not isinstance(part, kind):
+                refuse(cls, f"{name} must be a {kind.__name__}, got {type_name(part)}")
+            found = part.get_config()  # type: ignore[attr-defined]  # every part has one
+            if {option: found.get(option) for option in config} != config:
+                refuse(cls, f"{name} must have the options {config}, got {found}")
+        if not isinstance(attributes.get("generator"), np.random.Generator):
+            refuse(cls, "it has no generator that is a numpy.random.Generator")
+        validation.check_count("training_steps", self.training_steps, 0)
+        *names, _ = specifications
+        parts = {name: attributes[name] for name in names}
         self._create_parts({**parts, "dropout": self._dropout})
 
     def reseed(self, seed: Seed) -> None:

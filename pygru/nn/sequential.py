@@ -13,6 +13,7 @@ import numpy as np
 
 from pygru.budget import check_memory
 from pygru.core import validation
+from pygru.core.pickled import CheckedState, refuse
 from pygru.data.padding import pad_sequences, padded_flags, unpad_sequences
 from pygru.nn.composite import Composite
 from pygru.nn.model import Model
@@ -49,7 +50,7 @@ def _infer_with_run(
     return y, lengths, StepFlags(self.output_mask(x, flags.mask, tape), None)
 
 
-class Sequential(Composite):
+class Sequential(CheckedState, Composite):
     """Layers one after the other; the output of each is the input of the next.
 
     A recurrent layer such as a :class:`GRU` passes on its output at every step. Put a
@@ -109,6 +110,9 @@ class Sequential(Composite):
 
     takes_mask = True
     takes_reset = True
+    _made_again = frozenset(
+        {"parameters", "grads", "layer_shapes", "_unique", "_named", "_stages"}
+    )
     _runs_with = ("run",)
     _shortcuts: ClassVar[dict[str, Shortcut]] = {
         "_infer": Shortcut(("run",), _infer_with_run),
@@ -154,6 +158,16 @@ class Sequential(Composite):
 
     def __repr__(self) -> str:
         return f"Sequential({', '.join(repr(layer) for layer in self.layers)})"
+
+    def _restore(self) -> None:
+        from pygru.quantized.report import QuantizationReport
+
+        report = vars(self).get("report")
+        if report is not None and not isinstance(report, QuantizationReport):
+            refuse(
+                type(self),
+                f"report must be a QuantizationReport, got {validation.type_name(report)}",
+            )
 
     def reseed(self, seed: Seed) -> None:
         """Draw the initial parameters of all layers anew, each from a generator of its own.

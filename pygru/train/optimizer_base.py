@@ -8,13 +8,14 @@ from __future__ import annotations
 import copy
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 
 from pygru.core import _training, validation
 from pygru.core.atomic import Action, assignment, attributes, commit
 from pygru.core.hints import NamedArguments
+from pygru.core.pickled import CheckedState, refuse
 from pygru.train.descriptions import describe_function
 from pygru.typing import Floats
 
@@ -44,7 +45,7 @@ def frozen_in(model: Any) -> tuple[str, ...]:
     return names
 
 
-class Optimizer(NamedArguments):
+class Optimizer(CheckedState, NamedArguments):
     """What the optimisers share: their state, one row of arrays per flat array, and the rate.
 
     Parameters
@@ -59,6 +60,7 @@ class Optimizer(NamedArguments):
 
     # How many arrays of state an optimiser keeps per parameter array.
     n_states = 0
+    _changing = frozenset({"_count", "_states", "_model", "_frozen"})
 
     def __init__(self, learning_rate: Rate, weight_decay: float = 0.0) -> None:
         self.learning_rate = learning_rate
@@ -253,9 +255,28 @@ class Optimizer(NamedArguments):
         if is_first or self._frozen is None:
             self._frozen = frozen_in(model)
 
-    def __getstate__(self) -> dict[str, Any]:
-        # A copy, or what a file gives back, belongs to the copy of the model.
-        return self.__dict__ | {"_model": None, "_frozen": None}
+    # A copy, or what a file gives back, belongs to the copy of the model.
+
+    def __getstate__(self) -> Any:
+        state = super().__getstate__()
+        attributes = state[0] if isinstance(state, tuple) else state
+        attributes.update(_model=None, _frozen=None)
+        return state
+
+    def __copy__(self) -> Self:
+        twin = super().__copy__()
+        twin._model = twin._frozen = None
+        return twin
+
+    def _restore(self) -> None:
+        count, states = self._count, self._states
+        is_count = isinstance(count, np.ndarray) and count.shape == (1,)
+        if not is_count or count.dtype.newbyteorder("=") != np.int64:
+            refuse(type(self), f"_count must be an array of one int64, got {count!r:.80}")
+        if states is not None and not isinstance(states, list):
+            refuse(type(self), f"_states must be a list, got {validation.type_name(states)}")
+        self._model = self._frozen = None
+        self.load_state_dict(self.state_dict())
 
     def _states_for(self, pairs: Pairs) -> list[list[Floats]]:
         """The states, made with the first step; they have to be like the values."""

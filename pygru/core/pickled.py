@@ -1,0 +1,199 @@
+"""States of pickles and copies: an object is made of one only as its constructor would make it.
+
+The state of a layer, a model, an optimiser or options holds its attributes by name. What its
+class makes of others, such as packed weights, is not in it. When a state is read, the
+constructor of pygru's class is called with the arguments that the state names, so it checks
+them, and the attributes that it sets have to be those of the state. No parameter is drawn or
+allocated for that. Attributes that users have added, in a class of their own or on the object,
+stay as they are. What else a class needs to check is in its ``_restore``. None of this makes it
+safe to read a pickle of others, because a pickle is a program; see ``docs/security.md``.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable
+from types import MemberDescriptorType
+from typing import Any, ClassVar, NoReturn, Self
+
+from pygru.core.validation import shown, type_name
+
+#: Attributes that an object may have although its constructor does not set them.
+LATER = frozenset({"_fixed", "_trainable", "generator", "report"})
+
+
+class CheckedState:
+    """Mixin of classes whose objects are pickled by their attributes and checked when read."""
+
+    # Attributes that are no part of a state, because they are made of others.
+    _made_again: ClassVar[frozenset[str]] = frozenset()
+    # Attributes that change after the constructor; ``_restore`` checks them.
+    _changing: ClassVar[frozenset[str]] = frozenset()
+    # The method that the constructor calls at its end to allocate and draw, if there is one.
+    _filled_by: ClassVar[str | None] = None
+
+    def __getstate__(self) -> Any:
+        attributes, slots = _parts(type(self), object.__getstate__(self))
+        for name in self._made_again:
+            attributes.pop(name, None)
+        return attributes if slots is None else (attributes, slots)
+
+    def __setstate__(self, state: Any) -> None:
+        cls = type(self)
+        attributes, slots = _parts(cls, state)
+        for name in self._made_again:
+            attributes.pop(name, None)
+        known = _pygru_class(cls)
+        made = _made(known, attributes, cls)
+        _compare(known, made, attributes, cls)
+        _check_fixed(made.get("_fixed", frozenset()), attributes, cls)
+        vars(self).update(made)
+        vars(self).update(attributes)  # which are equal, unless a class of users differs
+        _fill_slots(self, slots)
+        try:
+            self._restore()
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise _named(cls, error) from None
+
+    def __copy__(self) -> Self:
+        # A shallow copy shares what the object has, so there is nothing to check.
+        cls = type(self)
+        known = _pygru_class(cls)
+        twin = cls.__new__(cls)
+        own = cls.__getstate__ is not known.__getstate__
+        if own or cls.__setstate__ is not known.__setstate__:
+            twin.__setstate__(self.__getstate__())
+            return twin
+        attributes, slots = _parts(cls, object.__getstate__(self))
+        vars(twin).update(attributes)
+        _fill_slots(twin, slots)
+        return twin
+
+    def _restore(self) -> None:
+        """Check what no constructor has checked, and make what is no part of the state."""
+
+
+def refuse(cls: type, reason: str) -> NoReturn:
+    """Raise the error for a state that an object of class ``cls`` cannot have."""
+    raise ValueError(f"{_beginning(cls)}{reason}") from None
+
+
+def _named(cls: type, error: Exception) -> Exception:
+    """An error that was found in a state as one that names the class."""
+    text = str(error)
+    kind = TypeError if isinstance(error, TypeError) else ValueError
+    return kind(text if text.startswith(_beginning(cls)) else f"{_beginning(cls)}{text}")
+
+
+def _beginning(cls: type) -> str:
+    """How each message about a state begins."""
+    name = cls.__name__
+    return f"this is no state of {'an' if name[0] in 'AEIO' else 'a'} {name}: "
+
+
+def _parts(cls: type, state: Any) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """The attributes of a state, in a dict of their own, and those in slots, if there are."""
+    slots = None
+    if isinstance(state, tuple) and len(state) == 2:
+        state, slots = state
+    for part in ({} if state is None else state, {} if slots is None else slots):
+        if not isinstance(part, dict) or not all(isinstance(name, str) for name in part):
+            raise TypeError(
+                f"{_beginning(cls)}it must be a dict from names to values, got "
+                f"{type_name(part)}"
+            )
+    return dict(state or {}), slots
+
+
+def _fill_slots(target: Any, slots: dict[str, Any] | None) -> None:
+    """Set what a class of users keeps in slots, also where it cannot be assigned."""
+    cls = type(target)
+    for name, value in (slots or {}).items():
+        if not isinstance(getattr(cls, name, None), MemberDescriptorType):
+            refuse(cls, f"it sets {name}, which is no slot")
+        object.__setattr__(target, name, value)
+
+
+def _pygru_class(cls: type) -> Any:
+    """The first class of pygru among a class and those that it derives from."""
+    return next(each for each in cls.__mro__ if each.__module__.partition(".")[0] == "pygru")
+
+
+def _arguments(
+    known: Any, attributes: dict[str, Any], cls: type
+) -> tuple[Iterable[Any], dict[str, Any]]:
+    """What the state says of the arguments of the constructor of a class of pygru."""
+    more: Iterable[Any] = ()
+    named = {}
+    for name, parameter in _parameters(known.__init__):
+        own = name if name in attributes else f"_{name}"  # that of a property
+        if own in attributes:
+            if parameter.kind is not parameter.VAR_POSITIONAL:
+                named[name] = attributes[own]
+                continue
+            more = attributes[own]
+            if not isinstance(more, tuple):
+                raise TypeError(
+                    f"{_beginning(cls)}{name} must be a tuple, got {type_name(more)}"
+                )
+        elif parameter.default is parameter.empty:
+            refuse(cls, f"it has no attribute {name}")
+    return more, named
+
+
+@functools.cache
+def _parameters(constructor: Callable[..., None]) -> list[tuple[str, inspect.Parameter]]:
+    """The parameters of a constructor of pygru after ``self``; looking them up takes long."""
+    return list(inspect.signature(constructor).parameters.items())[1:]
+
+
+def _made(known: Any, attributes: dict[str, Any], cls: type) -> dict[str, Any]:
+    """What the constructor of pygru's class makes, without the parameters."""
+    if "__init__" not in {name for each in known.__mro__[:-1] for name in vars(each)}:
+        return {}  # a base class for classes of users
+    more, named = _arguments(known, attributes, cls)
+    probe = known.__new__(known)
+    if known._filled_by is not None:
+        vars(probe)[known._filled_by] = lambda seed=None: None
+    try:
+        known.__init__(probe, *more, **named)
+    except MemoryError:
+        raise
+    except Exception as error:  # a wrong value may fail anywhere
+        raise _named(cls, error) from None
+    made = dict(vars(probe))
+    if known._filled_by is not None:
+        del made[known._filled_by]
+    return made
+
+
+def _compare(known: Any, made: dict[str, Any], attributes: dict[str, Any], cls: type) -> None:
+    """Raise unless the attributes of a state are those that the constructor has made."""
+    arguments = {name for name, _ in _parameters(known.__init__)}
+    for name, value in made.items():
+        if name == "_fixed" or name in known._made_again:
+            continue
+        if name not in attributes:
+            refuse(cls, f"it has no attribute {name}")
+        is_own = cls is not known and name.removeprefix("_") not in arguments
+        if name in known._changing or is_own:
+            continue
+        given = attributes[name]
+        if given is not value and (type(given) is not type(value) or given != value):
+            refuse(cls, f"{name} must be {shown(value)}, got {shown(given)}")
+    for name in attributes.keys() - made.keys() - LATER:
+        if name.startswith("__") or (cls is known and hasattr(known, name)):
+            refuse(cls, f"it sets {name}, which is no attribute that can be set")
+
+
+def _check_fixed(least: frozenset[str], attributes: dict[str, Any], cls: type) -> None:
+    """Raise unless the names of the attributes that cannot be assigned are such names."""
+    fixed = attributes.get("_fixed", least)
+    is_set = isinstance(fixed, (set, frozenset))
+    if not (is_set and all(isinstance(name, str) for name in fixed)):
+        refuse(cls, f"_fixed must be a set of names, got {type_name(fixed)}")
+    if not fixed >= least:
+        refuse(cls, f"_fixed must hold {', '.join(sorted(least - fixed))}")
