@@ -5,7 +5,8 @@
 #
 # DIST has an sdist and wheels. Their metadata, their files and their sizes are checked, and from
 # the checkout the list of files, pyproject.toml, the release workflow, the list of wheels that it
-# builds, and that an sdist has the same bytes wherever it was packed. Needs a package index.
+# builds, that an sdist has the same bytes wherever it was packed, and that the tests of all this
+# pass in the sdist of a release. Needs a package index.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 dist=$(cd "${1:?give the folder with the sdist and the wheels}" && pwd)
@@ -60,3 +61,17 @@ umask 077
 pack a/longer/path find . -type f -exec touch -d 2001-02-03 {} +
 cmp "$work"/here-sdist/*.tar.gz "$work"/a/longer/path-sdist/*.tar.gz
 echo "the sdist has the same bytes in two folders: $(sha256sum < "$work"/here-sdist/*.tar.gz)"
+
+# The sdist with the changes of a release: a date, another sentence in the README, and addresses.
+# The wheels of the release are tested in it.
+mkdir "$work/release"
+tar xzf "$dist"/*.tar.gz -C "$work/release" --strip-components 1
+version=$(python -c 'import tomllib; print(tomllib.load(open("pyproject.toml", "rb"))["project"]["version"])')
+pip install -q --only-binary pygru --find-links "$dist" "pygru==$version" "pytest>=8"
+(
+    cd "$work/release"
+    sed -i -E '0,/^## \[/s/^(## \[.*\] - ).*/\12026-01-31/' CHANGELOG.md
+    sed -i 's/pygru is not on a package index yet\./\n\n    pip install pygru\n/' README.md
+    python tools/prepare_release.py "v$version" https://example.org/somebody/pygru
+    python -P -m pytest -q tests/test_release.py
+)

@@ -41,9 +41,14 @@ def run(*command, **environment):
 
 @pytest.fixture
 def checkout(tmp_path):
-    """The files that prepare_release.py reads, as those of a release."""
+    """The files that prepare_release.py reads, as those of a release.
+
+    They may come from the sdist of a release, where the addresses are filled in already.
+    """
     for name in ("pyproject.toml", "CITATION.cff", "CHANGELOG.md", "README.md"):
         shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / "src_c").mkdir()
+    shutil.copy(ROOT / "src_c/pygru.h", tmp_path / "src_c")
     for name in ("tools", "docs", "examples"):
         shutil.copytree(ROOT / name, tmp_path / name)
     shutil.copy(ROOT / "CONTRIBUTING.md", tmp_path)
@@ -51,7 +56,13 @@ def checkout(tmp_path):
     changelog = re.sub(r"(?m)^(## \[.*\] - )\S+$", r"\g<1>2026-01-31", changelog, count=1)
     (tmp_path / "CHANGELOG.md").write_text(changelog)
     readme = (tmp_path / "README.md").read_text()
-    (tmp_path / "README.md").write_text(readme.replace("not on a package index", "here"))
+    readme = readme.replace("not on a package index", "here")
+    pyproject = (tmp_path / "pyproject.toml").read_text()
+    if urls := tomllib.loads(pyproject)["project"].get("urls"):
+        readme = re.sub(re.escape(urls["Source"]) + "/(raw|blob|tree)/[^/]+/", "", readme)
+        pyproject = re.sub(r"\n\[project\.urls\]\n(.+\n)+", "", pyproject)
+    (tmp_path / "README.md").write_text(readme)
+    (tmp_path / "pyproject.toml").write_text(pyproject)
     return tmp_path
 
 
@@ -89,6 +100,12 @@ class TestPrepareRelease:
                 "\nversion: ",
                 "\nversion: 9",
                 "the versions differ: .*CITATION.cff",
+            ),
+            (
+                "src_c/pygru.h",
+                '_VERSION "',
+                '_VERSION "9',
+                "the versions differ: .*pygru.h has 9",
             ),
             ("CHANGELOG.md", "## [", "## [9", "the versions differ: .*CHANGELOG.md has 9"),
             ("CHANGELOG.md", "- 2026-01-31", "- unreleased", "CHANGELOG.md has no date"),

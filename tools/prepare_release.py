@@ -3,9 +3,9 @@
     python tools/prepare_release.py v0.1.0
     python tools/prepare_release.py v0.1.0 https://github.com/OWNER/REPOSITORY
 
-The first form only checks: the tag, pyproject.toml, CITATION.cff and the top of CHANGELOG.md
-have one version, the changelog has its date, and README.md does not say that pygru is on no
-index.
+The first form only checks: the tag, pyproject.toml, CITATION.cff, the header of the C core and
+the top of CHANGELOG.md have one version, the changelog has its date, and README.md does not say
+that pygru is on no index.
 
 The second form also changes two files, in a checkout that is thrown away (the release
 workflow): pyproject.toml gets the addresses of the project, and README.md, the page that an
@@ -20,22 +20,26 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 UNRELEASED = "not on a package index"
+# The version in each file but pyproject.toml.
+VERSIONS = {
+    "CHANGELOG.md": r"^## \[(.*?)\]",
+    "CITATION.cff": r"^version: *(.*?) *$",
+    # For programs in C, which may have the sources of the core and nothing else.
+    "src_c/pygru.h": r'^#define PYGRU_VERSION "(.*)"$',
+}
 # [text](target) and ![text](target) where the target is a file of the repository.
 LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\((?!https?:|#|mailto:)([^)\s]+)\)")
 
 
 def versions(tag):
     """Return the version that each place says."""
-    read = {name: (ROOT / name).read_text() for name in ("CHANGELOG.md", "CITATION.cff")}
-    changelog = re.search(r"^## \[(.*?)\]", read["CHANGELOG.md"], re.MULTILINE)
-    citation = re.search(r"^version: *(.*?) *$", read["CITATION.cff"], re.MULTILINE)
+    found = {"the tag": tag.removeprefix("v")}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return {
-        "the tag": tag.removeprefix("v"),
-        "pyproject.toml": project["version"],
-        "CHANGELOG.md": changelog and changelog[1],
-        "CITATION.cff": citation and citation[1],
-    }
+    found["pyproject.toml"] = project["version"]
+    for name, pattern in VERSIONS.items():
+        match = re.search(pattern, (ROOT / name).read_text(), re.MULTILINE)
+        found[name] = match and match[1]
+    return found
 
 
 def faults(tag):
