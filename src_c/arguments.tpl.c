@@ -126,7 +126,7 @@ static int NAME(rows_fit_blas)(const pygru_config *c, const pygru_blas *blas) {
 
 static int NAME(packed_fits)(const pygru_kernels *kernels, int32_t precision,
                              const void *packed) {
-    return packed != NULL && (uintptr_t)packed % 64 == 0 &&
+    return packed != NULL && (uintptr_t)packed % PYGRU_ALIGNMENT == 0 &&
            NAME(pygru_table_of)(kernels, precision)->lanes > 0;
 }
 

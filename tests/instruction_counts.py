@@ -32,7 +32,7 @@ CASES = {
     "step": "pygru_step",
 }
 KERNELS = "avx2"  # valgrind does not support AVX-512
-# The product's flags, from setup.py.
+# The product's flags, from build_support/flags.py; a test compares those of the arithmetic.
 FLAGS = ["-std=c11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"]
 
 

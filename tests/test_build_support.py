@@ -6,6 +6,7 @@ OpenMP where Apple's clang has none, and one that leaves an object from before a
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -71,6 +72,30 @@ class TestFlags:
         assert level("src_c/core_f32.c") == level("src_c/kernels/avx512.c") == "-O3"
         assert level("b/_weights.c") == level("b/_core.c") == "-O2"
         assert level("b/_uninterrupted.c") == "-Os"
+
+    @pytest.mark.parametrize(
+        ("name", "pattern"),
+        [
+            ("tests/core/run.sh", r'^flags="(.*?)"'),
+            ("tests/instruction_counts.py", r"^FLAGS = \[(.*?)\]"),
+            ("tests/test_examples.py", r"^FLAGS = \[(.*?)\]"),
+            ("examples/cython/setup.py", r"^FLAGS = \[(.*?)\]"),
+        ],
+    )
+    def test_the_arithmetic_is_the_same_wherever_the_core_is_compiled(self, name, pattern):
+        from build_support.flags import COMMON
+
+        def arithmetic(flags):
+            return {flag for flag in flags if flag.startswith("-f")} - {"-fvisibility=hidden"}
+
+        product = arithmetic(COMMON["gnu"])
+        assert "-ffp-contract=off" in product
+        assert (
+            arithmetic(flag.removeprefix("/clang:") for flag in COMMON["clang-cl"]) == product
+        )
+        text = (ROOT / name).read_text()
+        found = re.search(pattern, text, re.MULTILINE | re.DOTALL)[1]
+        assert arithmetic(re.findall(r"[^\s\"',]+", found)) == product
 
     def test_sanitizers(self):
         from build_support.flags import sanitizer_flags

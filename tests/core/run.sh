@@ -44,7 +44,7 @@ archer_of() {
     find "$(dirname "$(readlink -f "$(command -v "$1")")")/../lib" -name libarcher.so | head -n 1
 }
 
-# The arithmetic flags are those of the product, in setup.py.
+# The arithmetic flags are those of the product, in build_support/flags.py; a test compares them.
 flags="-std=c11 -Wall -Wextra -Wshadow -Wconversion -Werror
        -fno-math-errno -fno-trapping-math -ffp-contract=off -fvisibility=hidden"
 
