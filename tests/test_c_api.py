@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -20,29 +21,82 @@ from pygru.core import _core
 
 HERE = Path(__file__).parent
 STORED = HERE / "data" / "abi.json"
+# The lists from which pygru.h makes constants, and how a program shows them.
+LISTS = {
+    "activations.def": "PYGRU_ACTIVATION(name) "
+    'SHOW("PYGRU_ACTIVATION_" #name, PYGRU_ACTIVATION_##name);',
+    "optimizers.def": "PYGRU_OPTIMIZER(name, ...) "
+    'SHOW("PYGRU_OPTIMIZER_" #name, PYGRU_OPTIMIZER_##name);',
+    "precisions.def": 'PYGRU_PRECISION(code, name, ...) SHOW("PYGRU_" #name, PYGRU_##name);',
+    "status.def": 'PYGRU_STATUS(code, name, ...) SHOW("PYGRU_" #name, PYGRU_##name);',
+}
+
+
+def headers():
+    """The texts of pygru.h and api.h without comments."""
+    folder = Path(pygru.get_include())
+    texts = [(folder / name).read_text() for name in ("pygru.h", "api.h")]
+    return [re.sub(r"/\*.*?\*/", " ", text, flags=re.DOTALL) for text in texts]
 
 
 def declarations():
     """What a compiled program depends on: calls of the table, types, the number of the ABI."""
-    folder = Path(pygru.get_include())
-    texts = [(folder / name).read_text() for name in ("pygru.h", "api.h")]
-    texts = [re.sub(r"/\*.*?\*/", " ", text, flags=re.DOTALL) for text in texts]
+    texts = headers()
     version = int(re.search(r"PYGRU_ABI_VERSION (\d+)", texts[0])[1])
     table = re.search(r"typedef struct pygru_api \{(.*?)\}", texts[1], re.DOTALL)[1]
     found = re.findall(r"typedef (?:struct|enum) (\w+) \{(.*?)\} \1;", texts[0], re.DOTALL)
+    constants = re.findall(r"^enum \{(.*?)\};", texts[0], re.DOTALL | re.MULTILINE)
     return {
         "abi_version": version,
         "table": [" ".join(entry.split()) for entry in table.split(";") if entry.strip()],
         "types": {name: " ".join(body.split()) for name, body in found},
+        "constants": [" ".join(body.split()) for body in constants],
         "lists": {
-            name: sorted(
+            name: [
                 line
-                for line in (folder / name).read_text().splitlines()
-                if "PYGRU_" in line[:6]
-            )
-            for name in ("activations.def", "optimizers.def", "precisions.def", "status.def")
+                for line in (Path(pygru.get_include()) / name).read_text().splitlines()
+                if line.startswith("PYGRU_")
+            ]
+            for name in LISTS
         },
     }
+
+
+def fields(body):
+    """The names of the fields of a struct."""
+    entries = [" ".join(entry.split()) for entry in body.split(";") if entry.strip()]
+    return [re.search(r"\(\*(\w+)\)\(|(\w+)(?:\[\w+\])?$", e).expand(r"\1\2") for e in entries]
+
+
+def layout(folder):
+    """What this compiler makes of pygru.h: sizes, places of fields, values of constants."""
+    text = headers()[0]
+    lines = []
+    for name, body in re.findall(r"typedef struct (\w+) \{(.*?)\} \1;", text, re.DOTALL):
+        lines += [f'SHOW("sizeof {name}", sizeof({name}));']
+        lines += [f'SHOW("{name}.{f}", offsetof({name}, {f}));' for f in fields(body)]
+    for body in re.findall(r"\benum (?:\w+ )?\{(.*?)\}", text, re.DOTALL):
+        plain = re.sub(r"^#.*$", "", body, flags=re.MULTILINE)
+        lines += [f'SHOW("{name}", {name});' for name in re.findall(r"\bPYGRU_\w+", plain)]
+    for file, row in LISTS.items():
+        lines += [f"#define {row}", f'#include "{file}"', f"#undef {row.split('(')[0]}"]
+    program = """
+#include "pygru.h"
+#include <stdio.h>
+#define SHOW(name, value) printf("%s %lld\\n", name, (long long)(value))
+int main(void) {
+"""
+    (folder / "layout.c").write_text("\n".join([program, *lines, "return 0; }\n"]))
+    command = [shutil.which("cc"), "-std=c11", f"-I{pygru.get_include()}"]
+    command += [folder / "layout.c", "-o", folder / "layout"]
+    subprocess.run(command, check=True)
+    shown = subprocess.run([folder / "layout"], capture_output=True, text=True, check=True)
+    return {name: int(value) for name, value in re.findall(r"(.+) (-?\d+)\n", shown.stdout)}
+
+
+def grown(stored, now):
+    """Whether the rows are those that were stored, and perhaps more at the end."""
+    return now[: len(stored)] == stored
 
 
 def test_the_table_only_grows():
@@ -51,13 +105,28 @@ def test_the_table_only_grows():
     If anything else fails here, PYGRU_ABI_VERSION has to be raised, too.
     """
     stored, now = json.loads(STORED.read_text()), declarations()
+    del stored["layout"]
     if stored["abi_version"] == now["abi_version"]:
-        assert now["table"][: len(stored["table"])] == stored["table"]
+        assert grown(stored["table"], now["table"])
         for name, body in stored["types"].items():
             assert now["types"][name] == body, name
+        for constants in stored["constants"]:
+            assert any(body.startswith(constants) for body in now["constants"]), constants
         for name, lines in stored["lists"].items():
-            assert set(lines) <= set(now["lists"][name]), name
+            assert grown(lines, now["lists"][name]), name
     assert stored == now, "run  python tests/test_c_api.py  to store the new calls"
+
+
+@pytest.mark.skipif(sys.platform == "win32" or sys.maxsize < 2**32, reason="64 bits, with cc")
+def test_no_type_changes_its_layout(tmp_path):
+    """The same holds here; the values of PYGRU_*_END_ grow with their lists."""
+    if shutil.which("cc") is None:
+        pytest.skip("needs a C compiler")
+    stored, now = json.loads(STORED.read_text()), layout(tmp_path)
+    if stored["abi_version"] == declarations()["abi_version"]:
+        for name, value in stored["layout"].items():
+            assert now[name] == value or (name.endswith("S_END_") and now[name] > value), name
+    assert stored["layout"] == now, "run  python tests/test_c_api.py  to store the new types"
 
 
 def test_every_public_call_is_in_the_table():
@@ -114,4 +183,6 @@ except ValueError as error:
 
 
 if __name__ == "__main__":
-    STORED.write_text(json.dumps(declarations(), indent=1) + "\n")
+    with tempfile.TemporaryDirectory() as folder:
+        state = {**declarations(), "layout": layout(Path(folder))}
+    STORED.write_text(json.dumps(state, indent=1) + "\n")
