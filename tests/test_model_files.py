@@ -444,6 +444,27 @@ def test_a_file_that_is_taken_for_a_leftover_without_locks_is_written_again(
     assert pygru.load(tmp_path / "m").hidden_size == 3
 
 
+@pytest.mark.parametrize("taken", [False, True])
+def test_a_file_that_never_gets_its_name_is_given_up(taken, tmp_path, monkeypatch):
+    """A name that is too long is "not found" on Windows, as is a file that was removed."""
+    attempts = []
+
+    def refuse(source, target):
+        attempts.append(source)
+        assert len(attempts) <= files.ATTEMPTS
+        if taken:
+            os.unlink(source)
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), source, 206, target)
+
+    monkeypatch.setattr(files, "fcntl", None)
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(OSError, match="each new file" if taken else "No such file") as caught:
+        pygru.save(pygru.GRU(1, 1), tmp_path / "m")
+    assert caught.value.filename == str(tmp_path / "m")
+    assert os.listdir(tmp_path) == []
+    assert len(attempts) == (files.ATTEMPTS if taken else 1)
+
+
 @pytest.mark.parametrize(
     "text", ["day,sales\n2024-01-01,5\n", '{"records": [1]}', "\ufeffday,sales"]
 )

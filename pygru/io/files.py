@@ -28,6 +28,9 @@ LONGEST_NAME = 100
 # Seconds before Windows is asked again to replace a file that another program reads.
 PAUSES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 
+# How often a file is written that other processes take for a leftover each time. Once is rare.
+ATTEMPTS = 10
+
 SEPARATORS = tuple(filter(None, (os.sep, os.altsep)))
 
 
@@ -64,12 +67,12 @@ def write_atomically(path: Path | bytes, data: bytes) -> None:
     given, path = path, os.path.realpath(path)
     folder, name = os.path.split(path)
     _remove_leftovers(folder, name)
-    is_there = False
-    while not is_there:
+    for _ in range(ATTEMPTS):
         unique = f"{os.getpid()}-{secrets.token_hex(4)}"
         temporary = os.path.join(folder, _prefix(name) + unique)
         try:
-            is_there = _write_and_rename(temporary, path, data)
+            if _write_and_rename(temporary, path, data):
+                break
         except BaseException as error:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
@@ -78,6 +81,10 @@ def write_atomically(path: Path | bytes, data: bytes) -> None:
                 if error.filename2 is not None:
                     del error.filename2
             raise
+    else:
+        raise OSError(
+            errno.EBUSY, "another process removes each new file before it is whole", given
+        )
     if hasattr(os, "O_DIRECTORY"):
         with contextlib.suppress(OSError):
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -127,14 +134,21 @@ def _rename_closed(temporary: str, path: str) -> bool:
     """
     for pause in PAUSES:
         try:
-            os.replace(temporary, path)
-        except FileNotFoundError:
-            return False
+            return _rename_if_there(temporary, path)
         except PermissionError:
             time.sleep(pause)
-        else:
-            return True
-    os.replace(temporary, path)
+    return _rename_if_there(temporary, path)
+
+
+def _rename_if_there(temporary: str, path: str) -> bool:
+    """Rename a file; False if it is no longer there."""
+    try:
+        os.replace(temporary, path)
+    except FileNotFoundError:
+        # Windows says this also of a new name that is too long.
+        if os.path.lexists(temporary):
+            raise
+        return False
     return True
 
 
