@@ -13,7 +13,7 @@
 
 #define BIT(word, number) ((word) >> (number) & 1U)
 
-uint32_t pygru_cpu_facts(const pygru_cpu_answers *a) {
+uint32_t pygru_cpu_facts(const pygru_cpu_answers *a, int saves_512_later) {
     uint32_t facts = 0;
     facts |= PYGRU_CPU_FMA * BIT(a->leaf_1_ecx, 12);
     facts |= PYGRU_CPU_AVX2 * BIT(a->leaf_7_ebx, 5);
@@ -24,7 +24,8 @@ uint32_t pygru_cpu_facts(const pygru_cpu_answers *a) {
     facts |= PYGRU_CPU_AVX512VNNI * BIT(a->leaf_7_ecx, 11);
     if ((a->xcr0 & 0x06) == 0x06) { /* registers of 128 and 256 bits */
         facts |= PYGRU_CPU_SAVES_256;
-        if ((a->xcr0 & 0xE0) == 0xE0) { /* masks, upper halves, and registers 16 to 31 */
+        /* masks, upper halves, and registers 16 to 31 */
+        if (saves_512_later || (a->xcr0 & 0xE0) == 0xE0) {
             facts |= PYGRU_CPU_SAVES_512;
         }
     }
@@ -71,6 +72,13 @@ static pygru_cpu_answers ask(void) {
 }
 #endif
 
+/* macOS gives a thread these registers when it first uses one. */
+#if defined(__APPLE__)
+enum { SAVES_512_LATER = 1 };
+#else
+enum { SAVES_512_LATER = 0 };
+#endif
+
 /* A virtual machine takes microseconds for an answer, so it is asked once. Two threads that ask at
  * the same time get the same answer. */
 enum { KNOWN = 1 << 30 };
@@ -80,7 +88,7 @@ uint32_t pygru_this_cpu(void) {
     int32_t facts = LOAD32(&known_facts);
     if (facts == 0) {
         const pygru_cpu_answers answers = ask();
-        facts = (int32_t)(pygru_cpu_facts(&answers) | KNOWN);
+        facts = (int32_t)(pygru_cpu_facts(&answers, SAVES_512_LATER) | KNOWN);
         STORE32(&known_facts, facts);
     }
     return (uint32_t)facts & ~(uint32_t)KNOWN;

@@ -29,8 +29,9 @@ typedef struct pygru_cpu_answers {
     uint32_t xcr0; /* 0 if the system does not use it */
 } pygru_cpu_answers;
 
-/* The facts in those answers, as a sum of the constants above. */
-uint32_t pygru_cpu_facts(const pygru_cpu_answers *answers);
+/* The facts in those answers, as a sum of the constants above. Some systems save the registers of
+ * 512 bits, but say so in XCR0 only after a thread has used them: `saves_512_later`. */
+uint32_t pygru_cpu_facts(const pygru_cpu_answers *answers, int saves_512_later);
 
 /* The facts of this CPU; 0 on a CPU that is not x86-64. */
 uint32_t pygru_this_cpu(void);
