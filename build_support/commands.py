@@ -13,7 +13,7 @@ from setuptools.command.build_ext import build_ext
 
 from build_support.compilers import openmp_works, require_compiler, use_clang_cl
 from build_support.flags import dialect_of, flags_of, sanitizer_flags
-from build_support.objects import ObjectCompiler, run_all
+from build_support.objects import ObjectCompiler, run_all, write_if_other
 from build_support.sources import CORE
 from build_support.threads import thread_flags, wanted_threads
 
@@ -102,7 +102,10 @@ class BuildExt(build_ext):
                 debug=self.debug,
                 extra_postargs=extension.extra_compile_args,
             )
-            extension.depends = [*extension.depends, *names]  # a new object is linked again
+            link = str(Path(self.build_temp, f"{extension.name}.link"))
+            write_if_other(link, objects.link_command(extension, names))
+            # A new object is linked again, and so are all after another command.
+            extension.depends = [*extension.depends, *names, link]
             all_jobs += jobs
         run_all(all_jobs)
 

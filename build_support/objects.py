@@ -3,7 +3,9 @@
 setuptools compiles every file of a module again if any file that the module may depend on is
 newer. Here gcc and clang write down which files each object was made from, and an object is
 made again if one of them is newer, or if the command is another one. So a change of one file
-costs seconds. Microsoft's compiler writes no such lists, and setuptools uses it in its own way.
+costs seconds. An object has the time at which its compiler started, so that a file which is
+saved meanwhile is newer. Microsoft's compiler writes no such lists, and setuptools uses it in
+its own way.
 """
 
 import os
@@ -26,9 +28,16 @@ def is_current(target, command):
         if made.read_text() != command:
             return False
         time = os.stat(target).st_mtime_ns
-        return all(os.stat(name).st_mtime_ns <= time for name in dependencies(rule.read_text()))
+        return all(os.stat(name).st_mtime_ns < time for name in dependencies(rule.read_text()))
     except OSError:  # a file is missing
         return False
+
+
+def write_if_other(path, text):
+    """Write a file unless it has this text, so that its time is that of the last change."""
+    path = Path(path)
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
 
 
 def version_of(command):
@@ -83,14 +92,29 @@ class ObjectCompiler:
     def _job(self, name, command, source, extension, cc_args, flags, pp_opts):
         def compile_one():
             made = Path(f"{name}.made")
-            made.unlink(missing_ok=True)
+            made.write_text("")  # no command has made the object until the end
+            began = made.stat().st_mtime_ns  # by the clock of the file system
             listing = ["-MD", "-MF", f"{name}.d"]
             self.compiler._compile(
                 name, source, extension, cc_args, [*flags, *listing], pp_opts
             )
+            os.utime(name, ns=(began, began))
             made.write_text(command)
 
         return compile_one
+
+    def link_command(self, extension, objects):
+        """Return what decides how a module is linked, as a text."""
+        return "\n".join(
+            [
+                self.version,
+                *self.compiler.linker_so,  # with LDFLAGS
+                *objects,
+                *extension.library_dirs,
+                *extension.libraries,
+                *extension.extra_link_args,
+            ]
+        )
 
     def compile(self, *arguments, **options):
         """Make what has to be made, and return the names of the objects."""

@@ -247,8 +247,69 @@ class TestWhatIsCompiledAgain:
         assert not is_current(target, "cc")
         os.utime(files[1], (1, 1))
         assert is_current(target, "cc")
+        os.utime(files[1], (2, 2))  # the clock of a file system is coarse
+        assert not is_current(target, "cc")
         files[1].unlink()
         assert not is_current(target, "cc")
+
+    def test_a_source_that_is_saved_while_it_is_compiled(self, tmp_path):
+        from build_support.objects import ObjectCompiler
+
+        source, target = tmp_path / "a.c", tmp_path / "a.o"
+        saved = [source.write_text]
+
+        class Compiler(Recorder):
+            def _setup_compile(self, *_):
+                return [], [str(target)], [], [], {str(target): (str(source), ".c")}
+
+            def _get_cc_args(self, *_):
+                return []
+
+            def _compile(self, name, *_):
+                for save in saved:
+                    save("int a;")
+                target.write_text("")
+                later = source.stat().st_mtime_ns + 10**9  # the compiler takes a second more
+                os.utime(target, ns=(later, later))
+                Path(f"{name}.d").write_text(f"a.o: {source}\n")
+
+        objects = ObjectCompiler(Compiler(), lambda _: [])
+        assert objects.compile([str(source)]) == [str(target)]
+        assert len(objects.jobs([str(source)])[1]) == 1
+        saved.clear()
+        os.utime(source, (1, 1))
+        objects.compile([str(source)])
+        assert objects.jobs([str(source)])[1] == []
+
+    def test_another_link_command(self, tmp_path):
+        """Its file is one that the module depends on, and changes only with the command."""
+        from setuptools import Extension
+
+        from build_support.commands import BuildExt
+        from build_support.objects import ObjectCompiler
+
+        compiler = Recorder()
+        objects = ObjectCompiler(compiler, lambda _: [])
+        objects.jobs = lambda *_, **__: (["a.o"], [])
+        file = tmp_path / "m.link"
+
+        def changed(*command, **options):
+            if file.exists():
+                os.utime(file, (1, 1))
+            compiler.linker_so = [*command]
+            extension = Extension("m", ["a.c"], **options)
+            build = SimpleNamespace(
+                compiler=compiler, extensions=[extension], build_temp=tmp_path, debug=False
+            )
+            BuildExt.compile_changed(build, objects)
+            assert extension.depends == ["a.o", str(file)]
+            return file.stat().st_mtime != 1
+
+        assert changed("cc", "-shared")
+        assert not changed("cc", "-shared")
+        assert changed("cc", "-shared", "-L/opt")
+        assert not changed("cc", "-shared", "-L/opt")
+        assert changed("cc", "-shared", "-L/opt", extra_link_args=["-fopenmp"])
 
 
 @pytest.mark.slow
