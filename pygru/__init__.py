@@ -14,8 +14,8 @@ except ModuleNotFoundError as error:
         raise
     raise ImportError(
         "pygru has been imported from its source folder, which holds no compiled module. "
-        "Run Python from another folder, or use the commands `pygru` and `pytest`, which find "
-        "the installed package."
+        "Run Python from another folder or with the option -P, or use the commands `pygru` and "
+        "`pytest`: they find the installed package."
     ) from None
 
 from typing import TYPE_CHECKING, Any

@@ -1,11 +1,14 @@
 """``pygru.test()`` and ``pytest --pyargs pygru``: what they run, say and return."""
 
+import ast
 import subprocess
 import sys
 import unittest
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from engines import use_engine
 from patience import PATIENCE
 
 import pygru
@@ -79,3 +82,15 @@ def test_all_of_it_passes_in_any_folder(tmp_path):
     done = installed("-m", "pytest", "-q", "--pyargs", "pygru", cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{len(names)} passed" in done.stdout
+
+
+def test_nothing_is_checked_by_assert():
+    """Python leaves assertions out with -O, and would call a wrong installation right."""
+    tree = ast.parse(Path(test_installed.__file__).read_text())
+    assert not [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Assert)]
+
+
+def test_the_bits_of_any_batch_are_asked_only_of_our_own_products(monkeypatch):
+    use_engine(monkeypatch, "blas")
+    with pytest.raises(unittest.SkipTest):
+        test_installed.test_a_sequence_alone_has_the_bits_of_the_batch()

@@ -25,11 +25,18 @@ import numpy as np
 
 import pygru
 from pygru.core import _core
+from pygru.core.backend import current
 
 #: How long another process may take on a busy machine, in seconds.
 PATIENCE = 120
 
 X = np.random.default_rng(0).standard_normal((12, 300, 5))  # several chunks of work
+
+
+def _check(condition: object, *found: object) -> None:
+    """What ``assert`` does, also in a Python that is told to leave assertions out (-O)."""
+    if not condition:
+        raise AssertionError(found)
 
 
 def _model() -> Any:
@@ -82,7 +89,7 @@ print(json.dumps(_verdict()))
         timeout=PATIENCE,
         check=False,
     )
-    assert done.returncode == 0, (environment, done.stderr)
+    _check(done.returncode == 0, environment, done.stderr)
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
@@ -95,20 +102,23 @@ def test_results_are_those_of_the_stored_cases() -> None:
     bits = {}
     for kernels in (name for name, runs in _core.kernel_names().items() if runs):
         found = _in_another_process(PYGRU_SIMD=kernels)
-        assert found["cases"] > 50
-        assert not found["wrong"], (kernels, found["wrong"])
+        _check(found["cases"] > 50, kernels, found["cases"])
+        _check(not found["wrong"], kernels, found["wrong"])
         if kernels != "baseline":
             bits[kernels] = found["bits"]
-    assert len(set(bits.values())) <= 1, bits
+    _check(len(set(bits.values())) <= 1, bits)
     found = _in_another_process(PYGRU_ENGINE="blas")
-    assert not found["wrong"], ("blas", found["wrong"])
+    _check(not found["wrong"], "blas", found["wrong"])
 
 
 def test_threads_change_no_bit() -> None:
-    assert len({_bits(n_threads) for n_threads in (1, 2, 3, 8)}) == 1
+    bits = {n_threads: _bits(n_threads) for n_threads in (1, 2, 3, 8)}
+    _check(len(set(bits.values())) == 1, bits)
 
 
 def test_a_sequence_alone_has_the_bits_of_the_batch() -> None:
+    if current().engine == "blas":
+        raise unittest.SkipTest("the products of BLAS may differ with the size of the batch")
     gru = pygru.GRU(5, 33, seed=0)
     output = gru(X)[0]
     for index in (0, 150, 299):
@@ -149,10 +159,11 @@ def test_training_learns_and_can_be_repeated() -> None:
         return history["loss"], model(data)
 
     losses, predicted = trained()
-    assert losses[-1] < 0.1 * losses[0], losses
-    assert np.square(predicted - targets).mean() < 0.1 * targets.var()
+    _check(losses[-1] < 0.1 * losses[0], losses)
+    error = np.square(predicted - targets).mean()
+    _check(error < 0.1 * targets.var(), error, targets.var())
     again, repeated = trained()
-    assert again == losses
+    _check(again == losses, again, losses)
     np.testing.assert_array_equal(repeated, predicted)
 
 
@@ -177,7 +188,7 @@ def test_a_forked_process_computes_the_same() -> None:
         os.close(reader)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-    assert found == expected
+    _check(found == expected, found, expected)
 
 
 def test_wrong_input_is_named() -> None:
@@ -188,7 +199,7 @@ def test_wrong_input_is_named() -> None:
         try:
             gru(wrong)
         except (TypeError, ValueError) as error:
-            assert str(error)
+            _check(str(error), type(error))
         else:
             raise AssertionError(f"x of the shape {wrong.shape} was taken")
     np.testing.assert_array_equal(gru(X)[0], before)
@@ -196,5 +207,5 @@ def test_wrong_input_is_named() -> None:
 
 def test_the_sources_for_other_programs_are_here() -> None:
     """``get_include`` and ``get_sources`` name files that exist."""
-    assert Path(pygru.get_include(), "pygru.h").is_file()
-    assert all(Path(source).is_file() for source in pygru.get_sources())
+    for name in (Path(pygru.get_include(), "pygru.h"), *pygru.get_sources()):
+        _check(Path(name).is_file(), name)
