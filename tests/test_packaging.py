@@ -40,30 +40,11 @@ def python(code, cwd, **environment):
     return json.loads(process.stdout)
 
 
-@pytest.fixture(scope="module")
-def setup_functions():
-    """The functions of setup.py, without running setup()."""
-    pytest.importorskip("setuptools")
-    import setuptools
-
-    original, setuptools.setup = setuptools.setup, lambda **options: None
-    path = list(sys.path)  # setup.py adds the checkout, whose pygru is not compiled
-    try:
-        return runpy.run_path(str(ROOT / "setup.py"))
-    finally:
-        setuptools.setup = original
-        sys.path[:] = path
-
-
-def test_every_source_is_in_the_build(setup_functions):
+def test_every_source_is_in_the_build():
+    lists = runpy.run_path(str(ROOT / "build_support" / "sources.py"))
     core = ROOT / "src_c"
     sources = {path.relative_to(core).as_posix() for path in core.rglob("*") if path.is_file()}
-    listed = {
-        *setup_functions["CORE"],
-        *setup_functions["HEADERS"],
-        *setup_functions["TEMPLATES"],
-    }
-    assert sources == listed
+    assert sources == {*lists["CORE"], *lists["HEADERS"], *lists["TEMPLATES"]}
 
 
 def test_version():
