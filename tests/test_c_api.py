@@ -138,6 +138,11 @@ def test_every_public_call_is_in_the_table():
     entries = re.findall(r"\.(\w+) = pygru_(\w+)", source)
     assert [name for name, _ in entries] == table
     assert all(name == call for name, call in entries)
+    # Cython has the same fields in the same order.
+    declared = Path(pygru.core.__file__).with_name("cpygru.pxd").read_text()
+    declared = re.search(r"struct pygru_api:\n(.*?)\n\n", declared, re.DOTALL)[1]
+    fields = re.findall(r"^        \w.*?(?:\(\*)?(\w+)(?:\)\(.*)?$", declared, re.MULTILINE)
+    assert fields == ["abi_version", "bytes", *table]
 
 
 def test_versions_agree():
@@ -146,30 +151,42 @@ def test_versions_agree():
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="compiles with cc")
-def test_a_module_that_links_nothing(tmp_path):
+@pytest.mark.parametrize("name", ["capsule.c", "capsule_cython.pyx"])
+def test_a_module_that_links_nothing(tmp_path, name):
     compiler = shutil.which("cc")
     if compiler is None or not Path(sysconfig.get_path("include"), "Python.h").exists():
         pytest.skip("needs a C compiler and Python's headers")
-    module = tmp_path / f"capsule{sysconfig.get_config_var('EXT_SUFFIX')}"
-    command = [compiler, "-std=c11", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
+    source = HERE / "downstream" / name
+    command = [compiler, "-std=c11", "-shared", "-fPIC"]
     command += [f"-I{pygru.get_include()}", f"-I{sysconfig.get_path('include')}"]
+    if source.suffix == ".pyx":
+        pytest.importorskip("Cython")
+        translated = tmp_path / f"{source.stem}.c"
+        translate = [sys.executable, "-P", "-m", "cython", "-3", source, "-o", translated]
+        subprocess.run(translate, check=True, cwd=tmp_path)
+        source = translated
+        command.append("-Werror=incompatible-pointer-types")
+    else:
+        command += ["-Wall", "-Wextra", "-Werror"]  # Cython's C code may have warnings
     if sys.platform == "darwin":
         command += ["-undefined", "dynamic_lookup"]
-    subprocess.run([*command, HERE / "downstream" / "capsule.c", "-o", module], check=True)
+    module = tmp_path / f"{source.stem}{sysconfig.get_config_var('EXT_SUFFIX')}"
+    subprocess.run([*command, source, "-o", module], check=True)
     gru = pygru.GRU(3, 5, seed=1)
     x = np.random.default_rng(0).standard_normal((1, 3)).astype(np.float32)
     expected = gru.step(x, np.zeros((1, 1, 5), np.float32))
     np.save(tmp_path / "parameters.npy", gru.flat_parameters)
     np.save(tmp_path / "x.npy", x)
     code = """
-import capsule, numpy as np
-parameters, x = np.load("parameters.npy"), np.load("x.npy")
-print(capsule.one_step(parameters.tobytes(), x.tobytes(), 5, RESET, UPDATE).hex())
+import MODULE as module, numpy as np
+parameters, x = np.load("parameters.npy"), np.load("x.npy")[0]
+print(module.one_step(parameters, x, 5, RESET, UPDATE).hex())
 try:
-    capsule.one_step(parameters.tobytes(), x.tobytes(), 0, 0, 0)
+    module.one_step(parameters, x, 0, 0, 0)
 except ValueError as error:
     print(error)
 """
+    code = code.replace("MODULE", source.stem)
     code = code.replace("RESET", str(int(gru.variant.reset == "after")))
     code = code.replace("UPDATE", str(int(gru.variant.update == "keep")))
     done = subprocess.run(

@@ -299,11 +299,63 @@ cdef extern from "api.h" nogil:
     # The fields of the table are the calls above, without "pygru_".
     ctypedef struct pygru_api:
         int32_t abi_version
+        int32_t bytes
+        const char *(*version)() noexcept nogil
+        const char *(*status_text)(int status) noexcept nogil
+        const char *(*status_exception)(int status) noexcept nogil
+        const pygru_traits *(*traits_of)(int32_t precision) noexcept nogil
+        const char *(*activation_name)(int32_t function) noexcept nogil
+        pygru_status (*cell_of)(const pygru_config *, int64_t layer, int32_t direction,
+                                pygru_cell *) noexcept nogil
+        pygru_status (*plan_size)(const pygru_config *, int32_t engine, int64_t T, int64_t B,
+                                  const int64_t *lengths, int64_t *) noexcept nogil
+        pygru_status (*plan_init)(const pygru_config *, int32_t engine, int64_t T, int64_t B,
+                                  const int64_t *lengths, int32_t keep, void *memory,
+                                  int64_t size) noexcept nogil
+        pygru_status (*plan_sizes)(const pygru_plan *, int32_t n_threads,
+                                   pygru_sizes *) noexcept nogil
+        pygru_status (*plan_rows)(const pygru_plan *, int64_t *step,
+                                  int64_t *sequence) noexcept nogil
+        pygru_status (*tape_view_of)(const pygru_plan *, int64_t layer, int32_t direction,
+                                     pygru_tape_view *) noexcept nogil
+        pygru_status (*step_workspace)(const pygru_config *, int64_t B,
+                                       int64_t *) noexcept nogil
+        pygru_status (*packed_size)(const pygru_config *, int64_t *) noexcept nogil
+        int32_t (*kernels_count)() noexcept nogil
+        const char *(*kernels_name)(int32_t index) noexcept nogil
+        const char *(*kernels_obstacle)(int32_t index) noexcept nogil
+        const pygru_kernels *(*kernels_at)(int32_t index) noexcept nogil
+        int32_t (*has_simd_engine)() noexcept nogil
         pygru_status (*pack)(const pygru_config *, const pygru_kernels *,
-                             const void *parameters, void *packed)
-        pygru_status (*packed_size)(const pygru_config *, int64_t *)
-        pygru_status (*step)(const pygru_step_args *)
-        pygru_status (*step_workspace)(const pygru_config *, int64_t B, int64_t *)
+                             const void *parameters, void *packed) noexcept nogil
+        pygru_status (*pack_integers)(const pygru_config *, const pygru_kernels *,
+                                      const int8_t *integers, const float *scales,
+                                      const float *vectors, void *packed) noexcept nogil
+        pygru_status (*forward)(const pygru_forward_args *) noexcept nogil
+        pygru_status (*backward)(const pygru_backward_args *) noexcept nogil
+        pygru_status (*step)(const pygru_step_args *) noexcept nogil
+        pygru_status (*sigmoid)(int32_t precision, const pygru_kernels *, int64_t n,
+                                const void *, void *) noexcept nogil
+        pygru_status (*tanh)(int32_t precision, const pygru_kernels *, int64_t n,
+                             const void *, void *) noexcept nogil
+        const pygru_optimizer *(*optimizer_of)(int32_t optimizer) noexcept nogil
+        pygru_status (*update)(const pygru_update_args *) noexcept nogil
+        pygru_status (*cross_entropy)(const pygru_cross_entropy_args *) noexcept nogil
+        pygru_status (*sum_of_squares)(int32_t precision, const pygru_kernels *, int64_t n,
+                                       const void *, double *sum) noexcept nogil
+        pygru_status (*affine_sizes_of)(int32_t precision, int64_t inputs, int64_t outputs,
+                                        int32_t n_threads, pygru_affine_sizes *) noexcept nogil
+        pygru_status (*affine_pack)(int32_t precision, const pygru_kernels *, int64_t inputs,
+                                    int64_t outputs, const void *weight, const void *bias,
+                                    void *packed) noexcept nogil
+        pygru_status (*affine)(const pygru_affine_args *) noexcept nogil
+        pygru_status (*affine_backward)(const pygru_affine_args *) noexcept nogil
+        pygru_status (*fingerprint)(const void *data, int64_t size,
+                                    uint64_t *fingerprint) noexcept nogil
+        const char *(*compiler)() noexcept nogil
+        int32_t (*openmp_version)() noexcept nogil
+        int32_t (*has_pool)() noexcept nogil
+        int32_t (*available_threads)() noexcept nogil
 
     bint pygru_api_fits(const pygru_api *)
     const pygru_api pygru_api_table
