@@ -102,10 +102,14 @@ class BuildExt(build_ext):
                 debug=self.debug,
                 extra_postargs=extension.extra_compile_args,
             )
-            link = str(Path(self.build_temp, f"{extension.name}.link"))
-            write_if_other(link, objects.link_command(extension, names))
-            # A new object is linked again, and so are all after another command.
-            extension.depends = [*extension.depends, *names, link]
+            extension.depends = [*extension.depends, *names]  # a new object is linked again
+            # So are all after another command. setuptools links only if the module is missing,
+            # or older than an object.
+            command = Path(self.build_temp, f"{extension.name}.link")
+            write_if_other(command, objects.link_command(extension, names))
+            module = Path(self.get_ext_fullpath(extension.name))
+            if module.exists() and module.stat().st_mtime_ns <= command.stat().st_mtime_ns:
+                module.unlink()
             all_jobs += jobs
         run_all(all_jobs)
 
