@@ -5,7 +5,7 @@
 #
 # DIST has an sdist and wheels. Their metadata, their files and their sizes are checked, and from
 # the checkout the list of files, pyproject.toml, the release workflow, the list of wheels that it
-# builds, that an sdist has the same bytes wherever it was packed, and that the tests of all this
+# builds, that an sdist has the same bytes from two folders, and that the tests of all this
 # pass in the sdist of a release. Needs a package index.
 set -euo pipefail
 cd "$(dirname "$0")/.."

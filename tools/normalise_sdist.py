@@ -1,4 +1,4 @@
-"""Rewrite sdists so that the same files give the same bytes, wherever they were packed.
+"""Rewrite sdists so that their bytes do not depend on the folder, the time and who packed.
 
     SOURCE_DATE_EPOCH=1700000000 python tools/normalise_sdist.py SDIST...
 
@@ -6,6 +6,9 @@ The archive that setuptools makes has the times of this checkout, the name and t
 who ran it, and in the header of the compression the time of now. Here files are sorted and
 belong to nobody, and have the time of SOURCE_DATE_EPOCH (seconds since 1970) and one of two
 modes.
+
+The same bytes need the same version of setuptools, which writes the metadata, and the same
+Python, because the zlib of another one may compress differently.
 """
 
 import gzip
