@@ -19,6 +19,7 @@ from pygru.core._sequences import NO_OUTPUT
 from pygru.core._uninterrupted import Undone
 from pygru.core.memory import allocate
 from pygru.data.padding import pad_sequences
+from pygru.errors import InternalError
 from pygru.inputs import Inputs
 from pygru.noise import Bytes
 from pygru.tape import Tape, WholeTape
@@ -60,12 +61,13 @@ def forward(
     """Run a batch; return output, h_n and, if something is kept, a tape."""
     if training and gru._runner.is_noisy:
         return _noisy_forward(cast("GRUBase", gru), inputs, keep, n_threads)
-    # The core would refuse one whose elements overlap, and not say why.
-    if isinstance(out, np.ndarray) and not out.flags.c_contiguous:
-        new_output(gru, inputs, out)
     noise = None if training else gru._runner.expected_noise
     run = gru._runner.sequences.forward
-    result = run(gru, inputs, keep, noise, out, n_threads)
+    try:
+        result = run(gru, inputs, keep, noise, out, n_threads)
+    except InternalError:
+        new_output(gru, inputs, out)  # the core refuses elements that overlap: this says so
+        raise
     if result is None:  # the core cannot write to ``out`` while it reads
         output = new_output(gru, inputs, out)
         result = run(gru, inputs, keep, noise, None, n_threads)
