@@ -59,8 +59,8 @@ BUGS = [
     Bug(
         "transposed U (BLAS engine)",
         "src_c",
-        "ut[column * rows + row] = u[row * H + column];",
-        "ut[column * rows + row] = u[(row / H * H + column) * H + row % H];",
+        "ut[j * rows + row] = u[row * H + j];",
+        "ut[j * rows + row] = u[(row / H * H + j) * H + row % H];",
     ),
     Bug(
         "transposed U (SIMD engine)",
