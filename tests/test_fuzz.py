@@ -6,6 +6,8 @@ beyond a limit. ``python tests/fuzz`` tries as many cases as you like; see ``tes
 
 import os
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from fuzz.model_files import forged, small_trainer, stopped
 from fuzz.onnx_files import a_part
 from numpy.lib.stride_tricks import as_strided
 from onnx_models import gru_model, random_weights
+from patience import PATIENCE
 from quick import quick_and_slow
 
 from pygru import GRU, FormatError
@@ -185,3 +188,29 @@ def test_streams_are_not_chosen_by_anything_but_integers(rows):
     with pytest.raises(TypeError, match="rows must be ints, bools or a slice, got"):
         stream.reset(rows)
     assert (stream.h == 1).all()
+
+
+# ---- the command line of the fuzzers -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--cases", "0"], "argument --cases: expected at least 1, got 0"),
+        (["--cases", "-1"], "argument --cases: expected at least 1, got -1"),
+        (["--first", "-5"], "argument --first: expected at least 0, got -5"),
+        (["--seed", "-1"], "argument --seed: expected at least 0, got -1"),
+        (["gru", "--replay", "missing.json"], "--replay missing.json: No such file"),
+        (["models", "--replay", "."], "error: --replay .: "),
+        (["gru", "--replay", "not.json"], "--replay not.json: expected JSON: "),
+    ],
+)
+def test_command_lines_that_are_refused(words, message, tmp_path):
+    (tmp_path / "not.json").write_text("no JSON")
+    folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "fuzz")
+    command = [sys.executable, folder, *words]
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert done.returncode == 2 and message in done.stderr.splitlines()[-1], done.stderr
+    assert "Traceback" not in done.stderr and not done.stdout

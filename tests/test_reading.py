@@ -10,6 +10,7 @@ import io
 import lzma
 import os
 import sys
+import tracemalloc
 
 import numpy as np
 import pandas as pd
@@ -104,6 +105,12 @@ def test_compressed_files(suffix, read):
             read(b"b\n5\n", f"d.csv{suffix}")
         with pytest.raises(FormatError, match=rf"not a {suffix} file, or damaged"):
             read(compress[suffix](b"b\n5\n" * 1000)[:-9], f"d.csv{suffix}")
+        damaged = bytearray(
+            compress[suffix](np.random.default_rng(0).bytes(3000).hex().encode())
+        )
+        damaged[len(damaged) // 2 :] = bytes(len(damaged) - len(damaged) // 2)
+        with pytest.raises(FormatError, match=rf"not a {suffix} file, or damaged"):
+            read(bytes(damaged), f"d.csv{suffix}")
 
 
 def test_standard_input(monkeypatch):
@@ -159,6 +166,7 @@ def test_parquet_without_pyarrow(read, monkeypatch):
         raise ImportError("Unable to find a usable engine; tried using: 'pyarrow', ...")
 
     monkeypatch.setattr(pd, "read_parquet", read_parquet)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(
         ImportError, match=r'needs pyarrow; install it with pip install "pygru\[parquet\]"'
     ):
@@ -255,6 +263,101 @@ def test_b121_line_without_an_end(read):
         read(b"a,b\n" + b"1" * (2**20 + 5))
     with pytest.raises(FormatError, match="not a CSV file: field larger"):
         read(b"a,b\n" + b'"' + b"1\n" * 2**20)
+
+
+def python_memory(call):
+    """The most memory that a call takes of Python's heap, and what it returns."""
+    tracemalloc.start()
+    try:
+        return call(), tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("suffix", ["gz", "bz2", "xz"])
+def test_small_files_that_expand_without_measure_are_refused(suffix, read):
+    """The rule does not depend on what the text is; it is refused before all is expanded."""
+    compress = {"gz": gzip, "bz2": bz2, "xz": lzma}[suffix].compress
+    data = compress(b"x,y\n" + b"\n" * 2**24) + compress(b"\n" * 2**24) * 5
+    assert len(data) < 200_000
+
+    def refused():
+        with pytest.raises(FormatError) as raised:
+            read(data, f"d.csv.{suffix}")
+        return str(raised.value)
+
+    said, used = python_memory(refused)
+    limit = 100 * len(data) + 2**25
+    assert f"d.csv.{suffix}: expected at most {limit} bytes after expansion" in said
+    assert f"of the file, and {2**25}), got " in said and "expand it yourself" in said
+    assert used < 2 * limit + 2**23
+
+
+def test_repeated_rows_are_read_although_they_compress_well(read):
+    data = gzip.compress(b"y\n" + b"0.00000000000000\n" * 600_000)
+    assert len(data) * 200 < 600_000 * 17
+    assert len(read(data, "d.csv.gz").frame) == 600_000
+
+
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        (b"\n" * 200_000, "the file is empty"),
+        (b"y\n" + b"\n" * 200_000, "a header and no rows"),
+        (b"x,y\n" + b"\r\n" * 200_000, "a header and no rows"),
+        (b"x,y\n" + b"\r" * 200_000, "a header and no rows"),
+        (b"x,y\n1,2\n" + b"\n" * 200_000 + b"3,4\n", 2),
+        (b"x,y\n" + b"1,2\n\n" * 60_000, 60_000),
+        (b"x,y\n" + b"0,1\n" * 60_000, 60_000),
+        (b"y\n" + b"0\n" * 100_000, 100_000),
+        (b"#\n" * 100_000 + b"y\n1\n", 1),
+    ],
+    ids=[
+        "blank",
+        "one",
+        "crlf",
+        "cr",
+        "two rows",
+        "every second",
+        "rows",
+        "column",
+        "comments",
+    ],
+)
+def test_memory_is_a_small_multiple_of_the_text(text, rows, read):
+    def result():
+        if isinstance(rows, int):
+            return len(read(text).frame)
+        with pytest.raises(FormatError, match=rows):
+            read(text)
+        return rows
+
+    found, used = python_memory(result)
+    assert found == rows
+    assert used < 20 * len(text) + 2**22  # 2**22 for what pandas reads at a time
+
+
+def test_blank_lines_between_rows_are_counted(read):
+    """Also where a piece of the text ends, and where the cells have lines."""
+    blank = "\n" * 300_000
+    table = read(f'a,b\n\n1,2\n{blank}"two\n\nlines",3\n \n""\n4,5\n"\n"\n6,x\n\n')
+    assert table.frame["a"].tolist() == ["1", "two\n\nlines", "4", "6"]
+    assert list(table.lines) == [3, 300_006, 300_009, 300_012]
+    with pytest.raises(FormatError, match=r"data.csv:300012: column 'b': 'x' is not a number"):
+        table.numbers("b")
+
+
+def test_a_column_with_text_only_at_its_end_is_text_throughout(read):
+    cells = read("b,c\n" + "1,2\n" * 600_000 + "x,3\n").frame["b"]
+    assert cells.map(type).eq(str).all() and cells.iloc[[0, -1]].tolist() == ["1", "x"]
+
+
+def test_a_parquet_file_of_one_repeated_value_is_refused(tmp_path):
+    pytest.importorskip("pyarrow")
+    path = tmp_path / "d.parquet"
+    pd.DataFrame({"b": np.zeros(5_000_000)}).to_parquet(path)
+    with pytest.raises(FormatError, match=r"d.parquet: expected at most .* after expansion"):
+        read_table(str(path))
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="needs /dev/zero")

@@ -5,6 +5,7 @@ line that names a class of exception is a failure: it means that nobody thought 
 """
 
 import contextlib
+import gzip
 import importlib.util
 import io
 import json
@@ -21,6 +22,7 @@ import torch_files
 
 import pygru
 from fuzz.fuzzer import Fuzzer
+from fuzz.mutations import mutant
 from fuzz.tables import damaged_table, tables
 from pygru.cli import main
 
@@ -116,6 +118,10 @@ class Commands(Fuzzer):
             "layers.safetensors", "linear.safetensors", "not.safetensors", "nope", "data.csv",
         ]  # fmt: skip
         source = rng.choice(["data.csv"] * 6 + ["-", "data.csv.gz", "data.parquet", "."])
+        if source == "data.csv.gz" and rng.random() < 0.8:
+            most = b"\n" * rng.choice([0, 0, 0, 10**4, 10**6])  # blank lines compress well
+            data = gzip.compress(data + most, mtime=0)
+            data = mutant(data, rng) if rng.randrange(3) == 0 else data
         kind = rng.random()
         if kind < 0.25:
             horizon = ["--horizon", rng.choice(["1", "2", "6"]), "--window", "5"]
