@@ -15,7 +15,7 @@ import pytest
 
 import pygru
 from pygru import GRU, SGD, Last, Linear, Sequential
-from pygru.core import _affine, _core, backend
+from pygru.core import _affine, _core, _weights, backend
 from pygru.core.affine import affine, affine_map, apply
 
 DTYPES = [np.float32, np.float64]
@@ -191,6 +191,34 @@ def test_a_view_may_be_written_and_let_go():
     del view
     found = layer(X)
     same(found, packed_anew(layer, X))
+
+
+@needs_simd
+@pytest.mark.parametrize("held", [True, False])
+@pytest.mark.parametrize("make", [Linear, GRU])
+def test_weights_that_another_thread_writes_while_they_are_packed(make, held, monkeypatch):
+    """They are written after they were compared, and later they are put back.
+
+    The memory for packed weights is allocated between the comparison and the packing. So what
+    allocates it does here what another thread may do at that time.
+    """
+    layer, x = make(5, 3, seed=0), X.astype(np.float32)
+    right, expected = layer.flat_parameters.copy(), make(5, 3, seed=0)(x)[0]
+    view = layer.flat_parameters if held else None
+    allocate, written = _weights.allocate, []
+
+    def write_and_allocate(*arguments):
+        layer.flat_parameters[...] = right * 2
+        written.append(arguments)
+        return allocate(*arguments)
+
+    monkeypatch.setattr(_weights, "allocate", write_and_allocate)
+    layer(x)
+    monkeypatch.undo()
+    assert len(written) == 1
+    layer.flat_parameters = right
+    same(layer(x)[0], expected)
+    assert view is None or (view == right).all()
 
 
 def test_every_single_parameter_counts():

@@ -27,7 +27,7 @@ from torch_twins import assert_same, gradients, twins  # noqa: E402
 
 import pygru  # noqa: E402
 from pygru.runner import Runner  # noqa: E402
-from pygru.torch import GRU  # noqa: E402
+from pygru.torch import GRU, weights  # noqa: E402
 
 T, B, I, H = 7, 4, 3, 5
 OPTIONS = list(itertools.product((1, 2, 3), (False, True), (True, False), (False, True)))
@@ -277,6 +277,26 @@ def test_no_call_uses_weights_from_before_a_change(change):
     change(ours)
     assert not torch.equal(ours(x)[0], before)
     assert_same(gradients(theirs, x), gradients(ours, x))
+
+
+def test_weights_that_another_thread_writes_while_they_are_copied(monkeypatch):
+    """They are written after they were compared, and later they are put back."""
+    _, ours = twins(I, H)
+    x = data(T, B, I)
+    weight = ours.weight_hh_l0.data
+    right, allocate = weight.clone(), weights.allocate
+
+    def write_and_allocate(count, dtype, purpose):
+        if purpose == "a copy of the weights":
+            weight.mul_(2)
+        return allocate(count, dtype, purpose)
+
+    monkeypatch.setattr(weights, "allocate", write_and_allocate)
+    ours(x)
+    monkeypatch.undo()
+    assert not torch.equal(weight, right)
+    weight.copy_(right)
+    assert torch.equal(ours(x)[0], twins(I, H)[1](x)[0])
 
 
 def test_the_same_memory_in_another_order():

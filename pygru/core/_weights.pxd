@@ -17,6 +17,7 @@ cdef class Owner:
 
     cdef object array_over(self, object base)
     cdef int64_t unshared(self) noexcept
+    cdef bint is_unshared_since(self, int64_t given_out) noexcept
 
 
 cdef class Loan:
@@ -54,7 +55,7 @@ cdef class Packed:
     cdef Room fingerprinted(self, uint64_t *fingerprint)
     cdef Room present(self)
     cdef int look(self) except -1
-    cdef int pack(self, const void *source, int64_t size) except -1
+    cdef Room take_room(self)
 
 
 cdef uint64_t fingerprint_of(const void *data, int64_t size) except? 0

@@ -5,7 +5,7 @@ cimport cython
 from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.object cimport PyObject
 from libc.stdint cimport int64_t, uint64_t, uintptr_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from pygru.core._arrays cimport (
     array_at,
@@ -15,6 +15,7 @@ from pygru.core._arrays cimport (
     is_contiguous,
     number_of,
     size_of,
+    take,
 )
 from pygru.core._buffers cimport Borrowed
 from pygru.core._core cimport LONG_READ, Core, Kernels, check, core
@@ -96,12 +97,14 @@ cdef class Owner:
         """Set all elements to zero."""
         cdef void *data = data_of(self.array)
         cdef int64_t size = bytes_of(self.array)
-        ADD64(&self.given_out, 1)  # as if somebody had got an array and written
+        ADD64(&self.loans, 1)  # as a loan does, until everything is written
+        ADD64(&self.given_out, 1)
         if size > LONG_READ:
             with nogil:
                 memset(data, 0, size)
         else:
             memset(data, 0, size)
+        ADD64(&self.loans, -1)
 
     cdef object array_over(self, object base):
         return array_at(self.number, size_of(self.array, 0), data_of(self.array), base)
@@ -114,6 +117,13 @@ cdef class Owner:
         """
         cdef int64_t given_out = LOAD64(&self.given_out)
         return -1 if LOAD64(&self.loans) else given_out
+
+    cdef bint is_unshared_since(self, int64_t given_out) noexcept:
+        """Whether nobody can have written since ``unshared`` returned this number.
+
+        Adding nothing is a barrier: what the caller has read, it has read before.
+        """
+        return given_out >= 0 and ADD64(&self.given_out, 0) == given_out
 
 
 @cython.final
@@ -228,6 +238,7 @@ cdef class Packed:
         return self.room
 
     cdef int look(self) except -1:
+        """Pack the parameters if their fingerprint is not that of the packed ones."""
         cdef Borrowed borrowed = Borrowed()
         # What is given out while the GIL is released counts as given out after this check.
         cdef int64_t given_out = self.owner.unshared()
@@ -236,35 +247,61 @@ cdef class Packed:
             self.owner.array, count, self.packing.format(), False)
         cdef int64_t size = borrowed.views[0].len
         cdef uint64_t fingerprint = fingerprint_of(source, size)
+        cdef Room room
         if not self.is_packed or fingerprint != self.fingerprint:
-            self.pack(source, size)
-        self.fingerprint = fingerprint
+            room = self.take_room()
+            if given_out >= 0:
+                pack(self.packing, source, size, room)
+            if not self.owner.is_unshared_since(given_out):
+                # Somebody may write between the two times that the parameters are read. So a
+                # copy is made, and it has the fingerprint and is packed.
+                given_out = self.owner.unshared()
+                copy = take(BYTES, 1, size, "a copy of the parameters")
+                read(data_of(copy), source, size)
+                fingerprint = fingerprint_of(data_of(copy), size)
+                pack(self.packing, data_of(copy), size, room)
+            self.room = room
+            self.fingerprint = fingerprint
+            self.is_packed = True
         self.given_out = given_out if given_out >= 0 else NEVER
         return 0
 
-    cdef int pack(self, const void *source, int64_t size) except -1:
+    cdef Room take_room(self):
+        """Take out the memory, or make new memory if a call still uses it."""
         cdef Room room = self.room
-        cdef Packing packing = self.packing
-        cdef int status
         self.room = None
         self.is_packed = False
         if room is None or not PYGRU_IS_MINE(<PyObject *>room):
-            room = Room(packing.size())
-        if size > LONG_READ:
-            with nogil:
-                status = packing.pack(source, room.data)
-        else:
-            status = packing.pack(source, room.data)
-        check(status)
-        self.room = room
-        self.is_packed = True
-        return 0
+            room = Room(self.packing.size())
+        return room
 
     def current(self):
         """The packed parameters as an array, and the fingerprint of the parameters."""
         cdef uint64_t fingerprint
         cdef Room room = self.fingerprinted(&fingerprint)
         return room.array(), fingerprint
+
+
+cdef int read(void *to, const void *source, int64_t size) except -1:
+    """Copy parameters."""
+    if size > LONG_READ:
+        with nogil:
+            memcpy(to, source, size)
+    else:
+        memcpy(to, source, size)
+    return 0
+
+
+cdef int pack(Packing packing, const void *source, int64_t size, Room room) except -1:
+    """Pack ``size`` bytes of parameters."""
+    cdef int status
+    if size > LONG_READ:
+        with nogil:
+            status = packing.pack(source, room.data)
+    else:
+        status = packing.pack(source, room.data)
+    check(status)
+    return 0
 
 
 cdef uint64_t fingerprint_of(const void *data, int64_t size) except? 0:
@@ -305,13 +342,6 @@ def packed_once(Packing packing not None, parameters):
     cdef Borrowed borrowed = Borrowed()
     cdef const void *source = borrowed.dense(
         parameters, len(parameters), packing.format(), False)
-    cdef int64_t size = borrowed.views[0].len
     cdef Room room = Room(packing.size())
-    cdef int status
-    if size > LONG_READ:
-        with nogil:
-            status = packing.pack(source, room.data)
-    else:
-        status = packing.pack(source, room.data)
-    check(status)
+    pack(packing, source, borrowed.views[0].len, room)
     return room.array()

@@ -115,6 +115,9 @@ class Kind:
         for weight, count in zip(weights, self.counts, strict=True):
             flat[begin : begin + count] = weight.detach().numpy().reshape(-1)
             begin += count
+        # Somebody may have written since the fingerprints were taken; the copy stays as it is.
+        parts = np.split(flat, list(itertools.accumulate(self.counts))[:-1])
+        fingerprints = tuple(map(_weights.fingerprint, parts))
         packed = None
         if self.runner.is_simd:
             packed = _weights.packed_once(self._packing, flat)
