@@ -8,6 +8,7 @@ of threads.
 import ast
 import contextlib
 import ctypes
+import gc
 import hashlib
 import os
 import platform
@@ -242,6 +243,57 @@ def test_block_ends_with_an_exception():
     assert pygru.get_num_threads() == default
 
 
+def test_one_object_for_blocks_inside_one_another():
+    default = pygru.get_num_threads()
+    three = pygru.num_threads(3)
+    with three:
+        with pygru.num_threads(2), three:
+            assert pygru.get_num_threads() == 3
+        assert pygru.get_num_threads() == 3
+    assert pygru.get_num_threads() == default
+    with pytest.raises(KeyError), three:
+        raise KeyError("out")
+    assert pygru.get_num_threads() == default
+
+
+def test_one_object_for_blocks_of_several_threads():
+    """Both are in their blocks at once, and the first to enter is the first to leave."""
+    three = pygru.num_threads(3)
+    entered, both_entered, left = (threading.Event() for _ in range(3))
+
+    def body(index):
+        try:
+            with pygru.num_threads(5 + index):
+                if index == 1:
+                    assert entered.wait(PATIENCE)
+                with three:
+                    inside = pygru.get_num_threads()
+                    (both_entered if index else entered).set()
+                    assert (left if index else both_entered).wait(PATIENCE)
+                return inside, pygru.get_num_threads()
+        finally:  # also after an error, so that the other one does not wait
+            for event in (entered, both_entered, left) if index else (entered, left):
+                event.set()
+
+    assert run_in_threads(2, body) == [(3, 5), (3, 6)]
+
+
+def test_blocks_that_end_in_another_order():
+    """A generator leaves its block when it ends, which may be after the block around it."""
+
+    def steps():
+        with pygru.num_threads(2):
+            yield
+
+    default = pygru.get_num_threads()
+    generator = steps()
+    with pygru.num_threads(3):
+        next(generator)
+        assert pygru.get_num_threads() == 2
+    generator.close()
+    assert pygru.get_num_threads() == default
+
+
 def test_block_is_of_its_own_thread():
     default = pygru.get_num_threads()
     # Free-threaded Python starts a thread in a copy of the context of the one that starts it.
@@ -330,6 +382,48 @@ def test_threadpoolctl_limits_the_pool_alone():
             assert pygru.get_num_threads() == 4
         assert pygru.core.threads.resolve(3) == 3
     assert pygru.get_num_threads() == 5
+
+
+@pytest.mark.parametrize(
+    ("limits", "inside"), [({"pygru": 2}, 2), ({"pygru": 6}, 6), ({"pygru": 4}, 8), ({}, 8)]
+)
+def test_a_limit_ends_with_its_block_whatever_was_set_inside(limits, inside):
+    """A block that limits other libraries, or limits nothing at first, sets no limit at all."""
+    pygru.set_num_threads(4)
+    with threadpoolctl.threadpool_limits(limits):
+        pygru.set_num_threads(8)
+        assert pygru.get_num_threads() == inside
+        with threadpoolctl.threadpool_limits({"pygru": 1}):
+            pygru.set_num_threads(3)
+            assert pygru.get_num_threads() == 1
+        pygru.set_num_threads(8)
+        assert pygru.get_num_threads() == inside
+    assert pygru.get_num_threads() == 8
+    assert pygru.show_config("dicts")["threads_from"] == "pygru.set_num_threads"
+
+
+def test_limits_may_end_in_any_order():
+    """Blocks of two Python threads overlap."""
+    pygru.set_num_threads(5)
+    first = threadpoolctl.threadpool_limits({"pygru": 3})
+    second = threadpoolctl.threadpool_limits({"pygru": 2})
+    first.restore_original_limits()
+    assert pygru.get_num_threads() == 2
+    second.restore_original_limits()
+    assert pygru.get_num_threads() == 5
+
+
+def test_limits_that_nobody_ends_are_not_remembered_for_ever():
+    before = len(pygru.core.threads._limits)
+    pygru.set_num_threads(5)
+    limits = [threadpoolctl.threadpool_limits({"pygru": 2 + i % 2}) for i in range(6)]
+    assert len(pygru.core.threads._limits) == before + 6
+    del limits
+    gc.collect()
+    with threadpoolctl.threadpool_limits({"pygru": 1}):
+        assert len(pygru.core.threads._limits) <= before + 2
+    assert pygru.get_num_threads() == 3
+    pygru.core.threads._limits.clear()
 
 
 def test_the_module_of_another_package_with_this_name_is_not_the_pool(tmp_path):

@@ -70,22 +70,30 @@ cdef class Afterwards(Undone):
 
 
 cdef class Setting:
-    """A context in which a context variable has a value. Each entry has its own exit."""
+    """A context that stands in a context variable: the innermost one is the last of a tuple.
+
+    The object knows nothing about where it was entered. So threads and tasks may share it, it
+    may be entered again inside itself, and blocks may end in another order than usual, as those
+    of generators do.
+    """
 
     cdef object variable
-    cdef object value
-    cdef list tokens
+    cdef readonly object value
 
     def __init__(self, variable, value):
         self.variable = variable
         self.value = value
-        self.tokens = []
 
     def __enter__(self):
-        self.tokens.append(self.variable.set(self.value))
+        self.variable.set((*self.variable.get(), self))
 
     def __exit__(self, kind, error, traceback):
-        self.variable.reset(self.tokens.pop())
+        cdef tuple entries = self.variable.get()
+        cdef Py_ssize_t i
+        for i in reversed(range(len(entries))):
+            if entries[i] is self:
+                self.variable.set(entries[:i] + entries[i + 1:])
+                break
 
 
 ctypedef int (*get_threads)() noexcept

@@ -5,12 +5,18 @@ in builds with and without OpenMP. threadpoolctl finds libraries by their file; 
 compiled module that contains the core.
 """
 
+from __future__ import annotations
+
 import functools
 import os
+from typing import TYPE_CHECKING
 
 import threadpoolctl
 
 from pygru.core import _core
+
+if TYPE_CHECKING:
+    from pygru.core import threads
 
 _PATH = os.path.realpath(_core.__file__)
 
@@ -22,18 +28,31 @@ class PoolController(threadpoolctl.LibController):  # type: ignore[misc]  # it h
     internal_api = "pygru"
     filename_prefixes = (os.path.basename(_PATH).lower(),)
     check_symbols = ("PyInit__core",)
+    __slots__ = ("_begun", "_read")  # threadpoolctl shows what is in __dict__
+    _begun: list[tuple[int | None, threads.Limit]]
+    _read: int | None
 
     def get_num_threads(self) -> int:
         """Return how many threads a call without ``n_threads`` may use."""
         from pygru.core import threads
 
-        return threads.most_of_process()
+        count = self._read = threads.most_of_process()
+        return count
 
     def set_num_threads(self, num_threads: int) -> None:
-        """Limit the calls that ask for no number; the former number ends the limit."""
+        """Limit the calls that ask for no number; the number before a limit ends it.
+
+        threadpoolctl reads the number when a block begins, and sets it again when the block
+        ends, even if the block limits other libraries only. So that number is never a limit.
+        """
         from pygru.core import threads
 
-        threads.limit_process(num_threads)
+        if self._begun and num_threads == self._begun[-1][0]:
+            threads.end_limit(self._begun.pop()[1])
+        elif num_threads != self._read:
+            limit = threads.Limit(num_threads, self)
+            self._begun.append((self._read, limit))
+            threads.begin_limit(limit)
 
     def get_version(self) -> str:
         """Return the version of pygru."""
@@ -41,8 +60,9 @@ class PoolController(threadpoolctl.LibController):  # type: ignore[misc]  # it h
 
     def set_additional_attributes(self) -> None:
         """Refuse a module of another package with the same file name: it has no symbols."""
+        self._begun, self._read = [], None
         if os.path.realpath(self.filepath) != _PATH:
-            self.dynlib = None
+            self.dynlib = None  # type: ignore[misc]  # not in __slots__, but in those of the base
 
 
 @functools.cache

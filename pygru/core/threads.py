@@ -16,6 +16,7 @@ import os
 import re
 import threading
 import warnings
+import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Self, SupportsIndex
 
@@ -39,11 +40,26 @@ SERIAL_OPERATIONS = 1_000_000
 # OpenBLAS computes a product with m*n*k up to this in the calling thread, whatever its limit.
 OPENBLAS_SERIAL_PRODUCT = 4 * 65536
 
-_in_block: contextvars.ContextVar[int | None] = contextvars.ContextVar(
-    "pygru_num_threads", default=None
+_blocks: contextvars.ContextVar[tuple[Setting, ...]] = contextvars.ContextVar(
+    "pygru_num_threads", default=()
 )
 _process_wide: int | None = None
-_by_threadpoolctl: int | None = None
+
+
+class Limit:
+    """A limit that threadpoolctl has set. ``setter`` can end it as long as it lives."""
+
+    def __init__(self, most: int, setter: object) -> None:
+        self.most = max(1, most)
+        self._setter = weakref.ref(setter)
+
+    def can_end(self) -> bool:
+        """Whether the object that has set it still exists."""
+        return self._setter() is not None
+
+
+# The last one counts. Only single operations of the list, which are atomic, change it.
+_limits: list[Limit] = []
 
 
 def _check(n_threads: object) -> int:
@@ -94,7 +110,7 @@ class num_threads(Setting, contextlib.ContextDecorator):
 
     def __init__(self, n_threads: SupportsIndex) -> None:
         self.n_threads = _check(n_threads)
-        super().__init__(_in_block, self.n_threads)
+        super().__init__(_blocks, self.n_threads)
 
     def _recreate_cm(self) -> Self:
         return type(self)(self.n_threads)  # each call of a decorated function has its own
@@ -191,14 +207,21 @@ def available() -> int:
 
 def most_of_process() -> int:
     """The most threads of a call without an argument and outside of blocks."""
-    count = _of_process()
-    return count if _by_threadpoolctl is None else min(count, _by_threadpoolctl)
+    return min([_of_process(), *(limit.most for limit in _limits[-1:])])
 
 
-def limit_process(most: int) -> None:
-    """Limit :func:`most_of_process`; what it would be anyway ends the limit."""
-    global _by_threadpoolctl
-    _by_threadpoolctl = None if most >= _of_process() else max(1, most)
+def begin_limit(limit: Limit) -> None:
+    """Limit :func:`most_of_process` until :func:`end_limit`, in place of other limits."""
+    for one, following in itertools.pairwise(tuple(_limits)):
+        if not (one.can_end() or following.can_end()):  # so it will never count again
+            end_limit(one)
+    _limits.append(limit)
+
+
+def end_limit(limit: Limit) -> None:
+    """End a limit; what was set inside its block stays."""
+    with contextlib.suppress(ValueError):
+        _limits.remove(limit)
 
 
 def _of_process() -> int:
@@ -213,17 +236,23 @@ def _counted(wanted: SupportsIndex) -> int:
     return min(count, MOST_THREADS)
 
 
+def _of_block() -> int | None:
+    """The number of the innermost ``num_threads`` block."""
+    blocks = _blocks.get()
+    return blocks[-1].value if blocks else None
+
+
 def resolve(n_threads: SupportsIndex | None) -> int:
     """Return the number of threads that an ``n_threads`` argument stands for."""
-    wanted = _in_block.get() if n_threads is None else n_threads
+    wanted = _of_block() if n_threads is None else n_threads
     return most_of_process() if wanted is None else _counted(wanted)
 
 
 def reason() -> str:
     """Say what the number of threads of a call comes from: a setting, or the least limit."""
-    if _in_block.get() is not None:
+    if _of_block() is not None:
         return "pygru.num_threads"
-    if _by_threadpoolctl is not None and most_of_process() < _of_process():
+    if most_of_process() < _of_process():
         return "threadpoolctl"
     if _process_wide is not None:
         return "pygru.set_num_threads"
