@@ -207,5 +207,5 @@ def test_wrong_input_is_named() -> None:
 
 def test_the_sources_for_other_programs_are_here() -> None:
     """``get_include`` and ``get_sources`` name files that exist."""
-    for name in (Path(pygru.get_include(), "pygru.h"), *pygru.get_sources()):
+    for name in (f"{pygru.get_include()}/pygru.h", *pygru.get_sources()):
         _check(Path(name).is_file(), name)
