@@ -200,7 +200,7 @@ class Arguments(Fuzzer):
     """Wrong arguments of Python functions: documented exceptions, and nothing has changed."""
 
     name = "arguments"
-    cases = 6000
+    cases = 3000
     memory = 2**26
     refusals = ()
     suffix = ".json"

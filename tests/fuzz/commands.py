@@ -78,7 +78,7 @@ class Commands(Fuzzer):
     """The command pygru: arguments, tables and standard input."""
 
     name = "commands"
-    cases = 2000
+    cases = 1000
     memory = 2**28
     refusals = ()
     suffix = ".json"

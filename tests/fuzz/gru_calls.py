@@ -253,7 +253,7 @@ class Gru(Fuzzer):
     """Random GRUs and calls: engines, sets of kernels and threads against the definition."""
 
     name = "gru"
-    cases = 2000
+    cases = 1000
     memory = 2**27
     refusals = ()
     suffix = ".json"
@@ -301,7 +301,7 @@ class Quantized(Fuzzer):
     """Random GRUs with weights of 8 bits: sets of kernels, threads and steps agree."""
 
     name = "quantized"
-    cases = 1000
+    cases = 500
     memory = 2**27
     refusals = ()
     suffix = ".json"

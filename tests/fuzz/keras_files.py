@@ -68,7 +68,7 @@ class Keras(Fuzzer):
     """Files of Keras: HDF5 and archives, of Keras 2 and 3."""
 
     name = "keras"
-    cases = 2500
+    cases = 1200
 
     def __init__(self):
         self.files = [unpacked(path) for path in sorted(DATA.glob("keras*.h5.zip"))]

@@ -122,7 +122,7 @@ class Models(FileFuzzer):
     """Model files: pygru.load and read_metadata."""
 
     name = "models"
-    cases = 6000
+    cases = 3000
     memory = 2**24
 
     def originals(self):
@@ -144,7 +144,7 @@ class Forecasters(FileFuzzer):
     """Files of forecasters, which are used if they can be read."""
 
     name = "forecasters"
-    cases = 1500
+    cases = 800
 
     def originals(self):
         import pandas as pd
@@ -186,7 +186,7 @@ class Checkpoints(FileFuzzer):
     """Checkpoints: resumed, and then trained on."""
 
     name = "checkpoints"
-    cases = 1500
+    cases = 800
 
     def originals(self):
         return [self.written(lambda path, stop=stop: stopped(path, stop)) for stop in (3, 4)]

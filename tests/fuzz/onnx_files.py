@@ -120,7 +120,7 @@ class Onnx(Fuzzer):
     """ONNX files: the encoding, the graph, and what is computed of constants."""
 
     name = "onnx"
-    cases = 5000
+    cases = 2500
     memory = 20 * 2**20
 
     def __init__(self):

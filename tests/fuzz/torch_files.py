@@ -53,7 +53,7 @@ class Torch(Fuzzer):
     """Files of PyTorch: pickles, archives, safetensors; no opcode may run anything."""
 
     name = "torch"
-    cases = 6000
+    cases = 3000
     memory = 2**24
 
     def __init__(self):
