@@ -66,6 +66,8 @@ def test_whoever_holds_the_memory_may_write_at_any_time(hold, door):
         layer.parameters["weight"].reshape(-1) if door == "weight" else layer.flat_parameters
     )
     held = hold(array)
+    if not held.flags.writeable:
+        pytest.skip("NumPy 1 shares memory through DLPack for reading only")
     del array
     assert layer._parameters_owner.lent == 1
     for _ in range(2):

@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import gc
 import hashlib
+import inspect
 import os
 import platform
 import shutil
@@ -429,7 +430,9 @@ def test_limits_that_nobody_ends_are_not_remembered_for_ever():
 def test_the_module_of_another_package_with_this_name_is_not_the_pool(tmp_path):
     copied = shutil.copy(_core.__file__, tmp_path)
     ctypes.CDLL(copied)
-    controller = PoolController(filepath=copied, prefix=os.path.basename(copied), parent=None)
+    arguments = {"filepath": copied, "prefix": os.path.basename(copied), "parent": None}
+    taken = inspect.signature(PoolController).parameters  # "parent" is newer than the others
+    controller = PoolController(**{name: arguments[name] for name in taken})
     assert not any(hasattr(controller.dynlib, name) for name in controller.check_symbols)
 
 
