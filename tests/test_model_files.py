@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import safetensors.numpy
+from fuzz.model_files import assemble, parts
 
 import pygru
 from pygru import GRU, Dropout, Embedding, FormatError, Last, Linear, Sequential
@@ -69,16 +70,6 @@ def load_bytes(tmp_path, data):
     path = tmp_path / "bad.safetensors"
     path.write_bytes(data)
     return pygru.load(path)
-
-
-def parts(data):
-    (size,) = struct.unpack("<Q", data[:8])
-    return json.loads(data[8 : 8 + size]), data[8 + size :]
-
-
-def assemble(header, body):
-    text = header if isinstance(header, bytes) else json.dumps(header).encode()
-    return struct.pack("<Q", len(text)) + text + body
 
 
 def with_config(data, **changes):

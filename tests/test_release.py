@@ -182,23 +182,38 @@ def test_an_sdist_has_the_same_bytes_whoever_packs_it(tmp_path):
     assert gzip.decompress(paths[0].read_bytes())
 
 
+MODULE = "pygru/core/_core.cpython-314t-x86_64-linux-gnu.so"
+
+
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
         ({}, "as promised"),
         ({"pygru.libs/libgomp-1.so": b""}, "it vendors libraries or packages: pygru.libs"),
         ({"pygru/.dylibs/libomp.dylib": b""}, "it has libraries that are no modules"),
+        ({"pygru/libgomp.so.1": b""}, "no modules of pygru: pygru/libgomp.so.1"),
+        ({"pygru/core/_libgomp-1.so.1.0.0": b""}, "no modules of pygru: pygru/core/_libgomp"),
         ({"pygru/large": os.urandom(2_000_000)}, "less than 2000000 are promised"),
     ],
 )
 def test_what_a_wheel_must_not_have(tmp_path, extra, message):
     path = tmp_path / "pygru-1-cp311-cp311-linux_x86_64.whl"
     with zipfile.ZipFile(path, "w") as wheel:
-        for name, content in {"pygru/core/_core.so": b"x", **extra}.items():
+        for name, content in {MODULE: b"x", **extra}.items():
             wheel.writestr(name, content)
     process = run(TOOLS / "check_wheel.py", path)
     assert message in process.stdout
     assert process.returncode == (1 if extra else 0)
+
+
+def test_a_file_that_is_no_wheel_hides_no_other(tmp_path):
+    (tmp_path / "a.whl").write_text("no archive")
+    with zipfile.ZipFile(tmp_path / "b.whl", "w") as wheel:
+        wheel.writestr("pygru/core/_core.cp311-win_amd64.pyd", b"x")
+    process = run(TOOLS / "check_wheel.py", tmp_path / "a.whl", tmp_path / "b.whl")
+    assert process.returncode == 1
+    assert "a.whl: 10 bytes, it is no archive" in process.stdout
+    assert "as promised" in process.stdout.splitlines()[1]
 
 
 def test_the_conda_recipe_has_the_requirements_of_pyproject():

@@ -1,16 +1,19 @@
-"""Check what every released wheel promises: its size, its libraries, and its names.
+"""Check what every released wheel promises: its size, and no library of others.
 
     python tools/check_wheel.py WHEEL...
 
 It reads the archive only, so it also checks wheels of other systems.
 """
 
+import re
 import sys
 import zipfile
 from pathlib import Path
 
 LARGEST = 2_000_000  # bytes
-LIBRARIES = (".so", ".dylib", ".dll")  # of a library that is no module of Python
+LIBRARY = re.compile(r"\.(so|dylib|dll|pyd)(\.[\d.]+)?$")
+# A module says for which Python it is: _core.cpython-311-darwin.so, _core.cp311-win_amd64.pyd.
+MODULE = re.compile(r"pygru/core/_[a-z_]+\.(cpython-|cp)\d+t?-\w[\w-]*\.(so|pyd)")
 
 
 def faults(path):
@@ -19,18 +22,20 @@ def faults(path):
     size = path.stat().st_size
     if size >= LARGEST:
         wrong.append(f"it has {size} bytes; less than {LARGEST} are promised")
-    with zipfile.ZipFile(path) as wheel:
-        names = wheel.namelist()
-        if bad := wheel.testzip():
-            wrong.append(f"{bad} is damaged")
-    modules = [name for name in names if name.startswith("pygru/core/_")]
-    if not any(name.endswith((".so", ".pyd")) for name in modules):
+    try:
+        with zipfile.ZipFile(path) as wheel:
+            names = wheel.namelist()
+            if bad := wheel.testzip():
+                wrong.append(f"{bad} is damaged")
+    except zipfile.BadZipFile:
+        return [*wrong, "it is no archive"]
+    if not any(MODULE.fullmatch(name) for name in names):
         wrong.append("it has no compiled module")
     tops = {name.split("/")[0] for name in names}
     extra = sorted(top for top in tops if top != "pygru" and not top.startswith("pygru-"))
     if extra:
         wrong.append(f"it vendors libraries or packages: {', '.join(extra)}")
-    foreign = [name for name in names if name.endswith(LIBRARIES) and "/core/_" not in name]
+    foreign = [name for name in names if LIBRARY.search(name) and not MODULE.fullmatch(name)]
     if foreign:
         wrong.append(f"it has libraries that are no modules of pygru: {', '.join(foreign)}")
     return wrong
