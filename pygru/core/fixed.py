@@ -32,6 +32,7 @@ class FixedAttributes(NamedArguments):
     """
 
     _fixed: frozenset[str] = frozenset()
+    _later = frozenset({"_fixed"})  # see pygru.core.pickled
 
     def _fix(self, **values: Any) -> None:
         """Set attributes that cannot be assigned from now on."""

@@ -154,6 +154,7 @@ class Parameters(FixedAttributes):
     parameters: NamedViews
     grads: NamedViews
     _trainable: bool = True
+    _later = frozenset({"_trainable"})  # see pygru.core.pickled
     _parameters_owner: Owner
     _grads_owner: Owner
 

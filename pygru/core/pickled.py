@@ -19,30 +19,32 @@ from typing import Any, ClassVar, NoReturn, Self
 
 from pygru.core.validation import shown, type_name
 
-#: Attributes that an object may have although its constructor does not set them.
-LATER = frozenset({"_fixed", "_trainable", "generator", "report"})
-
 
 class CheckedState:
-    """Mixin of classes whose objects are pickled by their attributes and checked when read."""
+    """Mixin of classes whose objects are pickled by their attributes and checked when read.
+
+    A class names attributes of its own in the sets below; those of its bases are added.
+    """
 
     # Attributes that are no part of a state, because they are made of others.
     _made_again: ClassVar[frozenset[str]] = frozenset()
     # Attributes that change after the constructor; ``_restore`` checks them.
     _changing: ClassVar[frozenset[str]] = frozenset()
+    # Attributes of the class that an object may have too, without the constructor.
+    _later: ClassVar[frozenset[str]] = frozenset()
     # The method that the constructor calls at its end to allocate and draw, if there is one.
     _filled_by: ClassVar[str | None] = None
 
     def __getstate__(self) -> Any:
         attributes, slots = _parts(type(self), object.__getstate__(self))
-        for name in self._made_again:
+        for name in _declared(type(self), "_made_again"):
             attributes.pop(name, None)
         return attributes if slots is None else (attributes, slots)
 
     def __setstate__(self, state: Any) -> None:
         cls = type(self)
         attributes, slots = _parts(cls, state)
-        for name in self._made_again:
+        for name in _declared(cls, "_made_again"):
             attributes.pop(name, None)
         known = _pygru_class(cls)
         made = _made(known, attributes, cls)
@@ -122,6 +124,13 @@ def _pygru_class(cls: type) -> Any:
     return next(each for each in cls.__mro__ if each.__module__.partition(".")[0] == "pygru")
 
 
+@functools.cache
+def _declared(cls: type, what: str) -> frozenset[str]:
+    """The names that a class and its bases declare, such as ``"_made_again"``."""
+    none: frozenset[str] = frozenset()
+    return none.union(*(vars(each).get(what, none) for each in cls.__mro__))
+
+
 def _arguments(
     known: Any, attributes: dict[str, Any], cls: type
 ) -> tuple[Iterable[Any], dict[str, Any]]:
@@ -173,18 +182,19 @@ def _made(known: Any, attributes: dict[str, Any], cls: type) -> dict[str, Any]:
 def _compare(known: Any, made: dict[str, Any], attributes: dict[str, Any], cls: type) -> None:
     """Raise unless the attributes of a state are those that the constructor has made."""
     arguments = {name for name, _ in _parameters(known.__init__)}
+    made_again, changing = (_declared(known, what) for what in ("_made_again", "_changing"))
     for name, value in made.items():
-        if name == "_fixed" or name in known._made_again:
+        if name == "_fixed" or name in made_again:
             continue
         if name not in attributes:
             refuse(cls, f"it has no attribute {name}")
         is_own = cls is not known and name.removeprefix("_") not in arguments
-        if name in known._changing or is_own:
+        if name in changing or is_own:
             continue
         given = attributes[name]
         if given is not value and (type(given) is not type(value) or given != value):
             refuse(cls, f"{name} must be {shown(value)}, got {shown(given)}")
-    for name in attributes.keys() - made.keys() - LATER:
+    for name in attributes.keys() - made.keys() - _declared(known, "_later"):
         if name.startswith("__") or (cls is known and hasattr(known, name)):
             refuse(cls, f"it sets {name}, which is no attribute that can be set")
 

@@ -111,7 +111,7 @@ class Attention(Parametric, Undoable):
     [0.5, 0.5, 0.0, 0.0, 0.0, 0.0]
     """
 
-    _made_again = Parametric._made_again | {"_score"}
+    _made_again = frozenset({"_score"})
 
     query_size: int
     key_size: int

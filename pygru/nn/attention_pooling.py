@@ -123,7 +123,7 @@ class AttentionOverTime(Layer):
 
     predicts_steps = False
     takes_mask = True
-    _made_again = Layer._made_again | {"_hidden", "_score"}
+    _made_again = frozenset({"_hidden", "_score"})
 
     features: int
     attention_size: int

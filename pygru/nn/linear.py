@@ -65,7 +65,7 @@ class Linear(Layer):
     """
 
     takes_single_steps = True
-    _made_again = Layer._made_again | {"_map"}
+    _made_again = frozenset({"_map"})
     _shortcuts: ClassVar[dict[str, Shortcut]] = {
         "infer": Shortcut(FORWARD, Layer.infer),
         "accumulate": Shortcut(BACKWARD, Model.accumulate),

@@ -113,6 +113,7 @@ class Sequential(CheckedState, Composite):
     _made_again = frozenset(
         {"parameters", "grads", "layer_shapes", "_unique", "_named", "_stages"}
     )
+    _later = frozenset({"report"})
     _runs_with = ("run",)
     _shortcuts: ClassVar[dict[str, Shortcut]] = {
         "_infer": Shortcut(("run",), _infer_with_run),
