@@ -22,6 +22,13 @@ echo "== the C library of Debian 11"
 old=$work/old
 bash tools/old_c_library.sh "$old"
 libraries=$(echo "$old"/usr/lib/*-linux-gnu)
+# A Debian's own Python includes a header by its path below the compiler's folder, which --sysroot
+# moves.
+multiarch=$(basename "$libraries")
+mkdir -p "$work/include/$multiarch"
+for headers in "/usr/include/$multiarch"/python3*; do
+    [ ! -d "$headers" ] || ln -s "$headers" "$work/include/$multiarch"
+done
 
 # The same inputs give the same bytes: files have the time of the commit, or of the newest file.
 : "${SOURCE_DATE_EPOCH:=$(git log -1 --format=%ct 2> "$work/git.txt" || stat -c %Y CHANGELOG.md)}"
@@ -34,9 +41,10 @@ for python in "$@"; do
     rm -rf "$work/linux" "$work/repaired"
     # The pool has the threads, so the wheel needs no OpenMP and vendors no library (decision 44).
     # gcc looks for libraries in a folder of this machine first, hence -L.
-    PYGRU_THREADS=pool PYGRU_WERROR=1 CC="${CC:-gcc} --sysroot=$old" \
+    PYGRU_THREADS=pool PYGRU_WERROR=1 CC="${CC:-gcc} --sysroot=$old -I$work/include" \
         LDSHARED="${CC:-gcc} --sysroot=$old -L$libraries -shared -pthread" \
-        "$work/build/bin/python" -m build -q --wheel --outdir "$work/linux" .
+        "$work/build/bin/python" -m build --wheel --outdir "$work/linux" . > "$work/build.txt" 2>&1 ||
+        { tail -n 40 "$work/build.txt"; exit 1; }
     # Fails if the wheel needs a newer C library than the tag says.
     PATH="$work/build/bin:$PATH" "$work/build/bin/auditwheel" repair \
         --plat "manylinux_2_28_$machine" --wheel-dir "$work/repaired" "$work"/linux/*.whl
