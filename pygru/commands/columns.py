@@ -21,7 +21,8 @@ from pygru.commands.wording import in_words_of_the_file
 from pygru.core.validation import shown
 from pygru.data.messages import shown_rows
 from pygru.data.stamps import read_stamps
-from pygru.forecasting.reading import Table, read_table
+from pygru.forecasting.file_table import Table
+from pygru.forecasting.reading import read_table
 
 ROLES = ("target", "time", "id", "features", "future_features", "static")
 SAMPLE = 20  # cells that say whether a column has dates

@@ -30,7 +30,7 @@ from pygru.screen import on_terminal
 if TYPE_CHECKING:
     import pandas as pd
 
-    from pygru.forecasting.reading import Table
+    from pygru.forecasting.file_table import Table
 
 # Names of arguments of pygru.predict in its messages, and how the command line writes them.
 WORDS = (

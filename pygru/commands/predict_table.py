@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from pygru.forecasting import GRUForecaster
-    from pygru.forecasting.reading import Table
+    from pygru.forecasting.file_table import Table
     from pygru.forecasting.schema import Schema
 
 

@@ -128,7 +128,7 @@ def _run(options: argparse.Namespace, ranks: Alone) -> None:
 def _data(options: argparse.Namespace) -> Chosen:
     from pygru.commands import columns
     from pygru.data import load_co2
-    from pygru.forecasting.reading import Table
+    from pygru.forecasting.file_table import Table
 
     if options.data is not None:
         if options.horizon is None:

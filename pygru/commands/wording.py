@@ -17,7 +17,7 @@ from pygru.commands.errors import CommandError, bounded
 from pygru.errors import DataWarning
 
 if TYPE_CHECKING:
-    from pygru.forecasting.reading import Table
+    from pygru.forecasting.file_table import Table
 
 HINTS = {  # in Python, and on the command line
     "with tz_localize(..., ambiguous='infer')": (
