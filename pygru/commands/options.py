@@ -291,8 +291,9 @@ def _quantiles(text: str) -> tuple[float, ...]:
 
 def _separator(text: str) -> str:
     text = {"\\t": "\t", "tab": "\t"}.get(text, text)
-    if len(text) != 1 or text.isalnum() or text in "\"'\r\n.+-":
-        raise _wrong("one character, such as ';' or '\\t'", text)
+    # pandas separates columns at one byte only.
+    if len(text) != 1 or not text.isascii() or text.isalnum() or text in "\0\"'\r\n.+-":
+        raise _wrong("one character of ASCII, such as ';' or '\\t'", text)
     return text
 
 
