@@ -7,18 +7,21 @@
 (10, 2, 8)
 """
 
-try:
-    import pygru.core._core  # noqa: F401 (looked at first, for a clear message)
-except ModuleNotFoundError as error:
-    if error.name != "pygru.core._core":
-        raise
-    raise ImportError(
-        "pygru has been imported from its source folder, which holds no compiled module. "
-        "Run Python from another folder or with the option -P, or use the commands `pygru` and "
-        "`pytest`: they find the installed package."
-    ) from None
-
 from typing import TYPE_CHECKING, Any
+
+try:
+    # First what may be missing or wrong on this machine: the compiled modules, the libraries
+    # that they need, and environment variables.
+    import pygru.core._core
+    import pygru.core.backend
+    import pygru.core.threads  # noqa: F401
+except ImportError as error:
+    from pygru.commands.beginning import end_command, explained
+
+    end_command(error)
+    if text := explained(error):
+        raise ImportError(text) from None
+    raise
 
 from pygru import io
 from pygru.concatenated import ConcatenatedWeights

@@ -247,5 +247,23 @@ def test_b73_kernels_that_cannot_run_are_refused_at_import():
     process = run_program("import pygru", PYGRU_SIMD="avx9000")
     assert process.returncode == 1
     message = process.stderr.splitlines()[-1]
-    assert "ImportError: PYGRU_SIMD='avx9000' is not supported" in message
+    assert message.startswith("ImportError: PYGRU_SIMD='avx9000' is not supported")
     assert "they have: baseline" in message
+
+
+def test_the_number_of_threads_is_what_will_be_used():
+    """Also in a build without threads, which takes every number and uses one."""
+    most = 1 if pygru.show_config("dicts")["threading"] == "none" else 3
+    code = """
+import pygru, threadpoolctl
+counts = [pygru.show_config("dicts")["threads"]]
+pygru.set_num_threads(3)
+counts += [pygru.get_num_threads(), pygru.core.threads.resolve(3)]
+with threadpoolctl.threadpool_limits({"pygru": 3}):
+    counts.append(pygru.get_num_threads())
+with pygru.num_threads(3):
+    counts.append(pygru.get_num_threads())
+print(counts)
+"""
+    process = run_program(code, PYGRU_NUM_THREADS="3")
+    assert process.stdout == f"{[most] * 5}\n", process.stderr

@@ -146,17 +146,28 @@ def test_variable_is_capped():
     assert shown_with("1000000000") == f"{CAP} 0"
 
 
+def test_negative_variable_counts_from_all(default_count):
+    assert shown_with("-1") == f"{default_count} 0"
+    assert shown_with("-999999999999") == "1 0"
+
+
+@pytest.mark.parametrize("text", ["", "  "])
+def test_empty_variable_is_none(default_count, text):
+    assert shown_with(text) == f"{default_count} 0"
+
+
 @pytest.mark.parametrize(
-    "text", quick_and_slow(["-3", "²"], ["abc", "0", "1.5", "", "٣", "1_0"])
+    "text", quick_and_slow(["abc", "²"], ["0", "-0", "1.5", "٣", "1_0", "--1", "2,1", "1 2"])
 )
-def test_bad_variable_warns_once_and_is_ignored(default_count, text):
-    """Row B-72."""
+def test_bad_variable_is_refused(text):
+    """Row B-72, and decision 52."""
     skip_unless_encodable(text)
-    first, *messages = shown_with(text).splitlines()
-    assert first == f"{default_count} 1"
-    assert messages == [
-        f"RuntimeWarning PYGRU_NUM_THREADS={text!r} is not a positive integer; ignored"
-    ]
+    done = run_program("import pygru", without=SETTINGS, PYGRU_NUM_THREADS=text)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        f"ImportError: PYGRU_NUM_THREADS={text!r} is no number of threads; expected 1 or more, "
+        "-1 for all, -2 for all but one, and so on"
+    )
 
 
 def test_variable_with_thousands_of_digits_does_not_break_the_import():
@@ -198,10 +209,10 @@ COUNTS = {  # row B-72: what the two variables give where four processors are al
     (None, "2,1"): 2,
     ("1", None): 1,
     ("4", "1"): 4,
-    ("0", "1"): 1,
-    ("abc", "2,1"): 2,
-    ("2,1", None): 4,
-    ("2,1", "1"): 1,
+    ("-1", None): 4,
+    ("-2", None): 3,
+    ("-1", "2,1"): 2,
+    ("", "2,1"): 2,
 }
 
 
@@ -212,9 +223,7 @@ def test_the_two_variables(tmp_path, own, openmps):
     given = {"PYGRU_NUM_THREADS": own, "OMP_NUM_THREADS": openmps}
     variables = {name: text for name, text in given.items() if text is not None}
     code = f"is_bad = {openmps in (None, '0', 'abc')}\n{ON_FOUR}"
-    found, warned = fresh_python(tmp_path, code, **variables)[0].splitlines()[0].split()
-    assert int(found) == COUNTS[own, openmps]
-    assert int(warned) == (own in ("0", "abc", "2,1"))
+    assert fresh_python(tmp_path, code, **variables)[0] == f"{COUNTS[own, openmps]} 0"
 
 
 def test_process_wide_setting_and_back():
@@ -329,7 +338,8 @@ def test_numpy_integer_is_a_count():
 
 @pytest.mark.parametrize("bad", [True, 1.5, 2.0, "2", None, [2]])
 def test_block_refuses_what_is_no_count(bad):
-    with pytest.raises(TypeError, match="n_threads must be an int"), pygru.num_threads(bad):
+    match = f"n_threads must be an int, got {type(bad).__name__}$"
+    with pytest.raises(TypeError, match=match), pygru.num_threads(bad):
         pytest.fail("the block was entered")
 
 
@@ -401,6 +411,21 @@ def test_a_limit_ends_with_its_block_whatever_was_set_inside(limits, inside):
         assert pygru.get_num_threads() == inside
     assert pygru.get_num_threads() == 8
     assert pygru.show_config("dicts")["threads_from"] == "pygru.set_num_threads"
+
+
+@pytest.mark.parametrize("bad", [1.5, "2", [1]])
+def test_a_limit_is_an_int(bad):
+    before, set_before = pygru.get_num_threads(), list(pygru.core.threads._limits)
+    message = f"the limit of 'pygru' must be an int, got {type(bad).__name__}"
+    with (
+        pytest.raises(TypeError, match=message),
+        threadpoolctl.threadpool_limits({"pygru": bad}),
+    ):
+        pytest.fail("the block was entered")
+    assert pygru.core.threads._limits == set_before
+    with threadpoolctl.threadpool_limits({"pygru": np.int32(1)}):
+        assert type(pygru.get_num_threads()) is int
+    assert pygru.get_num_threads() == before
 
 
 def test_limits_may_end_in_any_order():

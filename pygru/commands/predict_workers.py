@@ -116,8 +116,8 @@ def shared_threads(threads: int | None, workers: int) -> int | None:
     """
     from pygru.core.threads import available
 
-    said = {"PYGRU_NUM_THREADS", "OMP_NUM_THREADS"} & set(os.environ)
-    if threads is not None or said or workers == 1:
+    said = map(os.environ.get, ("PYGRU_NUM_THREADS", "OMP_NUM_THREADS"))
+    if threads is not None or any(said) or workers == 1:
         return threads
     return max(1, available() // workers)
 
@@ -249,7 +249,7 @@ def _blas_of_one_thread() -> Iterator[None]:
     They would start as many as there are processors in each process, and pygru uses none of
     them. What the user has set stays.
     """
-    new = {name: "1" for name in BLAS if name not in os.environ}
+    new = {name: "1" for name in BLAS if not os.environ.get(name)}
     os.environ.update(new)
     try:
         yield

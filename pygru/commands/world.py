@@ -10,7 +10,7 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from pygru.commands.errors import CommandError, FailedElsewhere, InterruptedRun
@@ -24,15 +24,20 @@ SIZES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE")
 RANKS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK")
 
 
+def _given(names: Iterable[str]) -> list[str]:
+    """The values of those environment variables that are set and not empty."""
+    return [os.environ[name] for name in names if os.environ.get(name)]
+
+
 def is_one_of_many() -> bool:
     """Whether a launcher of MPI has started this process, and perhaps others beside it."""
-    sizes = [os.environ[name] for name in SIZES if name in os.environ]
-    return any(size != "1" for size in sizes) or (not sizes and "PMIX_RANK" in os.environ)
+    sizes = _given(SIZES)
+    return any(size != "1" for size in sizes) or (not sizes and bool(_given(("PMIX_RANK",))))
 
 
 def is_first() -> bool:
     """Whether this process is the first one, or the only one."""
-    ranks = [os.environ[name] for name in RANKS if name in os.environ]
+    ranks = _given(RANKS)
     return not is_one_of_many() or not ranks or ranks[0] == "0"
 
 

@@ -5,12 +5,13 @@ They are chosen once, when pygru is imported. All code that calls the core gets 
 current when it was made, because its packed weights fit only their kernels.
 """
 
-import os
 from typing import NamedTuple
 
 from pygru.core import _core
 from pygru.core.blas import blas_table
 from pygru.core.kernels import ENGINES, THREADING, choose
+from pygru.core.settings import setting
+from pygru.core.threads import HAS_THREADS
 
 
 class Backend(NamedTuple):
@@ -32,14 +33,14 @@ class Backend(NamedTuple):
     @property
     def threading(self) -> str:
         """Whose threads work: "pool" (pygru's own), "openmp", or "none" in a build without."""
-        if not _core.has_pool() and _core.openmp_version() == 0:
+        if not HAS_THREADS:
             return "none"
         number = self.kernels.threading
         return next(name for name, each in THREADING.items() if each == number)
 
 
 _current = Backend(
-    choose(*(os.environ.get(f"PYGRU_{name}") for name in ("SIMD", "ENGINE", "THREADING"))),
+    choose(*(setting(f"PYGRU_{name}") for name in ("SIMD", "ENGINE", "THREADING"))),
     blas_table(),
 )
 

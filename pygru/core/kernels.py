@@ -7,6 +7,8 @@ work: those of pygru's "pool" or those of "openmp". They exist for tests and mea
 """
 
 from pygru.core import _core
+from pygru.core.settings import SettingError
+from pygru.core.validation import shown
 
 ENGINES = {"blas": _core.ENGINE_BLAS, "simd": _core.ENGINE_SIMD}
 THREADING = {"openmp": _core.OPENMP, "pool": _core.POOL}
@@ -19,28 +21,28 @@ def choose(
 
     Raises
     ------
-    ImportError
+    SettingError
         If there are no such kernels, this CPU cannot run them, or there is no such engine, or
         this build has no such threads.
     """
     usable = [name for name, runs in _core.kernel_names().items() if runs]
     if wanted is not None and wanted not in usable:
         reason = _core.kernel_obstacles().get(wanted)
-        raise ImportError(
-            f"PYGRU_SIMD={wanted!r} is not supported by this CPU and build "
+        raise SettingError(
+            f"PYGRU_SIMD={shown(wanted)} is not supported by this CPU and build "
             f"({reason + '; ' if reason else ''}they have: {', '.join(usable)})"
         )
     engines = list(ENGINES) if _core.has_simd_engine() else ["blas"]
     if engine is not None and engine not in engines:
-        raise ImportError(
-            f"PYGRU_ENGINE={engine!r} is not supported by this build "
+        raise SettingError(
+            f"PYGRU_ENGINE={shown(engine)} is not supported by this build "
             f"(it has: {', '.join(engines)})"
         )
     kinds = ["openmp"] * (_core.openmp_version() > 0) + ["pool"] * _core.has_pool()
     kinds = kinds or ["none"]  # a build with plain loops
     if threading is not None and threading not in kinds:
-        raise ImportError(
-            f"PYGRU_THREADING={threading!r} is not supported by this build "
+        raise SettingError(
+            f"PYGRU_THREADING={shown(threading)} is not supported by this build "
             f"(it has: {', '.join(kinds)})"
         )
     return _core.Kernels(

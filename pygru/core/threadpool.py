@@ -8,6 +8,7 @@ compiled module that contains the core.
 from __future__ import annotations
 
 import functools
+import operator
 import os
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,11 @@ class PoolController(threadpoolctl.LibController):  # type: ignore[misc]  # it h
         """
         from pygru.core import threads
 
+        try:  # the functions of the other libraries refuse a float, too
+            num_threads = int(operator.index(num_threads))
+        except TypeError:
+            kind = type(num_threads).__name__
+            raise TypeError(f"the limit of 'pygru' must be an int, got {kind}") from None
         if self._begun and num_threads == self._begun[-1][0]:
             threads.end_limit(self._begun.pop()[1])
         elif num_threads != self._read:

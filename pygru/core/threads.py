@@ -15,7 +15,6 @@ import math
 import os
 import re
 import threading
-import warnings
 import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Self, SupportsIndex
@@ -25,14 +24,17 @@ from threadpoolctl import ThreadpoolController, register
 
 from pygru.core import _core, launcher
 from pygru.core._uninterrupted import BlasLimit, Setting
+from pygru.core.settings import SettingError, setting
 from pygru.core.threadpool import PoolController
 from pygru.core.validation import shown, type_name
 
 if TYPE_CHECKING:
     from threadpoolctl import LibController
 
-# SciPy's OpenBLAS has buffers for 128 callers at once. This is far below that.
-MOST_THREADS = 64
+# A build without threads accepts every number, and uses one. SciPy's OpenBLAS has buffers for
+# 128 callers at once; 64 is far below that.
+HAS_THREADS = _core.has_pool() or _core.openmp_version() > 0
+MOST_THREADS = 64 if HAS_THREADS else 1
 
 # Starting threads takes microseconds. With fewer multiply-adds than this, one is faster.
 SERIAL_OPERATIONS = 1_000_000
@@ -62,9 +64,9 @@ class Limit:
 _limits: list[Limit] = []
 
 
-def _check(n_threads: object) -> int:
+def _check(n_threads: object, expected: str = "an int or None") -> int:
     if isinstance(n_threads, bool) or not isinstance(n_threads, (int, np.integer)):
-        raise TypeError(f"n_threads must be an int or None, got {type_name(n_threads)}")
+        raise TypeError(f"n_threads must be {expected}, got {type_name(n_threads)}")
     if int(n_threads) == 0:
         raise ValueError("n_threads = 0 is invalid; use 1 or more, -1 for all, or None")
     return int(n_threads)
@@ -77,6 +79,7 @@ def set_num_threads(n_threads: SupportsIndex | None) -> None:
     ----------
     n_threads : int or None
         1 or more; -1 means all available, -2 all but one, and so on. None restores the default.
+        A build without threads takes every number and uses one thread.
 
     Examples
     --------
@@ -109,7 +112,7 @@ class num_threads(Setting, contextlib.ContextDecorator):
     """
 
     def __init__(self, n_threads: SupportsIndex) -> None:
-        self.n_threads = _check(n_threads)
+        self.n_threads = _check(n_threads, "an int")
         super().__init__(_blocks, self.n_threads)
 
     def _recreate_cm(self) -> Self:
@@ -142,20 +145,19 @@ def _cgroup_quota() -> int | None:
 
 
 def _from_environment() -> int | None:
-    """PYGRU_NUM_THREADS as a positive int; None, with a warning, if it is not one."""
-    text = os.environ.get("PYGRU_NUM_THREADS")
+    """PYGRU_NUM_THREADS, which may be negative as elsewhere; None if it is not set."""
+    text = setting("PYGRU_NUM_THREADS")
     if text is None:
         return None
     # int() reads more than this: "1_0", and the digits of every script.
-    digits = text.strip()
-    if re.fullmatch(r"\+?[0-9]+", digits) and (digits := digits.lstrip("+0")):
-        return int(digits) if len(digits) < 10 else MOST_THREADS
-    warnings.warn(
-        f"PYGRU_NUM_THREADS={shown(text)} is not a positive integer; ignored",
-        RuntimeWarning,
-        stacklevel=2,
-    )
-    return None
+    number = re.fullmatch(r"([+-]?)0*([1-9][0-9]*)", text)
+    if number is None:
+        raise SettingError(
+            f"PYGRU_NUM_THREADS={shown(text)} is no number of threads; expected 1 or more, "
+            "-1 for all, -2 for all but one, and so on"
+        )
+    count = int(number[2][:9])  # more digits say no more than this
+    return -count if number[1] == "-" else count
 
 
 def _openmps_variable() -> int | None:
@@ -250,6 +252,8 @@ def resolve(n_threads: SupportsIndex | None) -> int:
 
 def reason() -> str:
     """Say what the number of threads of a call comes from: a setting, or the least limit."""
+    if not HAS_THREADS:
+        return "a build without threads"
     if _of_block() is not None:
         return "pygru.num_threads"
     if most_of_process() < _of_process():
@@ -261,8 +265,6 @@ def reason() -> str:
     least = [name for name, limit in limits().items() if limit == available()]
     name = least[0] if least else "most"
     openmp = "OMP_NUM_THREADS" if _OPENMPS_VARIABLE else "OpenMP"
-    if not (_core.has_pool() or _core.openmp_version()):
-        openmp = "a build without threads"
     words = {"openmp": openmp, "most": f"at most {MOST_THREADS}"}
     if LAUNCH is not None:
         words["ranks"] = f"ranks on this node: {LAUNCH.ranks_on_node}"
