@@ -177,6 +177,22 @@ def unknown_attribute(name: str) -> str:
     return text
 
 
+class _SignatureOfInit:
+    """The signature of a class: that of its ``__init__``, also where it has a ``__new__``.
+
+    Python before 3.11.4 would show that of ``__new__``.
+    """
+
+    def __get__(self, instance: Any, cls: type) -> inspect.Signature:
+        if instance is not None:  # an object that can be called has the one of its ``__call__``
+            raise AttributeError("__signature__")
+        init: Any = cls.__init__  # type: ignore[misc]
+        if init is object.__init__:
+            return inspect.Signature()
+        signature = inspect.signature(init)
+        return signature.replace(parameters=list(signature.parameters.values())[1:])
+
+
 class NamedArguments:
     """Mixin whose constructor says what was meant by an argument that it does not have.
 
@@ -202,10 +218,7 @@ class NamedArguments:
                 _check_names(cls, kwargs)
             return super().__new__(cls)
 
-        # Shown for a class without an ``__init__``, which takes no arguments.
-        __new__.__signature__ = inspect.Signature(
-            [inspect.Parameter("cls", inspect.Parameter.POSITIONAL_ONLY)]
-        )
+        __signature__ = _SignatureOfInit()
 
 
 def _check_names(cls: type, names: Iterable[str]) -> None:
