@@ -12,7 +12,7 @@ from setuptools import Extension, setup
 
 sys.path.insert(0, str(Path(__file__).parent))  # builders do not look here by themselves
 
-from build_support.commands import Build, BuildExt
+from build_support.commands import Build, BuildExt, EditableWheel
 from build_support.sources import CORE, HEADERS, MODULES, PACKAGES, TEMPLATES
 
 
@@ -48,5 +48,5 @@ setup(
         extension("_core", *(f"src_c/{name}" for name in CORE)),
         *(extension(name) for name in MODULES),
     ],
-    cmdclass={"build": Build, "build_ext": BuildExt},
+    cmdclass={"build": Build, "build_ext": BuildExt, "editable_wheel": EditableWheel},
 )

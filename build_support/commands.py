@@ -1,4 +1,4 @@
-"""The command that builds the compiled modules."""
+"""The commands that build the compiled modules, and install them from a checkout."""
 
 import hashlib
 import os
@@ -10,6 +10,7 @@ import Cython
 from Cython.Build import cythonize
 from setuptools.command.build import build
 from setuptools.command.build_ext import build_ext
+from setuptools.command.editable_wheel import editable_wheel
 
 from build_support.compilers import openmp_works, require_compiler, use_clang_cl
 from build_support.flags import dialect_of, flags_of, sanitizer_flags
@@ -31,6 +32,23 @@ class Build(build):
     """Compiles first: who has no compiler reads that, and not pages of copied files."""
 
     sub_commands = sorted(build.sub_commands, key=lambda command: command[0] != "build_ext")
+
+
+class EditableWheel(editable_wheel):
+    """Puts the checkout on Python's path, where Cython finds ``pygru/core/cpygru.pxd``.
+
+    setuptools would install a hook of the import instead, because the folder ``src_c`` is not
+    where the package of its name would be, and Cython asks no hooks. A checkout needs no such
+    package: ``core/sources.py`` looks beside pygru, too. The mode "strict" makes a folder of
+    links in which everything is in its place.
+    """
+
+    def finalize_options(self):
+        if self.mode != "strict":
+            packages = self.distribution.packages
+            self.distribution.packages = [p for p in packages if "src_c" not in p]
+            self.distribution.package_dir = {"": "."}
+        super().finalize_options()
 
 
 class BuildExt(build_ext):
