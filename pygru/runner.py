@@ -13,7 +13,7 @@ import numpy as np
 
 from pygru import noise as noises
 from pygru.core import _calls, _core, _plans, _sequences, _stepper, _weights, backend, threads
-from pygru.core.memory import POOL, allocate
+from pygru.core.memory import POOL
 from pygru.inputs import Inputs
 from pygru.noise import Bytes, Noise
 from pygru.options import GRUOptions
@@ -248,9 +248,9 @@ class Runner:
         """Return an object that runs single steps from ``x`` and ``h`` to ``h_next``, all flat.
 
         ``batch`` is the number of sequences, or None without a batch axis. If ``h`` is None, a
-        step starts from ``h_next`` itself. No step allocates memory, not even the first one.
+        step starts from ``h_next`` itself. No step allocates memory, not even the first one,
+        except for those of large batches, which last long.
         """
-        size = self.config.step_workspace(1 if batch is None else batch)
         if self.is_simd:
             self._packed.current()  # this allocates the packed weights
         return _stepper.Stepper(
@@ -263,6 +263,5 @@ class Runner:
             x,
             h,
             h_next,
-            allocate(size, np.uint8, "the step workspace"),
             self._zoneout,
         )

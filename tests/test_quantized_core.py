@@ -108,9 +108,8 @@ def test_forward_and_steps(name, rng):
     np.testing.assert_allclose(y, plain(integers, scales, vectors, x), atol=2e-3)
 
     x_t, h = np.empty(B * I, np.float32), np.zeros(L * B * H, np.float32)
-    room = np.empty(config.step_workspace(B), np.uint8)
     stepper = _stepper.Stepper(
-        config, backend.current().blas, kernels, B, None, packed, x_t, None, h, room, 0.0
+        config, backend.current().blas, kernels, B, None, packed, x_t, None, h, 0.0
     )
     for t in range(T):
         assert stepper.advance(x[t])

@@ -1,8 +1,5 @@
 from typing import Self, final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pygru.core._core import Blas, Kernels
 from pygru.core._plans import Config
 from pygru.core._weights import Packed
@@ -21,7 +18,6 @@ class Stepper:
         x: Floats,
         h: Floats | None,
         h_next: Floats,
-        workspace: NDArray[np.uint8],
         zoneout_rate: float,
     ) -> Self: ...
     def advance(self, x_t: object) -> bool: ...
