@@ -12,7 +12,13 @@ from setuptools.command.build import build
 from setuptools.command.build_ext import build_ext
 from setuptools.command.editable_wheel import editable_wheel
 
-from build_support.compilers import openmp_works, require_compiler, use_clang_cl
+from build_support.compilers import (
+    openmp_works,
+    require_compiler,
+    require_sanitizers,
+    use_clang_cl,
+)
+from build_support.environment import choice, prepare, setting
 from build_support.flags import dialect_of, flags_of, sanitizer_flags
 from build_support.objects import ObjectCompiler, run_all, write_if_other
 from build_support.sources import CORE
@@ -60,22 +66,29 @@ class BuildExt(build_ext):
         suffix = sysconfig.get_config_var("EXT_SUFFIX") or ""
         self.build_temp = str(Path("build", "objects" + suffix.replace(".", "-")))
 
+    def run(self):
+        prepare()
+        super().run()
+
     def build_extensions(self):
         compiler = self.compiler
         dialect = dialect_of(compiler)
         if dialect == "clang-cl":
             use_clang_cl(compiler, os.environ["CC"])
         wanted = wanted_threads()
+        strict = choice("PYGRU_WERROR", ("0", "1")) == "1"
         require_compiler(compiler)
         threads = thread_flags(wanted, dialect, lambda *flags: openmp_works(compiler, *flags))
-        sanitize, link = sanitizer_flags(os.environ.get("PYGRU_SANITIZE"), dialect)
+        sanitizers = setting("PYGRU_SANITIZE")
+        sanitize, link = sanitizer_flags(sanitizers, dialect)
+        if sanitize:
+            require_sanitizers(compiler, sanitizers, sanitize, link)
         if sys.platform == "linux" and not sanitize:
             link = ["-Wl,--strip-all"]  # a tenth of a module is local names
         for extension in self.extensions:
             extension.extra_compile_args += [*threads.compile, *sanitize]
             extension.extra_link_args += [*threads.link, *link]
         self.translate()
-        strict = os.environ.get("PYGRU_WERROR") == "1"
 
         def flags(source):
             return flags_of(source, dialect, strict)

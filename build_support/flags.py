@@ -80,5 +80,5 @@ def sanitizer_flags(names, dialect):
     if not names:
         return [], []
     if dialect != "gnu":
-        raise SystemExit("PYGRU_SANITIZE needs gcc or clang")
+        raise SystemExit(f"pygru: PYGRU_SANITIZE={names!r} needs gcc or clang")
     return ["-g", f"-fsanitize={names}"], [f"-fsanitize={names}"]  # -g after -g0 wins

@@ -8,6 +8,8 @@ import os
 import sys
 from typing import NamedTuple
 
+from build_support.environment import choice, setting
+
 WANTED = ("openmp", "pool", "none")
 
 # The options of the compiler and of the linker, in the order in which they are tried. Apple's
@@ -30,15 +32,12 @@ class ThreadFlags(NamedTuple):
 
 def wanted_threads(environment=os.environ):
     """Return what PYGRU_THREADS asks for; None if it is not set."""
-    if "PYGRU_OPENMP" in environment:
+    if setting("PYGRU_OPENMP", environment):
         raise SystemExit(
-            "PYGRU_OPENMP is not read any more: use PYGRU_THREADS=openmp instead of 1, "
+            "pygru: PYGRU_OPENMP is not read any more: use PYGRU_THREADS=openmp instead of 1, "
             "PYGRU_THREADS=pool instead of 0, and nothing instead of auto"
         )
-    wanted = environment.get("PYGRU_THREADS")
-    if wanted is not None and wanted not in WANTED:
-        raise SystemExit(f"PYGRU_THREADS must be openmp, pool or none, got {wanted!r}")
-    return wanted
+    return choice("PYGRU_THREADS", WANTED, environment)
 
 
 def thread_flags(wanted, dialect, probe, platform=sys.platform):
@@ -59,6 +58,7 @@ def thread_flags(wanted, dialect, probe, platform=sys.platform):
             return ThreadFlags(compile_flags, link_flags)
     if wanted == "openmp":
         raise SystemExit(
-            "PYGRU_THREADS=openmp, but this compiler cannot build OpenMP; see above"
+            "pygru: PYGRU_THREADS=openmp, but this compiler cannot build OpenMP, as it says "
+            "above; expected another compiler, or PYGRU_THREADS=pool"
         )
     return ThreadFlags([], pool)

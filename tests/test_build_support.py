@@ -106,6 +106,38 @@ class TestFlags:
             sanitizer_flags("address", "msvc")
 
 
+class TestEnvironment:
+    def test_what_is_empty_is_not_set(self):
+        from build_support.environment import choice, given, prepare, setting
+
+        variables = {"CC": "", "CFLAGS": "  ", "LDFLAGS": " -L/a ", "PATH": "", "AR": "ar"}
+        assert given(["CC", "LDFLAGS", "CPPFLAGS"], variables) == "LDFLAGS='-L/a'"
+        assert setting("CFLAGS", variables) is None
+        assert choice("CC", ("a", "b"), variables) is None
+        prepare(variables)
+        assert variables == {"LDFLAGS": " -L/a ", "PATH": "", "AR": "ar"}
+
+    def test_a_wrong_value_is_named(self):
+        from build_support.environment import choice
+
+        assert choice("PYGRU_WERROR", ("0", "1"), {"PYGRU_WERROR": "1"}) == "1"
+        with pytest.raises(SystemExit, match="pygru: PYGRU_WERROR must be 0 or 1, got 'yes'"):
+            choice("PYGRU_WERROR", ("0", "1"), {"PYGRU_WERROR": "yes"})
+
+    @pytest.mark.skipif(os.name != "posix", reason="a path of Windows has backslashes")
+    def test_a_quote_without_its_end(self):
+        from build_support.environment import prepare
+
+        with pytest.raises(SystemExit, match="""CC='gcc "' cannot be read: No closing"""):
+            prepare({"CC": 'gcc "'})
+
+    def test_no_file_reads_variables_in_another_way(self):
+        """So none is read without these rules."""
+        for path in (ROOT / "build_support").glob("*.py"):
+            text = path.read_text()
+            assert not re.search(r"environ(ment)?(\.get\(|\[)[^)]*PYGRU", text), path
+
+
 class TestThreads:
     """P-06, P-10: a trial program decides; openmp insists, pool and none do without."""
 
@@ -156,6 +188,7 @@ class TestThreads:
             wanted_threads({"PYGRU_THREADS": "4"})
         with pytest.raises(SystemExit, match="PYGRU_OPENMP is not read any more"):
             wanted_threads({"PYGRU_OPENMP": "1"})
+        assert wanted_threads({"PYGRU_THREADS": "", "PYGRU_OPENMP": " "}) is None
 
 
 class Recorder:
@@ -163,6 +196,8 @@ class Recorder:
 
     compiler_type = "unix"
     compiler_so: list[str] = [sys.executable]  # noqa: RUF012
+    makes_objects = True
+    error_of_linker = None
 
     def __init__(self, error=None, program="exit 0"):
         self.error, self.program, self.linked = error, program, None
@@ -170,7 +205,15 @@ class Recorder:
     def compile(self, sources, output_dir, extra_postargs=()):
         if self.error:
             raise self.error
-        return [f"{output_dir}/probe.o"]
+        made = Path(output_dir, "probe.o")
+        if self.makes_objects:
+            made.touch()
+        return [str(made)]
+
+    def link_shared_object(self, objects, module, extra_postargs):
+        if self.error_of_linker:
+            raise self.error_of_linker
+        Path(module).touch()
 
     def link_executable(self, objects, program, extra_postargs):
         self.linked = extra_postargs
@@ -206,12 +249,57 @@ class TestProbes:
     def test_no_compiler_is_said_in_one_line(self):
         from build_support.compilers import require_compiler
 
-        with pytest.raises(SystemExit, match=r"no C compiler found: .* use a wheel") as found:
-            require_compiler(Recorder(), which=lambda _: None)
-        assert "\n" not in str(found.value)
-        with pytest.raises(SystemExit, match="compiler does not work: no as"):
-            require_compiler(Recorder(RuntimeError("no as")), which=lambda name: name)
-        require_compiler(Recorder(), which=lambda name: name)
+        with pytest.raises(
+            SystemExit, match=r"found: .* does not exist; .* install a wheel"
+        ) as e:
+            require_compiler(Recorder(), {}, which=lambda _: None)
+        assert "\n" not in str(e.value)
+        require_compiler(Recorder(), {}, which=lambda name: name)
+        expected = "found: CC='/etc/passwd' is no program that can be run; expected the command"
+        with pytest.raises(SystemExit, match=expected):
+            require_compiler(Recorder(), {"CC": "/etc/passwd"}, which=lambda _: None)
+
+    @pytest.mark.parametrize(
+        ("error", "why"),
+        [
+            (RuntimeError("no\n as"), "no as"),
+            # What setuptools raises has the error of the process in it.
+            (
+                RuntimeError(subprocess.CalledProcessError(1, ["cc", "-c"])),
+                "'cc' has ended with",
+            ),
+        ],
+    )
+    @pytest.mark.parametrize("variables", [{}, {"CC": "cc"}, {"CC": "cc", "LDFLAGS": "-lx"}])
+    def test_a_compiler_that_does_not_work(self, error, why, variables):
+        from build_support.compilers import require_compiler
+
+        linker = Recorder()
+        linker.error_of_linker = error
+        said = ", ".join(f"{name}='{value}'" for name, value in variables.items())
+        expected = f"with {said}: {why}.* expected the command" if said else f"work: {why}"
+        for compiler in (Recorder(error), linker):
+            with pytest.raises(SystemExit, match=expected) as found:
+                require_compiler(compiler, variables | {"CFLAGS": ""}, which=lambda name: name)
+            assert "\n" not in str(found.value)
+
+    def test_a_program_that_is_no_compiler(self):
+        """Such as /bin/true: it does what it was asked, and makes nothing."""
+        from build_support.compilers import require_compiler
+
+        compiler = Recorder()
+        compiler.makes_objects = False
+        with pytest.raises(
+            SystemExit, match="'/bin/true': it has made no object file; expected"
+        ):
+            require_compiler(compiler, {"CC": "/bin/true"}, which=lambda name: name)
+
+    def test_sanitizers_that_the_compiler_does_not_have(self):
+        from build_support.compilers import require_sanitizers
+
+        require_sanitizers(Recorder(), "thread", ["-fsanitize=thread"], [])
+        with pytest.raises(SystemExit, match=r"PYGRU_SANITIZE='x' .* expected what .* thread"):
+            require_sanitizers(Recorder(RuntimeError("unknown")), "x", ["-fsanitize=x"], [])
 
     def test_windows_without_a_compiler(self):
         from build_support.compilers import require_compiler
@@ -340,5 +428,5 @@ def test_pip_without_a_compiler(tmp_path):
         pytest.skip("needs pip")
     assert done.returncode != 0
     text = done.stdout + done.stderr
-    assert "no C compiler found: '/nonexistent/cc' does not exist; install one" in text
+    assert "no C compiler found: CC='/nonexistent/cc' is no program that can be run" in text
     assert "copying" not in text and "OpenMP" not in text
