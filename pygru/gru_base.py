@@ -16,6 +16,7 @@ from pygru import concatenated
 from pygru.concatenated import ConcatenatedWeights
 from pygru.core import validation
 from pygru.core.parameters import NamedViews, Parameters, full_prefix, load_into
+from pygru.core.pickled import check_keys, naming
 from pygru.gru_inference import GRUInference
 from pygru.nn.initializers import INITIALIZERS
 from pygru.nn.undo import reseeding_undone
@@ -217,11 +218,14 @@ class GRUBase(GRUInference, Parameters):
             "trainable": self.trainable,
         }
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self._set_up(GRUOptions.from_config(state["config"]), state["generator"])
-        self.load_state_dict(state["parameters"])
-        load_into(self.grads, state["grads"])
-        self.trainable = state["trainable"]
+    def __setstate__(self, state: Any) -> None:
+        cls = type(self)
+        check_keys(cls, state, "config", "parameters", "grads", "generator", "trainable")
+        with naming(cls):
+            self._set_up(GRUOptions.from_config(state["config"]), state["generator"])
+            self.load_state_dict(state["parameters"])
+            load_into(self.grads, state["grads"])
+            self.trainable = state["trainable"]
 
     # ---- weights --------------------------------------------------------------------------
 

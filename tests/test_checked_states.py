@@ -9,63 +9,10 @@ import pickle
 
 import numpy as np
 import pytest
+from pickled_objects import EVERY, KINDS, Disguise, using, without
 
 import pygru
-from pygru import GRU, Adam, Linear, schedules
-
-
-def used(optimizer):
-    """An optimiser with states and a count."""
-    linear = Linear(3, 2, seed=0)
-    for _ in range(3):
-        linear.flat_grads[...] = np.arange(linear.flat_grads.size)
-        optimizer.step(linear)
-    return optimizer
-
-
-LAYERS = {
-    "Activation": lambda: pygru.Activation("gelu"),
-    "Attention": lambda: pygru.Attention(3, 4, seed=0),
-    "Attention-dot": lambda: pygru.Attention(4, 4, score="dot"),
-    "Attention-additive": lambda: pygru.Attention(3, 4, 5, score="additive", seed=0),
-    "AttentionOverTime": lambda: pygru.AttentionOverTime(3, 5, dtype="float64", seed=0),
-    "Dropout": lambda: pygru.Dropout(0.3, seed=0),
-    "Embedding": lambda: pygru.Embedding(5, 3, padding_idx=1, mask_zero=True, seed=0),
-    "Embedding-table": lambda: pygru.Embedding(2, 2, weight=np.eye(2), trainable=False),
-    "FeatureScale": lambda: pygru.FeatureScale(3),
-    "Last": lambda: pygru.Last(True, "sum"),
-    "LayerNorm": lambda: pygru.LayerNorm(3, 1e-3, dtype="float64"),
-    "Linear": lambda: Linear(3, 2, seed=0),
-    "Linear-no-bias": lambda: Linear(3, 2, bias=False, dtype="float64", seed=0),
-    "Masking": lambda: pygru.Masking(-1.0),
-    "MaxOverTime": lambda: pygru.MaxOverTime(),
-    "MeanOverTime": lambda: pygru.MeanOverTime(),
-    "GRU": lambda: GRU(3, 4, seed=0),
-    "QuantizedGRU": lambda: GRU(3, 4, seed=0).quantized(),
-}
-MODELS = {
-    "Seq2Seq": lambda: pygru.Seq2Seq(5, 6, 2, 3, num_layers=2, dropout=0.5, seed=0),
-    "Seq2Seq-additive": lambda: pygru.Seq2Seq(5, 6, 2, 3, score="additive", seed=0),
-    "Sequential": lambda: pygru.Sequential(
-        GRU(3, 4, batch_first=True), pygru.Dropout(), pygru.Last(), Linear(4, 1), seed=0
-    ),
-    "Sequential-quantized": lambda: pygru.Sequential(
-        GRU(3, 4, batch_first=True), Linear(4, 4), seed=0
-    ).quantized(data=np.ones((2, 3, 3), np.float32)),
-    "Sequential-empty": lambda: pygru.Sequential(),
-}
-OPTIMIZERS = {
-    "SGD": lambda: used(pygru.SGD(0.1, 0.9, nesterov=True)),
-    "RMSprop": lambda: used(pygru.RMSprop(centered=True, weight_decay=0.1)),
-    "Adam": lambda: used(Adam(1e-3, (0.8, 0.99))),
-    "AdamW": lambda: used(pygru.AdamW(schedules.step(0.5, 10))),
-    "Adam-unused": lambda: Adam(),
-}
-OPTIONS = {
-    "GRUOptions": lambda: pygru.GRUOptions(3, 4, 2, bidirectional=True, clip=3.0),
-    "Variant": lambda: pygru.Variant("after", "replace"),
-}
-KINDS = {**LAYERS, **MODELS, **OPTIMIZERS, **OPTIONS}
+from pygru import GRU, Adam, Linear
 
 
 def out_of_band(value):
@@ -271,26 +218,10 @@ def test_other_states_of_users_are_theirs():
 # ---- bad states --------------------------------------------------------------------------
 
 
-def without(name):
-    return lambda state: {key: value for key, value in state.items() if key != name}
-
-
-def using(**changes):
-    return lambda state: {**state, **changes}
-
-
 def array(what, name, value):
     return lambda state: {**state, what: {**state[what], name: value}}
 
 
-EVERY = {
-    "list": lambda state: [1, 2],
-    "text": lambda state: "state",
-    "keys": lambda state: {**state, 3: 4},
-    "slots": lambda state: (state, [1]),
-    "class": using(__class__=int),
-    "fixed": using(_fixed=3),
-}
 ONE = {
     "Activation": [using(activation="step"), using(activation=None), without("activation")],
     "Attention": [
@@ -452,16 +383,6 @@ TAMPERED = [
     for name, own in ONE.items()
     for key, tamper in {**EVERY, **{str(i): each for i, each in enumerate(own)}}.items()
 ]
-
-
-class Disguise:
-    """Pickled as an object of a class with a state."""
-
-    def __init__(self, cls, state):
-        self.cls, self.state = cls, state
-
-    def __reduce__(self):
-        return self.cls.__new__, (self.cls,), self.state
 
 
 @pytest.mark.parametrize(("name", "tamper"), TAMPERED)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pygru.conformance.layouts import to_layout
+from pygru.core.pickled import CheckedState
 
 #: A name, or ``("hard_sigmoid", alpha, beta)``.
 ActivationName: TypeAlias = str | tuple[str, float, float]
@@ -18,7 +19,7 @@ Arrays: TypeAlias = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
+class Case(CheckedState):
     """One case: the options, the inputs and the weights of a GRU, and the right results.
 
     T is the number of steps, B of sequences, I of features, H of units, L of layers and D of

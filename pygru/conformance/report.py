@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from pygru.conformance.case import Case
 from pygru.conformance.comparing import Difference
 from pygru.conformance.explaining import Finding
+from pygru.core.pickled import CheckedState
 
 VARIANTS = ("before-replace", "before-keep", "after-keep", "after-replace")
 
@@ -51,7 +52,7 @@ class CaseResult(NamedTuple):
         return {"wrong": "WRONG", "error": "ERROR"}.get(self.outputs, "-")
 
 
-class Report:
+class Report(CheckedState):
     """What a target computes, whether it is right, and what is wrong.
 
     Attributes

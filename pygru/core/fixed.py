@@ -6,7 +6,7 @@ old value, so the object would report one thing and compute another. Only this i
 here; what the values may be is checked where they are set.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 from pygru.core.hints import NamedArguments
 
@@ -32,7 +32,7 @@ class FixedAttributes(NamedArguments):
     """
 
     _fixed: frozenset[str] = frozenset()
-    _later = frozenset({"_fixed"})  # see pygru.core.pickled
+    _later: ClassVar[frozenset[str]] = frozenset({"_fixed"})  # see pygru.core.pickled
 
     def _fix(self, **values: Any) -> None:
         """Set attributes that cannot be assigned from now on."""

@@ -6,7 +6,7 @@ a name changes the flat array in place.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -154,7 +154,7 @@ class Parameters(FixedAttributes):
     parameters: NamedViews
     grads: NamedViews
     _trainable: bool = True
-    _later = frozenset({"_trainable"})  # see pygru.core.pickled
+    _later: ClassVar[frozenset[str]] = frozenset({"_trainable"})  # see pygru.core.pickled
     _parameters_owner: Owner
     _grads_owner: Owner
 

@@ -11,13 +11,15 @@ safe to read a pickle of others, because a pickle is a program; see ``docs/secur
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from types import MemberDescriptorType
 from typing import Any, ClassVar, NoReturn, Self
 
 from pygru.core.validation import shown, type_name
+from pygru.errors import FormatError
 
 
 class CheckedState:
@@ -35,14 +37,20 @@ class CheckedState:
     # The method that the constructor calls at its end to allocate and draw, if there is one.
     _filled_by: ClassVar[str | None] = None
 
+    @classmethod
+    def _arguments_in(cls, attributes: dict[str, Any]) -> dict[str, Any]:
+        """The values of a state in which the arguments of the constructor are found by name."""
+        return attributes
+
     def __getstate__(self) -> Any:
-        attributes, slots = _parts(type(self), object.__getstate__(self))
-        for name in _declared(type(self), "_made_again"):
+        cls: type = type(self)
+        attributes, slots = _parts(cls, object.__getstate__(self))
+        for name in _declared(cls, "_made_again"):
             attributes.pop(name, None)
         return attributes if slots is None else (attributes, slots)
 
     def __setstate__(self, state: Any) -> None:
-        cls = type(self)
+        cls: type = type(self)
         attributes, slots = _parts(cls, state)
         for name in _declared(cls, "_made_again"):
             attributes.pop(name, None)
@@ -53,12 +61,8 @@ class CheckedState:
         vars(self).update(made)
         vars(self).update(attributes)  # which are equal, unless a class of users differs
         _fill_slots(self, slots)
-        try:
+        with naming(cls):
             self._restore()
-        except MemoryError:
-            raise
-        except Exception as error:
-            raise _named(cls, error) from None
 
     def __copy__(self) -> Self:
         # A shallow copy shares what the object has, so there is nothing to check.
@@ -83,10 +87,24 @@ def refuse(cls: type, reason: str) -> NoReturn:
     raise ValueError(f"{_beginning(cls)}{reason}") from None
 
 
+@contextlib.contextmanager
+def naming(cls: type) -> Iterator[None]:
+    """Let each error that is found in a state name the class; a wrong value may fail anywhere.
+
+    What has an error of its own is memory, of which there may be too little.
+    """
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise _named(cls, error) from None
+
+
 def _named(cls: type, error: Exception) -> Exception:
-    """An error that was found in a state as one that names the class."""
-    text = str(error)
-    kind = TypeError if isinstance(error, TypeError) else ValueError
+    text = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+    kinds = (TypeError, FormatError)
+    kind = next((each for each in kinds if isinstance(error, each)), ValueError)
     return kind(text if text.startswith(_beginning(cls)) else f"{_beginning(cls)}{text}")
 
 
@@ -94,6 +112,14 @@ def _beginning(cls: type) -> str:
     """How each message about a state begins."""
     name = cls.__name__
     return f"this is no state of {'an' if name[0] in 'AEIO' else 'a'} {name}: "
+
+
+def check_keys(cls: type, state: Any, *names: str) -> None:
+    """Raise unless a state that is no dict of attributes is a dict with these names."""
+    if not isinstance(state, dict):
+        raise TypeError(f"{_beginning(cls)}it must be a dict, got {type_name(state)}")
+    if state.keys() != set(names):
+        refuse(cls, f"it must have {', '.join(names)}, got {shown(list(state))}")
 
 
 def _parts(cls: type, state: Any) -> tuple[dict[str, Any], dict[str, Any] | None]:
@@ -163,16 +189,12 @@ def _made(known: Any, attributes: dict[str, Any], cls: type) -> dict[str, Any]:
     """What the constructor of pygru's class makes, without the parameters."""
     if "__init__" not in {name for each in known.__mro__[:-1] for name in vars(each)}:
         return {}  # a base class for classes of users
-    more, named = _arguments(known, attributes, cls)
+    more, named = _arguments(known, known._arguments_in(attributes), cls)
     probe = known.__new__(known)
     if known._filled_by is not None:
         vars(probe)[known._filled_by] = lambda seed=None: None
-    try:
+    with naming(cls):
         known.__init__(probe, *more, **named)
-    except MemoryError:
-        raise
-    except Exception as error:  # a wrong value may fail anywhere
-        raise _named(cls, error) from None
     made = dict(vars(probe))
     if known._filled_by is not None:
         del made[known._filled_by]
@@ -192,11 +214,29 @@ def _compare(known: Any, made: dict[str, Any], attributes: dict[str, Any], cls: 
         if name in changing or is_own:
             continue
         given = attributes[name]
-        if given is not value and (type(given) is not type(value) or given != value):
-            refuse(cls, f"{name} must be {shown(value)}, got {shown(given)}")
+        if not _equal(given, value):
+            refuse(cls, f"{name} must be {_text(value)}, got {_text(given)}")
     for name in attributes.keys() - made.keys() - _declared(known, "_later"):
         if name.startswith("__") or (cls is known and hasattr(known, name)):
             refuse(cls, f"it sets {name}, which is no attribute that can be set")
+
+
+def _equal(given: Any, value: Any) -> bool:
+    """Whether two values are one object, or are equal and of one type."""
+    if given is value:
+        return True
+    try:
+        return type(given) is type(value) and bool(given == value)
+    except Exception:  # of an object with attributes that are missing or wrong
+        return False
+
+
+def _text(value: Any) -> str:
+    """A value as messages show it, also if it is not complete."""
+    try:
+        return shown(value)
+    except Exception:
+        return f"a damaged {type_name(value)}"
 
 
 def _check_fixed(least: frozenset[str], attributes: dict[str, Any], cls: type) -> None:

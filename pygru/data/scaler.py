@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pygru.core import validation
 from pygru.core.hints import NamedArguments
+from pygru.core.pickled import CheckedState
 from pygru.data.padding import as_sequences
 from pygru.typing import Floats
 
@@ -21,7 +22,7 @@ METHODS = ("standard", "robust", "minmax")
 ROUNDINGS = 8
 
 
-class Scaler(NamedArguments):
+class Scaler(CheckedState, NamedArguments):
     """Subtract a centre from each feature and divide by a scale, both learned by :meth:`fit`.
 
     Fit it on the training data and transform the validation and test data with it: a scale that

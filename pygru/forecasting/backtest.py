@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pygru.core import validation
+from pygru.core.pickled import CheckedState
 from pygru.forecasting import scores as scoring
-from pygru.forecasting.panel import Panel
+from pygru.forecasting.panel import Panel, check_panel
 from pygru.forecasting.stack import Origins, Values
 from pygru.typing import Booleans
 
@@ -33,7 +34,7 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Backtest:
+class Backtest(CheckedState):
     """Forecasts from many origins, with what came true, by the GRU and by simple methods.
 
     Attributes
@@ -61,6 +62,8 @@ class Backtest:
     between the lowest and the highest quantile.
     """
 
+    _made_again = frozenset({"scores", "forecasts"})  # tables, which take long to pickle
+
     _panel: Panel
     _origins: Origins  # the rows are steps within their series
     _actual: Values
@@ -68,6 +71,28 @@ class Backtest:
     _quantiles: tuple[float, ...]
     _gap: int
     _scale: Values  # (S, n)
+
+    def _restore(self) -> None:
+        check_panel(self._panel, self._panel.schema)
+        rows, series = self._origins.rows, self._origins.series
+        M, H, n = self._actual.shape
+        lengths = np.array([len(one) for one in self._panel.series])
+        if not (rows.shape == series.shape == (M,) and rows.dtype == series.dtype == np.int64):
+            raise ValueError(f"_origins must be {M} int64 rows and series")
+        if M and not (series.min() >= 0 and series.max() < len(lengths)):
+            raise ValueError("_origins must be of the series of the data")
+        gap = validation.check_int("_gap", self._gap, 0)
+        if M and not (rows.min() >= 0 and (rows + gap + H < lengths[series]).all()):
+            raise ValueError("_origins must lie so that their forecasts are within the series")
+        if n != self._panel.schema.width("targets") or GRU not in self._made:
+            raise ValueError(f"_actual and _made must be of {GRU} and of the targets")
+        for name, made in self._made.items():
+            wanted = {"point": (M, H, n), "quantiles": (M, H, n, len(self._quantiles))}
+            for what, shape in wanted.items():
+                if getattr(made, what).shape != shape:
+                    raise ValueError(f"{what} of {name} must have shape {shape}")
+        if self._scale.shape != (len(lengths), n):
+            raise ValueError(f"_scale must have shape {(len(lengths), n)}")
 
     def __repr__(self) -> str:
         return f"Backtest of {len(self._origins)} origins\n{self.scores}"

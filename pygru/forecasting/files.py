@@ -36,8 +36,29 @@ def save(fitted: Fitted, path: Path) -> None:
     for name, values in fitted.model.state_dict().items():
         if not np.isfinite(values).all():
             raise ValueError(f"the forecaster is not saved: {name} contains NaN or infinity")
-    note = {
-        "settings": _settings_to_json(fitted.settings),
+    note = {"settings": _settings_to_json(fitted.settings), **_note(fitted)}
+    native.save(fitted.model, path, {"forecaster": note})
+
+
+def check_fitted(fitted: Any, settings: Settings) -> None:
+    """Raise unless what a pickled forecaster has found could be read from a file, too.
+
+    ``settings`` are those of the forecaster, which have been checked.
+    """
+    if not isinstance(fitted, Fitted):
+        raise TypeError(f"_fitted must be None or a Fitted, got {type_name(fitted)}")
+    if not isinstance(fitted.model, ForecastNetwork):
+        raise TypeError(f"the model must be a ForecastNetwork, got {type_name(fitted.model)}")
+    if not isinstance(fitted.history, History):
+        raise TypeError(f"the history must be a History, got {type_name(fitted.history)}")
+    if fitted.settings != settings:
+        raise ValueError("the options of what was fitted are not those of the forecaster")
+    _found(fitted.model, settings, _note(fitted))
+
+
+def _note(fitted: Fitted) -> dict[str, Any]:
+    """All that training has found out but the settings and the weights, ready for JSON."""
+    return {
         "season": fitted.task.season,
         "window": fitted.task.window,
         "schema": fitted.schema.to_json(),
@@ -56,7 +77,6 @@ def save(fitted: Fitted, path: Path) -> None:
             for record in fitted.history.records
         ],
     }
-    native.save(fitted.model, path, {"forecaster": note})
 
 
 def load(path: Path) -> Fitted:
@@ -101,7 +121,10 @@ def _read(model: ForecastNetwork, note: Mapping[str, Any]) -> Fitted:
     known = {field.name for field in dataclasses.fields(Settings)}
     if not isinstance(note["settings"], dict) or set(note["settings"]) != known:
         raise ValueError("the options are not those of a forecaster")
-    settings = Settings.checked(note["settings"])
+    return _found(model, Settings.checked(note["settings"]), note)
+
+
+def _found(model: ForecastNetwork, settings: Settings, note: Mapping[str, Any]) -> Fitted:
     season = None if note["season"] is None else check_steps("season", note["season"], 2)
     task = Task(settings.horizon, season, check_steps("window", note["window"], 2))
     schema = Schema.from_json(note["schema"])

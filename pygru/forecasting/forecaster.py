@@ -17,12 +17,14 @@ import numpy as np
 
 from pygru.core.atomic import attributes, commit
 from pygru.core.fixed import FixedAttributes
+from pygru.core.pickled import CheckedState
 from pygru.data.messages import cut
 from pygru.forecasting import files
 from pygru.forecasting.backtest import Backtest
 from pygru.forecasting.fitting import Fitted, fit_panel
 from pygru.forecasting.panel import (
     Panel,
+    check_panel,
     future_index,
     read_panel,
     require_future,
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class GRUForecaster(FixedAttributes):
+class GRUForecaster(CheckedState, FixedAttributes):
     """Forecasts the next ``horizon`` steps of one or many time series with a GRU.
 
     One model is trained for all series. Each series is scaled by itself. The forecast of each
@@ -118,6 +120,8 @@ class GRUForecaster(FixedAttributes):
     'GRU'
     """
 
+    _changing = frozenset({"_fitted", "_data"})
+
     horizon: int
     quantiles: tuple[float, ...]
     _settings: Settings
@@ -165,6 +169,14 @@ class GRUForecaster(FixedAttributes):
         self._fix(_settings=settings, **vars(settings))
         self._fitted: Fitted | None = None
         self._data: Panel | None = None
+
+    def _restore(self) -> None:
+        if self._fitted is not None:
+            files.check_fitted(self._fitted, self._settings)
+        if self._data is not None:
+            if self._fitted is None:
+                raise ValueError("_data must be None before fit")
+            check_panel(self._data, self._fitted.schema)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the arguments of the constructor by name; ``deep`` has no effect."""

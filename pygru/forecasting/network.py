@@ -11,13 +11,14 @@ forecast, and its output at each of them becomes that step.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pygru.core import validation
+from pygru.core.pickled import check_keys, naming, refuse
 from pygru.forecasting.linear import autoregress
 from pygru.forecasting.task import MOST_STEPS
 from pygru.gru import GRU
@@ -118,23 +119,59 @@ class ForecastNetwork(Composite):
             features, hidden_size, num_layers, batch_first=True, variant=variant, seed=seed
         )
         gru = floats if bits is None else QuantizedGRU(floats, bits)
-        last = () if reads_on else (Last(),)
         linear = Linear(hidden_size, shape.outputs, seed=seed)
         dropped = Dropout(dropout, seed=seed)
         autoregression = tuple(Linear(order, horizon, seed=seed) for _ in range(targets))
         for each in autoregression:
             each.flat_parameters[...] = 0
             each.trainable = False  # least squares has found them
+        self._join(shape, gru, dropped, linear, autoregression)
+
+    def _join(
+        self,
+        shape: Shape,
+        gru: GRU | QuantizedGRU,
+        dropout: Dropout,
+        linear: Linear,
+        autoregression: tuple[Linear, ...],
+    ) -> None:
+        """Make this the network of these parts."""
+        last = () if shape.reads_on else (Last(),)
         self._fix(
             shape=shape,
             gru=gru,
             linear=linear,
             autoregression=autoregression,
-            _dropout=dropout,
-            _body=Sequential(gru, *last, dropped, linear),
+            _dropout=dropout.p,
+            _body=Sequential(gru, *last, dropout, linear),
         )
         lines = {f"autoregression.{i}": each for i, each in enumerate(autoregression)}
-        self._create_parts({"gru": gru, "dropout": dropped, "linear": linear, **lines})
+        self._create_parts({"gru": gru, "dropout": dropout, "linear": linear, **lines})
+
+    # ---- copies and pickles: the parts, each of which has checked its own state ------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"config": self.get_config(), "parts": dict(self._named)}
+
+    def __setstate__(self, state: Any) -> None:
+        cls = type(self)
+        check_keys(cls, state, "config", "parts")
+        config, parts = state["config"], state["parts"]
+        with naming(cls):
+            expected = _expected_parts(config)
+        if not isinstance(parts, dict) or parts.keys() != expected.keys():
+            refuse(cls, f"parts must be {', '.join(expected)}, got {validation.shown(parts)}")
+        for name, (kind, options) in expected.items():
+            part = parts[name]
+            if not isinstance(part, kind):
+                refuse(cls, f"{name} must be a {kind.__name__}, got {type(part).__name__}")
+            found = part.get_config()  # type: ignore[attr-defined]  # every part has one
+            if {option: found.get(option) for option in options} != options:
+                refuse(cls, f"{name} must have the options {options}, got {found}")
+        gru, dropout, linear, *lines = parts.values()
+        self._join(_shape_of(config), gru, dropout, linear, tuple(lines))
+        if self.get_config() != config:
+            refuse(cls, f"config must be {self.get_config()}, got {validation.shown(config)}")
 
     shape: Shape
     gru: GRU | QuantizedGRU
@@ -181,8 +218,7 @@ class ForecastNetwork(Composite):
     @staticmethod
     def parameter_shapes(config: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
         """Return the shape of each parameter that ``config`` makes; nothing is allocated."""
-        names = ("features", "window", "horizon", "targets", "levels", "order", "reads_on")
-        shape = Shape(**{name: config[name] for name in names})
+        shape = _shape_of(config)
         validation.check_int("hidden_size", config["hidden_size"], 1)
         if validation.check_int("num_layers", config["num_layers"], 1) > MOST_LAYERS:
             raise ValueError(f"num_layers must be at most {MOST_LAYERS}")
@@ -247,6 +283,30 @@ class ForecastNetwork(Composite):
         read = x[:, : shape.window, : shape.targets]
         result: Floats = grid + autoregress(self.autoregression, read)[..., np.newaxis]
         return result
+
+
+def _shape_of(config: Mapping[str, Any]) -> Shape:
+    return Shape(**{field.name: config[field.name] for field in fields(Shape)})
+
+
+def _expected_parts(config: Mapping[str, Any]) -> dict[str, tuple[type, dict[str, Any]]]:
+    """The class and the options of each part of a network, or an error that says why not."""
+    ForecastNetwork.parameter_shapes(config)  # raises for sizes that are not possible
+    shape = _shape_of(config)
+    gru = {"batch_first": True, **_config_of_gru(config)}
+    return {
+        "gru": (_class_of_gru(config), gru),
+        "dropout": (Dropout, {"p": config["dropout"]}),
+        "linear": (Linear, _linear(config["hidden_size"], shape.outputs)),
+        **{
+            f"autoregression.{index}": (Linear, _linear(shape.order, shape.horizon))
+            for index in range(shape.targets)
+        },
+    }
+
+
+def _linear(inputs: int, outputs: int) -> dict[str, Any]:
+    return {"in_features": inputs, "out_features": outputs, "bias": True, "dtype": "float32"}
 
 
 def _class_of_gru(config: Mapping[str, Any]) -> type[GRU] | type[QuantizedGRU]:

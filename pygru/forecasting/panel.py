@@ -90,6 +90,38 @@ class Panel:
     schema: Schema
 
 
+def check_panel(panel: Any, schema: Schema) -> None:
+    """Raise unless the data of a pickle are a panel with the columns of a schema."""
+    if not isinstance(panel, Panel) or not isinstance(panel.series, tuple) or not panel.series:
+        raise TypeError(f"the data must be a Panel with series, got {validation.shown(panel)}")
+    Schema.from_json(panel.schema.to_json())  # raises for what is damaged
+    for one in panel.series:
+        if not isinstance(one, OneSeries) or not isinstance(one.steps, Steps):
+            raise TypeError("each series of the data must be a OneSeries with Steps")
+        if one.steps.name != schema.frequency:
+            raise ValueError(
+                f"the steps must be {schema.frequency!r} as in fit, got {one.steps.name!r}"
+            )
+        for role in ("targets", "past", "future", "static"):
+            _check_values(role, getattr(one, role), len(one), schema.width(role))
+
+
+def _check_values(role: str, values: Any, steps: int, width: int) -> None:
+    """Raise unless the values of a series are numbers for its steps and the columns of a role.
+
+    Those of the future may go on, and static ones have no steps.
+    """
+    if not isinstance(values, np.ndarray) or values.dtype != np.float64:
+        raise TypeError(
+            f"{role} must be an array of float64, got {validation.type_name(values)}"
+        )
+    expected: tuple[int, ...] = (width,) if role == "static" else (steps, width)
+    if role == "future" and values.ndim == 2:
+        expected = (max(steps, len(values)), width)
+    if values.shape != expected:
+        raise ValueError(f"{role} must have shape {expected}, got {values.shape}")
+
+
 def read_panel(
     y: Any,
     past: Any = None,

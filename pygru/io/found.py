@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pygru.core import validation
+from pygru.core.pickled import CheckedState
 from pygru.errors import FormatError
 from pygru.gate_order import check_order, reordered
 from pygru.gru import GRU
@@ -51,7 +52,7 @@ EQUATIONS = ("activation", "recurrent_activation", "clip", "reverse", "merge")
 
 
 @dataclass(frozen=True)
-class FoundGRU:
+class FoundGRU(CheckedState):
     """A GRU that a file holds, before it becomes one: what the file says, and what not.
 
     Attributes

@@ -13,7 +13,7 @@ import numpy as np
 
 from pygru.budget import check_memory
 from pygru.core import validation
-from pygru.core.pickled import CheckedState, refuse
+from pygru.core.pickled import CheckedState
 from pygru.data.padding import pad_sequences, padded_flags, unpad_sequences
 from pygru.nn.composite import Composite
 from pygru.nn.model import Model
@@ -161,14 +161,9 @@ class Sequential(CheckedState, Composite):
         return f"Sequential({', '.join(repr(layer) for layer in self.layers)})"
 
     def _restore(self) -> None:
-        from pygru.quantized.report import QuantizationReport
+        from pygru.quantized.report import check_report
 
-        report = vars(self).get("report")
-        if report is not None and not isinstance(report, QuantizationReport):
-            refuse(
-                type(self),
-                f"report must be a QuantizationReport, got {validation.type_name(report)}",
-            )
+        check_report(vars(self).get("report"))
 
     def reseed(self, seed: Seed) -> None:
         """Draw the initial parameters of all layers anew, each from a generator of its own.

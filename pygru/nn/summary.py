@@ -8,6 +8,8 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pygru.core.pickled import check_keys, refuse
+from pygru.core.validation import shown
 from pygru.nn.shapes import sized
 from pygru.shown import LEFT, RIGHT, html_table, text_table
 
@@ -88,6 +90,18 @@ class Summary:
         self.parameter_count = sum(part.parameter_count for part in self.parts)
         self.trainable_count = sum(part.parameter_count * part.trainable for part in self.parts)
         self.nbytes = sum(part.nbytes for part in self.parts)
+
+    def __setstate__(self, state: Any) -> None:
+        """Take the attributes of a pickle, whose model is not in it."""
+        counts = ("parameter_count", "trainable_count", "nbytes")
+        kinds: dict[str, type] = {"name": str, "parts": tuple, **dict.fromkeys(counts, int)}
+        check_keys(type(self), state, *kinds)
+        for name, kind in kinds.items():
+            if type(state[name]) is not kind:
+                refuse(type(self), f"{name} must be {kind.__name__}, got {shown(state[name])}")
+        if not all(isinstance(part, Part) for part in state["parts"]):
+            refuse(type(self), f"parts must be a tuple of Parts, got {shown(state['parts'])}")
+        vars(self).update(state)
 
     def __str__(self) -> str:
         return f"{self._title()}\n\n{text_table(*self._table())}"

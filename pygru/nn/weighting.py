@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pygru.core import validation
+from pygru.core.pickled import naming
 from pygru.typing import Booleans, Floats
 
 DOUBLE = np.dtype(np.float64)
@@ -36,6 +37,10 @@ class Mean(float):
         self = super().__new__(cls, value)
         self.weight = float(weight)
         return self
+
+    def __setstate__(self, state: Any) -> None:
+        with naming(Mean):
+            vars(self).update(state, weight=validation.check_number("weight", state["weight"]))
 
     def __getnewargs__(self) -> tuple[float, float]:  # type: ignore[override]
         return float(self), self.weight

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from pygru.core import validation
 from pygru.core.parameters import load_into
+from pygru.core.pickled import check_keys, naming
 from pygru.gru_inference import GRUInference
 from pygru.nn.shortcuts import CALLS, overridden
 from pygru.options import GRUOptions
@@ -189,10 +190,15 @@ class QuantizedGRU(GRUInference):
             "report": self.report,
         }
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self._set_up(_options_of(state["config"]))
-        self.load_state_dict(state["parameters"])
-        self._fix(report=state["report"])
+    def __setstate__(self, state: Any) -> None:
+        from pygru.quantized.report import check_report
+
+        cls = type(self)
+        check_keys(cls, state, "config", "parameters", "report")
+        with naming(cls):
+            self._set_up(_options_of(state["config"]))
+            self.load_state_dict(state["parameters"])
+            self._fix(report=check_report(state["report"]))
 
     def _how_to_change(self, name: str, value: object) -> str:
         if name == "parameters":

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pygru.core.pickled import CheckedState
+from pygru.core.validation import type_name
 from pygru.nn.ragged import counted_of
 from pygru.nn.summary import bytes_text
 from pygru.options import GRUOptions
@@ -40,7 +42,7 @@ class Cost(NamedTuple):
     """The root of the mean square of the numbers themselves, with float weights."""
 
 
-class QuantizationReport:
+class QuantizationReport(CheckedState):
     """What a conversion to 8 bits costs on given data; made by :meth:`GRU.quantized`.
 
     Its text is a table: ``print(quantized.report)`` shows it. A notebook shows it as HTML.
@@ -107,6 +109,13 @@ class QuantizationReport:
             (name, *(f"{number:.2g}" for number in (largest, rms, value)))
             for name, largest, rms, value in costs
         ]
+
+
+def check_report(report: Any) -> QuantizationReport | None:
+    """Return the report of a pickled model, if it is one or None."""
+    if report is not None and not isinstance(report, QuantizationReport):
+        raise TypeError(f"report must be a QuantizationReport, got {type_name(report)}")
+    return report
 
 
 def compare(

@@ -19,6 +19,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.utils import check_random_state
 
 from pygru.core import validation
+from pygru.core.pickled import naming, refuse
 from pygru.gru import GRU
 from pygru.nn.attention_pooling import AttentionOverTime
 from pygru.nn.dropout import Dropout
@@ -31,9 +32,16 @@ from pygru.nn.pooling import MaxOverTime, MeanOverTime
 from pygru.nn.sequential import Sequential
 from pygru.sklearn.parameters import SharedParameters, SupervisedParameters
 from pygru.sklearn.sequences import Sequences, Values, read, take
-from pygru.sklearn.state import model_from, optimizer_from, plain_model, plain_optimizer
+from pygru.sklearn.state import (
+    check_numbers,
+    model_from,
+    optimizer_from,
+    plain_model,
+    plain_optimizer,
+)
 from pygru.sklearn.steps import joined
 from pygru.sklearn.stopping import Progress
+from pygru.sklearn.undo import all_or_nothing
 from pygru.train.arguments import callbacks_of
 from pygru.train.callbacks import Callback
 from pygru.train.optimizer_base import Optimizer
@@ -58,6 +66,9 @@ class SequenceEstimator(SharedParameters, BaseEstimator):  # type: ignore[misc]
         tags.input_tags.three_d_array = True
         return tags
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "model_")
+
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__().copy()
         if "model_" in state:
@@ -65,12 +76,56 @@ class SequenceEstimator(SharedParameters, BaseEstimator):  # type: ignore[misc]
             state["_optimizer"] = plain_optimizer(self._optimizer)
         return state
 
+    @all_or_nothing
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        state = dict(state)
-        if "model_" in state:
-            state["model_"] = model_from(state["model_"])
-            state["_optimizer"] = optimizer_from(state["_optimizer"])
-        super().__setstate__(state)
+        cls = type(self)
+        if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
+            refuse(cls, f"it must be a dict from names to values, got {type(state).__name__}")
+        missing = [name for name in cls._get_param_names() if name not in state]
+        if missing:
+            refuse(cls, f"it has no {missing[0]}")
+        with naming(cls):
+            state = dict(state)
+            if "model_" in state:
+                state["model_"] = model_from(state["model_"])
+                state["_optimizer"] = optimizer_from(state["_optimizer"])
+            super().__setstate__(state)
+            if "model_" in state:
+                self._check_found()
+
+    def _check_found(self) -> None:
+        """Raise unless what fit has found out is complete and fits the model."""
+        for name, least in (("n_features_in_", 1), ("_n_step_features", 1)):
+            validation.check_int(name, getattr(self, name), least)
+        for name in ("n_iter_", "t_"):
+            validation.check_int(name, getattr(self, name), 0)
+        validation.check_bool("_is_table", self._is_table)
+        if not isinstance(self._random, np.random.RandomState):
+            raise TypeError(
+                f"_random must be a RandomState, got {validation.type_name(self._random)}"
+            )
+        check_numbers("loss_curve_", self.loss_curve_)
+        if self.loss_curve_:
+            validation.check_number("loss_", self.loss_)
+        if self.best_loss_ is not None:
+            validation.check_number("best_loss_", self.best_loss_)
+        if not isinstance(self.model_, Sequential):
+            raise TypeError(
+                f"model_ must be a Sequential, got {validation.type_name(self.model_)}"
+            )
+        if self.model_.input_size not in (None, self._n_step_features):
+            raise ValueError(
+                f"model_ must read {self._n_step_features} features, not "
+                f"{self.model_.input_size}"
+            )
+
+    def _check_outputs(self, name: str, count: int) -> None:
+        """Raise unless the model has as many outputs as the attribute of this name says."""
+        if self.model_.output_size != count:
+            raise ValueError(
+                f"{name} must be {self.model_.output_size} like the outputs of model_, "
+                f"got {count}"
+            )
 
     # ---- from parameters to objects --------------------------------------------------------
 
@@ -275,6 +330,13 @@ class SupervisedEstimator(SupervisedParameters, SequenceEstimator):
         if self.dropout:
             layers.append(Dropout(self.dropout))
         return Sequential(*layers, Linear(features, outputs, dtype=X.dtype))
+
+    def _check_found(self) -> None:
+        super()._check_found()
+        if self.validation_scores_ is not None:
+            check_numbers("validation_scores_", self.validation_scores_)
+        if self.best_validation_score_ is not None:
+            validation.check_number("best_validation_score_", self.best_validation_score_)
 
     def _start(self, model: Sequential) -> None:
         super()._start(model)

@@ -205,6 +205,13 @@ class GRUClassifier(
         self._fit_epoch(sequences, np.searchsorted(known, labels), weights)
         return self
 
+    def _check_found(self) -> None:
+        super()._check_found()
+        classes = self.classes_
+        if not isinstance(classes, np.ndarray) or classes.ndim != 1:
+            raise TypeError(f"classes_ must be an array of labels, got {classes!r:.80}")
+        self._check_outputs("the number of classes_", len(classes))
+
     def _labels(self, y: Any, X: Sequences, *, per_step: bool) -> NDArray[Any]:
         """One label for each sequence, or for each step of all sequences."""
         self._refuse_none(y)

@@ -11,6 +11,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils import check_array, check_consistent_length, check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from pygru.core import validation
 from pygru.sklearn.base import SupervisedEstimator
 from pygru.sklearn.parameters import described
 from pygru.sklearn.sequences import Sequences
@@ -129,6 +130,19 @@ class GRURegressor(RegressorMixin, SupervisedEstimator):  # type: ignore[misc]
             self._start(self._model_for(sequences, self.n_outputs_))
         self._fit_epoch(sequences, targets, weights)
         return self
+
+    def _check_found(self) -> None:
+        super()._check_found()
+        validation.check_bool("_is_flat", self._is_flat)
+        self._check_outputs("n_outputs_", self.n_outputs_)
+        mean, scale = (
+            validation.as_real(name, getattr(self, name), np.float64)
+            for name in ("y_mean_", "y_scale_")
+        )
+        if not mean.shape == scale.shape == (self.n_outputs_,):
+            raise ValueError(f"y_mean_ and y_scale_ must have shape ({self.n_outputs_},)")
+        if not (np.isfinite(mean).all() and (scale > 0).all()):
+            raise ValueError("y_mean_ must be finite, and y_scale_ above 0")
 
     def _supervision(
         self, X: Any, y: Any, sample_weight: Any, is_new: bool

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from pygru.core import validation
 from pygru.io.native import describe, from_description
 from pygru.train.optimizer_base import Optimizer
 from pygru.train.optimizers import SGD, Adam, AdamW, RMSprop
@@ -54,3 +55,11 @@ def optimizer_from(plain: Mapping[str, Any]) -> Optimizer:
     optimizer = make(state["learning_rate"], **json.loads(plain["config"]))
     optimizer.load_state_dict(state)
     return optimizer
+
+
+def check_numbers(name: str, values: Any) -> None:
+    """Raise unless an attribute is a list of numbers."""
+    if not isinstance(values, list):
+        raise TypeError(f"{name} must be a list, got {validation.type_name(values)}")
+    for value in values:
+        validation.check_number(name, value)

@@ -46,6 +46,19 @@ class Progress(Callback):
         Whether training has ended before the last epoch.
     """
 
+    # One fit makes and drops this object, so no pickle holds it.
+    _changing = frozenset(
+        {
+            "rate_after",
+            "best",
+            "losses",
+            "scores",
+            "converged",
+            "_best_weights",
+            "_without",
+        }
+    )
+
     def __init__(
         self,
         tol: float,

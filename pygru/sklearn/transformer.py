@@ -103,6 +103,16 @@ class GRUTransformer(
             self._warn_unless(progress.converged)
         return self
 
+    def _check_found(self) -> None:
+        super()._check_found()
+        layers = validation.check_int("_recurrent", self._recurrent, 1)
+        shapes = self.model_.layer_shapes[:layers]
+        if len(shapes) != layers or shapes[-1].features != self._n_features_out:
+            raise ValueError(
+                f"_n_features_out must be the features after {layers} layers of model_, got "
+                f"{self._n_features_out}"
+            )
+
     def transform(self, X: Any) -> Any:
         """Return the features of each sequence.
 

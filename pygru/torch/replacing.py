@@ -8,12 +8,13 @@ import torch
 from torch import nn
 
 from pygru.core import validation
+from pygru.core.pickled import CheckedState
 from pygru.torch.module import GRU
 from pygru.torch.weights import NUMPY_TYPES, WeightCache
 
 
 @dataclass(frozen=True, repr=False)
-class Replaced:
+class Replaced(CheckedState):
     """What :func:`pygru.torch.replace` has done.
 
     Attributes

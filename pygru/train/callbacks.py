@@ -20,14 +20,15 @@ import numpy as np
 from pygru.core import validation
 from pygru.core.atomic import assignment, attributes, commit
 from pygru.core.hints import NamedArguments
-from pygru.train.monitor import Monitor
+from pygru.core.pickled import CheckedState
+from pygru.train.monitor import Monitor, check_watched
 from pygru.typing import Floats
 
 if TYPE_CHECKING:
     from pygru.train.trainer import Trainer
 
 
-class Callback(NamedArguments):
+class Callback(CheckedState, NamedArguments):
     """Base class of callbacks: override the methods that you need.
 
     Set ``trainer.stop = True`` to end training. An exception in a callback also ends training
@@ -84,9 +85,27 @@ def check_names(state: Mapping[str, Any], *names: str) -> None:
         raise ValueError(f"it must have {', '.join(names)}, got {', '.join(map(str, state))}")
 
 
+def _pair(name: str, value: Any) -> tuple[Any, Any]:
+    """A value of a pickle that has to be a tuple of two."""
+    if not isinstance(value, tuple) or len(value) != 2:
+        raise TypeError(f"{name} must be a tuple of two, got {validation.shown(value)}")
+    return value
+
+
 def _check_epoch(name: str, value: Any) -> None:
     if value is not None:
         validation.check_int(name, value, 0)
+
+
+def _check_arrays(name: str, weights: Any) -> None:
+    """Raise unless weights are None or arrays of floats; of which model, nobody knows."""
+    if weights is None:
+        return
+    if not isinstance(weights, list) or not all(
+        isinstance(each, np.ndarray) and each.ndim == 1 and each.dtype.kind == "f"
+        for each in weights
+    ):
+        raise TypeError(f"{name} must be None or a list of arrays of floats with one axis")
 
 
 def _check_weights(name: str, weights: Any, model: Any) -> None:
@@ -130,6 +149,8 @@ class EarlyStopping(Callback):
     inf
     """
 
+    _changing = frozenset({"_watched", "best", "best_epoch", "_since", "_weights"})
+
     def __init__(
         self,
         patience: int = 10,
@@ -147,6 +168,17 @@ class EarlyStopping(Callback):
         self.best, self.best_epoch = self._watched.worst, None
         self._since: int | None = None  # the epoch from which patience counts
         self._weights: list[Floats] | None = None
+
+    def _restore(self) -> None:
+        check_watched(self)
+        self._check_numbers(self.best, self.best_epoch, self._since)
+        _check_arrays("_weights", self._weights)
+
+    @staticmethod
+    def _check_numbers(best: Any, best_epoch: Any, since: Any) -> None:
+        validation.check_number("best", best)
+        _check_epoch("best_epoch", best_epoch)
+        _check_epoch("since", since)
 
     def _change(
         self,
@@ -193,9 +225,7 @@ class EarlyStopping(Callback):
     def check_state(self, state: Mapping[str, Any], model: Any) -> None:
         """Raise unless the best value is a number and the weights are like the model's."""
         check_names(state, "best", "best_epoch", "since", "weights")
-        validation.check_number("best", state["best"])
-        _check_epoch("best_epoch", state["best_epoch"])
-        _check_epoch("since", state["since"])
+        self._check_numbers(state["best"], state["best_epoch"], state["since"])
         _check_weights("weights", state["weights"], model)
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -229,6 +259,8 @@ class ReduceLROnPlateau(Callback):
     ... )
     """
 
+    _changing = frozenset({"_watched", "_progress"})
+
     def __init__(
         self,
         factor: float = 0.1,
@@ -249,6 +281,12 @@ class ReduceLROnPlateau(Callback):
         self.min_lr = validation.check_not_negative("min_lr", min_lr)
         # The best value, and the epoch from which patience counts.
         self._progress: tuple[float, int | None] = self._watched.worst, None
+
+    def _restore(self) -> None:
+        check_watched(self)
+        best, since = _pair("_progress", self._progress)
+        validation.check_number("best", best)
+        _check_epoch("since", since)
 
     def on_fit_begin(self, trainer: Trainer, epochs: range) -> None:
         """Begin again, because one instance may be used for several calls of ``fit``."""
@@ -312,12 +350,19 @@ class WeightAverage(Callback):
     ... )
     """
 
+    _changing = frozenset({"_averaged"})
+
     def __init__(self, decay: float = 0.999) -> None:
         self.decay = validation.check_fraction("decay", decay)
         if self.decay == 1:
             raise ValueError("decay must be a number in [0, 1), got 1.0")
         # The average, and the number of the optimiser's steps when it was last updated.
         self._averaged: tuple[list[Floats] | None, int] = None, 0
+
+    def _restore(self) -> None:
+        average, counted = _pair("_averaged", self._averaged)
+        _check_arrays("the average", average)
+        validation.check_int("steps", counted, 0)
 
     def on_fit_begin(self, trainer: Trainer, epochs: range) -> None:
         """Begin again, because one instance may be used for several calls of ``fit``."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 import numpy as np
 
 from pygru.core import validation
+from pygru.core.pickled import CheckedState
 from pygru.shown import RIGHT, html_table
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 MOST_ROWS = 20  # of the table in a notebook
 
 
-class History:
+class History(CheckedState):
     """The numbers of every epoch, in order.
 
     ``history["loss"]`` is the list of the losses of all epochs, and other names work in the
@@ -41,8 +42,15 @@ class History:
     ([2.0, 1.0], 2, {'epoch': 1, 'loss': 1.0})
     """
 
+    _changing = frozenset({"records"})
+
     def __init__(self, records: Iterable[Mapping[str, Any]] = ()) -> None:
         self.records = [dict(record) for record in records]
+
+    def _restore(self) -> None:
+        records = self.records
+        if not isinstance(records, list) or not all(isinstance(each, dict) for each in records):
+            raise TypeError(f"records must be a list of dicts, got {validation.shown(records)}")
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Add the numbers of one more epoch."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pygru.core import validation
 from pygru.io.files import write_atomically
 from pygru.train.callbacks import Callback, check_names
-from pygru.train.monitor import Monitor
+from pygru.train.monitor import Monitor, check_watched
 from pygru.typing import Path
 
 if TYPE_CHECKING:
@@ -59,6 +59,8 @@ class ModelCheckpoint(Callback):
     ... )
     """
 
+    _changing = frozenset({"_watched", "best"})
+
     def __init__(
         self,
         path: Path | bytes,
@@ -74,6 +76,10 @@ class ModelCheckpoint(Callback):
         self.save_best_only = validation.check_bool("save_best_only", save_best_only)
         self.every = validation.check_int("every", every, 1)
         self.best = self._watched.worst
+
+    def _restore(self) -> None:
+        check_watched(self)
+        validation.check_number("best", self.best)
 
     def on_fit_begin(self, trainer: Trainer, epochs: range) -> None:
         """Begin again, because one instance may be used for several calls of ``fit``.
@@ -161,9 +167,17 @@ class CSVLogger(Callback):
     ... )
     """
 
+    _changing = frozenset({"_written"})
+
     def __init__(self, path: Path) -> None:
         self.path = os.fspath(path)
         self._written = ""  # in this fit
+
+    def _restore(self) -> None:
+        if not isinstance(self._written, str):
+            raise TypeError(
+                f"_written must be a str, got {validation.type_name(self._written)}"
+            )
 
     def on_fit_begin(self, trainer: Trainer, epochs: range) -> None:
         """Raise FileNotFoundError now if the folder of ``path`` does not exist."""
@@ -205,6 +219,9 @@ class TensorBoard(Callback):
     ...     pygru.GRU(1, 1, batch_first=True), callbacks=[pygru.TensorBoard("logs")]
     ... )
     """
+
+    # A copy has no event file until its own fit opens one.
+    _made_again = frozenset({"_writer", "_record", "_names"})
 
     def __init__(self, log_dir: Path) -> None:
         self.log_dir = os.fspath(log_dir)

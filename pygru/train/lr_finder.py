@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pygru.core import validation
+from pygru.core.pickled import CheckedState
 from pygru.errors import DivergenceError
 from pygru.train.callbacks import Callback
 from pygru.train.trainer import Trainer
@@ -29,7 +30,7 @@ TOO_LARGE = 4.0  # times the smallest smoothed loss: the search ends
 
 
 @dataclasses.dataclass(frozen=True)
-class LearningRates:
+class LearningRates(CheckedState):
     """The results of :func:`find_learning_rate`.
 
     Parameters
@@ -74,6 +75,8 @@ class LearningRates:
 
 class _Sweep(Callback):
     """Collects losses, and ends training when they have become too large."""
+
+    _changing = frozenset({"losses", "smoothed", "_sum"})  # no pickle holds it
 
     def __init__(self, count: int) -> None:
         self.count = count

@@ -70,6 +70,18 @@ def metrics_of(metrics: Any, loss: Any) -> list[Metric]:
     return found
 
 
+def check_metrics(metrics: Any) -> None:
+    """Raise unless the metrics of a pickled trainer are what :func:`metrics_of` returns."""
+    if not isinstance(metrics, (list, tuple)) or not all(
+        isinstance(each, Metric)
+        and isinstance(each.name, str)
+        and callable(each.compute)
+        and each.greater_is_better in (None, True, False)
+        for each in metrics
+    ):
+        raise TypeError(f"metrics must be a list of Metrics, got {validation.shown(metrics)}")
+
+
 def _name_of(metric: Any, index: int) -> str:
     if isinstance(metric, str):
         return metric

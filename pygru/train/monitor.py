@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pygru.core import validation
+from pygru.core.pickled import CheckedState
 
 if TYPE_CHECKING:
     from pygru.train.trainer import Trainer
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 MODES = ("auto", "min", "max")
 
 
-class Monitor:
+class Monitor(CheckedState):
     """A number of an epoch that a callback watches.
 
     Parameters
@@ -26,12 +27,18 @@ class Monitor:
         and for metrics that are given by their names.
     """
 
+    _changing = frozenset({"_sign"})
+
     def __init__(self, name: str, mode: str) -> None:
         if not isinstance(name, str) or not name:
             raise TypeError(f"monitor must be the name of a number, got {name!r}")
         self.name = name
         self.mode = validation.check_choice("mode", mode, MODES)
         self._sign = -1.0 if mode == "max" else 1.0
+
+    def _restore(self) -> None:
+        if self._sign not in (-1.0, 1.0):
+            raise ValueError(f"_sign must be 1 or -1, got {validation.shown(self._sign)}")
 
     @property
     def worst(self) -> float:
@@ -81,3 +88,15 @@ class Monitor:
                 f"{', '.join(names)}{hint}"
             )
         return float(record[self.name])
+
+
+def check_watched(callback: Any) -> None:
+    """Raise unless a callback of a pickle watches the number that its attributes name."""
+    watched = callback._watched
+    if not isinstance(watched, Monitor):
+        raise TypeError(f"_watched must be a Monitor, got {validation.type_name(watched)}")
+    if watched.name != callback.monitor or watched.mode != getattr(callback, "mode", "min"):
+        raise ValueError(
+            f"_watched must be of monitor={callback.monitor!r}, got {watched.name!r} with "
+            f"mode={watched.mode!r}"
+        )

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pygru.core.validation import type_name
+from pygru.core.validation import check_int, type_name
 from pygru.train.callbacks import Callback
-from pygru.train.monitor import Monitor
+from pygru.train.monitor import Monitor, check_watched
 
 if TYPE_CHECKING:
     from pygru.train.trainer import Trainer
@@ -64,6 +64,8 @@ class OptunaPruning(Callback):
     4
     """
 
+    _changing = frozenset({"_watched", "_reported"})
+
     def __init__(self, trial: Any, *, monitor: str = "val_loss") -> None:
         _optuna()
         if not all(callable(getattr(trial, name, None)) for name in ("report", "should_prune")):
@@ -72,6 +74,11 @@ class OptunaPruning(Callback):
         self._watched = Monitor(monitor, "min")  # only its name: the study has the direction
         self.monitor = self._watched.name
         self._reported: int | None = None  # the last epoch whose number the trial has
+
+    def _restore(self) -> None:
+        check_watched(self)
+        if self._reported is not None:
+            check_int("_reported", self._reported, 0)
 
     def on_epoch_end(self, trainer: Trainer, record: dict[str, Any]) -> None:
         """Report the number of the epoch, and end the trial if its pruner says so.

@@ -51,6 +51,8 @@ class ProgressBar(Callback):
     ... )
     """
 
+    _made_again = frozenset({"_display"})  # a copy shows nothing until its own fit
+
     def __init__(self, disable: bool | None = None) -> None:
         self.disable = None if disable is None else validation.check_bool("disable", disable)
         self._display: _Bar | _Lines | None = None

@@ -24,7 +24,14 @@ from pygru.train.labels import checked_classes, listed
 from pygru.train.outputs import Rows
 from pygru.train.position import Event, Position
 from pygru.train.ranks import bounds
-from pygru.train.state import GENERATOR, TrainingState, check_generators, matched
+from pygru.train.state import (
+    GENERATOR,
+    Page,
+    TrainingState,
+    check_generators,
+    matched,
+    plain_position,
+)
 
 SETTINGS = ("samples", "batch_size", "bptt_steps", "shuffle", "data", "ranks")
 
@@ -112,6 +119,43 @@ def restoring(
             waiting=saved,
         ),
     ]
+
+
+def check_pickled(state: TrainingState) -> None:
+    """Raise unless the state of a trainer in a pickle is one that training can have.
+
+    Its model and its optimiser have been checked already.
+    """
+    if not isinstance(state.generator, np.random.Generator):
+        raise TypeError("generator must be a numpy.random.Generator")
+    if not isinstance(state.history, History):
+        raise TypeError("history must be a History")
+    for name in ("stop", "is_resumed", "_is_lent"):
+        validation.check_bool(name, getattr(state, name))
+    validation.check_int("begun", state.begun, 0)
+    settings = _settings(state.settings)
+    for entry in _list([] if state.waiting is None else state.waiting):
+        _callback(entry)
+    frozen = () if state.frozen is None else state.frozen
+    if not isinstance(frozen, tuple) or not all(isinstance(name, str) for name in frozen):
+        raise TypeError(f"frozen must be None or a tuple of names, got {frozen!r:.80}")
+    if state.classes is not None:
+        checked_classes(state.classes.tolist())
+    if frozen == state.model.frozen_parts:  # else training refuses to go on
+        _flat(state.trained, state.model)
+    if not all(isinstance(rows, Rows) for rows in _list(state._outputs)):
+        raise TypeError("_outputs must be a list of Rows")
+    page, following = state._page, state._following
+    if not isinstance(page, Page) or not isinstance(following, Position | None):
+        raise TypeError("_page and _following must be places of a training run")
+    validation.check_int("steps", page.steps, 0)
+    position, random_state = state.now()
+    if not isinstance(position, Position):
+        raise TypeError("_page must have a Position")
+    _position(plain_position(position), settings, state.history, state.model)
+    if position.kept > len(state._outputs):
+        raise ValueError(f"there must be kept={position.kept} parts of outputs")
+    _check_random_state(random_state, state)
 
 
 @contextlib.contextmanager
@@ -349,6 +393,13 @@ def _event(event: Any, epoch: int, within_epoch: bool, history: History) -> Even
 
 def _random_state(plain: Any, state: TrainingState) -> dict[str, Any]:
     """The result of ``random_state``, if it fits the generators of the trainer."""
+    random_state = _check_random_state(plain, state)
+    check_generators(state.random_state()["generators"])
+    return random_state
+
+
+def _check_random_state(plain: Any, state: TrainingState) -> dict[str, Any]:
+    """The same where generators of every kind are possible, as they are without a file."""
     random_state = _keys(plain, ("generators", "training_steps"))
     count, own = random_state["training_steps"], state.random_state()
     if (count is None) != (own["training_steps"] is None):
@@ -358,9 +409,11 @@ def _random_state(plain: Any, state: TrainingState) -> dict[str, Any]:
     states = _list(random_state["generators"])
     if len(states) != len(own["generators"]):
         raise ValueError(f"{len(states)} generators, expected {len(own['generators'])}")
-    for each in states:
-        _check_generator(each)
-    check_generators(own["generators"])
+    for each, present in zip(states, own["generators"], strict=True):
+        if present["bit_generator"] == GENERATOR:
+            _check_generator(each)
+        elif each.get("bit_generator") != present["bit_generator"]:
+            raise ValueError(f"the state of a generator must be of {present['bit_generator']}")
     return random_state
 
 

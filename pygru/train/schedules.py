@@ -19,10 +19,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pygru.core import validation
+from pygru.core.pickled import CheckedState
 from pygru.train.descriptions import describe_function
 
 
-class Schedule:
+class Schedule(CheckedState):
     """A function of the step number; made by the functions of this module.
 
     Parameters
@@ -36,8 +37,19 @@ class Schedule:
     has_stable_repr = True  # no address in it, also if an argument is a function
 
     def __init__(self, formula: Callable[..., float], arguments: Mapping[str, Any]):
+        if not callable(formula):
+            raise TypeError(f"formula must be a function, got {validation.type_name(formula)}")
+        validation.check_mapping("arguments", arguments, "values")
         self._formula = formula
         self._arguments = dict(arguments)
+
+    def _restore(self) -> None:
+        """Let the function that makes such schedules check the arguments of a state."""
+        for make, formula in MADE_BY.items():
+            if formula is self._formula:
+                found, made = self._arguments, make(**self._arguments)._arguments
+                if list(found.items()) != list(made.items()):  # they are passed in this order
+                    raise ValueError(f"the arguments must be {made}, got {found}")
 
     def __call__(self, step: int) -> float:
         """Return the learning rate of one step, counted from 0."""
@@ -250,3 +262,12 @@ def _one_cycle(
     if number <= peak:
         return _between(first, max_lr, number / peak)
     return _between(max_lr, first / final_div_factor, min((number - peak) / (end - peak), 1.0))
+
+
+#: The formula of the schedules that each function makes.
+MADE_BY: dict[Callable[..., Schedule], Callable[..., float]] = {
+    step: _step,
+    cosine: _cosine,
+    warmup: _warmup,
+    one_cycle: _one_cycle,
+}

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pygru.core.atomic import Action, assignment, attributes, commit, generator_state
+from pygru.core.pickled import CheckedState
 from pygru.train.batches import STREAM
 from pygru.train.callbacks import Callback
 from pygru.train.descriptions import describe_optimizer
@@ -31,7 +32,7 @@ from pygru.train.position import Event, Position
 GENERATOR = "PCG64"  # the bit generator of np.random.default_rng
 
 
-class _Page(NamedTuple):
+class Page(NamedTuple):
     """A position, and what tells whether it is still valid."""
 
     position: Position
@@ -39,7 +40,7 @@ class _Page(NamedTuple):
     random_state: dict[str, Any] | None  # None: the generators are still as they were then
 
 
-class TrainingState:
+class TrainingState(CheckedState):
     """Position, order, generators, weights, history and optimiser of a training run.
 
     Parameters
@@ -76,6 +77,25 @@ class TrainingState:
         are lists of the arrays of the other parts. None before the first ``fit``.
     """
 
+    # What training changes. The trainer of a pickle checks it, because it has the callbacks.
+    _changing = frozenset(
+        {
+            "history",
+            "stop",
+            "settings",
+            "trained",
+            "waiting",
+            "begun",
+            "is_resumed",
+            "frozen",
+            "classes",
+            "_outputs",
+            "_is_lent",
+            "_following",
+            "_page",
+        }
+    )
+
     def __init__(self, model: Any, optimizer: Optimizer, generator: np.random.Generator):
         self.model = model
         self.optimizer = optimizer
@@ -92,7 +112,7 @@ class TrainingState:
         self._outputs: list[Rows] = []
         self._is_lent = False  # whether a block has given the model other weights
         self._following: Position | None = None
-        self._page = _Page(Position(), optimizer.steps, None)
+        self._page = Page(Position(), optimizer.steps, None)
 
     # ---- where training is -----------------------------------------------------------------
 
@@ -105,11 +125,11 @@ class TrainingState:
 
     def move(self, position: Position) -> None:
         """Record that training is at ``position``, with the present state of the generators."""
-        self._page = _Page(position, self.optimizer.steps, None)
+        self._page = Page(position, self.optimizer.steps, None)
 
     def draw(self, position: Position) -> None:
         """Record that training is at ``position``, before numbers are drawn."""
-        self._page = _Page(position, self.optimizer.steps, self.random_state())
+        self._page = Page(position, self.optimizer.steps, self.random_state())
 
     def expect(self, position: Position) -> None:
         """Record that the next step of the optimiser leads to ``position``."""
@@ -135,7 +155,7 @@ class TrainingState:
 
         The record itself is kept, not a copy, so the history has what callbacks add to it.
         """
-        page = _Page(position, self.optimizer.steps, None)
+        page = Page(position, self.optimizer.steps, None)
         records = self.history.records
         end = slice(len(records), None)
         commit(
@@ -181,7 +201,7 @@ class TrainingState:
             position, random_state = Position(first_epoch), None
             changes |= {"history": History(), "stop": False}
             restored = self.trained if self._is_lent else None
-        changes["_page"] = _Page(position, self.optimizer.steps, random_state)
+        changes["_page"] = Page(position, self.optimizer.steps, random_state)
         weights = [] if restored is None else assignments(self.model, restored)
         commit([*weights, attributes(self, **changes)])
         return position
@@ -198,7 +218,7 @@ class TrainingState:
             The attributes by name.
         """
         values |= {"frozen": self.model.frozen_parts, "is_resumed": True, "_is_lent": False}
-        return attributes(self, **values, _page=_Page(position, steps, None))
+        return attributes(self, **values, _page=Page(position, steps, None))
 
     def give_callbacks_their_states(
         self, callbacks: Sequence[Callback], *, have_begun: bool
@@ -218,7 +238,7 @@ class TrainingState:
     def change_optimizer(self, optimizer: Optimizer) -> None:
         """Use another optimiser for the coming steps. The position does not change."""
         position, random_state = self.now()
-        page = _Page(position, optimizer.steps, random_state)
+        page = Page(position, optimizer.steps, random_state)
         commit([attributes(self, optimizer=optimizer, _page=page)])
 
     def check_frozen(self) -> None:
@@ -323,7 +343,7 @@ class TrainingState:
             "weights": None if self.model_is_trained() else self.trained,
             "optimizer_state": self.optimizer.state_dict(),
             "random_state": random_state,
-            "position": _plain_position(position._replace(kept=min(position.kept, 1))),
+            "position": plain_position(position._replace(kept=min(position.kept, 1))),
             "outputs": rows,
             "history": self.history.records,
             "callbacks": self._plain_callbacks(callbacks, callback_states, position.event),
@@ -360,7 +380,7 @@ class TrainingState:
         return plain
 
 
-def _plain_position(position: Position) -> dict[str, Any]:
+def plain_position(position: Position) -> dict[str, Any]:
     """The position. The record of a finished epoch is the last one of the history."""
     event = position.event
     plain = None

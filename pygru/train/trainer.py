@@ -17,7 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 from pygru.budget import check_memory
 from pygru.core import threads
 from pygru.core.atomic import commit
-from pygru.core.validation import check_bool, check_count, check_int
+from pygru.core.pickled import CheckedState, refuse
+from pygru.core.validation import check_bool, check_count, check_int, type_name
 from pygru.io.files import named_in_errors
 from pygru.io.native import classes_of, describe
 from pygru.nn.model import Model
@@ -52,19 +53,19 @@ from pygru.train.evaluation import Loss
 from pygru.train.history import History
 from pygru.train.loop import TrainingLoop, average_of
 from pygru.train.loss_kinds import check_takes_output_of
-from pygru.train.metrics import metrics_of
+from pygru.train.metrics import check_metrics, metrics_of
 from pygru.train.optimizer_base import Optimizer
 from pygru.train.other_weights import OtherWeights
 from pygru.train.progress import ProgressBar
 from pygru.train.ranks import team_of
-from pygru.train.restoring import restoring
+from pygru.train.restoring import check_pickled, restoring
 from pygru.train.scan import Share
 from pygru.train.state import TrainingState
 from pygru.train.trainer_base import TrainerBase
 from pygru.typing import Path, Seed
 
 
-class Trainer(TrainerBase):
+class Trainer(CheckedState, TrainerBase):
     """Trains a model by mini-batch gradient descent.
 
     The same data, model and seed give the same weights, bit for bit, for every number of
@@ -133,6 +134,9 @@ class Trainer(TrainerBase):
     True
     """
 
+    _made_again = frozenset({"_team"})
+    _changing = frozenset({"_state", "callbacks", "metrics"})
+
     def __init__(
         self,
         model: Model,
@@ -165,6 +169,28 @@ class Trainer(TrainerBase):
         self._team = team_of(comm)
         self._state = TrainingState(model, optimizer, np.random.default_rng(seed))
         self._state.classes = classes_of_columns(classes, model, self.loss)
+
+    @classmethod
+    def _arguments_in(cls, attributes: dict[str, Any]) -> dict[str, Any]:
+        state = attributes.get("_state")
+        if not isinstance(state, TrainingState):
+            refuse(cls, f"_state must be a TrainingState, got {type_name(state)}")
+        # The metrics and the classes have another form than the arguments.
+        others = {name: value for name, value in attributes.items() if name != "metrics"}
+        return {**others, "model": state.model, "optimizer": state.optimizer}
+
+    def __setstate__(self, state: Any) -> None:
+        run = state.get("_state") if isinstance(state, dict) else None
+        model = run.model if isinstance(run, TrainingState) else None
+        if isinstance(model, Model) and not vars(model):
+            # The model refers to this trainer and is read after it, so it cannot be looked at.
+            vars(self).update(state, _team=team_of(None))
+        else:
+            super().__setstate__(state)
+
+    def _restore(self) -> None:
+        check_metrics(self.metrics)
+        check_pickled(self._state)
 
     def __repr__(self) -> str:
         named = "".join(f", {name}={value}" for name, value in properties_of(self))
