@@ -51,9 +51,11 @@ def test_headers_and_sources_are_installed():
 def program(tmp_path_factory):
     """The C program, compiled together with the core, without Python and BLAS."""
     folder = tmp_path_factory.mktemp("c")
-    sources = [str(EXAMPLES / "c" / "stream.c"), *pygru.get_sources()]
-    command = [COMPILER, *FLAGS, f"-I{pygru.get_include()}", *sources, "-lm", "-lpthread"]
-    run([*command, "-o", "stream"], folder)
+    include, example = f"-I{pygru.get_include()}", str(EXAMPLES / "c" / "stream.c")
+    strict = ["-std=c11", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
+    run([COMPILER, *strict, include, "-c", example, "-o", "stream.o"], folder)
+    command = [COMPILER, *FLAGS, include, "stream.o", *pygru.get_sources()]
+    run([*command, "-lm", "-lpthread", "-o", "stream"], folder)
     return folder / "stream"
 
 
@@ -92,16 +94,121 @@ def test_only_what_the_c_program_runs_is_exported(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+# What export.py writes for GRU(3, 4): whole numbers, real numbers, parameters.
+WHOLE = [3, 4, 1, 0, 0, 1, 2]
+REAL = [0.0, 0.0, 0.0, 0.0, 0.0]
+N_PARAMETERS = 3 * 4 * (3 + 4 + 2)
+
+
+def weights_file(whole=WHOLE, real=REAL, parameters=N_PARAMETERS):
+    numbers = np.array(whole, np.int64).tobytes() + np.array(real, np.float64).tobytes()
+    return numbers + np.zeros(parameters, np.float32).tobytes()
+
+
+def replaced(numbers, index, value):
+    return [*numbers[:index], value, *numbers[index + 1 :]]
+
+
+WRONG_FILES = {
+    "nothing": (b"", "the file ends before the input size"),
+    "half of a number": (weights_file()[:12], "the file ends before the hidden size"),
+    "no real numbers": (weights_file()[:56], "the file ends before alpha of the activation"),
+    "two parameters less": (weights_file()[:-8], "108 parameters are needed, it has 106"),
+    "a byte more": (weights_file() + b"0", "has more than the 108 parameters"),
+    "too large": (weights_file([2**31 - 1] * 3 + WHOLE[3:]), "the sizes overflow"),
+    "an impossible alpha": (
+        weights_file(replaced(WHOLE, 5, 6)),
+        "a field of the configuration is out of range",
+    ),
+}
+for place, name in enumerate(
+    [
+        "the input size must be from 1 to 2147483647",
+        "the hidden size must be from 1 to 2147483647",
+        "the number of layers must be from 1 to 2147483647",
+        "the variant of the reset gate must be from 0 to 1",
+        "the variant of the update gate must be from 0 to 1",
+        "the activation must be from 0 to 6",
+        "the recurrent activation must be from 0 to 6",
+    ]
+):
+    for number in (2**33, -1):  # the lower half of the first is 0, which may be right
+        WRONG_FILES[f"{number} at {place}"] = (
+            weights_file(replaced(WHOLE, place, number)),
+            f"{name}, got {number}",
+        )
+for place, name in enumerate(
+    [
+        "alpha of the activation",
+        "beta of the activation",
+        "alpha of the recurrent activation",
+        "beta of the recurrent activation",
+        "the limit of the sums",
+    ]
+):
+    for number in (np.nan, -np.inf):
+        WRONG_FILES[f"{number} at {place} of the real numbers"] = (
+            weights_file(real=replaced(REAL, place, number)),
+            f"{name} must be from {0 if place == 4 else -1e30:g} to 1e+30, got {number}",
+        )
+
+
 @pytest.mark.slow
 @needs_compiler
-def test_c_program_refuses_a_short_file(tmp_path, program):
-    with (tmp_path / "weights.bin").open("wb") as file:
-        np.array([3, 4, 1, 0, 0, 1, 2], np.int64).tofile(file)
-        np.zeros(5).tofile(file)
-    command = [str(program), "weights.bin"]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
-    assert result.returncode == 1
-    assert b"too short" in result.stderr
+def test_c_program_says_what_is_wrong_with_a_file(tmp_path, program):
+    for name, (content, message) in WRONG_FILES.items():
+        (tmp_path / "weights.bin").write_bytes(content)
+        result = subprocess.run(
+            [str(program), "weights.bin"], cwd=tmp_path, capture_output=True, check=False
+        )
+        said = result.stderr.decode()
+        assert (result.returncode, result.stdout) == (1, b""), (name, said)
+        assert said.startswith("stream: weights.bin: "), (name, said)
+        assert message in said, (name, said)
+
+
+@pytest.mark.slow
+@needs_compiler
+def test_c_program_says_what_else_is_wrong(tmp_path, program):
+    (tmp_path / "weights.bin").write_bytes(weights_file())
+
+    def said(*arguments, **options):
+        command = [str(program), *arguments]
+        result = subprocess.run(
+            command, cwd=tmp_path, stderr=subprocess.PIPE, check=False, **options
+        )
+        assert result.returncode == 1
+        return result.stderr.decode()
+
+    assert said() == said("a", "b") == "stream: usage: stream weights.bin < inputs > outputs\n"
+    assert "stream: none.bin: No such file" in said("none.bin")
+    inputs = np.zeros(4, np.float32).tobytes()  # one vector and a third
+    text = said("weights.bin", input=inputs, stdout=subprocess.DEVNULL)
+    assert text == "stream: the input ends within a vector: 4 bytes are left of 12\n"
+    if Path("/dev/full").exists():
+        with open("/dev/full", "wb") as full:
+            text = said("weights.bin", input=inputs[:12], stdout=full)
+        assert "the output cannot be written: No space" in text
+
+
+def test_the_command_that_exports(tmp_path, monkeypatch, capsys):
+    main = load_export().main
+    path = tmp_path / "weights.bin"
+    monkeypatch.setattr(sys, "argv", ["export.py", str(path), "3", "4"])
+    main()
+    assert path.stat().st_size == len(weights_file())
+    for arguments, message in [
+        ([], "the following arguments are required"),
+        ([str(path), "3", "x"], "hidden_size: invalid int value: 'x'"),
+        ([str(path), "3", "0"], "hidden_size must be >= 1, got 0"),
+        ([str(path), "3", str(2**33)], "hidden_size=8589934592, num_layers=1 needs"),
+        ([str(tmp_path), "3", "4"], str(tmp_path)),
+    ]:
+        monkeypatch.setattr(sys, "argv", ["export.py", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 2
+        assert message in capsys.readouterr().err.splitlines()[-1]
 
 
 @pytest.mark.slow

@@ -3,7 +3,7 @@
 python export.py weights.bin input_size hidden_size [num_layers]
 """
 
-import sys
+import argparse
 
 import numpy as np
 
@@ -40,6 +40,19 @@ def export(gru, path):
         gru.flat_parameters.tofile(file)
 
 
+def main():
+    """Read the command line, and write the weights of a new GRU."""
+    parser = argparse.ArgumentParser(description="Write random weights of a GRU for stream.c.")
+    parser.add_argument("path", metavar="weights.bin")
+    parser.add_argument("input_size", type=int)
+    parser.add_argument("hidden_size", type=int)
+    parser.add_argument("num_layers", type=int, nargs="?", default=1)
+    given = parser.parse_args()
+    try:
+        export(GRU(given.input_size, given.hidden_size, given.num_layers, seed=0), given.path)
+    except (ValueError, MemoryError, OSError) as error:
+        parser.error(str(error))
+
+
 if __name__ == "__main__":
-    path, *numbers = sys.argv[1:]
-    export(GRU(*map(int, numbers), seed=0), path)
+    main()

@@ -1,8 +1,8 @@
 # cython: language_level=3, boundscheck=False, wraparound=False
 """A signal through a GRU, sample by sample: no GIL and no allocation inside the loop."""
 
-from libc.stdint cimport int64_t
-from libc.stdlib cimport free
+from libc.stdint cimport int64_t, uintptr_t
+from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
 from pygru.core.cpygru cimport (
@@ -19,15 +19,17 @@ from pygru.core.cpygru cimport (
     pygru_step_workspace,
 )
 
-cdef extern from "stdlib.h" nogil:
-    void *aligned_alloc(size_t alignment, size_t size)
 
-
-cdef void *vectors(int64_t size) except NULL:
-    cdef void *memory = aligned_alloc(64, (size + 63) // 64 * 64)
+cdef void *bytes_of(int64_t size) except NULL:
+    cdef void *memory = malloc(<size_t>size)
     if memory == NULL:
         raise MemoryError()
     return memory
+
+
+cdef void *aligned(void *block):
+    """The first address that is a multiple of 64; the block has 63 bytes to spare."""
+    return <char *>block + (-<uintptr_t>block & 63)
 
 
 cdef int set_activation(pygru_activation *to, given) except -1:
@@ -46,7 +48,7 @@ cdef class Filter:
 
     cdef pygru_config config
     cdef pygru_step_args args
-    cdef void *packed
+    cdef void *packed  # the block; the weights begin at its first aligned address
     cdef float *x
     cdef float *h
     cdef void *workspace
@@ -70,15 +72,15 @@ cdef class Filter:
         if pygru_packed_size(&self.config, &size) or \
                 pygru_step_workspace(&self.config, 1, &workspace):
             raise ValueError("this GRU reads in reverse, or is too large")
-        self.packed = vectors(size)
-        self.x = <float *>vectors(gru.input_size * sizeof(float))
-        self.h = <float *>vectors(gru.hidden_size * sizeof(float))
-        self.workspace = vectors(workspace)
-        if pygru_pack(&self.config, NULL, &parameters[0], self.packed):
+        self.packed = bytes_of(size + 63)
+        self.x = <float *>bytes_of(gru.input_size * sizeof(float))
+        self.h = <float *>bytes_of(gru.hidden_size * sizeof(float))
+        self.workspace = bytes_of(workspace)
+        if pygru_pack(&self.config, NULL, &parameters[0], aligned(self.packed)):
             raise ValueError("these parameters cannot be packed")
         memset(self.h, 0, gru.hidden_size * sizeof(float))
         self.args.config = &self.config
-        self.args.packed = self.packed
+        self.args.packed = aligned(self.packed)
         self.args.B = 1
         self.args.x = self.x
         self.args.h = self.h

@@ -1,5 +1,7 @@
 """Builds the example: ``python setup.py build_ext --inplace``."""
 
+import sys
+
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 
@@ -15,7 +17,7 @@ setup(
             "gru_filter",
             ["gru_filter.pyx", *pygru.get_sources()],
             include_dirs=[pygru.get_include()],
-            extra_compile_args=FLAGS,
+            extra_compile_args=["/std:c11"] if sys.platform == "win32" else FLAGS,
         )
     ),
 )
