@@ -13,6 +13,7 @@ NAME is one of the blocks of ``tables.py``. A block whose figures are in no file
 stays as it is.
 """
 
+import argparse
 import re
 import sys
 from pathlib import Path
@@ -54,4 +55,5 @@ def main():
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()  # it takes none
     sys.exit(main())

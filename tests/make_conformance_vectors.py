@@ -8,6 +8,7 @@ describes the file. The random numbers have a fixed seed, so a second run gives 
 to the rounding of exp and tanh.
 """
 
+import argparse
 import json
 from pathlib import Path
 
@@ -205,4 +206,5 @@ def main():
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()  # it takes none
     main()

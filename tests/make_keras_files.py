@@ -7,6 +7,7 @@ its version: whole models, weights alone, and inputs and outputs. The files are 
 compressed, because HDF5 spends kilobytes on empty space.
 """
 
+import argparse
 import tempfile
 import zipfile
 from pathlib import Path
@@ -92,4 +93,5 @@ def main():
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()  # it takes none
     main()

@@ -8,6 +8,7 @@ gradients. Weights and inputs are drawn by NumPy, so a run with the same version
 same bytes.
 """
 
+import argparse
 import itertools
 from pathlib import Path
 
@@ -86,4 +87,5 @@ def main():
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()  # it takes none
     main()

@@ -9,6 +9,7 @@ they show what the change alone hides. A bug survives a suite if the outputs of 
 are right to 1e-4, or to 1e-9 for the gradients. docs/conformance.md has the result.
 """
 
+import argparse
 import itertools
 import random
 import warnings
@@ -186,4 +187,5 @@ def main():
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()  # it takes none
     main()

@@ -4,6 +4,7 @@
 number of threads must not change a single bit.
 """
 
+import argparse
 import hashlib
 import itertools
 
@@ -63,4 +64,5 @@ def main():
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()  # it takes none
     main()

@@ -14,6 +14,7 @@ from patience import PATIENCE
 import pygru
 import pygru.tests
 from pygru.tests import test_installed
+from pygru.tests.__main__ import main
 
 
 def installed(*arguments, cwd):
@@ -52,6 +53,27 @@ def test_what_is_printed_and_returned(monkeypatch, capsys):
     assert "FAILED   test_c" in out
     assert out.endswith("1 of 3 tests has failed\n")
     assert "AssertionError: the reason" in err
+
+
+def test_the_command_takes_no_arguments(monkeypatch, capsys):
+    ran = []
+    monkeypatch.setattr("pygru.tests.__main__.test", lambda: ran.append(1) or len(ran) == 1)
+    assert main([]) == 0
+    assert main([]) == 1
+    for arguments, code in ((["--help"], 0), (["-v"], 2), (["test_threads"], 2)):
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == code
+        out, err = capsys.readouterr()
+        assert "usage: python -m pygru.tests [-h]" in out + err
+        assert code == 0 or f"unrecognized arguments: {arguments[0]}" in err
+    assert len(ran) == 2
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pygru.tests.__main__.test", interrupted)
+    assert main([]) == 130
 
 
 def test_wrong_kernels_and_wrong_bits_are_found(monkeypatch):

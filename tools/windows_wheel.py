@@ -92,7 +92,7 @@ class Build:
 
     def __init__(self, folder, dll, numpy):
         self.folder, self.dll = folder, dll
-        self.compiler = shlex.split(os.environ.get("CC", "x86_64-w64-mingw32-gcc"))
+        self.compiler = shlex.split(os.environ.get("CC") or "x86_64-w64-mingw32-gcc")
         include = folder / "include"
         shutil.copytree(sysconfig.get_paths()["include"], include)
         (include / "pyconfig.h").write_text(PYCONFIG)
