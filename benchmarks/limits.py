@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import shlex
 import subprocess
 import tempfile
 from dataclasses import dataclass
@@ -57,7 +58,8 @@ def measure():
     source = Path(__file__).with_name("limits.c")
     with tempfile.TemporaryDirectory() as folder:
         library = str(Path(folder, "limits.so"))
-        command = [os.environ.get("CC", "cc"), *FLAGS, str(source), "-o", library]
+        compiler = shlex.split(os.environ.get("CC") or "cc")
+        command = [*compiler, *FLAGS, str(source), "-o", library]
         try:
             subprocess.run(command, check=True, capture_output=True)
         except (OSError, subprocess.CalledProcessError):
@@ -78,7 +80,7 @@ def measure():
 def _vector_bytes():
     """The lanes of a vector as limits.c is compiled on this CPU."""
     macros = subprocess.run(
-        [os.environ.get("CC", "cc"), "-march=native", "-dM", "-E", "-"],
+        [*shlex.split(os.environ.get("CC") or "cc"), "-march=native", "-dM", "-E", "-"],
         input="",
         capture_output=True,
         text=True,

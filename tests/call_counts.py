@@ -11,6 +11,7 @@ differ by less than 1 %, because addresses differ.
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -29,7 +30,8 @@ SETTINGS = {"PYGRU_SIMD": "avx2", "PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS":
 def build(folder):
     """Compile the library that calls Python; None without callgrind's header."""
     library = str(Path(folder, "counted.so"))
-    command = [os.environ.get("CC", "cc"), "-O2", "-shared", "-fPIC", "-o", library]
+    compiler = shlex.split(os.environ.get("CC") or "cc")
+    command = [*compiler, "-O2", "-shared", "-fPIC", "-o", library]
     result = subprocess.run([*command, HERE / "core" / "counted.c"], capture_output=True)
     return library if result.returncode == 0 else None
 

@@ -10,6 +10,7 @@ beyond the tolerance. ``call_counts.py`` does the same for whole calls from Pyth
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -38,13 +39,13 @@ FLAGS = ["-std=c11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contr
 
 def build(folder):
     """Compile the core with count.c and return the program."""
-    compiler = os.environ.get("CC", "cc")
+    compiler = shlex.split(os.environ.get("CC") or "cc")
     core = ROOT / "src_c"
     sources = [*core.glob("*.c"), *(core / "kernels").glob("*.c")]
     sources = [str(path) for path in sources if not path.name.endswith(".tpl.c")]
     program = str(Path(folder, "count"))
     count = str(ROOT / "tests" / "core" / "count.c")
-    command = [compiler, *FLAGS, f"-I{core}", count, *sources, "-lm", "-lpthread"]
+    command = [*compiler, *FLAGS, f"-I{core}", count, *sources, "-lm", "-lpthread"]
     subprocess.run([*command, "-o", program], check=True)
     return program
 

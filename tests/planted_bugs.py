@@ -339,7 +339,7 @@ def compiler(folder):
     script = cache / "compile_once.py"
     if not script.exists():
         script.write_text(COMPILE_ONCE)
-    return f"{sys.executable} {script} {cache} {os.environ.get('CC', 'cc')}"
+    return f"{sys.executable} {script} {cache} {os.environ.get('CC') or 'cc'}"
 
 
 def run(command, folder):

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shlex
 import subprocess
 import sys
 
@@ -11,7 +12,7 @@ TOLERANCE = 1.03
 
 def compiler():
     """The C compiler as it names itself."""
-    command = [os.environ.get("CC", "cc"), "--version"]
+    command = [*shlex.split(os.environ.get("CC") or "cc"), "--version"]
     found = subprocess.run(command, capture_output=True, text=True, check=True)
     return found.stdout.splitlines()[0]
 

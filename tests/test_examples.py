@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,10 +15,10 @@ import pygru
 from pygru import GRU
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
-COMPILER = os.environ.get("CC", "cc")
+COMPILER = shlex.split(os.environ.get("CC") or "cc")
 FLAGS = ["-O1", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=off"]
 
-needs_compiler = pytest.mark.skipif(shutil.which(COMPILER) is None, reason="no C compiler")
+needs_compiler = pytest.mark.skipif(shutil.which(COMPILER[0]) is None, reason="no C compiler")
 
 
 def signal(steps, width):
@@ -53,8 +54,8 @@ def program(tmp_path_factory):
     folder = tmp_path_factory.mktemp("c")
     include, example = f"-I{pygru.get_include()}", str(EXAMPLES / "c" / "stream.c")
     strict = ["-std=c11", "-pedantic", "-Wall", "-Wextra", "-Wconversion", "-Werror"]
-    run([COMPILER, *strict, include, "-c", example, "-o", "stream.o"], folder)
-    command = [COMPILER, *FLAGS, include, "stream.o", *pygru.get_sources()]
+    run([*COMPILER, *strict, include, "-c", example, "-o", "stream.o"], folder)
+    command = [*COMPILER, *FLAGS, include, "stream.o", *pygru.get_sources()]
     run([*command, "-lm", "-lpthread", "-o", "stream"], folder)
     return folder / "stream"
 

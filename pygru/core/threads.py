@@ -68,7 +68,7 @@ def _check(n_threads: object, expected: str = "an int or None") -> int:
     if isinstance(n_threads, bool) or not isinstance(n_threads, (int, np.integer)):
         raise TypeError(f"n_threads must be {expected}, got {type_name(n_threads)}")
     if int(n_threads) == 0:
-        raise ValueError("n_threads = 0 is invalid; use 1 or more, -1 for all, or None")
+        raise ValueError("n_threads = 0 is invalid; use 1 or more, or -1 for all")
     return int(n_threads)
 
 
