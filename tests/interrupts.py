@@ -48,7 +48,9 @@ class _Tracer:
         def instruction(frame, event, argument):
             nonlocal after_a_look
             if event == "opcode":
-                if after_a_look:
+                # Instructions without a line end a generator that is closed. CPython 3.12 goes
+                # there without a look.
+                if after_a_look and frame.f_lineno is not None:
                     self._point(frame)
                 after_a_look = frame.f_lasti in looks
             return instruction
