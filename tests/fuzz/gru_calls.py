@@ -5,6 +5,7 @@ imaginary step gives the outputs, and the derivative in one random direction of 
 has a gradient; that must be the product of the direction with the gradients of ``backward``.
 """
 
+import hashlib
 import json
 
 import engines
@@ -139,18 +140,22 @@ class Call:
 
     # ---- pygru ------------------------------------------------------------------------------
 
+    def arguments(self):
+        """The input, and the other arguments of a call but h0, by name."""
+        x, flags = self.x, self.flags
+        if self.case["batch_first"]:
+            x = x.transpose(1, 0, 2)
+            flags = {name: None if flag is None else flag.T for name, flag in flags.items()}
+        return x, {**flags, "reset_to": self.case["reset_to"], "lengths": self.lengths}
+
     def of_pygru(self, n_threads, same_bits):
         """All results by name: outputs, states, and gradients.
 
         With ``same_bits``, inference must give the same bits as a call for training.
         """
         gru, case = self.new_gru(), self.case
-        x, turn = self.x, case["batch_first"]
-        if turn:
-            x = x.transpose(1, 0, 2)
-        flags = {n: f.T if turn and f is not None else f for n, f in self.flags.items()}
-        call = {**flags, "reset_to": case["reset_to"], "lengths": self.lengths}
-        x = laid_out(x, case["layout"])
+        x, call = self.arguments()
+        x, turn = laid_out(x, case["layout"]), case["batch_first"]
         output, h_n, tape = gru.forward(
             x, self.h0, training=False, memory=case["memory"], n_threads=n_threads, **call
         )
@@ -249,15 +254,20 @@ def laid_out(x, layout):
     return x
 
 
-class Gru(Fuzzer):
-    """Random GRUs and calls: engines, sets of kernels and threads against the definition."""
+class GruFuzzer(Fuzzer):
+    """Base class: what is the same for GRUs of floats and of integers."""
 
-    name = "gru"
-    cases = 1000
     memory = 2**27
     refusals = ()
     suffix = ".json"
     traced = 10
+
+
+class Gru(GruFuzzer):
+    """Random GRUs and calls: engines, sets of kernels and threads against the definition."""
+
+    name = "gru"
+    cases = 1000
 
     def case(self, rng):
         return json.dumps(random_call(rng), indent=1).encode()
@@ -292,20 +302,14 @@ class Gru(Fuzzer):
             assert bytes_of(many) == bytes_of(results), f"{where}: threads change the bits"
             if is_simd and kernels in engines.FUSED_SETS:
                 bits[kernels] = bytes_of(results)
-        assert len(set(bits.values())) <= 1, f"bits differ between {', '.join(bits)}"
-        word = "equal" if output.size else "empty"
-        return f"{word}#{hash_of(next(iter(bits.values()), b''))}"
+        return outcome("equal" if output.size else "empty", bits)
 
 
-class Quantized(Fuzzer):
-    """Random GRUs with weights of 8 bits: sets of kernels, threads and steps agree."""
+class Quantized(GruFuzzer):
+    """Random GRUs with weights of 8 bits: sets of kernels and threads agree."""
 
     name = "quantized"
     cases = 500
-    memory = 2**27
-    refusals = ()
-    suffix = ".json"
-    traced = 10
 
     def case(self, rng):
         case = random_call(rng) | {"dtype": "float32", "layout": "plain"}
@@ -318,10 +322,7 @@ class Quantized(Fuzzer):
             with pytest.MonkeyPatch.context() as patch:
                 engines.use_engine(patch, "simd", kernels)
                 gru = call.new_gru().quantized()
-                x, turn = call.x, call.case["batch_first"]
-                flags = {n: f.T if turn and f is not None else f for n, f in call.flags.items()}
-                options = {**flags, "reset_to": call.case["reset_to"], "lengths": call.lengths}
-                x = x.transpose(1, 0, 2) if turn else x
+                x, options = call.arguments()
                 one = gru(x, call.h0, n_threads=1, **options)
                 many = gru(x, call.h0, n_threads=call.case["n_threads"], **options)
             assert all(np.isfinite(part).all() for part in one), kernels
@@ -329,8 +330,7 @@ class Quantized(Fuzzer):
                 assert a.tobytes() == b.tobytes(), f"{kernels}: threads change {name}"
             if kernels in engines.FUSED_SETS:
                 bits[kernels] = b"".join(part.tobytes() for part in one)
-        assert len(set(bits.values())) <= 1, f"bits differ between {', '.join(bits)}"
-        return f"equal#{hash_of(next(iter(bits.values()), b''))}"
+        return outcome("equal", bits)
 
 
 def compare(name, actual, expected, tolerance):
@@ -346,7 +346,7 @@ def bytes_of(results):
     return b"".join(np.ascontiguousarray(value).tobytes() for value in results.values())
 
 
-def hash_of(data):
-    import hashlib
-
-    return hashlib.sha256(data).hexdigest()[:16]
+def outcome(word, bits):
+    """The word, and a checksum of the results that all sets of kernels must have."""
+    assert len(set(bits.values())) <= 1, f"bits differ between {', '.join(bits)}"
+    return f"{word}#{hashlib.sha256(next(iter(bits.values()), b'')).hexdigest()[:16]}"
