@@ -3,6 +3,7 @@
 import io
 import multiprocessing
 import os
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -379,6 +380,21 @@ def test_npz_files():
         pygru.predict(MODEL, "short.npz")
 
 
+def zipped(X, **others):
+    """The bytes of an ``.npz`` archive of some ``.npy`` files."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, data in {"X": X, **others}.items():
+            archive.writestr(f"{name}.npy", data)
+    return file.getvalue()
+
+
+def in_directory(data, place, byte):
+    """An archive with another byte in the entry of the directory for its first member."""
+    at = data.index(b"PK\1\2") + place
+    return data[:at] + bytes([byte]) + data[at + 1 :]
+
+
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 def test_a_damaged_npz_file_is_named(save):
     save("x.npz", X)
@@ -387,6 +403,76 @@ def test_a_damaged_npz_file_is_named(save):
     Path("x.npz").write_bytes(data)
     with pytest.raises(ValueError, match=r"source: x\.npz, array 'arr_0', is damaged: "):
         pygru.predict(MODEL, "x.npz")
+
+
+def npy(shape, text="{{'descr': '<f4', 'fortran_order': False, 'shape': {}}}", data=b""):
+    """The bytes of an ``.npy`` file whose header states a shape."""
+    header = text.format(shape).ljust(117).encode() + b"\n"
+    return b"\x93NUMPY\1\0" + len(header).to_bytes(2, "little") + header + data
+
+
+# What fuzzers have found: exceptions that were not documented, or memory for what is not there.
+LONG_HEADER = b"\x93NUMPY\2\0" + (2**31).to_bytes(4, "little")
+DAMAGED = {
+    "no literal": (npy("(1,)", '{{\'descr\': """\n'), "no array of NumPy"),
+    "a header of 2 GB": (LONG_HEADER, "states a header of"),
+    "no rows of 16 GB": (
+        npy("(0, 2147483648, 2)"),
+        "no rows, of 17179869184 bytes each",
+    ),
+    "a negative axis": (npy("(3, -1, 3)"), "impossible shape"),
+    "16 GB in some bytes": (npy("(1, 1431655765, 3)", data=bytes(12)), "too short"),
+}
+
+
+@pytest.mark.parametrize("wrap", [bytes, zipped], ids=["npy", "npz"])
+@pytest.mark.parametrize("name", DAMAGED)
+def test_damaged_headers_are_refused_without_memory(name, wrap):
+    data, message = DAMAGED[name]
+    path = Path("X.npz" if wrap is zipped else "X.npy")
+    path.write_bytes(wrap(data))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=message):
+            pygru.predict(MODEL, path)
+        assert tracemalloc.get_traced_memory()[1] < 2**21
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda data: in_directory(data, 6, 0xFF), "is no .npz archive"),  # version 25.5
+        (lambda data: in_directory(data, 8, 1), "is damaged: .*encrypted"),
+        (lambda data: in_directory(data, 10, 77), "is damaged: .*compression"),
+        (
+            lambda data: data.replace(b"X.npy", b"Y" * 5, 1),
+            "is damaged: File name in directory",
+        ),
+        (lambda data: zipped(npy("(9, 5, 3)", data=X.tobytes())), "is too short or too long"),
+        (lambda data: zipped(npy("(11,)"), lengths=npy("()", data=bytes(4))), "single number"),
+    ],
+)
+def test_what_only_a_damaged_archive_has(change, message):
+    data = zipped(npy(X.shape, data=X.tobytes()))
+    Path("X.npz").write_bytes(data)
+    assert pygru.predict(MODEL, "X.npz").shape == (N, 2)
+    Path("X.npz").write_bytes(change(data))
+    with pytest.raises(ValueError, match=message):
+        pygru.predict(MODEL, "X.npz")
+
+
+def test_a_parquet_file_of_a_type_that_arrow_does_not_know(monkeypatch):
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+
+    def opened(*arguments, **options):
+        raise arrow.ArrowNotImplementedError("Integers with less than 8 bits not implemented")
+
+    monkeypatch.setattr(parquet, "ParquetFile", opened)
+    with pytest.raises(ValueError, match=r"is no Parquet file: Integers with less than 8"):
+        pygru.predict(MODEL, "x.parquet", id="id")
 
 
 def test_items_that_are_no_sequences():

@@ -26,7 +26,10 @@ from pygru.io.onnx import messages, reading
 
 # Making the good files takes a fuzzer most of its time here.
 CASES = {"commands": 10, "gru": 25, "quantized": 25, "forecasters": 30, "checkpoints": 30}
-SEVERAL = {"commands", "models", "torch", "keras", "onnx", "forecasters", "checkpoints"}
+SEVERAL = {
+    "commands", "models", "torch", "keras", "onnx", "forecasters", "checkpoints", "npz",
+    "sequences",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """What pygru.io.inspect finds, and what pygru.load says about the files of others."""
 
 import io
+import json
 import zipfile
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 import pygru
 from pygru.io import kinds
+from pygru.io.native import describe
 
 H, I = 3, 2
 
@@ -183,6 +185,36 @@ def test_a_damaged_archive_is_refused(data, message, tmp_path):
     path.write_bytes(damaged("a.npy", data))
     with pytest.raises(pygru.FormatError, match=message):
         pygru.io.read_arrays(path)
+
+
+def test_arrays_that_do_not_fit_the_description_are_refused(tmp_path):
+    """A fuzzer has found other errors, when the GRU was built."""
+    gru = pygru.GRU(I, H, seed=0)
+    good = {**gru.state_dict(), "pygru": np.array(json.dumps(describe(gru)))}
+    path = archive(tmp_path / "a.npz", **good)
+    (found,) = pygru.io.inspect(path)
+    assert found.build().state_dict().keys() == gru.state_dict().keys()
+    for wrong in (np.zeros((9, 2), np.float32), np.zeros((9, 3)), np.full((9, 3), "x")):
+        archive(path, **{**good, "weight_hh_l0": wrong})
+        with pytest.raises(pygru.FormatError, match="weight_hh_l0 must have shape"):
+            pygru.io.inspect(path)
+
+
+@pytest.mark.parametrize("bias", [np.full(9, 2**62), np.full(9, b"abcd")])
+def test_biases_are_floats(bias, tmp_path):
+    weights = {"w_ih": np.ones((9, 2)), "w_hh": np.ones((9, 3))}
+    path = archive(tmp_path / "a.npz", **weights, b_ih=bias)
+    why = "a bias does not have one float for each row"
+    assert pygru.io.inspect(path).refused == {"gru": why}
+
+
+def test_a_long_name_in_a_damaged_archive_is_cut(tmp_path):
+    name = "a" * 60_000
+    data = damaged(f"{name}.npy", npy())
+    (tmp_path / "a.npz").write_bytes(data.replace(name.encode(), b"b" * 60_000, 1))
+    with pytest.raises(pygru.FormatError, match="is damaged: File name in directory") as caught:
+        pygru.io.read_arrays(tmp_path / "a.npz")
+    assert len(str(caught.value)) < 1000
 
 
 def test_layouts_and_dtypes_of_arrays_survive(tmp_path):

@@ -67,11 +67,12 @@ def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
             size = described.file_size
             data = member.read(size)
     except KeyError:
-        raise FormatError(f"the zip archive has no member {name!r}") from None
+        raise FormatError(f"the zip archive has no member {name!r:.200}") from None
     except DAMAGE as error:
-        raise FormatError(f"{name!r} in the zip archive is damaged: {error}") from None
+        text = str(error)[:200]  # it may quote a name of 64 kB
+        raise FormatError(f"{name!r:.200} in the zip archive is damaged: {text}") from None
     if len(data) != size:
-        raise FormatError(f"{name!r} in the zip archive is shorter than it says")
+        raise FormatError(f"{name!r:.200} in the zip archive is shorter than it says")
     return data
 
 

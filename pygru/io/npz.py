@@ -179,8 +179,11 @@ def _gru(
     if W.shape[0] != GATES * H:
         return f"the matrices have {W.shape[0]} and {GATES * H} rows"
     biases = {name: of[name] for name in ("bias_ih", "bias_hh")}
-    if any(bias is not None and bias.shape != (GATES * H,) for bias in biases.values()):
-        return "a bias does not have one number for each row"
+    if any(
+        bias is not None and (bias.shape != (GATES * H,) or bias.dtype.kind != "f")
+        for bias in biases.values()
+    ):
+        return "a bias does not have one float for each row"
     arrays = {"weight_ih_l0": W, "weight_hh_l0": U}
     has_bias = any(bias is not None for bias in biases.values())
     for name, bias in biases.items() if has_bias else ():

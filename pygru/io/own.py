@@ -61,6 +61,13 @@ def _found(
     options = GRUOptions.from_config(config)
     if options.num_layers > len(arrays):
         raise ValueError(f"num_layers={options.num_layers} with {len(arrays)} arrays")
+    for name, shape in options.parameter_shapes().items():
+        array = arrays[prefix + name]
+        if array.shape != shape or array.dtype.newbyteorder("=") != options.dtype:
+            raise ValueError(
+                f"{prefix}{name} must have shape {shape} and dtype {options.dtype}, got "
+                f"{array.shape} and {array.dtype}"
+            )
     return FoundGRU(
         name=prefix.rstrip(".") or "gru",
         format=kind,

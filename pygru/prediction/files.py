@@ -26,8 +26,28 @@ from pygru.data.messages import shown_names
 
 #: Bytes that are skipped at a time in a compressed member.
 SKIP = 2**20
+#: Bytes of a header; NumPy refuses most of these.
+MOST_HEADER = 2**16
+#: Bytes of a row of which there is none; the model is run on one such row, of zeros.
+LARGEST_OF_NONE = 2**24
+#: Deflate never makes more of a byte.
+MOST_RATIO = 1032
 #: Names of arrays in a file that say where the sequences of another array end.
 BESIDE = ("lengths", "row_size")
+
+
+class _InShortReads:
+    """A file of which NumPy reads a header, for which a read takes memory before it begins."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def read(self, size: int = MOST_HEADER, /) -> bytes:
+        """Return the next bytes."""
+        if size > MOST_HEADER:
+            raise ValueError(f"it states a header of {size} bytes")
+        data: bytes = self._file.read(size)
+        return data
 
 
 class Header:
@@ -35,11 +55,18 @@ class Header:
 
     def __init__(self, path: str, file: Any) -> None:
         try:
-            version = npy.read_magic(file)
+            short = _InShortReads(file)
+            version = npy.read_magic(short)
             read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-            self.shape, self.is_fortran, self.dtype = read(file)
-        except ValueError as error:
-            raise ValueError(f"source: {path} holds no array of NumPy: {error}") from None
+            self.shape, self.is_fortran, self.dtype = read(short)
+        except (OSError, MemoryError, zipfile.BadZipFile, zlib.error, EOFError):
+            raise
+        except Exception as error:  # of the Python literal that a header is
+            raise ValueError(
+                f"source: {path} holds no array of NumPy: {str(error)[:200]}"
+            ) from None
+        if any(not isinstance(axis, int) or axis < 0 for axis in self.shape):
+            raise ValueError(f"source: {path} has the impossible shape {str(self.shape)[:80]}")
         if self.dtype.hasobject:
             raise TypeError(
                 f"source: {path} holds Python objects, which only unpickling would "
@@ -51,6 +78,10 @@ class Header:
                 "again with numpy.ascontiguousarray, or pass numpy.load(path, mmap_mode='r')"
             )
         self.row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
+        if self.shape[:1] == (0,) and self.row_bytes > LARGEST_OF_NONE:
+            raise ValueError(
+                f"source: {path} states no rows, of {self.row_bytes} bytes each: {self.shape}"
+            )
 
 
 class NpyRows:
@@ -105,17 +136,34 @@ class NpzRows:
         with self._damage_named():
             self._begin()
         self.shape, self.dtype = self._header.shape, self._header.dtype
-        # Rows that are spread over the file could be read only by reading the whole of it.
+        if not self.shape:
+            raise ValueError(f"source: {self._path} is a single number and has no rows")
         found = self._archive.getinfo(self._member)
+        self._check_size(found)
         self.content = f"{found.CRC:08x} {found.file_size}"
+
+    def _check_size(self, found: zipfile.ZipInfo) -> None:
+        """Raise unless the member can be as large as it and its header say."""
+        stated = self.shape[0] * self._header.row_bytes + self._file.tell()
+        ratio = {zipfile.ZIP_STORED: 1, zipfile.ZIP_DEFLATED: MOST_RATIO}.get(
+            found.compress_type, math.inf
+        )
+        if stated != found.file_size or stated > ratio * found.compress_size:
+            raise ValueError(
+                f"source: {self._path} is too short or too long: its header states "
+                f"{self.shape} of {self.dtype}, but {found.compress_size} bytes hold "
+                f"{found.file_size}"
+            )
 
     @contextlib.contextmanager
     def _damage_named(self) -> Iterator[None]:
         """A block in which errors of zipfile get the name of the file."""
         try:
             yield
-        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-            raise ValueError(f"source: {self._path} is damaged: {error}") from error
+        except (OSError, MemoryError, TypeError, ValueError):
+            raise
+        except Exception as error:  # of zipfile, and of each way to compress a member
+            raise ValueError(f"source: {self._path} is damaged: {str(error)[:200]}") from error
 
     def _begin(self) -> None:
         self._file = self._archive.open(self._member)
@@ -177,7 +225,7 @@ def open_npz(path: str, name: str | None) -> Opened:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.namelist()
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, NotImplementedError) as error:
         raise ValueError(f"source: {path} is no .npz archive: {error}") from None
     names = [each.removesuffix(".npy") for each in members if each.endswith(".npy")]
     chosen = _chosen(path, names, name)

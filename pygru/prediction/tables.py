@@ -118,7 +118,7 @@ class ParquetTable:
                 self._schema = file.schema_arrow
                 groups = range(file.num_row_groups)
                 sizes = [file.metadata.row_group(i).num_rows for i in groups]
-        except self._arrow.ArrowInvalid as error:
+        except self._arrow.ArrowException as error:
             raise ValueError(f"source: {path} is no Parquet file: {error}") from None
         self._group_ends = np.cumsum(sizes, dtype=np.int64)
         self._ids = self._names("id", id)

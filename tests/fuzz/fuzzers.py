@@ -11,6 +11,8 @@ FUZZERS = {
     "torch": "torch_files.Torch",
     "keras": "keras_files.Keras",
     "onnx": "onnx_files.Onnx",
+    "npz": "array_files.Weights",
+    "sequences": "array_files.Sequences",
     "gru": "gru_calls.Gru",
     "quantized": "gru_calls.Quantized",
     "commands": "commands.Commands",
