@@ -384,7 +384,12 @@ WRONG = {
     ],
     "GRUTransformer": [using(_recurrent=0), using(_recurrent=9), using(_n_features_out=2)],
     "QuantizationReport": [using(cells=[])],
-    "Summary": [using(parts=(1,)), using(parameter_count=1.5), using(name=None)],
+    "Summary": [
+        using(parts=(1,)),
+        lambda state: {**state, "parts": (state["parts"][0]._replace(layer=np.int8),)},
+        using(parameter_count=1.5),
+        using(name=None),
+    ],
     "Mean": [using(weight="x"), using(weight=None)],
 }
 

@@ -28,7 +28,7 @@ from pygru.io.onnx import messages, reading
 CASES = {"commands": 10, "gru": 25, "quantized": 25, "forecasters": 30, "checkpoints": 30}
 SEVERAL = {
     "commands", "models", "torch", "keras", "onnx", "forecasters", "checkpoints", "npz",
-    "sequences",
+    "sequences", "states",
 }  # fmt: skip
 
 

@@ -99,8 +99,10 @@ class Summary:
         for name, kind in kinds.items():
             if type(state[name]) is not kind:
                 refuse(type(self), f"{name} must be {kind.__name__}, got {shown(state[name])}")
-        if not all(isinstance(part, Part) for part in state["parts"]):
-            refuse(type(self), f"parts must be a tuple of Parts, got {shown(state['parts'])}")
+        kinds_of_part = (str, str, str, int, int, bool, bool)
+        for part in state["parts"]:
+            if not isinstance(part, Part) or tuple(map(type, part)) != kinds_of_part:
+                refuse(type(self), f"parts must be a tuple of Parts, got {shown(part)}")
         vars(self).update(state)
 
     def __str__(self) -> str:

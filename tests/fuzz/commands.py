@@ -1,4 +1,4 @@
-"""The command ``pygru``: random command lines on damaged tables, in this process.
+"""The command ``pygru``: random command lines on damaged tables and arrays, in this process.
 
 Whatever it is given, it ends with 0, 1 or 2, and says why in one line that is no traceback. A
 line that names a class of exception is a failure: it means that nobody thought of the case.
@@ -18,9 +18,11 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
+import pandas as pd
 import torch_files
 
 import pygru
+from fuzz.array_files import damaged
 from fuzz.fuzzer import Fuzzer
 from fuzz.mutations import mutant
 from fuzz.tables import damaged_table, tables
@@ -95,9 +97,13 @@ class Commands(Fuzzer):
         np.save("a.npy", np.zeros((3, 4, 1), np.float32))
         np.savez("a.npz", X=np.zeros((3, 4, 1)), b=np.zeros(2))
         Path("a.pt").write_bytes(torch_files.state_dict(torch_files.parameters()))
+        self.arrays = {name: Path(name).read_bytes() for name in ("a.npy", "a.npz")}
         Path("not.safetensors").write_bytes(b"no model")
         for name, text in self.tables.items():
             Path("data.csv").write_text(text)
+            if importlib.util.find_spec("pyarrow") and name != "european":
+                table = pd.read_csv("data.csv")
+                self.arrays[f"{name}.parquet"] = table.to_parquet(compression="none")
             horizon = ["--horizon", "2", "--window", "5", "--season", "none"]
             more = {"shops": ["--id", "shop", "--target", "y"], "steps": ["--target", "y"]}
             more = more.get(name, [])
@@ -106,6 +112,7 @@ class Commands(Fuzzer):
             assert code == 0, (name, said)
             shutil.move("out/model.safetensors", f"{name}.safetensors")
             shutil.rmtree("out")
+        self.kept = set(os.listdir()) - {"data.csv"}
 
     def close(self):
         os.chdir(self.before)
@@ -114,10 +121,16 @@ class Commands(Fuzzer):
     def case(self, rng):
         name = rng.choice(list(self.tables))
         data = damaged_table(self.tables[name], rng)
-        models = [f"{name}.safetensors"] * 3 + [
+        others = ["-", "data.csv.gz", "data.parquet", "data.npy", "data.npz", "."]
+        source = rng.choice(["data.csv"] * 8 + others)
+        sound = {"data.parquet": f"{name}.parquet", "data.npy": "a.npy", "data.npz": "a.npz"}
+        if sound.get(source) in self.arrays:
+            data = self.arrays[sound[source]]
+            data = damaged(data, rng) if rng.random() < 0.8 else data
+        fitting = "layers" if source in ("data.npy", "data.npz") else name
+        models = [f"{fitting}.safetensors"] * 3 + [
             "layers.safetensors", "linear.safetensors", "not.safetensors", "nope", "data.csv",
         ]  # fmt: skip
-        source = rng.choice(["data.csv"] * 6 + ["-", "data.csv.gz", "data.parquet", "."])
         if source == "data.csv.gz" and rng.random() < 0.8:
             most = b"\n" * rng.choice([0, 0, 0, 10**4, 10**6])  # blank lines compress well
             data = gzip.compress(data + most, mtime=0)
@@ -143,7 +156,7 @@ class Commands(Fuzzer):
     def run(self, case):
         case = json.loads(case)
         data = case["data"].encode("latin-1")
-        for name in ("data.csv", "data.csv.gz", "data.parquet"):
+        for name in ("data.csv", "data.csv.gz", "data.parquet", "data.npy", "data.npz"):
             Path(name).write_bytes(data)
         try:
             code, said = self.command(case["argv"], data)
@@ -151,7 +164,7 @@ class Commands(Fuzzer):
             for path in self.folder.iterdir():  # whatever name it has been given
                 if path.is_dir():
                     shutil.rmtree(path)
-                elif path.suffix not in (".safetensors", ".npy", ".npz", ".pt"):
+                elif path.name not in self.kept:
                     path.unlink()
         assert code in (0, 1, 2), code
         assert "--debug shows where" not in said and "Traceback" not in said, said[-800:]

@@ -13,6 +13,7 @@ FUZZERS = {
     "onnx": "onnx_files.Onnx",
     "npz": "array_files.Weights",
     "sequences": "array_files.Sequences",
+    "states": "states.States",
     "gru": "gru_calls.Gru",
     "quantized": "gru_calls.Quantized",
     "commands": "commands.Commands",
