@@ -101,6 +101,8 @@ def run_to(function, point, inside="", handler=interrupt):
 def at_every_point(prepare, check, inside="", step=1, handler=interrupt):
     """Interrupt a function at every point; return how many there were.
 
+    The function runs twice without an interrupt, first and last.
+
     Parameters
     ----------
     prepare : callable
@@ -114,6 +116,9 @@ def at_every_point(prepare, check, inside="", step=1, handler=interrupt):
     handler : callable
         ``handler(where)`` is called at the point; by default it raises KeyboardInterrupt.
     """
+    # Free-threaded Python 3.13 and 3.14 report the instructions of a function only from the
+    # second run on in which it is traced. Without this first run no point in it would be seen.
+    run_to(prepare(), 0, inside, handler)
     point = 1
     while True:
         where = run_to(prepare(), point, inside, handler)
