@@ -1,8 +1,8 @@
 """The environment variables that pygru reads, once, when it is imported.
 
-A value that pygru does not understand is an error: a program that silently runs with other
-kernels or another number of threads than its user has asked for is hard to understand. A
-variable without a value is not set.
+A value that chooses what computes, and that pygru cannot follow, is an error: a program that
+silently runs with other kernels than its user has asked for is hard to understand. A variable
+without a value is not set.
 """
 
 import os

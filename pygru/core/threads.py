@@ -15,6 +15,7 @@ import math
 import os
 import re
 import threading
+import warnings
 import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Self, SupportsIndex
@@ -24,7 +25,7 @@ from threadpoolctl import ThreadpoolController, register
 
 from pygru.core import _core, launcher
 from pygru.core._uninterrupted import BlasLimit, Setting
-from pygru.core.settings import SettingError, setting
+from pygru.core.settings import setting
 from pygru.core.threadpool import PoolController
 from pygru.core.validation import shown, type_name
 
@@ -145,19 +146,23 @@ def _cgroup_quota() -> int | None:
 
 
 def _from_environment() -> int | None:
-    """PYGRU_NUM_THREADS, which may be negative as elsewhere; None if it is not set."""
+    """PYGRU_NUM_THREADS, 1 or more, or -1 for all; None, with a warning, if it is neither."""
     text = setting("PYGRU_NUM_THREADS")
     if text is None:
         return None
     # int() reads more than this: "1_0", and the digits of every script.
-    number = re.fullmatch(r"([+-]?)0*([1-9][0-9]*)", text)
-    if number is None:
-        raise SettingError(
-            f"PYGRU_NUM_THREADS={shown(text)} is no number of threads; expected 1 or more, "
-            "-1 for all, -2 for all but one, and so on"
-        )
-    count = int(number[2][:9])  # more digits say no more than this
-    return -count if number[1] == "-" else count
+    number = re.fullmatch(r"\+?0*([1-9][0-9]*)", text)
+    if number is not None:
+        return int(number[1][:9])  # more digits say no more than this
+    if text == "-1":
+        return -1
+    warnings.warn(
+        f"PYGRU_NUM_THREADS={shown(text)} is not a positive integer, nor -1 for all threads; "
+        "ignored",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+    return None
 
 
 def _openmps_variable() -> int | None:
