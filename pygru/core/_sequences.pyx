@@ -580,6 +580,11 @@ cdef class Sequences:
             return None
         if d_h_n is not None and not self.is_state(batch, d_h_n):
             return None
+        # The core adds the gradients of one layer before it reads those of the next one.
+        if overlap(d_output, self.grads.array):
+            d_output = d_output.copy()
+        if overlap(d_h_n, self.grads.array):
+            d_h_n = d_h_n.copy()
         n_used = self.threads_of(plan, tape.n_threads)
         sizes = plan.serial
         if n_used > 1:

@@ -251,6 +251,9 @@ class Optimizer(CheckedState, NamedArguments):
         self.check_model(model)
         is_first = self._model is None or self._states is None
         if is_first:
+            for values, gradients in pairs_of(model):
+                if np.may_share_memory(values, gradients):
+                    raise ValueError("parameters and their gradients share memory")
             self._model = weakref.ref(model)
         if is_first or self._frozen is None:
             self._frozen = frozen_in(model)
