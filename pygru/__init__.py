@@ -28,46 +28,46 @@ from pygru.concatenated import ConcatenatedWeights
 from pygru.core.config import show_config
 from pygru.core.sources import get_include, get_sources
 from pygru.core.threads import get_num_threads, num_threads, set_num_threads
-from pygru.data.padding import pad_sequences, unpad_sequences
 from pygru.errors import DataWarning, DivergenceError, FormatError, InternalError, RankError
 from pygru.gates import Gates
 from pygru.gru import GRU
-from pygru.io.native import load, read_metadata, save
-from pygru.nn import losses
-from pygru.nn.activation import Activation
-from pygru.nn.attention import Attention
-from pygru.nn.attention_pooling import AttentionOverTime
-from pygru.nn.beam import Translation
-from pygru.nn.dropout import Dropout
-from pygru.nn.embedding import Embedding
-from pygru.nn.feature_scale import FeatureScale
-from pygru.nn.last import Last
-from pygru.nn.layer import Layer, RecurrentLayer
-from pygru.nn.layer_norm import LayerNorm
-from pygru.nn.linear import Linear
-from pygru.nn.masking import Masking
-from pygru.nn.pooling import MaxOverTime, MeanOverTime
-from pygru.nn.seq2seq import Seq2Seq
-from pygru.nn.sequential import Sequential
-from pygru.nn.sequential_stream import SequentialStream
-from pygru.nn.summary import Summary
 from pygru.options import GRUOptions
-from pygru.quantized.gru import QuantizedGRU
-from pygru.quantized.report import QuantizationReport
 from pygru.stream import Stream
 from pygru.tape import Tape
 from pygru.variant import Variant
 
 if TYPE_CHECKING:
     from pygru import plot
+    from pygru.data.padding import pad_sequences, unpad_sequences
     from pygru.io.from_arrays import from_arrays
     from pygru.io.keras.export import to_keras
     from pygru.io.keras.reading import from_keras
+    from pygru.io.native import load, read_metadata, save
     from pygru.io.onnx.export import to_onnx
     from pygru.io.onnx.reading import from_onnx
     from pygru.io.torch.export import to_torch
     from pygru.io.torch.from_torch import from_torch
+    from pygru.nn import losses
+    from pygru.nn.activation import Activation
+    from pygru.nn.attention import Attention
+    from pygru.nn.attention_pooling import AttentionOverTime
+    from pygru.nn.beam import Translation
+    from pygru.nn.dropout import Dropout
+    from pygru.nn.embedding import Embedding
+    from pygru.nn.feature_scale import FeatureScale
+    from pygru.nn.last import Last
+    from pygru.nn.layer import Layer, RecurrentLayer
+    from pygru.nn.layer_norm import LayerNorm
+    from pygru.nn.linear import Linear
+    from pygru.nn.masking import Masking
+    from pygru.nn.pooling import MaxOverTime, MeanOverTime
+    from pygru.nn.seq2seq import Seq2Seq
+    from pygru.nn.sequential import Sequential
+    from pygru.nn.sequential_stream import SequentialStream
+    from pygru.nn.summary import Summary
     from pygru.prediction.chunked import predict
+    from pygru.quantized.gru import QuantizedGRU
+    from pygru.quantized.report import QuantizationReport
     from pygru.tests.run import test
     from pygru.train import schedules
     from pygru.train.callbacks import Callback, EarlyStopping, ReduceLROnPlateau, WeightAverage
@@ -80,23 +80,44 @@ if TYPE_CHECKING:
     from pygru.train.progress import ProgressBar
     from pygru.train.trainer import Trainer
 
-# The home of each public name that is imported when it is used first: most programs read no
-# file of another library, many do not train, and `import pygru` should be quick.
+# The home of each public name that is imported when it is used first: many programs need no
+# more than a GRU, few read files of other libraries, and `import pygru` should be quick.
 LAZY = {
+    "Activation": "pygru.nn.activation",
     "Adam": "pygru.train.optimizers",
     "AdamW": "pygru.train.optimizers",
+    "Attention": "pygru.nn.attention",
+    "AttentionOverTime": "pygru.nn.attention_pooling",
     "CSVLogger": "pygru.train.loggers",
     "Callback": "pygru.train.callbacks",
+    "Dropout": "pygru.nn.dropout",
     "EarlyStopping": "pygru.train.callbacks",
+    "Embedding": "pygru.nn.embedding",
+    "FeatureScale": "pygru.nn.feature_scale",
     "History": "pygru.train.history",
+    "Last": "pygru.nn.last",
+    "Layer": "pygru.nn.layer",
+    "LayerNorm": "pygru.nn.layer_norm",
+    "Linear": "pygru.nn.linear",
+    "Masking": "pygru.nn.masking",
+    "MaxOverTime": "pygru.nn.pooling",
+    "MeanOverTime": "pygru.nn.pooling",
     "ModelCheckpoint": "pygru.train.loggers",
     "OptunaPruning": "pygru.train.optuna",
     "ProgressBar": "pygru.train.progress",
+    "QuantizationReport": "pygru.quantized.report",
+    "QuantizedGRU": "pygru.quantized.gru",
     "RMSprop": "pygru.train.optimizers",
+    "RecurrentLayer": "pygru.nn.layer",
     "ReduceLROnPlateau": "pygru.train.callbacks",
     "SGD": "pygru.train.optimizers",
+    "Seq2Seq": "pygru.nn.seq2seq",
+    "Sequential": "pygru.nn.sequential",
+    "SequentialStream": "pygru.nn.sequential_stream",
+    "Summary": "pygru.nn.summary",
     "TensorBoard": "pygru.train.loggers",
     "Trainer": "pygru.train.trainer",
+    "Translation": "pygru.nn.beam",
     "WeightAverage": "pygru.train.callbacks",
     "clip_grad_norm": "pygru.train.clipping",
     "find_learning_rate": "pygru.train.lr_finder",
@@ -104,17 +125,26 @@ LAZY = {
     "from_keras": "pygru.io.keras.reading",
     "from_onnx": "pygru.io.onnx.reading",
     "from_torch": "pygru.io.torch.from_torch",
+    "load": "pygru.io.native",
+    "pad_sequences": "pygru.data.padding",
     "predict": "pygru.prediction.chunked",
+    "read_metadata": "pygru.io.native",
+    "save": "pygru.io.native",
     "test": "pygru.tests.run",
     "to_keras": "pygru.io.keras.export",
     "to_onnx": "pygru.io.onnx.export",
     "to_torch": "pygru.io.torch.export",
+    "unpad_sequences": "pygru.data.padding",
 }
 
 # Submodules that are imported when they are used first.
 LAZY_MODULES = {
     "conformance": "pygru.conformance",
+    "data": "pygru.data",
+    "losses": "pygru.nn.losses",
+    "nn": "pygru.nn",
     "plot": "pygru.plot",
+    "quantized": "pygru.quantized",
     "schedules": "pygru.train.schedules",
     "train": "pygru.train",
 }

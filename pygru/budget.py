@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import re
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -60,6 +59,8 @@ def check_memory(memory: object) -> int | None:
             return None
         text = BUDGET.fullmatch(memory)
         if text is not None:
+            from decimal import Decimal  # not on top, because it takes a while
+
             return int(Decimal(text[1]) * UNITS[text[2].lower()])
     elif isinstance(memory, (int, np.integer)) and not isinstance(memory, bool) and memory > 0:
         return int(memory)

@@ -7,11 +7,16 @@ text is escaped.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from html import escape
 
 #: Columns of numbers are aligned on the right.
 RIGHT = "right"
 LEFT = "left"
+
+
+def _escape(text: str) -> str:
+    from html import escape  # not on top, because it takes a while
+
+    return escape(text)
 
 
 def text_table(
@@ -52,7 +57,7 @@ def html_table(
 
     def line(kind: str, cells: Sequence[str]) -> str:
         columns = "".join(
-            f'<{kind} style="text-align:{side}">{escape(cell)}</{kind}>'
+            f'<{kind} style="text-align:{side}">{_escape(cell)}</{kind}>'
             for cell, side in zip(cells, align, strict=True)
         )
         return f"<tr>{columns}</tr>"
@@ -64,4 +69,4 @@ def html_table(
 def html_properties(title: str, properties: Iterable[tuple[str, str]], more: str = "") -> str:
     """Return a title and a table of names and values; ``more`` is HTML that follows."""
     table = html_table([], properties, [LEFT, LEFT])
-    return f"<div><b>{escape(title)}</b>{table}{more}</div>"
+    return f"<div><b>{_escape(title)}</b>{table}{more}</div>"
