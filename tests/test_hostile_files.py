@@ -5,6 +5,7 @@ exception, no warning, and no memory beyond a multiple of the file's size. What 
 can always be read.
 """
 
+import contextlib
 import json
 import os
 import struct
@@ -18,7 +19,7 @@ from fuzz.model_files import assemble, make_models, parts
 from interrupts import at_every_point
 
 import pygru
-from pygru import GRU, FormatError, Last, Sequential
+from pygru import GRU, Attention, Embedding, FormatError, Last, Seq2Seq, Sequential
 from pygru.io import files
 from pygru.io.header import HEADER_LIMIT
 
@@ -181,6 +182,64 @@ def test_large_file_is_refused_or_read_in_part(start, originals, tmp_path):
         assert tracemalloc.get_traced_memory()[1] < HEAP
     finally:
         tracemalloc.stop()
+
+
+def lists_within_lists(room):
+    """JSON of about this length that becomes the most objects: lists in lists."""
+    unit = "[" * 100 + "]" * 100
+    return f"[{','.join([unit] * (room // (len(unit) + 1)))}]"
+
+
+@pytest.mark.parametrize("place", ["metadata", "config", "tensors"])
+def test_memory_of_the_largest_headers(place, originals, tmp_path):
+    """What ``docs/security.md`` promises: 64 MiB, whatever the header holds."""
+    header, body = parts(originals[0])
+    room = HEADER_LIMIT - len(json.dumps(header)) - 100
+    text = f'{{"class": "GRU", "config": {lists_within_lists(room)}}}'
+    if place == "tensors":
+        header = f'{json.dumps(header)[:-1]}, "x": {lists_within_lists(room)}}}'.encode()
+    else:
+        header["__metadata__"][place] = text
+    path = tmp_path / "m"
+    path.write_bytes(assemble(header, body))
+    assert HEADER_LIMIT - 3000 < path.stat().st_size - len(body) <= HEADER_LIMIT + 8
+    tracemalloc.start()
+    try:
+        with contextlib.nullcontext() if place == "metadata" else pytest.raises(FormatError):
+            pygru.load(path)
+        assert 2**25 < tracemalloc.get_traced_memory()[1] < 2**26
+    finally:
+        tracemalloc.stop()
+
+
+LARGE = {
+    "GRU": lambda: GRU(150, 150, seed=0),
+    "keras": lambda: GRU(150, 150, init="keras", seed=0),
+    "double": lambda: GRU(150, 150, dtype="float64", seed=0),
+    "8 bits": lambda: GRU(300, 300, seed=0).quantized(),
+    "Embedding": lambda: Sequential(Embedding(9000, 30, seed=0), GRU(30, 2, batch_first=True)),
+    "Attention": lambda: Attention(500, 500, seed=0),
+    "Seq2Seq": lambda: Seq2Seq(2000, 2000, 64, 64, seed=0),
+}
+MOST_TIMES = {"load": 7, "inspect": 3, "read_arrays": 3, "read_metadata": 0}
+
+
+@pytest.mark.parametrize("reader", MOST_TIMES)
+@pytest.mark.parametrize("name", LARGE)
+def test_memory_is_a_multiple_of_the_file(name, reader, tmp_path):
+    path = tmp_path / "m"
+    pygru.save(LARGE[name](), path)
+    read = getattr(pygru, reader, None) or getattr(pygru.io, reader)
+    with contextlib.suppress(FormatError):  # what io.inspect says of an Attention
+        read(path)  # once, so that modules are imported
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(FormatError):
+            read(path)
+        used = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert used < MOST_TIMES[reader] * path.stat().st_size + 2**17
 
 
 def test_file_that_shrinks_while_it_is_read(originals, tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ from pygru.io import kinds
 
 FORMAT_VERSION = 1
 
-# The largest header, in bytes, that save writes and load reads. Parsed JSON takes up to thirty
+# The largest header, in bytes, that save writes and load reads. Parsed JSON takes up to fifty
 # times its size, so this limits the memory that a small file can take.
 HEADER_LIMIT = 2**20
 
