@@ -194,6 +194,7 @@ def long_call(memory, n_threads=None, **options):
     return peak - 2 * x.nbytes, gru.flat_grads.copy()  # x and d_x do not count
 
 
+@pytest.mark.thread_unsafe(reason="it traces the memory of the process")
 @pytest.mark.parametrize("options", [{}, {"zoneout": 0.5, "recurrent_dropout": 0.5}])
 def test_a_budget_is_kept_and_changes_no_gradient(options):
     unbounded, expected = long_call("gates", **options)
@@ -211,6 +212,7 @@ def test_a_budget_is_kept_and_changes_no_gradient(options):
 NOISY = {"num_layers": 2, "dropout": 0.5, "zoneout": 0.5, "recurrent_dropout": 0.5}
 
 
+@pytest.mark.thread_unsafe(reason="it traces the memory of the process")
 @pytest.mark.parametrize("options", [{}, NOISY], ids=["plain", "noisy"])
 def test_the_least_budget_is_kept(options):
     """Masks of all steps, indices of a segment and workspaces count too."""
