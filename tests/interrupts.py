@@ -7,11 +7,16 @@ KeyboardInterrupt there, as a handler would. The order is fixed, so a failure ca
 Signals that come while a C function runs are handled when it returns, which is such a point
 too. C functions that look for signals themselves (pygru's passes over sequences do) have tests
 of their own in test_interrupt.py.
+
+Python 3.12 and later report instructions through ``sys.monitoring``. With ``sys.settrace`` they
+leave out those of a function that was not traced before.
 """
 
+import contextlib
 import dis
 import gc
 import sys
+import threading
 
 # After these instructions the interpreter loop looks for signals.
 CHECKED = {
@@ -21,8 +26,8 @@ CHECKED = {
 }
 
 
-class _Tracer:
-    """Counts the points that a run passes, and raises at one of them."""
+class _Points:
+    """Counts the points that a run passes, and calls the handler at one of them."""
 
     def __init__(self, stop_at, inside, handler):
         self.stop_at = stop_at
@@ -32,38 +37,91 @@ class _Tracer:
         self.where = None
         self._looks = {}  # by code object, because CPython makes co_code anew at each look
 
-    def __call__(self, frame, event, argument):
-        """The trace function of new frames: follow each, instruction by instruction."""
-        code = frame.f_code
-        if not code.co_filename.startswith(self.inside):
+    def looks_of(self, code):
+        """The places of the instructions after which there is a look; None in other files."""
+        if code not in self._looks:
+            counts = code.co_filename.startswith(self.inside)
+            places = {at for at, number in enumerate(code.co_code) if number in CHECKED}
+            self._looks[code] = places if counts else None
+        return self._looks[code]
+
+    def passed(self, frame):
+        """Count a point in a frame; whether the handler has to be called there."""
+        # Instructions without a line end a generator that is closed. CPython 3.12 goes there
+        # without a look.
+        if frame.f_lineno is None:
+            return False
+        self.count += 1
+        if self.count == self.stop_at:
+            self.where = f"{frame.f_code.co_qualname}:{frame.f_lineno}"
+        return self.count == self.stop_at
+
+
+@contextlib.contextmanager
+def _traced(points):
+    """Follow every new frame, instruction by instruction, with ``sys.settrace``."""
+
+    def call(frame, event, argument):
+        looks = points.looks_of(frame.f_code)
+        if looks is None:
             return None
         frame.f_trace_opcodes = True
         frame.f_trace_lines = False
-        looks = self._looks.get(code)
-        if looks is None:
-            looks = {at for at, number in enumerate(code.co_code) if number in CHECKED}
-            self._looks[code] = looks
         after_a_look = False
 
         def instruction(frame, event, argument):
             nonlocal after_a_look
             if event == "opcode":
-                # Instructions without a line end a generator that is closed. CPython 3.12 goes
-                # there without a look.
-                if after_a_look and frame.f_lineno is not None:
-                    self._point(frame)
+                if after_a_look and points.passed(frame):
+                    sys.settrace(None)
+                    frame.f_trace = None
+                    points.handler(points.where)
                 after_a_look = frame.f_lasti in looks
             return instruction
 
         return instruction
 
-    def _point(self, frame):
-        self.count += 1
-        if self.count == self.stop_at:
-            self.where = f"{frame.f_code.co_qualname}:{frame.f_lineno}"
-            sys.settrace(None)
-            frame.f_trace = None
-            self.handler(self.where)
+    before = sys.gettrace()
+    sys.settrace(call)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+
+
+@contextlib.contextmanager
+def _monitored(points):
+    """Follow every instruction of this thread with ``sys.monitoring``."""
+    monitoring = sys.monitoring
+    tool, events = monitoring.PROFILER_ID, monitoring.events
+    thread = threading.get_ident()
+    after_a_look = {}  # by frame, which another one may interrupt
+
+    def instruction(code, offset):
+        looks = points.looks_of(code)
+        if looks is None:
+            return monitoring.DISABLE
+        if threading.get_ident() != thread:
+            return None
+        frame = sys._getframe(1)
+        was_a_look = after_a_look.get(id(frame), False)
+        after_a_look[id(frame)] = offset in looks
+        # A new frame may have the number of an older one, but its first look is at its begin.
+        if was_a_look and offset > min(looks) and points.passed(frame):
+            monitoring.set_events(tool, 0)
+            points.handler(points.where)
+        return None
+
+    monitoring.use_tool_id(tool, "interrupts")
+    try:
+        monitoring.register_callback(tool, events.INSTRUCTION, instruction)
+        monitoring.restart_events()
+        monitoring.set_events(tool, events.INSTRUCTION)
+        yield
+    finally:
+        monitoring.set_events(tool, 0)
+        monitoring.register_callback(tool, events.INSTRUCTION, None)
+        monitoring.free_tool_id(tool)
 
 
 def interrupt(where):
@@ -80,28 +138,24 @@ def run_to(function, point, inside="", handler=interrupt):
     The garbage collector is off meanwhile. It calls functions of other packages at any time,
     and CPython only reports what these raise, so an interrupt in one of them would be lost.
     """
-    tracer = _Tracer(point, inside, handler)
-    before, collects = sys.gettrace(), gc.isenabled()
+    points = _Points(point, inside, handler)
+    follow = _monitored if hasattr(sys, "monitoring") else _traced
+    collects = gc.isenabled()
     gc.disable()
     try:
-        sys.settrace(tracer)
-        try:
+        with follow(points):
             function()
-        finally:
-            sys.settrace(before)
     except KeyboardInterrupt:
-        if tracer.where is None:
+        if points.where is None:
             raise
     finally:
         if collects:
             gc.enable()
-    return tracer.where
+    return points.where
 
 
 def at_every_point(prepare, check, inside="", step=1, handler=interrupt):
     """Interrupt a function at every point; return how many there were.
-
-    The function runs twice without an interrupt, first and last.
 
     Parameters
     ----------
@@ -116,9 +170,6 @@ def at_every_point(prepare, check, inside="", step=1, handler=interrupt):
     handler : callable
         ``handler(where)`` is called at the point; by default it raises KeyboardInterrupt.
     """
-    # Free-threaded Python 3.13 and 3.14 report the instructions of a function only from the
-    # second run on in which it is traced. Without this first run no point in it would be seen.
-    run_to(prepare(), 0, inside, handler)
     point = 1
     while True:
         where = run_to(prepare(), point, inside, handler)
