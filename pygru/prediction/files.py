@@ -132,15 +132,26 @@ class NpzRows:
     def __init__(self, path: str, name: str) -> None:
         self._path = f"{path}, array {name!r},"
         self._archive = zipfile.ZipFile(path)
+        self._file: Any = None
         self._member = f"{name}.npy"
-        with self._damage_named():
-            self._begin()
-        self.shape, self.dtype = self._header.shape, self._header.dtype
-        if not self.shape:
-            raise ValueError(f"source: {self._path} is a single number and has no rows")
-        found = self._archive.getinfo(self._member)
-        self._check_size(found)
+        try:
+            with self._damage_named():
+                self._begin()
+            self.shape, self.dtype = self._header.shape, self._header.dtype
+            if not self.shape:
+                raise ValueError(f"source: {self._path} is a single number and has no rows")
+            found = self._archive.getinfo(self._member)
+            self._check_size(found)
+        except BaseException:
+            self.close()
+            raise
         self.content = f"{found.CRC:08x} {found.file_size}"
+
+    def close(self) -> None:
+        """Close the file; no rows can be read then."""
+        if self._file is not None:
+            self._file.close()
+        self._archive.close()
 
     def _check_size(self, found: zipfile.ZipInfo) -> None:
         """Raise unless the member can be as large as it and its header say."""
@@ -229,7 +240,11 @@ def open_npz(path: str, name: str | None) -> Opened:
         raise ValueError(f"source: {path} is no .npz archive: {error}") from None
     names = [each.removesuffix(".npy") for each in members if each.endswith(".npy")]
     chosen = _chosen(path, names, name)
-    beside = {each: NpzRows(path, each)[:] for each in BESIDE if each in names}
+    beside = {}
+    for each in BESIDE:
+        if each in names:
+            with contextlib.closing(NpzRows(path, each)) as rows:
+                beside[each] = rows[:]
     return _opened(chosen, NpzRows(path, chosen), beside)
 
 

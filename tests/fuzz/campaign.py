@@ -7,6 +7,7 @@ or does not end, it is known which one that was; another child goes on with the 
 import hashlib
 import json
 import os
+import re
 import select
 import signal
 import traceback
@@ -129,4 +130,5 @@ def kind_of(error):
         if frames
         else ""
     )
-    return f"{type(error).__name__} {place}{str(error)[:100]!r}"
+    text = re.sub("[0-9]{4,}", "...", str(error)[:100])  # one fault has many numbers of bytes
+    return f"{type(error).__name__} {place}{text!r}"
