@@ -265,7 +265,7 @@ def test_file_that_is_written_while_it_is_read(tmp_path, monkeypatch):
     from pygru.io import native
 
     path, original = tmp_path / "m", native.check_tensors
-    pygru.save(GRU(1, 1, seed=0), path, {"text": "x" * 50_000})  # more than a buffer
+    pygru.save(GRU(1, 1, seed=0), path, {"text": "x" * 500_000})  # more than a buffer
 
     def check_and_write(*arguments):
         original(*arguments)
