@@ -1,7 +1,7 @@
 """States of pickles and copies: an object is made of one only as its constructor would make it.
 
-The state of a layer, a model, an optimiser or options holds its attributes by name. What its
-class makes of others, such as packed weights, is not in it. When a state is read, the
+The state of an object holds its attributes by name. What its class makes of others, such as
+packed weights, is not in it. When a state is read, the
 constructor of pygru's class is called with the arguments that the state names, so it checks
 them, and the attributes that it sets have to be those of the state. No parameter is drawn or
 allocated for that. Attributes that users have added, in a class of their own or on the object,
