@@ -1,12 +1,12 @@
 """States of pickles and copies: an object is made of one only as its constructor would make it.
 
 The state of an object holds its attributes by name. What its class makes of others, such as
-packed weights, is not in it. When a state is read, the
-constructor of pygru's class is called with the arguments that the state names, so it checks
-them, and the attributes that it sets have to be those of the state. No parameter is drawn or
-allocated for that. Attributes that users have added, in a class of their own or on the object,
-stay as they are. What else a class needs to check is in its ``_restore``. None of this makes it
-safe to read a pickle of others, because a pickle is a program; see ``docs/security.md``.
+packed weights, is not in it. When a state is read, the constructor of pygru's class is called
+with the arguments that the state names, so it checks them, and the attributes that it sets have
+to be those of the state. No parameter is drawn or allocated for that. Attributes that users
+have added, in a class of their own or on the object, stay as they are. What else a class needs
+to check is in its ``_restore``. None of this makes it safe to read a pickle of others, because
+a pickle is a program; see ``docs/security.md``.
 """
 
 from __future__ import annotations
