@@ -5,7 +5,8 @@
 #   sanitize  AddressSanitizer, LeakSanitizer and UndefinedBehaviorSanitizer
 #   pool      without OpenMP; with gaps between the scratch buffers, in which nothing may be written
 #   tsan      ThreadSanitizer, on the pool's threads
-#   archer    the same with OpenMP's threads too; needs clang with its libomp and libarcher.so
+#   archer    the same with OpenMP's threads too; needs clang with its libomp and libarcher.so. If all threads of
+#             OpenMP add to one counter of take_tasks() without an atomic, it is reported at once
 #   coverage  counts which lines run, and prints those that do not; fails below 95 %
 #   valgrind  memcheck on a small part of the tests
 #   neon      a small part of the tests on an emulated 64-bit ARM
