@@ -6,9 +6,8 @@ length, and what a compressed file expands to is limited by its size.
 
 from __future__ import annotations
 
-import bz2
 import gzip
-import lzma
+import importlib
 import os
 import sys
 import zlib
@@ -25,7 +24,8 @@ LONGEST_LINE = 2**20  # a device such as /dev/zero is one line without an end
 MOST_RATIO = 100
 ALLOWANCE = 2**25  # bytes
 
-OPENERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+# Modules of Python, of which some builds lack those whose libraries were missing.
+MODULES = {".gz": "gzip", ".bz2": "bz2", ".xz": "lzma"}
 
 
 def text_of(path: str, name: str, encoding: str | None) -> str:
@@ -70,17 +70,31 @@ def _bytes(path: str, name: str) -> bytearray:
                 raise FormatError("standard input is closed")
             return _limited(sys.stdin.buffer, name)
         with open(path, "rb") as file:
-            if suffix not in OPENERS:
+            if suffix not in MODULES:
                 return _limited(file, name)
+            module = _module(suffix, name)
             source = _Compressed(file)
-            with OPENERS[suffix](source, "rb") as expanded:
-                return _limited(expanded, name, source)
-    except (EOFError, lzma.LZMAError, gzip.BadGzipFile, zlib.error) as error:
+            try:
+                with module.open(source, "rb") as expanded:
+                    return _limited(expanded, name, source)
+            except getattr(module, "LZMAError", ()) as error:
+                raise EOFError(error) from None
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise FormatError(f"{name}: not a {suffix} file, or damaged: {error}") from None
     except OSError as error:
         if error.errno is None:  # bz2's way to say the same
             raise FormatError(f"{name}: not a {suffix} file, or damaged: {error}") from None
         raise
+
+
+def _module(suffix: str, name: str) -> Any:
+    try:
+        return importlib.import_module(MODULES[suffix])
+    except ImportError:
+        raise FormatError(
+            f"{name}: this Python was built without the module {MODULES[suffix]}, which reads "
+            f"{suffix} files; expand the file yourself and give the CSV file"
+        ) from None
 
 
 class _Compressed:
