@@ -8,6 +8,8 @@ import copy
 import importlib
 import pickle
 import pkgutil
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -75,15 +77,23 @@ def assert_refused(value, state):
 
 # ---- every class -----------------------------------------------------------------------------
 
+
+def recurrent():
+    return pygru.GRU(3, 4, batch_first=True, seed=0)
+
+
+NEVER_PICKLED = {
+    "Stream": lambda: recurrent().stream(),
+    "SequentialStream": lambda: pygru.Sequential(recurrent()).stream(),
+    "Tape": lambda: recurrent().forward(pickled_objects.X)[2],
+    "num_threads": lambda: pygru.num_threads(1),
+}
 # Public classes without an object in the tables, and why they need none.
 NO_STATE = {
     "Layer": "a base class for users; the states of what derives from it are checked",
     "RecurrentLayer": "the same",
     "Callback": "the same",
-    "Stream": "cannot be pickled",
-    "SequentialStream": "cannot be pickled",
-    "Tape": "cannot be pickled",
-    "num_threads": "cannot be pickled",
+    **dict.fromkeys(NEVER_PICKLED, "cannot be pickled"),
     "GRUTimeSeriesClassifier": "the base class of sktime or aeon; its estimator is checked",
     "GRUTimeSeriesRegressor": "the same",
     "torch.GRU": "torch.nn.Module reads its state; a call checks sizes and dtypes",
@@ -125,6 +135,15 @@ def test_every_public_class_is_checked_or_has_no_state():
         if NO_STATE[name] == "cannot be pickled":
             continue
         assert issubclass(classes[name], CheckedState) or "." in name or "GRUTime" in name
+
+
+@pytest.mark.parametrize("name", NEVER_PICKLED)
+def test_what_has_no_state_cannot_be_pickled(name):
+    value = NEVER_PICKLED[name]()
+    assert name in [each.__name__ for each in type(value).__mro__]
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        with pytest.raises(TypeError):
+            pickle.dumps(value, protocol)
 
 
 def plain(value):
@@ -442,9 +461,21 @@ class Remembers(pygru.Callback):
 class WithTrainer(pygru.Sequential):
     """A model of a user that refers to its own trainer."""
 
-    def __init__(self):
+    def __init__(self, comm=None):
         super().__init__(pygru.GRU(3, 4, batch_first=True), pygru.Last(), pygru.Linear(4, 1))
-        self.trainer = pygru.Trainer(self, metrics=["mae"], seed=0)
+        self.trainer = pygru.Trainer(self, metrics=["mae"], seed=0, comm=comm)
+
+
+class SecondOfTwo:
+    """What a trainer asks of a communicator while it does not train."""
+
+    Allgather = Allgatherv = Alltoallv = lambda self, sent, received: None
+
+    def Get_rank(self):
+        return 1
+
+    def Get_size(self):
+        return 2
 
 
 def test_objects_that_refer_to_one_another():
@@ -458,6 +489,9 @@ def test_objects_that_refer_to_one_another():
         model = way(WithTrainer())
         assert model.trainer.model is model
         model.trainer.fit(pickled_objects.X, pickled_objects.Y, progress=False)
+        ranked = way(WithTrainer(SecondOfTwo())).trainer  # the model is read before
+        for each in (ranked, way(ranked)):  # and after the trainer
+            assert isinstance(each.comm, SecondOfTwo) and not each.is_main_process
         again = way(model.trainer)
         assert (
             again.model.trainer is again
@@ -483,6 +517,26 @@ def test_a_watched_metric_keeps_its_direction():
     one.fit(pickled_objects.X, pickled_objects.Y, epochs=2, progress=False)
     stopping = copy.deepcopy(one.callbacks[0])
     assert stopping._watched.worst == -np.inf and stopping.best == one.callbacks[0].best
+
+
+class Trial:
+    """What OptunaPruning needs of a trial."""
+
+    def report(self, value, step):
+        """Take a number."""
+
+    def should_prune(self):
+        return False
+
+
+def test_a_package_that_is_missing_is_an_import_error(monkeypatch):
+    """The state is right, and can be read where the package is."""
+    monkeypatch.setitem(sys.modules, "optuna", types.ModuleType("optuna"))
+    text = pickle.dumps(pygru.OptunaPruning(Trial()))
+    assert pickle.loads(text).monitor == "val_loss"
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    with pytest.raises(ImportError, match="OptunaPruning needs the package optuna"):
+        pickle.loads(text)
 
 
 def test_a_forecaster_forecasts_the_same():

@@ -32,7 +32,8 @@ class CheckedState:
     _made_again: ClassVar[frozenset[str]] = frozenset()
     # Attributes that change after the constructor; ``_restore`` checks them.
     _changing: ClassVar[frozenset[str]] = frozenset()
-    # Attributes of the class that an object may have too, without the constructor.
+    # Attributes that the class has and the constructor does not set; an object may have its
+    # own value.
     _later: ClassVar[frozenset[str]] = frozenset()
     # The method that the constructor calls at its end to allocate and draw, if there is one.
     _filled_by: ClassVar[str | None] = None
@@ -91,11 +92,12 @@ def refuse(cls: type, reason: str) -> NoReturn:
 def naming(cls: type) -> Iterator[None]:
     """Let each error that is found in a state name the class; a wrong value may fail anywhere.
 
-    What has an error of its own is memory, of which there may be too little.
+    A MemoryError stays a MemoryError. So does an ImportError, because the state may be right
+    where a package is missing.
     """
     try:
         yield
-    except MemoryError:
+    except (MemoryError, ImportError):
         raise
     except Exception as error:
         raise _named(cls, error) from None

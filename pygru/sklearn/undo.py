@@ -1,4 +1,4 @@
-"""A call of fit that fails leaves the estimator as it was before, with its trained model."""
+"""A call that fails leaves the estimator as it was, with its trained model."""
 
 from __future__ import annotations
 

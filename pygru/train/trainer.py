@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from pygru.budget import check_memory
 from pygru.core import threads
 from pygru.core.atomic import commit
-from pygru.core.pickled import CheckedState, refuse
+from pygru.core.pickled import CheckedState, naming, refuse
 from pygru.core.validation import check_bool, check_count, check_int, type_name
 from pygru.io.files import named_in_errors
 from pygru.io.native import classes_of, describe
@@ -184,7 +184,9 @@ class Trainer(CheckedState, TrainerBase):
         model = run.model if isinstance(run, TrainingState) else None
         if isinstance(model, Model) and not vars(model):
             # The model refers to this trainer and is read after it, so it cannot be looked at.
-            vars(self).update(state, _team=team_of(None))
+            with naming(type(self)):
+                team = team_of(state.get("comm"))
+            vars(self).update(state, _team=team)
         else:
             super().__setstate__(state)
 
