@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from pygru import concatenated
 from pygru.concatenated import ConcatenatedWeights
 from pygru.core import validation
 from pygru.core.parameters import NamedViews, Parameters, full_prefix, load_into
-from pygru.core.pickled import check_keys, naming
+from pygru.core.pickled import added_to, check_keys, naming, restore_added
 from pygru.gru_inference import GRUInference
 from pygru.nn.initializers import INITIALIZERS
 from pygru.nn.undo import reseeding_undone
@@ -40,6 +40,10 @@ REPLACEABLE = (
 
 class GRUBase(GRUInference, Parameters):
     """The options and weights of a GRU; see :class:`GRU`."""
+
+    _made_again: ClassVar[frozenset[str]] = frozenset(
+        {"_generator", "_parameters_owner", "_grads_owner"}
+    )
 
     parameters: NamedViews
 
@@ -216,6 +220,7 @@ class GRUBase(GRUInference, Parameters):
                 self.generator
             ),  # also for copy.copy, so that no state is shared
             "trainable": self.trainable,
+            **added_to(self),
         }
 
     def __setstate__(self, state: Any) -> None:
@@ -226,6 +231,7 @@ class GRUBase(GRUInference, Parameters):
             self.load_state_dict(state["parameters"])
             load_into(self.grads, state["grads"])
             self.trainable = state["trainable"]
+        restore_added(self, state)
 
     # ---- weights --------------------------------------------------------------------------
 

@@ -8,7 +8,8 @@ nor how the weights are stored. ``gru_sequences.py`` has the calls of training.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, overload
+from dataclasses import fields
+from typing import Any, ClassVar, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -57,6 +58,11 @@ class GRUInference(FixedAttributes, Model):
     reverse: bool
     num_directions: int
     output_size: int
+
+    # No part of a pickle, beside the attributes that users have added.
+    _made_again: ClassVar[frozenset[str]] = frozenset(
+        {"options", "num_directions", "output_size", "parameters", "grads", "_runner"}
+    ).union(field.name for field in fields(GRUOptions))
 
     parameters: Any  # a mapping of str to arrays, with "h0" if it is learned
     _runner: Runner

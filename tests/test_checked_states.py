@@ -6,6 +6,7 @@ object that fails later, and if the check refuses or changes what users made.
 
 import copy
 import pickle
+import threading
 
 import numpy as np
 import pytest
@@ -213,6 +214,101 @@ def test_other_states_of_users_are_theirs():
     plain = Linear(2, 2)
     plain.label = "mine"
     assert copy.deepcopy(plain).label == "mine"
+
+
+class Noted(GRU):
+    """A GRU with attributes of its own: one is in a slot, and two cannot be assigned."""
+
+    __slots__ = ("note",)
+
+    def __init__(self):
+        super().__init__(3, 4, seed=0)
+        self._fix(kind="noted", note=[1])
+        self.itself, self.reads = self, "tokens"
+
+
+class Extends(GRU):
+    """Adds to the state, and removes what it cannot pickle."""
+
+    def __getstate__(self):
+        state = {**super().__getstate__(), "log": [1]}
+        state["own_attributes"] = {"size": 3}
+        return state
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        self.log = state["log"]
+
+
+class ExtendsQuantized(pygru.QuantizedGRU):
+    def __getstate__(self):
+        return {**super().__getstate__(), "log": [1]}
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        self.log = state["log"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("name", ["GRU", "QuantizedGRU", "Linear", "Sequential", "Adam"])
+def test_objects_keep_what_users_have_added(name, way):
+    value = KINDS[name]()
+    value.note = [1]
+    other = WAYS[way](value)
+    assert other.note == [1] and (other.note is value.note) is (way == "copy")
+    assert pickle.loads(pickle.dumps(other)).note == [1]  # and it is added once
+    assert_same(other, value)
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if way not in ("pickle0", "pickle1")])
+def test_classes_of_users_that_derive_from_a_gru(way):
+    other = WAYS[way](Noted())
+    assert (other.note, other.kind, other.reads) == ([1], "noted", "tokens")
+    assert way == "copy" or other.itself is other
+    with pytest.raises(AttributeError, match="kind of a Noted cannot be assigned"):
+        other.kind = "other"
+    with pytest.raises(AttributeError, match="hidden_size of a Noted cannot be assigned"):
+        other.hidden_size = 3
+    value = Extends(3, 4, seed=0)
+    value.lock = threading.Lock()
+    other = WAYS[way](value)
+    assert (other.log, other.size) == ([1], 3)
+    assert WAYS[way](ExtendsQuantized(GRU(3, 4, seed=0))).log == [1]
+
+
+def test_a_gru_without_additions_has_the_state_of_older_versions():
+    gru = KINDS["GRU"]()
+    gru(np.ones((2, 5, 3)))
+    gru.trainable = False
+    gru.forward = gru.forward  # what a class of pygru has stays its own
+    state = gru.__getstate__()
+    assert list(state) == ["config", "parameters", "grads", "generator", "trainable"]
+    assert "forward" not in vars(copy.deepcopy(gru))
+    quantized = KINDS["QuantizedGRU"]()
+    quantized(np.ones((2, 5, 3)))
+    assert list(quantized.__getstate__()) == ["config", "parameters", "report"]
+
+
+@pytest.mark.parametrize("name", ["GRU", "QuantizedGRU"])
+@pytest.mark.parametrize(
+    "added",
+    [
+        {"forward": 3, "infer": 3},
+        {"__class__": int},
+        {"hidden_size": 3},
+        {"parameters": {}},
+        {"_runner": None},
+        {"_fixed": 3},
+        {3: 4},
+        [1],
+        ({}, {"hidden_size": 3}),
+    ],
+)
+def test_wrong_additions_are_refused(name, added):
+    value = KINDS[name]()
+    state = {**value.__getstate__(), "own_attributes": added}
+    with pytest.raises((ValueError, TypeError), match=f"no state of a {name}"):
+        type(value).__new__(type(value)).__setstate__(state)
 
 
 # ---- bad states --------------------------------------------------------------------------

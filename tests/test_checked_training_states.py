@@ -24,6 +24,7 @@ import pygru
 import pygru.sklearn
 from pygru import losses, schedules
 from pygru.core.pickled import CheckedState
+from pygru.forecasting.network import ForecastNetwork
 
 MAKERS = {
     **pickled_objects.CALLBACKS,
@@ -537,6 +538,31 @@ def test_a_package_that_is_missing_is_an_import_error(monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(ImportError, match="OptunaPruning needs the package optuna"):
         pickle.loads(text)
+
+
+class Extends(ForecastNetwork):
+    """A network of a user that adds to the state."""
+
+    def __getstate__(self):
+        return {**super().__getstate__(), "log": [1]}
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        self.log = state["log"]
+
+
+@pytest.mark.parametrize("name", ["ForecastNetwork", "ForecastNetwork-quantized", "Summary"])
+def test_objects_keep_what_users_have_added(name, objects):
+    value = copy.deepcopy(objects(name))
+    value.note = [1]
+    for other in (copy.copy(value), copy.deepcopy(value), pickle.loads(pickle.dumps(value))):
+        assert other.note == [1] and pickle.loads(pickle.dumps(other)).note == [1]
+    state = objects(name).__reduce_ex__(4)[2]
+    own = {"own_attributes": {"__str__": 3}} if "config" in state else {"__str__": 3}
+    assert_refused(value, {**state, **own})
+    if "config" in state:
+        assert list(state) == ["config", "parts"]
+        assert copy.deepcopy(Extends(**state["config"])).log == [1]
 
 
 def test_a_forecaster_forecasts_the_same():

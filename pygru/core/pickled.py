@@ -21,6 +21,9 @@ from typing import Any, ClassVar, NoReturn, Self
 from pygru.core.validation import shown, type_name
 from pygru.errors import FormatError
 
+# The entry with the attributes of users, in states that do not consist of attributes.
+ADDED = "own_attributes"
+
 
 class CheckedState:
     """Mixin of classes whose objects are pickled by their attributes and checked when read.
@@ -117,11 +120,69 @@ def _beginning(cls: type) -> str:
 
 
 def check_keys(cls: type, state: Any, *names: str) -> None:
-    """Raise unless a state that is no dict of attributes is a dict with these names."""
+    """Raise unless a state that no constructor checks is a dict with these names.
+
+    It may have more of them, because a class of users may add some.
+    """
     if not isinstance(state, dict):
         raise TypeError(f"{_beginning(cls)}it must be a dict, got {type_name(state)}")
-    if state.keys() != set(names):
+    if not state.keys() >= set(names) or not all(isinstance(name, str) for name in state):
         refuse(cls, f"it must have {', '.join(names)}, got {shown(list(state))}")
+
+
+def added_to(target: Any) -> dict[str, Any]:
+    """What users have added to an object of a class whose state does not hold its attributes.
+
+    It is an entry of the state. There is none if nothing was added.
+    """
+    cls = type(target)
+    attributes, slots = _parts(cls, object.__getstate__(target))
+    ours = _ours(cls)
+    added = {
+        name: value
+        for name, value in attributes.items()
+        if name not in ours and not _is_of_class(cls, name)
+    }
+    if fixed := target._fixed - ours:
+        added["_fixed"] = fixed
+    if slots is not None:
+        return {ADDED: (added, slots)}
+    return {ADDED: added} if added else {}
+
+
+def restore_added(target: Any, state: dict[str, Any]) -> None:
+    """Give an object the attributes that :func:`added_to` has put into the state, if any."""
+    cls = type(target)
+    if ADDED not in state:
+        return
+    attributes, slots = _parts(cls, state[ADDED])
+    _check_fixed(frozenset(), attributes, cls)
+    fixed = attributes.pop("_fixed", frozenset())
+    check_added(cls, attributes.keys())
+    vars(target).update(attributes)
+    _fill_slots(target, slots)
+    vars(target)["_fixed"] = target._fixed | fixed
+
+
+def check_added(cls: type, names: Iterable[str]) -> None:
+    """Raise unless users may have added attributes of these names to an object."""
+    for name in names:
+        if name in _ours(cls) or _is_of_class(cls, name):
+            refuse(cls, f"it sets {name}, which is no attribute that can be set")
+
+
+def _ours(cls: type) -> frozenset[str]:
+    """The attributes that a class of pygru has, where no constructor says so."""
+    return _declared(cls, "_made_again") | _declared(cls, "_later")
+
+
+def _is_of_class(cls: type, name: str) -> bool:
+    """Whether a name is that of a method or the like, which no state may replace.
+
+    Classes of users may give their objects other values of what a class of pygru has.
+    """
+    known = _pygru_class(cls)
+    return name.startswith("__") or (cls is known and hasattr(known, name))
 
 
 def _parts(cls: type, state: Any) -> tuple[dict[str, Any], dict[str, Any] | None]:
@@ -219,7 +280,7 @@ def _compare(known: Any, made: dict[str, Any], attributes: dict[str, Any], cls: 
         if not _equal(given, value):
             refuse(cls, f"{name} must be {_text(value)}, got {_text(given)}")
     for name in attributes.keys() - made.keys() - _declared(known, "_later"):
-        if name.startswith("__") or (cls is known and hasattr(known, name)):
+        if _is_of_class(cls, name):
             refuse(cls, f"it sets {name}, which is no attribute that can be set")
 
 

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pygru.core import validation
-from pygru.core.pickled import check_keys, naming, refuse
+from pygru.core.pickled import added_to, check_keys, naming, refuse, restore_added
 from pygru.forecasting.linear import autoregress
 from pygru.forecasting.task import MOST_STEPS
 from pygru.gru import GRU
@@ -96,6 +96,10 @@ class ForecastNetwork(Composite):
     """
 
     predicts_steps = False
+    _made_again: ClassVar[frozenset[str]] = frozenset(
+        {"shape", "gru", "linear", "autoregression", "_dropout", "_body"}
+        | {"parameters", "grads", "_unique", "_named"}
+    )
 
     def __init__(
         self,
@@ -151,7 +155,8 @@ class ForecastNetwork(Composite):
     # ---- copies and pickles: the parts, each of which has checked its own state ------------
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"config": self.get_config(), "parts": dict(self._named)}
+        parts = dict(self._named)
+        return {"config": self.get_config(), "parts": parts, **added_to(self)}
 
     def __setstate__(self, state: Any) -> None:
         cls = type(self)
@@ -172,6 +177,7 @@ class ForecastNetwork(Composite):
         self._join(_shape_of(config), gru, dropout, linear, tuple(lines))
         if self.get_config() != config:
             refuse(cls, f"config must be {self.get_config()}, got {validation.shown(config)}")
+        restore_added(self, state)
 
     shape: Shape
     gru: GRU | QuantizedGRU

@@ -8,7 +8,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pygru.core.pickled import check_keys, refuse
+from pygru.core.pickled import check_added, check_keys, refuse
 from pygru.core.validation import shown
 from pygru.nn.shapes import sized
 from pygru.shown import LEFT, RIGHT, html_table, text_table
@@ -103,6 +103,7 @@ class Summary:
         for part in state["parts"]:
             if not isinstance(part, Part) or tuple(map(type, part)) != kinds_of_part:
                 refuse(type(self), f"parts must be a tuple of Parts, got {shown(part)}")
+        check_added(type(self), state.keys() - kinds.keys())
         vars(self).update(state)
 
     def __str__(self) -> str:

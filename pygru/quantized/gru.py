@@ -8,14 +8,14 @@ one multiplies floats. Nothing here trains. How weights become integers is in
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from pygru.core import validation
 from pygru.core.parameters import load_into
-from pygru.core.pickled import check_keys, naming
+from pygru.core.pickled import added_to, check_keys, naming, restore_added
 from pygru.gru_inference import GRUInference
 from pygru.nn.shortcuts import CALLS, overridden
 from pygru.options import GRUOptions
@@ -105,6 +105,8 @@ class QuantizedGRU(GRUInference):
     True
     """
 
+    _made_again: ClassVar[frozenset[str]] = frozenset({"report"})
+
     parameters: QuantizedParameters
     report: QuantizationReport | None
 
@@ -188,6 +190,7 @@ class QuantizedGRU(GRUInference):
             "config": self.get_config(),
             "parameters": self.state_dict(),
             "report": self.report,
+            **added_to(self),
         }
 
     def __setstate__(self, state: Any) -> None:
@@ -199,6 +202,7 @@ class QuantizedGRU(GRUInference):
             self._set_up(_options_of(state["config"]))
             self.load_state_dict(state["parameters"])
             self._fix(report=check_report(state["report"]))
+        restore_added(self, state)
 
     def _how_to_change(self, name: str, value: object) -> str:
         if name == "parameters":
