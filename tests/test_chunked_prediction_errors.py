@@ -420,6 +420,10 @@ DAMAGED = {
         npy("(0, 2147483648, 2)"),
         "no rows, of 17179869184 bytes each",
     ),
+    "a deep header": (
+        b"\x93NUMPY\1\0" + (9001).to_bytes(2, "little") + b"-" * 9000 + b"1",
+        "no array of NumPy",
+    ),
     "a negative axis": (npy("(3, -1, 3)"), "impossible shape"),
     "16 GB in some bytes": (npy("(1, 1431655765, 3)", data=bytes(12)), "too short"),
 }
@@ -461,6 +465,75 @@ def test_what_only_a_damaged_archive_has(change, message):
     Path("X.npz").write_bytes(change(data))
     with pytest.raises(ValueError, match=message):
         pygru.predict(MODEL, "X.npz")
+
+
+@pytest.mark.parametrize(("module", "compression"), [("bz2", 12), ("lzma", 14)])
+def test_other_compressions(module, compression):
+    """What these modules say of damage is an OSError without a number, and an LZMAError."""
+    pytest.importorskip(module)
+    with zipfile.ZipFile("X.npz", "w", compression) as archive:
+        archive.writestr("X.npy", npy(X.shape, data=X.tobytes()))
+    assert pygru.predict(MODEL, "X.npz").shape == (N, 2)
+    data = Path("X.npz").read_bytes()
+    for place in (60, len(data) // 2):  # of the header, of the values
+        Path("X.npz").write_bytes(data[:place] + bytes(8) + data[place + 8 :])
+        with pytest.raises(ValueError, match=r"source: X\.npz, array 'X', is damaged: "):
+            pygru.predict(MODEL, "X.npz")
+
+
+def test_names_that_are_no_text():
+    """With the flag that says that they are UTF-8: in the directory, and before the member."""
+    data = zipped(npy(X.shape, data=X.tobytes()))
+    directory = data.index(b"PK\1\2")
+    flag, name = bytes([8]), b"\xff.npy"
+    for places, message in (
+        (
+            [(directory + 9, flag), (directory + 46, name)],
+            r"X\.npz is no \.npz archive: .*utf-8",
+        ),
+        ([(7, flag), (30, name)], r"X\.npz, array 'X', is damaged: .*utf-8"),
+    ):
+        damaged = bytearray(data)
+        for place, new in places:
+            damaged[place : place + len(new)] = new
+        Path("X.npz").write_bytes(damaged)
+        with pytest.raises(ValueError, match=message):
+            pygru.predict(MODEL, "X.npz")
+
+
+def test_errors_of_the_system_stay(monkeypatch):
+    """They say nothing about the file."""
+    Path("X.npz").write_bytes(zipped(npy(X.shape, data=X.tobytes())))
+    for error in (OSError(5, "Input/output error"), MemoryError()):
+
+        def read(*_, error=error):
+            raise error
+
+        for method in ("__init__", "open"):
+            with monkeypatch.context() as patch, pytest.raises(type(error)) as caught:
+                patch.setattr(zipfile.ZipFile, method, read)
+                pygru.predict(MODEL, "X.npz")
+            assert caught.value is error
+
+
+def test_an_error_of_arrow_that_says_nothing_about_the_file(monkeypatch):
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    errors = [
+        (arrow.ArrowMemoryError("malloc"), arrow.ArrowMemoryError, "malloc"),
+        (arrow.ArrowCancelled("Ctrl-C"), arrow.ArrowCancelled, "Ctrl-C"),
+        (arrow.ArrowInvalid("x" * 5000), ValueError, r"source: x\.parquet is no .*: x{200}$"),
+        (OSError("thrift"), ValueError, r"source: x\.parquet is no Parquet file: thrift"),
+        (OSError(5, "Input/output error"), OSError, "Errno 5"),
+    ]
+    for error, kind, message in errors:
+
+        def opened(*_, error=error, **__):
+            raise error
+
+        monkeypatch.setattr(parquet, "ParquetFile", opened)
+        with pytest.raises(kind, match=message):
+            pygru.predict(MODEL, "x.parquet", id="id")
 
 
 def test_a_parquet_file_of_a_type_that_arrow_does_not_know(monkeypatch):

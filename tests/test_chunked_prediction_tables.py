@@ -397,6 +397,21 @@ def test_a_damaged_page_and_a_folder_are_named():
     assert caught.value.filename == "parts.parquet"
 
 
+@pytest.mark.parametrize(
+    ("written", "id"), [(b"{\xff}", b"a"), (b"{index}", b"a"), (b"{}", b"a\xff")]
+)
+def test_damaged_text_is_named(written, id):
+    """What pandas has written about its columns, and ids that are not UTF-8."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    ids = pa.array([id]).view(pa.string())  # unchecked
+    table = pa.table({"id": ids, "u": [0.5]}).replace_schema_metadata({b"pandas": written})
+    pq.write_table(table, "in.parquet")
+    with pytest.raises(ValueError, match=r"source: in\.parquet is damaged: "):
+        pygru.predict(lambda x: x, "in.parquet", id="id")
+
+
 @pytest.mark.parametrize("is_known", [False, True])
 def test_types_that_arrow_does_not_have_are_refused(is_known):
     """Without pandas, the periods of pandas are whole numbers to Arrow."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import math
 import mmap
 import os
 import zipfile
-import zlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -36,35 +36,33 @@ MOST_RATIO = 1032
 BESIDE = ("lengths", "row_size")
 
 
-class _InShortReads:
-    """A file of which NumPy reads a header, for which a read takes memory before it begins."""
-
-    def __init__(self, file: Any) -> None:
-        self._file = file
-
-    def read(self, size: int = MOST_HEADER, /) -> bytes:
-        """Return the next bytes."""
-        if size > MOST_HEADER:
-            raise ValueError(f"it states a header of {size} bytes")
-        data: bytes = self._file.read(size)
-        return data
+def _head(path: str, file: Any) -> bytes:
+    """Return the bytes of a file up to the end of the header that it states."""
+    head: bytes = file.read(npy.MAGIC_LEN)
+    if not head.startswith(npy.MAGIC_PREFIX):
+        return head
+    stated: bytes = file.read(2 if head[-2:] == b"\x01\x00" else 4)
+    size = int.from_bytes(stated, "little")
+    if size > MOST_HEADER:  # a read takes memory before it begins
+        raise ValueError(
+            f"source: {path} holds no array of NumPy: it states a header of {size} bytes"
+        )
+    text: bytes = file.read(size)
+    return head + stated + text
 
 
 class Header:
     """What the header of an array in NumPy's format says."""
 
     def __init__(self, path: str, file: Any) -> None:
+        head = io.BytesIO(_head(path, file))
         try:
-            short = _InShortReads(file)
-            version = npy.read_magic(short)
+            version = npy.read_magic(head)
             read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-            self.shape, self.is_fortran, self.dtype = read(short)
-        except (OSError, MemoryError, zipfile.BadZipFile, zlib.error, EOFError):
-            raise
-        except Exception as error:  # of the Python literal that a header is
-            raise ValueError(
-                f"source: {path} holds no array of NumPy: {str(error)[:200]}"
-            ) from None
+            self.shape, self.is_fortran, self.dtype = read(head)
+        except Exception as error:  # of the Python literal that a header is, also MemoryError
+            why = str(error)[:200] or "its header is nested too deeply"
+            raise ValueError(f"source: {path} holds no array of NumPy: {why}") from None
         if any(not isinstance(axis, int) or axis < 0 for axis in self.shape):
             raise ValueError(f"source: {path} has the impossible shape {str(self.shape)[:80]}")
         if self.dtype.hasobject:
@@ -171,9 +169,13 @@ class NpzRows:
         """A block in which errors of zipfile get the name of the file."""
         try:
             yield
-        except (OSError, MemoryError, TypeError, ValueError):
-            raise
         except Exception as error:  # of zipfile, and of each way to compress a member
+            if isinstance(error, (TypeError, ValueError)) and not isinstance(
+                error, UnicodeError
+            ):
+                raise
+            if _is_of_system(error):
+                raise
             raise ValueError(f"source: {self._path} is damaged: {str(error)[:200]}") from error
 
     def _begin(self) -> None:
@@ -196,6 +198,17 @@ class NpzRows:
             rows = _read(self._file, self._path, self._header, max(0, end - first))
         self._next = max(first, end)
         return rows
+
+
+def _is_of_system(error: Exception) -> bool:
+    """Whether the system is the cause of an error while an archive is read, and no damage.
+
+    The module bz2 says by an OSError without a number that data are damaged, and the system
+    says by EINVAL that a place before the beginning of the file was asked for.
+    """
+    if isinstance(error, OSError):
+        return error.errno not in (None, errno.EINVAL)
+    return isinstance(error, MemoryError)
 
 
 def _read(file: Any, path: str, header: Header, count: int) -> NDArray[Any]:
@@ -236,8 +249,10 @@ def open_npz(path: str, name: str | None) -> Opened:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.namelist()
-    except (zipfile.BadZipFile, NotImplementedError) as error:
-        raise ValueError(f"source: {path} is no .npz archive: {error}") from None
+    except Exception as error:  # of zipfile, of a name, and of a number that is too large
+        if _is_of_system(error):
+            raise
+        raise ValueError(f"source: {path} is no .npz archive: {str(error)[:200]}") from None
     names = [each.removesuffix(".npy") for each in members if each.endswith(".npy")]
     chosen = _chosen(path, names, name)
     beside = {}

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import functools
 import hashlib
+import json
 import os
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any
@@ -113,14 +114,40 @@ class ParquetTable:
             raise IsADirectoryError(
                 errno.EISDIR, "source is a folder; pass each Parquet file in it", path
             )
-        try:
-            with self._open() as file:
-                self._schema = file.schema_arrow
-                groups = range(file.num_row_groups)
-                sizes = [file.metadata.row_group(i).num_rows for i in groups]
-        except self._arrow.ArrowException as error:
-            raise ValueError(f"source: {path} is no Parquet file: {error}") from None
+        with self._damage_named("no Parquet file"), self._open() as file:
+            self._schema = file.schema_arrow
+            groups = range(file.num_row_groups)
+            sizes = [file.metadata.row_group(i).num_rows for i in groups]
         self._group_ends = np.cumsum(sizes, dtype=np.int64)
+        with self._damage_named():
+            self._choose_columns(id, time, values)
+            self._find_sequences()
+        self.count: int | None = len(self._sizes)
+        self.longest: int | None = int(self._sizes.max(initial=0))
+
+    def _open(self) -> Any:
+        return self._parquet.ParquetFile(self._path, buffer_size=2**20)
+
+    @contextlib.contextmanager
+    def _damage_named(self, what: str = "damaged") -> Iterator[None]:
+        """A block in which errors of pyarrow, and of text in the file, get the file's name."""
+        try:
+            yield
+        except (MemoryError, self._arrow.ArrowCancelled):  # say nothing about the file
+            raise
+        except (
+            self._arrow.ArrowException,
+            OSError,
+            UnicodeError,
+            json.JSONDecodeError,  # of what pandas has written about its columns
+        ) as error:
+            if getattr(error, "errno", None) is not None:  # one of the system
+                raise
+            raise ValueError(f"source: {self._path} is {what}: {str(error)[:200]}") from error
+
+    # ---- columns ---------------------------------------------------------------------------
+
+    def _choose_columns(self, id: Any, time: Hashable, values: Any) -> None:
         self._ids = self._names("id", id)
         if not self._ids:
             raise ValueError(
@@ -131,24 +158,6 @@ class ParquetTable:
         if self._time is not None:
             self._check_time(self._type("time", self._time))
         self._choose_values(values)
-        self._find_sequences()
-        self.count: int | None = len(self._sizes)
-        self.longest: int | None = int(self._sizes.max(initial=0))
-
-    def _open(self) -> Any:
-        return self._parquet.ParquetFile(self._path, buffer_size=2**20)
-
-    @contextlib.contextmanager
-    def _damage_named(self) -> Iterator[None]:
-        """A block in which pyarrow's own errors get the name of the file."""
-        try:
-            yield
-        except (self._arrow.ArrowException, OSError) as error:
-            if getattr(error, "errno", None) is not None:  # one of the system
-                raise
-            raise ValueError(f"source: {self._path} is damaged: {error}") from error
-
-    # ---- columns ---------------------------------------------------------------------------
 
     def _names(self, argument: str, given: Any) -> list[str]:
         """The names that an argument gives, after checking that there are such columns."""
@@ -201,8 +210,9 @@ class ParquetTable:
 
     def _index(self) -> list[str]:
         """The columns that were the index of a DataFrame: pandas does not count them either."""
-        written = (self._schema.pandas_metadata or {}).get("index_columns", [])
-        return [name for name in written if isinstance(name, str)]
+        about = self._schema.pandas_metadata
+        written = about.get("index_columns") if isinstance(about, dict) else None
+        return [name for name in written or () if isinstance(name, str)]
 
     def _dtype(self, name: str) -> np.dtype[Any]:
         """The dtype of a column of numbers."""
@@ -312,7 +322,8 @@ class ParquetTable:
         for group in grouped(items, size):
             end = first + len(group)
             # The table has no name here, so that it is gone before the next one is read.
-            yield self._chunk(first, end, reader.take(int(self._sizes[first:end].sum())))
+            with self._damage_named():
+                yield self._chunk(first, end, reader.take(int(self._sizes[first:end].sum())))
             first = end
 
     @property
