@@ -91,7 +91,7 @@ class Build:
     """Compiles and links the modules in a folder."""
 
     def __init__(self, folder, dll, numpy):
-        self.folder, self.dll = folder, dll
+        self.folder, self.dll, self.numpy = folder, dll, numpy
         self.compiler = shlex.split(os.environ.get("CC") or "x86_64-w64-mingw32-gcc")
         include = folder / "include"
         shutil.copytree(sysconfig.get_paths()["include"], include)
@@ -118,7 +118,9 @@ class Build:
         options = [
             part for item in DIRECTIVES.items() for part in ("-X", "=".join(map(str, item)))
         ]
-        cython = [sys.executable, "-m", "cython", "-3", *options, "-o", made]
+        # NumPy declares its functions for Cython in its package.
+        options += ["-I", self.numpy, "-o", made]
+        cython = [sys.executable, "-m", "cython", "-3", *options]
         run(*cython, ROOT / f"pygru/core/{name}.pyx")
         core = [ROOT / "src_c" / each for each in CORE] if name == "_core" else []
         return [self.compile(source) for source in (*core, made)]
