@@ -263,8 +263,7 @@ NAN = float("nan")
 WRONG = {
     "EarlyStopping": [
         using(patience=0),
-        using(monitor=""),
-        using(monitor="loss"),
+        inner("_watched", setting(name="")),
         using(best="low"),
         using(best_epoch=-1),
         using(_since=1.5),
@@ -279,10 +278,14 @@ WRONG = {
         using(_progress=[1.0, 0]),
     ],
     "WeightAverage": [using(decay=1.0), using(_averaged=([1], 0)), using(_averaged=(None, -1))],
-    "ModelCheckpoint": [using(every=0), using(mode="best"), using(best=None)],
+    "ModelCheckpoint": [
+        using(every=0),
+        using(best=None),
+        inner("_watched", setting(mode="best")),
+    ],
     "CSVLogger": [using(path=3), using(_written=b"")],
     "ProgressBar": [using(disable=2)],
-    "OptunaPruning": [using(_reported=-1), using(trial=None), using(monitor="val_mae")],
+    "OptunaPruning": [using(_reported=-1), using(trial=None), using(_watched=None)],
     "History": [using(records=[1]), using(records=({},)), using(records=[[("a", 1)]])],
     "Schedule": [
         using(_formula="cosine"),
@@ -563,6 +566,40 @@ def test_objects_keep_what_users_have_added(name, objects):
     if "config" in state:
         assert list(state) == ["config", "parts"]
         assert copy.deepcopy(Extends(**state["config"])).log == [1]
+
+
+WATCHING = {
+    "EarlyStopping": lambda: pygru.EarlyStopping(9),
+    "ReduceLROnPlateau": lambda: pygru.ReduceLROnPlateau(),
+    "ModelCheckpoint": lambda: pygru.ModelCheckpoint("a.safetensors", save_best_only=True),
+}
+
+
+@pytest.mark.parametrize("name", WATCHING)
+def test_another_number_may_be_watched(name, tmp_path, monkeypatch):
+    """What is assigned is what is watched, and a copy watches the same."""
+    monkeypatch.chdir(tmp_path)
+    callback = WATCHING[name]()
+    callback.monitor, callback.mode = "score", "max"
+    with pytest.raises(TypeError, match="monitor must be the name of a number"):
+        callback.monitor = 3
+    with pytest.raises(ValueError, match="mode must be"):
+        callback.mode = "best"
+    one = trainer(0, metrics={"score": "r2"}, callbacks=[callback])
+    one.fit(pickled_objects.X, pickled_objects.Y, epochs=3, progress=False)
+    best = max(one.history["score"])
+    assert best in (getattr(callback, "best", None), getattr(callback, "_progress", [0])[0])
+    for other in (copy.deepcopy(callback), pickle.loads(pickle.dumps(callback))):
+        assert (other.monitor, other.mode, other._watched.worst) == ("score", "max", -np.inf)
+    older = {**state_of(callback), "monitor": "val_loss", "mode": "auto"}
+    assert read(callback, older).monitor == "score"
+
+
+def test_another_number_may_be_pruned_by(monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", types.ModuleType("optuna"))
+    callback = pygru.OptunaPruning(Trial())
+    callback.monitor = "val_mae"
+    assert copy.deepcopy(callback)._watched.name == callback.monitor == "val_mae"
 
 
 def test_a_forecaster_forecasts_the_same():

@@ -21,7 +21,7 @@ from pygru.core import validation
 from pygru.core.atomic import assignment, attributes, commit
 from pygru.core.hints import NamedArguments
 from pygru.core.pickled import CheckedState
-from pygru.train.monitor import Monitor, check_watched
+from pygru.train.monitor import Comparing, Monitor
 from pygru.typing import Floats
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ def _check_weights(name: str, weights: Any, model: Any) -> None:
             )
 
 
-class EarlyStopping(Callback):
+class EarlyStopping(Comparing, Callback):
     """Ends training when a loss or metric no longer improves, and restores the best weights.
 
     Parameters
@@ -163,14 +163,12 @@ class EarlyStopping(Callback):
         self.patience = validation.check_int("patience", patience, 1)
         self.min_delta = validation.check_number("min_delta", min_delta)
         self._watched = Monitor(monitor, mode)
-        self.monitor, self.mode = self._watched.name, self._watched.mode
         self.restore_best = validation.check_bool("restore_best", restore_best)
         self.best, self.best_epoch = self._watched.worst, None
         self._since: int | None = None  # the epoch from which patience counts
         self._weights: list[Floats] | None = None
 
     def _restore(self) -> None:
-        check_watched(self)
         self._check_numbers(self.best, self.best_epoch, self._since)
         _check_arrays("_weights", self._weights)
 
@@ -233,7 +231,7 @@ class EarlyStopping(Callback):
         self._change(state["best"], state["best_epoch"], state["since"], state["weights"])
 
 
-class ReduceLROnPlateau(Callback):
+class ReduceLROnPlateau(Comparing, Callback):
     """Lowers the learning rate when a loss or metric no longer improves.
 
     Parameters
@@ -276,14 +274,12 @@ class ReduceLROnPlateau(Callback):
             raise ValueError(f"factor must be a number in (0, 1), got {factor}")
         self.patience = validation.check_int("patience", patience, 1)
         self._watched = Monitor(monitor, mode)
-        self.monitor, self.mode = self._watched.name, self._watched.mode
         self.min_delta = validation.check_number("min_delta", min_delta)
         self.min_lr = validation.check_not_negative("min_lr", min_lr)
         # The best value, and the epoch from which patience counts.
         self._progress: tuple[float, int | None] = self._watched.worst, None
 
     def _restore(self) -> None:
-        check_watched(self)
         best, since = _pair("_progress", self._progress)
         validation.check_number("best", best)
         _check_epoch("since", since)

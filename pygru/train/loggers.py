@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pygru.core import validation
 from pygru.io.files import write_atomically
 from pygru.train.callbacks import Callback, check_names
-from pygru.train.monitor import Monitor, check_watched
+from pygru.train.monitor import Comparing, Monitor
 from pygru.typing import Path
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def _check_folder(path: str | bytes) -> None:
         raise FileNotFoundError(2, "No such folder", os.fsdecode(folder))
 
 
-class ModelCheckpoint(Callback):
+class ModelCheckpoint(Comparing, Callback):
     """Writes a checkpoint every few epochs, or whenever a number is the best so far.
 
     The files are those of :meth:`Trainer.save_checkpoint`. :meth:`Trainer.resume` continues
@@ -72,13 +72,11 @@ class ModelCheckpoint(Callback):
     ) -> None:
         self.path = os.fspath(path)
         self._watched = Monitor(monitor, mode)
-        self.monitor, self.mode = self._watched.name, self._watched.mode
         self.save_best_only = validation.check_bool("save_best_only", save_best_only)
         self.every = validation.check_int("every", every, 1)
         self.best = self._watched.worst
 
     def _restore(self) -> None:
-        check_watched(self)
         validation.check_number("best", self.best)
 
     def on_fit_begin(self, trainer: Trainer, epochs: range) -> None:

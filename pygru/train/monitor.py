@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from pygru.core import validation
-from pygru.core.pickled import CheckedState
+from pygru.core.pickled import CheckedState, refuse
 
 if TYPE_CHECKING:
     from pygru.train.trainer import Trainer
@@ -39,6 +39,8 @@ class Monitor(CheckedState):
     def _restore(self) -> None:
         if self._sign not in (-1.0, 1.0):
             raise ValueError(f"_sign must be 1 or -1, got {validation.shown(self._sign)}")
+        if self.mode != "auto" and self._sign != Monitor(self.name, self.mode)._sign:
+            raise ValueError(f"_sign must be that of mode={self.mode!r}, got {self._sign}")
 
     @property
     def worst(self) -> float:
@@ -90,13 +92,39 @@ class Monitor(CheckedState):
         return float(record[self.name])
 
 
-def check_watched(callback: Any) -> None:
-    """Raise unless a callback of a pickle watches the number that its attributes name."""
-    watched = callback._watched
-    if not isinstance(watched, Monitor):
-        raise TypeError(f"_watched must be a Monitor, got {validation.type_name(watched)}")
-    if watched.name != callback.monitor or watched.mode != getattr(callback, "mode", "min"):
-        raise ValueError(
-            f"_watched must be of monitor={callback.monitor!r}, got {watched.name!r} with "
-            f"mode={watched.mode!r}"
-        )
+class Watching(CheckedState):
+    """Mixin of callbacks that watch a number; another name may be assigned before ``fit``."""
+
+    _made_again = frozenset({"monitor"})  # an attribute in older pickles
+    _watched: Monitor
+
+    @classmethod
+    def _arguments_in(cls, attributes: dict[str, Any]) -> dict[str, Any]:
+        watched = attributes.get("_watched")
+        if not isinstance(watched, Monitor):
+            refuse(cls, f"_watched must be a Monitor, got {validation.type_name(watched)}")
+        return {**attributes, "monitor": watched.name, "mode": watched.mode}
+
+    @property
+    def monitor(self) -> str:
+        """The name of the number that is watched."""
+        return self._watched.name
+
+    @monitor.setter
+    def monitor(self, name: str) -> None:
+        self._watched = Monitor(name, self._watched.mode)
+
+
+class Comparing(Watching):
+    """Mixin of callbacks that look for the best value of the number that they watch."""
+
+    _made_again = frozenset({"mode"})
+
+    @property
+    def mode(self) -> str:
+        """Whether the smallest or the largest value is the best, or ``"auto"``."""
+        return self._watched.mode
+
+    @mode.setter
+    def mode(self, mode: str) -> None:
+        self._watched = Monitor(self._watched.name, mode)

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from pygru.core.validation import check_int, type_name
 from pygru.train.callbacks import Callback
-from pygru.train.monitor import Monitor, check_watched
+from pygru.train.monitor import Monitor, Watching
 
 if TYPE_CHECKING:
     from pygru.train.trainer import Trainer
 
 
-class OptunaPruning(Callback):
+class OptunaPruning(Watching, Callback):
     """Reports a number of each epoch to a trial of Optuna, and ends trials without prospects.
 
     A trial ends with the exception ``optuna.TrialPruned``, which reaches the study through
@@ -72,11 +72,9 @@ class OptunaPruning(Callback):
             raise TypeError(f"trial must be a trial of Optuna, got {type_name(trial)}")
         self.trial = trial
         self._watched = Monitor(monitor, "min")  # only its name: the study has the direction
-        self.monitor = self._watched.name
         self._reported: int | None = None  # the last epoch whose number the trial has
 
     def _restore(self) -> None:
-        check_watched(self)
         if self._reported is not None:
             check_int("_reported", self._reported, 0)
 
