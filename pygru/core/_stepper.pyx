@@ -80,7 +80,8 @@ cdef class Stepper:
 
     cdef int set_length(self, int64_t weights, size_t item) except -1:
         """Decide how a step runs that has so many multiply-adds for a sequence."""
-        cdef int64_t most = max(1, MOST_WORK * sizeof(float) // (item * weights))
+        cdef int64_t work = MOST_WORK  # in bytes it is more than a size_t of 32 bits holds
+        cdef int64_t most = max(1, work * <int64_t>sizeof(float) // (<int64_t>item * weights))
         cdef int64_t pieces = (self.rows + most - 1) // most
         self.is_long = self.rows * weights > LONG_STEP
         self.most_rows = self.rows if pieces <= 1 else (self.rows + pieces - 1) // pieces
