@@ -1,7 +1,9 @@
 """One time step at a time: for live data, text generation and simulations.
 
 All memory is allocated when a stream is made, or at the first ``step`` of a thread with a batch
-size. After that a step allocates no buffer.
+size. After that a step allocates no buffer. One of several sequences and more than 2**30
+multiply-adds is an exception: it goes through the sequences in pieces, so that Ctrl-C can end
+it, and allocates copies of the input and the state.
 """
 
 from __future__ import annotations

@@ -74,6 +74,17 @@ def test_pieces_are_the_whole(dtype, engine):
             np.testing.assert_array_equal(state, expected)
 
 
+def test_pieces_of_a_quantized_gru():
+    gru, x, h = make()
+    quantized = gru.quantized()
+    expected = quantized(x[np.newaxis], h)[1]
+    stream = quantized.stream(B)
+    stream.h = h
+    stream(x)
+    for state in (quantized.step(x, h), stream.h):
+        np.testing.assert_array_equal(state, expected)
+
+
 def test_interrupted_step_leaves_its_result_alone(on_signal):
     gru, x, h = make()
     stepper, _ = stepper_of(gru, True)
