@@ -106,6 +106,14 @@ class TestFlags:
             sanitizer_flags("address", "msvc")
 
 
+def in_another_way(text):
+    """The literals of a text that are the name of a variable, and not asked for by a function.
+
+    In a message, and among the compiler's options, a name is a part of a literal.
+    """
+    return re.findall(r"""(?<!\bsetting\()(?<!\bchoice\()["']PYGRU_\w*["']""", text)
+
+
 class TestEnvironment:
     def test_what_is_empty_is_not_set(self):
         from build_support.environment import choice, given, prepare, setting
@@ -132,10 +140,17 @@ class TestEnvironment:
             prepare({"CC": 'gcc "'})
 
     def test_no_file_reads_variables_in_another_way(self):
-        """So none is read without these rules."""
+        """So none is read without these rules: the names are arguments, or in sentences."""
         for path in (ROOT / "build_support").glob("*.py"):
-            text = path.read_text()
-            assert not re.search(r"environ(ment)?(\.get\(|\[)[^)]*PYGRU", text), path
+            text = path.read_text(encoding="utf-8")
+            assert not in_another_way(text), path
+        for text in (
+            'if "PYGRU_OPENMP" in environment:',
+            "os.getenv('PYGRU_WERROR')",
+            'environment["PYGRU_THREADS"]',
+            'NAME = "PYGRU_THREADS"',
+        ):
+            assert in_another_way(text), text
 
 
 class TestThreads:

@@ -30,13 +30,21 @@ sys.exit(main())
 def test_no_other_file_reads_such_a_variable():
     """So none is read without the rules that hold for all."""
     package = Path(pygru.__file__).parent
-    texts = {path.name: path.read_text() for path in package.rglob("*.py")}
-    asking = {name for name, text in texts.items() if re.search(r"\bsetting\(", text)}
-    assert asking == {"settings.py", "backend.py", "threads.py"}
-    reading = {
-        name for name, text in texts.items() if "os.environ" in text and '"PYGRU_' in text
+    texts = {
+        path.relative_to(package).as_posix(): path.read_text(encoding="utf-8")
+        for path in package.rglob("*.py")
     }
-    assert reading == {"threads.py", "predict_workers.py"}  # the second asks whether it is set
+    asking = {name for name, text in texts.items() if re.search(r"\bsetting\b[(,]", text)}
+    # The last one asks only whether the user has set one.
+    assert asking == {
+        "core/settings.py", "core/backend.py", "core/threads.py", "commands/predict_workers.py",
+    }  # fmt: skip
+    reading = {
+        name
+        for name, text in texts.items()
+        if re.search(r"\benvironb?\b|getenv", text) and re.search("[\"']PYGRU_", text)
+    }
+    assert reading == {"core/threads.py", "commands/predict_workers.py"}
 
 
 @pytest.mark.parametrize("name", ["PYGRU_ENGINE", "PYGRU_SIMD", "PYGRU_THREADING"])
@@ -115,6 +123,14 @@ def test_python_m(tmp_path, module):
     assert re.fullmatch(r"pygru: PYGRU_SIMD='x' is not supported .*\n", done.stderr)
 
 
+def test_only_a_missing_module_is_explained_by_the_source_folder():
+    name = "pygru.core._core"
+    text = beginning.explained(ModuleNotFoundError(f"No module named {name!r}", name=name))
+    assert "source folder" in text
+    broken = ImportError("_core.so: undefined symbol: PyList_GetItemRef", name=name)
+    assert beginning.explained(broken) is None
+
+
 def test_one_line_from_all_ranks():
     second = run_program(COMMAND, PYGRU_SIMD="x", PMI_SIZE="2", PMI_RANK="1")
     assert (second.returncode, second.stderr) == (2, "")
@@ -133,14 +149,15 @@ def test_a_library_that_is_missing():
         assert "pygru/core/blas.py" in done.stderr.replace("\\", "/")
 
 
-def test_empty_variables_of_others(monkeypatch):
+@pytest.mark.parametrize("empty", ["", " "])
+def test_empty_variables_of_others(monkeypatch, empty):
     """A launcher's variable, and those that say how many threads a process has."""
     for name in (*world.SIZES, *world.RANKS, "PYGRU_NUM_THREADS", "OMP_NUM_THREADS"):
-        monkeypatch.setenv(name, "")
+        monkeypatch.setenv(name, empty)
     assert not world.is_one_of_many()
     assert world.is_first()
     assert predict_workers.shared_threads(None, 64) == 1
     for name in predict_workers.BLAS:
-        monkeypatch.setenv(name, "")
+        monkeypatch.setenv(name, empty)
     with predict_workers._blas_of_one_thread():
         assert all(os.environ[name] == "1" for name in predict_workers.BLAS)

@@ -14,7 +14,8 @@ def explained(error: ImportError) -> str | None:
     """Return a text that explains the error without a traceback, or None if there is none."""
     if isinstance(error, SettingError):
         return str(error)
-    if error.name == "pygru.core._core":
+    # Any other ImportError of this module is one of a file that exists and cannot be loaded.
+    if isinstance(error, ModuleNotFoundError) and error.name == "pygru.core._core":
         return (
             "pygru has been imported from its source folder, which holds no compiled module. "
             "Run Python from another folder or with the option -P, or use the commands `pygru` "

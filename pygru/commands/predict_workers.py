@@ -27,6 +27,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from pygru.commands.errors import bounded, described
+from pygru.core.settings import setting
 
 # Variables that say how many threads a BLAS library starts.
 BLAS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS")
@@ -116,7 +117,7 @@ def shared_threads(threads: int | None, workers: int) -> int | None:
     """
     from pygru.core.threads import available
 
-    said = map(os.environ.get, ("PYGRU_NUM_THREADS", "OMP_NUM_THREADS"))
+    said = map(setting, ("PYGRU_NUM_THREADS", "OMP_NUM_THREADS"))
     if threads is not None or any(said) or workers == 1:
         return threads
     return max(1, available() // workers)
@@ -249,7 +250,7 @@ def _blas_of_one_thread() -> Iterator[None]:
     They would start as many as there are processors in each process, and pygru uses none of
     them. What the user has set stays.
     """
-    new = {name: "1" for name in BLAS if not os.environ.get(name)}
+    new = {name: "1" for name in BLAS if setting(name) is None}
     os.environ.update(new)
     try:
         yield

@@ -25,8 +25,9 @@ RANKS = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "PMIX_RANK")
 
 
 def _given(names: Iterable[str]) -> list[str]:
-    """The values of those environment variables that are set and not empty."""
-    return [os.environ[name] for name in names if os.environ.get(name)]
+    """The values of those environment variables that are set, and not only to blanks."""
+    values = (os.environ.get(name, "").strip() for name in names)
+    return [value for value in values if value]
 
 
 def is_one_of_many() -> bool:

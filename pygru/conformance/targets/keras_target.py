@@ -23,7 +23,7 @@ DTYPE = "float32"
 
 def _keras() -> Any:
     """Import Keras, with a backend that is installed if none was chosen."""
-    if not os.environ.get("KERAS_BACKEND"):
+    if not os.environ.get("KERAS_BACKEND", "").strip():
         installed = [name for name in BACKENDS if find_spec(name) is not None]
         if installed:
             os.environ["KERAS_BACKEND"] = installed[0]
