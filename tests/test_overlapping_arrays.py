@@ -200,10 +200,44 @@ class Overlapping(Linear):
 def test_an_optimizer_refuses_values_that_are_their_gradients(optimizer):
     layer = Overlapping(3, 2, seed=0)
     before = layer.flat_parameters.copy()
-    with pytest.raises(ValueError, match="parameters and their gradients share memory"):
+    message = r"flat_pairs\[0\] of Overlapping: parameters and their gradients share memory"
+    with pytest.raises(ValueError, match=message):
         optimizer.step(layer)
     np.testing.assert_array_equal(layer.flat_parameters, before)
     assert optimizer.steps == 0
+
+
+class Columns(Linear):
+    """A layer of a user whose values and gradients are the two columns of an array."""
+
+    memory = None
+
+    @property
+    def flat_pairs(self):
+        if self.memory is None:
+            self.memory = np.stack(
+                [self.flat_parameters, np.ones_like(self.flat_grads)], axis=1
+            )
+        return [(self.memory[:, 0], self.memory[:, 1])]
+
+
+def test_an_optimizer_takes_values_and_gradients_that_alternate_in_memory():
+    layer = Columns(3, 2, seed=0)
+    expected = layer.flat_parameters - np.float32(0.5)
+    pygru.SGD(0.5).step(layer)
+    np.testing.assert_array_equal(layer.memory[:, 0], expected)
+    assert (layer.memory[:, 1] == 1).all()
+
+
+def test_an_optimizer_does_not_search_long_for_an_overlap(monkeypatch):
+    """Whether such arrays have an element in common is a hard problem; it counts as shared."""
+
+    def shares_memory(a, b, max_work):
+        raise np.exceptions.TooHardError
+
+    monkeypatch.setattr(np, "shares_memory", shares_memory)
+    with pytest.raises(ValueError, match="share memory"):
+        pygru.SGD(0.5).step(Columns(3, 2, seed=0))
 
 
 @pytest.mark.parametrize("shift", [0, 1, -1])

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self, TypeAlias
 
 import numpy as np
+from numpy.exceptions import TooHardError
 
 from pygru.core import _training, validation
 from pygru.core.atomic import Action, assignment, attributes, commit
@@ -43,6 +44,15 @@ def frozen_in(model: Any) -> tuple[str, ...]:
     """Return the names of the parts of a model that are not trained."""
     names: tuple[str, ...] = getattr(model, "frozen_parts", ())
     return names
+
+
+def _overlap(a: Floats, b: Floats) -> bool:
+    """Whether two arrays have an element in common; True if that is hard to find out."""
+    most_work: Any = 1  # NumPy's stubs know only -1 and 0
+    try:
+        return np.may_share_memory(a, b) and np.shares_memory(a, b, max_work=most_work)
+    except TooHardError:
+        return True
 
 
 class Optimizer(CheckedState, NamedArguments):
@@ -251,9 +261,12 @@ class Optimizer(CheckedState, NamedArguments):
         self.check_model(model)
         is_first = self._model is None or self._states is None
         if is_first:
-            for values, gradients in pairs_of(model):
-                if np.may_share_memory(values, gradients):
-                    raise ValueError("parameters and their gradients share memory")
+            for i, (values, gradients) in enumerate(pairs_of(model)):
+                if _overlap(values, gradients):
+                    raise ValueError(
+                        f"flat_pairs[{i}] of {validation.type_name(model)}: parameters and "
+                        "their gradients share memory"
+                    )
             self._model = weakref.ref(model)
         if is_first or self._frozen is None:
             self._frozen = frozen_in(model)
