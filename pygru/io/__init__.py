@@ -12,6 +12,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from pygru.core.submodules import submodules_of
+
 if TYPE_CHECKING:
     from pygru.io.found import FoundGRU
     from pygru.io.inspection import inspect, read_arrays
@@ -31,7 +33,7 @@ HOMES = {
 
 def __getattr__(name: str) -> Any:
     if name not in HOMES:
-        raise AttributeError(f"module 'pygru.io' has no attribute {name!r}")
+        return submodules_of(__name__)(name)
     return getattr(importlib.import_module(HOMES[name]), name)
 
 

@@ -6,12 +6,14 @@ belong to training can be read here too.
 
 from typing import Any
 
+from pygru.core.submodules import submodules_of
+
 
 def __getattr__(name: str) -> Any:
-    """A public name of pygru that is defined in this package."""
+    """A public name of pygru that is defined in this package, or a submodule."""
     import pygru
 
     value = getattr(pygru, name, None) if name in pygru.__all__ else None
     if getattr(value, "__module__", "").startswith(f"{__name__}."):
         return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return submodules_of(__name__)(name)
