@@ -76,6 +76,14 @@ def test_outputs(out, error, message, not_computed):
     assert os.listdir() == []
 
 
+def test_an_output_between_the_numbers_of_the_source():
+    both = np.zeros((N, T, 2 * F), "f4")
+    both[..., ::2] = X
+    found = pygru.predict(lambda x: x + 1, both[..., ::2], out=both[..., 1::2], chunk_size=4)
+    assert np.array_equal(both[..., ::2], X)
+    assert np.array_equal(found, X + 1)
+
+
 def test_outputs_of_different_lengths(not_computed):
     with pytest.raises(ValueError, match=r"cannot hold .* different lengths; use '\.zarr' or"):
         pygru.predict(PER_STEP, RAGGED, out="out.npy")

@@ -1,7 +1,7 @@
 """The allocation of all buffers, in one place, with one way to run out of memory.
 
 Everything a call needs is allocated here before the core starts. If that fails, nothing has
-been computed and nothing has changed.
+been computed and nothing has changed. It is also said here whether arrays overlap.
 """
 
 import math
@@ -10,6 +10,7 @@ import weakref
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.exceptions import TooHardError
 from numpy.typing import DTypeLike, NDArray
 
 
@@ -28,6 +29,15 @@ def allocate(shape: int | tuple[int, ...], dtype: DTypeLike, purpose: str) -> ND
 def no_memory(size: int, purpose: str) -> MemoryError:
     """Return the error of an allocation that failed."""
     return MemoryError(f"pygru: cannot allocate {size} bytes for {purpose}")
+
+
+def overlap(a: NDArray[Any], b: NDArray[Any]) -> bool:
+    """Whether two arrays have memory in common; True if that is hard to find out."""
+    most_work: Any = 1  # NumPy's stubs know only -1 and 0
+    try:
+        return np.may_share_memory(a, b) and np.shares_memory(a, b, max_work=most_work)
+    except TooHardError:
+        return True
 
 
 class _Loan:

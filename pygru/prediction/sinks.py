@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pygru.core import validation
+from pygru.core.memory import overlap
 from pygru.prediction import files
 from pygru.prediction.checksums import Checksums, bytes_of
 from pygru.prediction.chunks import Chunk
@@ -196,7 +197,7 @@ class IntoArray(Simple):
     def __init__(self, array: Any, source: Any) -> None:
         self._array = array
         if isinstance(array, np.ndarray):
-            if isinstance(source, np.ndarray) and np.may_share_memory(array, source):
+            if isinstance(source, np.ndarray) and overlap(array, source):
                 raise ValueError("out shares memory with source")
             self.path = files.whole_file(array)
         self.where = f"{self.path} (to map it again, use mode 'r+', because 'w+' makes it anew)"

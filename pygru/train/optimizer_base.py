@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self, TypeAlias
 
 import numpy as np
-from numpy.exceptions import TooHardError
 
 from pygru.core import _training, validation
 from pygru.core.atomic import Action, assignment, attributes, commit
 from pygru.core.hints import NamedArguments
+from pygru.core.memory import overlap
 from pygru.core.pickled import CheckedState, refuse
 from pygru.train.descriptions import describe_function
 from pygru.typing import Floats
@@ -44,15 +44,6 @@ def frozen_in(model: Any) -> tuple[str, ...]:
     """Return the names of the parts of a model that are not trained."""
     names: tuple[str, ...] = getattr(model, "frozen_parts", ())
     return names
-
-
-def _overlap(a: Floats, b: Floats) -> bool:
-    """Whether two arrays have an element in common; True if that is hard to find out."""
-    most_work: Any = 1  # NumPy's stubs know only -1 and 0
-    try:
-        return np.may_share_memory(a, b) and np.shares_memory(a, b, max_work=most_work)
-    except TooHardError:
-        return True
 
 
 class Optimizer(CheckedState, NamedArguments):
@@ -262,7 +253,7 @@ class Optimizer(CheckedState, NamedArguments):
         is_first = self._model is None or self._states is None
         if is_first:
             for i, (values, gradients) in enumerate(pairs_of(model)):
-                if _overlap(values, gradients):
+                if overlap(values, gradients):
                     raise ValueError(
                         f"flat_pairs[{i}] of {validation.type_name(model)}: parameters and "
                         "their gradients share memory"
