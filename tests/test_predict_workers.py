@@ -135,8 +135,8 @@ def test_closing_ends_processes_that_are_at_work(tmp_path):
 
 @pytest.mark.slow
 @needs_signals
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_processes_end_with_their_parent(number, tmp_path):
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL"])
+def test_processes_end_with_their_parent(name, tmp_path):
     code = f"import worker_functions; worker_functions.run_two_for_ever({str(tmp_path)!r})"
     parent = subprocess.Popen(
         [sys.executable, "-P", "-c", code],
@@ -147,6 +147,7 @@ def test_processes_end_with_their_parent(number, tmp_path):
         time.sleep(0.01)
     pids = [int(path.name.split(".")[1]) for path in begun]
     assert len(pids) == 2
+    number = getattr(signal, name)
     parent.send_signal(number)
     assert parent.wait(PATIENCE) == -number
     assert all(process_has_ended(pid) for pid in pids)
