@@ -239,7 +239,8 @@ def test_memory_is_a_multiple_of_the_file(name, reader, tmp_path):
         used = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert used < MOST_TIMES[reader] * path.stat().st_size + 2**17
+    # Beside it a buffer for the file, which has 128 KiB from Python 3.14 on.
+    assert used < MOST_TIMES[reader] * path.stat().st_size + 2**18
 
 
 def test_file_that_shrinks_while_it_is_read(originals, tmp_path, monkeypatch):
