@@ -221,7 +221,7 @@ LARGE = {
     "Attention": lambda: Attention(500, 500, seed=0),
     "Seq2Seq": lambda: Seq2Seq(2000, 2000, 64, 64, seed=0),
 }
-MOST_TIMES = {"load": 7, "inspect": 3, "read_arrays": 3, "read_metadata": 0}
+MOST_TIMES = {"load": 9, "inspect": 3, "read_arrays": 3, "read_metadata": 0}
 
 
 @pytest.mark.parametrize("reader", MOST_TIMES)
