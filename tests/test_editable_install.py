@@ -41,12 +41,13 @@ cdef pygru_config config
 # for declarations in the folders of the path. ``core/sources.py`` needs no compiled module.
 LOOK = """
 import importlib.machinery, runpy, sys
+import cython  # both are imported now, because they may lie beside the installed pygru
+from Cython.Compiler.Main import compile
 folder = sys.argv[1]
 has_pygru = lambda path: importlib.machinery.PathFinder.find_spec("pygru", [path])
 sys.path[:] = [folder, *(path for path in sys.path if not has_pygru(path))]
 core = runpy.run_path(has_pygru(folder).submodule_search_locations[0] + "/core/sources.py")
 print(core["get_include"](), len(core["get_sources"]()))
-from Cython.Compiler.Main import compile
 assert compile("program.pyx", language_level=3).num_errors == 0
 """
 
