@@ -262,11 +262,8 @@ def test_sets_that_fuse_give_the_same_bits(variant, dtype, kernels, monkeypatch)
     [
         ({"PYGRU_ENGINE": "cuda"}, "PYGRU_ENGINE='cuda' is not supported", ", ".join(ENGINES)),
         ({"PYGRU_ENGINE": "SIMD"}, "PYGRU_ENGINE='SIMD' is not supported", ", ".join(ENGINES)),
-        ({"PYGRU_ENGINE": ""}, "PYGRU_ENGINE='' is not supported", ", ".join(ENGINES)),
         ({"PYGRU_SIMD": "sse9"}, "PYGRU_SIMD='sse9' is not supported", ", ".join(SETS)),
-        ({"PYGRU_SIMD": ""}, "PYGRU_SIMD='' is not supported", ", ".join(SETS)),
         ({"PYGRU_THREADING": "tbb"}, "PYGRU_THREADING='tbb' is not", ", ".join(THREADING)),
-        ({"PYGRU_THREADING": ""}, "PYGRU_THREADING='' is not", ", ".join(THREADING)),
     ],
     ids=str,
 )
