@@ -36,6 +36,7 @@ class _Points:
         self.count = 0
         self.where = None
         self._looks = {}  # by code object, because CPython makes co_code anew at each look
+        self._handlers = {}  # likewise
 
     def looks_of(self, code):
         """The places of the instructions after which there is a look; None in other files."""
@@ -45,11 +46,24 @@ class _Points:
             self._looks[code] = places if counts else None
         return self._looks[code]
 
-    def passed(self, frame):
-        """Count a point in a frame; whether the handler has to be called there."""
+    def _same_block(self, code, look, now):
+        """Whether an exception has the same effect at two places of a function.
+
+        CPython raises it at the instruction that looks, and this module at the next one. If the
+        first one is the last of a ``with`` block, as the call in ``return call()``, only the
+        exception of CPython ends the block.
+        """
+        if code not in self._handlers:
+            self._handlers[code] = dis.Bytecode(code).exception_entries
+        entries = self._handlers[code]
+        targets = [[e.target for e in entries if e.start <= at < e.end] for at in (look, now)]
+        return targets[0] == targets[1]
+
+    def passed(self, frame, look):
+        """Count a point in a frame after an instruction that looks; whether it is the one."""
         # Instructions without a line end a generator that is closed. CPython 3.12 goes there
         # without a look.
-        if frame.f_lineno is None:
+        if frame.f_lineno is None or not self._same_block(frame.f_code, look, frame.f_lasti):
             return False
         self.count += 1
         if self.count == self.stop_at:
@@ -67,16 +81,16 @@ def _traced(points):
             return None
         frame.f_trace_opcodes = True
         frame.f_trace_lines = False
-        after_a_look = False
+        look = None
 
         def instruction(frame, event, argument):
-            nonlocal after_a_look
+            nonlocal look
             if event == "opcode":
-                if after_a_look and points.passed(frame):
+                if look is not None and points.passed(frame, look):
                     sys.settrace(None)
                     frame.f_trace = None
                     points.handler(points.where)
-                after_a_look = frame.f_lasti in looks
+                look = frame.f_lasti if frame.f_lasti in looks else None
             return instruction
 
         return instruction
@@ -95,7 +109,7 @@ def _monitored(points):
     monitoring = sys.monitoring
     tool, events = monitoring.PROFILER_ID, monitoring.events
     thread = threading.get_ident()
-    after_a_look = {}  # by frame, which another one may interrupt
+    last_looks = {}  # by frame, which another one may interrupt
 
     def instruction(code, offset):
         looks = points.looks_of(code)
@@ -104,10 +118,10 @@ def _monitored(points):
         if threading.get_ident() != thread:
             return None
         frame = sys._getframe(1)
-        was_a_look = after_a_look.get(id(frame), False)
-        after_a_look[id(frame)] = offset in looks
+        look = last_looks.get(id(frame))
+        last_looks[id(frame)] = offset if offset in looks else None
         # A new frame may have the number of an older one, but its first look is at its begin.
-        if was_a_look and offset > min(looks) and points.passed(frame):
+        if look is not None and offset > min(looks) and points.passed(frame, look):
             monitoring.set_events(tool, 0)
             points.handler(points.where)
         return None

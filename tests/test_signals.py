@@ -71,6 +71,7 @@ def run_python(tmp_path, code):
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", PREPARE + code],
         cwd=tmp_path,
+        env={**os.environ, "PYGRU_NUM_THREADS": "3"},  # no block asks for as many
         capture_output=True,
         text=True,
         timeout=PATIENCE,
@@ -119,6 +120,30 @@ print(json.dumps([at_every_point(lambda: nested, look), left[:3]]))
     )
     assert points > 50
     assert left == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a signal of the process")
+def test_a_signal_at_the_last_call_of_a_decorated_function(tmp_path):
+    """The one point that ``at_every_point`` leaves out there, with a signal.
+
+    A function of ctypes sends it, because those of Python look for signals before they return.
+    """
+    found = run_python(
+        tmp_path,
+        """
+import ctypes
+
+def handler(number, frame):
+    raise KeyboardInterrupt(frame.f_code.co_name)
+
+signal.signal(signal.SIGUSR1, handler)
+decorated = pygru.num_threads(5)(ctypes.PyDLL(None)["raise"])
+with pytest.raises(KeyboardInterrupt) as interrupt:
+    decorated(int(signal.SIGUSR1))
+print(json.dumps([interrupt.value.args[0], pygru.get_num_threads()]))
+""",
+    )
+    assert found == ["inner", 3]
 
 
 STORM = """

@@ -154,11 +154,12 @@ for compiler in $compilers; do
     wait "$compiler"
 done
 
-# The core does not print, allocate or end the process.
+# The core does not print, allocate or end the process. Where the compiler guards stacks by itself,
+# as Ubuntu's does, it refers to __stack_chk_fail, too; that is not the core's own call.
 if [ "$mode" = plain ] || [ "$mode" = pool ]; then
     forbidden='_*(v?[sf]?n?printf(_chk)?|f?puts|putchar|fwrite|perror|abort|_?exit|raise'
     forbidden="$forbidden|malloc|calloc|realloc|free|aligned_alloc|posix_memalign"
-    forbidden="$forbidden|assert_fail|stack_chk_fail|stdout|stderr)"
+    forbidden="$forbidden|assert_fail|stdout|stderr)"
     # shellcheck disable=SC2086
     if nm -u $objects | grep -Ew "U $forbidden"; then
         echo "run.sh: the core refers to the symbols above" >&2
