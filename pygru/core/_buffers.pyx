@@ -23,14 +23,17 @@ from pygru.errors import InternalError
 cdef char NATIVE_ORDER = b"<" if sys.byteorder == "little" else b">"
 
 
-cdef bint same_format(const char *format, const char *kind) noexcept:
-    """Whether a buffer's format is ``kind``.
+cdef bint same_format(const Py_buffer *view, const char *kind) noexcept:
+    """Whether a buffer's format is ``kind``; some dtypes spell out the byte order.
 
-    int64 has two names on different platforms, and some dtypes spell out the byte order.
+    "l" stands for int64. On Windows a buffer's "l" has 32 bits, and its "q" has 64.
     """
+    cdef const char *format = view.format
     if format[0] == NATIVE_ORDER:
         format += 1
-    return strcmp(format, kind) == 0 or (strcmp(kind, b"l") == 0 and strcmp(format, b"q") == 0)
+    if strcmp(kind, b"l") == 0 and strcmp(format, b"q") == 0:
+        return True
+    return strcmp(format, kind) == 0 and (kind[0] != c"l" or view.itemsize == 8)
 
 
 @cython.final
@@ -52,7 +55,7 @@ cdef class Borrowed:
             raise InternalError("too many arrays in one call")
         PyObject_GetBuffer(array, view, flags)
         self.count += 1
-        if view.ndim != ndim or not same_format(view.format, kind):
+        if view.ndim != ndim or not same_format(view, kind):
             raise InternalError(
                 f"expected {ndim} axes of format {kind}, got {view.ndim} of {view.format}"
             )

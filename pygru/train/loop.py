@@ -218,9 +218,10 @@ class TrainingLoop:
         """Draw the order of the samples; batches that a user makes have an order."""
         samples = 0 if isinstance(self.data, BatchStream) else len(self.data)
         self.state.draw(position)
-        order = np.arange(samples)
+        # NumPy 1 makes integers of 32 bits on Windows unless it is told.
+        order = np.arange(samples, dtype=np.int64)
         if self.settings["shuffle"]:
-            order = self.state.generator.permutation(samples)
+            self.state.generator.shuffle(order)
         position = position._replace(order=order)
         self.state.move(position)
         return position
