@@ -3,6 +3,7 @@
 import io
 import multiprocessing
 import os
+import sys
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -435,6 +436,19 @@ DAMAGED = {
     "a negative axis": (npy("(3, -1, 3)"), "impossible shape"),
     "16 GB in some bytes": (npy("(1, 1431655765, 3)", data=bytes(12)), "too short"),
 }
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+@pytest.mark.parametrize("wrap", [bytes, zipped], ids=["npy", "npz"])
+def test_a_source_is_closed_when_an_error_is_raised(wrap):
+    """The traceback keeps what the call used, and Windows deletes no file that is open."""
+    path = Path("X.npz" if wrap is zipped else "X.npy").absolute()
+    path.write_bytes(wrap(npy("(2, 5, 9)", data=bytes(2 * 5 * 9 * 4))))
+    with pytest.raises(ValueError, match="input_size=3, got 9") as caught:
+        pygru.predict(MODEL, path)
+    links = (f"/proc/self/fd/{each}" for each in os.listdir("/proc/self/fd"))
+    assert str(path) not in [os.readlink(link) for link in links if os.path.islink(link)]
+    del caught
 
 
 @pytest.mark.parametrize("wrap", [bytes, zipped], ids=["npy", "npz"])

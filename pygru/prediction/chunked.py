@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Callable, Hashable, Mapping
@@ -11,7 +12,7 @@ import numpy as np
 
 from pygru.core import validation
 from pygru.prediction import files, sources
-from pygru.prediction.chunks import check_chunk_size
+from pygru.prediction.chunks import Size, check_chunk_size
 from pygru.prediction.hashes import Fingerprint
 from pygru.prediction.long_rows import InFrame
 from pygru.prediction.npy_file import NpyFile
@@ -170,12 +171,15 @@ def predict(
     sink = sink_of(out, source, is_table=id is not None)
     told = {"lengths": lengths, "mask": mask, "reset": reset}
     given = {key: value for key, value in told.items() if value is not None}
-    read: Source
-    if id is None and time is None and values is None and not _needs_id(source, predictor):
-        read = source_of(source, given, name, tokens=predictor.reads_tokens)
-    else:
-        read = table_of(source, given, name, id, time, values)
-    if sink.path is None:
+    with contextlib.ExitStack() as opened:
+        read: Source
+        if id is None and time is None and values is None and not _needs_id(source, predictor):
+            read = source_of(source, given, name, opened, tokens=predictor.reads_tokens)
+        else:
+            read = table_of(source, given, name, id, time, values)
+        if sink.path is not None:
+            _into_file(predictor, read, sink, sink.path, size, resume, shown)
+            return out
         if resume:
             raise ValueError(
                 "resume must be False, unless out is a path or an array that is mapped from a "
@@ -183,6 +187,18 @@ def predict(
             )
         result = run(predictor, read, sink, size, None, shown)
         return result if out is None else out
+
+
+def _into_file(
+    predictor: Predictor,
+    read: Source,
+    sink: Sink,
+    path: str,
+    size: Size,
+    resume: bool,
+    shown: bool | None,
+) -> None:
+    """Predict into a file, with a record beside it that says how far it is."""
     from pygru import __version__
 
     settings: dict[str, Fingerprint] = {
@@ -191,7 +207,7 @@ def predict(
         "method": {"method": predictor.method},
         "output": {"kind": sink.kind},
     }
-    record = Record(folder_of(sink.path), settings)
+    record = Record(folder_of(path), settings)
     record.begin(resume)
     sink.folder = record.folder
     read.remembers = True
@@ -204,13 +220,17 @@ def predict(
             record.remove()
         raise
     record.remove()
-    return out
 
 
 def source_of(
-    source: Any, told: Mapping[str, Any], name: str | None, *, tokens: bool
+    source: Any,
+    told: Mapping[str, Any],
+    name: str | None,
+    opened: contextlib.ExitStack,
+    *,
+    tokens: bool,
 ) -> Source:
-    """Return the source of whatever a user passes."""
+    """Return the source of whatever a user passes; ``opened`` closes what it opens."""
     path = files.path_of("source", source)
     if path is None:
         if name is not None:
@@ -222,7 +242,9 @@ def source_of(
             raise ValueError(f"name must be None, because {path} holds one array")
         return sources.of_arrays(files.NpyRows(path), told, tokens)
     if kind == ".npz":
-        return sources.of_opened(files.open_npz(path, name), told, tokens)
+        found = files.open_npz(path, name)
+        opened.callback(found.values.close)
+        return sources.of_opened(found, told, tokens)
     if kind == ".zarr" or os.path.isdir(path):
         return sources.of_opened(files.open_zarr(path, name), told, tokens)
     endings = ", ".join((*ARRAYS, *TABLES))
