@@ -461,6 +461,8 @@ def test_second_derivatives_are_refused(frozen):
         first.sum().backward()
 
 
+# The warning is of PyTorch 2.4, about itself.
+@pytest.mark.filterwarnings("ignore:.*torch.cpu.amp.autocast:FutureWarning")
 def test_checkpointing_recomputes():
     module = GRU(I, H)
     x = data(T, B, I)

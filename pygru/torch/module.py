@@ -96,6 +96,8 @@ class GRU(RNNBase):  # type: ignore[misc]
             raise ValueError("proj_size is an argument of torch.nn.LSTM; a GRU has none")
         if unknown:
             raise TypeError(f"GRU() got an unexpected keyword argument {next(iter(unknown))!r}")
+        if input_size == 0:  # PyTorch 2.4 takes it
+            raise ValueError("input_size must be at least 1, got 0")
         super().__init__(
             "GRU",
             input_size,

@@ -8,7 +8,6 @@ forward, the tape, so that a compiler can save it like any other tensor. In plai
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import Any
 
 import torch
@@ -17,8 +16,23 @@ from torch import Tensor
 from pygru.torch import calls
 from pygru.torch.weights import Kind, cached_snapshot, kind_of
 
-# The operators change none of their arguments.
-cpu_operator = partial(torch.library.custom_op, mutates_args=(), device_types="cpu")
+SETTINGS = (
+    "Tensor[] weights, Tensor? batch_sizes, Tensor? mask, "
+    "SymInt num_layers, bool bias, bool bidirectional, bool batch_first, float dropout"
+)
+
+
+def cpu_operator(name: str, arguments: str) -> Any:
+    """Make an operator of a function that changes no argument and returns three tensors.
+
+    PyTorch 2.4 cannot read the types of the arguments from annotations that are strings.
+    """
+    return torch.library.custom_op(
+        f"pygru::{name}",
+        mutates_args=(),
+        device_types="cpu",
+        schema=f"({arguments}) -> (Tensor, Tensor, Tensor)",
+    )
 
 
 def kind_of_weights(weights: list[Tensor], num_layers: int, bias: bool, two: bool) -> Kind:
@@ -27,7 +41,9 @@ def kind_of_weights(weights: list[Tensor], num_layers: int, bias: bool, two: boo
     return kind_of(int(input_size), int(hidden_size), num_layers, bias, two, weights[0].dtype)
 
 
-@cpu_operator("pygru::gru")  # type: ignore[untyped-decorator]
+@cpu_operator(  # type: ignore[untyped-decorator]
+    "gru", f"Tensor x, Tensor? hx, {SETTINGS}, bool keep, SymInt cache"
+)
 def gru(
     x: Tensor,
     hx: Tensor | None,
@@ -79,7 +95,11 @@ def _(
     )
 
 
-@cpu_operator("pygru::gru_backward")  # type: ignore[untyped-decorator]
+@cpu_operator(  # type: ignore[untyped-decorator]
+    "gru_backward",
+    "Tensor? d_output, Tensor? d_h_n, Tensor tape, SymInt[] shape, SymInt batch, "
+    f"{SETTINGS}, bool needs_d_x, SymInt cache",
+)
 def gru_backward(
     d_output: Tensor | None,
     d_h_n: Tensor | None,
