@@ -18,7 +18,7 @@ from engines import ENGINES, use_engine
 from pygru import GRU, Last, Linear, Sequential
 
 T, B, I, H = 6, 3, 4, 5
-LENGTHS = np.array([6, 0, 4])
+LENGTHS = np.array([6, 0, 4], np.int64)
 
 
 def model(**options):
@@ -72,7 +72,7 @@ def test_every_combination_gives_one_result(form, batch_first, learn_h0):
     if batch_first and form not in ("single", "list"):
         x = x.swapaxes(0, 1)
     state = numbers(2, *middle, H)
-    given = {"single": [None, 4, [4], np.array([4])], "list": [None]}
+    given = {"single": [None, 4, [4], np.array([4], np.int64)], "list": [None]}
     for h0, lengths, n_threads in itertools.product(
         (None, state), given.get(form, [None, LENGTHS, LENGTHS.tolist()]), (None, 1, 3)
     ):
@@ -193,7 +193,7 @@ def python_calls(call):
 def short_calls():
     """Each kind of call, and the most Python functions that may run in it."""
     gru, first = GRU(I, H, seed=0), GRU(I, H, batch_first=True, seed=0)
-    x, h0, lengths = numbers(1, 1, I), numbers(1, 1, H), np.array([1])
+    x, h0, lengths = numbers(1, 1, I), numbers(1, 1, H), np.array([1], np.int64)
     out = np.empty((1, 1, H), np.float32)
     output, h_n, tape = gru.forward(x, h0)
     whole = Sequential(first, Last(), Linear(H, 2, seed=0))

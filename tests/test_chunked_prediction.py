@@ -158,14 +158,14 @@ def test_lengths_beside_an_array():
 
 @pytest.mark.parametrize("chunk_size", SIZES)
 def test_arrays_to_write_into(chunk_size):
-    for model in (PER_SEQUENCE, PER_STEP):
+    for path, model in {"sequences.npy": PER_SEQUENCE, "steps.npy": PER_STEP}.items():
         expected = model(X)
         out = np.full(expected.shape, np.nan, np.float32)
         assert pygru.predict(model, X, out=out, chunk_size=chunk_size) is out
         assert same(out, expected)
-        mapped = np.lib.format.open_memmap("out.npy", "w+", np.float32, expected.shape)
+        mapped = np.lib.format.open_memmap(path, "w+", np.float32, expected.shape)
         pygru.predict(model, X, out=mapped, chunk_size=chunk_size)
-        assert same(np.load("out.npy"), expected)
+        assert same(np.load(path), expected)
     padded, _ = pygru.pad_sequences(PER_STEP(RAGGED))
     out = np.full((N, T + 2, 2), np.nan, np.float32)  # with room
     pygru.predict(PER_STEP, RAGGED, out=out, chunk_size=chunk_size)

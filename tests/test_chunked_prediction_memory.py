@@ -3,7 +3,6 @@
 Nothing depends on time, and the bounds are far from what is measured.
 """
 
-import os
 import subprocess
 import sys
 import textwrap
@@ -14,7 +13,7 @@ from patience import PATIENCE
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="needs Linux"),
+    pytest.mark.skipif(sys.platform != "linux", reason="needs /proc"),
 ]
 
 #: Megabytes of the sources that are compared, and what the peaks may differ by.

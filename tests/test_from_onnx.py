@@ -643,10 +643,17 @@ def folder(tmp_path, rng):
     return inside, arrays
 
 
+def linked(link, target):
+    if os.name == "nt":
+        pytest.skip("Windows lets only some users make links")
+    link.symlink_to(target)
+
+
 @pytest.mark.parametrize("location", ["data", "./data", "deeper/data", "link"])
 def test_data_in_the_folder_of_the_model_is_read(folder, location):
     inside, arrays = folder
-    (inside / "link").symlink_to("deeper/data")
+    if location == "link":
+        linked(inside / "link", "deeper/data")
     path = inside / "model.onnx"
     for entries in ({"length": "72"}, {}):
         path.write_bytes(with_external_data(arrays, location=location, offset="8", **entries))
@@ -688,9 +695,13 @@ def test_data_in_the_folder_of_the_model_is_read(folder, location):
 )
 def test_no_other_file_is_opened(folder, entries, reason):
     inside, arrays = folder
-    (inside / "way").symlink_to("..")
-    (inside / "secret link").symlink_to("../secret")
-    os.mkfifo(inside / "pipe")
+    if entries.get("location") in ("way", "way/secret", "secret link"):
+        linked(inside / "way", "..")
+        linked(inside / "secret link", "../secret")
+    if entries.get("location") == "pipe":
+        if os.name == "nt":
+            pytest.skip("needs named pipes")
+        os.mkfifo(inside / "pipe")
     path = inside / "model.onnx"
     entries = {name: text.format(parent=inside.parent) for name, text in entries.items()}
     path.write_bytes(with_external_data(arrays, **entries))

@@ -366,7 +366,7 @@ GOOD = {"steps": 1, "learning_rate": 0.5, "states": [[np.ones(16, np.float32)]]}
         (
             {"states": [[np.ones(16, int)]]},
             ValueError,
-            r"states\[0\]\[0\] must have dtype float32 or float64, got int64",
+            r"states\[0\]\[0\] must have dtype float32 or float64, got int\d\d",
         ),
         ({"states": [[np.ones(16, "f2")]]}, ValueError, "float32 or float64, got float16"),
         (
