@@ -10,17 +10,11 @@ typedef float vector_f32 __attribute__((vector_size(VECTOR_BYTES)));
 typedef double vector_f64 __attribute__((vector_size(VECTOR_BYTES)));
 
 ALWAYS_INLINE vector_f32 broadcast_f32(const float *x) {
-    vector_f32 v = {0};
-    int i;
-    UNROLL for (i = 0; i < (int)(VECTOR_BYTES / sizeof *x); i++) { v[i] = *x; }
-    return v;
+    return *x - (vector_f32){0}; /* which keeps the sign of -0 */
 }
 
 ALWAYS_INLINE vector_f64 broadcast_f64(const double *x) {
-    vector_f64 v = {0};
-    int i;
-    UNROLL for (i = 0; i < (int)(VECTOR_BYTES / sizeof *x); i++) { v[i] = *x; }
-    return v;
+    return *x - (vector_f64){0}; /* which keeps the sign of -0 */
 }
 
 ALWAYS_INLINE vector_f32 multiply_add_f32(vector_f32 a, vector_f32 b, vector_f32 c) {
