@@ -3,9 +3,11 @@
 import datetime
 import importlib.metadata
 import platform
+import time
 from pathlib import Path
 
 import pygru
+from benchmarks.timing import clock_for
 
 
 def description(threads, rivals):
@@ -22,7 +24,7 @@ def description(threads, rivals):
         "date": datetime.date.today().isoformat(),
         "cpu": _cpu(),
         "threads": threads,
-        "clock": "CPU time" if threads == 1 else "wall clock",
+        "clock": "CPU time" if clock_for(threads) is time.process_time else "wall clock",
         "engine": config["engine"],
         "kernels": config["kernels"],
         "compiler": config["compiler"],
