@@ -541,6 +541,7 @@ def test_errors_of_the_system_stay(monkeypatch):
 def test_an_error_of_arrow_that_says_nothing_about_the_file(monkeypatch):
     arrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
+    Path("x.parquet").touch()
     errors = [
         (arrow.ArrowMemoryError("malloc"), arrow.ArrowMemoryError, "malloc"),
         (arrow.ArrowCancelled("Ctrl-C"), arrow.ArrowCancelled, "Ctrl-C"),
@@ -561,6 +562,7 @@ def test_an_error_of_arrow_that_says_nothing_about_the_file(monkeypatch):
 def test_a_parquet_file_of_a_type_that_arrow_does_not_know(monkeypatch):
     arrow = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")
+    Path("x.parquet").touch()
 
     def opened(*arguments, **options):
         raise arrow.ArrowNotImplementedError("Integers with less than 8 bits not implemented")

@@ -12,7 +12,7 @@ import sys
 import numpy as np
 import pytest
 from fuzz.campaign import Campaign
-from fuzz.fuzzer import Failure, Fuzzer, numbered, outcome_of
+from fuzz.fuzzer import Failure, Fuzzer, files_left_open, numbered, outcome_of
 from fuzz.fuzzers import FUZZERS, make
 from fuzz.model_files import forged, small_trainer, stopped
 from fuzz.onnx_files import a_part
@@ -21,6 +21,7 @@ from onnx_models import gru_model, random_weights
 from patience import PATIENCE
 from quick import quick_and_slow
 
+import pygru
 from pygru import GRU, FormatError
 from pygru.io.onnx import messages, reading
 
@@ -45,6 +46,28 @@ def test_cases(name):
     finally:
         fuzzer.close()
     assert len(outcomes) > 1 or name not in SEVERAL  # some read, some refused
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+@pytest.mark.parametrize("name", ["onnx", "torch", "keras"])
+def test_a_file_is_closed_when_it_is_refused(name, tmp_path):
+    """Those fuzzers pass bytes; here the same cases are files."""
+    fuzzer, read = make(name), getattr(pygru, f"from_{name}")
+    refused = 0
+    for number in range(60):
+        case = numbered(fuzzer, 0, number)
+        path = tmp_path / ("case.keras" if case.startswith(b"PK") else "case.h5")
+        path.write_bytes(case)
+        try:
+            read(path)
+        except (*fuzzer.refusals, ValueError):  # some files hold several GRUs
+            refused += 1
+            assert files_left_open(str(tmp_path)) == []
+        except pygru.DataWarning:
+            pass
+    assert refused > 10
+    with open(path, "rb"):
+        assert files_left_open(str(tmp_path)) == [str(path)]
 
 
 # ---- the fuzzers themselves ----------------------------------------------------------------

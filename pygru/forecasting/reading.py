@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Any
+from typing import Any, BinaryIO
 
 import pandas as pd
 
@@ -276,21 +276,9 @@ def _check_header(header: list[str], name: str, dialect: Dialect) -> None:
 
 
 def _read_parquet(path: str) -> Table:
-    with open(path, "rb"):  # a missing file is said as it is of others
-        pass
-    try:
-        with contextlib.suppress(ImportError):  # said below
-            _check_parquet(path)
-        frame = pd.read_parquet(path)
-    except ImportError:
-        raise ImportError(
-            f"{path}: reading Parquet files needs pyarrow; install it with "
-            'pip install "pygru[parquet]"'
-        ) from None
-    except FormatError:
-        raise
-    except (ValueError, OSError) as error:
-        raise FormatError(f"{path}: not a Parquet file, or damaged: {error}") from None
+    # A missing file is said as it is of others, and this one is closed after an error, too.
+    with open(path, "rb") as file:
+        frame = _frame_of_parquet(path, file)
     if not isinstance(frame.index, pd.RangeIndex) or frame.index.name is not None:
         frame = frame.reset_index()
     frame.columns = pd.Index([str(column) for column in frame.columns])
@@ -306,14 +294,30 @@ def _read_parquet(path: str) -> Table:
     return Table(path, _without_objects(frame.reset_index(drop=True)))
 
 
-def _check_parquet(path: str) -> None:
+def _frame_of_parquet(path: str, file: BinaryIO) -> pd.DataFrame:
+    try:
+        with contextlib.suppress(ImportError):  # said below
+            _check_parquet(path, file)
+        file.seek(0)
+        return pd.read_parquet(file)
+    except ImportError:
+        raise ImportError(
+            f"{path}: reading Parquet files needs pyarrow; install it with "
+            'pip install "pygru[parquet]"'
+        ) from None
+    except FormatError:
+        raise
+    except (ValueError, OSError) as error:
+        raise FormatError(f"{path}: not a Parquet file, or damaged: {error}") from None
+
+
+def _check_parquet(path: str, file: BinaryIO) -> None:
     """Refuse a Parquet file that states far more than it has: one value may be written once."""
     from pyarrow import parquet
 
-    with parquet.ParquetFile(path) as file:
-        stated = file.metadata
-        encoded = sum(stated.row_group(n).total_byte_size for n in range(stated.num_row_groups))
-        cells = stated.num_rows * stated.num_columns
+    stated = parquet.ParquetFile(file).metadata
+    encoded = sum(stated.row_group(n).total_byte_size for n in range(stated.num_row_groups))
+    cells = stated.num_rows * stated.num_columns
     check_expansion(path, os.path.getsize(path), max(encoded, 8 * cells))
 
 

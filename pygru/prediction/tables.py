@@ -13,7 +13,7 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Generator, Hashable, Iterator
 from typing import Any
 
 import numpy as np
@@ -125,8 +125,11 @@ class ParquetTable:
         self.count: int | None = len(self._sizes)
         self.longest: int | None = int(self._sizes.max(initial=0))
 
-    def _open(self) -> Any:
-        return self._parquet.ParquetFile(self._path, buffer_size=2**20)
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[Any]:
+        # What pyarrow opens itself stays open after an error.
+        with self._arrow.OSFile(self._path) as file:
+            yield self._parquet.ParquetFile(file, buffer_size=2**20)
 
     @contextlib.contextmanager
     def _damage_named(self, what: str = "damaged") -> Iterator[None]:
@@ -287,7 +290,7 @@ class ParquetTable:
 
     # ---- reading ---------------------------------------------------------------------------
 
-    def _batches(self, columns: list[str], row: int) -> Iterator[Any]:
+    def _batches(self, columns: list[str], row: int) -> Generator[Any, None, None]:
         """Yield tables of consecutive rows, the first one beginning with ``row``."""
         group = int(np.searchsorted(self._group_ends, row, "right"))
         skipped = row - (int(self._group_ends[group - 1]) if group else 0)
@@ -318,13 +321,15 @@ class ParquetTable:
             yield Chunk(0, [], {}, keys, like, tuple(self._values))
         if not sizes:
             return
-        reader = _Rows(self._batches(self._columns, int(self._starts[first])))
-        for group in grouped(items, size):
-            end = first + len(group)
-            # The table has no name here, so that it is gone before the next one is read.
-            with self._damage_named():
-                yield self._chunk(first, end, reader.take(int(self._sizes[first:end].sum())))
-            first = end
+        with contextlib.closing(self._batches(self._columns, int(self._starts[first]))) as read:
+            reader = _Rows(read)
+            for group in grouped(items, size):
+                end = first + len(group)
+                rows = int(self._sizes[first:end].sum())
+                # The table has no name here, so that it is gone before the next one is read.
+                with self._damage_named():
+                    yield self._chunk(first, end, reader.take(rows))
+                first = end
 
     @property
     def _columns(self) -> list[str]:

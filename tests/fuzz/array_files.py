@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 import pygru
-from fuzz.fuzzer import Failure, Fuzzer
+from fuzz.fuzzer import FOLDER, Failure, Fuzzer
 from fuzz.model_files import FileFuzzer, usable
 from fuzz.mutations import LIMITS, changed, mutant
 from pygru import GRU, FormatError, Last, Linear, Sequential
@@ -165,7 +165,7 @@ class Sequences(Fuzzer):
         ]
         if importlib.util.find_spec("pyarrow"):
             self.files += [self.parquet(x, compression) for compression in ("none", "snappy")]
-        self._folder = tempfile.TemporaryDirectory(prefix="pygru-fuzz-")
+        self._folder = tempfile.TemporaryDirectory(prefix=FOLDER)
         for data in self.files:
             assert self.run(data) == "predicted"
 

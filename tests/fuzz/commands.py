@@ -23,7 +23,7 @@ import torch_files
 
 import pygru
 from fuzz.array_files import damaged
-from fuzz.fuzzer import Fuzzer
+from fuzz.fuzzer import FOLDER, Fuzzer
 from fuzz.mutations import mutant
 from fuzz.tables import damaged_table, tables
 from pygru.cli import main
@@ -88,7 +88,7 @@ class Commands(Fuzzer):
 
     def __init__(self):
         self.before = os.getcwd()
-        self.folder = Path(tempfile.mkdtemp(prefix="pygru-fuzz-"))
+        self.folder = Path(tempfile.mkdtemp(prefix=FOLDER))
         os.chdir(self.folder)
         self.tables = tables()
         stacked = pygru.Sequential(pygru.GRU(1, 2, batch_first=True, seed=0), pygru.Last())

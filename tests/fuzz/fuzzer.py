@@ -1,5 +1,6 @@
 """What a fuzzer is, and what one of its cases may do."""
 
+import os
 import random
 import sys
 import time
@@ -11,6 +12,9 @@ from pygru import FormatError
 # Seconds of the processor. A case takes milliseconds; this is for slow machines, and for cases
 # whose memory is traced, which takes four times as long.
 MOST_SECONDS = 30.0
+
+# What the names of the folders begin with in which fuzzers write their cases.
+FOLDER = "pygru-fuzz-"
 
 # Bytes that the process may need more than it needed before all cases. Python's own memory has
 # a closer limit, which each fuzzer sets.
@@ -88,6 +92,9 @@ def outcome_of(fuzzer: Fuzzer, case: bytes, traced: bool = False) -> str:
     except fuzzer.refusals as error:
         if len(str(error)) > 5000:
             raise Failure(f"a message of {len(str(error))} characters") from error
+        # Windows would not let the one who handles the error delete the file.
+        if left := files_left_open():
+            raise Failure(f"{left} are still open while the error is handled") from error
         outcome = "refused"
     finally:
         used = tracemalloc.get_traced_memory()[1]
@@ -98,6 +105,15 @@ def outcome_of(fuzzer: Fuzzer, case: bytes, traced: bool = False) -> str:
     if seconds > MOST_SECONDS:
         raise Failure(f"it took {seconds:.0f} s of the processor")
     return outcome
+
+
+def files_left_open(folder: str = FOLDER) -> list[str]:
+    """Return the files in a folder that this process has open; none where nobody says that."""
+    if sys.platform != "linux":
+        return []
+    links = (f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd"))
+    names = [os.readlink(link) for link in links if os.path.islink(link)]
+    return [name for name in names if folder in name]
 
 
 def peak_memory() -> int:

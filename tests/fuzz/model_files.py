@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 import pygru
-from fuzz.fuzzer import Fuzzer
+from fuzz.fuzzer import FOLDER, Fuzzer
 from fuzz.mutations import changed
 from pygru import GRU, Attention, Embedding, FormatError, Last, Linear, Seq2Seq, Sequential
 
@@ -79,7 +79,7 @@ class FileFuzzer(Fuzzer):
     """
 
     def __init__(self):
-        self._folder = tempfile.TemporaryDirectory(prefix="pygru-fuzz-")
+        self._folder = tempfile.TemporaryDirectory(prefix=FOLDER)
         self.path = Path(self._folder.name) / f"case{self.suffix}"
         self.files = self.originals()
         for data in self.files:
