@@ -203,7 +203,7 @@ def test_the_command_that_exports(tmp_path, monkeypatch, capsys):
         ([str(path), "3", "x"], "hidden_size: invalid int value: 'x'"),
         ([str(path), "3", "0"], "hidden_size must be >= 1, got 0"),
         ([str(path), "3", str(2**33)], "hidden_size=8589934592, num_layers=1 needs"),
-        ([str(tmp_path), "3", "4"], str(tmp_path)),
+        ([str(tmp_path), "3", "4"], repr(str(tmp_path))),
     ]:
         monkeypatch.setattr(sys, "argv", ["export.py", *arguments])
         with pytest.raises(SystemExit) as ended:
