@@ -211,7 +211,8 @@ def as_real(name: str, value: ArrayLike, dtype: DTypeLike) -> Floats:
     Integers, booleans and other float types are converted; float64 beyond the range of
     float32 becomes infinite. Integers that float64 cannot hold are refused.
     """
-    if type(value) is np.ndarray and value.dtype == dtype and value.flags.aligned:
+    wanted = np.dtype(dtype)
+    if type(value) is np.ndarray and _is_native(value, wanted) and value.flags.aligned:
         return value
     array = as_numeric(name, value)
     if array.dtype.kind in "iu" and array.dtype.itemsize == 8 and array.size:
@@ -221,10 +222,18 @@ def as_real(name: str, value: ArrayLike, dtype: DTypeLike) -> Floats:
                 f"{name} holds the integer {largest}, which a float cannot represent exactly; "
                 f"the limit is 2**53"
             )
-    if array.dtype != dtype:
+    if not _is_native(array, wanted):
         with np.errstate(over="ignore", invalid="ignore"):
-            array = array.astype(dtype)
+            array = array.astype(wanted)
     return array if array.flags.aligned else array.copy()
+
+
+def _is_native(array: NDArray[Any], dtype: np.dtype[Any]) -> bool:
+    """Whether an array has a dtype for compiled code, which reads its number.
+
+    Where a long double has 64 bits, as on Windows, its dtype is equal to that of a double.
+    """
+    return array.dtype.num == dtype.num and array.dtype.isnative
 
 
 def dense_last_axis(array: Floats) -> Floats:
