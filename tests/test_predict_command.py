@@ -143,7 +143,8 @@ def test_folders_and_patterns_stand_for_their_files_by_name(data, folder):
             (folder / "in" / other).mkdir() if other == "more" else (
                 folder / "in" / other
             ).write_text("x")
-    assert main("predict", "m.safetensors", *data.split(), "--output", "f.csv") == 0
+    files = data.replace("/", os.sep).split()
+    assert main("predict", "m.safetensors", *files, "--output", "f.csv") == 0
     same(read("f.csv"), truth([f"in{os.sep}{name}" for name in sorted(FILES)]))
 
 
@@ -372,8 +373,11 @@ def test_the_output_is_checked_before_any_work(
 ):
     (folder / "empty.csv").mkdir()
     (folder / "old.csv").write_text("mine")
-    os.symlink("south.csv", "link.csv")
-    os.symlink("m.safetensors", "model.csv")
+    for link, target in {"link.csv": "south.csv", "model.csv": "m.safetensors"}.items():
+        if link in output:
+            if os.name == "nt":
+                pytest.skip("Windows lets only some users make links")
+            os.symlink(target, link)
     monkeypatch.delattr(predict_table.TableForecaster, "__call__")
     fails(
         capsys, code, message, "predict", "m.safetensors", *FILES, "--output", *output.split()

@@ -249,7 +249,7 @@ def pickled_alone(arrays):
 def safetensors(arrays, notes=None, header=None):
     """A safetensors file, without the package."""
     kinds = {"float32": "F32", "float64": "F64", "float16": "F16", "uint16": "BF16"}
-    kinds |= {"int64": "I64", "bool": "BOOL", "uint8": "U8"}
+    kinds |= {"int32": "I32", "int64": "I64", "bool": "BOOL", "uint8": "U8"}
     entries, raw = {}, b""
     for name, array in arrays.items():
         data = np.ascontiguousarray(array).tobytes()
