@@ -731,6 +731,7 @@ WRONG = {
         set_in("callbacks", 0, "state", None),
         without("callbacks", 0, "notified"),
         set_in("callbacks", 0, "state", "best", "small"),
+        set_in("callbacks", 0, "state", "best", 10**310),
         set_in("callbacks", 0, "state", "best_epoch", -1),
         set_in("callbacks", 0, "state", "since", 0.5),
         set_in("callbacks", 0, "state", "weights", [1.0]),

@@ -13,7 +13,7 @@ import pytest
 from test_progress import Terminal
 
 import pygru
-from pygru import GRU, Last, Linear, Sequential, Trainer
+from pygru import GRU, FormatError, Last, Linear, Sequential, Trainer
 from pygru.prediction import display
 
 N, T, F = 11, 5, 3
@@ -501,6 +501,27 @@ def test_other_compressions(module, compression):
         Path("X.npz").write_bytes(data[:place] + bytes(8) + data[place + 8 :])
         with pytest.raises(ValueError, match=r"source: X\.npz, array 'X', is damaged: "):
             pygru.predict(MODEL, "X.npz")
+
+
+def test_a_decoder_that_would_fill_the_memory():
+    """A fuzzer's find: LZMA takes the memory that the first bytes of a member state."""
+    pytest.importorskip("lzma")
+    with zipfile.ZipFile("X.npz", "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("X.npy", npy(X.shape, data=X.tobytes()))
+    data = bytearray(Path("X.npz").read_bytes())
+    assert data[39:44] == b"]" + (2**23).to_bytes(4, "little")  # after 30 bytes, name, 4 bytes
+    data[40:44] = (2**31).to_bytes(4, "little")
+    Path("X.npz").write_bytes(data)
+    message = "damaged: it states that expanding it takes 2147483648 bytes, more than 33554432"
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match=message):
+            pygru.predict(MODEL, "X.npz")
+        with pytest.raises(FormatError, match=message):
+            pygru.io.read_arrays("X.npz")
+        assert tracemalloc.get_traced_memory()[1] < 2**21
+    finally:
+        tracemalloc.stop()
 
 
 def test_names_that_are_no_text():

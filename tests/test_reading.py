@@ -9,6 +9,7 @@ import io
 import os
 import sys
 import tracemalloc
+import zlib
 
 import numpy as np
 import pandas as pd
@@ -294,6 +295,37 @@ def test_small_files_that_expand_without_measure_are_refused(suffix, read):
     assert f"d.csv{suffix}: expected at most {limit} bytes after expansion" in said
     assert f"of the file, and {2**25}), got " in said and "expand it yourself" in said
     assert used < 2 * limit + 2**23
+
+
+def test_an_xz_file_whose_decoder_would_fill_the_memory(read):
+    lzma = pytest.importorskip("lzma")
+
+    def compressed(kept):
+        """With the byte that says how much, 2**26 is 28, and the check sum after it."""
+        data = bytearray(lzma.compress(b"x,y\n1,2\n", preset=0))
+        assert data[12] == 2 and data[16:18] == bytes([12, 0])  # a block of 12 bytes; 2**18
+        data[16] = kept
+        data[20:24] = zlib.crc32(data[12:20]).to_bytes(4, "little")
+        return bytes(data)
+
+    assert len(read(compressed(28), "d.csv.xz").frame) == 1  # what "xz -9" asks for
+    data = compressed(34)
+
+    def refused():
+        with pytest.raises(FormatError, match=r"d\.csv\.xz: not a \.xz file, .*: Memory"):
+            read(data, "d.csv.xz")
+
+    assert python_memory(refused)[1] < 2**22
+
+
+def test_xz_files_that_follow_each_other(read):
+    lzma = pytest.importorskip("lzma")
+    parts = [lzma.compress(text) for text in (b"x,y\n1,", b"2\n3,4\n", b"5,6\n")]
+    joined = parts[0] + bytes(8) + parts[1] + bytes(2**17) + parts[2] + bytes(4)
+    assert read(joined, "d.csv.xz").frame["y"].tolist() == [2, 4, 6]
+    for damaged in (joined[:-30], joined + b"more", parts[0][:20], b""):
+        with pytest.raises(FormatError, match=r"not a \.xz file, or damaged"):
+            read(damaged, "d.csv.xz")
 
 
 @pytest.mark.parametrize(("suffix", "module"), [(".bz2", "bz2"), (".xz", "lzma")])

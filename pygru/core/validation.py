@@ -81,6 +81,13 @@ def check_number(name: str, value: object) -> float:
         return math.inf if value > 0 else -math.inf
 
 
+def check_stored_number(name: str, value: object) -> None:
+    """Raise unless ``value``, which is kept as it is, is a number that a float can hold."""
+    number = check_number(name, value)
+    if not isinstance(value, (float, np.floating)) and not math.isfinite(number):
+        raise ValueError(f"{name} must be a float, got {shown_number(value)}")
+
+
 def check_positive(name: str, value: object) -> float:
     """Return ``value`` as a finite float above 0."""
     number = check_number(name, value)

@@ -12,7 +12,7 @@ import os
 import sys
 import zlib
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from pygru.core.validation import shown
 from pygru.errors import FormatError
@@ -23,6 +23,10 @@ LONGEST_LINE = 2**20  # a device such as /dev/zero is one line without an end
 # months without a sale, compress by a factor of 500.
 MOST_RATIO = 100
 ALLOWANCE = 2**25  # bytes
+
+# Bytes that expanding an .xz file may take beside its text. The file states how large a part of
+# the text its decoder has to keep, at most 64 MiB if "xz -9" has written it.
+MOST_KEPT = 2**27
 
 # Modules of Python, of which some builds lack those whose libraries were missing.
 MODULES = {".gz": "gzip", ".bz2": "bz2", ".xz": "lzma"}
@@ -74,11 +78,10 @@ def _bytes(path: str, name: str) -> bytearray:
                 return _limited(file, name)
             module = _module(suffix, name)
             source = _Compressed(file)
-            try:
-                with module.open(source, "rb") as expanded:
-                    return _limited(expanded, name, source)
-            except getattr(module, "LZMAError", ()) as error:
-                raise EOFError(error) from None
+            if suffix == ".xz":
+                return _limited(_Xz(source, module), name, source)
+            with module.open(source, "rb") as expanded:
+                return _limited(expanded, name, source)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise FormatError(f"{name}: not a {suffix} file, or damaged: {error}") from None
     except OSError as error:
@@ -118,7 +121,56 @@ class _Compressed:
         return False
 
 
-def _limited(file: IO[bytes], name: str, source: _Compressed | None = None) -> bytearray:
+class _Xz:
+    """Expands an ``.xz`` file, as ``lzma.open`` does with any memory that the file states."""
+
+    def __init__(self, source: _Compressed, lzma: Any) -> None:
+        self._source = source
+        self._lzma = lzma
+        self._stream = lzma.LZMADecompressor(memlimit=MOST_KEPT)
+        self._data = b""  # what the stream before it has left
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes of the text, at most ``size``; none at its end.
+
+        Raises
+        ------
+        EOFError
+            If the file is damaged, or takes too much memory.
+        """
+        try:
+            while self._is_inside():
+                data = b""
+                if self._stream.needs_input:
+                    data = self._data or self._source.read(2**16)
+                    self._data = b""
+                    if not data:
+                        raise EOFError("it ends too early")
+                if expanded := self._stream.decompress(data, size):
+                    return bytes(expanded)
+        except self._lzma.LZMAError as error:
+            raise EOFError(error) from None
+        return b""
+
+    def _is_inside(self) -> bool:
+        """Whether there is more to read; several streams may follow each other, after zeros."""
+        if not self._stream.eof:
+            return True
+        data = self._stream.unused_data
+        while not (data := data.lstrip(b"\0")):
+            data = self._source.read(2**16)
+            if not data:
+                return False
+        self._data = data
+        self._stream = self._lzma.LZMADecompressor(memlimit=MOST_KEPT)
+        return True
+
+
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+def _limited(file: _Readable, name: str, source: _Compressed | None = None) -> bytearray:
     """All bytes of a file, unless a line or what it expands to is far too long."""
     data = bytearray()
     while part := file.read(LONGEST_LINE):

@@ -15,13 +15,23 @@ from typing import BinaryIO
 
 from pygru.errors import FormatError
 
+try:
+    from lzma import LZMAError
+except ImportError:  # a Python without it says NotImplementedError
+    LZMAError = zlib.error  # type: ignore[misc, assignment]
+
 # Weights hardly compress. Zeros do, by a factor of about 1000, so there is an allowance.
 MOST_RATIO = 100
 ALLOWANCE = 2**24  # bytes
 MOST_MEMBERS = 100_000
 
+# Bytes of a member that its decoder may keep. zipfile writes 2**23; LZMA could state 2**32.
+MOST_KEPT = 2**25
+
 #: What zipfile raises for a damaged member; RuntimeError is for an encrypted one.
-DAMAGE = (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, ValueError)
+DAMAGE = (
+    zipfile.BadZipFile, zlib.error, LZMAError, OSError, EOFError, RuntimeError, ValueError
+)  # fmt: skip
 
 
 def open_zip(source: BinaryIO | bytes) -> zipfile.ZipFile:
@@ -63,6 +73,7 @@ def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
     """
     try:
         described = _described(archive.getinfo(name))
+        check_memory(archive, described)
         with archive.open(described) as member:
             size = described.file_size
             data = member.read(size)
@@ -74,6 +85,28 @@ def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
     if len(data) != size:
         raise FormatError(f"{name!r:.200} in the zip archive is shorter than it says")
     return data
+
+
+def check_memory(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+    """Refuse a member whose decoder would take far more memory than what was written needs.
+
+    The first bytes of a member that is compressed by LZMA state how much that is.
+
+    Raises
+    ------
+    zipfile.BadZipFile
+        If it states more than 32 MiB.
+    """
+    if member.compress_type != zipfile.ZIP_LZMA or archive.fp is None:
+        return
+    archive.fp.seek(member.header_offset + 26)
+    name, extra = (int.from_bytes(archive.fp.read(2), "little") for _ in range(2))
+    archive.fp.seek(name + extra, io.SEEK_CUR)
+    kept = int.from_bytes(archive.fp.read(9)[5:], "little")
+    if kept > MOST_KEPT:
+        raise zipfile.BadZipFile(
+            f"it states that expanding it takes {kept} bytes, more than {MOST_KEPT}"
+        )
 
 
 def _described(member: zipfile.ZipInfo) -> zipfile.ZipInfo:

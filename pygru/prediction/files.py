@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from pygru.core import validation
 from pygru.data.messages import shown_names
+from pygru.io.archives import check_memory
 
 #: Bytes that are skipped at a time in a compressed member.
 SKIP = 2**20
@@ -179,6 +180,7 @@ class NpzRows:
             raise ValueError(f"source: {self._path} is damaged: {str(error)[:200]}") from error
 
     def _begin(self) -> None:
+        check_memory(self._archive, self._archive.getinfo(self._member))
         self._file = self._archive.open(self._member)
         self._header = Header(self._path, self._file)
         self._next = 0

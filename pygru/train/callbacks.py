@@ -174,7 +174,7 @@ class EarlyStopping(Comparing, Callback):
 
     @staticmethod
     def _check_numbers(best: Any, best_epoch: Any, since: Any) -> None:
-        validation.check_number("best", best)
+        validation.check_stored_number("best", best)
         _check_epoch("best_epoch", best_epoch)
         _check_epoch("since", since)
 
@@ -281,7 +281,7 @@ class ReduceLROnPlateau(Comparing, Callback):
 
     def _restore(self) -> None:
         best, since = _pair("_progress", self._progress)
-        validation.check_number("best", best)
+        validation.check_stored_number("best", best)
         _check_epoch("since", since)
 
     def on_fit_begin(self, trainer: Trainer, epochs: range) -> None:
@@ -316,7 +316,7 @@ class ReduceLROnPlateau(Comparing, Callback):
     def check_state(self, state: Mapping[str, Any], model: Any) -> None:
         """Raise unless the best value is a number and the epoch is one."""
         check_names(state, "best", "since")
-        validation.check_number("best", state["best"])
+        validation.check_stored_number("best", state["best"])
         _check_epoch("since", state["since"])
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:

@@ -148,7 +148,7 @@ def check_record(name: str, record: Any) -> None:
         validation.check_count(f"{name}: {key}", record[key], minimum)
     for key in ("learning_rate", "seconds"):
         validation.check_not_negative(f"{name}: {key}", record[key])
-    validation.check_number(f"{name}: loss", record["loss"])
+    validation.check_stored_number(f"{name}: loss", record["loss"])
 
 
 def check_metrics(name: str, record: dict[str, Any]) -> None:

@@ -77,7 +77,7 @@ class ModelCheckpoint(Comparing, Callback):
         self.best = self._watched.worst
 
     def _restore(self) -> None:
-        validation.check_number("best", self.best)
+        validation.check_stored_number("best", self.best)
 
     def on_fit_begin(self, trainer: Trainer, epochs: range) -> None:
         """Begin again, because one instance may be used for several calls of ``fit``.
@@ -143,7 +143,7 @@ class ModelCheckpoint(Comparing, Callback):
     def check_state(self, state: Mapping[str, Any], model: Any) -> None:
         """Raise unless the best value is a number."""
         check_names(state, "best")
-        validation.check_number("best", state["best"])
+        validation.check_stored_number("best", state["best"])
 
 
 class CSVLogger(Callback):
