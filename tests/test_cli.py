@@ -613,6 +613,7 @@ def wrong_tables():
         ("train --target x", 2, "--target needs a data file"),
         ("train --id x", 2, "--id needs a data file"),
         ("train --nope", 2, "unrecognized arguments: --nope"),
+        ("train --nope=--", 2, "unrecognized arguments: --nope=--"),
         ("train --output=--", 2, "argument --output: expected one argument, got '--'"),
         ("predict linear.safetensors d.csv --output=--", 2, "argument --output: expected one"),
         ("convert --to=-- d.csv", 2, "argument --to: expected one argument, got '--'"),

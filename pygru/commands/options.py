@@ -6,14 +6,14 @@ Whatever the parser refuses is one line that says where the help is, with the ex
 import argparse
 import math
 import re
-import sys
 import zoneinfo
 from collections.abc import Callable
-from itertools import pairwise, takewhile
-from typing import Any, NoReturn
+from itertools import pairwise
+from typing import NoReturn
 
 from pygru.commands import about, convert, predict, train
 from pygru.commands.errors import bounded
+from pygru.commands.parser import ArgumentParser
 
 # A longer one is out of the range of every option.
 MOST_DIGITS = 18
@@ -21,22 +21,11 @@ MOST_DIGITS = 18
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
-class Parser(argparse.ArgumentParser):
+class Parser(ArgumentParser):
     """argparse whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {bounded(message)}; see {self.prog} --help\n")
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Refuse ``--name=--``, of which the argparse of Python 3.11 makes an empty list."""
-        found = super().parse_known_args(
-            args, namespace
-        )  # a command's own parser says it first
-        for argument in takewhile("--".__ne__, sys.argv[1:] if args is None else args):
-            name, _, value = argument.partition("=")
-            if name.startswith("--") and value == "--":
-                self.error(f"argument {name}: expected one argument, got '--'")
-        return found
 
 
 def parser_of_all() -> argparse.ArgumentParser:

@@ -11,6 +11,7 @@ import json
 import sys
 from collections.abc import Sequence
 
+from pygru.commands.parser import ArgumentParser
 from pygru.conformance.checking import check
 from pygru.conformance.named import BUILT_IN, TargetError, missing_packages
 from pygru.conformance.vectors import cases
@@ -27,7 +28,7 @@ exit code: 0 the target is right; 1 it is wrong; 2 the command line is wrong
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    made = argparse.ArgumentParser(
+    made = ArgumentParser(
         prog="python -m pygru.conformance",
         description="Says which GRU a library computes, and explains what is wrong with it.",
         epilog=EPILOG,
