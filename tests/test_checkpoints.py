@@ -714,6 +714,7 @@ WRONG = {
         set_in("history", [3]),
         set_in("history", 0, "loss", "small"),
         set_in("history", 0, "loss", None),
+        set_in("history", 0, "val_loss", 10**310),
         set_in("history", 0, "epoch", -1),
         set_in("history", 0, "sequences", 0),
         set_in("history", 0, "learning_rate", -1.0),

@@ -21,6 +21,7 @@ from pygru.core.validation import (
     check_bool,
     check_mapping,
     check_shape,
+    is_native,
     is_torch,
     shown,
     type_name,
@@ -140,8 +141,9 @@ def owner_from_pickle(array: Any) -> Owner:
     is_flat = isinstance(array, np.ndarray) and array.ndim == 1
     if not is_flat or array.dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise ValueError("the state holds parameters that are no flat array of floats")
-    if type(array) is not np.ndarray or not (array.flags.carray and array.dtype.isnative):
-        array = np.array(array, array.dtype.newbyteorder("="), subok=False)
+    dtype = np.dtype(array.dtype.name)
+    if type(array) is not np.ndarray or not (array.flags.carray and is_native(array, dtype)):
+        array = np.array(array, dtype, subok=False)
     return Owner(array)
 
 

@@ -82,10 +82,15 @@ def check_number(name: str, value: object) -> float:
 
 
 def check_stored_number(name: str, value: object) -> None:
-    """Raise unless ``value``, which is kept as it is, is a number that a float can hold."""
+    """Raise unless ``value``, which is kept as it is, is a number that a float can hold.
+
+    Computing with a larger int would raise OverflowError later.
+    """
     number = check_number(name, value)
     if not isinstance(value, (float, np.floating)) and not math.isfinite(number):
-        raise ValueError(f"{name} must be a float, got {shown_number(value)}")
+        raise ValueError(
+            f"{name} must be a number that a float can hold, got {shown_number(value)}"
+        )
 
 
 def check_positive(name: str, value: object) -> float:
@@ -219,7 +224,7 @@ def as_real(name: str, value: ArrayLike, dtype: DTypeLike) -> Floats:
     float32 becomes infinite. Integers that float64 cannot hold are refused.
     """
     wanted = np.dtype(dtype)
-    if type(value) is np.ndarray and _is_native(value, wanted) and value.flags.aligned:
+    if type(value) is np.ndarray and is_native(value, wanted) and value.flags.aligned:
         return value
     array = as_numeric(name, value)
     if array.dtype.kind in "iu" and array.dtype.itemsize == 8 and array.size:
@@ -229,13 +234,13 @@ def as_real(name: str, value: ArrayLike, dtype: DTypeLike) -> Floats:
                 f"{name} holds the integer {largest}, which a float cannot represent exactly; "
                 f"the limit is 2**53"
             )
-    if not _is_native(array, wanted):
+    if not is_native(array, wanted):
         with np.errstate(over="ignore", invalid="ignore"):
             array = array.astype(wanted)
     return array if array.flags.aligned else array.copy()
 
 
-def _is_native(array: NDArray[Any], dtype: np.dtype[Any]) -> bool:
+def is_native(array: NDArray[Any], dtype: np.dtype[Any]) -> bool:
     """Whether an array has a dtype for compiled code, which reads its number.
 
     Where a long double has 64 bits, as on Windows, its dtype is equal to that of a double.

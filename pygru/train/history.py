@@ -148,7 +148,6 @@ def check_record(name: str, record: Any) -> None:
         validation.check_count(f"{name}: {key}", record[key], minimum)
     for key in ("learning_rate", "seconds"):
         validation.check_not_negative(f"{name}: {key}", record[key])
-    validation.check_stored_number(f"{name}: loss", record["loss"])
 
 
 def check_metrics(name: str, record: dict[str, Any]) -> None:
@@ -162,3 +161,5 @@ def check_metrics(name: str, record: dict[str, Any]) -> None:
             raise TypeError(
                 f"{name}: {key} must be a number, got {validation.type_name(value)}"
             )
+        if not isinstance(value, bool):
+            validation.check_stored_number(f"{name}: {key}", value)

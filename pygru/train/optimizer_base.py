@@ -344,7 +344,7 @@ def _state(name: str, value: Any) -> Floats:
         raise ValueError(f"{name} must have dtype float32 or float64, got {array.dtype}")
     if array.ndim != 1:
         raise ValueError(f"{name} must have one axis, got {array.ndim}")
-    return np.array(array, dtype)
+    return np.array(array, np.dtype(dtype.name))  # a long double may be equal to a double
 
 
 def _with_gaps(weights: Sequence[slice], decay: float, size: int) -> list[tuple[slice, float]]:
