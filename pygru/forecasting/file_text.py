@@ -79,7 +79,7 @@ def _bytes(path: str, name: str) -> bytearray:
             module = _module(suffix, name)
             source = _Compressed(file)
             if suffix == ".xz":
-                return _limited(_Xz(source, module), name, source)
+                return _limited(_Xz(source, name, module), name, source)
             with module.open(source, "rb") as expanded:
                 return _limited(expanded, name, source)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
@@ -122,35 +122,45 @@ class _Compressed:
 
 
 class _Xz:
-    """Expands an ``.xz`` file, as ``lzma.open`` does with any memory that the file states."""
+    """Expands an ``.xz`` file like ``lzma.open``, but refuses a decoder that takes too much."""
 
-    def __init__(self, source: _Compressed, lzma: Any) -> None:
+    def __init__(self, source: _Compressed, name: str, lzma: Any) -> None:
         self._source = source
+        self._name = name
         self._lzma = lzma
         self._stream = lzma.LZMADecompressor(memlimit=MOST_KEPT)
         self._data = b""  # what the stream before it has left
 
     def read(self, size: int) -> bytes:
-        """Return the next bytes of the text, at most ``size``; none at its end.
+        """Return the next ``size`` bytes of the text, or fewer at its end.
 
         Raises
         ------
         EOFError
-            If the file is damaged, or takes too much memory.
+            If the file is damaged.
+        FormatError
+            If it states that its decoder takes too much memory.
         """
+        parts: list[bytes] = []
+        left = size
         try:
-            while self._is_inside():
+            while left and self._is_inside():
                 data = b""
                 if self._stream.needs_input:
                     data = self._data or self._source.read(2**16)
                     self._data = b""
                     if not data:
                         raise EOFError("it ends too early")
-                if expanded := self._stream.decompress(data, size):
-                    return bytes(expanded)
+                parts.append(self._stream.decompress(data, left))
+                left -= len(parts[-1])
         except self._lzma.LZMAError as error:
-            raise EOFError(error) from None
-        return b""
+            if "Memory usage limit" not in str(error):
+                raise EOFError(error) from None
+            raise FormatError(
+                f"{self._name}: expanding the file takes more than {MOST_KEPT} bytes beside "
+                "its text; if you trust it, expand it yourself and give the CSV file"
+            ) from None
+        return b"".join(parts)
 
     def _is_inside(self) -> bool:
         """Whether there is more to read; several streams may follow each other, after zeros."""

@@ -17,7 +17,7 @@ from pygru.errors import FormatError
 
 try:
     from lzma import LZMAError
-except ImportError:  # a Python without it says NotImplementedError
+except ImportError:  # zipfile raises RuntimeError then
     LZMAError = zlib.error  # type: ignore[misc, assignment]
 
 # Weights hardly compress. Zeros do, by a factor of about 1000, so there is an allowance.
@@ -27,6 +27,8 @@ MOST_MEMBERS = 100_000
 
 # Bytes of a member that its decoder may keep. zipfile writes 2**23; LZMA could state 2**32.
 MOST_KEPT = 2**25
+
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 
 #: What zipfile raises for a damaged member; RuntimeError is for an encrypted one.
 DAMAGE = (
@@ -88,15 +90,19 @@ def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
 
 
 def check_memory(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
-    """Refuse a member whose decoder would take far more memory than what was written needs.
+    """Refuse a member whose decoder could take more memory than those that programs write.
 
-    The first bytes of a member that is compressed by LZMA state how much that is.
+    The first bytes of a member that is compressed by LZMA state how much it takes. Newer
+    Pythons know more ways to compress a member, which no program uses for arrays.
 
     Raises
     ------
     zipfile.BadZipFile
-        If it states more than 32 MiB.
+        If it is compressed in another way than by deflate, bzip2 and LZMA, or if it states more
+        than 32 MiB.
     """
+    if member.compress_type not in METHODS:
+        raise zipfile.BadZipFile(f"the compression method {member.compress_type} is not read")
     if member.compress_type != zipfile.ZIP_LZMA or archive.fp is None:
         return
     archive.fp.seek(member.header_offset + 26)
@@ -104,9 +110,7 @@ def check_memory(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
     archive.fp.seek(name + extra, io.SEEK_CUR)
     kept = int.from_bytes(archive.fp.read(9)[5:], "little")
     if kept > MOST_KEPT:
-        raise zipfile.BadZipFile(
-            f"it states that expanding it takes {kept} bytes, more than {MOST_KEPT}"
-        )
+        raise zipfile.BadZipFile(f"expanding it takes {kept} bytes, more than {MOST_KEPT}")
 
 
 def _described(member: zipfile.ZipInfo) -> zipfile.ZipInfo:
