@@ -1,8 +1,8 @@
 """Times functions that take turns, and describes the samples by their median and spread.
 
 With one thread the time is CPU time of the process, so that other work on the machine counts
-as little as possible. With several threads it is the clock's, and on Windows, where that of CPU
-time goes on every 16 ms.
+as little as possible. With several threads it is the time of the clock. On Windows the clock is
+always used, because the CPU time there advances in steps of 16 ms.
 """
 
 import os

@@ -30,7 +30,10 @@ def imported(module):
         ["x86_64-w64-mingw32-objdump", "-p", module], capture_output=True, text=True, check=True
     ).stdout
     block = re.search(rf"DLL Name: {re.escape(OF_WINE)}\n(.*?)\n\n", text, re.S)
-    return re.findall(r"^\s+[0-9a-f]+\s+\d+\s+(\w+)$", block[1], re.M)
+    names = re.findall(r"^\s+[0-9a-f]+\s+\d+\s+(\w+)$", block[1], re.M) if block else []
+    if not names:
+        raise SystemExit(f"{module}: objdump shows nothing that it takes from {OF_WINE}")
+    return names
 
 
 def definition(name):

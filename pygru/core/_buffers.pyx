@@ -26,7 +26,8 @@ cdef char NATIVE_ORDER = b"<" if sys.byteorder == "little" else b">"
 cdef bint same_format(const Py_buffer *view, const char *kind) noexcept:
     """Whether a buffer's format is ``kind``; some dtypes spell out the byte order.
 
-    "l" stands for int64. On Windows a buffer's "l" has 32 bits, and its "q" has 64.
+    "l" stands for int64. On Windows a buffer's "l" has 32 bits, and its "q" has 64, so an "l"
+    must also have elements of 8 bytes.
     """
     cdef const char *format = view.format
     if format[0] == NATIVE_ORDER:

@@ -127,7 +127,7 @@ class ParquetTable:
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[Any]:
-        # What pyarrow opens itself stays open after an error.
+        # pyarrow does not close a file that it has opened itself when an error is raised.
         with self._arrow.OSFile(self._path) as file:
             yield self._parquet.ParquetFile(file, buffer_size=2**20)
 

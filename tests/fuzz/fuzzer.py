@@ -1,5 +1,6 @@
 """What a fuzzer is, and what one of its cases may do."""
 
+import contextlib
 import os
 import random
 import sys
@@ -111,8 +112,10 @@ def files_left_open(folder: str = FOLDER) -> list[str]:
     """Return the files in a folder that this process has open; none where nobody says that."""
     if sys.platform != "linux":
         return []
-    links = (f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd"))
-    names = [os.readlink(link) for link in links if os.path.islink(link)]
+    names = []
+    for number in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # another thread has closed it
+            names.append(os.readlink(f"/proc/self/fd/{number}"))
     return [name for name in names if folder in name]
 
 
